@@ -1,0 +1,47 @@
+"""The expected failures: one line of what happened, one of what to do, and an exit code each."""
+
+from typing import ClassVar
+
+
+class NmtError(Exception):
+    """Base of all expected failures: one line of what happened, one of what to do."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{message} ({self.hint})" if self.hint else message
+
+
+class UsageError(NmtError):
+    """A command called with arguments that cannot work together, or a machine that lacks what was asked for."""
+
+    exit_code = 2
+
+
+class RecipeError(NmtError):
+    """A recipe with an unknown key, a wrong type, a value out of bounds, or values that contradict each other."""
+
+    exit_code = 2
+
+
+class DataError(NmtError):
+    """Text that is missing, misaligned, not UTF-8, or too little."""
+
+    exit_code = 3
+
+
+class ArtifactError(NmtError):
+    """A checkpoint or a bundle that is missing, damaged, of another format or of another run."""
+
+    exit_code = 4
+
+
+class DivergedError(NmtError):
+    """Training whose loss is no longer a number."""
+
+    exit_code = 5

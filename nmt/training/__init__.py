@@ -1,0 +1,1 @@
+"""Loss, optimizer, checkpoints and the loop."""
