@@ -1,0 +1,331 @@
+"""The recipe as a tree: one class a section, one field a knob, each with its default, bounds and source.
+
+Names in brackets are papers: [V17] Vaswani et al. 2017, "Attention Is All You Need"; [W16] Wu et al. 2016,
+"Google's Neural Machine Translation System"; [S16] Szegedy et al. 2016, "Rethinking the Inception
+Architecture"; [X20] Xiong et al. 2020, "On Layer Normalization in the Transformer Architecture".
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    StringConstraints,
+    model_validator,
+)
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Precision = Literal["float32", "bfloat16"]
+
+
+class Section(BaseModel):
+    """A frozen part of the recipe that knows no other keys than its fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class LanguagesConfig(Section):
+    """What is translated into what."""
+
+    source: str
+    """Code of the source language, as in ISO 639-1: `en`."""
+    target: str
+    """Code of the target language; chooses BLEU's tokenization."""
+
+
+class CorpusConfig(Section):
+    """Where pairs come from: `source` and `target` files, one `tsv`, a Hub `dataset`, or the `builtin` grammar."""
+
+    source: str | list[str] | None = None
+    """Source side, one sentence a line, plain or gzip; several files are concatenated."""
+    target: str | list[str] | None = None
+    """Target side, line by line the translation of `source`."""
+    tsv: str | list[str] | None = None
+    """Files with source and target separated by a tab, plain or gzip."""
+    dataset: str | None = None
+    """Hugging Face dataset, such as `wmt/wmt14`; with --data-dir, a folder of that name there is read instead."""
+    config: str | None = None
+    """Configuration of `dataset`, such as `de-en`."""
+    split: str | None = None
+    """Split of `dataset`; by default `train`, `validation` or `test` after the section's name."""
+    columns: str | list[str] = "translation"
+    """Column of `dataset` that holds {language: text}, or the two columns [source, target]."""
+    builtin: Literal["train", "dev", "test", "unseen"] | None = None
+    """Split of the built-in English-German grammar; needs no download."""
+    pairs: PositiveInt | None = None
+    """Take only so many pairs; `builtin` needs it."""
+    seed: NonNegativeInt = 1
+    """Seed of the `builtin` generator."""
+
+    @model_validator(mode="after")
+    def one_kind_of_origin(self) -> Self:
+        kinds = {
+            "source and target": self.source is not None or self.target is not None,
+            "tsv": self.tsv is not None,
+            "dataset": self.dataset is not None,
+            "builtin": self.builtin is not None,
+        }
+        given = [kind for kind, is_given in kinds.items() if is_given]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of {', '.join(kinds)}; got {' and '.join(given) or 'none'}")
+        if (self.source is None) != (self.target is None):
+            raise ValueError("source and target go together; one of them is missing")
+        if self.builtin and self.pairs is None:
+            raise ValueError("builtin needs pairs, the number of sentence pairs to generate")
+        if isinstance(self.columns, list) and len(self.columns) != 2:
+            raise ValueError(f"columns names one column or two, not {len(self.columns)}")
+        return self
+
+
+class DataConfig(Section):
+    """The corpora. What is missing of dev and test is split off the cleaned training text."""
+
+    train: CorpusConfig
+    """Training pairs."""
+    dev: CorpusConfig | None = None
+    """Pairs for validation during training."""
+    test: dict[Name, CorpusConfig] = Field(default_factory=dict)
+    """Test sets by name; each gets its own scores."""
+    dev_pairs: PositiveInt = 1000
+    """Pairs split off the training text where `dev` is missing."""
+    test_pairs: PositiveInt = 1000
+    """Pairs split off the training text, as the test set `held-out`, where `test` is missing."""
+    split_seed: NonNegativeInt = 1
+    """Seed of that split."""
+
+
+class CleaningConfig(Section):
+    """Filters of the training pairs, in this order, each counted. Dev and test are never filtered."""
+
+    drop_empty: bool = True
+    """Drop pairs with a blank side."""
+    max_characters: PositiveInt | None = 1000
+    """Drop pairs with a longer side."""
+    max_ratio: Annotated[float, Field(gt=1)] | None = 4.0
+    """Drop pairs with one side so many times as long as the other, in characters; see `ratio_from`."""
+    ratio_from: PositiveInt = 20
+    """The ratio is looked at only where the longer side has so many characters."""
+    drop_copies: bool = True
+    """Drop pairs whose target equals their source."""
+    drop_duplicates: bool = True
+    """Drop pairs that stood earlier, letter for letter."""
+    drop_leaked: bool = True
+    """Drop pairs that also stand in dev or test."""
+    max_pieces: PositiveInt | None = 250
+    """Drop pairs with a side of more pieces, EOS not counted; at most `model.max_length` - 1."""
+
+
+class TokenizerConfig(Section):
+    """SentencePiece, trained on the cleaned training text alone."""
+
+    model_type: Literal["bpe", "unigram"] = "bpe"
+    """Byte-pair encoding (Sennrich et al. 2016) or unigram language model (Kudo 2018)."""
+    vocab_size: Annotated[int, Field(ge=16)] = 8000
+    """Pieces, special ones included; of each side where not `joint`."""
+    joint: bool = True
+    """One model for both languages; needed to tie the source embedding."""
+    character_coverage: Fraction = 1.0
+    """Share of the characters that get a piece; the others fall back to bytes."""
+    byte_fallback: bool = True
+    """Spell unknown characters in UTF-8 bytes instead of writing the unknown piece."""
+    normalization: Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"] = "nmt_nfkc"
+    """SentencePiece's normalisation rule; decode(encode(x)) is x under this rule."""
+    user_defined_symbols: list[str] = Field(default_factory=list)
+    """Pieces that are never split, such as tags."""
+    sample_sentences: PositiveInt = 2_000_000
+    """Train on at most so many lines, drawn at random with `training.seed`."""
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "base": {},
+    "big": {"d_model": 1024, "ffn": 4096, "heads": 16, "dropout": 0.3},
+    "small": {"d_model": 256, "ffn": 1024, "heads": 4, "encoder_layers": 3, "decoder_layers": 3},
+    "tiny": {"d_model": 128, "ffn": 512, "heads": 4, "encoder_layers": 2, "decoder_layers": 2},
+}
+"""What each preset of the model changes of the defaults, which are the paper's base model [V17, table 3]."""
+
+
+class ModelConfig(Section):
+    """Shape of the encoder-decoder Transformer; defaults are the paper's base model [V17, table 3]."""
+
+    preset: Literal["base", "big", "small", "tiny"] = "base"
+    """Start from these values: the paper's `base` or `big`, or `small` or `tiny` for CPU."""
+    d_model: PositiveInt = 512
+    """Width of the residual stream."""
+    heads: PositiveInt = 8
+    """Attention heads; must divide `d_model`."""
+    ffn: PositiveInt = 2048
+    """Width of the feed-forward layers."""
+    encoder_layers: PositiveInt = 6
+    """Layers of the encoder."""
+    decoder_layers: PositiveInt = 6
+    """Layers of the decoder."""
+    dropout: Dropout = 0.1
+    """On embeddings and on the output of each sub-layer [V17, section 5.4]."""
+    attention_dropout: Dropout = 0.0
+    """On the attention weights."""
+    activation_dropout: Dropout = 0.0
+    """After the feed-forward's ReLU."""
+    norm: Literal["post", "pre"] = "post"
+    """LayerNorm after each sub-layer's residual sum, as in the paper, or before the sub-layer [X20]."""
+    positions: Literal["sinusoidal", "learned"] = "sinusoidal"
+    """Position encodings [V17, section 3.5]."""
+    tied_embeddings: Literal["all", "target", "none"] = "all"
+    """Share the output weights with both embeddings [V17, section 3.4], with the target's, or with none."""
+    max_length: Annotated[int, Field(ge=8)] = 256
+    """Longest sentence in pieces, EOS included; a longer line is translated in segments."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def start_from_preset(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("preset") in PRESETS:
+            return {**PRESETS[values["preset"]], **values}
+        return values
+
+    @model_validator(mode="after")
+    def heads_divide_width(self) -> Self:
+        if self.d_model % self.heads:
+            raise ValueError(f"heads = {self.heads} must divide d_model = {self.d_model}")
+        if self.d_model % 2:
+            raise ValueError(f"d_model = {self.d_model} must be even: positions are pairs of sine and cosine")
+        return self
+
+
+class BatchingConfig(Section):
+    """What one optimizer step sees."""
+
+    tokens_per_step: PositiveInt = 25_000
+    """A step takes sentences of like length until the real tokens of either side, EOS included, reach this [V17, section 5.1]."""
+    micro_batch_tokens: PositiveInt | None = None
+    """Cut a step into forward passes of at most so many padded tokens a side; by default a step is one pass."""
+
+
+class OptimizerConfig(Section):
+    """Adam and its schedule [V17, section 5.3]."""
+
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Adam's decay of the first moment."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.98
+    """Adam's decay of the second moment."""
+    epsilon: PositiveFloat = 1e-9
+    """Adam's epsilon."""
+    warmup_steps: PositiveInt = 4000
+    """Steps of linear warm-up."""
+    learning_rate: PositiveFloat | None = None
+    """Peak of the schedule; by default the paper's d_model^-0.5 * warmup_steps^-0.5."""
+    schedule: Literal["inverse-sqrt", "linear"] = "inverse-sqrt"
+    """After the warm-up: fall with 1/sqrt(step), as in the paper, or linearly to 0 at `training.max_steps`."""
+    clip_norm: PositiveFloat | None = None
+    """Scale the gradient down to this norm where it is longer."""
+
+
+class TrainingConfig(Section):
+    """Length, precision and bookkeeping of the training."""
+
+    seed: NonNegativeInt = 1
+    """Seed of weights, order, dropout and tokenizer sample."""
+    max_steps: PositiveInt = 100_000
+    """Optimizer steps."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the target probability spread evenly over the vocabulary [S16; V17, section 5.4]."""
+    precision: Precision = "float32"
+    """Of forward and backward passes; weights and Adam's moments are float32 always."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; `auto` takes a GPU if there is one."""
+    checkpoint_every: PositiveInt = 1000
+    """Steps between checkpoints."""
+    keep_checkpoints: PositiveInt = 5
+    """Newest checkpoints kept; the best is kept besides."""
+    average_checkpoints: PositiveInt = 5
+    """The bundle holds the mean of the weights of so many newest checkpoints [V17, section 6.1]."""
+    validate_every: PositiveInt = 1000
+    """Steps between validations on dev."""
+    best_metric: Literal["bleu", "loss"] = "bleu"
+    """What of dev names the best checkpoint and drives early stopping."""
+    patience: PositiveInt | None = None
+    """Stop after so many validations without a better one; by default never."""
+    log_every: PositiveInt = 100
+    """Steps between lines in the log."""
+
+    @model_validator(mode="after")
+    def keep_what_is_averaged(self) -> Self:
+        if self.average_checkpoints > self.keep_checkpoints:
+            raise ValueError(
+                f"average_checkpoints = {self.average_checkpoints} needs keep_checkpoints of at least that, "
+                f"not {self.keep_checkpoints}"
+            )
+        return self
+
+
+class DecodingConfig(Section):
+    """Beam search, in validation, `translate` and `evaluate` alike; defaults are the paper's [V17, section 6.1]."""
+
+    beam_size: PositiveInt = 4
+    """Hypotheses kept for each sentence; 1 is greedy search."""
+    length_penalty: Annotated[float, Field(ge=0, le=2)] = 0.6
+    """Alpha of the length penalty [W16, eq. 14]."""
+    max_extra_length: NonNegativeInt = 50
+    """A hypothesis has at most so many pieces more than its source."""
+    batch_tokens: PositiveInt = 4096
+    """Padded source tokens decoded at once, beams not counted."""
+
+
+class EvaluationConfig(Section):
+    """How sacreBLEU scores."""
+
+    tokenize: str = "auto"
+    """BLEU's tokenizer; `auto` follows the target language: zh, ja-mecab, ko-mecab, else 13a."""
+    lowercase: bool = False
+    """Score without case."""
+    chrf_word_order: NonNegativeInt = 0
+    """Word n-grams in chrF: 0 is chrF2, 2 is chrF2++."""
+
+
+class Recipe(Section):
+    """An experiment, whole."""
+
+    name: Name
+    """Names the run folder, `runs/NAME`."""
+    description: str = ""
+    """One line for `nmt recipe list`."""
+    languages: LanguagesConfig
+    data: DataConfig
+    cleaning: CleaningConfig = CleaningConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    model: ModelConfig = ModelConfig()
+    batching: BatchingConfig = BatchingConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    training: TrainingConfig = TrainingConfig()
+    decoding: DecodingConfig = DecodingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def sections_agree(self) -> Self:
+        if self.model.tied_embeddings == "all" and not self.tokenizer.joint:
+            raise ValueError(
+                'model.tied_embeddings = "all" needs tokenizer.joint = true; separate vocabularies allow "target"'
+            )
+        if self.cleaning.max_pieces is not None and self.cleaning.max_pieces >= self.model.max_length:
+            raise ValueError(
+                f"cleaning.max_pieces = {self.cleaning.max_pieces} must be under "
+                f"model.max_length = {self.model.max_length}: EOS takes one place"
+            )
+        if self.optimizer.schedule == "linear" and self.optimizer.warmup_steps >= self.training.max_steps:
+            raise ValueError(
+                f"optimizer.warmup_steps = {self.optimizer.warmup_steps} must be under "
+                f"training.max_steps = {self.training.max_steps} for a linear schedule"
+            )
+        if self.tokenizer.byte_fallback and self.tokenizer.vocab_size < 300:
+            raise ValueError(
+                f"tokenizer.vocab_size = {self.tokenizer.vocab_size} must be at least 300 with byte_fallback: "
+                "256 pieces are bytes"
+            )
+        return self

@@ -1,0 +1,150 @@
+"""Atomic writes, digests, and where things lie in a run folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+def digest(data: bytes | str) -> str:
+    """Name `data` by its SHA-256, in hexadecimal."""
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """Name the content of `path` by its SHA-256, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_json(value: Any) -> str:
+    """Name a JSON value by the SHA-256 of its canonical form."""
+    return digest(json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")))
+
+
+def sync(path: Path) -> None:
+    """Force `path`, a file or a folder, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a scratch path beside `path`, moved over it only if the block succeeds.
+
+    The block may create a file or a folder there; all of it reaches the disk before the move. A folder that
+    stood at `path` is moved away first, so a crash in between leaves none, never half of one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    remove(scratch)
+    try:
+        yield scratch
+        for part in [*scratch.rglob("*"), scratch] if scratch.is_dir() else [scratch]:
+            sync(part)
+        if path.is_dir():
+            remove(path)
+        scratch.replace(path)
+        sync(path.parent)
+    finally:
+        remove(scratch)
+
+
+def remove(path: Path) -> None:
+    """Delete `path`, a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def remove_partials(folder: Path) -> None:
+    """Delete what killed writers left behind in `folder`."""
+    for path in folder.glob(".*.partial"):
+        remove(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all."""
+    with replacing(path) as scratch:
+        scratch.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` to `path` as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON value; None where the file is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where the files of one run lie; the names are stable, scripts rely on them."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The recipe as given."""
+        return self.path / "recipe.toml"
+
+    @property
+    def lock(self) -> Path:
+        """The resolved recipe with digests, versions and machine."""
+        return self.path / "lock.json"
+
+    @property
+    def log(self) -> Path:
+        """Progress of the training, one JSON object a line."""
+        return self.path / "log.jsonl"
+
+    @property
+    def text(self) -> Path:
+        """The cleaned pairs."""
+        return self.path / "prepared" / "text"
+
+    @property
+    def tokenizer(self) -> Path:
+        """The SentencePiece models."""
+        return self.path / "tokenizer"
+
+    @property
+    def prepared(self) -> Path:
+        """The encoded pairs."""
+        return self.path / "prepared"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Resumable training states."""
+        return self.path / "checkpoints"
+
+    @property
+    def bundle(self) -> Path:
+        """The model that is shipped."""
+        return self.path / "model"
+
+    @property
+    def evaluation(self) -> Path:
+        """Hypotheses and scores of the test sets."""
+        return self.path / "evaluation"
+
+    @property
+    def scores(self) -> Path:
+        """Scores of every test set: {test: {metric: {score, signature}}}."""
+        return self.evaluation / "scores.json"
