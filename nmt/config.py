@@ -7,7 +7,7 @@ Architecture"; [X20] Xiong et al. 2020, "On Layer Normalization in the Transform
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -30,6 +30,21 @@ class Section(BaseModel):
     """A frozen part of the recipe that knows no other keys than its fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def none_has_a_name(cls, values: Any) -> Any:
+        # TOML has no null: an option is switched off by the word "none" where its type allows None.
+        if not isinstance(values, dict):
+            return values
+        off = {key for key, value in values.items() if value == "none" and allows_none(cls, key)}
+        return {key: None if key in off else value for key, value in values.items()}
+
+
+def allows_none(section: type[Section], key: str) -> bool:
+    """Tell whether the field `key` of `section` may be None."""
+    field = section.model_fields.get(key)
+    return field is not None and type(None) in get_args(field.annotation)
 
 
 class LanguagesConfig(Section):
@@ -203,7 +218,8 @@ class BatchingConfig(Section):
     """What one optimizer step sees."""
 
     tokens_per_step: PositiveInt = 25_000
-    """A step takes sentences of like length until the real tokens of either side, EOS included, reach this [V17, section 5.1]."""
+    """A step takes sentences of like length until the real tokens, EOS included, of either side reach this;
+    padding never counts [V17, section 5.1]."""
     micro_batch_tokens: PositiveInt | None = None
     """Cut a step into forward passes of at most so many padded tokens a side; by default a step is one pass."""
 

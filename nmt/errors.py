@@ -45,3 +45,9 @@ class DivergedError(NmtError):
     """Training whose loss is no longer a number."""
 
     exit_code = 5
+
+
+class StorageError(NmtError):
+    """A disk that is full or a file that may not be written."""
+
+    exit_code = 4

@@ -125,9 +125,9 @@ class RunFolder:
         return self.path / "tokenizer"
 
     @property
-    def prepared(self) -> Path:
+    def ids(self) -> Path:
         """The encoded pairs."""
-        return self.path / "prepared"
+        return self.path / "prepared" / "ids"
 
     @property
     def checkpoints(self) -> Path:

@@ -1,0 +1,122 @@
+"""The only module that prints: results on standard output, all else on standard error."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+VERBOSE = False
+"""Show samples and details; set by `-v`."""
+
+
+def out(text: str) -> None:
+    """Print a result."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def log(text: str) -> None:
+    """Say what happens."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def warn(text: str) -> None:
+    """Say what may surprise."""
+    log(f"nmt: warning: {text}")
+
+
+def detail(text: str) -> None:
+    """Say what only `-v` shows."""
+    if VERBOSE:
+        log(text)
+
+
+def json_out(value: Any) -> None:
+    """Print a result for programs."""
+    out(json.dumps(value, ensure_ascii=False))
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:
+    """Print a table for people, as wide as its content needs."""
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(*headers, title=title, title_justify="left", box=None, pad_edge=False)
+    for row in rows:
+        grid.add_row(*row)
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
+    console.print(grid)
+
+
+def scores(found: Mapping[str, Mapping[Any, Mapping[str, Any]]]) -> None:
+    """Print the scores of each test, each with its signature."""
+    names = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER"}
+    rows = [
+        [test, names[metric], f"{value['score']:.2f}", value["signature"]]
+        for test, metrics in found.items()
+        for metric, value in metrics.items()
+    ]
+    table(["test", "metric", "score", "signature"], rows)
+
+
+def end_with_pipe() -> None:
+    """End at once and in silence, as other filters do, when whoever reads our output has gone."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
+class Progress:
+    """A live line on a terminal; elsewhere nothing but what `note` says, each on a line of its own."""
+
+    def __init__(self, title: str, total: int | None, *, done: int = 0, unit: str = "", shown: bool = True) -> None:
+        self._live: Any = None
+        if shown and sys.stderr.isatty():
+            from rich import progress
+            from rich.console import Console
+
+            self._live = progress.Progress(
+                progress.TextColumn("{task.description}"),
+                progress.BarColumn(bar_width=24),
+                progress.TextColumn("{task.completed:,}" + (f" of {total:,}" if total else "") + f" {unit}"),
+                progress.TextColumn("{task.fields[note]}"),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._task = self._live.add_task(title, total=total, completed=done, note="")
+            self._live.start()
+
+    def update(self, done: int, note: str = "") -> None:
+        """Move the live line to `done` units."""
+        if self._live is not None:
+            self._live.update(self._task, completed=done, note=note)
+
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        if self._live is not None:
+            self._live.console.print(text, markup=False, highlight=False)
+        else:
+            log(text)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+
+def duration(seconds: float) -> str:
+    """Write a span as people do: 42s, 3m 05s, 2h 07m.
+
+    >>> duration(185)
+    '3m 05s'
+    """
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds}s"
+    minutes, seconds = divmod(seconds, 60)
+    return f"{minutes}m {seconds:02}s" if minutes < 60 else f"{minutes // 60}h {minutes % 60:02}m"

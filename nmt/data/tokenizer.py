@@ -1,0 +1,295 @@
+"""SentencePiece: train, encode, decode, and the four special ids.
+
+`tokenizer.json` beside the model files says what they are, with their SHA-256, for SentencePiece's own format
+tells neither without protobuf.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import random
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+
+from nmt.config import TokenizerConfig
+from nmt.errors import ArtifactError, DataError
+from nmt.files import digest, digest_file, read_json, write_json
+
+PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
+
+CARD = "tokenizer.json"
+FORMAT = 1
+
+TRAINING_THREADS = 4
+"""A number, not the machine's cores: the pieces of a unigram model can depend on it."""
+
+_NOT_TEXT = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029\0\u2581]")
+"""What ends a line somewhere, NUL, and U+2581, by which SentencePiece spells the space."""
+
+
+def plain(text: str) -> str:
+    """Make line breaks of any kind, NUL and U+2581 spaces: no piece may hold them, no output may show them."""
+    return _NOT_TEXT.sub(" ", text)
+
+
+class Side:
+    """One SentencePiece model: the tokenizer of a language, or of both."""
+
+    def __init__(self, processor: sentencepiece.SentencePieceProcessor) -> None:
+        self.processor = processor
+        self.size: int = processor.get_piece_size()
+
+    @classmethod
+    def load(cls, path: Path) -> Side:
+        """Load a model file; it must have this package's special ids."""
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ArtifactError(f"{path}: no such tokenizer: {error.strerror}") from None
+        try:
+            processor = sentencepiece.SentencePieceProcessor(model_proto=content)
+        except RuntimeError:
+            raise ArtifactError(f"{path}: not a SentencePiece model, or a damaged one") from None
+        ids = (processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id())
+        if ids != (PAD_ID, UNK_ID, BOS_ID, EOS_ID):
+            raise ArtifactError(
+                f"{path}: its ids of <pad>, <unk>, <s> and </s> are {ids}, not {(PAD_ID, UNK_ID, BOS_ID, EOS_ID)}",
+                hint="train the tokenizer with nmt",
+            )
+        return cls(processor)
+
+    def encode(self, lines: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each line, without BOS and EOS."""
+        ids: list[list[int]] = self.processor.encode([plain(line) for line in lines], out_type=int)
+        return ids
+
+    def encode_pieces(self, lines: Sequence[str]) -> list[list[str]]:
+        """Return the pieces of each line."""
+        return [self.pieces(ids) for ids in self.encode(lines)]
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Return the text of each row of ids, always one line; special ids other than <unk> show nothing."""
+        # Pieces of single bytes can spell any character, a line break among them.
+        return [plain(self.processor.decode([int(i) for i in row])) for row in ids]
+
+    def decode_pieces(self, pieces: Sequence[Sequence[str]]) -> list[str]:
+        """Return the text of each row of pieces, always one line."""
+        return [plain(self.processor.decode_pieces(list(row))) if row else "" for row in pieces]
+
+    def parse_ids(self, words: Sequence[str], line: int) -> list[int]:
+        """Read ids written as decimal numbers; `line` is where they stand, for the message."""
+        for word in words:
+            if not (word.isascii() and word.isdigit() and int(word) < self.size):
+                raise DataError(f"line {line}: {word!r} is not an id of this tokenizer: 0 to {self.size - 1}")
+        return [int(word) for word in words]
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Return the piece of each id."""
+        return [self.processor.id_to_piece(int(i)) for i in ids]
+
+    def normalize(self, line: str) -> str:
+        """Return `line` as the model sees it, which is what decode(encode(line)) gives."""
+        return plain(self.processor.normalize(plain(line))).removeprefix(" ")
+
+
+class Tokenizer:
+    """The tokenizers of both sides; they are one object where `joint`."""
+
+    def __init__(self, source: Side, target: Side, *, normalization: str, files: list[str]) -> None:
+        self.source = source
+        self.target = target
+        self.joint = source is target
+        self.source_size = source.size
+        self.target_size = target.size
+        self.normalization = normalization
+        self.files = files
+        """Names of all files that `load` needs."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Tokenizer:
+        """Load what `train` wrote to `folder`, and verify it."""
+        card = read_json(folder / CARD)
+        if not isinstance(card, dict):
+            state = "damaged" if (folder / CARD).exists() else "no such tokenizer"
+            raise ArtifactError(f"{folder / CARD}: {state}", hint="train it again")
+        if card.get("format") != FORMAT:
+            raise ArtifactError(
+                f"{folder / CARD}: of format {card.get('format')!r}, not {FORMAT}", hint="train the tokenizer again"
+            )
+        try:
+            digests, normalization = dict(card["files"]), str(card["normalization"])
+            names = [card["source"], card["target"]]
+        except (KeyError, TypeError, ValueError):
+            raise ArtifactError(f"{folder / CARD}: damaged", hint="train it again") from None
+        sides: dict[str, Side] = {}
+        for name in dict.fromkeys(names):
+            path = folder / name
+            if not path.is_file():
+                raise ArtifactError(f"{path}: missing, though {CARD} names it", hint="train the tokenizer again")
+            if digest_file(path) != digests.get(name):
+                raise ArtifactError(
+                    f"{path}: its SHA-256 is not the one in {CARD}", hint="copy the folder again or train it again"
+                )
+            sides[name] = Side.load(path)
+        source, target = (sides[name] for name in names)
+        return cls(source, target, normalization=normalization, files=[*sides, CARD])
+
+    def encode_source(self, lines: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each source line, without BOS and EOS."""
+        return self.source.encode(lines)
+
+    def encode_target(self, lines: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each target line, without BOS and EOS."""
+        return self.target.encode(lines)
+
+    def decode_source(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Return the source text of each row of ids, always one line."""
+        return self.source.decode(ids)
+
+    def decode_target(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Return the target text of each row of ids, always one line."""
+        return self.target.decode(ids)
+
+    def pieces_source(self, ids: Sequence[int]) -> list[str]:
+        """Return the source piece of each id."""
+        return self.source.pieces(ids)
+
+    def pieces_target(self, ids: Sequence[int]) -> list[str]:
+        """Return the target piece of each id."""
+        return self.target.pieces(ids)
+
+    def normalize_source(self, line: str) -> str:
+        """Return a source line under the normalisation rule."""
+        return self.source.normalize(line)
+
+    def normalize_target(self, line: str) -> str:
+        """Return a target line under the normalisation rule."""
+        return self.target.normalize(line)
+
+
+def train(
+    sources: Iterable[str],
+    targets: Iterable[str],
+    config: TokenizerConfig,
+    folder: Path,
+    *,
+    seed: int,
+    threads: int = TRAINING_THREADS,
+) -> dict[str, Any]:
+    """Train on both sides; write the model files and `tokenizer.json` to `folder`, which is there already.
+
+    A joint model sees as many lines of either side. Returns the counts of lines read and of lines trained on.
+    The same text, configuration, seed and threads give the same bytes.
+    """
+    size = config.sample_sentences
+    samples: dict[str, list[str]] = {}
+    counts: dict[str, Any] = {}
+    shares = (math.ceil(size / 2), max(size // 2, 1)) if config.joint else (size, size)
+    for side, lines, share in zip(("source", "target"), (sources, targets), shares, strict=True):
+        samples[side], read = sample(lines, share, seed=seed)
+        counts[side] = {"lines": read, "trained_on": len(samples[side])}
+    if config.joint:
+        models = {
+            "tokenizer.model": _train_model([*samples["source"], *samples["target"]], config, "both sides", threads)
+        }
+        names = {"source": "tokenizer.model", "target": "tokenizer.model"}
+    else:
+        names = {side: f"{side}.model" for side in samples}
+        models = {
+            names[side]: _train_model(lines, config, f"the {side} side", threads) for side, lines in samples.items()
+        }
+    for name, content in models.items():
+        (folder / name).write_bytes(content)
+    card = {
+        "format": FORMAT,
+        **names,
+        "joint": config.joint,
+        "model_type": config.model_type,
+        "normalization": config.normalization,
+        "vocab_size": config.vocab_size,
+        "files": {name: digest(content) for name, content in models.items()},
+    }
+    write_json(folder / CARD, card)
+    return counts
+
+
+def sample(lines: Iterable[str], size: int, *, seed: int) -> tuple[list[str], int]:
+    """Draw at most `size` of the lines, each with the same chance; also count all that there were.
+
+    Li 1994, algorithm L: draws a random number for each line taken, not for each line read.
+    """
+    rng = random.Random(seed)
+    kept: list[str] = []
+    number, following, log_weight = 0, 0, 0.0
+    for number, line in enumerate(lines, 1):
+        if len(kept) < size:
+            kept.append(line)
+        elif number == following:
+            kept[rng.randrange(size)] = line
+        if len(kept) == size and number >= following:
+            log_weight -= rng.expovariate(size)
+            following = number + 1 + math.floor(rng.expovariate(1) / -math.log(-math.expm1(log_weight)))
+    return kept, number
+
+
+def _train_model(lines: list[str], config: TokenizerConfig, side: str, threads: int) -> bytes:
+    """Train one model; SentencePiece's log is off."""
+    # SentencePiece leaves out lines with U+2585, its mark of an unknown character in training.
+    lines = [text for line in lines if (text := plain(line).replace("\u2585", " ").strip())]
+    if not lines:
+        raise DataError(f"no text to train a tokenizer on: {side} blank", hint="look at data.train and cleaning")
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(lines),
+            model_writer=model,
+            model_type=config.model_type,
+            vocab_size=config.vocab_size,
+            character_coverage=config.character_coverage,
+            byte_fallback=config.byte_fallback,
+            normalization_rule_name=config.normalization,
+            user_defined_symbols=config.user_defined_symbols,
+            pad_id=PAD_ID,
+            unk_id=UNK_ID,
+            bos_id=BOS_ID,
+            eos_id=EOS_ID,
+            num_threads=threads,
+            # In bytes, the most that SentencePiece takes; by default lines over 4192 would be left out.
+            max_sentence_length=2**30,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise _explain(str(error), config, side) from None
+    content = model.getvalue()
+    size = Side(sentencepiece.SentencePieceProcessor(model_proto=content)).size
+    if size != config.vocab_size:
+        raise DataError(
+            f"tokenizer.vocab_size = {config.vocab_size}, but SentencePiece made {size} pieces of {side}",
+            hint=f"set tokenizer.vocab_size = {size}",
+        )
+    return content
+
+
+def _explain(said: str, config: TokenizerConfig, side: str) -> DataError:
+    """Turn SentencePiece's words on why it cannot train into an error that names the knob."""
+    size = f"tokenizer.vocab_size = {config.vocab_size}"
+    if match := re.search(r"Vocabulary size too high.* <= (\d+)", said):
+        return DataError(
+            f"{size} is more than the text of {side} allows, {match[1]} pieces",
+            hint=f"lower tokenizer.vocab_size to at most {match[1]}, or give more text",
+        )
+    if match := re.search(r"smaller than required_chars\. \d+ vs (\d+)", said):
+        return DataError(
+            f"{size} is too small for {side}: its characters and the special pieces alone are {match[1]}",
+            hint=f"raise tokenizer.vocab_size above {match[1]}, or lower tokenizer.character_coverage",
+        )
+    if match := re.search(r"INTERNAL: (.*) is already defined", said):
+        return DataError(
+            f"tokenizer.user_defined_symbols: {match[1]!r} is there twice, or is a piece of every tokenizer"
+        )
+    return DataError(f"SentencePiece cannot train on {side}: {said.removeprefix('INTERNAL: ').strip()}")

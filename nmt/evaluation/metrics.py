@@ -1,0 +1,121 @@
+"""BLEU, chrF and TER as sacreBLEU computes them, each number with the signature that reproduces it.
+
+BLEU: Papineni et al. 2002. chrF: Popović 2015. TER: Snover et al. 2006. Why a score without its
+signature cannot be compared: Post 2018, "A Call for Clarity in Reporting BLEU Scores".
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypedDict
+
+from sacrebleu import BLEU, CHRF, SACREBLEU_DIR, TER
+
+from nmt.errors import DataError, UsageError
+
+MetricName = Literal["bleu", "chrf", "ter"]
+
+
+class MetricScore(TypedDict):
+    """One metric over a corpus: the score at full precision, and sacreBLEU's signature of it."""
+
+    score: float
+    signature: str
+
+
+Scores = dict[MetricName, MetricScore]
+
+# ISO 639-1 codes as in sacreBLEU's own table, and the ISO 639-3 codes that FLORES and NLLB use.
+_TOKENIZERS = {
+    "zh": "zh",
+    "zho": "zh",
+    "cmn": "zh",
+    "ja": "ja-mecab",
+    "jpn": "ja-mecab",
+    "ko": "ko-mecab",
+    "kor": "ko-mecab",
+}
+
+
+def tokenizer_for(language: str | None) -> str:
+    """Name sacreBLEU's BLEU tokenizer for target `language`, a code such as `de`, `zh-CN` or `jpn_Jpan`."""
+    code = (language or "").replace("_", "-").split("-")[0].lower()
+    return _TOKENIZERS.get(code, BLEU.TOKENIZER_DEFAULT)
+
+
+def looks_tokenized(lines: Sequence[str]) -> bool:
+    """Tell whether `lines` look tokenized, by sacreBLEU's test: then BLEU is not what others report."""
+    return sum(line.endswith(" .") for line in lines) >= 100
+
+
+def score(
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    *,
+    tokenize: str = BLEU.TOKENIZER_DEFAULT,
+    lowercase: bool = False,
+    chrf_word_order: int = CHRF.WORD_ORDER,
+    metrics: Sequence[MetricName] = ("bleu", "chrf", "ter"),
+) -> Scores:
+    """Score a corpus against one or more reference sets, each as long as `hypotheses`.
+
+    `tokenize` concerns BLEU alone, `lowercase` BLEU and chrF: TER ignores case always, as Tercom does,
+    and, splitting words at spaces only, says little about Chinese or Japanese. A `chrf_word_order` of
+    0 gives chrF2, one of 2 gives chrF++. TER is the slow one, seconds on a single line of hundreds of
+    words in another order: leave it out of `metrics` where it is not read.
+
+    Raises `DataError` where counts differ or nothing is there, `UsageError` on a tokenizer that is
+    unknown or not installed.
+    """
+    _check_counts(hypotheses, references)
+    scorers: dict[MetricName, Any] = {}
+    for name in metrics:
+        match name:
+            case "bleu":
+                scorers[name] = _bleu(tokenize, lowercase)
+            case "chrf":
+                scorers[name] = CHRF(word_order=chrf_word_order, lowercase=lowercase)
+            case "ter":
+                scorers[name] = TER()
+    scores: Scores = {}
+    for name, scorer in scorers.items():
+        value = scorer.corpus_score(hypotheses, references).score
+        # Only now: the signature counts the references that were scored.
+        scores[name] = {"score": value, "signature": str(scorer.get_signature())}
+    return scores
+
+
+def _check_counts(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
+    """Refuse what sacreBLEU would cut to the shorter side without a word."""
+    if isinstance(hypotheses, str) or any(isinstance(lines, str) for lines in references):
+        # A bug of the caller that types cannot catch, as a string is a sequence of strings.
+        raise TypeError("hypotheses is a list of strings, references a list of such lists")
+    if not hypotheses:
+        raise DataError("no hypotheses to score", hint="the file of translations is empty")
+    if not references:
+        raise DataError("no references to score against", hint="give at least one reference set")
+    for number, lines in enumerate(references, 1):
+        if len(lines) != len(hypotheses):
+            raise DataError(
+                f"{len(hypotheses)} hypotheses but {len(lines)} lines in reference set {number}",
+                hint="line N of a reference translates the same sentence as hypothesis N",
+            )
+
+
+def _bleu(tokenize: str, lowercase: bool) -> BLEU:
+    """Build BLEU, turning what sacreBLEU raises about its tokenizers into our errors."""
+    if tokenize not in BLEU.TOKENIZERS:
+        raise UsageError(f"unknown BLEU tokenizer '{tokenize}'", hint=f"choose one of {', '.join(BLEU.TOKENIZERS)}")
+    # sacreBLEU logs a warning at the old name; the signature says flores101 for both.
+    name = "flores101" if tokenize == "spm" else tokenize
+    try:
+        # `force` drops the log lines on tokenized text: `looks_tokenized` is for callers who can print.
+        return BLEU(tokenize=name, lowercase=lowercase, force=True)
+    except (OSError, RuntimeError) as error:
+        if name in ("ja-mecab", "ko-mecab"):
+            raise UsageError(
+                f"the BLEU tokenizer '{name}' needs packages that are not installed",
+                hint=f'pip install "nmt[{name[:2]}]"',
+            ) from error
+        raise UsageError(
+            f"the BLEU tokenizer '{name}' cannot be loaded: {error}",
+            hint=f"sacreBLEU downloads it to {SACREBLEU_DIR}/models: go online, or delete a damaged copy",
+        ) from error

@@ -1,0 +1,152 @@
+"""The bundle: a self-contained folder that is all `nmt translate` needs, on any machine."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import nmt
+from nmt.config import DecodingConfig, EvaluationConfig, LanguagesConfig, ModelConfig, Section
+from nmt.data.tokenizer import PAD_ID, Tokenizer
+from nmt.errors import ArtifactError
+from nmt.evaluation.metrics import Scores
+from nmt.files import digest_file, read_json, write_json, write_text
+from nmt.model.transformer import Transformer
+
+FORMAT = 1
+CONFIG, WEIGHTS, LOCK, SCORES, CARD = "config.json", "model.safetensors", "lock.json", "scores.json", "README.md"
+
+
+class BundleConfig(Section):
+    """What `config.json` holds."""
+
+    format: int
+    """Version of the bundle's layout."""
+    nmt: str
+    """The nmt that wrote it."""
+    name: str
+    """The recipe's name."""
+    languages: LanguagesConfig
+    model: ModelConfig
+    decoding: DecodingConfig
+    evaluation: EvaluationConfig
+    files: dict[str, str]
+    """SHA-256 of the weights and of the tokenizer's files."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened and verified bundle."""
+
+    path: Path
+    config: BundleConfig
+    tokenizer: Tokenizer
+
+    def model(self) -> Transformer:
+        """Build the Transformer and load its weights. Raises ArtifactError."""
+        sizes = self.tokenizer.source_size, self.tokenizer.target_size
+        model = Transformer(self.config.model, *sizes, pad_id=PAD_ID)
+        try:
+            model.load_weights(load_file(self.path / WEIGHTS))
+        except (OSError, SafetensorError, ValueError) as error:
+            raise ArtifactError(f"{self.path / WEIGHTS}: does not hold this model: {error}") from None
+        return model
+
+
+def write_bundle(
+    folder: Path,
+    weights: dict[str, Tensor],
+    tokenizer: Path,
+    lock: dict[str, Any],
+    *,
+    name: str,
+    languages: LanguagesConfig,
+    model: ModelConfig,
+    decoding: DecodingConfig,
+    evaluation: EvaluationConfig,
+) -> None:
+    """Fill the new `folder` with all that a bundle holds but its scores; `tokenizer` is a folder."""
+    folder.mkdir()
+    save_file({key: tensor.cpu().contiguous() for key, tensor in weights.items()}, folder / WEIGHTS)
+    parts = Tokenizer.load(tokenizer).files
+    for part in parts:
+        shutil.copyfile(tokenizer / part, folder / part)
+    config = BundleConfig(
+        format=FORMAT,
+        nmt=nmt.__version__,
+        name=name,
+        languages=languages,
+        model=model,
+        decoding=decoding,
+        evaluation=evaluation,
+        files={part: digest_file(folder / part) for part in [WEIGHTS, *parts]},
+    )
+    write_json(folder / CONFIG, config.model_dump())
+    write_json(folder / LOCK, lock)
+    add_scores(folder, config, {})
+
+
+def add_scores(folder: Path, config: BundleConfig, scores: dict[str, Scores]) -> None:
+    """Write the scores of every test set, and the card that shows them."""
+    write_json(folder / SCORES, scores)
+    write_text(folder / CARD, card(config, scores))
+
+
+def card(config: BundleConfig, scores: dict[str, Scores]) -> str:
+    """Write the bundle's README."""
+    languages, model = config.languages, config.model
+    lines = [
+        f"# {config.name}: {languages.source} to {languages.target}",
+        "",
+        f"A translation model made by nmt {config.nmt}: Transformer, width {model.d_model}, feed-forward {model.ffn}, "
+        f"{model.heads} heads, {model.encoder_layers} + {model.decoder_layers} layers.",
+        "",
+        "```",
+        f"nmt translate PATH_OF_THIS_FOLDER < text.{languages.source} > text.{languages.target}",
+        "```",
+        "",
+        "`lock.json` says what it was made from: the whole recipe, digests of the data, versions, seed.",
+    ]
+    if scores:
+        lines += ["", "| Test | Metric | Score | Signature |", "|---|---|---|---|"]
+        lines += [
+            f"| {test} | {metric} | {found['score']:.2f} | `{found['signature'].replace('|', chr(92) + '|')}` |"
+            for test, metrics in scores.items()
+            for metric, found in metrics.items()
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Open the bundle at `path` and verify its files. Raises ArtifactError."""
+    again = "copy the bundle again, or make it again with `nmt run`"
+    if not path.is_dir():
+        raise ArtifactError(f"{path}: no such model folder", hint="after `nmt run` it is runs/NAME/model")
+    values = read_json(path / CONFIG)
+    if not isinstance(values, dict) or "format" not in values:
+        state = "damaged" if (path / CONFIG).exists() else "missing, so this is no bundle"
+        raise ArtifactError(f"{path / CONFIG}: {state}", hint=again)
+    if values["format"] != FORMAT:
+        raise ArtifactError(
+            f"{path}: a bundle of format {values['format']}; this nmt {nmt.__version__} reads format {FORMAT}",
+            hint=f"use nmt {values.get('nmt', '')} or newer",
+        )
+    try:
+        config = BundleConfig.model_validate(values)
+    except ValidationError as error:
+        finding = error.errors()[0]
+        where = ".".join(map(str, finding["loc"]))
+        raise ArtifactError(f"{path / CONFIG}: {where}: {finding['msg']}", hint=again) from None
+    for name, expected in config.files.items():
+        if not (path / name).is_file():
+            raise ArtifactError(f"{path / name}: missing", hint=again)
+        if digest_file(path / name) != expected:
+            raise ArtifactError(f"{path / name}: damaged: its SHA-256 is not the one in {CONFIG}", hint=again)
+    return Bundle(path, config, Tokenizer.load(path))

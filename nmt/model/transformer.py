@@ -1,0 +1,335 @@
+"""The Transformer of "Attention Is All You Need" (Vaswani et al. 2017), top to bottom as in the paper.
+
+Shapes: `B` sentences, `S` source length, `T` target length, `D` model width, `H` heads, `F` feed-forward
+width, `V` vocabulary, `K` beam size, `N` any number of rows. Batch first, right padding. Masks are True where
+attention is allowed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nmt.config import ModelConfig
+
+
+class Transformer(nn.Module):
+    """The whole model: ids of both sides in, logits of the next target piece out (figure 1)."""
+
+    def __init__(self, config: ModelConfig, source_size: int, target_size: int, *, pad_id: int) -> None:
+        super().__init__()
+        self.pad_id = pad_id
+        self.position_limit = 2 * config.max_length
+        """Places that the positions know; a translation may be up to twice as long as the longest source."""
+        self.positions = (SinusoidalPositions if config.positions == "sinusoidal" else LearnedPositions)(
+            self.position_limit, config.d_model
+        )
+        self.scale = math.sqrt(config.d_model)
+        self.dropout = Dropout(config.dropout)
+        self.target_embedding = nn.Embedding(target_size, config.d_model)
+        self.source_embedding = (
+            self.target_embedding if config.tied_embeddings == "all" else nn.Embedding(source_size, config.d_model)
+        )
+        self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
+        self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        # Pre-norm stacks need a final norm; post-norm layers end in one.
+        final_norm = nn.LayerNorm if config.norm == "pre" else nn.Identity
+        self.encoder_norm, self.decoder_norm = final_norm(config.d_model), final_norm(config.d_model)
+        self.generator = nn.Linear(config.d_model, target_size, bias=False)
+        self._initialize()
+        if config.tied_embeddings != "none":
+            self.generator.weight = self.target_embedding.weight
+
+    @property
+    def decoder_layers(self) -> Iterable[DecoderLayer]:
+        """The decoder's layers, by their type."""
+        return cast("Iterable[DecoderLayer]", self.decoder)
+
+    def _initialize(self) -> None:
+        """Draw matrices by Xavier's uniform rule, embeddings with variance 1/D, so 1 once they are scaled."""
+        for name, parameter in self.named_parameters():
+            if "norm" in name:
+                continue
+            if "embedding" in name or "positions" in name:
+                nn.init.normal_(parameter, std=1 / self.scale)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            elif name.endswith("key_value.weight"):  # two matrices in one: each has the bound of its own shape
+                for half in parameter.chunk(2):
+                    nn.init.xavier_uniform_(half)
+            else:
+                nn.init.xavier_uniform_(parameter)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return every parameter by name, shared ones once."""
+        return {name: parameter.detach() for name, parameter in self.named_parameters()}
+
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Copy `weights` in. Raises ValueError where a name or a shape does not fit."""
+        own = self.weights()
+        if strangers := sorted(own.keys() ^ weights.keys()):
+            raise ValueError(f"{strangers[0]} is not in both the file and the model")
+        for name, parameter in own.items():
+            if parameter.shape != weights[name].shape:
+                raise ValueError(f"{name} is {tuple(weights[name].shape)}, not {tuple(parameter.shape)}")
+            parameter.copy_(weights[name])
+
+    def forward(self, src: Tensor, tgt_in: Tensor, where: Tensor | None = None) -> Tensor:
+        """Return logits (B, T, V) for `src` (B, S) and `tgt_in` (B, T).
+
+        With `where` (B, T), return the logits (N, V) of the positions that it marks: padding then costs no
+        product with the vocabulary.
+        """
+        hidden = self.decode(tgt_in, *self.encode(src))
+        return self.generator(hidden if where is None else hidden[where])
+
+    def embed(self, ids: Tensor, embedding: nn.Embedding, start: int = 0) -> Tensor:
+        """Scale embeddings of `ids` (N, T) by sqrt(D) and add the positions from `start` (section 3.4, 3.5)."""
+        return self.dropout(embedding(ids) * self.scale + self.positions(start, ids.size(1)))  # (N, T, D)
+
+    def encode(self, src: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the memory (B, S, D) of `src` (B, S) and its padding mask (B, 1, 1, S)."""
+        mask = (src != self.pad_id)[:, None, None, :]
+        x = self.embed(src, self.source_embedding)
+        for layer in self.encoder:
+            x = layer(x, mask)
+        return self.encoder_norm(x), mask
+
+    def decode(self, tgt_in: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
+        """Return the decoder's output (B, T, D) for a whole target (B, T)."""
+        length = tgt_in.size(1)
+        # Padding stands at the right, so that the causal mask hides it from every real position.
+        causal_mask = torch.ones(length, length, dtype=torch.bool, device=tgt_in.device).tril()
+        x = self.embed(tgt_in, self.target_embedding)
+        for layer in self.decoder:
+            x = layer(x, memory, causal_mask, memory_mask)
+        return self.decoder_norm(x)
+
+    def start_cache(self, src: Tensor, beam_size: int) -> DecoderCache:
+        """Encode `src` (B, S) and make room for `beam_size` hypotheses of each sentence."""
+        memory, mask = self.encode(src)
+        across = [layer.cross_attention.keys_and_values(memory) for layer in self.decoder_layers]
+        _, heads, _, width = across[0][0].shape
+        empty = memory.new_empty(len(src) * beam_size, heads, 0, width)
+        return DecoderCache(mask, across, [(empty, empty) for _ in across])
+
+    def decode_next(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
+        """Return logits (B, K, V) of the piece after `tokens` (B, K), the newest of each hypothesis.
+
+        `cache` holds what came before and is extended by one position.
+        """
+        x = self.embed(tokens.flatten()[:, None], self.target_embedding, start=cache.length)  # (B*K, 1, D)
+        x = x.view(*tokens.shape, -1)  # (B, K, D)
+        for index, layer in enumerate(self.decoder_layers):
+            x = layer.next(x, cache, index)
+        return self.generator(self.decoder_norm(x))
+
+
+@dataclass
+class DecoderCache:
+    """What the decoder remembers of the hypotheses under way, so that each step computes one position."""
+
+    memory_mask: Tensor
+    """(B, 1, 1, S)"""
+    across: list[tuple[Tensor, Tensor]]
+    """Keys and values of the memory, for each layer (B, H, S, D/H): once a sentence, whatever the beam."""
+    past: list[tuple[Tensor, Tensor]]
+    """Keys and values of the target so far, for each layer (B*K, H, T, D/H)."""
+
+    @property
+    def length(self) -> int:
+        """Target positions seen."""
+        return self.past[0][0].size(2)
+
+    def reorder(self, rows: Tensor) -> None:
+        """Keep the hypotheses `rows` (any number, of B*K), in that order."""
+        self.past = [(keys.index_select(0, rows), values.index_select(0, rows)) for keys, values in self.past]
+
+    def keep_sentences(self, sentences: Tensor) -> None:
+        """Keep the memory of `sentences` alone; their hypotheses are chosen by `reorder`."""
+        self.memory_mask = self.memory_mask[sentences]
+        self.across = [(keys[sentences], values[sentences]) for keys, values in self.across]
+
+
+class Residual(nn.Module):
+    """A layer made of sub-layers, each with dropout, a residual sum and a norm (section 3.1, 5.4)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.pre_norm = config.norm == "pre"
+        self.dropout = Dropout(config.dropout)
+
+    def residual(self, x: Tensor, norm: nn.LayerNorm, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
+        """Add what `sublayer` makes of `x`."""
+        if self.pre_norm:
+            return x + self.dropout(sublayer(norm(x)))
+        return norm(x + self.dropout(sublayer(x)))
+
+
+class EncoderLayer(Residual):
+    """Self-attention, then feed-forward (section 3.1)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.self_attention = Attention(config)
+        self.self_attention_norm = nn.LayerNorm(config.d_model)
+        self.feed_forward = FeedForward(config)
+        self.feed_forward_norm = nn.LayerNorm(config.d_model)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Map `x` (B, S, D) to the same shape; `mask` broadcasts to (B, H, S, S)."""
+        x = self.residual(x, self.self_attention_norm, lambda x: self.self_attention(x, x, mask))
+        return self.residual(x, self.feed_forward_norm, self.feed_forward)
+
+
+class DecoderLayer(Residual):
+    """Self-attention, attention over the memory, then feed-forward (section 3.1)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.self_attention = Attention(config)
+        self.self_attention_norm = nn.LayerNorm(config.d_model)
+        self.cross_attention = Attention(config)
+        self.cross_attention_norm = nn.LayerNorm(config.d_model)
+        self.feed_forward = FeedForward(config)
+        self.feed_forward_norm = nn.LayerNorm(config.d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, causal_mask: Tensor, memory_mask: Tensor) -> Tensor:
+        """Map `x` (B, T, D) to the same shape, with `memory` (B, S, D); masks broadcast to (B, H, T, T or S)."""
+        x = self.residual(x, self.self_attention_norm, lambda x: self.self_attention(x, x, causal_mask))
+        x = self.residual(x, self.cross_attention_norm, lambda x: self.cross_attention(x, memory, memory_mask))
+        return self.residual(x, self.feed_forward_norm, self.feed_forward)
+
+    def next(self, x: Tensor, cache: DecoderCache, index: int) -> Tensor:
+        """Map the newest position of each hypothesis, `x` (B, K, D), and extend layer `index` of `cache`."""
+
+        def attend_to_past(x: Tensor) -> Tensor:
+            newest = x.reshape(-1, 1, x.size(-1))  # (B*K, 1, D)
+            past = self.self_attention.keys_and_values(newest)
+            keys, values = (torch.cat(pair, dim=2) for pair in zip(cache.past[index], past, strict=True))
+            cache.past[index] = keys, values
+            return self.self_attention.attend(newest, keys, values, None).view_as(x)
+
+        def attend_to_memory(x: Tensor) -> Tensor:
+            # The K hypotheses of a sentence are K queries to one memory: nothing is copied for the beam.
+            return self.cross_attention.attend(x, *cache.across[index], cache.memory_mask)
+
+        x = self.residual(x, self.self_attention_norm, attend_to_past)
+        x = self.residual(x, self.cross_attention_norm, attend_to_memory)
+        return self.residual(x, self.feed_forward_norm, self.feed_forward)
+
+
+class Attention(nn.Module):
+    """Multi-head scaled dot-product attention (section 3.2)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.scale = (config.d_model // config.heads) ** -0.5
+        self.query = nn.Linear(config.d_model, config.d_model)
+        self.key_value = nn.Linear(config.d_model, 2 * config.d_model)
+        self.output = nn.Linear(config.d_model, config.d_model)
+        self.dropout = Dropout(config.attention_dropout)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
+        """Let each position of `x` (B, T, D) attend over `memory` (B, S, D).
+
+        `mask` broadcasts to (B, H, T, S) and is True where attention is allowed.
+        """
+        return self.attend(x, *self.keys_and_values(memory), mask)
+
+    def keys_and_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Project `memory` (B, S, D) to keys and values, each (B, H, S, D/H)."""
+        keys, values = self.key_value(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return keys, values
+
+    def attend(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        """Let `x` (B, T, D) attend over `keys` and `values` (B, H, S, D/H); returns (B, T, D)."""
+        queries = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, H, T, D/H)
+        if x.is_cuda:
+            context = F.scaled_dot_product_attention(
+                queries, keys, values, attn_mask=mask, dropout_p=self.dropout.p if self.training else 0.0
+            )
+        else:
+            # Sentences are short: on a CPU two batched products beat the fused kernel, whose backward is slow.
+            weights = queries * self.scale @ keys.transpose(-2, -1)  # (B, H, T, S)
+            if mask is not None:
+                weights = weights.masked_fill(~mask, -torch.inf)
+            context = self.dropout(weights.softmax(-1)) @ values  # (B, H, T, D/H)
+        return self.output(context.transpose(1, 2).flatten(-2))  # (B, T, D)
+
+
+class FeedForward(nn.Module):
+    """Two linear maps with a ReLU between (section 3.3, eq. 2)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.inner = nn.Linear(config.d_model, config.ffn)
+        self.outer = nn.Linear(config.ffn, config.d_model)
+        self.dropout = Dropout(config.activation_dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map each position of `x` (..., D) by itself."""
+        return self.outer(self.dropout(F.relu(self.inner(x))))
+
+
+class Dropout(nn.Module):
+    """Zero each element with probability `p`, scale the others by 1/(1-p) (Srivastava et al. 2014)."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop elements of `x`, of any shape, in training; else return it as it is."""
+        if not self.training or self.p == 0:
+            return x
+        if x.is_cuda:
+            return F.dropout(x, self.p)
+        return x * self.mask(x)
+
+    def mask(self, x: Tensor) -> Tensor:
+        """Return the factors, 0 or 1/(1-p), for `x`.
+
+        Each is decided by 16 bits of a 64-bit random word: four elements a draw, where torch's own Bernoulli
+        on a CPU takes one draw an element. `p` is met to within 2^-17.
+        """
+        words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        bits = words.view(torch.int16)[: x.numel()].view(x.shape)
+        return (bits >= round(self.p * 2**16) - 2**15).to(x.dtype).mul_(1 / (1 - self.p))
+
+
+class SinusoidalPositions(nn.Module):
+    """Sines and cosines of geometrically falling frequencies, interleaved (section 3.5)."""
+
+    table: Tensor
+
+    def __init__(self, limit: int, d_model: int) -> None:
+        super().__init__()
+        position = torch.arange(limit, dtype=torch.float64)[:, None]
+        frequency = 10_000 ** (-torch.arange(0, d_model, 2, dtype=torch.float64) / d_model)
+        angles = position * frequency  # (limit, D/2)
+        table = torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)  # (limit, D)
+        self.register_buffer("table", table.float(), persistent=False)
+
+    def forward(self, start: int, length: int) -> Tensor:
+        """Return the encodings (length, D) of the positions from `start`."""
+        return self.table[start : start + length]
+
+
+class LearnedPositions(nn.Module):
+    """One learned vector a position, as in table 3, row (E)."""
+
+    def __init__(self, limit: int, d_model: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.empty(limit, d_model))
+
+    def forward(self, start: int, length: int) -> Tensor:
+        """Return the vectors (length, D) of the positions from `start`."""
+        return self.table[start : start + length]

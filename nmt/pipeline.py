@@ -1,0 +1,391 @@
+"""The stages: what each reads and writes, and whether it is still good or has to run.
+
+Each stage leaves a `manifest.json` in its folder, written with the folder or not at all: the fingerprint of
+all that it was made from, and digests of what it made. A stage is skipped where its fingerprint still holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import nmt
+from nmt import console, runtime
+from nmt.errors import ArtifactError, RecipeError
+from nmt.evaluation.metrics import Scores, score, tokenizer_for
+from nmt.files import RunFolder, digest, digest_file, digest_json, read_json, replacing, write_json, write_text
+from nmt.recipe import LoadedRecipe
+
+MANIFEST = "manifest.json"
+SAMPLES = 5
+"""Translations shown at the end of a run."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step from raw text to scores."""
+
+    name: str
+    folder: Path
+    inputs: Callable[[], dict[str, Any]]
+    """All that the stage's output depends on."""
+    work: Callable[[dict[str, Any]], None]
+    """Make the folder; the argument is the manifest, to be filled with counts."""
+
+
+class Pipeline:
+    """A recipe with its run folder."""
+
+    def __init__(self, loaded: LoadedRecipe, *, data_dir: Path | None = None, run_dir: Path | None = None) -> None:
+        self.loaded = loaded
+        self.recipe = loaded.recipe
+        self.root = data_dir or loaded.path.parent
+        self.local = data_dir is not None
+        self.run = RunFolder(run_dir or Path("runs") / self.recipe.name)
+        self.stages = [
+            Stage("text", self.run.text, self.text_inputs, self.make_text),
+            Stage("tokenizer", self.run.tokenizer, self.tokenizer_inputs, self.make_tokenizer),
+            Stage("prepare", self.run.ids, self.prepare_inputs, self.make_ids),
+            Stage("train", self.run.checkpoints, self.train_inputs, self.train),
+            Stage("bundle", self.run.bundle, self.bundle_inputs, self.make_bundle),
+            Stage("evaluate", self.run.evaluation, self.evaluate_inputs, self.evaluate),
+        ]
+
+    def run_through(self, last: str = "evaluate") -> None:
+        """Run every stage up to `last` whose fingerprint does not hold. Raises NmtError."""
+        self.begin()
+        for stage in self.stages:
+            self.run_stage(stage)
+            if stage.name == last:
+                break
+
+    def begin(self) -> None:
+        """Create the run folder; refuse one that another recipe made."""
+        lock = read_json(self.run.lock)
+        if isinstance(lock, dict) and (other := lock.get("recipe", {}).get("name")) != self.recipe.name:
+            raise RecipeError(f"{self.run.path}: the run folder of recipe {other!r}", hint="take another --run-dir")
+        if isinstance(lock, dict):
+            for part in ("versions", "machine"):
+                now = getattr(runtime, part)()
+                for key in sorted(now.keys() | lock[part].keys()):
+                    if now.get(key) != lock[part].get(key):
+                        console.warn(
+                            f"{key} is now {now.get(key)}, was {lock[part].get(key)} when this run began: "
+                            "what is computed from here on may differ in its last bits"
+                        )
+        self.run.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.run.recipe, self.loaded.text)
+
+    def run_stage(self, stage: Stage) -> None:
+        """Run `stage` unless what it made is still good."""
+        inputs = {"nmt": nmt.__version__, **stage.inputs()}
+        fingerprint = digest_json(inputs)
+        manifest = read_json(stage.folder / MANIFEST)
+        if manifest is None:
+            reason = ""
+        elif manifest["fingerprint"] != fingerprint:
+            changed = [key for key in inputs if inputs[key] != manifest["inputs"].get(key)]
+            reason = f": {', '.join(changed) or 'inputs'} changed"
+        elif missing := [name for name in manifest["files"] if not (stage.folder / name).is_file()]:
+            reason = f": {missing[0]} is missing"
+        else:
+            console.log(f"{stage.name}: skipped, nothing that it depends on changed")
+            return
+        console.log(f"{stage.name}: running{reason}")
+        manifest = {"stage": stage.name, "fingerprint": fingerprint, "inputs": inputs}
+        stage.work(manifest)
+
+    @contextmanager
+    def making(self, folder: Path, manifest: dict[str, Any]) -> Iterator[Path]:
+        """Yield a scratch folder that takes the place of `folder`, with its manifest, if the block succeeds."""
+        with replacing(folder) as scratch:
+            yield scratch
+            files = sorted(path for path in scratch.rglob("*") if path.is_file())
+            manifest["files"] = {str(path.relative_to(scratch)): digest_file(path) for path in files}
+            write_json(scratch / MANIFEST, manifest)
+
+    def made(self, folder: Path) -> dict[str, Any]:
+        """Return the digests of the files that the stage of `folder` made."""
+        manifest = read_json(folder / MANIFEST)
+        if manifest is None:
+            raise ArtifactError(f"{folder / MANIFEST}: missing or damaged", hint="delete the folder and run again")
+        files: dict[str, Any] = manifest["files"]
+        return files
+
+    # Text: read, split, clean by characters and leakage.
+
+    @cached_property
+    def data_digests(self) -> dict[str, dict[str, str]]:
+        """SHA-256 of every input file, by corpus."""
+        from nmt.data.corpus import corpus_digests
+
+        data = self.recipe.data
+        corpora = {"train": data.train, **({"dev": data.dev} if data.dev else {})}
+        corpora |= {f"test.{name}": corpus for name, corpus in data.test.items()}
+        return {name: corpus_digests(corpus, root=self.root, local=self.local) for name, corpus in corpora.items()}
+
+    def text_inputs(self) -> dict[str, Any]:
+        """Return what the cleaned text depends on."""
+        return {
+            "languages": self.recipe.languages.model_dump(),
+            "data": self.recipe.data.model_dump(),
+            "cleaning": self.recipe.cleaning.model_dump(exclude={"max_pieces"}),
+            "files": self.data_digests,
+        }
+
+    def make_text(self, manifest: dict[str, Any]) -> None:
+        """Read, split and clean; write the lock, now that the data is known."""
+        from nmt.data.prepare import write_text as write_pairs
+
+        recipe = self.recipe
+        with self.making(self.run.text, manifest) as scratch:
+            scratch.mkdir()
+            counts = write_pairs(
+                recipe.data, recipe.cleaning, recipe.languages, scratch, root=self.root, local=self.local
+            )
+            manifest["counts"] = {key: value for key, value in counts.items() if key != "samples"}
+        pairs = counts["pairs"]
+        show_funnel("text", counts)
+        tests = ", ".join(f"{name} {count:,}" for name, count in pairs["test"].items())
+        console.log(f"text: pairs of train {pairs['train']:,}, dev {pairs['dev']:,}, test {tests}")
+        self.write_lock()
+
+    def write_lock(self) -> None:
+        """Write down what the run is made from and where."""
+        write_json(
+            self.run.lock,
+            {
+                "recipe": self.recipe.model_dump(),
+                "seed": self.recipe.training.seed,
+                "data": self.data_digests,
+                "versions": runtime.versions(),
+                "machine": runtime.machine(),
+                "began": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+        )
+
+    # Tokenizer: trained on the cleaned training text alone.
+
+    def tokenizer_inputs(self) -> dict[str, Any]:
+        """Return what the tokenizer depends on."""
+        train = {name: value for name, value in self.made(self.run.text).items() if name.startswith("train")}
+        return {"tokenizer": self.recipe.tokenizer.model_dump(), "seed": self.recipe.training.seed, "text": train}
+
+    def make_tokenizer(self, manifest: dict[str, Any]) -> None:
+        """Train SentencePiece."""
+        from nmt.data import tokenizer
+        from nmt.data.prepare import iterate_text
+
+        def side(index: int) -> Iterator[str]:
+            return (pair[index] for pair in iterate_text(self.run.text, "train"))
+
+        config = self.recipe.tokenizer
+        with self.making(self.run.tokenizer, manifest) as scratch:
+            scratch.mkdir()
+            manifest["counts"] = tokenizer.train(side(0), side(1), config, scratch, seed=self.recipe.training.seed)
+        kind = "joint" if config.joint else "separate"
+        console.log(
+            f"tokenizer: {kind} {config.model_type} of {config.vocab_size:,} pieces, "
+            f"normalisation {config.normalization}"
+        )
+
+    # Prepare: encode, clean by pieces, write.
+
+    def prepare_inputs(self) -> dict[str, Any]:
+        """Return what the ids depend on."""
+        return {
+            "max_pieces": self.recipe.cleaning.max_pieces,
+            "max_length": self.recipe.model.max_length,
+            "text": self.made(self.run.text),
+            "tokenizer": self.made(self.run.tokenizer),
+        }
+
+    def make_ids(self, manifest: dict[str, Any]) -> None:
+        """Write memory-mapped ids."""
+        from nmt.data.prepare import write_ids
+        from nmt.data.tokenizer import Tokenizer
+
+        with self.making(self.run.ids, manifest) as scratch:
+            scratch.mkdir()
+            counts = write_ids(
+                self.run.text,
+                Tokenizer.load(self.run.tokenizer),
+                self.recipe.cleaning,
+                self.recipe.model.max_length,
+                scratch,
+            )
+            manifest["counts"] = {key: value for key, value in counts.items() if key != "samples"}
+        show_funnel("prepare", counts)
+        tokens = counts["tokens"]["train"]
+        console.log(
+            f"prepare: {counts['pairs']['train']:,} training pairs, {tokens['source']:,} source and "
+            f"{tokens['target']:,} target pieces"
+        )
+        if counts["dev_cut"]:
+            console.warn(
+                f"{counts['dev_cut']} dev pairs are longer than model.max_length and were cut for the dev loss"
+            )
+
+    # Train.
+
+    def train_inputs(self) -> dict[str, Any]:
+        """Return what the weights depend on."""
+        return {
+            **self.plan.identity(digest_json(self.made(self.run.ids))),
+            "max_steps": self.recipe.training.max_steps,
+            "training": self.recipe.training.model_dump(),
+            "decoding": self.recipe.decoding.model_dump(),
+            "evaluation": self.recipe.evaluation.model_dump(),
+        }
+
+    @cached_property
+    def plan(self) -> Any:
+        """The sections that training reads."""
+        from nmt.training.loop import TrainingPlan
+
+        recipe = self.recipe
+        return TrainingPlan(
+            model=recipe.model,
+            batching=recipe.batching,
+            optimizer=recipe.optimizer,
+            training=recipe.training,
+            decoding=recipe.decoding,
+            evaluation=recipe.evaluation,
+            target_language=recipe.languages.target,
+        )
+
+    def train(self, manifest: dict[str, Any]) -> None:
+        """Train, from the newest checkpoint if there is one."""
+        from nmt.data.dataset import PreparedPairs
+        from nmt.data.prepare import read_text
+        from nmt.data.tokenizer import Tokenizer
+        from nmt.training.loop import train
+        from nmt.training.validation import DevSet
+
+        dev = DevSet(*read_text(self.run.text, "dev"), PreparedPairs(self.run.ids / "dev"))
+        self.run.checkpoints.mkdir(parents=True, exist_ok=True)
+        state = train(
+            self.plan,
+            Tokenizer.load(self.run.tokenizer),
+            PreparedPairs(self.run.ids / "train"),
+            dev,
+            data=digest_json(self.made(self.run.ids)),
+            checkpoints=self.run.checkpoints,
+            log=self.run.log,
+        )
+        newest = sorted(self.run.checkpoints.glob("step-*/model.safetensors"))
+        manifest["files"] = {str(path.relative_to(self.run.checkpoints)): digest_file(path) for path in newest}
+        manifest["counts"] = {"steps": state.step, "best_step": state.best_step, "best": state.best}
+        write_json(self.run.checkpoints / MANIFEST, manifest)
+
+    # Bundle: average and ship.
+
+    def bundle_inputs(self) -> dict[str, Any]:
+        """Return what the bundle depends on."""
+        return {
+            "checkpoints": self.made(self.run.checkpoints),
+            "average": self.recipe.training.average_checkpoints,
+            "tokenizer": self.made(self.run.tokenizer),
+            "decoding": self.recipe.decoding.model_dump(),
+            "evaluation": self.recipe.evaluation.model_dump(),
+        }
+
+    def make_bundle(self, manifest: dict[str, Any]) -> None:
+        """Average the last checkpoints and write the folder that is shipped."""
+        from nmt.inference.bundle import write_bundle
+        from nmt.training.checkpoint import Checkpoints
+
+        recipe = self.recipe
+        training = recipe.training
+        weights = Checkpoints(self.run.checkpoints, training.keep_checkpoints).average(training.average_checkpoints)
+        with self.making(self.run.bundle, manifest) as scratch:
+            write_bundle(
+                scratch,
+                weights,
+                self.run.tokenizer,
+                read_json(self.run.lock),
+                name=recipe.name,
+                languages=recipe.languages,
+                model=recipe.model,
+                decoding=recipe.decoding,
+                evaluation=recipe.evaluation,
+            )
+        console.log(f"bundle: {self.run.bundle}")
+
+    # Evaluate: translate every test set with the bundle, and score.
+
+    def evaluate_inputs(self) -> dict[str, Any]:
+        """Return what the scores depend on."""
+        text = {name: value for name, value in self.made(self.run.text).items() if name.startswith("test.")}
+        bundle = self.made(self.run.bundle)
+        return {"text": text, "weights": bundle["model.safetensors"], "config": bundle["config.json"]}
+
+    def evaluate(self, manifest: dict[str, Any]) -> None:
+        """Translate and score every test set; the scores go into the bundle too."""
+        from nmt.data.prepare import read_text
+        from nmt.inference.bundle import add_scores, open_bundle
+        from nmt.inference.translator import Translator
+
+        config = open_bundle(self.run.bundle).config
+        scores: dict[str, Scores] = {}
+        with self.making(self.run.evaluation, manifest) as scratch:
+            scratch.mkdir()
+            for split in self.tests:
+                sources, references = read_text(self.run.text, f"test.{split}")
+                translator = Translator.load(self.run.bundle, device=self.recipe.training.device)
+                hypotheses = [translation.text for translation in translator.translate(sources)]
+                text = "".join(line + "\n" for line in hypotheses)
+                (scratch / f"{split}.{self.recipe.languages.target}").write_text(text, encoding="utf-8", newline="\n")
+                evaluation = self.recipe.evaluation
+                tokenize = evaluation.tokenize
+                scores[split] = score(
+                    hypotheses,
+                    [references],
+                    tokenize=tokenizer_for(self.recipe.languages.target) if tokenize == "auto" else tokenize,
+                    lowercase=evaluation.lowercase,
+                    chrf_word_order=evaluation.chrf_word_order,
+                )
+            write_json(scratch / "scores.json", scores)
+            add_scores(self.run.bundle, config, scores)
+
+    @property
+    def tests(self) -> list[str]:
+        """Names of the test sets, split off or given."""
+        folders = sorted(path.name for path in self.run.text.glob("test.*"))
+        names = [name.removeprefix("test.") for name in folders]
+        return sorted(names, key=[*self.recipe.data.test, *names].index)
+
+    def show_results(self) -> None:
+        """Print sample translations, the scores with their signatures, and what to type next."""
+        from nmt.data.prepare import read_text
+
+        languages = self.recipe.languages
+        first = self.tests[0]
+        sources, references = read_text(self.run.text, f"test.{first}")
+        hypotheses = (self.run.evaluation / f"{first}.{languages.target}").read_text(encoding="utf-8").split("\n")
+        chosen = sorted(range(len(sources)), key=lambda index: digest(sources[index]))[:SAMPLES]
+        console.out(f"Samples of {first}:")
+        for index in sorted(chosen):
+            console.out(f"  {languages.source}  {sources[index]}")
+            console.out(f"  {languages.target}  {hypotheses[index]}")
+            if hypotheses[index] != references[index]:
+                console.out(f"  ref {references[index]}")
+        console.out("")
+        console.scores(read_json(self.run.scores))
+        console.out("")
+        console.out(f"Next: echo '{sources[chosen[0]]}' | nmt translate {self.run.bundle}")
+
+
+def show_funnel(stage: str, counts: dict[str, Any]) -> None:
+    """Say what each filter dropped; with -v, show examples."""
+    funnel = counts["funnel"]
+    dropped = ", ".join(f"{name} {count:,}" for name, count in funnel["dropped"].items() if count)
+    console.log(f"{stage}: kept {funnel['kept']:,} of {funnel['read']:,} training pairs; dropped: {dropped or 'none'}")
+    for name, pairs in counts["samples"].items():
+        for source, target in pairs:
+            console.detail(f"  {name}: {source[:100]!r} / {target[:100]!r}")

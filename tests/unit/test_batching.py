@@ -1,0 +1,209 @@
+import threading
+from collections.abc import Iterator
+from itertools import islice, pairwise
+from types import GeneratorType
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from nmt.config import BatchingConfig
+from nmt.data.batching import Ints, Step, StepStream, by_tokens, micro_batches, steps_of_epoch
+from nmt.data.dataset import Batch, PreparedPairs
+from nmt.data.prepare import TableWriter
+from nmt.errors import RecipeError
+
+SEED = 3
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> PreparedPairs:
+    """Return 200 pairs of which each source begins with the pair's number + 10."""
+    rng = np.random.default_rng(1)
+    rows = [[[i + 10] * int(rng.integers(1, 12)) for i in range(200)] for _ in range(2)]
+    ids = pa.list_(pa.uint16())
+    schema = pa.schema([("src", ids), ("tgt", ids), ("src_length", pa.int32()), ("tgt_length", pa.int32())])
+    folder = tmp_path_factory.mktemp("batching") / "train"
+    with TableWriter(folder, schema) as table:
+        table.write([*rows, *([len(row) for row in side] for side in rows)])
+    return PreparedPairs(folder)
+
+
+def stream(pairs: PreparedPairs, tokens: int = 100, micro: int | None = None, seed: int = SEED) -> StepStream:
+    return StepStream(pairs, BatchingConfig(tokens_per_step=tokens, micro_batch_tokens=micro), seed)
+
+
+def sentences(step: Step) -> list[int]:
+    return [int(row[0]) - 10 for batch in step.micro_batches for row in batch.src]
+
+
+def take(steps: Iterator[Step], count: int) -> list[Step]:
+    taken = list(islice(steps, count))
+    assert isinstance(steps, GeneratorType)
+    steps.close()
+    return taken
+
+
+def collating() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "collate"]
+
+
+def plan(src: list[int], tgt: list[int], budget: int, epoch: int = 0) -> list[list[int]]:
+    steps = steps_of_epoch(np.array(src, np.int32), np.array(tgt, np.int32), budget, seed=1, epoch=epoch)
+    return [step.tolist() for step in steps]
+
+
+def test_a_step_is_filled_to_the_budget_and_not_beyond() -> None:
+    assert sorted(map(len, plan([2] * 10, [3] * 10, 9))) == [1, 3, 3, 3]
+    assert sorted(map(len, plan([3] * 10, [2] * 10, 9))) == [1, 3, 3, 3]
+    assert sorted(map(len, plan([2] * 10, [3] * 10, 8))) == [2] * 5
+
+
+def test_a_step_holds_sentences_of_like_length() -> None:
+    steps = plan([1, 9, 1, 9, 2, 8], [1, 9, 2, 8, 1, 9], 18)
+    assert sorted(map(sorted, steps)) == [[0, 2, 3, 4], [1, 5]]
+
+
+def test_padding_does_not_count() -> None:
+    assert len(plan([1, 1, 1, 7], [1, 1, 1, 7], 10)) == 1
+
+
+def test_a_budget_below_the_longest_sentence_is_a_recipe_error() -> None:
+    for src, tgt in (([1, 12], [1, 2]), ([1, 2], [1, 12])):
+        with pytest.raises(RecipeError) as caught:
+            plan(src, tgt, 11)
+        assert str(caught.value) == (
+            "batching.tokens_per_step = 11 is smaller than the longest training sentence (12 pieces) "
+            "(raise it, or lower cleaning.max_pieces)"
+        )
+    assert len(plan([1, 12], [1, 2], 12)) == 2
+
+
+def test_no_sentences_are_no_steps() -> None:
+    assert plan([], [], 10) == []
+
+
+def test_lengths_beyond_16_bits_are_sorted_too() -> None:
+    lengths = [70_000, 5, 69_999, 3]
+    assert sorted(map(sorted, plan(lengths, lengths, 70_000))) == [[0], [1, 3], [2]]
+
+
+def test_epochs_differ_in_order_and_company_but_not_in_number_of_steps(pairs: PreparedPairs) -> None:
+    steps = stream(pairs)
+    epochs = [[step.tolist() for step in steps.plan(epoch)] for epoch in range(3)]
+    assert len({len(epoch) for epoch in epochs}) == 1
+    assert {frozenset(step) for step in epochs[0]} != {frozenset(step) for step in epochs[1]}
+    assert epochs[0] == [step.tolist() for step in stream(pairs).plan(0)]
+    assert epochs[0] != [step.tolist() for step in stream(pairs, seed=4).plan(0)]
+
+
+def test_steps_are_not_in_order_of_length(pairs: PreparedPairs) -> None:
+    longest = [int(pairs.tgt_lengths[step].max()) for step in stream(pairs).plan(0)]
+    assert longest != sorted(longest)
+
+
+def passes(lengths: list[int], budget: int | None) -> list[list[int]]:
+    array: Ints = np.array(lengths, np.int32)
+    indices = np.arange(len(lengths))
+    return [part.tolist() for part in micro_batches(indices, array, array[::-1] * 0 + 1, budget)]
+
+
+def test_without_a_limit_a_step_is_one_pass() -> None:
+    assert passes([1, 2, 3], None) == [[0, 1, 2]]
+
+
+def test_passes_are_cut_by_padded_tokens() -> None:
+    assert passes([2, 2, 3, 3, 4], 6) == [[0, 1], [2, 3], [4]]
+    assert passes([4, 1, 1, 1], 8) == [[0, 1], [2, 3]]
+
+
+def test_a_sentence_over_the_limit_is_a_pass_of_its_own() -> None:
+    assert passes([1, 9, 1, 1], 4) == [[0], [1], [2, 3]]
+
+
+def test_passes_look_at_either_side() -> None:
+    src, tgt = np.array([1, 1, 1]), np.array([4, 4, 4])
+    for sides in ((src, tgt), (tgt, src)):
+        assert [part.tolist() for part in micro_batches(np.arange(3), *sides, 8)] == [[0, 1], [2]]
+
+
+def test_decoding_batches_begin_with_the_longest_sentence() -> None:
+    assert by_tokens([3, 5, 1, 5, 0], 10) == [[1, 3], [0, 2, 4]]
+    assert by_tokens([], 10) == []
+    assert by_tokens([0, 0], 10) == [[0, 1]]
+
+
+def test_a_decoding_batch_over_budget_holds_one_sentence() -> None:
+    assert by_tokens([1, 30, 20], 10) == [[1], [2], [0]]
+
+
+def test_the_stream_goes_through_each_epoch_as_planned(pairs: PreparedPairs) -> None:
+    steps = stream(pairs, micro=40)
+    count = len(steps.plan(0))
+    taken = take(steps.from_step(0), 2 * count)
+    for epoch in (0, 1):
+        part = taken[epoch * count : (epoch + 1) * count]
+        assert [sentences(step) for step in part] == [step.tolist() for step in steps.plan(epoch)]
+        assert [(step.epoch, step.offset) for step in part] == [(epoch, i) for i in range(count)]
+    assert any(len(step.micro_batches) > 1 for step in taken)
+    assert all(batch.src.numel() <= 40 and batch.labels.numel() <= 40 for s in taken for batch in s.micro_batches)
+    assert sum(step.target_tokens for step in taken) == 2 * int(pairs.tgt_lengths.sum())
+
+
+def test_each_step_knows_where_the_next_one_stands(pairs: PreparedPairs) -> None:
+    steps = stream(pairs)
+    taken = take(steps.from_step(0), 2 * len(steps.plan(0)) + 2)
+    for step, following in pairwise(taken):
+        assert (step.next_epoch, step.next_offset) == (following.epoch, following.offset)
+        assert type(step.next_epoch) is int
+
+
+@pytest.mark.parametrize("skipped", [1, 12, 30])
+def test_resuming_goes_on_where_the_stream_was_left(pairs: PreparedPairs, skipped: int) -> None:
+    taken = take(stream(pairs).from_step(0), skipped + 5)
+    last = taken[skipped - 1]
+    for resumed in (
+        take(stream(pairs).from_step(skipped), 5),
+        take(stream(pairs).from_position(last.next_epoch, last.next_offset), 5),
+    ):
+        assert [sentences(step) for step in resumed] == [sentences(step) for step in taken[skipped:]]
+        assert [step.offset for step in resumed] == [step.offset for step in taken[skipped:]]
+
+
+def test_resuming_collates_nothing_that_came_before(pairs: PreparedPairs, monkeypatch: pytest.MonkeyPatch) -> None:
+    collated: list[list[int]] = []
+
+    def collate(self: PreparedPairs, indices: Ints) -> Batch:
+        collated.append(indices.tolist())
+        return original(self, indices)
+
+    original = PreparedPairs.collate
+    monkeypatch.setattr(PreparedPairs, "collate", collate)
+    steps = stream(pairs)
+    count = len(steps.plan(0))
+    take(steps.from_step(4 * count + 3), 1)
+    planned = [step.tolist() for step in steps.plan(4)]
+    assert collated == planned[3 : 3 + len(collated)]
+
+
+def test_the_thread_ends_with_the_iterator(pairs: PreparedPairs) -> None:
+    steps = stream(pairs).from_step(0)
+    next(steps)
+    assert len(collating()) == 1
+    assert isinstance(steps, GeneratorType)
+    steps.close()
+    assert collating() == []
+
+
+def test_what_fails_in_the_thread_is_raised_to_the_reader(
+    pairs: PreparedPairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def collate(self: PreparedPairs, indices: Ints) -> Batch:
+        raise OSError(f"disk gone, {len(self)} pairs and {min(len(indices), 1)} step lost")
+
+    monkeypatch.setattr(PreparedPairs, "collate", collate)
+    with pytest.raises(OSError, match="disk gone, 200 pairs and 1 step lost"):
+        next(stream(pairs).from_position(0, 0))
+    with pytest.raises(RecipeError, match="smaller than the longest"):
+        next(stream(pairs, tokens=5).from_position(0, 0))
+    assert collating() == []

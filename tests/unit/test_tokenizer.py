@@ -1,0 +1,303 @@
+import json
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nmt.config import TokenizerConfig
+from nmt.data.tokenizer import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Side, Tokenizer, plain, sample, train
+from nmt.errors import ArtifactError, DataError
+
+SOURCES = ["the cat sees the dog", "a dog sleeps in the garden", "the garden is green", "who sees the green cat"] * 8
+TARGETS = ["die Katze sieht den Hund", "ein Hund schläft im Garten", "der Garten ist grün", "wer sieht die Katze"] * 8
+BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+
+
+def settings(**options: Any) -> TokenizerConfig:
+    return TokenizerConfig(**({"vocab_size": 330} | options))
+
+
+def trained(folder: Path, **options: Any) -> Tokenizer:
+    folder.mkdir(exist_ok=True)
+    train(SOURCES, TARGETS, settings(**options), folder, seed=1)
+    return Tokenizer.load(folder)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    trained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tokenizer(folder: Path) -> Tokenizer:
+    return Tokenizer.load(folder)
+
+
+def error_of(folder: Path, **options: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        trained(folder, **options)
+    return str(caught.value)
+
+
+def test_a_joint_tokenizer_is_one_model_of_the_size_asked_for(folder: Path, tokenizer: Tokenizer) -> None:
+    assert tokenizer.joint
+    assert tokenizer.source_size == tokenizer.target_size == 330
+    assert tokenizer.files == ["tokenizer.model", "tokenizer.json"]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(tokenizer.files)
+    assert tokenizer.encode_source(["die Katze"]) == tokenizer.encode_target(["die Katze"])
+    assert tokenizer.normalization == "nmt_nfkc"
+
+
+def test_separate_tokenizers_are_two_models(tmp_path: Path) -> None:
+    tokenizer = trained(tmp_path, joint=False, vocab_size=290)
+    assert not tokenizer.joint
+    assert (tokenizer.source_size, tokenizer.target_size) == (290, 290)
+    assert tokenizer.files == ["source.model", "target.model", "tokenizer.json"]
+    assert tokenizer.encode_source(["die Katze"]) != tokenizer.encode_target(["die Katze"])
+    assert tokenizer.decode_source(tokenizer.encode_source(["the cat"])) == ["the cat"]
+    assert tokenizer.decode_target(tokenizer.encode_target(["die Katze"])) == ["die Katze"]
+
+
+def test_the_special_ids_stand_first(tokenizer: Tokenizer) -> None:
+    assert tokenizer.pieces_target([PAD_ID, UNK_ID, BOS_ID, EOS_ID]) == ["<pad>", "<unk>", "<s>", "</s>"]
+
+
+def test_encoding_adds_no_special_ids_and_decoding_shows_none(tokenizer: Tokenizer) -> None:
+    [ids] = tokenizer.encode_source(["the cat </s> sees"])
+    assert not {PAD_ID, UNK_ID, BOS_ID, EOS_ID} & set(ids)
+    assert tokenizer.decode_source([[BOS_ID, *ids, EOS_ID, PAD_ID]]) == ["the cat </s> sees"]
+
+
+def test_batches_and_lines_without_text_keep_their_shape(tokenizer: Tokenizer) -> None:
+    assert tokenizer.encode_source([]) == []
+    assert tokenizer.encode_source(["", "  "]) == [[], []]
+    assert tokenizer.decode_target([]) == []
+    assert tokenizer.decode_target([[], []]) == ["", ""]
+
+
+def test_pieces_spell_the_line(tokenizer: Tokenizer) -> None:
+    [ids] = tokenizer.encode_target(["der Garten"])
+    pieces = tokenizer.pieces_target(ids)
+    assert "".join(pieces) == "▁der▁Garten"
+    assert tokenizer.pieces_source(ids) == pieces
+    assert tokenizer.target.encode_pieces(["der Garten"]) == [pieces]
+    assert tokenizer.target.decode_pieces([pieces, []]) == ["der Garten", ""]
+
+
+def test_ids_are_read_from_words(tokenizer: Tokenizer) -> None:
+    assert tokenizer.target.parse_ids(["0", "12", "329"], 1) == [0, 12, 329]
+    assert tokenizer.target.parse_ids([], 1) == []
+
+
+@pytest.mark.parametrize("word", ["330", "-1", "x", "", "²", "1.0"])
+def test_what_is_no_id_is_named_with_its_line(tokenizer: Tokenizer, word: str) -> None:
+    with pytest.raises(DataError) as caught:
+        tokenizer.target.parse_ids(["1", word], 7)
+    assert str(caught.value) == f"line 7: {word!r} is not an id of this tokenizer: 0 to 329"
+
+
+def test_unknown_characters_are_spelled_in_bytes(tokenizer: Tokenizer) -> None:
+    [ids] = tokenizer.encode_target(["語"])
+    assert tokenizer.pieces_target(ids)[1:] == ["<0xE8>", "<0xAA>", "<0x9E>"]
+    assert tokenizer.decode_target([ids]) == ["語"]
+
+
+def test_without_byte_fallback_they_are_the_unknown_piece(tmp_path: Path) -> None:
+    tokenizer = trained(tmp_path, byte_fallback=False, vocab_size=60)
+    assert tokenizer.encode_target(["語"])[0][-1] == UNK_ID
+
+
+def test_bytes_cannot_spell_a_second_line(tokenizer: Tokenizer) -> None:
+    for character in BREAKS + "\0":
+        pieces = ["▁", "a", *(f"<0x{byte:02X}>" for byte in character.encode()), "e"]
+        ids = [tokenizer.target.processor.piece_to_id(piece) for piece in pieces]
+        assert UNK_ID not in ids
+        assert tokenizer.decode_target([ids]) == ["a e"]
+        assert tokenizer.decode_source([ids]) == ["a e"]
+        assert tokenizer.target.decode_pieces([pieces]) == ["a e"]
+
+
+def test_bytes_that_are_no_utf8_become_the_replacement_character(tokenizer: Tokenizer) -> None:
+    ids = [tokenizer.target.processor.piece_to_id(piece) for piece in ("▁", "a", "<0xE8>", "e")]
+    assert tokenizer.decode_target([ids]) == ["a\ufffde"]
+
+
+@pytest.mark.parametrize("character", [*BREAKS, "\0", "\u2581"])
+def test_line_breaks_nul_and_the_space_symbol_are_spaces(tokenizer: Tokenizer, character: str) -> None:
+    assert plain(f"a{character}b") == "a b"
+    assert tokenizer.encode_source([f"a{character}b"]) == tokenizer.encode_source(["a b"])
+    assert tokenizer.normalize_target(f"{character}a{character}b{character}") == "a b"
+
+
+def test_normalisation_follows_the_rule_of_the_recipe(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    assert tokenizer.normalize_source(" Ａ  ﬁne\u00a0day ") == "A fine day"
+    folded = trained(tmp_path, normalization="nmt_nfkc_cf", vocab_size=320)
+    assert folded.normalization == "nmt_nfkc_cf"
+    assert folded.normalize_target("ＡÄ") == "aä"
+
+
+def test_user_defined_symbols_are_never_split(tmp_path: Path) -> None:
+    tokenizer = trained(tmp_path, user_defined_symbols=["<2de>", 'x,"y'])
+    assert tokenizer.source.encode_pieces(['<2de>the x,"y']) == [
+        ["▁", "<2de>", *tokenizer_pieces(tokenizer, "the"), 'x,"y']
+    ]
+    assert tokenizer.source_size == 330
+
+
+def tokenizer_pieces(tokenizer: Tokenizer, word: str) -> list[str]:
+    """Return the pieces of `word` and the space after it, when no space stands before."""
+    pieces = tokenizer.source.encode_pieces([f"<2de>{word} <2de>"])[0]
+    return pieces[2:-1]
+
+
+def test_the_same_text_seed_and_settings_give_the_same_files(tmp_path: Path) -> None:
+    for model_type, size in (("bpe", 330), ("unigram", 300)):
+        files = []
+        for name in ("a", "b"):
+            folder = tmp_path / f"{model_type}-{name}"
+            trained(folder, model_type=model_type, vocab_size=size)
+            files.append({path.name: path.read_bytes() for path in folder.iterdir()})
+        assert files[0] == files[1]
+
+
+def test_training_writes_nothing_to_the_console(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    trained(tmp_path)
+    error_of(tmp_path, vocab_size=5000)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_training_counts_lines_and_samples_as_many_of_each_side(tmp_path: Path) -> None:
+    counts = train(SOURCES, TARGETS, settings(sample_sentences=20, vocab_size=300), tmp_path, seed=1)
+    assert counts == {"source": {"lines": 32, "trained_on": 10}, "target": {"lines": 32, "trained_on": 10}}
+    counts = train(SOURCES, TARGETS, settings(sample_sentences=20, vocab_size=290, joint=False), tmp_path, seed=1)
+    assert counts == {"source": {"lines": 32, "trained_on": 20}, "target": {"lines": 32, "trained_on": 20}}
+
+
+def test_lines_that_sentencepiece_would_leave_out_are_trained_on(tmp_path: Path) -> None:
+    long = "q" * 20 + " w" * 5000
+    train([long, "x\0x", "y\u2585y"], ["z"], settings(vocab_size=266), tmp_path, seed=1)
+    side = Side.load(tmp_path / "tokenizer.model")
+    assert {"q", "w", "x", "y", "z"} <= set(side.pieces(range(side.size)))
+
+
+@pytest.mark.parametrize("model_type", ["bpe", "unigram"])
+def test_a_vocabulary_too_large_for_the_text_says_what_it_allows(tmp_path: Path, model_type: str) -> None:
+    said = error_of(tmp_path, model_type=model_type, vocab_size=5000)
+    limit = int(said.partition(" allows, ")[2].partition(" ")[0])
+    assert said == (
+        f"tokenizer.vocab_size = 5000 is more than the text of both sides allows, {limit} pieces "
+        f"(lower tokenizer.vocab_size to at most {limit}, or give more text)"
+    )
+    assert trained(tmp_path, model_type=model_type, vocab_size=limit).source_size == limit
+
+
+def test_of_separate_sides_the_one_at_fault_is_named(tmp_path: Path) -> None:
+    config = settings(joint=False, vocab_size=300)
+    with pytest.raises(DataError, match="more than the text of the target side allows"):
+        train(SOURCES, ["a"], config, tmp_path, seed=1)
+
+
+def test_a_vocabulary_without_room_for_the_characters_says_so(tmp_path: Path) -> None:
+    said = error_of(tmp_path, vocab_size=270)
+    assert said.startswith("tokenizer.vocab_size = 270 is too small for both sides: its characters and")
+    assert "(raise tokenizer.vocab_size above " in said
+    least = int(said.partition("alone are ")[2].partition(" ")[0])
+    assert trained(tmp_path, vocab_size=least + 1).source_size == least + 1
+
+
+def test_blank_text_cannot_be_trained_on(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no text to train a tokenizer on: both sides blank"):
+        train(["", " "], ["\n"], settings(), tmp_path, seed=1)
+
+
+@pytest.mark.parametrize("symbols", [["ab", "ab"], ["<0x41>"]])
+def test_a_symbol_defined_twice_is_named(tmp_path: Path, symbols: list[str]) -> None:
+    said = error_of(tmp_path, user_defined_symbols=symbols)
+    assert said == (f"tokenizer.user_defined_symbols: {symbols[-1]!r} is there twice, or is a piece of every tokenizer")
+
+
+def test_other_refusals_of_sentencepiece_are_passed_on(tmp_path: Path) -> None:
+    assert error_of(tmp_path, user_defined_symbols=[""]).startswith("SentencePiece cannot train on both sides: ")
+
+
+def test_a_folder_without_a_tokenizer_is_an_artifact_error(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"tokenizer\.json: no such tokenizer \(train it again\)"):
+        Tokenizer.load(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"format": 1}', '{"format": 1, "files": 3, "normalization": ""}'])
+def test_a_damaged_card_is_an_artifact_error(tmp_path: Path, content: str) -> None:
+    (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(ArtifactError, match=r"tokenizer\.json: damaged"):
+        Tokenizer.load(tmp_path)
+
+
+def test_a_card_of_another_format_is_an_artifact_error(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text('{"format": 2}')
+    with pytest.raises(ArtifactError, match=r"tokenizer\.json: of format 2, not 1"):
+        Tokenizer.load(tmp_path)
+
+
+def test_a_model_file_that_is_missing_or_changed_is_an_artifact_error(tmp_path: Path, folder: Path) -> None:
+    card = (folder / "tokenizer.json").read_text()
+    (tmp_path / "tokenizer.json").write_text(card)
+    with pytest.raises(ArtifactError, match=r"tokenizer\.model: missing, though tokenizer\.json names it"):
+        Tokenizer.load(tmp_path)
+    (tmp_path / "tokenizer.model").write_bytes((folder / "tokenizer.model").read_bytes() + b"x")
+    with pytest.raises(ArtifactError, match=r"tokenizer\.model: its SHA-256 is not the one in tokenizer\.json"):
+        Tokenizer.load(tmp_path)
+    assert json.loads(card)["model_type"] == "bpe"
+
+
+def test_a_file_that_is_no_model_is_an_artifact_error(tmp_path: Path) -> None:
+    path = tmp_path / "some.model"
+    with pytest.raises(ArtifactError, match=r"some\.model: no such tokenizer: No such file"):
+        Side.load(path)
+    path.write_bytes(b"no model")
+    with pytest.raises(ArtifactError, match=r"some\.model: not a SentencePiece model, or a damaged one"):
+        Side.load(path)
+
+
+def test_a_model_with_other_special_ids_is_an_artifact_error(tmp_path: Path) -> None:
+    import sentencepiece
+
+    path = tmp_path / "foreign.model"
+    with path.open("wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(SOURCES), model_writer=file, vocab_size=26, minloglevel=2
+        )
+    with pytest.raises(ArtifactError, match=r"its ids of <pad>, .* are \(-1, 0, 1, 2\), not \(0, 1, 2, 3\)"):
+        Side.load(path)
+
+
+def test_a_sample_of_more_lines_than_there_are_is_all_of_them() -> None:
+    assert sample(["a", "b"], 5, seed=1) == (["a", "b"], 2)
+    assert sample([], 5, seed=1) == ([], 0)
+
+
+def test_a_sample_is_the_same_for_the_same_seed_only() -> None:
+    lines = [str(i) for i in range(1000)]
+    assert sample(lines, 10, seed=1) == sample(lines, 10, seed=1)
+    assert sample(lines, 10, seed=1) != sample(lines, 10, seed=2)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_every_line_is_sampled_with_the_same_chance(size: int) -> None:
+    draws = 4000
+    counts = Counter(line for seed in range(draws) for line in sample(map(str, range(12)), size, seed=seed)[0])
+    expected = draws * size / 12
+    assert len(counts) == 12
+    # Five standard deviations of a binomial count.
+    assert all(abs(count - expected) < 5 * expected**0.5 for count in counts.values())
+    assert all(len(set(sample(map(str, range(12)), size, seed=seed)[0])) == size for seed in range(50))
+
+
+def test_random_ids_decode_to_one_line_each(tokenizer: Tokenizer) -> None:
+    rng = random.Random(1)
+    for _ in range(300):
+        [line] = tokenizer.decode_target([[rng.randrange(330) for _ in range(30)]])
+        assert line.splitlines() == [line] * bool(line)
