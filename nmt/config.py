@@ -71,6 +71,8 @@ class CorpusConfig(Section):
     """Configuration of `dataset`, such as `de-en`."""
     split: str | None = None
     """Split of `dataset`; by default `train`, `validation` or `test` after the section's name."""
+    revision: str | None = None
+    """Branch or commit of `dataset` on the Hub; a commit pins the data."""
     columns: str | list[str] = "translation"
     """Column of `dataset` that holds {language: text}, or the two columns [source, target]."""
     builtin: Literal["train", "dev", "test", "unseen"] | None = None

@@ -16,6 +16,7 @@ from typing import Any
 
 import nmt
 from nmt import console, runtime
+from nmt.config import CorpusConfig
 from nmt.errors import ArtifactError, RecipeError
 from nmt.evaluation.metrics import Scores, score, tokenizer_for
 from nmt.files import RunFolder, digest, digest_file, digest_json, read_json, replacing, write_json, write_text
@@ -124,10 +125,16 @@ class Pipeline:
         """SHA-256 of every input file, by corpus."""
         from nmt.data.corpus import corpus_digests
 
+        return {
+            name: corpus_digests(corpus, root=self.root, local=self.local) for name, corpus in self.corpora.items()
+        }
+
+    @property
+    def corpora(self) -> dict[str, CorpusConfig]:
+        """The corpora that the recipe names."""
         data = self.recipe.data
-        corpora = {"train": data.train, **({"dev": data.dev} if data.dev else {})}
-        corpora |= {f"test.{name}": corpus for name, corpus in data.test.items()}
-        return {name: corpus_digests(corpus, root=self.root, local=self.local) for name, corpus in corpora.items()}
+        tests = {f"test.{name}": corpus for name, corpus in data.test.items()}
+        return {"train": data.train, **({"dev": data.dev} if data.dev else {}), **tests}
 
     def text_inputs(self) -> dict[str, Any]:
         """Return what the cleaned text depends on."""
@@ -157,12 +164,16 @@ class Pipeline:
 
     def write_lock(self) -> None:
         """Write down what the run is made from and where."""
+        from nmt.data.corpus import hub_revision
+
+        commits = {} if self.local else {name: hub_revision(corpus) for name, corpus in self.corpora.items()}
         write_json(
             self.run.lock,
             {
                 "recipe": self.recipe.model_dump(),
                 "seed": self.recipe.training.seed,
                 "data": self.data_digests,
+                "hub_commits": {name: commit for name, commit in commits.items() if commit},
                 "versions": runtime.versions(),
                 "machine": runtime.machine(),
                 "began": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ def override_key(tree: dict[str, Any], override: str) -> None:
 def describe(error: ValidationError) -> str:
     """Write the first finding of `error` as one line."""
     finding = error.errors()[0]
-    location = [str(part) for part in finding["loc"] if part != "[key]"]
+    location = key_path(finding["loc"])
     key = ".".join(location)
     kind, message, value = finding["type"], finding["msg"], finding["input"]
     if kind == "extra_forbidden":
@@ -99,15 +100,26 @@ def describe(error: ValidationError) -> str:
     return f"{key} = {value!r}: {message[0].lower()}{message[1:]}"
 
 
+def key_path(location: Sequence[str | int]) -> list[str]:
+    """Return the parts of a key, without pydantic's own: `[key]`, and which type of several did not fit."""
+    parts: list[str] = []
+    for part in location:
+        if isinstance(part, int) or (part != "[key]" and section_at(parts)):
+            parts.append(str(part))
+    return parts
+
+
 def section_at(location: Iterable[str]) -> type[Section] | None:
     """Return the class of the section that lies at `location`."""
     section: type[Section] | None = Recipe
+    is_name = False
     for part in location:
-        if section is None:
-            return None
-        field = section.model_fields.get(part)
-        # A part that is no field is the free name of a test set, whose class was found one step before.
-        section = section_of(field) if field else section
+        if is_name:  # the free name of a test set, whose class was found one step before
+            is_name = False
+            continue
+        field = section.model_fields.get(part) if section else None
+        section = section_of(field) if field else None
+        is_name = field is not None and get_origin(field.annotation) is dict
     return section
 
 
@@ -184,8 +196,8 @@ def to_toml(value: Any) -> str:
         case bool():
             return str(value).lower()
         case str():
-            escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-            return f'"{escaped}"'
+            # What JSON escapes, TOML escapes alike, and DEL besides.
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
         case list():
             return f"[{', '.join(to_toml(item) for item in value)}]"
         case _:
@@ -206,7 +218,8 @@ def resolved_toml(recipe: Recipe) -> str:
             top.extend(plain)
         for key, value in values.items():
             if isinstance(value, dict):
-                write(value, f"{path}.{key}".lstrip("."))
+                name = to_toml(key) if "." in key else key
+                write(value, f"{path}.{name}".lstrip("."))
 
     write(recipe.model_dump(), "")
     return "\n\n".join(["\n".join(top), *sections])

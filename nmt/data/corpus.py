@@ -119,7 +119,7 @@ def describe(config: CorpusConfig) -> str:
 def corpus_digests(config: CorpusConfig, *, root: Path, local: bool) -> dict[str, str]:
     """Name each input of a corpus by a SHA-256: of its bytes for a file, of what is asked for elsewhere.
 
-    For a dataset on the Hub that is its id, configuration, split and columns: what lies behind them is known
+    For a dataset on the Hub that is its id, configuration, revision, split and columns: what lies behind them is known
     only after a download, and a digest must not change by that; see `hub_revision`.
     """
     if config.builtin is not None:
@@ -131,18 +131,21 @@ def corpus_digests(config: CorpusConfig, *, root: Path, local: bool) -> dict[str
             folder, _ = _find_dataset(config, root)
             files = sorted(path for path in folder.rglob("*") if path.is_file())
             return {f"{config.dataset}/{path.relative_to(folder)}": digest_file(path) for path in files}
-        name = ":".join(part for part in (config.dataset, config.config, config.split) if part)
-        return {name: digest_json([config.dataset, config.config, config.split, config.columns])}
+        asked = [config.dataset, config.config, config.revision, config.split]
+        return {":".join(part for part in asked if part): digest_json([*asked, config.columns])}
     names = [*_names(config.source), *_names(config.target), *_names(config.tsv)]
     return {name: digest_file(find_file(root / name)) for name in names}
 
 
-def hub_revision(dataset: str) -> str | None:
-    """Return the commit of `dataset` that was downloaded last, without network; None where none was."""
+def hub_revision(config: CorpusConfig) -> str | None:
+    """Return the commit of a Hub dataset that was downloaded last, without network; None where none was."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    head = Path(HF_HUB_CACHE) / f"datasets--{dataset.replace('/', '--')}" / "refs" / "main"
-    return head.read_text(encoding="ascii").strip() if head.is_file() else None
+    if config.dataset is None:
+        return None
+    folder = Path(HF_HUB_CACHE) / f"datasets--{config.dataset.replace('/', '--')}"
+    head = folder / "refs" / (config.revision or "main")
+    return head.read_text(encoding="ascii").strip() if head.is_file() else config.revision
 
 
 def _names(value: str | list[str] | None) -> list[str]:
@@ -229,7 +232,7 @@ def _load_dataset(config: CorpusConfig, root: Path, local: bool, split: str) -> 
     where: str = config.dataset or ""
     try:
         if not local:
-            return datasets.load_dataset(where, name=name, split=split)
+            return datasets.load_dataset(where, name=name, split=split, revision=config.revision)
         folder, name = _find_dataset(config, root)
         where = str(folder)
         # What `save_to_disk` wrote; such a folder cannot be read by `load_dataset`.

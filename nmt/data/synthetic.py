@@ -20,7 +20,7 @@ Split = Literal["train", "dev", "test", "unseen"]
 
 LONGEST = 24
 """Words of the longest source outside the unseen set."""
-LONGEST_UNSEEN = 32
+LONGEST_UNSEEN = 28
 
 _SIMPLE = ("past", "present", "future")
 _MODALS = (
@@ -99,9 +99,10 @@ class _Writer(Phrases):
     def __init__(self, rng: random.Random, *, novel: bool = False) -> None:
         super().__init__(rng, novel=novel)
         self.kinds: tuple[tuple[float, Callable[[], Pair]], ...] = (
-            (0.26, self.simple), (0.38, self.fronted), (0.47, self.question), (0.59, self.subordinate),
-            (0.65, self.subordinate_first), (0.72, self.reported), (0.78, self.subject_relative),
-            (0.84, self.object_relative), (0.91, self.purpose), (0.94, self.anaphor), (1.0, self.coordinated),
+            (0.20, self.simple), (0.31, self.fronted), (0.40, self.question), (0.51, self.subordinate),
+            (0.57, self.subordinate_first), (0.63, self.reported), (0.68, self.subject_relative),
+            (0.74, self.object_relative), (0.80, self.purpose), (0.83, self.anaphor), (0.89, self.coordinated),
+            (1.0, self.long),
         )  # fmt: skip
 
     # Clauses

@@ -302,7 +302,8 @@ class Dropout(nn.Module):
         """
         words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
         bits = words.view(torch.int16)[: x.numel()].view(x.shape)
-        return (bits >= round(self.p * 2**16) - 2**15).to(x.dtype).mul_(1 / (1 - self.p))
+        threshold = min(round(self.p * 2**16), 2**16 - 1) - 2**15  # beyond int16 the comparison would wrap around
+        return (bits >= threshold).to(x.dtype).mul_(1 / (1 - self.p))
 
 
 class SinusoidalPositions(nn.Module):

@@ -347,5 +347,7 @@ def test_the_revision_of_a_downloaded_dataset_is_known_offline(tmp_path: Path, m
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     write(tmp_path / "datasets--org--name/refs/main", b"abc123")
-    assert hub_revision("org/name") == "abc123"
-    assert hub_revision("org/other") is None
+    assert hub_revision(CorpusConfig(dataset="org/name")) == "abc123"
+    assert hub_revision(CorpusConfig(dataset="org/other")) is None
+    assert hub_revision(CorpusConfig(dataset="org/other", revision="0123abcd")) == "0123abcd"
+    assert hub_revision(CorpusConfig(builtin="train", pairs=1)) is None
