@@ -410,7 +410,11 @@ def main() -> None:
     except NmtError as error:
         fail(str(error), error.exit_code)
     except typer.TyperException as error:
-        fail(error.format_message(), UsageError.exit_code)
+        message = error.format_message()
+        if message.startswith("Usage:"):  # a group without a command: its help, as it is
+            console.log(message)
+            sys.exit(UsageError.exit_code)
+        fail(message, UsageError.exit_code)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.EFBIG):
             raise

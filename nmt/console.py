@@ -70,7 +70,7 @@ def end_with_pipe() -> None:
 
 
 class Progress:
-    """A live line on a terminal; elsewhere nothing but what `note` says, each on a line of its own."""
+    """A live line on a terminal; elsewhere plain lines, by `log`."""
 
     def __init__(self, title: str, total: int | None, *, done: int = 0, unit: str = "", shown: bool = True) -> None:
         self._live: Any = None
@@ -89,10 +89,15 @@ class Progress:
             self._task = self._live.add_task(title, total=total, completed=done, note="")
             self._live.start()
 
-    def update(self, done: int, note: str = "") -> None:
-        """Move the live line to `done` units."""
+    def update(self, done: int, note: str | None = None) -> None:
+        """Move the live line to `done` units; a `note` stays until the next one."""
         if self._live is not None:
-            self._live.update(self._task, completed=done, note=note)
+            self._live.update(self._task, completed=done, **({} if note is None else {"note": note}))
+
+    def log(self, text: str) -> None:
+        """Print a line where there is no live one to show it."""
+        if self._live is None:
+            log(text)
 
     def say(self, text: str) -> None:
         """Print a line that stays."""

@@ -93,6 +93,18 @@ def read_json(path: Path) -> Any:
         return None
 
 
+def differing(first: dict[str, Any], second: dict[str, Any], prefix: str = "") -> list[str]:
+    """Name the keys whose values differ, those of inner sections with a dot."""
+    keys: list[str] = []
+    for key in sorted(first.keys() | second.keys()):
+        one, other = first.get(key), second.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            keys += differing(one, other, f"{prefix}{key}.")
+        elif one != other:
+            keys.append(prefix + key)
+    return keys
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """Where the files of one run lie; the names are stable, scripts rely on them."""

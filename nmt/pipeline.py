@@ -6,6 +6,7 @@ all that it was made from, and digests of what it made. A stage is skipped where
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +18,20 @@ from typing import Any
 import nmt
 from nmt import console, runtime
 from nmt.config import CorpusConfig
+from nmt.data.corpus import corpus_digests, hub_revision
 from nmt.errors import ArtifactError, RecipeError
 from nmt.evaluation.metrics import Scores, score, tokenizer_for
-from nmt.files import RunFolder, digest, digest_file, digest_json, read_json, replacing, write_json, write_text
+from nmt.files import (
+    RunFolder,
+    differing,
+    digest,
+    digest_file,
+    digest_json,
+    read_json,
+    replacing,
+    write_json,
+    write_text,
+)
 from nmt.recipe import LoadedRecipe
 
 MANIFEST = "manifest.json"
@@ -62,25 +74,39 @@ class Pipeline:
         self.begin()
         for stage in self.stages:
             self.run_stage(stage)
+            if stage.name == "train":
+                self.refresh_lock()
             if stage.name == last:
                 break
 
     def begin(self) -> None:
-        """Create the run folder; refuse one that another recipe made."""
-        lock = read_json(self.run.lock)
-        if isinstance(lock, dict) and (other := lock.get("recipe", {}).get("name")) != self.recipe.name:
+        """Create the run folder with its recipe and lock; refuse one that another recipe made."""
+        lock = read_json(self.run.lock) or {}
+        if lock and (other := lock["recipe"]["name"]) != self.recipe.name:
             raise RecipeError(f"{self.run.path}: the run folder of recipe {other!r}", hint="take another --run-dir")
-        if isinstance(lock, dict):
-            for part in ("versions", "machine"):
-                now = getattr(runtime, part)()
-                for key in sorted(now.keys() | lock[part].keys()):
-                    if now.get(key) != lock[part].get(key):
-                        console.warn(
-                            f"{key} is now {now.get(key)}, was {lock[part].get(key)} when this run began: "
-                            "what is computed from here on may differ in its last bits"
-                        )
+        now = {"versions": runtime.versions(), "machine": runtime.machine()}
+        sessions = lock.get("sessions", [])
+        changes = differing({key: sessions[-1][key] for key in now}, now) if sessions else []
+        if changes:
+            console.warn(
+                f"{', '.join(changes)} changed since this run began: what is computed from here on "
+                "may differ in its last bits"
+            )
+        if changes or not sessions:
+            sessions = [*sessions, {"began": datetime.now(UTC).isoformat(timespec="seconds"), **now}]
+        commits = {} if self.local else {name: hub_revision(corpus) for name, corpus in self.corpora.items()}
+        lock = {
+            "recipe": self.recipe.model_dump(),
+            "seed": self.recipe.training.seed,
+            "data": self.data_digests,
+            "hub_commits": {name: commit for name, commit in commits.items() if commit},
+            "sessions": sessions,
+        }
         self.run.path.mkdir(parents=True, exist_ok=True)
+        for folder in (self.run.path, self.run.text.parent):
+            remove_partials(folder)
         write_text(self.run.recipe, self.loaded.text)
+        write_json(self.run.lock, lock)
 
     def run_stage(self, stage: Stage) -> None:
         """Run `stage` unless what it made is still good."""
@@ -90,8 +116,8 @@ class Pipeline:
         if manifest is None:
             reason = ""
         elif manifest["fingerprint"] != fingerprint:
-            changed = [key for key in inputs if inputs[key] != manifest["inputs"].get(key)]
-            reason = f": {', '.join(changed) or 'inputs'} changed"
+            changed = differing(manifest["inputs"], inputs)
+            reason = f": {', '.join(changed[:5])} changed"
         elif missing := [name for name in manifest["files"] if not (stage.folder / name).is_file()]:
             reason = f": {missing[0]} is missing"
         else:
@@ -123,11 +149,7 @@ class Pipeline:
     @cached_property
     def data_digests(self) -> dict[str, dict[str, str]]:
         """SHA-256 of every input file, by corpus."""
-        from nmt.data.corpus import corpus_digests
-
-        return {
-            name: corpus_digests(corpus, root=self.root, local=self.local) for name, corpus in self.corpora.items()
-        }
+        return {name: corpus_digests(corpus, root=self.root, local=self.local) for name, corpus in self.corpora.items()}
 
     @property
     def corpora(self) -> dict[str, CorpusConfig]:
@@ -146,7 +168,7 @@ class Pipeline:
         }
 
     def make_text(self, manifest: dict[str, Any]) -> None:
-        """Read, split and clean; write the lock, now that the data is known."""
+        """Read, split and clean."""
         from nmt.data.prepare import write_text as write_pairs
 
         recipe = self.recipe
@@ -156,29 +178,17 @@ class Pipeline:
                 recipe.data, recipe.cleaning, recipe.languages, scratch, root=self.root, local=self.local
             )
             manifest["counts"] = {key: value for key, value in counts.items() if key != "samples"}
+            self.write_lock()  # before the text takes its place: killed in between, there is no text without a lock
         pairs = counts["pairs"]
         show_funnel("text", counts)
         tests = ", ".join(f"{name} {count:,}" for name, count in pairs["test"].items())
         console.log(f"text: pairs of train {pairs['train']:,}, dev {pairs['dev']:,}, test {tests}")
-        self.write_lock()
 
-    def write_lock(self) -> None:
-        """Write down what the run is made from and where."""
-        from nmt.data.corpus import hub_revision
-
-        commits = {} if self.local else {name: hub_revision(corpus) for name, corpus in self.corpora.items()}
-        write_json(
-            self.run.lock,
-            {
-                "recipe": self.recipe.model_dump(),
-                "seed": self.recipe.training.seed,
-                "data": self.data_digests,
-                "hub_commits": {name: commit for name, commit in commits.items() if commit},
-                "versions": runtime.versions(),
-                "machine": runtime.machine(),
-                "began": datetime.now(UTC).isoformat(timespec="seconds"),
-            },
-        )
+    def refresh_lock(self) -> None:
+        """Write down the recipe as it is now, where a key that the text does not depend on was changed."""
+        lock, recipe = read_json(self.run.lock), self.recipe.model_dump()
+        if lock["recipe"] != recipe:
+            write_json(self.run.lock, {**lock, "recipe": recipe, "seed": self.recipe.training.seed})
 
     # Tokenizer: trained on the cleaned training text alone.
 
@@ -389,7 +399,7 @@ class Pipeline:
         console.out("")
         console.scores(read_json(self.run.scores))
         console.out("")
-        console.out(f"Next: echo '{sources[chosen[0]]}' | nmt translate {self.run.bundle}")
+        console.out(f"Next: echo {shlex.quote(sources[chosen[0]])} | nmt translate {shlex.quote(str(self.run.bundle))}")
 
 
 def show_funnel(stage: str, counts: dict[str, Any]) -> None:

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import nmt
@@ -18,6 +16,7 @@ from nmt.data.tokenizer import PAD_ID, Tokenizer
 from nmt.errors import ArtifactError
 from nmt.evaluation.metrics import Scores
 from nmt.files import digest_file, read_json, write_json, write_text
+from nmt.model.tensors import load_tensors, save_tensors
 from nmt.model.transformer import Transformer
 
 FORMAT = 1
@@ -54,8 +53,8 @@ class Bundle:
         sizes = self.tokenizer.source_size, self.tokenizer.target_size
         model = Transformer(self.config.model, *sizes, pad_id=PAD_ID)
         try:
-            model.load_weights(load_file(self.path / WEIGHTS))
-        except (OSError, SafetensorError, ValueError) as error:
+            model.load_weights(load_tensors(self.path / WEIGHTS))
+        except ValueError as error:
             raise ArtifactError(f"{self.path / WEIGHTS}: does not hold this model: {error}") from None
         return model
 
@@ -74,7 +73,7 @@ def write_bundle(
 ) -> None:
     """Fill the new `folder` with all that a bundle holds but its scores; `tokenizer` is a folder."""
     folder.mkdir()
-    save_file({key: tensor.cpu().contiguous() for key, tensor in weights.items()}, folder / WEIGHTS)
+    save_tensors(weights, folder / WEIGHTS)
     parts = Tokenizer.load(tokenizer).files
     for part in parts:
         shutil.copyfile(tokenizer / part, folder / part)
@@ -129,6 +128,8 @@ def open_bundle(path: Path) -> Bundle:
     again = "copy the bundle again, or make it again with `nmt run`"
     if not path.is_dir():
         raise ArtifactError(f"{path}: no such model folder", hint="after `nmt run` it is runs/NAME/model")
+    if (inner := path / "model" / CONFIG).is_file():
+        raise ArtifactError(f"{path}: a run folder, not a model folder", hint=f"take {inner.parent}")
     values = read_json(path / CONFIG)
     if not isinstance(values, dict) or "format" not in values:
         state = "damaged" if (path / CONFIG).exists() else "missing, so this is no bundle"

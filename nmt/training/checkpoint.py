@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nmt.errors import ArtifactError
 from nmt.files import digest_file, read_json, remove, remove_partials, replacing, write_json
+from nmt.model.tensors import load_tensors, save_tensors
 
 FORMAT = 1
 WEIGHTS, MOMENTS, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
@@ -139,20 +138,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if not (path / name).is_file() or digest_file(path / name) != expected:
             raise ArtifactError(f"{path / name}: missing or damaged")
     return Checkpoint(path, TrainingState(**card["state"]), card["identity"])
-
-
-def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write `tensors` as safetensors."""
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
-
-
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file. Raises ArtifactError where it is damaged."""
-    try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ArtifactError(f"{path}: missing or damaged: {error}") from None
-    return tensors
 
 
 def moments_of(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:

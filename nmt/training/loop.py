@@ -30,7 +30,7 @@ from nmt.data.dataset import Batch, PreparedPairs
 from nmt.data.tokenizer import PAD_ID, Tokenizer
 from nmt.errors import ArtifactError, DivergedError
 from nmt.evaluation.metrics import tokenizer_for
-from nmt.files import digest
+from nmt.files import differing, digest
 from nmt.inference.translator import Translator
 from nmt.model.transformer import Transformer
 from nmt.runtime import keep_freed_memory, pick_device
@@ -38,6 +38,10 @@ from nmt.training.checkpoint import Checkpoints, TrainingState, moments_of, rest
 from nmt.training.loss import smoothed_loss
 from nmt.training.optimizer import learning_rate, make_adam
 from nmt.training.validation import DevSet, Validation, validate
+
+
+METRICS = {"bleu": "BLEU", "loss": "loss"}
+"""How people write `training.best_metric`."""
 
 
 @dataclass(frozen=True)
@@ -188,8 +192,9 @@ class Meter:
             "perplexity": round(math.exp(min(nll, 700.0)), 4),
             "gradient_norm": round(float(self.results[-1].gradient_norm), 4),
             "tokens_per_second": round(tokens / self.seconds, 1),
+            "seconds_per_step": round(self.seconds / len(self.results), 4),
         }
-        self.__init__()  # type: ignore[misc]
+        self.results, self.seconds = [], 0.0
         return values
 
 
@@ -248,7 +253,9 @@ def train(
             meter.add(result, time.perf_counter() - started)
             last = state.step == config.max_steps
 
+            progress.update(state.step)
             if state.step % config.log_every == 0 or last:
+                check_finite(result, state.step)
                 report(state, meter.summary(), rate, config, journal, progress)
             if state.step % config.validate_every == 0 or last:
                 found = validate(model, translator, dev, tokenize=tokenize, lowercase=plan.evaluation.lowercase)
@@ -265,11 +272,14 @@ def train(
                 )
             state.stopped = config.patience is not None and state.stale >= config.patience
             if state.step % config.checkpoint_every == 0 or last or state.stopped:
+                check_finite(result, state.step)
                 store.save(state, *engine.state(), identity)
             if last or state.stopped:
                 break
     if state.stopped:
-        console.log(f"train: stopped early: {state.stale} validations without a better dev {config.best_metric}")
+        console.log(
+            f"train: stopped early: {state.stale} validations without a better dev {METRICS[config.best_metric]}"
+        )
     return state
 
 
@@ -291,18 +301,6 @@ def resume(engine: Engine, store: Checkpoints, identity: dict[str, Any]) -> Trai
         raise ArtifactError(f"{found.path}: does not hold this model: {error}") from None
     console.log(f"train: resuming after step {found.state.step:,}")
     return found.state
-
-
-def differing(first: dict[str, Any], second: dict[str, Any], prefix: str = "") -> list[str]:
-    """Name the keys whose values differ, those of inner sections with a dot."""
-    keys = []
-    for key in sorted(first.keys() | second.keys()):
-        one, other = first.get(key), second.get(key)
-        if isinstance(one, dict) and isinstance(other, dict):
-            keys += differing(one, other, f"{prefix}{key}.")
-        elif one != other:
-            keys.append(prefix + key)
-    return keys
 
 
 def advance(state: TrainingState, step: Step) -> None:
@@ -330,16 +328,23 @@ def report(
     journal: Log,
     progress: console.Progress,
 ) -> None:
-    """Write one line of progress. Raises DivergedError where the loss is not a number."""
+    """Write one line of progress."""
     journal.write(kind="train", step=state.step, epoch=state.epoch, learning_rate=rate, **values)
+    left = console.duration((config.max_steps - state.step) * values["seconds_per_step"])
+    best = "" if state.best is None else f", best dev {METRICS[config.best_metric]} {state.best:.2f}"
     line = (
         f"loss {values['loss']:.3f}, perplexity {values['perplexity']:.2f}, "
-        f"{values['tokens_per_second']:,.0f} target tokens/s, learning rate {rate:.2e}"
+        f"{values['tokens_per_second']:,.0f} target tokens/s, learning rate {rate:.2e}{best}, {left} left"
     )
     progress.update(state.step, line)
-    progress.say(f"step {state.step:,} of {config.max_steps:,}: {line}")
-    if not math.isfinite(values["loss"]):
-        raise DivergedError(
-            f"the loss is {values['loss']} at step {state.step}",
-            hint="lower optimizer.learning_rate, lengthen warmup_steps, or set optimizer.clip_norm",
-        )
+    progress.log(f"step {state.step:,} of {config.max_steps:,}: {line}")
+
+
+def check_finite(result: UpdateResult, step: int) -> None:
+    """Raise DivergedError where the loss or the gradient of update `step` is not a number."""
+    for name, value in (("loss", float(result.loss)), ("gradient norm", float(result.gradient_norm))):
+        if not math.isfinite(value):
+            raise DivergedError(
+                f"the {name} is {value} at step {step}",
+                hint="lower optimizer.learning_rate, lengthen warmup_steps, or set optimizer.clip_norm",
+            )

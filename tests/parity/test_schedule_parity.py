@@ -1,6 +1,7 @@
 """The learning rate is the paper's formula, and Adam is torch's with the paper's constants."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -41,7 +42,7 @@ def test_the_inverse_square_root_halves_in_four_times_the_steps() -> None:
 def test_the_linear_schedule_falls_in_equal_parts_to_zero_just_after_the_last_step() -> None:
     config = OptimizerConfig(warmup_steps=50, learning_rate=3e-3, schedule="linear")
     rates = [learning_rate(step, config, d_model=512, max_steps=200) for step in range(1, 202)]
-    falls = [before - after for before, after in zip(rates[49:], rates[50:], strict=False)]
+    falls = [before - after for before, after in pairwise(rates[49:])]
     assert falls == pytest.approx([3e-3 / 151] * 151)
     assert rates[199] == pytest.approx(3e-3 / 151)
     assert rates[200] == 0

@@ -291,7 +291,7 @@ def test_without_a_data_folder_the_hub_is_asked(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     config = CorpusConfig(dataset="org/name", config="de-en", pairs=1)
     assert read(tmp_path, config, local=False) == [("one two three", "eins")]
-    assert asked == [(("org/name",), {"name": "de-en", "split": "train"})]
+    assert asked == [(("org/name",), {"name": "de-en", "split": "train", "revision": None})]
 
 
 def test_a_failure_of_the_hub_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,9 +84,7 @@ def test_a_second_reference_raises_the_scores_and_is_counted_in_the_signatures()
 
 
 def test_lowercase_and_word_order_change_scores_and_signatures() -> None:
-    scores = score(
-        ["THE CAT sat on the mat."], [["The cat sat on a mat."]], lowercase=True, chrf_word_order=2
-    )
+    scores = score(["THE CAT sat on the mat."], [["The cat sat on a mat."]], lowercase=True, chrf_word_order=2)
     assert values(scores) == pytest.approx(
         {"bleu": 48.892302243490086, "chrf": 72.65910428863748, "ter": 16.666666666666664}, rel=1e-12
     )
@@ -199,9 +197,7 @@ def test_no_references_is_an_error() -> None:
 def test_a_string_in_place_of_a_list_of_strings_is_a_bug_of_the_caller(
     hypotheses: list[str], references: list[list[str]]
 ) -> None:
-    with pytest.raises(
-        TypeError, match=r"^hypotheses is a list of strings, references a list of such lists$"
-    ):
+    with pytest.raises(TypeError, match=r"^hypotheses is a list of strings, references a list of such lists$"):
         score(hypotheses, references)
 
 
@@ -227,9 +223,7 @@ def test_a_tokenizer_that_is_not_installed_comes_with_the_command_that_installs_
     monkeypatch.setattr(module, "MeCab", None)
     with pytest.raises(UsageError) as caught:
         score(["a"], [["a"]], tokenize=name)
-    assert (
-        str(caught.value) == f"the BLEU tokenizer '{name}' needs packages that are not installed ({command})"
-    )
+    assert str(caught.value) == f"the BLEU tokenizer '{name}' needs packages that are not installed ({command})"
     assert caught.value.hint == command
 
 

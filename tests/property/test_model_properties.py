@@ -1,0 +1,160 @@
+"""What holds of the model for every batch of sentences."""
+
+import random
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.testing import assert_close
+
+from nmt.config import ModelConfig, OptimizerConfig
+from nmt.data.dataset import Batch
+from nmt.model.transformer import Transformer
+from nmt.training.loop import Engine
+
+V, PAD, BOS, EOS = 15, 0, 2, 3
+PIECES = st.lists(st.integers(4, V - 1), max_size=7)
+SENTENCES = st.lists(PIECES, min_size=1, max_size=4)
+SEEDS = st.integers(0, 2**32)
+NORMS = st.sampled_from(["post", "pre"])
+few = settings(deadline=None, max_examples=25)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def make_model(seed: int, norm: str, *, positions: str = "sinusoidal") -> Transformer:
+    """Make a small model in float64, where the order of sums leaves no trace that matters."""
+    torch.manual_seed(seed)
+    shape = {"d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 2, "decoder_layers": 2, "max_length": 16}
+    config = ModelConfig.model_validate({**shape, "norm": norm, "positions": positions})
+    return Transformer(config, V, V, pad_id=PAD).double().eval()
+
+
+def padded(rows: list[list[int]], extra: int = 0) -> Tensor:
+    longest = max(map(len, rows)) + extra
+    return torch.tensor([[*row, *[PAD] * (longest - len(row))] for row in rows])
+
+
+def sources(sentences: list[list[int]], extra: int = 0) -> Tensor:
+    return padded([[*sentence, EOS] for sentence in sentences], extra)
+
+
+def targets(sentences: list[list[int]], extra: int = 0) -> Tensor:
+    return padded([[BOS, *sentence] for sentence in sentences], extra)
+
+
+def make_batch(pairs: list[tuple[list[int], list[int]]]) -> Batch:
+    src, tgt = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    return Batch(sources(src), targets(tgt), sources(tgt))
+
+
+@few
+@given(st.lists(st.tuples(PIECES, PIECES), min_size=1, max_size=4), st.integers(0, 3), st.integers(0, 3), SEEDS, NORMS)
+def test_padding_and_company_change_nothing(
+    pairs: list[tuple[list[int], list[int]]], extra_src: int, extra_tgt: int, seed: int, norm: str
+) -> None:
+    model = make_model(seed, norm)
+    src, tgt_in = sources([s for s, _ in pairs], extra_src), targets([t for _, t in pairs], extra_tgt)
+    logits = model(src, tgt_in)
+    for row, (source, target) in enumerate(pairs):
+        alone = model(sources([source]), targets([target]))
+        assert_close(logits[row, : len(target) + 1], alone[0], rtol=0, atol=1e-12)
+
+
+@few
+@given(st.tuples(PIECES, PIECES), SEEDS, NORMS)
+def test_what_the_padding_piece_is_embedded_as_changes_nothing(
+    pair: tuple[list[int], list[int]], seed: int, norm: str
+) -> None:
+    model = make_model(seed, norm)
+    src, tgt_in = sources([pair[0]], 2), targets([pair[1]], 2)
+    where = tgt_in != PAD
+    before = model(src, tgt_in, where)
+    with torch.no_grad():
+        model.source_embedding.weight[PAD] += 5
+    after = model(src, tgt_in, where)
+    # The logit of the padding piece itself moves: its row is the generator's too.
+    assert_close(after[:, 1:], before[:, 1:], rtol=0, atol=0)
+
+
+@few
+@given(PIECES, st.lists(st.integers(4, V - 1), min_size=1, max_size=7), st.data(), SEEDS, NORMS)
+def test_a_later_target_piece_changes_no_earlier_logit(
+    source: list[int], target: list[int], data: st.DataObject, seed: int, norm: str
+) -> None:
+    model = make_model(seed, norm)
+    place = data.draw(st.integers(0, len(target) - 1))
+    piece = data.draw(st.integers(4, V - 1).filter(lambda piece: piece != target[place]))
+    changed = [*target[:place], piece, *target[place + 1 :]]
+    before, after = (model(sources([source]), targets([ids]))[0] for ids in (target, changed))
+    assert_close(after[: place + 1], before[: place + 1], rtol=0, atol=0)
+    assert not torch.allclose(after[place + 1], before[place + 1])
+
+
+@few
+@given(SENTENCES, st.integers(1, 4), SEEDS, NORMS, st.sampled_from(["sinusoidal", "learned"]))
+@torch.no_grad()
+def test_cached_decoding_is_full_decoding_whatever_is_reordered_and_dropped(
+    sentences: list[list[int]], beam_size: int, seed: int, norm: str, positions: str
+) -> None:
+    model = make_model(seed, norm, positions=positions)
+    rng = random.Random(seed)
+    src = sources(sentences)
+    cache = model.start_cache(src, beam_size)
+    histories = torch.full((len(src), beam_size, 1), BOS)
+    for length in range(1, 8):
+        logits = model.decode_next(histories[..., -1], cache)
+        assert cache.length == length
+        every = src.repeat_interleave(beam_size, dim=0)
+        whole = model(every, histories.flatten(0, 1))[:, -1].view_as(logits)
+        assert_close(logits, whole, rtol=0, atol=1e-12)
+
+        # As a search does: some sentences end, the hypotheses of the others are chosen and extended anew.
+        going = torch.tensor(sorted(rng.sample(range(len(src)), rng.randint(max(1, len(src) - 1), len(src)))))
+        parents = torch.tensor([[rng.randrange(beam_size) for _ in range(beam_size)] for _ in going])
+        pieces = torch.tensor([[rng.randrange(4, V) for _ in range(beam_size)] for _ in going])
+        cache.keep_sentences(going)
+        cache.reorder((parents + going[:, None] * beam_size).flatten())
+        src = src[going]
+        histories = torch.cat([histories[going[:, None], parents], pieces[..., None]], dim=-1)
+
+
+@few
+@given(SENTENCES, SEEDS, NORMS)
+def test_logits_of_chosen_places_are_those_of_all_places_chosen(
+    sentences: list[list[int]], seed: int, norm: str
+) -> None:
+    model = make_model(seed, norm)
+    src, tgt_in = sources(sentences), targets(sentences[::-1])
+    where = tgt_in != PAD
+    assert_close(model(src, tgt_in, where), model(src, tgt_in)[where], rtol=0, atol=1e-12)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.lists(st.tuples(PIECES, PIECES), min_size=2, max_size=6), st.data(), SEEDS)
+def test_the_cut_into_micro_batches_changes_no_update(
+    pairs: list[tuple[list[int], list[int]]], data: st.DataObject, seed: int
+) -> None:
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(pairs) - 1), min_size=1)))
+    parts = [pairs[a:b] for a, b in zip([0, *cuts], [*cuts, len(pairs)], strict=True)]
+    # Where a gradient is nothing but rounding, Adam's usual epsilon would blow it up to a whole step.
+    config = OptimizerConfig(epsilon=1e-2, clip_norm=1.0)
+    engines, results = [], []
+    for batches in ([make_batch(pairs)], [make_batch(part) for part in parts]):
+        torch.manual_seed(seed)
+        shape = {"d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 1, "decoder_layers": 1, "dropout": 0.0}
+        model = Transformer(ModelConfig.model_validate(shape), V, V, pad_id=PAD)
+        engine = Engine(model, config, "float32")
+        results.append(engine.update(batches, rate=0.1, seed=1, smoothing=0.1))
+        engines.append(engine)
+    for whole, cut in zip(*(engine.model.weights().values() for engine in engines), strict=True):
+        assert_close(cut, whole, rtol=0, atol=2e-5)
+    assert results[0].tokens == results[1].tokens == sum(len(target) + 1 for _, target in pairs)
+    assert_close(results[1].loss, results[0].loss, rtol=1e-5, atol=0)
+    assert_close(results[1].nll, results[0].nll, rtol=1e-5, atol=0)
+    assert_close(results[1].gradient_norm, results[0].gradient_norm, rtol=1e-4, atol=0)
