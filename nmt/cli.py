@@ -58,6 +58,12 @@ SideName = Annotated[Literal["source", "target"], typer.Option(help="Which token
 INTERRUPTED = 130
 """What the command line returns after Ctrl-C."""
 
+STORAGE_ERRORS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM),
+    *(errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG),
+}
+"""What a full or forbidding disk says, and one with a file where a folder is to be, or the other way round."""
+
 
 def show_version(value: bool) -> None:
     """Print the version and leave."""
@@ -416,7 +422,7 @@ def main() -> None:
             sys.exit(UsageError.exit_code)
         fail(message, UsageError.exit_code)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.EFBIG):
+        if error.errno not in STORAGE_ERRORS:
             raise
         fail(f"{error.filename or 'output'}: {error.strerror}", StorageError.exit_code)
     if code == INTERRUPTED:

@@ -28,6 +28,7 @@ from nmt.files import (
     digest_file,
     digest_json,
     read_json,
+    remove_partials,
     replacing,
     write_json,
     write_text,
@@ -74,8 +75,6 @@ class Pipeline:
         self.begin()
         for stage in self.stages:
             self.run_stage(stage)
-            if stage.name == "train":
-                self.refresh_lock()
             if stage.name == last:
                 break
 
@@ -178,17 +177,10 @@ class Pipeline:
                 recipe.data, recipe.cleaning, recipe.languages, scratch, root=self.root, local=self.local
             )
             manifest["counts"] = {key: value for key, value in counts.items() if key != "samples"}
-            self.write_lock()  # before the text takes its place: killed in between, there is no text without a lock
         pairs = counts["pairs"]
         show_funnel("text", counts)
         tests = ", ".join(f"{name} {count:,}" for name, count in pairs["test"].items())
         console.log(f"text: pairs of train {pairs['train']:,}, dev {pairs['dev']:,}, test {tests}")
-
-    def refresh_lock(self) -> None:
-        """Write down the recipe as it is now, where a key that the text does not depend on was changed."""
-        lock, recipe = read_json(self.run.lock), self.recipe.model_dump()
-        if lock["recipe"] != recipe:
-            write_json(self.run.lock, {**lock, "recipe": recipe, "seed": self.recipe.training.seed})
 
     # Tokenizer: trained on the cleaned training text alone.
 

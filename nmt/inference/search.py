@@ -92,7 +92,8 @@ def greedy_search(
         for row, ids, total in zip(
             rows[ended].tolist(), tokens[ended, 1:].tolist(), totals[ended].tolist(), strict=True
         ):
-            found[row] = [Hypothesis(ids, total / float(length_penalty(step, alpha)))]
+            if total > -torch.inf:  # else it is not a number, and nothing is found, as in beam search
+                found[row] = [Hypothesis(ids, total / float(length_penalty(step, alpha)))]
         going = (~ended).nonzero()[:, 0]
         if len(going) < len(rows):
             cache.keep_sentences(going)

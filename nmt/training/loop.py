@@ -39,7 +39,6 @@ from nmt.training.loss import smoothed_loss
 from nmt.training.optimizer import learning_rate, make_adam
 from nmt.training.validation import DevSet, Validation, validate
 
-
 METRICS = {"bleu": "BLEU", "loss": "loss"}
 """How people write `training.best_metric`."""
 
