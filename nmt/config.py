@@ -29,7 +29,9 @@ Precision = Literal["float32", "bfloat16"]
 class Section(BaseModel):
     """A frozen part of the recipe that knows no other keys than its fields."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -38,7 +38,7 @@ def find_recipe(name: str) -> Path:
     if path.name == name and shipped.is_file():
         return shipped
     names = [recipe.stem for recipe in sorted(LIBRARY.glob("*.toml"))]
-    raise RecipeError(f"{name}: no such recipe", hint=f"give a TOML file{suggest(name, names)}")
+    raise RecipeError(f"{name}: no such recipe", hint=f"give a TOML file{suggest(name, names, '; {}')}")
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> LoadedRecipe:
@@ -129,10 +129,10 @@ def section_of(field: FieldInfo) -> type[Section] | None:
     return next((c for c in candidates if isinstance(c, type) and issubclass(c, Section)), None)
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
-    """Return ` (did you mean 'x'?)` with the nearest of `known`, or nothing."""
+def suggest(word: str, known: Iterable[str], form: str = " ({})") -> str:
+    """Return `did you mean 'x'?` in `form`, x being the nearest of `known`, or nothing."""
     near = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean '{near[0]}'?)" if near else ""
+    return form.format(f"did you mean '{near[0]}'?") if near else ""
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,8 @@ def write_bundle(
         files={part: digest_file(folder / part) for part in [WEIGHTS, *parts]},
     )
     write_json(folder / CONFIG, config.model_dump())
+    # safetensors makes files for their owner's eyes alone; a bundle is to be shared like any other folder.
+    (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)
     write_json(folder / LOCK, lock)
     add_scores(folder, config, {})
 

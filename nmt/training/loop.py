@@ -30,7 +30,7 @@ from nmt.data.dataset import Batch, PreparedPairs
 from nmt.data.tokenizer import PAD_ID, Tokenizer
 from nmt.errors import ArtifactError, DivergedError
 from nmt.evaluation.metrics import tokenizer_for
-from nmt.files import differing, digest
+from nmt.files import differing, digest, write_text
 from nmt.inference.translator import Translator
 from nmt.model.transformer import Transformer
 from nmt.runtime import keep_freed_memory, pick_device
@@ -154,7 +154,6 @@ class Log:
     def __init__(self, path: Path, *, resume_after: int) -> None:
         """Open the log, without the lines of the steps after `resume_after`, which will be done again."""
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
         kept = []
         for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else []:
             try:
@@ -162,7 +161,7 @@ class Log:
                     kept.append(line + "\n")
             except (ValueError, KeyError, TypeError):
                 continue  # a line that was being written when the run was killed
-        path.write_text("".join(kept), encoding="utf-8")
+        write_text(path, "".join(kept))
 
     def write(self, **values: Any) -> None:
         """Append one object."""

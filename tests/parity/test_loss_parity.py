@@ -10,7 +10,7 @@ from nmt.training.loss import ROWS, smoothed_loss
 
 V, PAD = 23, 0
 smoothings = pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3, 0.9])
-sizes = pytest.mark.parametrize("rows", [1, 7, ROWS, 2 * ROWS + 5])
+sizes = pytest.mark.parametrize("rows", [1, 7, ROWS, 4 * ROWS + 5])
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -10,7 +10,17 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from nmt.config import ModelConfig
-from nmt.inference.search import Hypothesis, SpecialIds, beam_search, extend, greedy_search, length_penalty, search
+from nmt.inference.search import (
+    BeamState,
+    Hypothesis,
+    SpecialIds,
+    advance,
+    beam_search,
+    extend,
+    greedy_search,
+    length_penalty,
+    search,
+)
 from nmt.model.transformer import Transformer
 
 SPECIAL = SpecialIds(pad=0, bos=2, eos=3)
@@ -18,7 +28,7 @@ ALPHAS = st.one_of(st.sampled_from([0.0, 0.6, 1.0, 2.0]), st.floats(0, 2))
 SEEDS = st.integers(0, 2**32)
 V = 12
 SENTENCES = st.lists(st.lists(st.integers(4, V - 1), max_size=6), min_size=1, max_size=4)
-few = settings(deadline=None, max_examples=20)
+few = settings(deadline=None, max_examples=40)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -36,7 +46,7 @@ def make_model(seed: int, size: int = V, *, sharpness: float = 2.0, end_bias: fl
         model.generator.weight.mul_(sharpness)
         # The decoder's norm is the identity but for its bias, which lifts the logit of EOS by `end_bias`.
         row = model.generator.weight[SPECIAL.eos]
-        model.decoder_norm.bias.add_(end_bias * row / row.square().sum())
+        model.get_parameter("decoder_norm.bias").add_(end_bias * row / row.square().sum())
     return model
 
 
@@ -57,23 +67,46 @@ def forced_scores(model: Transformer, source: list[int], targets: list[list[int]
     return scores
 
 
-@few
-@given(st.lists(st.integers(4, 5), max_size=2), SEEDS, ALPHAS, st.floats(-3, 3))
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(st.integers(4, 5), max_size=2),
+    SEEDS,
+    ALPHAS,
+    st.sampled_from([1.0, 3.0, 8.0]),
+    st.floats(-3, 3),
+    st.sampled_from([1, 2, 10, 40]),
+)
 def test_a_beam_as_wide_as_the_space_is_exhaustive_search(
-    source: list[int], seed: int, alpha: float, end_bias: float
+    source: list[int], seed: int, alpha: float, sharpness: float, end_bias: float, n_best: int
 ) -> None:
-    size, extra, n_best = 6, 3 - len(source), 10
-    model = make_model(seed, size, end_bias=end_bias)
+    size, extra = 6, 3 - len(source)
+    model = make_model(seed, size, sharpness=sharpness, end_bias=end_bias)
     # Three pieces and EOS may come, four with EOS at the most: 1 + 3 + 9 + 27 targets.
     every = [list(ids) for length in range(4) for ids in product((1, 4, 5), repeat=length)]
     scores = forced_scores(model, source, every, alpha)
-    ranked = sorted(zip(scores, every, strict=True), reverse=True)[:n_best]
+    ranked = sorted(zip(scores, every, strict=True), reverse=True)
     (found,) = search(
         model, sources([source]), SPECIAL, beam_size=40, alpha=alpha, max_extra_length=extra, n_best=n_best
     )
-    assert [h.score for h in found] == pytest.approx([score for score, _ in ranked], abs=1e-5)
+    assert [h.score for h in found] == pytest.approx([score for score, _ in ranked[:n_best]], rel=1e-6, abs=1e-5)
     if ranked[0][0] - ranked[1][0] > 1e-5:
         assert found[0].ids == ranked[0][1]
+
+
+def test_a_search_goes_on_while_a_longer_hypothesis_can_still_win_by_its_penalty() -> None:
+    # After EOS at once, the finished score is ahead of every total by today's penalty, but not by the last one's.
+    passed = 0
+    for seed in range(40):
+        model = make_model(seed, size=6, sharpness=8.0)
+        (short,), (best,) = (
+            search(model, sources([[4]]), SPECIAL, beam_size=40, alpha=2.0, max_extra_length=extra)[0]
+            for extra in (0, 3)
+        )
+        forced = forced_scores(model, [4], [short.ids, best.ids], 2.0)
+        assert best.score == pytest.approx(forced[1], abs=1e-4)
+        assert best.score > forced[0] - 1e-5
+        passed += best.ids != short.ids
+    assert passed > 5
 
 
 @few
@@ -249,3 +282,38 @@ def test_extend_is_the_best_of_all_extensions(
     flat = parents * size + tokens
     assert_close(every.gather(1, flat), best, rtol=0, atol=0)
     assert all(len(set(row)) == len(row) for row in flat.tolist())
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(5, 8), SEEDS, st.floats(0, 20), ALPHAS)
+def test_a_step_keeps_the_best_that_go_on_however_many_end_and_the_best_that_ended_in_the_beam(
+    sentences: int, beam_size: int, size: int, seed: int, end_bias: float, alpha: float
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    totals = -torch.rand(sentences, beam_size, generator=generator, dtype=torch.float64).sort(dim=1).values
+    logits = 2 * torch.randn(sentences, beam_size, size, generator=generator, dtype=torch.float64)
+    logits[..., SPECIAL.eos] += end_bias
+    log_probs = logits.log_softmax(-1)
+    tokens = torch.randint(4, size, (sentences, beam_size, 3), generator=generator)
+    nothing = torch.full_like(totals, -torch.inf)
+    state = BeamState(
+        torch.arange(sentences), torch.full((sentences,), 9), tokens, totals, torch.zeros_like(tokens), nothing
+    )
+    after, parents = advance(state, log_probs, SPECIAL, alpha)
+
+    for row in range(sentences):
+        every = [
+            (float(totals[row, k] + log_probs[row, k, piece]), k, piece)
+            for k, piece in product(range(beam_size), range(size))
+        ]
+        every.sort(reverse=True)
+        going = [found for found in every if found[2] != SPECIAL.eos][:beam_size]
+        assert after.totals[row].tolist() == [total for total, _, _ in going]
+        assert parents[row].tolist() == [k for _, k, _ in going]
+        assert after.tokens[row].tolist() == [[*tokens[row, k].tolist(), piece] for _, k, piece in going]
+        penalty = (8 / 6) ** alpha  # three pieces with EOS: BOS is no piece
+        ended = [found for found in every[:beam_size] if found[2] == SPECIAL.eos]
+        expected = [total / penalty for total, _, _ in ended] + [-torch.inf] * (beam_size - len(ended))
+        assert after.finished_scores[row].tolist() == pytest.approx(expected, rel=1e-5)
+        finished = [[*tokens[row, k].tolist(), SPECIAL.eos] for _, k, _ in ended]
+        assert after.finished[row, : len(ended)].tolist() == finished

@@ -1,0 +1,179 @@
+"""Imports point down, one module prints, and the command line starts fast."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import nmt
+
+PACKAGE = Path(nmt.__file__).parent
+RANKS = [
+    {"errors"},
+    {"files", "config", "console", "runtime"},
+    {"recipe"},
+    {"data", "model", "evaluation"},
+    {"inference"},
+    {"training"},
+    {"pipeline"},
+    {"cli"},
+    {"__main__"},
+]
+"""Modules and packages, each importing from lower ranks or its own package alone."""
+RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path.read_text(encoding="utf-8")
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.name != "__init__.py"
+}
+modules = pytest.mark.parametrize("module", MODULES)
+
+
+def top(module: str) -> str:
+    """Return the package or module right under nmt that `module` is part of."""
+    return module.partition(".")[0]
+
+
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Walk over `tree` without what only type checkers see."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}:
+            continue
+        yield node
+        yield from statements(node)
+
+
+def imports(source: str) -> list[str]:
+    """Return what `source` imports anywhere, as full dotted names: modules, or names in modules."""
+    found = []
+    for node in statements(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
+
+
+def own_imports(source: str) -> list[str]:
+    """Return what `source` imports of nmt, without the prefix."""
+    return [name.removeprefix("nmt.") for name in imports(source) if name.startswith("nmt.")]
+
+
+def upward(module: str, source: str) -> list[str]:
+    """Return the imports of `module` that do not point down."""
+    return [
+        name
+        for name in own_imports(source)
+        if top(name) != top(module) and (top(name) not in RANK or RANK[top(name)] >= RANK[top(module)])
+    ]
+
+
+def printing(source: str) -> list[str]:
+    """Return the expressions and imports of `source` by which it could write to a terminal."""
+    tree = ast.parse(source)
+    found = [
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Name) and node.id == "print")
+        or (isinstance(node, ast.Attribute) and node.attr in {"stdout", "stderr", "__stdout__", "__stderr__"})
+        or (isinstance(node, ast.Attribute) and node.attr in {"echo", "secho"})
+    ]
+    talkers = ("rich", "logging", "warnings", "sys.stdout", "sys.stderr", "click", "typer.echo", "typer.secho")
+    return found + [name for name in imports(source) if f"{name}.".startswith(tuple(f"{t}." for t in talkers))]
+
+
+@modules
+def test_a_module_has_a_rank(module: str) -> None:
+    assert top(module) in RANK, "give it a place in RANKS and in docs/architecture.md"
+
+
+@modules
+def test_imports_point_down(module: str) -> None:
+    assert upward(module, MODULES[module]) == []
+
+
+@modules
+def test_only_pipeline_and_cli_see_a_whole_recipe(module: str) -> None:
+    seen = [name for name in own_imports(MODULES[module]) if top(name) == "recipe" or name == "config.Recipe"]
+    assert module in {"pipeline", "cli", "recipe"} or not seen
+
+
+@modules
+def test_evaluation_knows_strings_and_errors_alone(module: str) -> None:
+    if top(module) == "evaluation":
+        assert {top(name) for name in own_imports(MODULES[module])} <= {"errors", "evaluation"}
+        assert not [name for name in imports(MODULES[module]) if top(name) == "torch"]
+
+
+@modules
+def test_only_the_console_writes_to_the_terminal(module: str) -> None:
+    found = printing(MODULES[module])
+    if module == "cli":  # translations are bytes, the same on every machine
+        found = [expression for expression in found if expression != "sys.stdout"]
+        assert MODULES[module].count("sys.stdout") == MODULES[module].count("sys.stdout.buffer")
+    assert module == "console" or found == []
+
+
+@modules
+def test_a_module_says_what_it_is_for(module: str) -> None:
+    if module != "__main__":
+        assert ast.get_docstring(ast.parse(MODULES[module]))
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("inference.search", "from nmt.training.loop import train"),
+        ("inference.search", "def f():\n    from nmt.training import loop"),
+        ("inference.search", "import nmt.training.loop"),
+        ("inference.search", "from nmt import training"),
+        ("data.corpus", "from nmt.model.transformer import Transformer"),
+        ("files", "from nmt.console import log"),
+        ("recipe", "if True:\n    from nmt import pipeline"),
+        ("training.loop", "from nmt.unheard_of import thing"),
+    ],
+)
+def test_an_import_that_points_up_or_aside_is_found(module: str, source: str) -> None:
+    assert len(upward(module, source)) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("training.loop", "from nmt.inference.search import search\nfrom nmt import console, errors"),
+        ("training.loop", "from nmt.training.loss import smoothed_loss"),
+        ("runtime", "if TYPE_CHECKING:\n    from nmt.training import loop"),
+        ("inference.bundle", "import nmt\nimport torch"),
+    ],
+)
+def test_an_import_that_points_down_is_allowed(module: str, source: str) -> None:
+    assert upward(module, source) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "print('x')",
+        "f = print",
+        "import sys\nsys.stdout.write('x')",
+        "import sys\nprogress = sys.stderr",
+        "from sys import stdout",
+        "from rich.console import Console",
+        "import rich",
+        "import logging",
+        "import typer\ntyper.echo('x')",
+    ],
+)
+def test_a_second_printer_is_found(source: str) -> None:
+    assert printing(source)
+
+
+def test_the_command_line_is_imported_without_what_is_slow() -> None:
+    slow = ["torch", "datasets", "sentencepiece", "pydantic", "numpy", "pyarrow", "sacrebleu", "safetensors"]
+    program = f"import sys, nmt.cli; print([name for name in {slow} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")

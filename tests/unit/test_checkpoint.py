@@ -1,0 +1,252 @@
+"""Checkpoints: written whole, verified when read, the last and the best kept, averaged."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from nmt import files
+from nmt.errors import ArtifactError, NmtError
+from nmt.files import digest_file
+from nmt.model import tensors as tensor_files
+from nmt.training import checkpoint
+from nmt.training.checkpoint import Checkpoints, TrainingState, read_checkpoint
+
+IDENTITY = {"data": "abc", "model": {"d_model": 4}}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Checkpoints:
+    return Checkpoints(tmp_path / "checkpoints", keep=3)
+
+
+def weights(value: float) -> dict[str, Tensor]:
+    return {"a.weight": torch.full((2, 3), float(value)), "b": torch.arange(4.0) * value}
+
+
+def moments(value: float) -> dict[str, Tensor]:
+    return {"exp_avg.a.weight": torch.full((2, 3), value / 3), "step.a.weight": torch.tensor(7.0)}
+
+
+def save(store: Checkpoints, step: int, value: float | None = None) -> Path:
+    value = float(step) if value is None else value
+    return store.save(TrainingState(step=step), weights(value), moments(value), IDENTITY)
+
+
+def names(store: Checkpoints) -> list[str]:
+    return sorted(path.name for path in store.folder.iterdir())
+
+
+def assert_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        assert (tensor.dtype, tensor.shape) == (second[name].dtype, second[name].shape)
+        assert torch.equal(tensor, second[name])
+
+
+def test_what_was_saved_is_read_back(store: Checkpoints) -> None:
+    state = TrainingState(step=12, epoch=3, offset=4, best=21.5, best_step=8, stale=2, stopped=True)
+    path = store.save(state, weights(1.5), moments(2.5), IDENTITY)
+    assert path == store.folder / "step-00000012"
+    found, damage = store.newest()
+    assert found is not None
+    assert damage == []
+    assert (found.path, found.state, found.identity) == (path, state, IDENTITY)
+    assert_equal(found.weights(), weights(1.5))
+    assert_equal(found.moments(), moments(2.5))
+
+
+def test_every_bit_of_a_float32_survives(store: Checkpoints) -> None:
+    patterns = torch.randint(-(2**31), 2**31, (10_000,), generator=torch.Generator().manual_seed(1)).int()
+    store.save(TrainingState(step=1), {"w": patterns.view(torch.float32)}, {}, IDENTITY)
+    assert torch.equal(read_checkpoint(store.folder / "step-00000001").weights()["w"].view(torch.int32), patterns)
+
+
+def test_a_view_of_other_weights_is_saved_by_its_values(store: Checkpoints) -> None:
+    whole = torch.arange(12.0).view(3, 4)
+    path = store.save(TrainingState(step=1), {"w": whole.T, "half": whole[:, :2]}, {}, IDENTITY)
+    assert_equal(read_checkpoint(path).weights(), {"w": whole.T.contiguous(), "half": whole[:, :2].contiguous()})
+
+
+def test_without_a_checkpoint_there_is_none_and_no_damage(store: Checkpoints) -> None:
+    assert store.newest() == (None, [])
+
+
+def test_the_newest_is_the_one_of_the_highest_step(store: Checkpoints) -> None:
+    for step in (900, 1000, 20_000):
+        save(store, step)
+    found, _ = store.newest()
+    assert found is not None
+    assert found.state.step == 20_000
+
+
+def test_only_the_newest_few_are_kept(store: Checkpoints) -> None:
+    for step in (5, 10, 15, 20, 25):
+        save(store, step)
+    assert names(store) == ["step-00000015", "step-00000020", "step-00000025"]
+
+
+def test_the_best_is_kept_besides_and_replaced_by_a_better_one(store: Checkpoints) -> None:
+    store.save_best(TrainingState(step=5, best=20.0, best_step=5), weights(5), IDENTITY)
+    for step in (5, 10, 15, 20):
+        save(store, step)
+    assert names(store) == ["best", "step-00000010", "step-00000015", "step-00000020"]
+    best = read_checkpoint(store.folder / "best")
+    assert best.state.best_step == 5
+    assert_equal(best.weights(), weights(5))
+    store.save_best(TrainingState(step=20, best=21.0, best_step=20), weights(20), IDENTITY)
+    assert_equal(read_checkpoint(store.folder / "best").weights(), weights(20))
+    assert not (store.folder / "best" / checkpoint.MOMENTS).exists()
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("harm", [truncate, flip, empty, Path.unlink])
+@pytest.mark.parametrize("name", [checkpoint.WEIGHTS, checkpoint.MOMENTS])
+def test_a_damaged_newest_is_named_and_the_one_before_is_taken(store: Checkpoints, name: str, harm: Any) -> None:
+    before, newest = save(store, 10), save(store, 20)
+    harm(newest / name)
+    found, damage = store.newest()
+    assert found is not None
+    assert found.path == before
+    assert_equal(found.weights(), weights(10))
+    assert damage == [f"{newest / name}: missing or damaged"]
+
+
+@pytest.mark.parametrize("harm", [truncate, empty, Path.unlink, lambda path: path.write_text('{"format": 1}')])
+def test_a_damaged_state_is_named_and_the_one_before_is_taken(store: Checkpoints, harm: Any) -> None:
+    before, newest = save(store, 10), save(store, 20)
+    harm(newest / checkpoint.STATE)
+    found, damage = store.newest()
+    assert found is not None
+    assert found.path == before
+    assert damage == [f"{newest / checkpoint.STATE}: missing or damaged"]
+
+
+def test_where_none_is_whole_the_newest_is_named_and_nothing_is_trained_anew_in_silence(store: Checkpoints) -> None:
+    paths = [save(store, step) for step in (10, 20)]
+    for path in paths:
+        truncate(path / checkpoint.WEIGHTS)
+    with pytest.raises(ArtifactError) as caught:
+        store.newest()
+    assert caught.value.exit_code == 4
+    assert str(caught.value) == (
+        f"{paths[1] / checkpoint.WEIGHTS}: missing or damaged "
+        "(no older checkpoint is whole; delete the folder to start anew)"
+    )
+
+
+def test_a_checkpoint_of_a_newer_format_is_refused(store: Checkpoints) -> None:
+    path = save(store, 10)
+    card = json.loads((path / checkpoint.STATE).read_text())
+    (path / checkpoint.STATE).write_text(json.dumps({**card, "format": checkpoint.FORMAT + 1}))
+    with pytest.raises(ArtifactError) as caught:
+        read_checkpoint(path)
+    assert str(caught.value) == f"{path}: checkpoint of format 2, not 1 (use the nmt that wrote it)"
+
+
+def test_a_file_that_is_no_safetensors_is_refused_though_its_digest_is_right(store: Checkpoints) -> None:
+    path = save(store, 10)
+    (path / checkpoint.WEIGHTS).write_bytes(b"pickle")
+    card = json.loads((path / checkpoint.STATE).read_text())
+    card["files"][checkpoint.WEIGHTS] = digest_file(path / checkpoint.WEIGHTS)
+    (path / checkpoint.STATE).write_text(json.dumps(card))
+    with pytest.raises(ArtifactError, match=r"model\.safetensors: missing or damaged: "):
+        read_checkpoint(path).weights()
+
+
+def test_a_save_that_fails_leaves_the_older_ones_and_nothing_partial(
+    store: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (10, 20, 30):
+        save(store, step)
+    monkeypatch.setattr(checkpoint, "write_json", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        save(store, 40)
+    assert names(store) == ["step-00000010", "step-00000020", "step-00000030"]
+    assert store.newest()[1] == []
+
+
+def test_a_disk_that_forbids_writing_is_an_error_with_the_name_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(NmtError) as caught:
+        tensor_files.save_tensors(weights(1), tmp_path / "missing" / "w.safetensors")
+    assert str(caught.value).startswith(f"{tmp_path / 'missing' / 'w.safetensors'}: cannot be written: ")
+
+
+def test_what_a_killed_writer_left_is_deleted_and_never_taken_for_a_checkpoint(store: Checkpoints) -> None:
+    path = save(store, 10)
+    partial = store.folder / ".step-00000020.123.partial"
+    path.rename(partial)
+    save(store, 5)
+    found, _ = store.newest()
+    assert found is not None
+    assert found.state.step == 5
+    assert names(store) == ["step-00000005"]
+
+
+def test_the_average_is_the_mean_of_the_newest_few(store: Checkpoints) -> None:
+    generator = torch.Generator().manual_seed(1)
+    saved = [{"w": torch.randn(50, generator=generator), "n": torch.tensor(float(step))} for step in (1, 2, 6)]
+    for step, content in zip((10, 20, 30), saved, strict=True):
+        store.save(TrainingState(step=step), content, {}, IDENTITY)
+    last_two = store.average(2)
+    assert float(last_two["n"]) == 4.0
+    mean = torch.stack([content["w"].double() for content in saved]).mean(0).float()
+    assert_equal(store.average(3), {"w": mean, "n": torch.tensor(3.0)})
+    assert_equal(store.average(99), store.average(3))
+    assert_equal(store.average(1), saved[2])
+
+
+def test_the_average_of_equal_weights_is_these_weights_bit_for_bit(store: Checkpoints) -> None:
+    content = {"w": torch.randn(1000, generator=torch.Generator().manual_seed(2))}
+    for step in (1, 2, 3):
+        store.save(TrainingState(step=step), content, {}, IDENTITY)
+    assert_equal(store.average(3), content)
+
+
+def test_the_best_has_no_part_in_the_average(store: Checkpoints) -> None:
+    store.save_best(TrainingState(step=1), weights(100), IDENTITY)
+    save(store, 2)
+    assert_equal(store.average(5), weights(2))
+
+
+def test_there_is_no_average_of_nothing_nor_of_a_damaged_checkpoint(store: Checkpoints) -> None:
+    with pytest.raises(ArtifactError) as caught:
+        store.average(3)
+    assert str(caught.value) == f"{store.folder}: no checkpoint (train first)"
+    save(store, 1)
+    path = save(store, 2)
+    flip(path / checkpoint.WEIGHTS)
+    with pytest.raises(ArtifactError) as caught:
+        store.average(2)
+    assert str(caught.value) == f"{path / checkpoint.WEIGHTS}: missing or damaged"
+
+
+def test_a_checkpoint_reaches_the_disk_before_it_gets_its_name(
+    store: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+
+    def spy(path: Path) -> None:
+        synced.append(path.name)
+        assert not (store.folder / "step-00000010").exists() or path == store.folder
+
+    monkeypatch.setattr(files, "sync", spy)
+    save(store, 10)
+    assert {checkpoint.WEIGHTS, checkpoint.MOMENTS, checkpoint.STATE} <= set(synced)
+    assert synced[-1] == store.folder.name

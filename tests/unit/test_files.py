@@ -1,0 +1,198 @@
+"""Atomic writes, digests, and the names of a run folder."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nmt import files
+from nmt.files import (
+    RunFolder,
+    differing,
+    digest,
+    digest_file,
+    digest_json,
+    read_json,
+    remove,
+    remove_partials,
+    replacing,
+    write_json,
+    write_text,
+)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def make_folder(path: Path, content: str) -> None:
+    (path / "inner").mkdir(parents=True)
+    (path / "inner" / "file").write_text(content)
+
+
+def test_a_file_is_replaced_when_the_block_succeeds(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with replacing(path) as scratch:
+        scratch.write_text("new")
+        assert scratch.parent == path.parent
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    make_folder(path, "old")
+    (path / "leftover").touch()
+    with replacing(path) as scratch:
+        make_folder(scratch, "new")
+        assert (path / "inner" / "file").read_text() == "old"
+    assert (path / "inner" / "file").read_text() == "new"
+    assert names(path) == ["inner"]
+    assert names(tmp_path) == ["folder"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_block_that_fails_leaves_the_old_and_nothing_partial(
+    kind: str, error: type[BaseException], tmp_path: Path
+) -> None:
+    path = tmp_path / "it"
+    write: Callable[[Path, str], object] = Path.write_text if kind == "file" else make_folder
+    write(path, "old")
+
+    def fail() -> None:
+        with replacing(path) as scratch:
+            write(scratch, "new")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert names(tmp_path) == ["it"]
+    assert (path if kind == "file" else path / "inner" / "file").read_text() == "old"
+
+
+def test_a_block_that_writes_nothing_is_an_error_and_leaves_the_old(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(FileNotFoundError), replacing(path):
+        pass
+    assert path.read_text() == "old"
+
+
+def test_missing_parents_are_made(tmp_path: Path) -> None:
+    write_text(tmp_path / "a" / "b" / "file", "text")
+    assert (tmp_path / "a" / "b" / "file").read_text() == "text"
+
+
+def test_the_scratch_of_a_killed_writer_is_no_obstacle(tmp_path: Path) -> None:
+    make_folder(tmp_path / f".file.{os.getpid()}.partial", "left behind")
+    write_text(tmp_path / "file", "text")
+    assert names(tmp_path) == ["file"]
+
+
+def test_all_of_it_reaches_the_disk_before_the_move_and_the_name_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "folder"
+    synced: list[tuple[str, bool]] = []
+    monkeypatch.setattr(files, "sync", lambda part: synced.append((part.name, path.exists())))
+    with replacing(path) as scratch:
+        make_folder(scratch, "new")
+    before, after = ([name for name, moved in synced if moved == is_moved] for is_moved in (False, True))
+    assert sorted(before) == sorted(["inner", "file", scratch.name])
+    assert after == [tmp_path.name]
+
+
+def test_remove_deletes_files_and_folders_and_does_not_follow_links(tmp_path: Path) -> None:
+    make_folder(tmp_path / "folder", "x")
+    (tmp_path / "file").touch()
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "kept")
+    for name in ("folder", "file", "link", "missing"):
+        remove(tmp_path / name)
+    assert names(tmp_path) == ["kept"]
+
+
+def test_partials_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    make_folder(tmp_path / ".step-1.42.partial", "x")
+    (tmp_path / ".state.json.7.partial").touch()
+    for name in (".hidden", "x.partial", "file"):
+        (tmp_path / name).touch()
+    remove_partials(tmp_path)
+    assert names(tmp_path) == [".hidden", "file", "x.partial"]
+    remove_partials(tmp_path / "missing")
+
+
+def test_digests_are_known_sha_256(tmp_path: Path) -> None:
+    abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert digest("abc") == digest(b"abc") == digest_file(tmp_path / "abc") == abc
+    assert digest("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert digest("é") == digest(b"\xc3\xa9")
+
+
+def test_the_digest_of_json_depends_on_values_and_not_on_the_order_of_keys() -> None:
+    assert digest_json({"b": [1, 2], "a": "é"}) == digest('{"a":"é","b":[1,2]}')
+    assert digest_json({"a": 1, "b": 2}) == digest_json({"b": 2, "a": 1})
+    assert digest_json([1, 2]) != digest_json([2, 1])
+
+
+def test_text_is_written_with_line_feeds_in_utf_8(tmp_path: Path) -> None:
+    write_text(tmp_path / "file", "é\nb\n")
+    assert (tmp_path / "file").read_bytes() == b"\xc3\xa9\nb\n"
+
+
+def test_json_is_indented_readable_and_read_back(tmp_path: Path) -> None:
+    value = {"name": "Übung", "list": [1, 2.5, None]}
+    write_json(tmp_path / "file", value)
+    assert '  "name": "Übung"' in (tmp_path / "file").read_text(encoding="utf-8")
+    assert read_json(tmp_path / "file") == value
+
+
+@pytest.mark.parametrize("content", [b"", b'{"a": ', b"\xff\xfe"])
+def test_damaged_or_missing_json_is_none(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(content)
+    assert read_json(tmp_path / "file") is None
+    assert read_json(tmp_path / "missing") is None
+    assert read_json(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "keys"),
+    [
+        ({"a": 1, "b": {"c": 2, "d": {"e": 3}}}, {"a": 2, "b": {"c": 2, "d": {"e": 4}, "f": 0}}, ["a", "b.d.e", "b.f"]),
+        ({"a": {"b": 1}}, {"a": None}, ["a"]),
+        ({"a": {"b": [1, 2]}}, {"a": {"b": [2, 1]}}, ["a.b"]),
+        ({"a": {"b": 1}}, {"a": {"b": 1}}, []),
+    ],
+)
+def test_differing_names_the_keys_of_inner_sections_with_a_dot(
+    first: dict[str, Any], second: dict[str, Any], keys: list[str]
+) -> None:
+    assert differing(first, second) == keys
+    assert differing(second, first) == keys
+
+
+def test_the_names_in_a_run_folder_are_stable() -> None:
+    run = RunFolder(Path("runs/x"))
+    places = {
+        "recipe": run.recipe, "lock": run.lock, "log": run.log, "text": run.text, "tokenizer": run.tokenizer,
+        "ids": run.ids, "checkpoints": run.checkpoints, "bundle": run.bundle, "evaluation": run.evaluation,
+        "scores": run.scores,
+    }  # fmt: skip
+    assert {name: path.relative_to("runs/x").as_posix() for name, path in places.items()} == {
+        "recipe": "recipe.toml",
+        "lock": "lock.json",
+        "log": "log.jsonl",
+        "text": "prepared/text",
+        "tokenizer": "tokenizer",
+        "ids": "prepared/ids",
+        "checkpoints": "checkpoints",
+        "bundle": "model",
+        "evaluation": "evaluation",
+        "scores": "evaluation/scores.json",
+    }

@@ -1,0 +1,232 @@
+"""Text in, text out: what a line becomes does not depend on the lines beside it."""
+
+import gzip
+import os
+import random
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain, pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from nmt.data.synthetic import generate
+from nmt.errors import ArtifactError, UsageError
+from nmt.inference.translator import FIRST_CHUNK, SENTENCE_END, Report, Translation, Translator
+
+TIE = 1e-5
+"""Two hypotheses whose scores differ by less are tied: which one wins is up to the last bits of a matrix product."""
+LIMIT = 63
+"""Pieces of a source that the tiny model takes."""
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny_model: Path) -> Translator:
+    return Translator.load(tiny_model, device="cpu")
+
+
+@pytest.fixture
+def translator(loaded: Translator) -> Translator:
+    """Return the tiny model with an empty report."""
+    loaded.report = Report()
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[str]:
+    return [source for source, _ in generate("test", 70, 3)]
+
+
+def real_lines(path: Path, count: int) -> list[str]:
+    return gzip.decompress(path.read_bytes()).decode().split("\n")[:count]
+
+
+def ties(first: Sequence[Translation], second: Sequence[Translation]) -> int:
+    """Count the lines whose translations differ by a tie; fail where they differ by more."""
+    assert len(first) == len(second)
+    count = 0
+    for one, other in zip(first, second, strict=True):
+        assert one.score == pytest.approx(other.score, abs=TIE), (one, other)
+        count += one.text != other.text
+    return count
+
+
+def alone(translator: Translator, lines: Sequence[str]) -> list[Translation]:
+    return [translator.translate([line])[0] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def single(loaded: Translator, lines: list[str]) -> list[Translation]:
+    """Translate each line by itself."""
+    return alone(loaded, lines)
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 100, 777, 4096, 10**6])
+def test_a_line_is_translated_alone_as_in_batches_of_any_size(
+    tiny_model: Path, single: list[Translation], lines: list[str], batch_tokens: int
+) -> None:
+    together = Translator.load(tiny_model, device="cpu", decoding={"batch_tokens": batch_tokens})
+    found = together.translate(lines)
+    assert len({translation.text for translation in found}) > len(lines) / 4, "the model says the same to everything"
+    assert ties(single, found) <= 1
+
+
+@pytest.mark.parametrize("beam_size", [1, 7])
+def test_a_line_is_translated_alone_as_in_a_batch_by_beams_of_any_width(
+    tiny_model: Path, lines: list[str], beam_size: int
+) -> None:
+    translator = Translator.load(tiny_model, device="cpu", decoding={"beam_size": beam_size})
+    some = lines[::2]
+    assert ties(alone(translator, some), translator.translate(some)) <= 1
+
+
+def test_the_order_of_the_lines_changes_nothing(
+    translator: Translator, single: list[Translation], lines: list[str]
+) -> None:
+    order = random.Random(1).sample(range(len(lines)), len(lines))
+    shuffled = translator.translate([lines[index] for index in order])
+    assert ties([single[index] for index in order], shuffled) <= 1
+
+
+def test_a_stream_gives_what_single_calls_give(
+    translator: Translator, single: list[Translation], lines: list[str]
+) -> None:
+    assert ties(single, list(translator.stream(lines))) <= 1
+
+
+def test_the_n_best_of_a_line_are_the_same_alone_and_in_a_batch(translator: Translator, lines: list[str]) -> None:
+    some = lines[::2]
+    for one, line in zip(translator.translate(some, 3), some, strict=True):
+        (other,) = translator.translate([line], 3)
+        assert [score for score, _ in one.n_best] == pytest.approx([score for score, _ in other.n_best], abs=TIE)
+        assert len(one.n_best) == 3
+        assert (one.score, one.text) == one.n_best[0]
+        assert sorted(one.n_best, key=lambda pair: -pair[0]) == one.n_best
+
+
+def test_real_lines_are_translated_alone_as_in_batches(tiny_model: Path, translator: Translator, data: Path) -> None:
+    found = real_lines(data / "multi30k" / "test_2016_flickr.en.gz", 200)
+    together = Translator.load(tiny_model, device="cpu", decoding={"batch_tokens": 2000})
+    assert ties(alone(translator, found), together.translate(found)) <= 2
+
+
+@pytest.mark.slow
+def test_a_thousand_real_lines_are_translated_by_a_real_model_alone_as_in_batches_of_64(data: Path) -> None:
+    if "NMT_TEST_MODEL" not in os.environ:
+        pytest.skip("needs a trained model: set NMT_TEST_MODEL to its folder")
+    found = real_lines(data / "multi30k" / "test_2016_flickr.en.gz", 1000)
+    translator = Translator.load(os.environ["NMT_TEST_MODEL"], device="cpu", precision="float32")
+    in_batches = [
+        translation for start in range(0, 1000, 64) for translation in translator.translate(found[start : start + 64])
+    ]
+    tied = ties(alone(translator, found), in_batches)
+    print(f"{tied} of 1000 lines differ, all by exact ties")
+    assert tied <= 5
+
+
+def test_a_blank_line_stays_blank_and_costs_no_search(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("searched")
+
+    monkeypatch.setattr("nmt.inference.translator.search", never)
+    assert translator.translate(["", " \t", "\u2028"]) == [Translation("", 0.0, [(0.0, "")])] * 3
+    assert translator.report == Report(lines=3, blank=[1, 2, 3])
+    assert translator.translate([]) == []
+
+
+def test_the_report_counts_on_from_call_to_call(translator: Translator) -> None:
+    two_sentences = "A small dog sleeps in the old house of the woman. " * 4
+    translator.translate(["a", ""])
+    translator.translate([two_sentences, "b", "y" * 500])
+    list(translator.stream(["", "z" * 500]))
+    assert translator.report == Report(lines=7, blank=[2, 6], segmented=[3, 5, 7], cut=[5, 7])
+
+
+def test_long_lines_are_cut_at_sentence_ends_and_nothing_is_lost(translator: Translator, lines: list[str]) -> None:
+    short = [line for line in lines if len(translator.tokenizer.encode_source([line])[0]) <= LIMIT]
+    assert len(short) > 30
+    rows = translator._segments(" ".join(short), 1)
+    sentences = translator.tokenizer.encode_source(SENTENCE_END.split(" ".join(short)))
+    assert list(chain(*rows)) == list(chain(*sentences))
+    ends = set(accumulate(map(len, sentences)))
+    assert set(accumulate(map(len, rows))) <= ends
+    assert all(len(row) <= LIMIT for row in rows)
+    # As few as they can be: no two neighbours fit into one.
+    assert all(len(one) + len(other) > LIMIT for one, other in pairwise(rows))
+
+
+@pytest.mark.parametrize("length", [LIMIT - 1, LIMIT, LIMIT + 1])
+def test_a_line_just_as_long_as_the_model_takes_stays_whole(translator: Translator, length: int) -> None:
+    words = ("q" * count for count in range(LIMIT + 2))
+    word = next(word for word in words if len(translator.tokenizer.encode_source([word])[0]) == length)
+    rows = translator._segments(word, 1)
+    assert [len(row) for row in rows] == ([length] if length <= LIMIT else [LIMIT, length - LIMIT])
+    assert translator.report.cut == ([] if length <= LIMIT else [1])
+
+
+def test_a_line_in_segments_is_the_translations_of_its_segments(translator: Translator) -> None:
+    sentences = ["You thank Martin's colleague although Lena cries and sleeps.", "The woman wants to see the house."]
+    long = " ".join(sentences * 3)
+    rows = translator._segments(long, 1)
+    assert len(rows) > 1
+    best = [hypotheses[0] for hypotheses in translator._search(rows, 1)]
+    (found,) = translator.translate([long])
+    assert found.text == " ".join(translator.tokenizer.decode_target([hypothesis.ids for hypothesis in best]))
+    assert found.score == pytest.approx(sum(hypothesis.score for hypothesis in best), abs=TIE)
+
+
+@pytest.mark.parametrize("odd", ["\n", "\r\n", "\u2028", "\x85", "\0", "\x1e", "▁", "<s>", "</s>", "<0x0A>"])
+def test_a_translation_is_one_line_whatever_the_source_holds(translator: Translator, odd: str) -> None:
+    (found,) = translator.translate([f"A dog{odd}sleeps. {odd}"])
+    assert len(found.text.splitlines()) <= 1
+    assert "\0" not in found.text
+
+
+def test_a_stream_reads_no_more_than_a_first_batch_before_it_answers(translator: Translator) -> None:
+    read: list[int] = []
+
+    def endless() -> Iterator[str]:
+        while True:
+            read.append(1)
+            yield "a"
+
+    stream = translator.stream(endless())
+    next(stream)
+    assert len(read) == FIRST_CHUNK
+    stream = translator.stream(endless(), interactive=True)
+    read.clear()
+    for number in (1, 2, 3):
+        next(stream)
+        assert len(read) == number
+
+
+def test_settings_of_the_bundle_hold_but_for_those_replaced(tiny_model: Path) -> None:
+    own = Translator.load(tiny_model).decoding
+    assert (own.beam_size, own.length_penalty, own.max_extra_length, own.batch_tokens) == (4, 0.6, 50, 4096)
+    replaced = Translator.load(tiny_model, decoding={"beam_size": 2}).decoding
+    assert replaced == own.model_copy(update={"beam_size": 2})
+
+
+def test_a_translator_computes_as_precisely_as_asked(tiny_model: Path, lines: list[str]) -> None:
+    half = Translator.load(tiny_model, device="cpu", precision="bfloat16")
+    assert {parameter.dtype for parameter in half.model.parameters()} == {torch.bfloat16}
+    assert not half.model.training
+    assert len(half.translate(lines[:5])) == 5
+
+
+def test_a_gpu_that_is_missing_is_a_usage_error(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError) as caught:
+        Translator.load(tiny_model, device="cuda")
+    assert str(caught.value) == "no GPU that torch can use on this machine (take device cpu or auto)"
+
+
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_a_model_that_is_not_a_number_is_refused(tiny_model: Path, beam_size: int) -> None:
+    broken = Translator.load(tiny_model, device="cpu", decoding={"beam_size": beam_size})
+    with torch.no_grad():
+        for parameter in broken.model.parameters():
+            parameter.fill_(torch.nan)
+    with pytest.raises(ArtifactError) as caught:
+        broken.translate(["A dog sleeps."])
+    assert str(caught.value) == "the model's output is not a number (its training diverged)"
