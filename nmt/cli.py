@@ -135,8 +135,8 @@ def translate(
     """Translate raw text with MODEL: one line out for every line in, in order, as soon as it is done."""
     from nmt.data.corpus import count_lines, decode_lines, read_lines
 
-    lines = read_lines(input) if input else decode_lines(sys.stdin.buffer, "standard input")
-    interactive = input is None and sys.stdin.isatty()
+    lines = read_lines(input) if input else decode_lines(console.stdin(), "standard input")
+    interactive = input is None and console.stdin().isatty()
     translator = load_translator(
         model,
         decoding={
@@ -164,10 +164,7 @@ def translate(
                     file.write(f"{number}\t{score:.6f}\t{text}\n".encode())
             file.flush()
             progress.update(number)
-    report, limit = translator.report, translator.max_length - 1
-    warn_of(report.blank, "blank, and so are their translations")
-    warn_of(report.segmented, f"longer than {limit} pieces, and translated in segments")
-    warn_of(report.cut, f"with a sentence longer than {limit} pieces, split within it")
+    warn_of(translator)
 
 
 def load_translator(
@@ -188,11 +185,17 @@ def load_translator(
     return Translator.load(model, decoding=given, device=device, precision=precision)
 
 
-def warn_of(lines: list[int], what: str) -> None:
+def warn_of(translator: Translator) -> None:
     """Say which input lines were not simply translated."""
-    if lines:
-        shown = ", ".join(map(str, lines[:10])) + (", ..." if len(lines) > 10 else "")
-        console.warn(f"input lines {what}: {len(lines):,} (line {shown})")
+    report, limit = translator.report, translator.max_length - 1
+    for lines, what in (
+        (report.blank, "blank, and so are their translations"),
+        (report.segmented, f"longer than {limit} pieces, and translated in segments"),
+        (report.cut, f"with a sentence longer than {limit} pieces, split within it"),
+    ):
+        if lines:
+            shown = ", ".join(map(str, lines[:10])) + (", ..." if len(lines) > 10 else "")
+            console.warn(f"input lines {what}: {len(lines):,} (line {shown})")
 
 
 @contextmanager
@@ -200,7 +203,7 @@ def writing(path: Path | None) -> Iterator[BinaryIO]:
     """Yield standard output, or a file that appears at `path` only when it is whole."""
     if path is None:
         console.end_with_pipe()
-        yield sys.stdout.buffer
+        yield console.stdout()
     elif path.exists() and not path.is_file():  # a device or a pipe
         with path.open("wb") as file:
             yield file
@@ -268,6 +271,7 @@ def evaluate(
         assert translator.bundle is not None
         config, language = translator.bundle.evaluation, translator.bundle.languages.target
         found = [translation.text for translation in translator.translate(sources)]
+        warn_of(translator)
         if output is not None:
             with writing(output) as file:
                 file.write("".join(line + "\n" for line in found).encode())
@@ -336,7 +340,7 @@ def tokenizer_encode(
     tokenizer = Tokenizer.load(model)
     chosen = tokenizer.source if side == "source" else tokenizer.target
     console.end_with_pipe()
-    for line in decode_lines(sys.stdin.buffer, "standard input"):
+    for line in decode_lines(console.stdin(), "standard input"):
         (row,) = chosen.encode([line]) if ids else chosen.encode_pieces([line])
         console.out(" ".join(map(str, row)))
 
@@ -354,7 +358,7 @@ def tokenizer_decode(
     tokenizer = Tokenizer.load(model)
     chosen = tokenizer.source if side == "source" else tokenizer.target
     console.end_with_pipe()
-    for number, line in enumerate(decode_lines(sys.stdin.buffer, "standard input"), start=1):
+    for number, line in enumerate(decode_lines(console.stdin(), "standard input"), start=1):
         row = line.split(" ") if line else []
         (text,) = chosen.decode([chosen.parse_ids(row, number)]) if ids else chosen.decode_pieces([row])
         console.out(text)

@@ -6,7 +6,9 @@ import json
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
+
+from nmt.errors import UsageError
 
 VERBOSE = False
 """Show samples and details; set by `-v`."""
@@ -14,8 +16,23 @@ VERBOSE = False
 
 def out(text: str) -> None:
     """Print a result."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    file = stdout()
+    file.write(f"{text}\n".encode())
+    file.flush()
+
+
+def stdin() -> BinaryIO:
+    """Return standard input, as bytes. Raises UsageError where it is closed."""
+    if sys.stdin is None:
+        raise UsageError("standard input is closed")
+    return sys.stdin.buffer
+
+
+def stdout() -> BinaryIO:
+    """Return standard output, as bytes. Raises UsageError where it is closed."""
+    if sys.stdout is None:
+        raise UsageError("standard output is closed")
+    return sys.stdout.buffer
 
 
 def log(text: str) -> None:

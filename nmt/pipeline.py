@@ -72,11 +72,18 @@ class Pipeline:
 
     def run_through(self, last: str = "evaluate") -> None:
         """Run every stage up to `last` whose fingerprint does not hold. Raises NmtError."""
+        accepted = self.run.lock.read_text(encoding="utf-8") if self.run.lock.is_file() else None
         self.begin()
-        for stage in self.stages:
-            self.run_stage(stage)
-            if stage.name == last:
-                break
+        try:
+            for stage in self.stages:
+                self.run_stage(stage)
+                if stage.name == last:
+                    break
+        except ArtifactError:
+            # What lies there is another recipe's, or damaged: the lock goes on telling of what lies there.
+            if accepted is not None:
+                write_text(self.run.lock, accepted)
+            raise
 
     def begin(self) -> None:
         """Create the run folder with its recipe and lock; refuse one that another recipe made."""

@@ -33,6 +33,17 @@ def keep_freed_memory() -> None:
     mallopt(top_pad, 64 * 2**20)
 
 
+def return_freed_memory() -> None:
+    """Give the pages that `keep_freed_memory` kept back to the system.
+
+    Batches of many shapes leave gaps that no other fits: called now and then, this bounds them.
+    """
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):
+        return
+
+
 def pick_device(name: str) -> torch.device:
     """Return the device called `name`: `auto`, `cpu` or `cuda`. Raises UsageError where it is missing."""
     import torch

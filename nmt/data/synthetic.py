@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import islice
+from itertools import count, islice
 from typing import Literal
 
 from nmt.data.synthetic_lexicon import PLURAL, RELATIVES, English, German, Verb, lexicon
@@ -99,10 +99,9 @@ class _Writer(Phrases):
     def __init__(self, rng: random.Random, *, novel: bool = False) -> None:
         super().__init__(rng, novel=novel)
         self.kinds: tuple[tuple[float, Callable[[], Pair]], ...] = (
-            (0.20, self.simple), (0.31, self.fronted), (0.40, self.question), (0.51, self.subordinate),
-            (0.57, self.subordinate_first), (0.63, self.reported), (0.68, self.subject_relative),
-            (0.74, self.object_relative), (0.80, self.purpose), (0.83, self.anaphor), (0.89, self.coordinated),
-            (1.0, self.long),
+            (0.26, self.simple), (0.38, self.fronted), (0.47, self.question), (0.59, self.subordinate),
+            (0.65, self.subordinate_first), (0.72, self.reported), (0.78, self.subject_relative),
+            (0.84, self.object_relative), (0.91, self.purpose), (0.94, self.anaphor), (1.0, self.coordinated),
         )  # fmt: skip
 
     # Clauses
@@ -405,12 +404,15 @@ def _unseen(rng: random.Random) -> Iterator[Pair]:
         yield pair
 
 
-def _seen(rng: random.Random) -> Iterator[Pair]:
-    writer = _Writer(rng)
-    while True:
-        pair = writer.sentence()
-        if pair[0].count(" ") < LONGEST:
-            yield pair
+def _seen(rng: random.Random, rng_of_long: random.Random) -> Iterator[Pair]:
+    """Draw sentences of every kind; one in eight is of the kind that the unseen set has longer."""
+    usual, longer = _Writer(rng), _Writer(rng_of_long)
+    for number in count():
+        writer, draw = (longer, longer.long) if number % 8 == 0 else (usual, None)
+        pair = writer.sentence(draw)
+        while pair[0].count(" ") >= LONGEST:
+            pair = writer.sentence(draw)
+        yield pair
 
 
 def _digest(text: str) -> int:
@@ -418,9 +420,9 @@ def _digest(text: str) -> int:
 
 
 def _distinct(split: Split, seed: int) -> Iterator[Pair]:
-    rng = random.Random(_digest(f"{split} {seed}"))
+    rng, rng_of_long = (random.Random(_digest(f"{name} {seed}")) for name in (split, f"long {split}"))
     seen: set[int] = set()
-    for pair in _unseen(rng) if split == "unseen" else _seen(rng):
+    for pair in _unseen(rng) if split == "unseen" else _seen(rng, rng_of_long):
         digest = _digest(pair[0])
         if digest not in seen and (split == "unseen" or _SHARES.get(digest % 16, "train") == split):
             seen.add(digest)

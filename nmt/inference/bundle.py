@@ -15,7 +15,7 @@ from nmt.config import DecodingConfig, EvaluationConfig, LanguagesConfig, ModelC
 from nmt.data.tokenizer import PAD_ID, Tokenizer
 from nmt.errors import ArtifactError
 from nmt.evaluation.metrics import Scores
-from nmt.files import digest_file, read_json, write_json, write_text
+from nmt.files import digest_file, digest_json, read_json, write_json, write_text
 from nmt.model.tensors import load_tensors, save_tensors
 from nmt.model.transformer import Transformer
 
@@ -87,9 +87,8 @@ def write_bundle(
         evaluation=evaluation,
         files={part: digest_file(folder / part) for part in [WEIGHTS, *parts]},
     )
-    write_json(folder / CONFIG, config.model_dump())
-    # safetensors makes files for their owner's eyes alone; a bundle is to be shared like any other folder.
-    (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)
+    values = config.model_dump()
+    write_json(folder / CONFIG, {**values, "digest": digest_json(values)})
     write_json(folder / LOCK, lock)
     add_scores(folder, config, {})
 
@@ -141,6 +140,8 @@ def open_bundle(path: Path) -> Bundle:
             f"{path}: a bundle of format {values['format']}; this nmt {nmt.__version__} reads format {FORMAT}",
             hint=f"use nmt {values.get('nmt', '')} or newer",
         )
+    if values.pop("digest", None) != digest_json(values):
+        raise ArtifactError(f"{path / CONFIG}: damaged: its digest is not that of its content", hint=again)
     try:
         config = BundleConfig.model_validate(values)
     except ValidationError as error:

@@ -15,8 +15,11 @@ from nmt.errors import ArtifactError, StorageError
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write `tensors` to `path`. Raises StorageError where the disk is full or forbids it."""
     try:
+        path.touch()
+        mode = path.stat().st_mode  # as the umask has it; safetensors lets the owner alone read
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
-    except SafetensorError as error:
+        path.chmod(mode)
+    except (OSError, SafetensorError) as error:
         raise StorageError(f"{path}: cannot be written: {error}", hint="free some space and run again") from None
 
 

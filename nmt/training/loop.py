@@ -33,7 +33,7 @@ from nmt.evaluation.metrics import tokenizer_for
 from nmt.files import differing, digest, write_text
 from nmt.inference.translator import Translator
 from nmt.model.transformer import Transformer
-from nmt.runtime import keep_freed_memory, pick_device
+from nmt.runtime import keep_freed_memory, pick_device, return_freed_memory
 from nmt.training.checkpoint import Checkpoints, TrainingState, moments_of, restore_moments
 from nmt.training.loss import smoothed_loss
 from nmt.training.optimizer import learning_rate, make_adam
@@ -41,6 +41,10 @@ from nmt.training.validation import DevSet, Validation, validate
 
 METRICS = {"bleu": "BLEU", "loss": "loss"}
 """How people write `training.best_metric`."""
+
+
+TRIM_EVERY = 50
+"""Steps after which freed memory goes back to the system: about a gigabyte less at the peak, for 1% of the time."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +231,12 @@ def train(
     store = Checkpoints(checkpoints, config.keep_checkpoints)
     identity = plan.identity(data)
     state = resume(engine, store, identity)
-    if state.stopped or state.step >= config.max_steps:
+    if state.step > config.max_steps:
+        raise ArtifactError(
+            f"{checkpoints}: trained for {state.step} steps, beyond training.max_steps = {config.max_steps}",
+            hint="take another --run-dir, or delete the folder checkpoints to train anew",
+        )
+    if state.stopped or state.step == config.max_steps:
         console.log(f"train: step {state.step:,} was the last one; nothing to do")
         return state
 
@@ -250,7 +259,8 @@ def train(
             advance(state, batches)
             meter.add(result, time.perf_counter() - started)
             last = state.step == config.max_steps
-
+            if state.step % TRIM_EVERY == 0:
+                return_freed_memory()
             progress.update(state.step)
             if state.step % config.log_every == 0 or last:
                 check_finite(result, state.step)

@@ -17,7 +17,7 @@ from nmt.data.synthetic import generate
 from nmt.data.tokenizer import PAD_ID, Tokenizer
 from nmt.errors import ArtifactError
 from nmt.evaluation.metrics import Scores
-from nmt.files import digest_file, write_json
+from nmt.files import digest_file, digest_json, write_json
 from nmt.inference.bundle import FORMAT, BundleConfig, add_scores, card, open_bundle, write_bundle
 from nmt.model.tensors import load_tensors, save_tensors
 from nmt.model.transformer import Transformer
@@ -85,9 +85,10 @@ def error_of(path: Path) -> str:
 
 
 def change_config(folder: Path, **values: Any) -> None:
-    """Change keys of a bundle's config."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    write_json(folder / "config.json", {**config, **values})
+    """Change keys of a bundle's config, and its digest with them."""
+    config = {**json.loads((folder / "config.json").read_text(encoding="utf-8")), **values}
+    del config["digest"]
+    write_json(folder / "config.json", {**config, "digest": digest_json(config)})
 
 
 def test_a_bundle_is_read_as_it_was_written(made: Path, weights: dict[str, Tensor]) -> None:

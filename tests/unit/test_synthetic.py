@@ -106,7 +106,7 @@ def golden() -> list[Pair]:
 
 @cache
 def drawn() -> dict[str, str]:
-    return dict(generate("train", 60_000, seed=3))
+    return dict(generate("train", 75_000, seed=3))
 
 
 @pytest.mark.parametrize(("source", "target"), golden(), ids=lambda text: text[:40])

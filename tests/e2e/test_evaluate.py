@@ -1,0 +1,163 @@
+"""The chain from raw text to a score: whichever way it is taken, the number is the same."""
+
+import gzip
+import json
+import shlex
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Run, TinyRun, command, environment
+
+
+@pytest.fixture(scope="module")
+def texts(tiny: TinyRun, nmt_here: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the test set as a user has it: test.en.gz, test.de, test.other.de, and the run's own translations."""
+    folder = tmp_path_factory.mktemp("texts")
+    for split, pairs, seed in (("test", "20", "1"), ("unseen", "20", "1")):
+        said = nmt_here("data", "synthesize", folder, "--split", split, "--pairs", pairs, "--seed", seed)
+        assert said.code == 0
+    (folder / "test.en.gz").write_bytes(gzip.compress((folder / "test.en").read_bytes()))
+    (folder / "test.en").unlink()
+    (folder / "unseen.de").rename(folder / "test.other.de")
+    (folder / "hyp.de").write_bytes((tiny.folder / "evaluation" / "test.de").read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(tiny: TinyRun) -> dict[str, Any]:
+    """Return the scores that the run itself found."""
+    scores: dict[str, Any] = json.loads((tiny.folder / "evaluation" / "scores.json").read_text(encoding="utf-8"))
+    return dict(scores["test"])
+
+
+LONG_LINES = "nmt: warning: input lines "
+"""The test set has sentences longer than the tiny model takes."""
+
+
+def evaluated(nmt: Run, *arguments: str | Path) -> dict[str, Any]:
+    said = nmt("evaluate", *arguments, "--json")
+    assert said.code == 0
+    assert all(line.startswith(LONG_LINES) for line in said.err.split("\n")[:-1])
+    scores: dict[str, Any] = json.loads(said.out)
+    return scores
+
+
+def signatures(scores: Mapping[str, Any]) -> dict[str, list[str]]:
+    return {name: found["signature"].split("|") for name, found in scores.items()}
+
+
+def test_translate_in_a_pipe_then_evaluate_gives_the_number_of_the_run(
+    tiny: TinyRun, nmt: Run, texts: Path, expected: dict[str, Any], tmp_path: Path
+) -> None:
+    pipe = f"gzip -dc test.en.gz | {shlex.join(command('translate', tiny.model))} > {tmp_path / 'hyp'}"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", pipe], cwd=texts, env=environment(), capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert all(line.startswith(LONG_LINES) for line in done.stderr.decode().split("\n")[:-1])
+    assert (tmp_path / "hyp").read_bytes() == (texts / "hyp.de").read_bytes()
+    assert expected["bleu"]["score"] > 0
+    assert evaluated(nmt, "--hypotheses", tmp_path / "hyp", "--reference", texts / "test.de") == expected
+
+
+def test_evaluate_of_a_model_gives_the_number_of_the_run(
+    tiny: TinyRun, nmt_here: Run, texts: Path, expected: dict[str, Any], tmp_path: Path
+) -> None:
+    arguments: list[str | Path] = [
+        tiny.model,
+        "--source",
+        texts / "test.en",
+        "--reference",
+        texts / "test.de",
+        "-o",
+        tmp_path / "kept",
+    ]
+    assert evaluated(nmt_here, *arguments) == expected
+    assert (tmp_path / "kept").read_bytes() == (texts / "hyp.de").read_bytes()
+
+
+def test_without_json_evaluate_prints_a_table(nmt_here: Run, texts: Path, expected: dict[str, Any]) -> None:
+    said = nmt_here("evaluate", "--hypotheses", texts / "hyp.de", "--reference", texts / "test.de")
+    assert (said.code, said.err) == (0, "")
+    names = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER"}
+    assert [line.split() for line in said.lines] == [
+        ["test", "metric", "score", "signature"],
+        *(
+            ["hyp.de", names[name], f"{found['score']:.2f}", found["signature"]]
+            for name, found in expected.items()
+        ),
+    ]  # fmt: skip
+
+
+def test_two_references_count_as_two_however_they_are_given(
+    nmt_here: Run, texts: Path, expected: dict[str, Any]
+) -> None:
+    first, second = texts / "test.de", texts / "test.other.de"
+    together = evaluated(nmt_here, "--hypotheses", texts / "hyp.de", "--reference", first, second)
+    apart = evaluated(nmt_here, "--reference", first, "--reference", second, "--hypotheses", texts / "hyp.de")
+    assert together == apart
+    assert [parts[0] for parts in signatures(together).values()] == ["nrefs:2"] * 3
+    assert together["chrf"]["score"] > expected["chrf"]["score"]
+
+
+def test_tokenizer_case_and_word_order_show_in_the_signature(
+    nmt_here: Run, texts: Path, expected: dict[str, Any]
+) -> None:
+    files: list[str | Path] = ["--hypotheses", texts / "hyp.de", "--reference", texts / "test.de"]
+    assert {"tok:13a", "case:mixed"} <= set(signatures(expected)["bleu"])
+
+    by_character = evaluated(nmt_here, *files, "--tokenize", "char")
+    assert "tok:char" in signatures(by_character)["bleu"]
+    assert by_character["bleu"]["score"] > expected["bleu"]["score"]
+    assert by_character["chrf"] == expected["chrf"]
+
+    lowercase = evaluated(nmt_here, *files, "--lowercase")
+    assert "case:lc" in signatures(lowercase)["bleu"]
+    assert "case:lc" in signatures(lowercase)["chrf"]
+    assert lowercase["chrf"]["score"] != expected["chrf"]["score"]
+
+    chrf = evaluated(nmt_here, *files, "--chrf-word-order", "2")["chrf"]
+    assert "nw:2" in chrf["signature"].split("|")
+    assert chrf["score"] != expected["chrf"]["score"]
+
+
+def test_a_perfect_translation_scores_a_hundred(nmt_here: Run, texts: Path) -> None:
+    scores = evaluated(nmt_here, "--hypotheses", texts / "test.de", "--reference", texts / "test.de")
+    assert [round(found["score"], 9) for found in scores.values()] == [100, 100, 0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--hypotheses", "hyp.de"], 2, "evaluate needs --reference FILE"),
+        (["--reference", "test.de"], 2, "evaluate takes MODEL with --source, or --hypotheses"),
+        (["--reference", "test.de", "--source", "test.en"], 2, "evaluate takes MODEL with --source, or --hypotheses"),
+        (
+            ["--reference", "test.de", "--source", "test.en", "--hypotheses", "hyp.de"],
+            *(2, "evaluate takes MODEL with --source, or --hypotheses"),
+        ),
+        (["--hypotheses", "hyp.de", "--reference", "test.de", "--tokenize", "14a"], 2, "unknown BLEU tokenizer '14a'"),
+        (["--hypotheses", "nosuch", "--reference", "test.de"], 3, "nosuch: no such file"),
+        (["--hypotheses", "short", "--reference", "test.de"], 3, "2 hypotheses but 20 lines in reference set 1"),
+        (["--hypotheses", "empty", "--reference", "empty"], 3, "no hypotheses to score"),
+    ],
+)
+def test_what_cannot_be_scored_is_one_line(
+    nmt_here: Run, texts: Path, arguments: list[str], code: int, message: str
+) -> None:
+    (texts / "short").write_bytes(b"a\nb\n")
+    (texts / "empty").write_bytes(b"")
+    said = nmt_here("evaluate", *arguments, cwd=texts)
+    assert (said.code, said.out, len(said.messages)) == (code, "", 1)
+    assert said.err.startswith(f"nmt: {message}")
+
+
+def test_a_source_of_another_length_than_the_reference_is_refused_before_it_is_translated(
+    nmt_here: Run, tiny: TinyRun, texts: Path
+) -> None:
+    (texts / "short").write_bytes(b"a\nb\n")
+    said = nmt_here("evaluate", tiny.model, "--source", "short", "--reference", "test.de", cwd=texts)
+    assert said == (3, "", "nmt: short has 2 lines but test.de has 20\n")
