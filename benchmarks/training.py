@@ -75,7 +75,7 @@ def nmt_update(vocabulary: int, precision: str) -> Callable[..., None]:
     from nmt.data.dataset import Batch
     from nmt.data.tokenizer import PAD_ID
     from nmt.model.transformer import Transformer
-    from nmt.training.loop import Engine
+    from nmt.training.engine import Engine
 
     model = Transformer(ModelConfig(**SIZE), vocabulary, vocabulary, pad_id=PAD_ID)  # type: ignore[arg-type]
     engine = Engine(model, OptimizerConfig(), "bfloat16" if precision == "bfloat16" else "float32")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, NoReturn
@@ -13,9 +13,10 @@ import typer
 
 import nmt
 from nmt import console
-from nmt.errors import NmtError, StorageError, UsageError
+from nmt.errors import DataError, NmtError, StorageError, UsageError
 
 if TYPE_CHECKING:
+    from nmt.inference.bundle import BundleConfig
     from nmt.inference.translator import Translator
     from nmt.pipeline import Pipeline
 
@@ -132,28 +133,28 @@ def translate(
     precision: PrecisionName = "float32",
     threads: Threads = None,
 ) -> None:
-    """Translate raw text with MODEL: one line out for every line in, in order, as soon as it is done."""
+    """Translate raw text with MODEL: one line out for every line in, in order, as soon as it is done.
+
+    Lines are taken in chunks, of 32 at first and of 2,048 in the end, to be batched by length; on a terminal
+    each is answered at once.
+    """
     from nmt.data.corpus import count_lines, decode_lines, read_lines
 
     lines = read_lines(input) if input else decode_lines(console.stdin(), "standard input")
     interactive = input is None and console.stdin().isatty()
-    translator = load_translator(
-        model,
-        decoding={
-            "beam_size": beam_size,
-            "length_penalty": length_penalty,
-            "max_extra_length": max_extra_length,
-            "batch_tokens": batch_tokens,
-        },
-        device=device,
-        precision=precision,
-        threads=threads,
-    )
+    flags = {
+        "beam_size": beam_size,
+        "length_penalty": length_penalty,
+        "max_extra_length": max_extra_length,
+        "batch_tokens": batch_tokens,
+    }
+    translator = load_translator(model, flags, device, precision, threads)
     if n_best > translator.decoding.beam_size:
         raise UsageError(
             f"--n-best {n_best} is more than the beam of {translator.decoding.beam_size}", hint="raise --beam-size"
         )
-    total = count_lines(input) if input else None
+    # A pipe can be read once only; and only a terminal shows how far it is.
+    total = count_lines(input) if input and input.is_file() and console.is_live() else None
     title = "translate" if not interactive else ""
     with writing(output) as file, console.Progress(title, total, unit="lines", shown=not interactive) as progress:
         for number, translation in enumerate(translator.stream(lines, n_best, interactive=interactive), start=1):
@@ -164,13 +165,20 @@ def translate(
                     file.write(f"{number}\t{score:.6f}\t{text}\n".encode())
             file.flush()
             progress.update(number)
-    warn_of(translator)
+    for warning in translator.report.warnings(translator.max_length - 1):
+        console.warn(warning)
+
+
+def read_config(model: Path) -> BundleConfig:
+    """Read what MODEL says of itself."""
+    from nmt.inference.bundle import open_bundle
+
+    return open_bundle(model).config
 
 
 def load_translator(
     model: Path,
-    *,
-    decoding: dict[str, int | float | None],
+    flags: Mapping[str, float | None],
     device: str,
     precision: Literal["float32", "bfloat16"],
     threads: int | None,
@@ -181,21 +189,8 @@ def load_translator(
 
     runtime.keep_freed_memory()
     runtime.set_threads(threads)
-    given = {key: value for key, value in decoding.items() if value is not None}
+    given = {key: value for key, value in flags.items() if value is not None}
     return Translator.load(model, decoding=given, device=device, precision=precision)
-
-
-def warn_of(translator: Translator) -> None:
-    """Say which input lines were not simply translated."""
-    report, limit = translator.report, translator.max_length - 1
-    for lines, what in (
-        (report.blank, "blank, and so are their translations"),
-        (report.segmented, f"longer than {limit} pieces, and translated in segments"),
-        (report.cut, f"with a sentence longer than {limit} pieces, split within it"),
-    ):
-        if lines:
-            shown = ", ".join(map(str, lines[:10])) + (", ..." if len(lines) > 10 else "")
-            console.warn(f"input lines {what}: {len(lines):,} (line {shown})")
 
 
 @contextmanager
@@ -217,7 +212,9 @@ def writing(path: Path | None) -> Iterator[BinaryIO]:
 
 @app.command()
 def evaluate(
-    model: Annotated[Path | None, typer.Argument(metavar="[MODEL]", help="Translate --source with this first.")] = None,
+    model: Annotated[
+        Path | None, typer.Argument(metavar="MODEL", help="Translates --source; with --hypotheses, says how to score.")
+    ] = None,
     reference: Annotated[
         list[Path] | None, typer.Option(metavar="FILE...", help="References, one file a set; several may follow.")
     ] = None,
@@ -241,55 +238,50 @@ def evaluate(
     """Score translations by BLEU, chrF and TER with their signatures: those of MODEL, or --hypotheses."""
     from nmt.config import EvaluationConfig
     from nmt.data.corpus import read_lines
-    from nmt.evaluation.metrics import score, tokenizer_for
+    from nmt.evaluation.metrics import looks_tokenized, resolve_tokenizer, score
 
+    flags = {
+        "beam_size": beam_size,
+        "length_penalty": length_penalty,
+        "max_extra_length": max_extra_length,
+        "batch_tokens": batch_tokens,
+    }
     if not reference:
         raise UsageError("evaluate needs --reference FILE")
-    if (model is None) == (hypotheses is None) or (model is None) != (source is None):
-        raise UsageError("evaluate takes MODEL with --source, or --hypotheses")
     references = [list(read_lines(path)) for path in reference]
-    config, language = EvaluationConfig(), None
-    if model is not None and source is not None:
+    if hypotheses is not None:
+        asked = [*flags.values(), source, output, threads]
+        if any(value is not None for value in asked) or (device, precision) != ("auto", "float32"):
+            raise UsageError("--hypotheses are scored as they are", hint="leave out the options for translating")
+        found = list(read_lines(hypotheses))
+        bundle = read_config(model) if model else None
+    else:
+        if model is None or source is None:
+            raise UsageError("evaluate takes MODEL with --source, or --hypotheses")
         sources = list(read_lines(source))
         for path, lines in zip(reference, references, strict=True):
             if len(lines) != len(sources):
-                from nmt.errors import DataError
-
                 raise DataError(f"{source} has {len(sources):,} lines but {path} has {len(lines):,}")
-        translator = load_translator(
-            model,
-            decoding={
-                "beam_size": beam_size,
-                "length_penalty": length_penalty,
-                "max_extra_length": max_extra_length,
-                "batch_tokens": batch_tokens,
-            },
-            device=device,
-            precision=precision,
-            threads=threads,
-        )
-        assert translator.bundle is not None
-        config, language = translator.bundle.evaluation, translator.bundle.languages.target
-        found = [translation.text for translation in translator.translate(sources)]
-        warn_of(translator)
+        translator = load_translator(model, flags, device, precision, threads)
+        bundle = translator.bundle
+        found = translator.translate_all(sources)
         if output is not None:
             with writing(output) as file:
                 file.write("".join(line + "\n" for line in found).encode())
-    else:
-        assert hypotheses is not None
-        found = list(read_lines(hypotheses))
-    tokenize = tokenize or config.tokenize
+    config = bundle.evaluation if bundle else EvaluationConfig()
+    if looks_tokenized(found):
+        console.warn("the translations look tokenized: BLEU is meant for plain text")
     scores = score(
         found,
         references,
-        tokenize=tokenizer_for(language) if tokenize == "auto" else tokenize,
+        tokenize=resolve_tokenizer(tokenize or config.tokenize, bundle.languages.target if bundle else None),
         lowercase=config.lowercase if lowercase is None else lowercase,
         chrf_word_order=config.chrf_word_order if chrf_word_order is None else chrf_word_order,
     )
     if as_json:
         console.json_out(scores)
     else:
-        console.scores({(hypotheses or source or Path()).name: scores})
+        console.scores({(hypotheses or source or reference[0]).name: scores})
 
 
 @recipe_app.command("list")
@@ -311,7 +303,7 @@ def recipe_show(recipe: RecipeName, overrides: Overrides = None) -> None:
 
 @recipe_app.command("explain")
 def recipe_explain(
-    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="A key or a section; by default all.")] = None,
+    key: Annotated[str | None, typer.Argument(metavar="KEY", help="A key or a section; by default all.")] = None,
 ) -> None:
     """Print the reference of the recipe's keys: type, default and meaning."""
     from nmt.recipe import explain
@@ -399,18 +391,20 @@ def data_synthesize(
 
 
 def spread(arguments: list[str]) -> list[str]:
-    """Write `--reference A B` as `--reference A --reference B`, which the parser understands."""
-    if "evaluate" not in arguments:
-        return arguments
+    """Write `--reference A B` as `--reference A --reference B`, and -v first, as the parser wants them."""
+    verbose = [argument for argument in arguments if argument in ("-v", "--verbose")]
+    rest = [argument for argument in arguments if argument not in verbose]
+    if "evaluate" not in rest:
+        return verbose[:1] + rest
     spread: list[str] = []
     open_option = False
-    for argument in arguments:
+    for argument in rest:
         if argument.startswith("-") and argument != "-":
             open_option = argument == "--reference"
         elif open_option and spread[-1] != "--reference":
             spread.append("--reference")
         spread.append(argument)
-    return spread
+    return verbose[:1] + spread
 
 
 def main() -> None:

@@ -52,9 +52,9 @@ def allows_none(section: type[Section], key: str) -> bool:
 class LanguagesConfig(Section):
     """What is translated into what."""
 
-    source: str
+    source: Name
     """Code of the source language, as in ISO 639-1: `en`."""
-    target: str
+    target: Name
     """Code of the target language; chooses BLEU's tokenization."""
 
 
@@ -99,6 +99,11 @@ class CorpusConfig(Section):
             raise ValueError("source and target go together; one of them is missing")
         if self.builtin and self.pairs is None:
             raise ValueError("builtin needs pairs, the number of sentence pairs to generate")
+        of_kind = {"dataset": ("config", "split", "revision", "columns"), "builtin": ("seed",)}
+        for kind, keys in of_kind.items():
+            idle = [key for key in keys if getattr(self, key) != type(self).model_fields[key].default]
+            if idle and getattr(self, kind) is None:
+                raise ValueError(f"{idle[0]} says something of a {kind}, and there is none")
         if isinstance(self.columns, list) and len(self.columns) != 2:
             raise ValueError(f"columns names one column or two, not {len(self.columns)}")
         return self

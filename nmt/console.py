@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +19,7 @@ VERBOSE = False
 def out(text: str) -> None:
     """Print a result."""
     file = stdout()
+    end_with_pipe()
     file.write(f"{text}\n".encode())
     file.flush()
 
@@ -57,16 +60,18 @@ def json_out(value: Any) -> None:
     out(json.dumps(value, ensure_ascii=False))
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table for people, as wide as its content needs."""
     from rich.console import Console
     from rich.table import Table
 
-    grid = Table(*headers, title=title, title_justify="left", box=None, pad_edge=False)
+    grid = Table(*headers, box=None, pad_edge=False)
     for row in rows:
         grid.add_row(*row)
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
-    console.print(grid)
+    text = io.StringIO()
+    width = shutil.get_terminal_size().columns if stdout().isatty() else 200
+    Console(file=text, width=width, highlight=False, markup=False).print(grid)
+    out("\n".join(line.rstrip() for line in text.getvalue().rstrip().split("\n")))
 
 
 def scores(found: Mapping[str, Mapping[Any, Mapping[str, Any]]]) -> None:
@@ -86,12 +91,17 @@ def end_with_pipe() -> None:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
+def is_live() -> bool:
+    """Tell whether somebody watches a terminal."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 class Progress:
     """A live line on a terminal; elsewhere plain lines, by `log`."""
 
     def __init__(self, title: str, total: int | None, *, done: int = 0, unit: str = "", shown: bool = True) -> None:
         self._live: Any = None
-        if shown and sys.stderr.isatty():
+        if shown and is_live():
             from rich import progress
             from rich.console import Console
 

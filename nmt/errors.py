@@ -41,6 +41,18 @@ class ArtifactError(NmtError):
     exit_code = 4
 
 
+class InterruptedTrainingError(NmtError):
+    """A training that Ctrl-C ended, after it was saved."""
+
+    exit_code = 130
+
+
+class TerminatedTrainingError(NmtError):
+    """A training that SIGTERM ended, after it was saved."""
+
+    exit_code = 143
+
+
 class DivergedError(NmtError):
     """Training whose loss is no longer a number."""
 

@@ -43,21 +43,24 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a scratch path beside `path`, moved over it only if the block succeeds.
 
     The block may create a file or a folder there; all of it reaches the disk before the move. A folder that
-    stood at `path` is moved away first, so a crash in between leaves none, never half of one.
+    stood at `path` is moved away first, so a crash in between leaves none, never half of one; what a crash
+    leaves besides is removed by `remove_partials`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    old = path.with_name(f".{path.name}.{os.getpid()}.old.partial")
     remove(scratch)
     try:
         yield scratch
         for part in [*scratch.rglob("*"), scratch] if scratch.is_dir() else [scratch]:
             sync(part)
         if path.is_dir():
-            remove(path)
+            path.replace(old)
         scratch.replace(path)
         sync(path.parent)
     finally:
         remove(scratch)
+        remove(old)
 
 
 def remove(path: Path) -> None:

@@ -20,7 +20,7 @@ from nmt import console, runtime
 from nmt.config import CorpusConfig
 from nmt.data.corpus import corpus_digests, hub_revision
 from nmt.errors import ArtifactError, RecipeError
-from nmt.evaluation.metrics import Scores, score, tokenizer_for
+from nmt.evaluation.metrics import Scores, resolve_tokenizer, score
 from nmt.files import (
     RunFolder,
     differing,
@@ -72,27 +72,22 @@ class Pipeline:
 
     def run_through(self, last: str = "evaluate") -> None:
         """Run every stage up to `last` whose fingerprint does not hold. Raises NmtError."""
-        accepted = self.run.lock.read_text(encoding="utf-8") if self.run.lock.is_file() else None
         self.begin()
-        try:
-            for stage in self.stages:
-                self.run_stage(stage)
-                if stage.name == last:
-                    break
-        except ArtifactError:
-            # What lies there is another recipe's, or damaged: the lock goes on telling of what lies there.
-            if accepted is not None:
-                write_text(self.run.lock, accepted)
-            raise
+        for stage in self.stages:
+            self.run_stage(stage)
+            if stage.name == last:
+                break
 
     def begin(self) -> None:
         """Create the run folder with its recipe and lock; refuse one that another recipe made."""
-        lock = read_json(self.run.lock) or {}
-        if lock and (other := lock["recipe"]["name"]) != self.recipe.name:
+        resolve_tokenizer(self.recipe.evaluation.tokenize, self.recipe.languages.target)  # it fails now or never
+        lock = read_record(self.run.lock, "recipe", "sessions") or {}
+        if lock and (other := lock["recipe"].get("name")) != self.recipe.name:
             raise RecipeError(f"{self.run.path}: the run folder of recipe {other!r}", hint="take another --run-dir")
+        self.refuse_other_checkpoints()
         now = {"versions": runtime.versions(), "machine": runtime.machine()}
         sessions = lock.get("sessions", [])
-        changes = differing({key: sessions[-1][key] for key in now}, now) if sessions else []
+        changes = differing({key: sessions[-1].get(key) for key in now}, now) if sessions else []
         if changes:
             console.warn(
                 f"{', '.join(changes)} changed since this run began: what is computed from here on "
@@ -100,25 +95,36 @@ class Pipeline:
             )
         if changes or not sessions:
             sessions = [*sessions, {"began": datetime.now(UTC).isoformat(timespec="seconds"), **now}]
-        commits = {} if self.local else {name: hub_revision(corpus) for name, corpus in self.corpora.items()}
+        self.run.path.mkdir(parents=True, exist_ok=True)
+        for folder in (self.run.path, self.run.text.parent, self.run.bundle):
+            remove_partials(folder)
+        write_text(self.run.recipe, self.loaded.text)
+        self.write_lock(sessions)
+
+    def write_lock(self, sessions: list[Any]) -> None:
+        """Write down what the run is made from, and where and with what."""
+        text = read_record(self.run.text / MANIFEST, "hub_commits") or {}
         lock = {
             "recipe": self.recipe.model_dump(),
             "seed": self.recipe.training.seed,
             "data": self.data_digests,
-            "hub_commits": {name: commit for name, commit in commits.items() if commit},
+            "hub_commits": text.get("hub_commits", {}),
             "sessions": sessions,
         }
-        self.run.path.mkdir(parents=True, exist_ok=True)
-        for folder in (self.run.path, self.run.text.parent):
-            remove_partials(folder)
-        write_text(self.run.recipe, self.loaded.text)
         write_json(self.run.lock, lock)
+
+    def refuse_other_checkpoints(self) -> None:
+        """Raise ArtifactError, before anything is made anew, where the checkpoints are of other settings."""
+        from nmt.training.checkpoint import Checkpoints
+
+        store = Checkpoints(self.run.checkpoints, self.recipe.training.keep_checkpoints)
+        store.refuse_other(self.plan.identity)
 
     def run_stage(self, stage: Stage) -> None:
         """Run `stage` unless what it made is still good."""
         inputs = {"nmt": nmt.__version__, **stage.inputs()}
         fingerprint = digest_json(inputs)
-        manifest = read_json(stage.folder / MANIFEST)
+        manifest = read_record(stage.folder / MANIFEST, "fingerprint", "inputs", "files")
         if manifest is None:
             reason = ""
         elif manifest["fingerprint"] != fingerprint:
@@ -134,17 +140,20 @@ class Pipeline:
         stage.work(manifest)
 
     @contextmanager
-    def making(self, folder: Path, manifest: dict[str, Any]) -> Iterator[Path]:
-        """Yield a scratch folder that takes the place of `folder`, with its manifest, if the block succeeds."""
+    def making(self, folder: Path, manifest: dict[str, Any], *, changing: tuple[str, ...] = ()) -> Iterator[Path]:
+        """Yield a scratch folder that takes the place of `folder`, with its manifest, if the block succeeds.
+
+        The manifest is silent on the files that go on `changing`.
+        """
         with replacing(folder) as scratch:
             yield scratch
-            files = sorted(path for path in scratch.rglob("*") if path.is_file())
+            files = sorted(path for path in scratch.rglob("*") if path.is_file() and path.name not in changing)
             manifest["files"] = {str(path.relative_to(scratch)): digest_file(path) for path in files}
             write_json(scratch / MANIFEST, manifest)
 
     def made(self, folder: Path) -> dict[str, Any]:
         """Return the digests of the files that the stage of `folder` made."""
-        manifest = read_json(folder / MANIFEST)
+        manifest = read_record(folder / MANIFEST, "files")
         if manifest is None:
             raise ArtifactError(f"{folder / MANIFEST}: missing or damaged", hint="delete the folder and run again")
         files: dict[str, Any] = manifest["files"]
@@ -184,6 +193,9 @@ class Pipeline:
                 recipe.data, recipe.cleaning, recipe.languages, scratch, root=self.root, local=self.local
             )
             manifest["counts"] = {key: value for key, value in counts.items() if key != "samples"}
+            commits = {} if self.local else {name: hub_revision(corpus) for name, corpus in self.corpora.items()}
+            manifest["hub_commits"] = {name: commit for name, commit in commits.items() if commit}
+        self.write_lock(read_json(self.run.lock)["sessions"])
         pairs = counts["pairs"]
         show_funnel("text", counts)
         tests = ", ".join(f"{name} {count:,}" for name, count in pairs["test"].items())
@@ -221,7 +233,7 @@ class Pipeline:
         return {
             "max_pieces": self.recipe.cleaning.max_pieces,
             "max_length": self.recipe.model.max_length,
-            "text": self.made(self.run.text),
+            "text": {name: value for name, value in self.made(self.run.text).items() if not name.startswith("test.")},
             "tokenizer": self.made(self.run.tokenizer),
         }
 
@@ -256,8 +268,10 @@ class Pipeline:
     def train_inputs(self) -> dict[str, Any]:
         """Return what the weights depend on."""
         return {
-            **self.plan.identity(digest_json(self.made(self.run.ids))),
-            "max_steps": self.recipe.training.max_steps,
+            "data": digest_json(self.made(self.run.ids)),
+            "model": self.recipe.model.model_dump(),
+            "batching": self.recipe.batching.model_dump(),
+            "optimizer": self.recipe.optimizer.model_dump(),
             "training": self.recipe.training.model_dump(),
             "decoding": self.recipe.decoding.model_dump(),
             "evaluation": self.recipe.evaluation.model_dump(),
@@ -317,13 +331,13 @@ class Pipeline:
 
     def make_bundle(self, manifest: dict[str, Any]) -> None:
         """Average the last checkpoints and write the folder that is shipped."""
-        from nmt.inference.bundle import write_bundle
+        from nmt.inference.bundle import CARD, SCORES, add_scores, open_bundle, write_bundle
         from nmt.training.checkpoint import Checkpoints
 
         recipe = self.recipe
         training = recipe.training
         weights = Checkpoints(self.run.checkpoints, training.keep_checkpoints).average(training.average_checkpoints)
-        with self.making(self.run.bundle, manifest) as scratch:
+        with self.making(self.run.bundle, manifest, changing=(SCORES, CARD)) as scratch:
             write_bundle(
                 scratch,
                 weights,
@@ -335,6 +349,9 @@ class Pipeline:
                 decoding=recipe.decoding,
                 evaluation=recipe.evaluation,
             )
+        scored = read_record(self.run.evaluation / MANIFEST, "inputs")
+        if scored and not differing({"nmt": nmt.__version__, **self.evaluate_inputs()}, scored["inputs"]):
+            add_scores(self.run.bundle, open_bundle(self.run.bundle).config, read_json(self.run.scores))
         console.log(f"bundle: {self.run.bundle}")
 
     # Evaluate: translate every test set with the bundle, and score.
@@ -352,21 +369,20 @@ class Pipeline:
         from nmt.inference.translator import Translator
 
         config = open_bundle(self.run.bundle).config
+        translator = Translator.load(self.run.bundle, device=self.recipe.training.device)
+        evaluation = self.recipe.evaluation
         scores: dict[str, Scores] = {}
         with self.making(self.run.evaluation, manifest) as scratch:
             scratch.mkdir()
             for split in self.tests:
                 sources, references = read_text(self.run.text, f"test.{split}")
-                translator = Translator.load(self.run.bundle, device=self.recipe.training.device)
-                hypotheses = [translation.text for translation in translator.translate(sources)]
+                hypotheses = translator.translate_all(sources)
                 text = "".join(line + "\n" for line in hypotheses)
                 (scratch / f"{split}.{self.recipe.languages.target}").write_text(text, encoding="utf-8", newline="\n")
-                evaluation = self.recipe.evaluation
-                tokenize = evaluation.tokenize
                 scores[split] = score(
                     hypotheses,
                     [references],
-                    tokenize=tokenizer_for(self.recipe.languages.target) if tokenize == "auto" else tokenize,
+                    tokenize=resolve_tokenizer(evaluation.tokenize, self.recipe.languages.target),
                     lowercase=evaluation.lowercase,
                     chrf_word_order=evaluation.chrf_word_order,
                 )
@@ -399,6 +415,12 @@ class Pipeline:
         console.scores(read_json(self.run.scores))
         console.out("")
         console.out(f"Next: echo {shlex.quote(sources[chosen[0]])} | nmt translate {shlex.quote(str(self.run.bundle))}")
+
+
+def read_record(path: Path, *keys: str) -> dict[str, Any] | None:
+    """Read a JSON object that has `keys`; None where the file is missing, damaged or something else."""
+    values = read_json(path)
+    return values if isinstance(values, dict) and set(keys) <= values.keys() else None
 
 
 def show_funnel(stage: str, counts: dict[str, Any]) -> None:

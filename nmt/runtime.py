@@ -1,11 +1,10 @@
-"""Device, precision, threads, allocator, and the record of the environment. Imports torch inside functions."""
+"""Device, threads, allocator, and the record of the environment. Imports torch inside functions."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import platform
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -91,8 +90,3 @@ def machine() -> dict[str, str | int]:
         record["gpu"] = torch.cuda.get_device_name()
         record["cuda"] = torch.version.cuda or ""
     return record
-
-
-def command_line() -> str:
-    """Return the command as it was called, the program's path left out."""
-    return " ".join(["nmt", *sys.argv[1:]])

@@ -123,10 +123,6 @@ class StepStream:
             self.pairs.src_lengths, self.pairs.tgt_lengths, self.config.tokens_per_step, seed=self.seed, epoch=epoch
         )
 
-    def from_step(self, step: int) -> Generator[Step, None, None]:
-        """Yield the steps from global number `step` on, counted from 0."""
-        return self.from_position(*divmod(step, len(self.plan(0))))
-
     def from_position(self, epoch: int, offset: int) -> Generator[Step, None, None]:
         """Yield the steps from the one at `offset` of `epoch` on, collated in a thread of their own.
 

@@ -76,8 +76,7 @@ def _open(path: Path) -> IO[bytes]:
     """Open `path` for bytes; gzip is known by its first two bytes, which no UTF-8 text begins with."""
     file = path.open("rb")
     if file.peek(2)[:2] == b"\x1f\x8b":
-        file.close()
-        return cast(IO[bytes], gzip.open(path, "rb"))
+        return cast(IO[bytes], gzip.open(file, "rb"))
     if path.suffix == ".gz":
         file.close()
         raise DataError(f"{path}: not a gzip file", hint="copy or download the file again, or name it without .gz")
@@ -134,7 +133,10 @@ def corpus_digests(config: CorpusConfig, *, root: Path, local: bool) -> dict[str
         asked = [config.dataset, config.config, config.revision, config.split]
         return {":".join(part for part in asked if part): digest_json([*asked, config.columns])}
     names = [*_names(config.source), *_names(config.target), *_names(config.tsv)]
-    return {name: digest_file(find_file(root / name)) for name in names}
+    try:
+        return {name: digest_file(find_file(root / name)) for name in names}
+    except OSError as error:
+        raise DataError(f"{error.filename}: {error.strerror}") from None
 
 
 def hub_revision(config: CorpusConfig) -> str | None:
@@ -145,7 +147,9 @@ def hub_revision(config: CorpusConfig) -> str | None:
         return None
     folder = Path(HF_HUB_CACHE) / f"datasets--{config.dataset.replace('/', '--')}"
     head = folder / "refs" / (config.revision or "main")
-    return head.read_text(encoding="ascii").strip() if head.is_file() else config.revision
+    if head.is_file():
+        return head.read_text(encoding="ascii").strip()
+    return config.revision if re.fullmatch("[0-9a-f]{40}", config.revision or "") else None
 
 
 def _names(value: str | list[str] | None) -> list[str]:
@@ -242,7 +246,10 @@ def _load_dataset(config: CorpusConfig, root: Path, local: bool, split: str) -> 
                 raise DataError(f"dataset {where}: no split {split!r}; it has {', '.join(sorted(splits))}")
             return splits[split]
         if (folder / "state.json").is_file():
-            return datasets.load_from_disk(where)
+            data = datasets.load_from_disk(where)
+            if data.split is not None and str(data.split) != split:
+                raise DataError(f"dataset {where}: holds the split {str(data.split)!r}, not {split!r}")
+            return data
         return datasets.load_dataset(where, name=name, split=split)
     except DataError:
         raise

@@ -34,11 +34,6 @@ class Batch:
     """(B, T), EOS last: at each place what follows `tgt_in`."""
 
     @property
-    def source_tokens(self) -> int:
-        """Count the real source tokens, EOS included."""
-        return int((self.src != PAD_ID).sum())
-
-    @property
     def target_tokens(self) -> int:
         """Count the real labels, EOS included."""
         return int((self.labels != PAD_ID).sum())
@@ -47,10 +42,6 @@ class Batch:
         """Copy the tensors to `device`; from pinned memory the copy runs beside the computation."""
         tensors = (tensor.to(device, non_blocking=True) for tensor in (self.src, self.tgt_in, self.labels))
         return Batch(*tensors)
-
-    def pin_memory(self) -> Batch:
-        """Copy the tensors to memory that a GPU can read."""
-        return Batch(self.src.pin_memory(), self.tgt_in.pin_memory(), self.labels.pin_memory())
 
 
 class PreparedPairs:

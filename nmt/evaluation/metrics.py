@@ -100,6 +100,16 @@ def _check_counts(hypotheses: Sequence[str], references: Sequence[Sequence[str]]
             )
 
 
+def resolve_tokenizer(tokenize: str, language: str | None) -> str:
+    """Return the tokenizer that `evaluation.tokenize` means for target `language`; it is known to work.
+
+    Raises UsageError where sacreBLEU has none of that name or lacks what it needs.
+    """
+    name = tokenizer_for(language) if tokenize == "auto" else tokenize
+    _bleu(name, lowercase=False)
+    return name
+
+
 def _bleu(tokenize: str, lowercase: bool) -> BLEU:
     """Build BLEU, turning what sacreBLEU raises about its tokenizers into our errors."""
     if tokenize not in BLEU.TOKENIZERS:
@@ -107,7 +117,7 @@ def _bleu(tokenize: str, lowercase: bool) -> BLEU:
     # sacreBLEU logs a warning at the old name; the signature says flores101 for both.
     name = "flores101" if tokenize == "spm" else tokenize
     try:
-        # `force` drops the log lines on tokenized text: `looks_tokenized` is for callers who can print.
+        # `force` drops the log lines on tokenized text; `nmt evaluate` asks `looks_tokenized` instead.
         return BLEU(tokenize=name, lowercase=lowercase, force=True)
     except (OSError, RuntimeError) as error:
         if name in ("ja-mecab", "ko-mecab"):

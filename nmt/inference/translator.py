@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from nmt import console
 from nmt.config import DecodingConfig, Precision
 from nmt.data.batching import by_tokens
 from nmt.data.tokenizer import BOS_ID, EOS_ID, PAD_ID, Tokenizer
@@ -50,6 +51,20 @@ class Report:
     cut: list[int] = field(default_factory=list)
     """Of those, lines with a sentence that is too long by itself, split within it."""
 
+    def warnings(self, limit: int) -> list[str]:
+        """Write each count that is not 0 as a sentence; `limit` is the longest source in pieces."""
+        kinds = (
+            (self.blank, "blank, and so are their translations"),
+            (self.segmented, f"longer than {limit} pieces, and translated in segments"),
+            (self.cut, f"with a sentence longer than {limit} pieces, split within it"),
+        )
+        return [
+            f"input lines {what}: {len(lines):,} "
+            f"(line {', '.join(map(str, lines[:10]))}{', ...' if len(lines) > 10 else ''})"
+            for lines, what in kinds
+            if lines
+        ]
+
 
 class Translator:
     """A model with its tokenizer and search."""
@@ -82,6 +97,17 @@ class Translator:
         translator = cls(model, bundle.tokenizer, settings, max_length=config.model.max_length)
         translator.bundle = config
         return translator
+
+    def translate_all(self, lines: Sequence[str]) -> list[str]:
+        """Translate `lines` in the batches of `stream`, so that each number is that of `nmt translate`.
+
+        Says on the console which were not simply translated.
+        """
+        self.report = Report()
+        texts = [translation.text for translation in self.stream(lines)]
+        for warning in self.report.warnings(self.max_length - 1):
+            console.warn(warning)
+        return texts
 
     def translate(self, lines: Sequence[str], n_best: int = 1) -> list[Translation]:
         """Translate `lines`, each to one line, in their order."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nmt.errors import ArtifactError
-from nmt.files import digest_file, read_json, remove, remove_partials, replacing, write_json
+from nmt.files import differing, digest_file, digest_json, read_json, remove, remove_partials, replacing, write_json
 from nmt.model.tensors import load_tensors, save_tensors
 
 FORMAT = 1
@@ -29,14 +29,14 @@ class TrainingState:
     """Epoch of the next step."""
     offset: int = 0
     """Steps of that epoch already done."""
+    metric: str = ""
+    """The `training.best_metric` that the next three are about."""
     best: float | None = None
-    """Best value of `training.best_metric` so far."""
+    """Its best value so far."""
     best_step: int | None = None
     """The step that had it."""
     stale: int = 0
     """Validations since."""
-    stopped: bool = False
-    """Training ended early, by `patience`."""
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,30 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one run, in `step-00001000/` and `best/`."""
+    """The checkpoints of one run: `step-00001000/`, `best/`, and `halt-00001234/` where a signal ended it."""
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder = folder
         self.keep = keep
 
     def save(
-        self, state: TrainingState, weights: Mapping[str, Tensor], moments: Mapping[str, Tensor], identity: Any
+        self,
+        state: TrainingState,
+        weights: Mapping[str, Tensor],
+        moments: Mapping[str, Tensor],
+        identity: Any,
+        *,
+        halting: bool = False,
     ) -> Path:
-        """Write a checkpoint whole or not at all, then delete those older than the newest `keep`."""
-        path = self.folder / f"step-{state.step:08}"
+        """Write a checkpoint whole or not at all, then delete those that it outdates.
+
+        One that is written only because the run is `halting` does not count among the newest `keep`, nor in
+        an average: the run ends with the same files as if nothing had happened.
+        """
+        path = self.folder / f"{'halt' if halting else 'step'}-{state.step:08}"
         write_checkpoint(path, state, {WEIGHTS: weights, MOMENTS: moments}, identity)
-        for old in self.paths()[: -self.keep]:
+        outdated = [old for old in self.folder.glob("halt-*") if old != path]
+        for old in outdated if halting else [*outdated, *self.paths()[: -self.keep]]:
             remove(old)
         return path
 
@@ -82,6 +93,18 @@ class Checkpoints:
         """Return the checkpoints' folders, oldest first."""
         return sorted(self.folder.glob("step-*"))
 
+    def refuse_other(self, identity: Callable[[str], dict[str, Any]]) -> None:
+        """Raise ArtifactError where the newest checkpoint is of a recipe that makes other updates.
+
+        `identity` is what the recipe wants, given the digest of the data: which is taken as it is, for it may
+        not be known yet.
+        """
+        for path in self.paths()[-1:]:
+            card = read_json(path / STATE)
+            found = card.get("identity") if isinstance(card, dict) else None
+            if isinstance(found, dict):
+                refuse_other(path, found, identity(found.get("data", "")))
+
     def newest(self) -> tuple[Checkpoint | None, list[str]]:
         """Return the newest checkpoint that is whole, and what is wrong with newer ones.
 
@@ -89,7 +112,8 @@ class Checkpoints:
         """
         remove_partials(self.folder)
         damage: list[str] = []
-        for path in reversed(self.paths()):
+        paths = [*self.paths(), *self.folder.glob("halt-*")]
+        for path in sorted(paths, key=lambda path: path.name.partition("-")[2], reverse=True):
             try:
                 return read_checkpoint(path), damage
             except ArtifactError as error:
@@ -110,6 +134,15 @@ class Checkpoints:
         return {name: (tensor / len(paths)).float() for name, tensor in total.items()}
 
 
+def refuse_other(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Raise ArtifactError where the checkpoint at `path` is of a recipe that makes other updates."""
+    if keys := differing(found, wanted):
+        raise ArtifactError(
+            f"{path}: a checkpoint of another recipe: it differs in {', '.join(keys)}",
+            hint="take another --run-dir, or delete the folder checkpoints to train anew",
+        )
+
+
 def write_checkpoint(
     path: Path, state: TrainingState, tensors: Mapping[str, Mapping[str, Tensor]], identity: Any
 ) -> None:
@@ -119,21 +152,21 @@ def write_checkpoint(
         for name, content in tensors.items():
             save_tensors(content, scratch / name)
         files = {name: digest_file(scratch / name) for name in tensors}
-        write_json(
-            scratch / STATE,
-            {"format": FORMAT, "state": dataclasses.asdict(state), "files": files, "identity": identity},
-        )
+        card = {"format": FORMAT, "state": dataclasses.asdict(state), "files": files, "identity": identity}
+        write_json(scratch / STATE, {**card, "digest": digest_json(card)})
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read and verify the checkpoint at `path`. Raises ArtifactError."""
     card = read_json(path / STATE)
-    if not isinstance(card, dict) or not {"format", "state", "files", "identity"} <= card.keys():
+    if not isinstance(card, dict) or "format" not in card:
         raise ArtifactError(f"{path / STATE}: missing or damaged")
     if card["format"] != FORMAT:
         raise ArtifactError(
             f"{path}: checkpoint of format {card['format']}, not {FORMAT}", hint="use the nmt that wrote it"
         )
+    if card.pop("digest", None) != digest_json(card):
+        raise ArtifactError(f"{path / STATE}: damaged: its digest is not that of its content")
     for name, expected in card["files"].items():
         if not (path / name).is_file() or digest_file(path / name) != expected:
             raise ArtifactError(f"{path / name}: missing or damaged")

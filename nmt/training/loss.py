@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-ROWS = 256
-"""Positions taken at once: their float32 logits stay in the processor's cache."""
+ROWS = {"cpu": 256, "cuda": 4096}
+"""Positions taken at once: few enough that their float32 logits stay in a processor's cache, or are small beside
+the logits of a whole batch on a GPU."""
 
 
 def smoothed_loss(logits: Tensor, labels: Tensor, *, smoothing: float) -> tuple[Tensor, Tensor]:
@@ -34,19 +35,18 @@ class _SmoothedLoss(torch.autograd.Function):
         size = logits.size(-1)
         loss, nll = logits.new_zeros((), dtype=torch.float32), logits.new_zeros((), dtype=torch.float32)
         gradient = torch.empty_like(logits) if logits.requires_grad else None
-        # A GPU takes all rows at once: there it is the launches that cost.
-        at_once = ROWS if logits.device.type == "cpu" else max(1, len(logits))
+        at_once = ROWS[logits.device.type]
         for start in range(0, len(logits), at_once):
             rows = slice(start, start + at_once)
             log_probs = logits[rows].float().log_softmax(-1)
-            gold = labels[rows, None]
-            chosen = log_probs.gather(-1, gold).sum()
+            chosen_ids = labels[rows, None]
+            chosen = log_probs.gather(-1, chosen_ids).sum()
             nll -= chosen
             loss -= (1 - smoothing) * chosen + smoothing / size * log_probs.sum()
             if gradient is not None:
                 # d loss / d logits = softmax - smoothed target.
                 probs = log_probs.exp_().sub_(smoothing / size)
-                probs.scatter_add_(-1, gold, torch.full_like(gold, smoothing - 1, dtype=torch.float32))
+                probs.scatter_add_(-1, chosen_ids, torch.full_like(chosen_ids, smoothing - 1, dtype=torch.float32))
                 gradient[rows] = probs
         ctx.save_for_backward(gradient)
         ctx.mark_non_differentiable(nll)

@@ -60,6 +60,6 @@ def validate(model: Transformer, translator: Translator, dev: DevSet, *, tokeniz
     """Score `model` on `dev`; `translator` translates with the same weights."""
     model.eval()
     loss = dev_loss(model, dev.pairs, translator.decoding.batch_tokens)
-    hypotheses = [translation.text for translation in translator.translate(dev.sources)]
+    hypotheses = [translation.text for translation in translator.stream(dev.sources)]
     bleu = score(hypotheses, [dev.references], tokenize=tokenize, lowercase=lowercase, metrics=("bleu",))["bleu"]
     return Validation(loss, bleu["score"], bleu["signature"])

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from conftest import Run, TinyRun, command, environment
 
+from nmt.files import digest_json
+
 
 @pytest.fixture(scope="module")
 def texts(tiny: TinyRun, nmt_here: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -137,7 +139,7 @@ def test_a_perfect_translation_scores_a_hundred(nmt_here: Run, texts: Path) -> N
         (["--reference", "test.de", "--source", "test.en"], 2, "evaluate takes MODEL with --source, or --hypotheses"),
         (
             ["--reference", "test.de", "--source", "test.en", "--hypotheses", "hyp.de"],
-            *(2, "evaluate takes MODEL with --source, or --hypotheses"),
+            *(2, "--hypotheses are scored as they are"),
         ),
         (["--hypotheses", "hyp.de", "--reference", "test.de", "--tokenize", "14a"], 2, "unknown BLEU tokenizer '14a'"),
         (["--hypotheses", "nosuch", "--reference", "test.de"], 3, "nosuch: no such file"),
@@ -161,3 +163,20 @@ def test_a_source_of_another_length_than_the_reference_is_refused_before_it_is_t
     (texts / "short").write_bytes(b"a\nb\n")
     said = nmt_here("evaluate", tiny.model, "--source", "short", "--reference", "test.de", cwd=texts)
     assert said == (3, "", "nmt: short has 2 lines but test.de has 20\n")
+
+
+def test_a_model_says_how_its_hypotheses_are_scored(tiny: TinyRun, nmt_here: Run, texts: Path, tmp_path: Path) -> None:
+    model = tiny.copy_model(tmp_path / "model")
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    config["evaluation"]["lowercase"] = True
+    del config["digest"]
+    (model / "config.json").write_text(json.dumps({**config, "digest": digest_json(config)}), encoding="utf-8")
+    words = ("evaluate", model, "--hypotheses", texts / "hyp.de", "--reference", texts / "test.de", "--json")
+    assert "case:lc" in json.loads(nmt_here(*words).out)["bleu"]["signature"]
+
+
+def test_options_for_translating_are_refused_with_hypotheses(nmt_here: Run, texts: Path) -> None:
+    words = ("evaluate", "--hypotheses", texts / "hyp.de", "--reference", texts / "test.de", "--beam-size", "2")
+    assert nmt_here(*words) == (
+        2, "", "nmt: --hypotheses are scored as they are (leave out the options for translating)\n",
+    )  # fmt: skip

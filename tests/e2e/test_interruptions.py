@@ -107,25 +107,28 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bytes_as_one_left_alo
     assert without_speed(read_log(killed / "log.jsonl")) == without_speed(read_log(whole / "log.jsonl"))
 
 
-def test_control_c_in_training_is_one_line_and_the_next_run_goes_on(
-    nmt_here: Run, recipe: Path, tmp_path: Path
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_training_saves_and_the_end_is_that_of_a_run_left_alone(
+    nmt_here: Run, recipe: Path, tmp_path: Path, how: signal.Signals, code: int
 ) -> None:
-    folder = tmp_path / "run"
+    folder, whole = tmp_path / "run", tmp_path / "whole"
     # More steps than can be done before the signal comes.
     long = ["--set", "training.max_steps=100000", "--set", "training.validate_every=100000"]
     process = start("run", recipe, "--run-dir", folder, *long)
     wait_until(lambda: len(steps(folder)) >= 7, process)
-    code, said = end_of(process, signal.SIGINT)
-    assert code == 130
-    assert said.endswith("\nnmt: interrupted\n")
+    ended, said = end_of(process, how)
+    done = steps(folder)[-1]
+    assert ended == code
+    assert said.endswith(f"\nnmt: {how.name}: stopped after step {done}, saved (run it again to go on)\n")
     assert said.count("nmt: ") == 1
-    assert "Traceback" not in said
-    done = max(int(path.name.removeprefix("step-")) for path in (folder / "checkpoints").glob("step-*"))
-    assert done >= 5
-    again = nmt_here("run", recipe, "--run-dir", folder, "--set", f"training.max_steps={done + 1}")
+    end = ["--set", f"training.max_steps={done + 1}"]
+    again = nmt_here("run", recipe, "--run-dir", folder, *end)
     assert again.code == 0
     assert f"train: resuming after step {done:,}" in again.messages
     assert steps(folder) == list(range(1, done + 2))
+    assert nmt_here("run", recipe, "--run-dir", whole, *end).code == 0
+    assert tree(folder / "checkpoints").keys() == tree(whole / "checkpoints").keys()
+    assert (folder / "model/model.safetensors").read_bytes() == (whole / "model/model.safetensors").read_bytes()
 
 
 def test_control_c_while_translating_is_one_line(tiny_model: Path) -> None:

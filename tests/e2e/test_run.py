@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,8 @@ def test_the_end_of_a_run_shows_samples_scores_and_what_to_type_next(tiny: TinyR
 
 def test_standard_error_holds_nothing_but_the_progress(tiny: TinyRun) -> None:
     known = re.compile(
-        r"(text|tokenizer|prepare|train|bundle|evaluate): .*|nmt: warning: \d+ dev pairs are longer .*"
+        r"(text|tokenizer|prepare|train|bundle|evaluate): .*|nmt: warning: (\d+ dev pairs are|input lines) longer .*"
+        r"|nmt: warning: input lines with a sentence longer .*"
         r"|step \d+ of 200: loss [\d.]+, perplexity [\d.]+, [\d,]+ target tokens/s.*"
         r"|step [12]00: dev loss [\d.]+, perplexity [\d.]+, BLEU [\d.]+.*"
     )
@@ -304,3 +306,63 @@ def test_a_recipe_that_cannot_be_is_one_line_and_makes_nothing(
     assert said.err.startswith("nmt: ")
     assert message in said.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_deleted_bundle_is_made_again_with_its_scores(tiny: TinyRun, nmt_here: Run, tmp_path: Path) -> None:
+    folder = tiny.copy(tmp_path / "run")
+    shutil.rmtree(folder / "model")
+    assert nmt_here("run", tiny.recipe, "--run-dir", folder).code == 0
+    for name in ("scores.json", "model.safetensors", "README.md"):
+        assert (folder / "model" / name).read_bytes() == (tiny.model / name).read_bytes()
+
+
+def test_fewer_steps_than_were_trained_are_refused(tiny: TinyRun, nmt_here: Run, tmp_path: Path) -> None:
+    folder = tiny.copy(tmp_path / "run")
+    said = nmt_here("run", tiny.recipe, "--run-dir", folder, "--set", "training.max_steps=150")
+    assert said.code == 4
+    assert said.messages[-1].startswith(
+        f"nmt: {folder / 'checkpoints'}: trained for 200 steps, beyond training.max_steps = 150 ("
+    )
+
+
+def test_a_refused_recipe_changes_nothing(tiny: TinyRun, nmt_here: Run, tmp_path: Path) -> None:
+    folder = tiny.copy(tmp_path / "run")
+    assert nmt_here("run", tiny.recipe, "--run-dir", folder, "--set", "model.d_model=16").code == 4
+    assert tree(folder) == tree(tiny.folder)
+
+
+def test_a_tokenizer_of_bleu_that_is_not_there_is_named_before_anything_is_made(
+    nmt_here: Run, recipe: Path, tmp_path: Path
+) -> None:
+    said = nmt_here("run", recipe, "--run-dir", tmp_path / "run", "--set", "evaluation.tokenize=13b")
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("nmt: unknown BLEU tokenizer '13b' (choose one of ")
+    assert not (tmp_path / "run").exists()
+
+
+def test_early_stopping_ends_the_training_and_more_patience_goes_on(
+    nmt_here: Run, recipe: Path, tmp_path: Path
+) -> None:
+    keys = ["training.max_steps=40", "training.validate_every=5", "optimizer.learning_rate=1e-9"]
+    options = [word for key in [*keys, "training.best_metric=bleu"] for word in ("--set", key)]
+    folder = tmp_path / "run"
+    said = nmt_here("train", recipe, "--run-dir", folder, *options, "--set", "training.patience=2")
+    assert said.code == 0
+    assert "train: stopped early: 2 validations without a better dev BLEU" in said.messages
+    said = nmt_here("train", recipe, "--run-dir", folder, *options, "--set", "training.patience=3")
+    assert "train: resuming after step 15" in said.messages
+    assert "train: stopped early: 3 validations without a better dev BLEU" in said.messages
+
+
+def test_verbose_shows_what_was_dropped_wherever_it_stands(nmt_here: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.en").write_text("same\n" + "".join(f"line {n} of text\n" for n in range(400)), encoding="utf-8")
+    (tmp_path / "a.de").write_text("same\n" + "".join(f"Zeile {n} Text\n" for n in range(400)), encoding="utf-8")
+    (tmp_path / "copies.toml").write_text(
+        'name = "copies"\n[languages]\nsource = "en"\ntarget = "de"\n[data]\ndev_pairs = 10\ntest_pairs = 10\n'
+        '[data.train]\nsource = "a.en"\ntarget = "a.de"\n[tokenizer]\nvocab_size = 300\n',
+        encoding="utf-8",
+    )
+    said = nmt_here("prepare", tmp_path / "copies.toml", "--run-dir", tmp_path / "run", "-v")
+    assert said.code == 0, said.err
+    assert "text: kept 400 of 401 training pairs; dropped: copies 1" in said.messages
+    assert "  copies: 'same' / 'same'" in said.messages

@@ -1,6 +1,8 @@
 """`nmt translate`: one line out for every line in, whatever stands in them."""
 
 import gzip
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -216,3 +218,16 @@ def test_a_flag_that_cannot_be_is_one_line(tiny: TinyRun, nmt_here: Run, flags: 
     said = nmt_here("translate", tiny.model, *flags, stdin=b"a\n")
     assert (said.code, said.out, len(said.messages)) == (2, "", 1)
     assert said.err.startswith(f"nmt: {message}")
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_an_input_that_is_a_pipe_is_read_once(tiny_model: Path, nmt_here: Run, tmp_path: Path, zipped: bool) -> None:
+    text = joined(SENTENCES)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(gzip.compress(text) if zipped else text,))
+    writer.start()
+    said = nmt_here("translate", tiny_model, "-i", pipe)
+    writer.join()
+    assert said == nmt_here("translate", tiny_model, stdin=text)
+    assert len(said.lines) == len(SENTENCES)

@@ -14,7 +14,7 @@ from nmt.config import ModelConfig, OptimizerConfig, Precision
 from nmt.data.dataset import Batch
 from nmt.data.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.model.transformer import Transformer
-from nmt.training.loop import Engine, step_seed
+from nmt.training.engine import Engine, step_seed
 from nmt.training.optimizer import learning_rate
 
 V = 40

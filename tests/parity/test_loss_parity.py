@@ -6,10 +6,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from nmt.training.loss import ROWS, smoothed_loss
+from nmt.training import loss as loss_module
+from nmt.training.loss import smoothed_loss
 
 V, PAD = 23, 0
 smoothings = pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3, 0.9])
+ROWS = loss_module.ROWS["cpu"]
 sizes = pytest.mark.parametrize("rows", [1, 7, ROWS, 4 * ROWS + 5])
 
 

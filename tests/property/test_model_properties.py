@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from nmt.config import ModelConfig, OptimizerConfig
 from nmt.data.dataset import Batch
 from nmt.model.transformer import Transformer
-from nmt.training.loop import Engine
+from nmt.training.engine import Engine
 
 V, PAD, BOS, EOS = 15, 0, 2, 3
 PIECES = st.lists(st.integers(4, V - 1), max_size=7)

@@ -140,7 +140,7 @@ def test_a_decoding_batch_over_budget_holds_one_sentence() -> None:
 def test_the_stream_goes_through_each_epoch_as_planned(pairs: PreparedPairs) -> None:
     steps = stream(pairs, micro=40)
     count = len(steps.plan(0))
-    taken = take(steps.from_step(0), 2 * count)
+    taken = take(steps.from_position(0, 0), 2 * count)
     for epoch in (0, 1):
         part = taken[epoch * count : (epoch + 1) * count]
         assert [sentences(step) for step in part] == [step.tolist() for step in steps.plan(epoch)]
@@ -152,7 +152,7 @@ def test_the_stream_goes_through_each_epoch_as_planned(pairs: PreparedPairs) -> 
 
 def test_each_step_knows_where_the_next_one_stands(pairs: PreparedPairs) -> None:
     steps = stream(pairs)
-    taken = take(steps.from_step(0), 2 * len(steps.plan(0)) + 2)
+    taken = take(steps.from_position(0, 0), 2 * len(steps.plan(0)) + 2)
     for step, following in pairwise(taken):
         assert (step.next_epoch, step.next_offset) == (following.epoch, following.offset)
         assert type(step.next_epoch) is int
@@ -160,14 +160,11 @@ def test_each_step_knows_where_the_next_one_stands(pairs: PreparedPairs) -> None
 
 @pytest.mark.parametrize("skipped", [1, 12, 30])
 def test_resuming_goes_on_where_the_stream_was_left(pairs: PreparedPairs, skipped: int) -> None:
-    taken = take(stream(pairs).from_step(0), skipped + 5)
+    taken = take(stream(pairs).from_position(0, 0), skipped + 5)
     last = taken[skipped - 1]
-    for resumed in (
-        take(stream(pairs).from_step(skipped), 5),
-        take(stream(pairs).from_position(last.next_epoch, last.next_offset), 5),
-    ):
-        assert [sentences(step) for step in resumed] == [sentences(step) for step in taken[skipped:]]
-        assert [step.offset for step in resumed] == [step.offset for step in taken[skipped:]]
+    resumed = take(stream(pairs).from_position(last.next_epoch, last.next_offset), 5)
+    assert [sentences(step) for step in resumed] == [sentences(step) for step in taken[skipped:]]
+    assert [step.offset for step in resumed] == [step.offset for step in taken[skipped:]]
 
 
 def test_resuming_collates_nothing_that_came_before(pairs: PreparedPairs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,14 +177,13 @@ def test_resuming_collates_nothing_that_came_before(pairs: PreparedPairs, monkey
     original = PreparedPairs.collate
     monkeypatch.setattr(PreparedPairs, "collate", collate)
     steps = stream(pairs)
-    count = len(steps.plan(0))
-    take(steps.from_step(4 * count + 3), 1)
+    take(steps.from_position(4, 3), 1)
     planned = [step.tolist() for step in steps.plan(4)]
     assert collated == planned[3 : 3 + len(collated)]
 
 
 def test_the_thread_ends_with_the_iterator(pairs: PreparedPairs) -> None:
-    steps = stream(pairs).from_step(0)
+    steps = stream(pairs).from_position(0, 0)
     next(steps)
     assert len(collating()) == 1
     assert isinstance(steps, GeneratorType)

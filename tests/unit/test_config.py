@@ -234,3 +234,9 @@ def test_just_inside_these_rules_a_recipe_is_sound() -> None:
     recipe(optimizer={"warmup_steps": 10}, training={"max_steps": 10})
     recipe(tokenizer={"vocab_size": 299, "byte_fallback": False})
     assert TokenizerConfig(vocab_size=300).vocab_size == 300
+
+
+@pytest.mark.parametrize("key", ["config", "split", "revision"])
+def test_a_key_that_would_say_nothing_is_refused(key: str) -> None:
+    with pytest.raises(ValidationError, match=f"{key} says something of a dataset, and there is none"):
+        CorpusConfig.model_validate({"tsv": "a.tsv", key: "x"})

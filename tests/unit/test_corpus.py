@@ -349,5 +349,6 @@ def test_the_revision_of_a_downloaded_dataset_is_known_offline(tmp_path: Path, m
     write(tmp_path / "datasets--org--name/refs/main", b"abc123")
     assert hub_revision(CorpusConfig(dataset="org/name")) == "abc123"
     assert hub_revision(CorpusConfig(dataset="org/other")) is None
-    assert hub_revision(CorpusConfig(dataset="org/other", revision="0123abcd")) == "0123abcd"
+    assert hub_revision(CorpusConfig(dataset="org/other", revision="a1" * 20)) == "a1" * 20
+    assert hub_revision(CorpusConfig(dataset="org/other", revision="refs/convert/parquet")) is None
     assert hub_revision(CorpusConfig(builtin="train", pairs=1)) is None
