@@ -1,8 +1,8 @@
 """From a corpus to cleaned text, and from cleaned text to ids: Arrow files that are read by mapping them to memory.
 
 Each split is a folder with one Arrow stream, which `datasets.Dataset.from_file` can open as well. Both stages
-hold a chunk of pairs at a time, so a corpus may be larger than the memory; besides, cleaning remembers eight
-bytes of each pair.
+hold a chunk of pairs at a time, so a corpus may be larger than the memory; besides, cleaning remembers a
+64-bit hash of each pair.
 """
 
 from __future__ import annotations
