@@ -21,6 +21,8 @@ from nmt.files import digest_file, digest_json
 
 Pair = tuple[str, str]
 
+RECIPE_TIP = "; names in a recipe start at --data-dir, or else at the recipe's folder"
+
 
 def read_lines(path: Path) -> Iterator[str]:
     """Yield the lines of `path`, plain or gzip, without their ends; a name without .gz finds the .gz."""
@@ -60,15 +62,15 @@ def count_lines(path: Path) -> int:
     return sum(1 for _ in read_lines(path))
 
 
-def find_file(path: Path) -> Path:
-    """Return `path`, or `path` with .gz appended, whichever is there."""
+def find_file(path: Path, tip: str = "") -> Path:
+    """Return `path`, or `path` with .gz appended, whichever is there; `tip` ends the DataError's hint."""
     zipped = path.with_name(path.name + ".gz")
     for candidate in (path, zipped):
         if candidate.exists():
             return candidate
     raise DataError(
         f"{path}: no such file",
-        hint=f"nor {zipped.name}; names in a recipe start at --data-dir, or else at the recipe's folder",
+        hint=f"nor {zipped.name}{tip}",
     )
 
 
@@ -134,7 +136,7 @@ def corpus_digests(config: CorpusConfig, *, root: Path, local: bool) -> dict[str
         return {":".join(part for part in asked if part): digest_json([*asked, config.columns])}
     names = [*_names(config.source), *_names(config.target), *_names(config.tsv)]
     try:
-        return {name: digest_file(find_file(root / name)) for name in names}
+        return {name: digest_file(find_file(root / name, RECIPE_TIP)) for name in names}
     except OSError as error:
         raise DataError(f"{error.filename}: {error.strerror}") from None
 

@@ -147,29 +147,9 @@ class Tokenizer:
         """Return the ids of each target line, without BOS and EOS."""
         return self.target.encode(lines)
 
-    def decode_source(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        """Return the source text of each row of ids, always one line."""
-        return self.source.decode(ids)
-
     def decode_target(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Return the target text of each row of ids, always one line."""
         return self.target.decode(ids)
-
-    def pieces_source(self, ids: Sequence[int]) -> list[str]:
-        """Return the source piece of each id."""
-        return self.source.pieces(ids)
-
-    def pieces_target(self, ids: Sequence[int]) -> list[str]:
-        """Return the target piece of each id."""
-        return self.target.pieces(ids)
-
-    def normalize_source(self, line: str) -> str:
-        """Return a source line under the normalisation rule."""
-        return self.source.normalize(line)
-
-    def normalize_target(self, line: str) -> str:
-        """Return a target line under the normalisation rule."""
-        return self.target.normalize(line)
 
 
 def train(

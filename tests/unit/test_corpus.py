@@ -100,8 +100,7 @@ def test_a_missing_file_is_named_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         list(read_lines(tmp_path / "none"))
     assert caught.value.args[0] == f"{tmp_path}/none: no such file"
-    assert caught.value.hint is not None
-    assert "--data-dir" in caught.value.hint
+    assert caught.value.hint == "nor none.gz"
 
 
 def test_a_folder_is_no_text_file(tmp_path: Path) -> None:

@@ -58,18 +58,18 @@ def test_separate_tokenizers_are_two_models(tmp_path: Path) -> None:
     assert (tokenizer.source_size, tokenizer.target_size) == (290, 290)
     assert tokenizer.files == ["source.model", "target.model", "tokenizer.json"]
     assert tokenizer.encode_source(["die Katze"]) != tokenizer.encode_target(["die Katze"])
-    assert tokenizer.decode_source(tokenizer.encode_source(["the cat"])) == ["the cat"]
+    assert tokenizer.source.decode(tokenizer.encode_source(["the cat"])) == ["the cat"]
     assert tokenizer.decode_target(tokenizer.encode_target(["die Katze"])) == ["die Katze"]
 
 
 def test_the_special_ids_stand_first(tokenizer: Tokenizer) -> None:
-    assert tokenizer.pieces_target([PAD_ID, UNK_ID, BOS_ID, EOS_ID]) == ["<pad>", "<unk>", "<s>", "</s>"]
+    assert tokenizer.target.pieces([PAD_ID, UNK_ID, BOS_ID, EOS_ID]) == ["<pad>", "<unk>", "<s>", "</s>"]
 
 
 def test_encoding_adds_no_special_ids_and_decoding_shows_none(tokenizer: Tokenizer) -> None:
     [ids] = tokenizer.encode_source(["the cat </s> sees"])
     assert not {PAD_ID, UNK_ID, BOS_ID, EOS_ID} & set(ids)
-    assert tokenizer.decode_source([[BOS_ID, *ids, EOS_ID, PAD_ID]]) == ["the cat </s> sees"]
+    assert tokenizer.source.decode([[BOS_ID, *ids, EOS_ID, PAD_ID]]) == ["the cat </s> sees"]
 
 
 def test_batches_and_lines_without_text_keep_their_shape(tokenizer: Tokenizer) -> None:
@@ -81,9 +81,9 @@ def test_batches_and_lines_without_text_keep_their_shape(tokenizer: Tokenizer) -
 
 def test_pieces_spell_the_line(tokenizer: Tokenizer) -> None:
     [ids] = tokenizer.encode_target(["der Garten"])
-    pieces = tokenizer.pieces_target(ids)
+    pieces = tokenizer.target.pieces(ids)
     assert "".join(pieces) == "▁der▁Garten"
-    assert tokenizer.pieces_source(ids) == pieces
+    assert tokenizer.source.pieces(ids) == pieces
     assert tokenizer.target.encode_pieces(["der Garten"]) == [pieces]
     assert tokenizer.target.decode_pieces([pieces, []]) == ["der Garten", ""]
 
@@ -102,7 +102,7 @@ def test_what_is_no_id_is_named_with_its_line(tokenizer: Tokenizer, word: str) -
 
 def test_unknown_characters_are_spelled_in_bytes(tokenizer: Tokenizer) -> None:
     [ids] = tokenizer.encode_target(["語"])
-    assert tokenizer.pieces_target(ids)[1:] == ["<0xE8>", "<0xAA>", "<0x9E>"]
+    assert tokenizer.target.pieces(ids)[1:] == ["<0xE8>", "<0xAA>", "<0x9E>"]
     assert tokenizer.decode_target([ids]) == ["語"]
 
 
@@ -117,7 +117,7 @@ def test_bytes_cannot_spell_a_second_line(tokenizer: Tokenizer) -> None:
         ids = [tokenizer.target.processor.piece_to_id(piece) for piece in pieces]
         assert UNK_ID not in ids
         assert tokenizer.decode_target([ids]) == ["a e"]
-        assert tokenizer.decode_source([ids]) == ["a e"]
+        assert tokenizer.source.decode([ids]) == ["a e"]
         assert tokenizer.target.decode_pieces([pieces]) == ["a e"]
 
 
@@ -130,14 +130,14 @@ def test_bytes_that_are_no_utf8_become_the_replacement_character(tokenizer: Toke
 def test_line_breaks_nul_and_the_space_symbol_are_spaces(tokenizer: Tokenizer, character: str) -> None:
     assert plain(f"a{character}b") == "a b"
     assert tokenizer.encode_source([f"a{character}b"]) == tokenizer.encode_source(["a b"])
-    assert tokenizer.normalize_target(f"{character}a{character}b{character}") == "a b"
+    assert tokenizer.target.normalize(f"{character}a{character}b{character}") == "a b"
 
 
 def test_normalisation_follows_the_rule_of_the_recipe(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    assert tokenizer.normalize_source(" Ａ  ﬁne\u00a0day ") == "A fine day"
+    assert tokenizer.source.normalize(" Ａ  ﬁne\u00a0day ") == "A fine day"
     folded = trained(tmp_path, normalization="nmt_nfkc_cf", vocab_size=320)
     assert folded.normalization == "nmt_nfkc_cf"
-    assert folded.normalize_target("ＡÄ") == "aä"
+    assert folded.target.normalize("ＡÄ") == "aä"
 
 
 def test_user_defined_symbols_are_never_split(tmp_path: Path) -> None:
