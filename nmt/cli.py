@@ -13,12 +13,14 @@ import typer
 
 import nmt
 from nmt import console
-from nmt.errors import DataError, NmtError, StorageError, UsageError
+from nmt.errors import ArtifactError, DataError, NmtError, StorageError, UsageError
 
 if TYPE_CHECKING:
+    from nmt.files import RunFolder
     from nmt.inference.bundle import BundleConfig
     from nmt.inference.translator import Translator
     from nmt.pipeline import Pipeline
+    from nmt.training.checkpoint import Checkpoints
 
 app = typer.Typer(
     name="nmt",
@@ -31,9 +33,11 @@ app = typer.Typer(
 recipe_app = typer.Typer(help="Look at recipes and at the reference of their keys.", no_args_is_help=True)
 tokenizer_app = typer.Typer(help="Train and use SentencePiece tokenizers.", no_args_is_help=True)
 data_app = typer.Typer(help="Make data.", no_args_is_help=True)
+checkpoints_app = typer.Typer(help="List, verify and average the checkpoints of a run.", no_args_is_help=True)
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(tokenizer_app, name="tokenizer")
 app.add_typer(data_app, name="data")
+app.add_typer(checkpoints_app, name="checkpoints")
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or the name of one in recipes/.")]
 DataDir = Annotated[
@@ -43,7 +47,14 @@ RunDir = Annotated[Path | None, typer.Option(help="The run folder; by default ru
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override section.key of the recipe.")
 ]
+InitFrom = Annotated[
+    Path | None,
+    typer.Option(metavar="MODEL", help="Fine-tune this model folder or checkpoint: sets training.init_from."),
+]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder: runs/NAME/model.")]
+RunOrFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run folder, runs/NAME, or the folder checkpoints in it.")
+]
 Input = Annotated[Path | None, typer.Option("-i", "--input", help="Read this file instead of standard input.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write this file instead of standard output.")]
 BeamSize = Annotated[int | None, typer.Option(min=1, help="Hypotheses kept for each sentence; 1 is greedy.")]
@@ -85,11 +96,18 @@ def common(
     console.VERBOSE = verbose
 
 
-def open_pipeline(recipe: str, data_dir: Path | None, run_dir: Path | None, overrides: list[str] | None) -> Pipeline:
+def open_pipeline(
+    recipe: str,
+    data_dir: Path | None,
+    run_dir: Path | None,
+    overrides: list[str] | None,
+    init_from: Path | None = None,
+) -> Pipeline:
     """Load `recipe` and bind it to its folders."""
-    from nmt.recipe import load_recipe
+    from nmt.recipe import load_recipe, to_toml
 
-    loaded = load_recipe(recipe, overrides or [])
+    given = [f"training.init_from={to_toml(str(init_from.absolute()))}"] if init_from else []
+    loaded = load_recipe(recipe, [*(overrides or []), *given])
     if data_dir is not None and not data_dir.is_dir():
         raise UsageError(f"--data-dir {data_dir}: no such folder")
     from nmt.pipeline import Pipeline
@@ -98,23 +116,64 @@ def open_pipeline(recipe: str, data_dir: Path | None, run_dir: Path | None, over
 
 
 @app.command()
-def run(recipe: RecipeName, data_dir: DataDir = None, run_dir: RunDir = None, overrides: Overrides = None) -> None:
+def run(
+    recipe: RecipeName,
+    data_dir: DataDir = None,
+    run_dir: RunDir = None,
+    overrides: Overrides = None,
+    init_from: InitFrom = None,
+) -> None:
     """Do all that RECIPE says: tokenizer, data, training, model folder, scores. Continues where it stopped."""
-    pipeline = open_pipeline(recipe, data_dir, run_dir, overrides)
+    pipeline = open_pipeline(recipe, data_dir, run_dir, overrides, init_from)
     pipeline.run_through()
-    pipeline.show_results()
+    if pipeline.ranks.is_main:
+        pipeline.show_results()
 
 
 @app.command()
-def prepare(recipe: RecipeName, data_dir: DataDir = None, run_dir: RunDir = None, overrides: Overrides = None) -> None:
+def doctor(
+    recipe: RecipeName,
+    data_dir: DataDir = None,
+    run_dir: RunDir = None,
+    overrides: Overrides = None,
+    init_from: InitFrom = None,
+) -> None:
+    """Look at RECIPE, its data and this machine before a run. Writes nothing."""
+    from nmt.doctor import examine
+
+    pipeline = open_pipeline(recipe, data_dir, run_dir, overrides, init_from)
+    errors: list[tuple[str, NmtError]] = []
+    for check, finding in examine(pipeline):
+        console.out(f"{finding.level:<8} {check}: {finding}")
+        if finding.error is not None:
+            errors.append((check, finding.error))
+    if errors:
+        check, error = errors[0]
+        raise type(error)(f"{recipe}: checks that found an error: {len(errors)}, the first is {check}")
+
+
+@app.command()
+def prepare(
+    recipe: RecipeName,
+    data_dir: DataDir = None,
+    run_dir: RunDir = None,
+    overrides: Overrides = None,
+    init_from: InitFrom = None,
+) -> None:
     """Read, clean, split and encode the data of RECIPE, training the tokenizer if there is none."""
-    open_pipeline(recipe, data_dir, run_dir, overrides).run_through("prepare")
+    open_pipeline(recipe, data_dir, run_dir, overrides, init_from).run_through("prepare")
 
 
 @app.command()
-def train(recipe: RecipeName, data_dir: DataDir = None, run_dir: RunDir = None, overrides: Overrides = None) -> None:
+def train(
+    recipe: RecipeName,
+    data_dir: DataDir = None,
+    run_dir: RunDir = None,
+    overrides: Overrides = None,
+    init_from: InitFrom = None,
+) -> None:
     """Train the model of RECIPE, resuming if a checkpoint exists, and write its model folder."""
-    open_pipeline(recipe, data_dir, run_dir, overrides).run_through("bundle")
+    open_pipeline(recipe, data_dir, run_dir, overrides, init_from).run_through("bundle")
 
 
 @app.command()
@@ -313,10 +372,14 @@ def recipe_explain(
 
 @tokenizer_app.command("train")
 def tokenizer_train(
-    recipe: RecipeName, data_dir: DataDir = None, run_dir: RunDir = None, overrides: Overrides = None
+    recipe: RecipeName,
+    data_dir: DataDir = None,
+    run_dir: RunDir = None,
+    overrides: Overrides = None,
+    init_from: InitFrom = None,
 ) -> None:
     """Train the tokenizer of RECIPE on its cleaned training text."""
-    open_pipeline(recipe, data_dir, run_dir, overrides).run_through("tokenizer")
+    open_pipeline(recipe, data_dir, run_dir, overrides, init_from).run_through("tokenizer")
 
 
 @tokenizer_app.command("encode")
@@ -367,6 +430,67 @@ def tokenizer_show(
     console.out(f"vocabularies: {'joint' if tokenizer.joint else 'separate'}")
     console.out(f"pieces: source {tokenizer.source_size:,}, target {tokenizer.target_size:,}")
     console.out(f"normalisation: {tokenizer.normalization}")
+
+
+def open_checkpoints(path: Path) -> tuple[RunFolder, Checkpoints]:
+    """Return the run folder at `path`, or around it, and its checkpoints. Raises ArtifactError where it has none."""
+    from nmt.files import RunFolder
+    from nmt.training.checkpoint import Checkpoints
+
+    run = RunFolder(path)
+    store = Checkpoints(run.checkpoints, keep=1)
+    if not run.checkpoints.is_dir():
+        run, store = RunFolder(path.absolute().parent), Checkpoints(path, keep=1)
+    if not store.all_paths():
+        raise ArtifactError(f"{path}: no checkpoint in it", hint="take a run folder, runs/NAME, that was trained")
+    return run, store
+
+
+@checkpoints_app.command("list")
+def checkpoints_list(run: RunOrFolder) -> None:
+    """List the checkpoints of RUN with step, epoch, size and dev score, each verified by its digests."""
+    found = open_checkpoints(run)[1].survey()
+    states = [finding.state for finding in found if finding.state]
+    dev = {step: f"{state.metric} {value:.4g}" for state in states for value, step in state.ranked}
+    rows = [
+        [
+            finding.path.name,
+            f"{finding.step:,}",
+            f"{finding.state.epoch:,}" if finding.state else "",
+            f"{finding.size / 1e6:,.1f} MB",
+            dev.get(finding.step, ""),
+            finding.verdict,
+        ]
+        for finding in found
+    ]
+    console.table(["checkpoint", "step", "epoch", "size", "dev", "state"], rows)
+
+
+@checkpoints_app.command("verify")
+def checkpoints_verify(run: RunOrFolder) -> None:
+    """Verify every checkpoint of RUN by its digests, a line each; exit 4 where one is damaged."""
+    found = open_checkpoints(run)[1].survey()
+    for finding in found:
+        console.out(f"{finding.path.name}: {finding.verdict}")
+    if damage := [finding.damage for finding in found if finding.damage]:
+        raise ArtifactError(f"{len(damage)} of {len(found)} checkpoints are damaged, first {damage[0]}")
+
+
+@checkpoints_app.command("average")
+def checkpoints_average(
+    run: RunOrFolder,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="The new model folder.")],
+    last: Annotated[int | None, typer.Option(min=1, help="Average so many of the newest checkpoints.")] = None,
+    best: Annotated[int | None, typer.Option(min=1, help="Average so many of the best on dev.")] = None,
+) -> None:
+    """Write a model folder with the mean of other checkpoints of RUN; by default those that its recipe names."""
+    from nmt.pipeline import average_run
+
+    if last and best:
+        raise UsageError("--last and --best exclude each other")
+    folder, store = open_checkpoints(run)
+    names = average_run(folder, store.folder, output, count=last or best, of="best" if best else "last")
+    console.log(f"averaged {', '.join(names)}: {output}")
 
 
 @data_app.command("synthesize")
@@ -430,5 +554,5 @@ def main() -> None:
 
 def fail(message: str, code: int) -> NoReturn:
     """Say what failed, in one line, and leave with `code`."""
-    console.log("nmt: " + " ".join(message.split("\n")))
+    console.fail("nmt: " + " ".join(message.split("\n")))
     sys.exit(code)

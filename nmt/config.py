@@ -22,7 +22,7 @@ from pydantic import (
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
-Fraction = Annotated[float, Field(gt=0, le=1)]
+Coverage = Annotated[float, Field(ge=0.98, le=1)]
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -156,7 +156,7 @@ class TokenizerConfig(Section):
     """Pieces, special ones included; of each side where not `joint`."""
     joint: bool = True
     """One model for both languages; needed to tie the source embedding."""
-    character_coverage: Fraction = 1.0
+    character_coverage: Coverage = 1.0
     """Share of the characters that get a piece; the others fall back to bytes."""
     byte_fallback: bool = True
     """Spell unknown characters in UTF-8 bytes instead of writing the unknown piece."""
@@ -229,8 +229,9 @@ class BatchingConfig(Section):
     tokens_per_step: PositiveInt = 25_000
     """A step takes sentences of like length until the real tokens, EOS included, of either side reach this;
     padding never counts [V17, section 5.1]."""
-    micro_batch_tokens: PositiveInt | None = None
-    """Cut a step into forward passes of at most so many padded tokens a side; by default a step is one pass."""
+    micro_batch_tokens: PositiveInt | Literal["auto"] | None = "auto"
+    """Cut a step into passes of at most so many padded tokens a side; `auto` finds, before the first step, the largest
+    that fit into the memory, `none` makes a step one pass. The update is the same."""
 
 
 class OptimizerConfig(Section):
@@ -265,12 +266,19 @@ class TrainingConfig(Section):
     """Of forward and backward passes; weights and Adam's moments are float32 always."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; `auto` takes a GPU if there is one."""
+    compile: bool = False
+    """Compile the layers by torch.compile, for a GPU; without a working compiler they run as they are."""
     checkpoint_every: PositiveInt = 1000
     """Steps between checkpoints."""
     keep_checkpoints: PositiveInt = 5
-    """Newest checkpoints kept; the best is kept besides."""
+    """Newest checkpoints kept; the best are kept besides."""
     average_checkpoints: PositiveInt = 5
-    """The bundle holds the mean of the weights of so many newest checkpoints [V17, section 6.1]."""
+    """The bundle holds the mean of the weights of so many checkpoints [V17, section 6.1]."""
+    average: Literal["last", "best"] = "last"
+    """Which checkpoints are averaged: the newest, or those with the best `best_metric`."""
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of an exponential moving average of the weights, which is then validated and shipped in their place; by
+    default none."""
     validate_every: PositiveInt = 1000
     """Steps between validations on dev."""
     best_metric: Literal["bleu", "loss"] = "bleu"
@@ -279,10 +287,16 @@ class TrainingConfig(Section):
     """Stop after so many validations without a better one; by default never."""
     log_every: PositiveInt = 100
     """Steps between lines in the log."""
+    init_from: str | None = None
+    """Begin with the weights of this model folder, of this checkpoint, or of the newest whole one in this folder of
+    checkpoints, and take its tokenizer over: [tokenizer] is then not used. A relative path lies as the data files do;
+    by default weights are drawn."""
+    tensorboard: bool = False
+    """Write the curves for TensorBoard as well, to `tensorboard/` in the run folder; needs `nmt[tensorboard]`."""
 
     @model_validator(mode="after")
     def keep_what_is_averaged(self) -> Self:
-        if self.average_checkpoints > self.keep_checkpoints:
+        if self.average == "last" and self.average_checkpoints > self.keep_checkpoints:
             raise ValueError(
                 f"average_checkpoints = {self.average_checkpoints} needs keep_checkpoints of at least that, "
                 f"not {self.keep_checkpoints}"
@@ -334,7 +348,8 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def sections_agree(self) -> Self:
-        if self.model.tied_embeddings == "all" and not self.tokenizer.joint:
+        is_used = self.training.init_from is None
+        if self.model.tied_embeddings == "all" and is_used and not self.tokenizer.joint:
             raise ValueError(
                 'model.tied_embeddings = "all" needs tokenizer.joint = true; separate vocabularies allow "target"'
             )

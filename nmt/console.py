@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import signal
 import sys
@@ -12,6 +13,8 @@ from typing import Any, BinaryIO
 
 from nmt.errors import UsageError
 
+QUIET = False
+"""Say nothing but errors; set in all but the first of several processes that train together."""
 VERBOSE = False
 """Show samples and details; set by `-v`."""
 
@@ -40,6 +43,12 @@ def stdout() -> BinaryIO:
 
 def log(text: str) -> None:
     """Say what happens."""
+    if not QUIET:
+        fail(text)
+
+
+def fail(text: str) -> None:
+    """Say what failed, always."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
@@ -92,34 +101,49 @@ def end_with_pipe() -> None:
 
 
 def is_live() -> bool:
-    """Tell whether somebody watches a terminal."""
-    return sys.stderr is not None and sys.stderr.isatty()
+    """Tell whether somebody watches a terminal that can redraw its lines."""
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 class Progress:
-    """A live line on a terminal; elsewhere plain lines, by `log`."""
+    """A live line on a terminal, with rows of facts below it; elsewhere plain lines, by `log`."""
 
     def __init__(self, title: str, total: int | None, *, done: int = 0, unit: str = "", shown: bool = True) -> None:
         self._live: Any = None
+        self._rows: list[tuple[str, str]] = []
         if shown and is_live():
             from rich import progress
             from rich.console import Console
+            from rich.live import Live
 
-            self._live = progress.Progress(
+            self._bar = progress.Progress(
                 progress.TextColumn("{task.description}"),
                 progress.BarColumn(bar_width=24),
                 progress.TextColumn("{task.completed:,}" + (f" of {total:,}" if total else "") + f" {unit}"),
                 progress.TextColumn("{task.fields[note]}"),
-                console=Console(stderr=True),
-                transient=True,
             )
-            self._task = self._live.add_task(title, total=total, completed=done, note="")
-            self._live.start()
+            self._task = self._bar.add_task(title, total=total, completed=done, note="")
+            self._live = Live(console=Console(stderr=True), transient=True, get_renderable=self._render)
+
+    def _render(self) -> Any:
+        """Draw the line and the rows, each cut to the width of the terminal: no wrapping, no flicker."""
+        from rich.console import Group
+        from rich.text import Text
+
+        rows = self._rows
+        width = max((len(label) for label, _ in rows), default=0)
+        lines = [Text(f"{label:<{width}}  {value}", no_wrap=True, overflow="ellipsis") for label, value in rows]
+        return Group(self._bar, *lines)
 
     def update(self, done: int, note: str | None = None) -> None:
         """Move the live line to `done` units; a `note` stays until the next one."""
         if self._live is not None:
-            self._live.update(self._task, completed=done, **({} if note is None else {"note": note}))
+            fields: dict[str, Any] = {} if note is None else {"note": note}
+            self._bar.update(self._task, completed=done, **fields)
+
+    def show(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Show `rows` of a label and its facts below the live line, in place of those before."""
+        self._rows = list(rows)
 
     def log(self, text: str) -> None:
         """Print a line where there is no live one to show it."""
@@ -134,6 +158,8 @@ class Progress:
             log(text)
 
     def __enter__(self) -> Progress:
+        if self._live is not None:
+            self._live.start(refresh=True)
         return self
 
     def __exit__(self, *_: object) -> None:

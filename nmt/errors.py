@@ -53,8 +53,14 @@ class TerminatedTrainingError(NmtError):
     exit_code = 143
 
 
+class RankError(NmtError):
+    """A process of a training of several that lost another."""
+
+    exit_code = 1
+
+
 class DivergedError(NmtError):
-    """Training whose loss is no longer a number."""
+    """Training whose loss is no longer a number, or far from what it was."""
 
     exit_code = 5
 

@@ -130,6 +130,16 @@ class RunFolder:
         return self.path / "log.jsonl"
 
     @property
+    def tensorboard(self) -> Path:
+        """The curves of the training, where the recipe asks for them."""
+        return self.path / "tensorboard"
+
+    @property
+    def diverged(self) -> Path:
+        """The sentence pairs of the step where a training went off, one JSON object a line."""
+        return self.path / "diverged.jsonl"
+
+    @property
     def text(self) -> Path:
         """The cleaned pairs."""
         return self.path / "prepared" / "text"

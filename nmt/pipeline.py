@@ -9,17 +9,17 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import nmt
 from nmt import console, runtime
-from nmt.config import CorpusConfig
+from nmt.config import CorpusConfig, Recipe
 from nmt.data.corpus import corpus_digests, hub_revision
-from nmt.errors import ArtifactError, RecipeError
+from nmt.errors import ArtifactError, RecipeError, UsageError
 from nmt.evaluation.metrics import Scores, resolve_tokenizer, score
 from nmt.files import (
     RunFolder,
@@ -33,7 +33,10 @@ from nmt.files import (
     write_json,
     write_text,
 )
-from nmt.recipe import LoadedRecipe
+from nmt.recipe import LoadedRecipe, check
+
+if TYPE_CHECKING:
+    from nmt.training.start import Start
 
 MANIFEST = "manifest.json"
 SAMPLES = 5
@@ -61,6 +64,8 @@ class Pipeline:
         self.root = data_dir or loaded.path.parent
         self.local = data_dir is not None
         self.run = RunFolder(run_dir or Path("runs") / self.recipe.name)
+        self.ranks: Any = None
+        """The processes that train together, this one among them, while stages run."""
         self.stages = [
             Stage("text", self.run.text, self.text_inputs, self.make_text),
             Stage("tokenizer", self.run.tokenizer, self.tokenizer_inputs, self.make_tokenizer),
@@ -71,20 +76,27 @@ class Pipeline:
         ]
 
     def run_through(self, last: str = "evaluate") -> None:
-        """Run every stage up to `last` whose fingerprint does not hold. Raises NmtError."""
-        self.begin()
-        for stage in self.stages:
-            self.run_stage(stage)
-            if stage.name == last:
-                break
+        """Run every stage up to `last` whose fingerprint does not hold. Raises NmtError.
+
+        Under torchrun the first rank does all but the training, which is everybody's.
+        """
+        from nmt.training.distributed import joined
+
+        names = [stage.name for stage in self.stages]
+        with joined() as self.ranks:
+            console.QUIET = not self.ranks.is_main
+            if self.ranks.is_main:
+                self.begin()
+            for stage in self.stages[: names.index(last) + 1]:
+                if self.ranks.is_main:
+                    self.run_stage(stage)
+                elif stage.name == "train" and self.ranks.any(False)[0]:  # waits for what the first rank decides
+                    self.train({})
 
     def begin(self) -> None:
         """Create the run folder with its recipe and lock; refuse one that another recipe made."""
         resolve_tokenizer(self.recipe.evaluation.tokenize, self.recipe.languages.target)  # it fails now or never
-        lock = read_record(self.run.lock, "recipe", "sessions") or {}
-        if lock and (other := lock["recipe"].get("name")) != self.recipe.name:
-            raise RecipeError(f"{self.run.path}: the run folder of recipe {other!r}", hint="take another --run-dir")
-        self.refuse_other_checkpoints()
+        lock = self.refuse_other_folder()
         now = {"versions": runtime.versions(), "machine": runtime.machine()}
         sessions = lock.get("sessions", [])
         changes = differing({key: sessions[-1].get(key) for key in now}, now) if sessions else []
@@ -104,14 +116,25 @@ class Pipeline:
     def write_lock(self, sessions: list[Any]) -> None:
         """Write down what the run is made from, and where and with what."""
         text = read_record(self.run.text / MANIFEST, "hub_commits") or {}
+        before = read_json(self.run.lock) or {}
         lock = {
             "recipe": self.recipe.model_dump(),
             "seed": self.recipe.training.seed,
             "data": self.data_digests,
             "hub_commits": text.get("hub_commits", {}),
             "sessions": sessions,
+            **({"init": asdict(self.start)} if self.start else {}),
+            **{key: before[key] for key in ("passes",) if key in before},  # what the training fitted to the memory
         }
         write_json(self.run.lock, lock)
+
+    def refuse_other_folder(self) -> dict[str, Any]:
+        """Return the run folder's lock, if it has one; raise RecipeError or ArtifactError where it is another's."""
+        lock = read_record(self.run.lock, "recipe", "sessions") or {}
+        if lock and (other := lock["recipe"].get("name")) != self.recipe.name:
+            raise RecipeError(f"{self.run.path}: the run folder of recipe {other!r}", hint="take another --run-dir")
+        self.refuse_other_checkpoints()
+        return lock
 
     def refuse_other_checkpoints(self) -> None:
         """Raise ArtifactError, before anything is made anew, where the checkpoints are of other settings."""
@@ -134,9 +157,13 @@ class Pipeline:
             reason = f": {missing[0]} is missing"
         else:
             console.log(f"{stage.name}: skipped, nothing that it depends on changed")
+            if stage.name == "train":
+                self.ranks.any(False)
             return
         console.log(f"{stage.name}: running{reason}")
         manifest = {"stage": stage.name, "fingerprint": fingerprint, "inputs": inputs}
+        if stage.name == "train":
+            self.ranks.any(True)
         stage.work(manifest)
 
     @contextmanager
@@ -201,17 +228,52 @@ class Pipeline:
         tests = ", ".join(f"{name} {count:,}" for name, count in pairs["test"].items())
         console.log(f"text: pairs of train {pairs['train']:,}, dev {pairs['dev']:,}, test {tests}")
 
-    # Tokenizer: trained on the cleaned training text alone.
+    # Tokenizer: trained on the cleaned training text alone, or taken over with the weights.
+
+    @cached_property
+    def start(self) -> Start | None:
+        """The trained model that `training.init_from` names. Raises ArtifactError where it cannot be one to begin with.
+
+        It is what the lock says on all ranks but the first, which wrote it, and where it is gone but no longer needed,
+        for there is a checkpoint.
+        """
+        from nmt.training.checkpoint import Checkpoints
+        from nmt.training.start import Start, open_start
+
+        name = self.recipe.training.init_from
+        if name is None:
+            return None
+        path = self.root / name
+        lock = read_record(self.run.lock, "init", "recipe")
+        store = Checkpoints(self.run.checkpoints, self.recipe.training.keep_checkpoints)
+        is_gone = not path.exists() and lock and lock["recipe"]["training"]["init_from"] == name and store.has_begun()
+        if lock and (is_gone or (self.ranks and not self.ranks.is_main)):
+            return Start(**lock["init"])
+        start = open_start(path, self.recipe.model, self.recipe.languages)
+        if Path(start.file).is_relative_to(self.run.path.resolve()):
+            raise UsageError(f"{path}: lies in the run folder that is to begin with it", hint="take another --run-dir")
+        return start
 
     def tokenizer_inputs(self) -> dict[str, Any]:
         """Return what the tokenizer depends on."""
+        if self.start:
+            return {"init": self.start.tokenizer_files}
         train = {name: value for name, value in self.made(self.run.text).items() if name.startswith("train")}
         return {"tokenizer": self.recipe.tokenizer.model_dump(), "seed": self.recipe.training.seed, "text": train}
 
     def make_tokenizer(self, manifest: dict[str, Any]) -> None:
-        """Train SentencePiece."""
+        """Train SentencePiece, or take the tokenizer over."""
         from nmt.data import tokenizer
         from nmt.data.prepare import iterate_text
+
+        if self.start:
+            with self.making(self.run.tokenizer, manifest) as scratch:
+                scratch.mkdir()
+                self.start.copy_tokenizer(scratch)
+            console.log(
+                f"tokenizer: taken over from {self.start.tokenizer}; the recipe's section [tokenizer] is not used"
+            )
+            return
 
         def side(index: int) -> Iterator[str]:
             return (pair[index] for pair in iterate_text(self.run.text, "train"))
@@ -272,7 +334,8 @@ class Pipeline:
             "model": self.recipe.model.model_dump(),
             "batching": self.recipe.batching.model_dump(),
             "optimizer": self.recipe.optimizer.model_dump(),
-            "training": self.recipe.training.model_dump(),
+            "training": self.recipe.training.model_dump(exclude={"init_from"}),
+            "init": self.start and self.start.weights,
             "decoding": self.recipe.decoding.model_dump(),
             "evaluation": self.recipe.evaluation.model_dump(),
         }
@@ -291,6 +354,7 @@ class Pipeline:
             decoding=recipe.decoding,
             evaluation=recipe.evaluation,
             target_language=recipe.languages.target,
+            init=self.start.weights if self.start else None,
         )
 
     def train(self, manifest: dict[str, Any]) -> None:
@@ -298,7 +362,8 @@ class Pipeline:
         from nmt.data.dataset import PreparedPairs
         from nmt.data.prepare import read_text
         from nmt.data.tokenizer import Tokenizer
-        from nmt.training.loop import train
+        from nmt.training.checkpoint import MOMENTS
+        from nmt.training.loop import TrainingFiles, train
         from nmt.training.validation import DevSet
 
         dev = DevSet(*read_text(self.run.text, "dev"), PreparedPairs(self.run.ids / "dev"))
@@ -308,12 +373,16 @@ class Pipeline:
             Tokenizer.load(self.run.tokenizer),
             PreparedPairs(self.run.ids / "train"),
             dev,
+            TrainingFiles(self.run.checkpoints, self.run.log, self.run.lock, self.run.tensorboard, self.run.diverged),
             data=digest_json(self.made(self.run.ids)),
-            checkpoints=self.run.checkpoints,
-            log=self.run.log,
+            start=self.start,
+            ranks=self.ranks,
         )
-        newest = sorted(self.run.checkpoints.glob("step-*/model.safetensors"))
-        manifest["files"] = {str(path.relative_to(self.run.checkpoints)): digest_file(path) for path in newest}
+        if not self.ranks.is_main:
+            return
+        kept = [path for kind in ("step", "best") for path in self.run.checkpoints.glob(f"{kind}-*/*.safetensors")]
+        files = sorted(path for path in kept if path.name != MOMENTS)
+        manifest["files"] = {str(path.relative_to(self.run.checkpoints)): digest_file(path) for path in files}
         manifest["counts"] = {"steps": state.step, "best_step": state.best_step, "best": state.best}
         write_json(self.run.checkpoints / MANIFEST, manifest)
 
@@ -323,32 +392,22 @@ class Pipeline:
         """Return what the bundle depends on."""
         return {
             "checkpoints": self.made(self.run.checkpoints),
-            "average": self.recipe.training.average_checkpoints,
+            "average": {"of": self.recipe.training.average, "count": self.recipe.training.average_checkpoints},
             "tokenizer": self.made(self.run.tokenizer),
             "decoding": self.recipe.decoding.model_dump(),
             "evaluation": self.recipe.evaluation.model_dump(),
         }
 
     def make_bundle(self, manifest: dict[str, Any]) -> None:
-        """Average the last checkpoints and write the folder that is shipped."""
-        from nmt.inference.bundle import CARD, SCORES, add_scores, open_bundle, write_bundle
+        """Average the checkpoints that the recipe names and write the folder that is shipped."""
+        from nmt.inference.bundle import CARD, SCORES, add_scores, open_bundle
         from nmt.training.checkpoint import Checkpoints
 
-        recipe = self.recipe
-        training = recipe.training
-        weights = Checkpoints(self.run.checkpoints, training.keep_checkpoints).average(training.average_checkpoints)
+        training = self.recipe.training
+        store = Checkpoints(self.run.checkpoints, training.keep_checkpoints)
+        weights = store.average(training.average_checkpoints, training.average)
         with self.making(self.run.bundle, manifest, changing=(SCORES, CARD)) as scratch:
-            write_bundle(
-                scratch,
-                weights,
-                self.run.tokenizer,
-                read_json(self.run.lock),
-                name=recipe.name,
-                languages=recipe.languages,
-                model=recipe.model,
-                decoding=recipe.decoding,
-                evaluation=recipe.evaluation,
-            )
+            fill_bundle(scratch, weights, self.run, self.recipe, read_json(self.run.lock))
         scored = read_record(self.run.evaluation / MANIFEST, "inputs")
         if scored and not differing({"nmt": nmt.__version__, **self.evaluate_inputs()}, scored["inputs"]):
             add_scores(self.run.bundle, open_bundle(self.run.bundle).config, read_json(self.run.scores))
@@ -415,6 +474,57 @@ class Pipeline:
         console.scores(read_json(self.run.scores))
         console.out("")
         console.out(f"Next: echo {shlex.quote(sources[chosen[0]])} | nmt translate {shlex.quote(str(self.run.bundle))}")
+
+
+def fill_bundle(folder: Path, weights: dict[str, Any], run: RunFolder, recipe: Recipe, lock: dict[str, Any]) -> None:
+    """Write the bundle of `run` with `weights` to the new `folder`."""
+    from nmt.inference.bundle import write_bundle
+
+    write_bundle(
+        folder,
+        weights,
+        run.tokenizer,
+        lock,
+        name=recipe.name,
+        languages=recipe.languages,
+        model=recipe.model,
+        decoding=recipe.decoding,
+        evaluation=recipe.evaluation,
+    )
+
+
+def average_run(
+    run: RunFolder, checkpoints: Path, folder: Path, *, count: int | None, of: Literal["last", "best"]
+) -> list[str]:
+    """Write the bundle of `run` to `folder` with the mean of `count` of its `checkpoints`; return their names.
+
+    Without `count`, those that its recipe names. Raises UsageError where `folder` is in use, and ArtifactError
+    where the run folder is damaged or there are too few checkpoints.
+    """
+    from nmt.training.checkpoint import Checkpoints
+
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise UsageError(f"{folder}: is there already", hint="name a new or an empty folder")
+    lock = read_record(run.lock, "recipe")
+    if lock is None:
+        raise ArtifactError(f"{run.lock}: missing or damaged", hint="`nmt run` writes it anew")
+    try:
+        recipe = check(lock["recipe"], str(run.lock))
+    except RecipeError as error:
+        raise ArtifactError(str(error), hint="use the nmt that wrote it") from None
+    store = Checkpoints(checkpoints, recipe.training.keep_checkpoints)
+    wanted = count or recipe.training.average_checkpoints
+    of = of if count else recipe.training.average
+    names = [path.name for path in store.chosen(wanted, of)]
+    if count and len(names) < count:
+        kind = "best" if of == "best" else "newest"
+        raise ArtifactError(
+            f"{checkpoints}: {count} {kind} checkpoints asked for, {len(names)} there", hint=f"take --{of} {len(names)}"
+        )
+    weights = store.average(wanted, of)
+    with replacing(folder) as scratch:
+        fill_bundle(scratch, weights, run, recipe, {**lock, "averaged": names})
+    return names
 
 
 def read_record(path: Path, *keys: str) -> dict[str, Any] | None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmt.errors import UsageError
@@ -43,6 +47,76 @@ def return_freed_memory() -> None:
         return
 
 
+@contextmanager
+def watching_memory(device: torch.device) -> Iterator[Callable[[], int]]:
+    """Yield what tells, after the block, how many bytes more than before the block took at its peak."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        yield lambda: torch.cuda.max_memory_reserved(device) - before
+        return
+    return_freed_memory()
+    forget_peak()
+    before = process_memory("VmRSS")
+    yield lambda: process_memory("VmHWM") - before
+
+
+def forget_peak() -> None:
+    """Let Linux count the process's peak memory from now on; elsewhere it goes on as it is."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def process_memory(field: str) -> int:
+    """Return a field of Linux's record of this process, in bytes; elsewhere the peak, whatever the field."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the most bytes that this process had, of the GPU's memory where it trains there."""
+    import torch
+
+    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else process_memory("VmHWM")
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that this process may still take, by what the device or the system and its groups allow."""
+    import torch
+
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+        with suppress(OSError, ValueError):  # without a limit the file says "max"
+            group = Path("/sys/fs/cgroup")
+            limit, used = (int((group / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current"))
+            free = min(free, limit - used)
+        return free
+    return sys.maxsize
+
+
+def compiler_works(device: torch.device) -> bool:
+    """Tell whether torch.compile can make code for `device` on this machine."""
+    import torch
+
+    try:
+        return bool(torch.compile(lambda x: x + 1)(torch.ones(2, device=device)).sum() == 4)
+    except Exception:  # whatever a missing or broken compiler makes it raise
+        return False
+
+
 def pick_device(name: str) -> torch.device:
     """Return the device called `name`: `auto`, `cpu` or `cuda`. Raises UsageError where it is missing."""
     import torch
@@ -51,7 +125,8 @@ def pick_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("no GPU that torch can use on this machine", hint="take device cpu or auto")
-    return torch.device(name)
+    # Where torchrun started several processes on one machine, each has a GPU of its own.
+    return torch.device(name, int(os.environ.get("LOCAL_RANK", 0))) if name == "cuda" else torch.device(name)
 
 
 def set_threads(count: int | None) -> None:

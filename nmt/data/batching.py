@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from nmt.config import BatchingConfig
 from nmt.data.dataset import Batch, PreparedPairs
 from nmt.errors import RecipeError
 
@@ -60,10 +59,10 @@ def _cut(src_lengths: Ints, tgt_lengths: Ints, budget: int) -> list[tuple[int, i
 def micro_batches(indices: Ints, src_lengths: Ints, tgt_lengths: Ints, micro_batch_tokens: int | None) -> list[Ints]:
     """Cut one step into passes of at most so many padded tokens a side (rows x longest side); None: one pass.
 
-    A longer sentence gets a pass of its own.
+    A longer sentence gets a pass of its own; without sentences there is no pass.
     """
-    if micro_batch_tokens is None:
-        return [indices]
+    if micro_batch_tokens is None or not len(indices):
+        return [indices] if len(indices) else []
     longer = np.maximum(src_lengths[indices], tgt_lengths[indices]).tolist()
     cuts, start, longest = [], 0, 0
     for place, length in enumerate(longer):
@@ -101,27 +100,39 @@ class Step:
     """Epoch of the step after this one; what a checkpoint saves to resume."""
     next_offset: int
     """Offset of the step after this one."""
+    indices: Ints
+    """The sentences of the whole step, whatever the ranks."""
+    target_tokens: int
+    """The real labels of the whole step, EOS included."""
+    micro_batch_tokens: int | None
+    """How it is cut."""
     micro_batches: list[Batch]
-
-    @property
-    def target_tokens(self) -> int:
-        """Count the real labels of all passes."""
-        return sum(batch.target_tokens for batch in self.micro_batches)
+    """The passes of this rank."""
 
 
 class StepStream:
     """The endless training order of a split, entered anywhere without replaying what came before."""
 
-    def __init__(self, pairs: PreparedPairs, config: BatchingConfig, seed: int) -> None:
+    def __init__(self, pairs: PreparedPairs, tokens_per_step: int, seed: int, *, rank: int = 0, ranks: int = 1) -> None:
+        """Stream the steps of `pairs`; of each step, the share of `rank` among `ranks` is collated."""
         self.pairs = pairs
-        self.config = config
+        self.tokens_per_step = tokens_per_step
         self.seed = seed
+        self.rank, self.ranks = rank, ranks
+        self.micro_batch_tokens: int | None = None
+        """How steps are cut from now on; those that are collated already can be cut again by `passes`."""
 
     def plan(self, epoch: int) -> list[Ints]:
         """Return the sentences of each step of `epoch`."""
         return steps_of_epoch(
-            self.pairs.src_lengths, self.pairs.tgt_lengths, self.config.tokens_per_step, seed=self.seed, epoch=epoch
+            self.pairs.src_lengths, self.pairs.tgt_lengths, self.tokens_per_step, seed=self.seed, epoch=epoch
         )
+
+    def passes(self, indices: Ints, micro_batch_tokens: int | None) -> list[Batch]:
+        """Collate this rank's share of a step, which may be empty, in passes of so many padded tokens."""
+        share = np.array_split(indices, self.ranks)[self.rank]
+        cut = micro_batches(share, self.pairs.src_lengths, self.pairs.tgt_lengths, micro_batch_tokens)
+        return [self.pairs.collate(indices) for indices in cut]
 
     def from_position(self, epoch: int, offset: int) -> Generator[Step, None, None]:
         """Yield the steps from the one at `offset` of `epoch` on, collated in a thread of their own.
@@ -166,14 +177,15 @@ class StepStream:
             plan = self.plan(epoch)
             for number in range(offset, len(plan)):
                 is_last = number + 1 == len(plan)
-                passes = micro_batches(
-                    plan[number], self.pairs.src_lengths, self.pairs.tgt_lengths, self.config.micro_batch_tokens
-                )
+                indices, size = plan[number], self.micro_batch_tokens
                 yield Step(
                     epoch=epoch,
                     offset=number,
                     next_epoch=epoch + is_last,
                     next_offset=0 if is_last else number + 1,
-                    micro_batches=[self.pairs.collate(indices) for indices in passes],
+                    indices=indices,
+                    target_tokens=int(self.pairs.tgt_lengths[indices].sum()),
+                    micro_batch_tokens=size,
+                    micro_batches=self.passes(indices, size),
                 )
             epoch, offset = epoch + 1, 0

@@ -32,16 +32,25 @@ class Batch:
     """(B, T), BOS first."""
     labels: Tensor
     """(B, T), EOS last: at each place what follows `tgt_in`."""
+    places: Tensor
+    """(N) where `labels`, flattened, are real; found before the batch goes to a device, which nobody then waits for."""
 
     @property
     def target_tokens(self) -> int:
         """Count the real labels, EOS included."""
-        return int((self.labels != PAD_ID).sum())
+        return len(self.places)
+
+    @property
+    def real_labels(self) -> Tensor:
+        """(N) the labels without padding."""
+        return self.labels.flatten().index_select(0, self.places)
 
     def to(self, device: torch.device) -> Batch:
-        """Copy the tensors to `device`; from pinned memory the copy runs beside the computation."""
-        tensors = (tensor.to(device, non_blocking=True) for tensor in (self.src, self.tgt_in, self.labels))
-        return Batch(*tensors)
+        """Copy the tensors to `device`: to a GPU from pinned memory, so that the copy runs beside the computation."""
+        if device.type == "cpu":
+            return self
+        tensors = (self.src, self.tgt_in, self.labels, self.places)
+        return Batch(*(tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors))
 
 
 class PreparedPairs:
@@ -89,7 +98,7 @@ class PreparedPairs:
         tgt_in = np.empty_like(labels)
         tgt_in[:, 0] = BOS_ID
         tgt_in[:, 1:] = np.where(labels[:, :-1] == EOS_ID, PAD_ID, labels[:, :-1])
-        return Batch(torch.from_numpy(src), torch.from_numpy(tgt_in), torch.from_numpy(labels))
+        return Batch(*(torch.from_numpy(ids) for ids in (src, tgt_in, labels, np.flatnonzero(labels != PAD_ID))))
 
 
 def _views(column: Any) -> tuple[Ints, Ids]:

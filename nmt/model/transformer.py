@@ -80,14 +80,13 @@ class Transformer(nn.Module):
                 raise ValueError(f"{name} is {tuple(weights[name].shape)}, not {tuple(parameter.shape)}")
             parameter.copy_(weights[name])
 
-    def forward(self, src: Tensor, tgt_in: Tensor, where: Tensor | None = None) -> Tensor:
-        """Return logits (B, T, V) for `src` (B, S) and `tgt_in` (B, T).
+    def forward(self, src: Tensor, tgt_in: Tensor) -> Tensor:
+        """Return logits (B, T, V) for `src` (B, S) and `tgt_in` (B, T)."""
+        return self.generator(self.hidden(src, tgt_in))
 
-        With `where` (B, T), return the logits (N, V) of the positions that it marks: padding then costs no
-        product with the vocabulary.
-        """
-        hidden = self.decode(tgt_in, *self.encode(src))
-        return self.generator(hidden if where is None else hidden[where])
+    def hidden(self, src: Tensor, tgt_in: Tensor) -> Tensor:
+        """Return what the generator makes logits of, (B, T, D), for `src` (B, S) and `tgt_in` (B, T)."""
+        return self.decode(tgt_in, *self.encode(src))
 
     def embed(self, ids: Tensor, embedding: nn.Embedding, start: int = 0) -> Tensor:
         """Scale embeddings of `ids` (N, T) by sqrt(D) and add the positions from `start` (section 3.4, 3.5)."""
@@ -257,11 +256,12 @@ class Attention(nn.Module):
                 queries, keys, values, attn_mask=mask, dropout_p=self.dropout.p if self.training else 0.0
             )
         else:
-            # Sentences are short: on a CPU two batched products beat the fused kernel, whose backward is slow.
-            weights = queries * self.scale @ keys.transpose(-2, -1)  # (B, H, T, S)
+            # Sentences are short: on a CPU two batched products beat the fused kernel, whose backward is slow; and
+            # the softmax in float32 beats that in bfloat16.
+            weights = (queries @ keys.transpose(-2, -1)).float() * self.scale  # (B, H, T, S)
             if mask is not None:
-                weights = weights.masked_fill(~mask, -torch.inf)
-            context = self.dropout(weights.softmax(-1)) @ values  # (B, H, T, D/H)
+                weights = weights + torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, -torch.inf)
+            context = self.dropout(weights.softmax(-1).to(values.dtype)) @ values  # (B, H, T, D/H)
         return self.output(context.transpose(1, 2).flatten(-2))  # (B, T, D)
 
 
@@ -303,7 +303,8 @@ class Dropout(nn.Module):
         words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
         bits = words.view(torch.int16)[: x.numel()].view(x.shape)
         threshold = min(round(self.p * 2**16), 2**16 - 1) - 2**15  # beyond int16 the comparison would wrap around
-        return (bits >= threshold).to(x.dtype).mul_(1 / (1 - self.p))
+        # Compared into the type wanted: torch converts booleans to bfloat16 slowly.
+        return torch.ge(bits, threshold, out=torch.empty_like(x)).mul_(1 / (1 - self.p))
 
 
 class SinusoidalPositions(nn.Module):

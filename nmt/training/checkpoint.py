@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,8 +16,10 @@ from nmt.errors import ArtifactError
 from nmt.files import differing, digest_file, digest_json, read_json, remove, remove_partials, replacing, write_json
 from nmt.model.tensors import load_tensors, save_tensors
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, MOMENTS, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+EMA = "ema.safetensors"
+"""Exponential moving average of the weights, where the recipe keeps one."""
 
 
 @dataclass
@@ -30,13 +33,34 @@ class TrainingState:
     offset: int = 0
     """Steps of that epoch already done."""
     metric: str = ""
-    """The `training.best_metric` that the next three are about."""
-    best: float | None = None
-    """Its best value so far."""
-    best_step: int | None = None
-    """The step that had it."""
+    """The `training.best_metric` that the next two are about."""
+    ranked: list[tuple[float, int]] = field(default_factory=list)
+    """Value and step of the best validations so far, best first, as many as are kept."""
     stale: int = 0
-    """Validations since."""
+    """Validations since the best one."""
+    micro_batch_tokens: int | None = None
+    """Padded tokens a side of a pass, once fitted to the memory or lowered."""
+    skipped: int = 0
+    """Updates skipped because loss or gradient was off."""
+    in_a_row: int = 0
+    """Of them, those just before the next step."""
+    rollbacks: int = 0
+    """Returns to an older checkpoint."""
+    ranks: int = 1
+    """Processes that trained together."""
+
+    def __post_init__(self) -> None:
+        self.ranked = [(value, step) for value, step in self.ranked]  # JSON knows no tuples
+
+    @property
+    def best(self) -> float | None:
+        """The best value of `metric` so far."""
+        return self.ranked[0][0] if self.ranked else None
+
+    @property
+    def best_step(self) -> int | None:
+        """The step that had it."""
+        return self.ranked[0][1] if self.ranked else None
 
 
 @dataclass(frozen=True)
@@ -47,51 +71,125 @@ class Checkpoint:
     state: TrainingState
     identity: dict[str, Any]
     """What shaped the updates so far; resuming under another is refused."""
+    files: dict[str, str]
+    """SHA-256 of each file of tensors."""
 
     def weights(self) -> dict[str, Tensor]:
         """Read the weights by parameter name."""
         return load_tensors(self.path / WEIGHTS)
+
+    def ema(self) -> dict[str, Tensor] | None:
+        """Read the moving average of the weights by parameter name; None where the recipe keeps none."""
+        return load_tensors(self.path / EMA) if EMA in self.files else None
+
+    @property
+    def shipped_file(self) -> str:
+        """Name of the file with the weights that a bundle holds: their moving average where there is one."""
+        return EMA if EMA in self.files else WEIGHTS
+
+    def shipped(self) -> dict[str, Tensor]:
+        """Read the weights that a bundle holds."""
+        return load_tensors(self.path / self.shipped_file)
 
     def moments(self) -> dict[str, Tensor]:
         """Read the optimizer's moments by `MOMENT.PARAMETER`."""
         return load_tensors(self.path / MOMENTS)
 
 
+@dataclass(frozen=True)
+class Finding:
+    """What lies in a checkpoint's folder."""
+
+    path: Path
+    size: int
+    """Bytes on disk."""
+    state: TrainingState | None
+    """None where the card is damaged."""
+    damage: str
+    """What is wrong with it; empty where it is whole."""
+
+    @property
+    def step(self) -> int:
+        """The step in its name."""
+        return step_of(self.path)
+
+    @property
+    def verdict(self) -> str:
+        """`whole`, or what is wrong, without the folder's path."""
+        return self.damage.removeprefix(str(self.path)).lstrip("/: ") or "whole"
+
+
 class Checkpoints:
-    """The checkpoints of one run: `step-00001000/`, `best/`, and `halt-00001234/` where a signal ended it."""
+    """The checkpoints of one run: `step-00001000/`, `best-00000800/`, and `halt-00001234/` where a signal ended it."""
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder = folder
         self.keep = keep
 
     def save(
-        self,
-        state: TrainingState,
-        weights: Mapping[str, Tensor],
-        moments: Mapping[str, Tensor],
-        identity: Any,
-        *,
-        halting: bool = False,
+        self, state: TrainingState, tensors: Mapping[str, Mapping[str, Tensor]], identity: Any, *, halting: bool = False
     ) -> Path:
-        """Write a checkpoint whole or not at all, then delete those that it outdates.
+        """Write a checkpoint of `tensors` by file whole or not at all, then delete those that it outdates.
 
         One that is written only because the run is `halting` does not count among the newest `keep`, nor in
         an average: the run ends with the same files as if nothing had happened.
         """
         path = self.folder / f"{'halt' if halting else 'step'}-{state.step:08}"
-        write_checkpoint(path, state, {WEIGHTS: weights, MOMENTS: moments}, identity)
+        write_checkpoint(path, state, tensors, identity)
         outdated = [old for old in self.folder.glob("halt-*") if old != path]
-        for old in outdated if halting else [*outdated, *self.paths()[: -self.keep]]:
+        if not halting:
+            outdated += [*self.paths()[: -self.keep], *self.unranked(state)]
+        for old in outdated:
             remove(old)
         return path
 
     def save_best(self, state: TrainingState, weights: Mapping[str, Tensor], identity: Any) -> None:
-        """Keep the best weights so far, without the optimizer's."""
-        write_checkpoint(self.folder / "best", state, {WEIGHTS: weights}, identity)
+        """Keep the weights that would ship after one of the best validations; delete those that are no longer."""
+        write_checkpoint(self.folder / f"best-{state.step:08}", state, {WEIGHTS: weights}, identity)
+        for old in self.unranked(state):
+            remove(old)
+
+    def of_kind(self, kind: str) -> list[Path]:
+        """Return the folders `KIND-STEP`, oldest first."""
+        return sorted(self.folder.glob(f"{kind}-{'[0-9]' * 8}"))
 
     def paths(self) -> list[Path]:
-        """Return the checkpoints' folders, oldest first."""
-        return sorted(self.folder.glob("step-*"))
+        """Return the folders of the newest checkpoints, oldest first."""
+        return self.of_kind("step")
+
+    def all_paths(self) -> list[Path]:
+        """Return the folders of all checkpoints, by step."""
+        return sorted([path for kind in ("best", "halt", "step") for path in self.of_kind(kind)], key=step_of)
+
+    def unranked(self, state: TrainingState) -> list[Path]:
+        """Return the `best-STEP` that are not, or no longer, among the best."""
+        ranked = {step for _, step in state.ranked}
+        return [path for path in self.of_kind("best") if step_of(path) not in ranked]
+
+    def best_paths(self) -> list[Path]:
+        """Return the folders of the best validations, best first, as the newest card ranks them.
+
+        Raises ArtifactError where that card is damaged.
+        """
+        best = {step_of(path): path for path in self.of_kind("best")}
+        if not best:
+            return []
+        newest = max([*best.values(), *self.paths()], key=lambda path: (step_of(path), path.name))
+        ranked = TrainingState(**read_card(newest)["state"]).ranked
+        return [best[step] for _, step in ranked if step in best]
+
+    def has_begun(self) -> bool:
+        """Tell whether there is a checkpoint to go on from."""
+        return bool(self.paths() or self.of_kind("halt"))
+
+    def newest_good(self) -> Checkpoint | None:
+        """Return the newest whole checkpoint whose last update was taken, if there is one."""
+        for path in reversed(self.paths()):
+            with suppress(ArtifactError):
+                found = read_checkpoint(path)
+                if not found.state.in_a_row:
+                    return found
+        return None
 
     def refuse_other(self, identity: Callable[[str], dict[str, Any]]) -> None:
         """Raise ArtifactError where the newest checkpoint is of a recipe that makes other updates.
@@ -111,27 +209,59 @@ class Checkpoints:
         Raises ArtifactError where there are checkpoints and none is whole.
         """
         remove_partials(self.folder)
+        found, damage = self.newest_whole()
+        if found is None and damage:
+            raise ArtifactError(damage[0], hint="no older checkpoint is whole; delete the folder to start anew")
+        return found, damage
+
+    def newest_whole(self) -> tuple[Checkpoint | None, list[str]]:
+        """Return the newest checkpoint that is whole, if one is, and what is wrong with newer ones; change nothing."""
         damage: list[str] = []
-        paths = [*self.paths(), *self.folder.glob("halt-*")]
-        for path in sorted(paths, key=lambda path: path.name.partition("-")[2], reverse=True):
+        for path in sorted([*self.paths(), *self.of_kind("halt")], key=step_of, reverse=True):
             try:
                 return read_checkpoint(path), damage
             except ArtifactError as error:
                 damage.append(str(error))
-        if damage:
-            raise ArtifactError(damage[0], hint="no older checkpoint is whole; delete the folder to start anew")
-        return None, []
+        return None, damage
 
-    def average(self, count: int) -> dict[str, Tensor]:
-        """Return the mean of the weights of the newest `count` checkpoints (Vaswani et al. 2017, section 6.1)."""
-        paths = self.paths()[-count:]
+    def survey(self) -> list[Finding]:
+        """Look at every checkpoint and verify it, by step; nothing is changed."""
+        findings = []
+        for path in self.all_paths():
+            with suppress(FileNotFoundError):  # a training under way may delete it at this moment
+                found = look_at(path)
+                if path.is_dir():
+                    findings.append(found)
+        return findings
+
+    def chosen(self, count: int, of: Literal["last", "best"] = "last") -> list[Path]:
+        """Return the folders of the newest or the best `count` checkpoints, or of as many as there are.
+
+        Raises ArtifactError where there is none.
+        """
+        paths = self.paths()[-count:] if of == "last" else self.best_paths()[:count]
         if not paths:
-            raise ArtifactError(f"{self.folder}: no checkpoint", hint="train first")
+            kind = "checkpoint" if of == "last" else "best checkpoint"
+            raise ArtifactError(f"{self.folder}: no {kind}", hint="train first")
+        return paths
+
+    def average(self, count: int, of: Literal["last", "best"] = "last") -> dict[str, Tensor]:
+        """Return the mean of what the newest or the best `count` would ship (Vaswani et al. 2017, section 6.1).
+
+        Raises ArtifactError where there is none, or one is damaged or of another recipe than the others.
+        """
+        checkpoints = [read_checkpoint(path) for path in self.chosen(count, of)]
         total: dict[str, Tensor] = {}
-        for path in paths:
-            for name, tensor in read_checkpoint(path).weights().items():
+        for checkpoint in checkpoints:
+            refuse_other(checkpoint.path, checkpoint.identity, checkpoints[0].identity)
+            for name, tensor in checkpoint.shipped().items():
                 total[name] = total[name] + tensor.double() if name in total else tensor.double()
-        return {name: (tensor / len(paths)).float() for name, tensor in total.items()}
+        return {name: (tensor / len(checkpoints)).float() for name, tensor in total.items()}
+
+
+def step_of(path: Path) -> int:
+    """Return the step in the name of a checkpoint's folder."""
+    return int(path.name.partition("-")[2])
 
 
 def refuse_other(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -156,8 +286,8 @@ def write_checkpoint(
         write_json(scratch / STATE, {**card, "digest": digest_json(card)})
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Read and verify the checkpoint at `path`. Raises ArtifactError."""
+def read_card(path: Path) -> dict[str, Any]:
+    """Read and verify the `state.json` of the checkpoint at `path`. Raises ArtifactError."""
     card = read_json(path / STATE)
     if not isinstance(card, dict) or "format" not in card:
         raise ArtifactError(f"{path / STATE}: missing or damaged")
@@ -167,10 +297,28 @@ def read_checkpoint(path: Path) -> Checkpoint:
         )
     if card.pop("digest", None) != digest_json(card):
         raise ArtifactError(f"{path / STATE}: damaged: its digest is not that of its content")
+    return card
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read and verify the checkpoint at `path`. Raises ArtifactError."""
+    card = read_card(path)
     for name, expected in card["files"].items():
         if not (path / name).is_file() or digest_file(path / name) != expected:
             raise ArtifactError(f"{path / name}: missing or damaged")
-    return Checkpoint(path, TrainingState(**card["state"]), card["identity"])
+    return Checkpoint(path, TrainingState(**card["state"]), card["identity"], card["files"])
+
+
+def look_at(path: Path) -> Finding:
+    """Verify the checkpoint at `path` and say what is wrong with it."""
+    size = sum(file.stat().st_size for file in path.iterdir())
+    state = None
+    try:
+        state = TrainingState(**read_card(path)["state"])
+        read_checkpoint(path)
+    except ArtifactError as error:
+        return Finding(path, size, state, str(error))
+    return Finding(path, size, state, "")
 
 
 def moments_of(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:

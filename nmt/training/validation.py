@@ -9,10 +9,10 @@ import torch
 
 from nmt.data.batching import by_tokens
 from nmt.data.dataset import PreparedPairs
-from nmt.data.tokenizer import PAD_ID
 from nmt.evaluation.metrics import score
 from nmt.inference.translator import Translator
 from nmt.model.transformer import Transformer
+from nmt.training.distributed import Ranks
 from nmt.training.loss import smoothed_loss
 
 
@@ -41,25 +41,31 @@ class Validation:
 
 
 @torch.inference_mode()
-def dev_loss(model: Transformer, pairs: PreparedPairs, batch_tokens: int) -> float:
-    """Return the mean negative log-likelihood of the target pieces, EOS included, in nats."""
+def dev_nll(model: Transformer, pairs: PreparedPairs, batch_tokens: int, ranks: Ranks) -> tuple[float, int]:
+    """Return the negative log-likelihood of this rank's share of the target pieces, in nats, and their number."""
     device = next(model.parameters()).device
     longest = [max(int(s), int(t)) for s, t in zip(pairs.src_lengths, pairs.tgt_lengths, strict=True)]
     total, tokens = 0.0, 0
-    for indices in by_tokens(longest, batch_tokens):
+    for indices in by_tokens(longest, batch_tokens)[ranks.rank :: ranks.size]:
         batch = pairs.collate(indices).to(device)
-        real = batch.labels != PAD_ID
-        labels = batch.labels[real]
-        _, nll = smoothed_loss(model(batch.src, batch.tgt_in, real), labels, smoothing=0.0)
+        hidden = model.hidden(batch.src, batch.tgt_in).flatten(0, 1).index_select(0, batch.places)
+        _, nll = smoothed_loss(hidden, model.generator.weight, batch.real_labels, smoothing=0.0)
         total += float(nll)
-        tokens += len(labels)
-    return total / tokens
+        tokens += batch.target_tokens
+    return total, tokens
 
 
-def validate(model: Transformer, translator: Translator, dev: DevSet, *, tokenize: str, lowercase: bool) -> Validation:
-    """Score `model` on `dev`; `translator` translates with the same weights."""
+def validate(
+    model: Transformer, translator: Translator, dev: DevSet, ranks: Ranks, *, tokenize: str, lowercase: bool
+) -> Validation:
+    """Score `model` on `dev`, each rank a share; `translator` translates with the same weights."""
     model.eval()
-    loss = dev_loss(model, dev.pairs, translator.decoding.batch_tokens)
-    hypotheses = [translation.text for translation in translator.stream(dev.sources)]
+    nll = dev_nll(model, dev.pairs, translator.decoding.batch_tokens, ranks)
+    texts = [translation.text for translation in translator.stream(dev.sources[ranks.rank :: ranks.size])]
+    shares = ranks.gather((nll, texts))
+    loss = sum(total for (total, _), _ in shares) / sum(tokens for (_, tokens), _ in shares)
+    hypotheses = [""] * len(dev.sources)
+    for rank, (_, share) in enumerate(shares):
+        hypotheses[rank :: ranks.size] = share
     bleu = score(hypotheses, [dev.references], tokenize=tokenize, lowercase=lowercase, metrics=("bleu",))["bleu"]
     return Validation(loss, bleu["score"], bleu["signature"])

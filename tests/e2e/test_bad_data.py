@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Result, Run
+import torch
+from conftest import TINY, Result, Run, tree
 
 from nmt.data.synthetic import generate
 
@@ -115,3 +116,59 @@ def test_a_damaged_gzip_is_named(nmt_here: Run, home: Path) -> None:
     (home / "train.en").rename(home / "train.en.gz")
     assert failed(nmt_here, home).messages[-1].startswith("nmt: train.en.gz: not a gzip file")
     assert finished(home) == []
+
+
+# What only the training finds out.
+
+
+@pytest.fixture
+def prepared(nmt_here: Run, home: Path) -> Path:
+    """Prepare the data too."""
+    assert nmt_here("prepare", "tiny.toml", cwd=home).code == 0
+    return home
+
+
+def refused(said: Result, code: int) -> str:
+    """Return the one line in which a training is refused."""
+    assert said.code == code
+    assert [line for line in said.messages if line.startswith("nmt: ")] == said.messages[-1:]
+    return said.messages[-1]
+
+
+def test_a_step_smaller_than_the_longest_sentence_is_told_its_length(nmt_here: Run, prepared: Path) -> None:
+    said = nmt_here("train", "tiny.toml", "--set", "batching.tokens_per_step=20", cwd=prepared)
+    start, _, hint = refused(said, 2).partition(" pieces) (")
+    assert start.startswith("nmt: batching.tokens_per_step = 20 is smaller than the longest training sentence (")
+    assert hint == "raise it, or lower cleaning.max_pieces)"
+    longest = start.rpartition("(")[2]
+    enough = ["--set", f"batching.tokens_per_step={longest}", "--set", "training.max_steps=1"]
+    assert nmt_here("train", "tiny.toml", *enough, cwd=prepared).code == 0, "the length that was told is not enough"
+
+
+def test_a_checkpoint_of_another_recipe_is_refused_by_the_keys_that_differ(nmt_here: Run, prepared: Path) -> None:
+    one = ["--set", "training.max_steps=1"]
+    assert nmt_here("train", "tiny.toml", *one, cwd=prepared).code == 0
+    before = tree(prepared / "runs")
+    other = ["--set", "model.ffn=96", "--set", "optimizer.warmup_steps=5"]
+    assert refused(nmt_here("train", "tiny.toml", *one, *other, cwd=prepared), 4) == (
+        "nmt: runs/tiny/checkpoints/step-00000001: a checkpoint of another recipe: it differs in model.ffn, "
+        "optimizer.warmup_steps (take another --run-dir, or delete the folder checkpoints to train anew)"
+    )
+    assert tree(prepared / "runs") == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there_is_one_line(nmt_here: Run, prepared: Path) -> None:
+    said = nmt_here("train", "tiny.toml", "--set", "training.device=cuda", cwd=prepared)
+    assert refused(said, 2) == "nmt: no GPU that torch can use on this machine (take device cpu or auto)"
+
+
+def test_without_a_compiler_the_layers_run_as_they_are(
+    nmt_here: Run, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nmt.runtime.compiler_works", lambda _: False)
+    options = ["--set", "training.compile=true", "--set", "training.max_steps=1"]
+    said = nmt_here("train", "tiny.toml", *options, cwd=prepared)
+    assert said.code == 0
+    line = "nmt: warning: training.compile: no compiler that works on this machine; the layers run as they are"
+    assert said.messages.count(line) == 1

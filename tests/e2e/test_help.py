@@ -37,7 +37,8 @@ def golden(words: tuple[str, ...]) -> Path:
 
 def test_the_commands_are_these() -> None:
     assert [" ".join(words) for words in COMMANDS] == [
-        *("", "data", "data synthesize", "evaluate", "prepare", "recipe", "recipe explain", "recipe list"),
+        *("", "checkpoints", "checkpoints average", "checkpoints list", "checkpoints verify"),
+        *("data", "data synthesize", "doctor", "evaluate", "prepare", "recipe", "recipe explain", "recipe list"),
         *("recipe show", "run", "tokenizer", "tokenizer decode", "tokenizer encode", "tokenizer show"),
         *("tokenizer train", "train", "translate"),
     ]
@@ -58,7 +59,7 @@ def test_there_is_no_golden_help_of_a_command_that_is_gone() -> None:
     assert sorted(path.name for path in HELP.iterdir()) == sorted(golden(words).name for words in COMMANDS)
 
 
-@pytest.mark.parametrize("words", [(), ("recipe",), ("tokenizer",), ("data",)])
+@pytest.mark.parametrize("words", [(), ("recipe",), ("tokenizer",), ("data",), ("checkpoints",)])
 def test_a_group_without_a_command_shows_its_help(nmt_here: Run, words: tuple[str, ...]) -> None:
     said = nmt_here(*words)
     assert said == (2, "", nmt_here(*words, "--help").out)

@@ -52,8 +52,9 @@ def test_one_command_makes_all_that_a_run_folder_holds(tiny: TinyRun) -> None:
     assert {"model.safetensors", "config.json", "tokenizer.model", "tokenizer.json", "lock.json", "README.md"} <= set(
         tree(tiny.model)
     )
+    best = read(tiny.folder / "checkpoints" / "manifest.json")["counts"]["best_step"]
     assert [path.name for path in sorted((tiny.folder / "checkpoints").iterdir())] == [
-        *("best", "manifest.json", "step-00000050", "step-00000100", "step-00000150", "step-00000200")
+        *(f"best-{best:08}", "manifest.json", "step-00000050", "step-00000100", "step-00000150", "step-00000200")
     ]
 
 
@@ -115,6 +116,9 @@ def test_the_log_has_every_step_and_every_validation(tiny: TinyRun) -> None:
     dev = [line for line in log if line["kind"] == "dev"]
     assert [line["step"] for line in dev] == [100, 200]
     assert all(line["signature"].startswith("nrefs:1|case:mixed|eff:no|tok:13a|") for line in dev)
+    counts = read(tiny.folder / "checkpoints" / "manifest.json")["counts"]
+    best = max(dev, key=lambda line: line["bleu"])
+    assert counts == {"steps": 200, "best_step": best["step"], "best": best["bleu"]}
     first, last = log[0], [line for line in log if line["kind"] == "train"][-1]
     assert last["loss"] < 0.8 * first["loss"]
 
@@ -143,7 +147,7 @@ def test_run_again_every_stage_is_skipped_and_nothing_changes(tiny: TinyRun, nmt
             "training.average_checkpoints=1",
             {
                 "train": "training.average_checkpoints changed",
-                "bundle": "average changed",
+                "bundle": "average.count changed",
                 "evaluate": "config, weights changed",
             },
         ),

@@ -36,7 +36,7 @@ def make_batch(generator: torch.Generator, rows: int) -> Batch:
     src = ids.masked_fill(is_end, EOS_ID).masked_fill(is_over, PAD_ID)
     labels = (ids + 1).masked_fill(is_end, EOS_ID).masked_fill(is_over, PAD_ID)
     tgt_in = torch.cat([torch.full((rows, 1), BOS_ID), (ids + 1).masked_fill(is_end | is_over, PAD_ID)[:, :-1]], dim=1)
-    return Batch(src, tgt_in, labels)
+    return Batch(src, tgt_in, labels, (labels.flatten() != PAD_ID).nonzero().flatten())
 
 
 def train(norm: str, precision: Precision, updates: int = 5) -> list[float]:
@@ -50,12 +50,11 @@ def train(norm: str, precision: Precision, updates: int = 5) -> list[float]:
     generator = torch.Generator().manual_seed(2)
     losses = []
     for step in range(updates):
-        result = engine.update(
-            [make_batch(generator, 8), make_batch(generator, 5)],
-            rate=learning_rate(step + 1, optimizer, d_model=32, max_steps=100),
-            seed=step_seed(1, step),
-            smoothing=0.1,
-        )
+        batches = [make_batch(generator, 8), make_batch(generator, 5)]
+        tokens = sum(batch.target_tokens for batch in batches)
+        engine.accumulate(batches, seed=step_seed(1, step), smoothing=0.1, tokens=tokens)
+        rate = learning_rate(step + 1, optimizer, d_model=32, max_steps=100)
+        result = engine.apply(step + 1, rate=rate, tokens=tokens)
         losses.append(float(result.loss) / result.tokens)
     return losses
 

@@ -50,7 +50,8 @@ def targets(sentences: list[list[int]], extra: int = 0) -> Tensor:
 
 def make_batch(pairs: list[tuple[list[int], list[int]]]) -> Batch:
     src, tgt = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    return Batch(sources(src), targets(tgt), sources(tgt))
+    labels = sources(tgt)
+    return Batch(sources(src), targets(tgt), labels, (labels.flatten() != PAD).nonzero().flatten())
 
 
 @few
@@ -74,10 +75,10 @@ def test_what_the_padding_piece_is_embedded_as_changes_nothing(
     model = make_model(seed, norm)
     src, tgt_in = sources([pair[0]], 2), targets([pair[1]], 2)
     where = tgt_in != PAD
-    before = model(src, tgt_in, where)
+    before = model(src, tgt_in)[where]
     with torch.no_grad():
         model.source_embedding.weight[PAD] += 1e4
-    after = model(src, tgt_in, where)
+    after = model(src, tgt_in)[where]
     # The logit of the padding piece itself moves: its row is the generator's too.
     assert_close(after[:, 1:], before[:, 1:], rtol=0, atol=0)
 
@@ -126,13 +127,16 @@ def test_cached_decoding_is_full_decoding_whatever_is_reordered_and_dropped(
 
 @few
 @given(SENTENCES, SEEDS, NORMS)
-def test_logits_of_chosen_places_are_those_of_all_places_chosen(
+def test_the_generator_of_chosen_places_gives_the_logits_of_all_places_chosen(
     sentences: list[list[int]], seed: int, norm: str
 ) -> None:
     model = make_model(seed, norm)
-    src, tgt_in = sources(sentences), targets(sentences[::-1])
-    where = tgt_in != PAD
-    assert_close(model(src, tgt_in, where), model(src, tgt_in)[where], rtol=0, atol=1e-12)
+    batch = make_batch([(sentence, other) for sentence, other in zip(sentences, sentences[::-1], strict=True)])
+    hidden = model.hidden(batch.src, batch.tgt_in)
+    assert hidden.shape == (*batch.tgt_in.shape, 16)
+    chosen = hidden.flatten(0, 1).index_select(0, batch.places)
+    logits = model(batch.src, batch.tgt_in)
+    assert_close(chosen @ model.generator.weight.T, logits[batch.labels != PAD], rtol=0, atol=1e-12)
 
 
 @settings(deadline=None, max_examples=15)
@@ -150,7 +154,9 @@ def test_the_cut_into_micro_batches_changes_no_update(
         shape = {"d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 1, "decoder_layers": 1, "dropout": 0.0}
         model = Transformer(ModelConfig.model_validate(shape), V, V, pad_id=PAD)
         engine = Engine(model, config, "float32")
-        results.append(engine.update(batches, rate=0.1, seed=1, smoothing=0.1))
+        tokens = sum(batch.target_tokens for batch in batches)
+        engine.accumulate(batches, seed=1, smoothing=0.1, tokens=tokens)
+        results.append(engine.apply(1, rate=0.1, tokens=tokens))
         engines.append(engine)
     for whole, cut in zip(*(engine.model.weights().values() for engine in engines), strict=True):
         assert_close(cut, whole, rtol=0, atol=2e-5)

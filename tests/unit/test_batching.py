@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nmt.config import BatchingConfig
 from nmt.data.batching import Ints, Step, StepStream, by_tokens, micro_batches, steps_of_epoch
 from nmt.data.dataset import Batch, PreparedPairs
 from nmt.data.prepare import TableWriter
@@ -29,8 +28,12 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> PreparedPairs:
     return PreparedPairs(folder)
 
 
-def stream(pairs: PreparedPairs, tokens: int = 100, micro: int | None = None, seed: int = SEED) -> StepStream:
-    return StepStream(pairs, BatchingConfig(tokens_per_step=tokens, micro_batch_tokens=micro), seed)
+def stream(
+    pairs: PreparedPairs, tokens: int = 100, micro: int | None = None, seed: int = SEED, rank: int = 0, ranks: int = 1
+) -> StepStream:
+    steps = StepStream(pairs, tokens, seed, rank=rank, ranks=ranks)
+    steps.micro_batch_tokens = micro
+    return steps
 
 
 def sentences(step: Step) -> list[int]:
@@ -117,6 +120,10 @@ def test_passes_are_cut_by_padded_tokens() -> None:
     assert passes([4, 1, 1, 1], 8) == [[0, 1], [2, 3]]
 
 
+def test_without_sentences_there_is_no_pass() -> None:
+    assert passes([], None) == passes([], 8) == []
+
+
 def test_a_sentence_over_the_limit_is_a_pass_of_its_own() -> None:
     assert passes([1, 9, 1, 1], 4) == [[0], [1], [2, 3]]
 
@@ -165,6 +172,59 @@ def test_resuming_goes_on_where_the_stream_was_left(pairs: PreparedPairs, skippe
     resumed = take(stream(pairs).from_position(last.next_epoch, last.next_offset), 5)
     assert [sentences(step) for step in resumed] == [sentences(step) for step in taken[skipped:]]
     assert [step.offset for step in resumed] == [step.offset for step in taken[skipped:]]
+
+
+def test_a_step_knows_its_sentences_its_labels_and_how_it_is_cut(pairs: PreparedPairs) -> None:
+    for micro in (40, None):
+        steps = stream(pairs, micro=micro)
+        planned = steps.plan(0)
+        for step in take(steps.from_position(0, 0), len(planned)):
+            assert step.indices.tolist() == planned[step.offset].tolist() == sentences(step)
+            assert step.target_tokens == sum(batch.target_tokens for batch in step.micro_batches)
+            assert type(step.target_tokens) is int
+            assert step.micro_batch_tokens == micro
+
+
+def test_a_step_can_be_cut_again_and_the_next_ones_are_cut_as_is_set_meanwhile(pairs: PreparedPairs) -> None:
+    steps = stream(pairs)
+    following = steps.steps(0, 0)
+    whole = next(following)
+    assert (len(whole.micro_batches), whole.micro_batch_tokens) == (1, None)
+    cut = steps.passes(whole.indices, 20)
+    assert len(cut) > 1
+    assert [int(row[0]) - 10 for batch in cut for row in batch.src] == sentences(whole)
+    assert sum(batch.target_tokens for batch in cut) == whole.target_tokens
+    steps.micro_batch_tokens = 20
+    step = next(following)
+    assert step.micro_batch_tokens == 20
+    assert len(step.micro_batches) > 1
+
+
+@pytest.mark.parametrize("micro", [None, 20])
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_the_shares_of_the_ranks_together_are_the_step(pairs: PreparedPairs, ranks: int, micro: int | None) -> None:
+    alone = stream(pairs)
+    count = len(alone.plan(0)) + 1
+    shares = [
+        take(stream(pairs, micro=micro, rank=rank, ranks=ranks).from_position(0, 0), count) for rank in range(ranks)
+    ]
+    for step, *parts in zip(take(alone.from_position(0, 0), count), *shares, strict=True):
+        assert [sentence for part in parts for sentence in sentences(part)] == sentences(step)
+        own = [len(sentences(part)) for part in parts]
+        assert max(own) - min(own) <= 1
+        assert sum(batch.target_tokens for part in parts for batch in part.micro_batches) == step.target_tokens
+        for part in parts:  # what every rank has to know of the whole
+            assert (part.indices.tolist(), part.target_tokens) == (step.indices.tolist(), step.target_tokens)
+            assert (part.epoch, part.offset, part.next_epoch, part.next_offset) == (
+                *(step.epoch, step.offset, step.next_epoch, step.next_offset),
+            )
+
+
+def test_a_rank_without_a_share_has_no_pass(pairs: PreparedPairs) -> None:
+    few = np.array([5, 17])
+    for micro in (None, 20):
+        parts = [stream(pairs, rank=rank, ranks=3).passes(few, micro) for rank in range(3)]
+        assert [[len(batch.src) for batch in part] for part in parts] == [[1], [1], []]
 
 
 def test_resuming_collates_nothing_that_came_before(pairs: PreparedPairs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from nmt.errors import ArtifactError, NmtError
 from nmt.files import digest_file, digest_json
 from nmt.model import tensors as tensor_files
 from nmt.training import checkpoint
-from nmt.training.checkpoint import Checkpoints, TrainingState, read_checkpoint
+from nmt.training.checkpoint import EMA, MOMENTS, STATE, WEIGHTS, Checkpoints, TrainingState, read_checkpoint
 
 IDENTITY = {"data": "abc", "model": {"d_model": 4}}
 
@@ -32,9 +33,19 @@ def moments(value: float) -> dict[str, Tensor]:
     return {"exp_avg.a.weight": torch.full((2, 3), value / 3), "step.a.weight": torch.tensor(7.0)}
 
 
-def save(store: Checkpoints, step: int, value: float | None = None) -> Path:
-    value = float(step) if value is None else value
-    return store.save(TrainingState(step=step), weights(value), moments(value), IDENTITY)
+def tensors(value: float) -> dict[str, dict[str, Tensor]]:
+    return {WEIGHTS: weights(value), MOMENTS: moments(value)}
+
+
+def save(
+    store: Checkpoints, step: int, *, ranked: list[tuple[float, int]] | None = None, halting: bool = False
+) -> Path:
+    return store.save(TrainingState(step=step, ranked=ranked or []), tensors(step), IDENTITY, halting=halting)
+
+
+def save_best(store: Checkpoints, step: int, *ranked: tuple[float, int]) -> Path:
+    store.save_best(TrainingState(step=step, metric="bleu", ranked=list(ranked)), weights(step), IDENTITY)
+    return store.folder / f"best-{step:08}"
 
 
 def names(store: Checkpoints) -> list[str]:
@@ -49,8 +60,10 @@ def assert_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
 
 
 def test_what_was_saved_is_read_back(store: Checkpoints) -> None:
-    state = TrainingState(step=12, epoch=3, offset=4, metric="bleu", best=21.5, best_step=8, stale=2)
-    path = store.save(state, weights(1.5), moments(2.5), IDENTITY)
+    state = TrainingState(
+        *(12, 3, 4, "bleu", [(21.5, 8), (20.0, 12)], 2), micro_batch_tokens=4096, skipped=1, rollbacks=2, ranks=8
+    )
+    path = store.save(state, {WEIGHTS: weights(1.5), MOMENTS: moments(2.5)}, IDENTITY)
     assert path == store.folder / "step-00000012"
     found, damage = store.newest()
     assert found is not None
@@ -60,15 +73,35 @@ def test_what_was_saved_is_read_back(store: Checkpoints) -> None:
     assert_equal(found.moments(), moments(2.5))
 
 
+def test_the_best_of_a_state_is_the_first_in_the_ranking() -> None:
+    state = TrainingState(ranked=[(21.5, 8), (20.0, 12)])
+    assert (state.best, state.best_step) == (21.5, 8)
+    assert (TrainingState().best, TrainingState().best_step) == (None, None)
+
+
+def test_what_ships_is_the_moving_average_where_there_is_one(store: Checkpoints) -> None:
+    plain = read_checkpoint(save(store, 1))
+    assert plain.ema() is None
+    assert_equal(plain.shipped(), weights(1))
+    path = store.save(TrainingState(step=2), {**tensors(2), EMA: weights(0.5)}, IDENTITY)
+    with_ema = read_checkpoint(path)
+    found = with_ema.ema()
+    assert found is not None
+    assert_equal(found, weights(0.5))
+    assert_equal(with_ema.shipped(), weights(0.5))
+    assert_equal(with_ema.weights(), weights(2))
+    assert_equal(store.average(1), weights(0.5))
+
+
 def test_every_bit_of_a_float32_survives(store: Checkpoints) -> None:
     patterns = torch.randint(-(2**31), 2**31, (10_000,), generator=torch.Generator().manual_seed(1)).int()
-    store.save(TrainingState(step=1), {"w": patterns.view(torch.float32)}, {}, IDENTITY)
+    store.save(TrainingState(step=1), {WEIGHTS: {"w": patterns.view(torch.float32)}}, IDENTITY)
     assert torch.equal(read_checkpoint(store.folder / "step-00000001").weights()["w"].view(torch.int32), patterns)
 
 
 def test_a_view_of_other_weights_is_saved_by_its_values(store: Checkpoints) -> None:
     whole = torch.arange(12.0).view(3, 4)
-    path = store.save(TrainingState(step=1), {"w": whole.T, "half": whole[:, :2]}, {}, IDENTITY)
+    path = store.save(TrainingState(step=1), {WEIGHTS: {"w": whole.T, "half": whole[:, :2]}}, IDENTITY)
     assert_equal(read_checkpoint(path).weights(), {"w": whole.T.contiguous(), "half": whole[:, :2].contiguous()})
 
 
@@ -90,17 +123,65 @@ def test_only_the_newest_few_are_kept(store: Checkpoints) -> None:
     assert names(store) == ["step-00000015", "step-00000020", "step-00000025"]
 
 
-def test_the_best_is_kept_besides_and_replaced_by_a_better_one(store: Checkpoints) -> None:
-    store.save_best(TrainingState(step=5, best=20.0, best_step=5), weights(5), IDENTITY)
+def test_the_best_few_are_kept_besides_and_go_when_they_are_no_longer_among_them(store: Checkpoints) -> None:
+    save_best(store, 5, (20.0, 5))
+    save_best(store, 10, (20.0, 5), (19.0, 10))
     for step in (5, 10, 15, 20):
-        save(store, step)
-    assert names(store) == ["best", "step-00000010", "step-00000015", "step-00000020"]
-    best = read_checkpoint(store.folder / "best")
-    assert best.state.best_step == 5
-    assert_equal(best.weights(), weights(5))
-    store.save_best(TrainingState(step=20, best=21.0, best_step=20), weights(20), IDENTITY)
-    assert_equal(read_checkpoint(store.folder / "best").weights(), weights(20))
-    assert not (store.folder / "best" / checkpoint.MOMENTS).exists()
+        save(store, step, ranked=[(20.0, 5), (19.0, 10)])
+    assert names(store) == ["best-00000005", "best-00000010", *(f"step-000000{step}" for step in (10, 15, 20))]
+    best = read_checkpoint(save_best(store, 25, (21.0, 25), (20.0, 5)))
+    assert [path.name for path in store.best_paths()] == ["best-00000025", "best-00000005"]
+    assert best.state.best_step == 25
+    assert_equal(best.weights(), weights(25))
+    assert sorted(path.name for path in best.path.iterdir()) == [WEIGHTS, STATE]
+    assert not (store.folder / "best-00000010").exists()
+
+
+def test_without_a_best_there_is_none(store: Checkpoints) -> None:
+    assert store.best_paths() == []
+    save(store, 5)
+    assert store.best_paths() == []
+
+
+def test_a_best_of_steps_that_training_did_not_repeat_goes_with_the_next_checkpoint(store: Checkpoints) -> None:
+    save(store, 10)
+    save_best(store, 14, (20.0, 14))
+    assert [path.name for path in store.best_paths()] == ["best-00000014"]
+    save(store, 20, ranked=[(19.0, 15)])  # resumed after step 10, step 14 was not that good
+    assert names(store) == ["step-00000010", "step-00000020"]
+
+
+def test_a_best_that_is_written_anew_after_a_kill_is_the_same(store: Checkpoints) -> None:
+    save(store, 10, ranked=[(18.0, 10)])
+    for _ in range(2):
+        save_best(store, 12, (19.0, 12))
+        save_best(store, 14, (20.0, 14), (19.0, 12))
+        assert [path.name for path in store.best_paths()] == ["best-00000014", "best-00000012"]
+    save(store, 20, ranked=[(20.0, 14), (19.0, 12)])
+    assert names(store) == ["best-00000012", "best-00000014", "step-00000010", "step-00000020"]
+
+
+def test_training_never_goes_on_from_a_best(store: Checkpoints) -> None:
+    best = save_best(store, 30, (20.0, 30))
+    assert store.newest() == (None, [])
+    assert best.exists()
+    path = save(store, 10, ranked=[(20.0, 30)])
+    found, damage = store.newest()
+    assert found is not None
+    assert (found.path, damage) == (path, [])
+    truncate(path / WEIGHTS)
+    with pytest.raises(ArtifactError, match="no older checkpoint is whole"):
+        store.newest()
+
+
+def test_other_folders_are_no_checkpoints(store: Checkpoints) -> None:
+    path = save(store, 10)
+    for name in ("step-00000010.copy", "step-old", "best", "best-of-all"):
+        shutil.copytree(path, store.folder / name)
+    assert store.all_paths() == [path]
+    found, damage = store.newest()
+    assert found is not None
+    assert (found.path, damage) == (path, [])
 
 
 def truncate(path: Path) -> None:
@@ -118,7 +199,7 @@ def empty(path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [truncate, flip, empty, Path.unlink])
-@pytest.mark.parametrize("name", [checkpoint.WEIGHTS, checkpoint.MOMENTS])
+@pytest.mark.parametrize("name", [WEIGHTS, MOMENTS])
 def test_a_damaged_newest_is_named_and_the_one_before_is_taken(store: Checkpoints, name: str, harm: Any) -> None:
     before, newest = save(store, 10), save(store, 20)
     harm(newest / name)
@@ -129,46 +210,45 @@ def test_a_damaged_newest_is_named_and_the_one_before_is_taken(store: Checkpoint
     assert damage == [f"{newest / name}: missing or damaged"]
 
 
-@pytest.mark.parametrize("harm", [truncate, empty, Path.unlink, lambda path: path.write_text('{"format": 1}')])
+@pytest.mark.parametrize("harm", [truncate, empty, Path.unlink, lambda path: path.write_text('{"format": 2}')])
 def test_a_damaged_state_is_named_and_the_one_before_is_taken(store: Checkpoints, harm: Any) -> None:
     before, newest = save(store, 10), save(store, 20)
-    harm(newest / checkpoint.STATE)
+    harm(newest / STATE)
     found, damage = store.newest()
     assert found is not None
     assert found.path == before
     assert len(damage) == 1
-    assert re.match(f"{re.escape(str(newest / checkpoint.STATE))}: (missing or )?damaged", damage[0])
+    assert re.match(f"{re.escape(str(newest / STATE))}: (missing or )?damaged", damage[0])
 
 
 def test_where_none_is_whole_the_newest_is_named_and_nothing_is_trained_anew_in_silence(store: Checkpoints) -> None:
     paths = [save(store, step) for step in (10, 20)]
     for path in paths:
-        truncate(path / checkpoint.WEIGHTS)
+        truncate(path / WEIGHTS)
     with pytest.raises(ArtifactError) as caught:
         store.newest()
     assert caught.value.exit_code == 4
     assert str(caught.value) == (
-        f"{paths[1] / checkpoint.WEIGHTS}: missing or damaged "
-        "(no older checkpoint is whole; delete the folder to start anew)"
+        f"{paths[1] / WEIGHTS}: missing or damaged (no older checkpoint is whole; delete the folder to start anew)"
     )
 
 
 def test_a_checkpoint_of_a_newer_format_is_refused(store: Checkpoints) -> None:
     path = save(store, 10)
-    card = json.loads((path / checkpoint.STATE).read_text())
-    (path / checkpoint.STATE).write_text(json.dumps({**card, "format": checkpoint.FORMAT + 1}))
+    card = json.loads((path / STATE).read_text())
+    (path / STATE).write_text(json.dumps({**card, "format": checkpoint.FORMAT + 1}))
     with pytest.raises(ArtifactError) as caught:
         read_checkpoint(path)
-    assert str(caught.value) == f"{path}: checkpoint of format 2, not 1 (use the nmt that wrote it)"
+    assert str(caught.value) == f"{path}: checkpoint of format 3, not 2 (use the nmt that wrote it)"
 
 
 def test_a_file_that_is_no_safetensors_is_refused_though_its_digest_is_right(store: Checkpoints) -> None:
     path = save(store, 10)
-    (path / checkpoint.WEIGHTS).write_bytes(b"pickle")
-    card = json.loads((path / checkpoint.STATE).read_text())
-    card["files"][checkpoint.WEIGHTS] = digest_file(path / checkpoint.WEIGHTS)
+    (path / WEIGHTS).write_bytes(b"pickle")
+    card = json.loads((path / STATE).read_text())
+    card["files"][WEIGHTS] = digest_file(path / WEIGHTS)
     del card["digest"]
-    (path / checkpoint.STATE).write_text(json.dumps({**card, "digest": digest_json(card)}))
+    (path / STATE).write_text(json.dumps({**card, "digest": digest_json(card)}))
     with pytest.raises(ArtifactError, match=r"model\.safetensors: missing or damaged: "):
         read_checkpoint(path).weights()
 
@@ -206,7 +286,7 @@ def test_the_average_is_the_mean_of_the_newest_few(store: Checkpoints) -> None:
     generator = torch.Generator().manual_seed(1)
     saved = [{"w": torch.randn(50, generator=generator), "n": torch.tensor(float(step))} for step in (1, 2, 6)]
     for step, content in zip((10, 20, 30), saved, strict=True):
-        store.save(TrainingState(step=step), content, {}, IDENTITY)
+        store.save(TrainingState(step=step), {WEIGHTS: content}, IDENTITY)
     last_two = store.average(2)
     assert float(last_two["n"]) == 4.0
     mean = torch.stack([content["w"].double() for content in saved]).mean(0).float()
@@ -218,14 +298,28 @@ def test_the_average_is_the_mean_of_the_newest_few(store: Checkpoints) -> None:
 def test_the_average_of_equal_weights_is_these_weights_bit_for_bit(store: Checkpoints) -> None:
     content = {"w": torch.randn(1000, generator=torch.Generator().manual_seed(2))}
     for step in (1, 2, 3):
-        store.save(TrainingState(step=step), content, {}, IDENTITY)
+        store.save(TrainingState(step=step), {WEIGHTS: content}, IDENTITY)
     assert_equal(store.average(3), content)
 
 
-def test_the_best_has_no_part_in_the_average(store: Checkpoints) -> None:
-    store.save_best(TrainingState(step=1), weights(100), IDENTITY)
-    save(store, 2)
-    assert_equal(store.average(5), weights(2))
+def test_the_best_have_no_part_in_the_average_of_the_newest_nor_the_newest_in_theirs(store: Checkpoints) -> None:
+    ranked = [(20.0, 100), (19.0, 300), (18.0, 200)]
+    for step in (100, 200, 300):
+        save_best(store, step, *ranked)
+    save(store, 302, ranked=ranked)
+    assert_equal(store.average(5), weights(302))
+    assert_equal(store.average(1, "best"), weights(100))
+    assert_equal(store.average(2, "best"), weights(200))
+    assert_equal(store.average(9, "best"), weights(200))
+    assert [path.name for path in store.chosen(2, "best")] == ["best-00000100", "best-00000300"]
+
+
+def test_checkpoints_of_different_recipes_are_not_averaged(store: Checkpoints) -> None:
+    save(store, 1)
+    path = store.save(TrainingState(step=2), tensors(2), {**IDENTITY, "data": "other"})
+    with pytest.raises(ArtifactError) as caught:
+        store.average(2)
+    assert str(caught.value).startswith(f"{path}: a checkpoint of another recipe: it differs in data (")
 
 
 def test_there_is_no_average_of_nothing_nor_of_a_damaged_checkpoint(store: Checkpoints) -> None:
@@ -233,11 +327,14 @@ def test_there_is_no_average_of_nothing_nor_of_a_damaged_checkpoint(store: Check
         store.average(3)
     assert str(caught.value) == f"{store.folder}: no checkpoint (train first)"
     save(store, 1)
+    with pytest.raises(ArtifactError) as caught:
+        store.average(3, "best")
+    assert str(caught.value) == f"{store.folder}: no best checkpoint (train first)"
     path = save(store, 2)
-    flip(path / checkpoint.WEIGHTS)
+    flip(path / WEIGHTS)
     with pytest.raises(ArtifactError) as caught:
         store.average(2)
-    assert str(caught.value) == f"{path / checkpoint.WEIGHTS}: missing or damaged"
+    assert str(caught.value) == f"{path / WEIGHTS}: missing or damaged"
 
 
 def test_a_checkpoint_reaches_the_disk_before_it_gets_its_name(
@@ -251,26 +348,63 @@ def test_a_checkpoint_reaches_the_disk_before_it_gets_its_name(
 
     monkeypatch.setattr(files, "sync", spy)
     save(store, 10)
-    assert {checkpoint.WEIGHTS, checkpoint.MOMENTS, checkpoint.STATE} <= set(synced)
+    assert {WEIGHTS, MOMENTS, STATE} <= set(synced)
     assert synced[-1] == store.folder.name
 
 
 def test_what_a_signal_saved_is_resumed_from_and_leaves_no_trace(store: Checkpoints) -> None:
     for step in (10, 20):
-        store.save(TrainingState(step=step), weights(step), moments(step), IDENTITY)
-    store.save(TrainingState(step=23), weights(23), moments(23), IDENTITY, halting=True)
+        save(store, step)
+    save(store, 23, halting=True)
     assert names(store) == ["halt-00000023", "step-00000010", "step-00000020"]
     found, _ = store.newest()
     assert found is not None
     assert found.state.step == 23
     assert_equal(store.average(1), weights(20))
-    store.save(TrainingState(step=30), weights(30), moments(30), IDENTITY)
+    save(store, 30)
     assert names(store) == ["step-00000010", "step-00000020", "step-00000030"]
 
 
 def test_a_changed_place_in_the_order_is_found(store: Checkpoints) -> None:
-    path = store.save(TrainingState(step=10, offset=4), weights(1), moments(1), IDENTITY)
+    path = store.save(TrainingState(step=10, offset=4), tensors(1), IDENTITY)
     state = path / "state.json"
     state.write_text(state.read_text(encoding="utf-8").replace('"offset": 4', '"offset": 5'), encoding="utf-8")
     with pytest.raises(ArtifactError, match="its digest is not that of its content"):
         store.newest()
+
+
+def test_a_survey_finds_every_checkpoint_by_step_and_what_is_wrong_with_it(store: Checkpoints) -> None:
+    save_best(store, 5, (20.0, 5))
+    ranked = [(20.0, 5)]
+    whole, moved, changed, halt = (
+        save(store, 10, ranked=ranked),
+        *(save(store, step, ranked=ranked) for step in (20, 30)),
+        save(store, 33, halting=True),
+    )
+    (moved / MOMENTS).unlink()
+    truncate(changed / STATE)
+    before = names(store)
+    found = store.survey()
+    assert [finding.path.name for finding in found] == before[:1] + [
+        path.name for path in (whole, moved, changed, halt)
+    ]
+    assert [finding.verdict for finding in found] == [
+        *("whole", "whole", f"{MOMENTS}: missing or damaged", f"{STATE}: missing or damaged", "whole")
+    ]
+    assert [finding.state and finding.state.step for finding in found] == [5, 10, 20, None, 33]
+    assert [finding.step for finding in found] == [5, 10, 20, 30, 33]
+    assert found[1].size == sum(path.stat().st_size for path in whole.iterdir())
+    assert names(store) == before
+
+
+def test_a_survey_passes_over_what_a_training_deletes_meanwhile(
+    store: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = save(store, 10), save(store, 20)
+
+    def read(path: Path) -> Any:
+        shutil.rmtree(first, ignore_errors=True)
+        return read_checkpoint(path)
+
+    monkeypatch.setattr(checkpoint, "read_checkpoint", read)
+    assert [finding.path for finding in store.survey()] == [second]

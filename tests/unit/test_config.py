@@ -121,11 +121,12 @@ def test_none_switches_off_what_may_be_off() -> None:
     given = recipe(
         optimizer={"clip_norm": "none", "learning_rate": "none"},
         cleaning={"max_pieces": "none", "max_ratio": "none", "max_characters": "none"},
-        training={"patience": "none"},
+        training={"patience": "none", "ema_decay": "none"},
         batching={"micro_batch_tokens": "none"},
     )
     assert given.optimizer.clip_norm is given.optimizer.learning_rate is given.cleaning.max_pieces is None
     assert given.cleaning.max_ratio is given.cleaning.max_characters is given.training.patience is None
+    assert given.training.ema_decay is None
     # Where a word is asked for, it is a word like others.
     assert recipe(description="none").description == "none"
 
@@ -146,6 +147,9 @@ def test_none_switches_off_what_may_be_off() -> None:
         ("optimizer", "warmup_steps", 0),
         ("training", "label_smoothing", 1.0),
         ("training", "seed", -1),
+        ("training", "ema_decay", 0.0),
+        ("training", "ema_decay", 1.0),
+        ("training", "average", "all"),
         ("training", "precision", "float16"),
         ("decoding", "beam_size", 0),
         ("decoding", "length_penalty", 2.1),
@@ -230,6 +234,7 @@ def test_sections_that_contradict_each_other_are_refused(given: dict[str, Any], 
 def test_just_inside_these_rules_a_recipe_is_sound() -> None:
     recipe(tokenizer={"joint": False}, model={"tied_embeddings": "target"})
     recipe(cleaning={"max_pieces": 255})
+    recipe(training={"average": "best", "average_checkpoints": 6, "keep_checkpoints": 5})
     recipe(optimizer={"schedule": "linear", "warmup_steps": 10}, training={"max_steps": 11})
     recipe(optimizer={"warmup_steps": 10}, training={"max_steps": 10})
     recipe(tokenizer={"vocab_size": 299, "byte_fallback": False})

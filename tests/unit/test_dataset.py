@@ -5,6 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from torch import Tensor
 
 from nmt.data.dataset import Batch, PreparedPairs
 from nmt.data.prepare import TABLE, TableWriter
@@ -63,7 +64,13 @@ def test_a_batch_is_shifted_and_padded_on_the_right(pairs: PreparedPairs) -> Non
     assert batch.src.tolist() == [[12, 13, 14, 3], [5, 6, 3, 0], [8, 3, 0, 0]]
     assert batch.tgt_in.tolist() == [[2, 15, 16, 0], [2, 7, 0, 0], [2, 9, 10, 11]]
     assert batch.labels.tolist() == [[15, 16, 3, 0], [7, 3, 0, 0], [9, 10, 11, 3]]
-    assert {tensor.dtype for tensor in (batch.src, batch.tgt_in, batch.labels)} == {torch.int64}
+    assert {tensor.dtype for tensor in (batch.src, batch.tgt_in, batch.labels, batch.places)} == {torch.int64}
+
+
+def test_a_batch_knows_the_places_of_its_real_labels(pairs: PreparedPairs) -> None:
+    batch = pairs.collate([3, 0, 1])
+    assert batch.places.tolist() == [0, 1, 2, 4, 5, 8, 9, 10, 11]
+    assert batch.real_labels.tolist() == [15, 16, 3, 7, 3, 9, 10, 11, 3]
 
 
 def test_a_batch_counts_its_real_tokens(pairs: PreparedPairs) -> None:
@@ -76,9 +83,24 @@ def test_an_empty_sentence_is_eos_alone(pairs: PreparedPairs) -> None:
     assert (batch.src.tolist(), batch.tgt_in.tolist(), batch.labels.tolist()) == ([[3]], [[2]], [[3]])
 
 
-def test_a_batch_moves_as_a_whole() -> None:
-    batch = Batch(torch.ones(1, 2), torch.ones(1, 3), torch.ones(1, 3)).to(torch.device("meta"))
-    assert {tensor.device.type for tensor in (batch.src, batch.tgt_in, batch.labels)} == {"meta"}
+def test_a_batch_moves_as_a_whole_and_from_pinned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[Tensor] = []
+
+    def pin_memory(tensor: Tensor) -> Tensor:  # the true one needs a GPU
+        pinned.append(tensor)
+        return tensor
+
+    monkeypatch.setattr(Tensor, "pin_memory", pin_memory)
+    batch = Batch(torch.ones(1, 2), torch.ones(1, 3), torch.ones(1, 3), torch.arange(3))
+    tensors = (batch.src, batch.tgt_in, batch.labels, batch.places)
+    moved = batch.to(torch.device("meta"))
+    assert {tensor.device.type for tensor in (moved.src, moved.tgt_in, moved.labels, moved.places)} == {"meta"}
+    assert [id(tensor) for tensor in pinned] == [id(tensor) for tensor in tensors]
+
+
+def test_on_a_cpu_a_batch_stays_as_it_is() -> None:
+    batch = Batch(torch.ones(1, 2), torch.ones(1, 3), torch.ones(1, 3), torch.arange(3))
+    assert batch.to(torch.device("cpu")) is batch
 
 
 def test_pairs_that_were_never_prepared_are_an_error(tmp_path: Path) -> None:

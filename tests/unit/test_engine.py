@@ -1,6 +1,5 @@
-"""One update, its masters and its state; and the small parts of the loop: log, means, identity, judgement."""
+"""One update: its gradients, its float32 weights, what it skips, the moving average, and what is saved of it."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -11,27 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from nmt import console
-from nmt.config import (
-    BatchingConfig,
-    DecodingConfig,
-    EvaluationConfig,
-    ModelConfig,
-    OptimizerConfig,
-    Precision,
-    TrainingConfig,
-)
-from nmt.data.batching import Step
+from nmt.config import ModelConfig, OptimizerConfig, Precision
 from nmt.data.dataset import Batch
 from nmt.data.tokenizer import BOS_ID, EOS_ID, PAD_ID
-from nmt.errors import ArtifactError, DivergedError
-from nmt.files import differing
 from nmt.model.transformer import Transformer
-from nmt.training.checkpoint import Checkpoints, TrainingState
-from nmt.training.engine import Engine, UpdateResult, step_seed
-from nmt.training.journal import Log, Meter
-from nmt.training.loop import TrainingPlan, advance, check_finite, judge, report, resume
-from nmt.training.validation import Validation
+from nmt.training.checkpoint import EMA, MOMENTS, WEIGHTS, Checkpoint, Checkpoints, TrainingState
+from nmt.training.engine import ENOUGH, FAR, GUARD, WINDOW, Engine, UpdateResult, step_seed
 
 V = 20
 precisions = pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -45,12 +29,16 @@ def one_thread() -> None:
 
 
 def make_engine(
-    precision: Precision = "float32", optimizer: OptimizerConfig = CALM, seed: int = 1, **values: Any
+    precision: Precision = "float32",
+    optimizer: OptimizerConfig = CALM,
+    seed: int = 1,
+    ema_decay: float | None = None,
+    **values: Any,
 ) -> Engine:
     torch.manual_seed(seed)
     shape = {"d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 1, "decoder_layers": 1, "dropout": 0.0}
     model = Transformer(ModelConfig.model_validate({**shape, **values}), V, V, pad_id=PAD_ID)
-    return Engine(model, optimizer, precision)
+    return Engine(model, optimizer, precision, ema_decay=ema_decay)
 
 
 def make_batch(seed: int, rows: int = 6) -> Batch:
@@ -68,11 +56,20 @@ def make_batch(seed: int, rows: int = 6) -> Batch:
         for side in lengths
     )
     tgt_in = F.pad(labels.masked_fill(labels == EOS_ID, PAD_ID)[:, :-1], (1, 0), value=BOS_ID)
-    return Batch(src, tgt_in, labels)
+    return Batch(src, tgt_in, labels, (labels.flatten() != PAD_ID).nonzero().flatten())
 
 
-def update(engine: Engine, *seeds: int, rate: float = 0.05, smoothing: float = 0.1) -> UpdateResult:
-    return engine.update([make_batch(seed) for seed in seeds], rate=rate, seed=seeds[0], smoothing=smoothing)
+def take(
+    engine: Engine, batches: list[Batch], *, step: int = 1, rate: float = 0.05, seed: int = 1, smoothing: float = 0.1
+) -> UpdateResult:
+    tokens = sum(batch.target_tokens for batch in batches)
+    engine.accumulate(batches, seed=seed, smoothing=smoothing, tokens=tokens)
+    return engine.apply(step, rate=rate, tokens=tokens)
+
+
+def update(engine: Engine, *seeds: int, step: int = 1, rate: float = 0.05, smoothing: float = 0.1) -> UpdateResult:
+    batches = [make_batch(seed) for seed in seeds]
+    return take(engine, batches, step=step, rate=rate, seed=seeds[0], smoothing=smoothing)
 
 
 def values(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -84,12 +81,19 @@ def assert_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
 
 
+def assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    """As `assert_equal`, where some are not yet numbers."""
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        assert_close(tensor, second[name], rtol=0, atol=0, equal_nan=True)
+
+
 def test_an_update_is_adam_on_the_mean_smoothed_loss_of_all_tokens_of_the_step() -> None:
     engine, other = make_engine(), make_engine().model
     adam = torch.optim.Adam(other.parameters(), lr=0.05, betas=(0.9, 0.98), eps=1e-2)
     for step in range(3):
         batches = [make_batch(10 + step, 6), make_batch(20 + step, 2)]
-        result = engine.update(batches, rate=0.05, seed=1, smoothing=0.1)
+        result = take(engine, batches, step=step + 1)
         losses, tokens = [], 0
         for batch in batches:
             logits = other(batch.src, batch.tgt_in).flatten(0, 1)
@@ -121,7 +125,7 @@ def test_in_bfloat16_weights_gradients_and_moments_stay_float32_and_the_copy_fol
     engine = make_engine("bfloat16")
     for seed in range(3):
         update(engine, seed)
-    weights, moments = engine.state()
+    weights, moments = engine.state()[WEIGHTS], engine.state()[MOMENTS]
     assert {tensor.dtype for tensor in [*weights.values(), *moments.values(), *engine.gradients]} == {torch.float32}
     working = engine.working.weights()
     assert {tensor.dtype for tensor in working.values()} == {torch.bfloat16}
@@ -190,7 +194,7 @@ def test_dropout_follows_the_seed_of_the_update_and_no_generator_of_before() -> 
     for noise, seed in ((0, 5), (99, 5), (0, 6)):
         engine = make_engine(dropout=0.3)
         torch.manual_seed(noise)
-        losses.append(float(engine.update([make_batch(1)], rate=0.0, seed=seed, smoothing=0.1).loss))
+        losses.append(float(take(engine, [make_batch(1)], rate=0.0, seed=seed).loss))
     assert losses[0] == losses[1] != losses[2]
 
 
@@ -200,36 +204,214 @@ def test_the_nll_of_an_update_is_its_loss_without_smoothing() -> None:
     assert float(smoothed.loss) != pytest.approx(float(smoothed.nll))
 
 
+def saved(engine: Engine, folder: Path) -> Checkpoint:
+    """Save an engine, and read it back."""
+    Checkpoints(folder, 1).save(TrainingState(step=3), engine.state(), {})
+    found, _ = Checkpoints(folder, 1).newest()
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("ema_decay", [None, 0.9])
 @precisions
-def test_an_engine_restored_from_disk_goes_on_bit_for_bit(precision: Precision, tmp_path: Path) -> None:
+def test_an_engine_restored_from_disk_goes_on_bit_for_bit(
+    precision: Precision, ema_decay: float | None, tmp_path: Path
+) -> None:
     dropouts: dict[str, Any] = {"dropout": 0.2, "attention_dropout": 0.1, "activation_dropout": 0.1}
     config = OptimizerConfig(clip_norm=1.0)
-    straight = make_engine(precision, config, **dropouts)
-    for seed in range(3):
-        update(straight, seed, seed + 10)
-    Checkpoints(tmp_path, 1).save(TrainingState(step=3), *straight.state(), {})
-    for seed in range(3, 6):
-        update(straight, seed, seed + 10)
+    straight = make_engine(precision, config, ema_decay=ema_decay, **dropouts)
+    for step in range(1, 4):
+        update(straight, step, step + 10, step=step)
+    found = saved(straight, tmp_path)
+    for step in range(4, 7):
+        update(straight, step, step + 10, step=step)
 
-    resumed = make_engine(precision, config, seed=2, **dropouts)
-    found, _ = Checkpoints(tmp_path, 1).newest()
-    assert found is not None
-    resumed.restore(found.weights(), found.moments())
-    for seed in range(3, 6):
-        update(resumed, seed, seed + 10)
-    for mine, theirs in zip(resumed.state(), straight.state(), strict=True):
-        assert_equal(mine, theirs)
+    resumed = make_engine(precision, config, seed=2, ema_decay=ema_decay, **dropouts)
+    resumed.restore(found)
+    for step in range(4, 7):
+        update(resumed, step, step + 10, step=step)
+    assert resumed.state().keys() == straight.state().keys() == {WEIGHTS, MOMENTS} | ({EMA} if ema_decay else set())
+    for file, tensors in straight.state().items():
+        assert_same(resumed.state()[file], tensors)
     assert_equal(resumed.working.weights(), straight.working.weights())
-    assert float(next(v for k, v in resumed.state()[1].items() if k.startswith("step."))) == 6
+    assert_equal(resumed.shipping.weights(), straight.shipping.weights())
+    assert float(next(v for k, v in resumed.state()[MOMENTS].items() if k.startswith("step."))) == 6
+
+
+def test_what_the_guard_remembers_is_restored_too(tmp_path: Path) -> None:
+    engine, other = make_engine(), make_engine(seed=2)
+    feed(engine, *[1.0] * ENOUGH, 100.0, 100.0)
+    other.restore(saved(engine, tmp_path))
+    assert other.skipped() == (2, 2)
+    assert feed(other, FAR + 0.1, FAR, start=ENOUGH + 3) == [True, False]
+    assert other.skipped() == (3, 0)
+
+
+def test_the_tensors_of_another_model_are_not_restored(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"encoder\.0\.feed_forward\.inner\.weight is \(32, 16\), not \(24, 16\)"):
+        make_engine().restore(saved(make_engine(ffn=32), tmp_path))
 
 
 def test_moments_are_named_after_their_parameters() -> None:
     engine = make_engine()
-    assert engine.state()[1] == {}
+    guard = {GUARD + name for name in ("recent", "skipped", "in_a_row")}
+    assert engine.state()[MOMENTS].keys() == guard
     update(engine, 1)
-    weights, moments = engine.state()
-    assert moments.keys() == {f"{moment}.{name}" for moment in ("step", "exp_avg", "exp_avg_sq") for name in weights}
+    weights, moments = engine.state()[WEIGHTS], engine.state()[MOMENTS]
+    named = {f"{moment}.{name}" for moment in ("step", "exp_avg", "exp_avg_sq") for name in weights}
+    assert moments.keys() == named | guard
     assert all(moments[f"exp_avg.{name}"].shape == weight.shape for name, weight in weights.items())
+
+
+def test_accumulating_moves_no_weight_and_can_be_done_again_in_other_passes() -> None:
+    engine = make_engine(dropout=0.3)
+    before, batch = values(engine.model.weights()), make_batch(1)
+    engine.accumulate([make_batch(2), make_batch(3)], seed=7, smoothing=0.1, tokens=5)  # where the memory ran out
+    engine.accumulate([batch], seed=1, smoothing=0.1, tokens=batch.target_tokens)
+    assert_equal(engine.model.weights(), before)
+    other = make_engine(dropout=0.3)
+    other.accumulate([batch], seed=1, smoothing=0.1, tokens=batch.target_tokens)
+    assert torch.equal(engine.row, other.row)
+    assert bool(engine.flat.any())
+
+
+@precisions
+def test_gradients_are_of_a_token_of_the_whole_step_and_losses_are_sums(precision: Precision) -> None:
+    engine, batch = make_engine(precision), make_batch(1)
+    engine.accumulate([batch], seed=1, smoothing=0.1, tokens=batch.target_tokens)
+    once = engine.row.clone()
+    engine.accumulate([batch], seed=1, smoothing=0.1, tokens=4 * batch.target_tokens)  # three more on other ranks
+    assert_close(engine.flat, once[:-2] / 4, rtol=1e-5, atol=1e-9)
+    assert torch.equal(engine.sums, once[-2:])
+
+
+def test_without_a_pass_there_is_no_gradient_and_no_loss() -> None:
+    engine = make_engine()
+    update(engine, 1)
+    engine.accumulate([], seed=1, smoothing=0.1, tokens=9)
+    assert not engine.row.any()
+
+
+def feed(engine: Engine, *losses: float, start: int = 1, norm: float = 1.0) -> list[bool]:
+    """Let the engine judge updates of so much loss a token; return which of them are off."""
+    return [bool(engine.judge(step, torch.tensor(loss), torch.tensor(norm))) for step, loss in enumerate(losses, start)]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_an_update_is_off_where_loss_or_gradient_is_no_number(bad: float) -> None:
+    engine = make_engine()
+    assert feed(engine, 1.0, bad, 1.0) == [False, True, False]
+    assert feed(engine, 1.0, norm=bad) == [True]
+    assert engine.skipped() == (2, 1)
+
+
+def test_a_loss_is_off_where_it_is_far_above_the_median_of_enough_updates() -> None:
+    engine = make_engine()
+    assert not any(feed(engine, *[1.0, 3.0, 2.0] * 6, 2.0, 1000.0))  # not one of the first 20 is
+    assert feed(engine, FAR * 2.0, FAR * 2.0 + 0.01, start=ENOUGH + 1) == [False, True]
+    assert feed(make_engine(), *[1.0] * (ENOUGH - 1), 1000.0)[-1] is False
+    assert feed(make_engine(), *[1.0] * ENOUGH, 1000.0)[-1] is True
+
+
+def test_what_is_off_is_not_remembered_or_it_would_soon_be_the_rule() -> None:
+    engine = make_engine()
+    assert feed(engine, *[1.0] * ENOUGH, *[100.0] * (2 * WINDOW)) == [False] * ENOUGH + [True] * (2 * WINDOW)
+    assert engine.skipped() == (2 * WINDOW, 2 * WINDOW)
+
+
+def test_only_the_last_updates_are_remembered() -> None:
+    engine = make_engine()
+    # Losses may rise by and by, if each is near enough to the window before it.
+    assert not any(feed(engine, *[1.0] * WINDOW, *[2.0] * WINDOW, *[4.0] * WINDOW))
+    assert feed(engine, FAR * 4.0, FAR * 4.0 + 0.1, start=1 + 3 * WINDOW) == [False, True]
+
+
+def test_updates_skipped_are_counted_in_all_and_in_a_row() -> None:
+    engine, bad = make_engine(), math.nan
+    found = []
+    for step, loss in enumerate([1.0, bad, bad, 1.0, bad], 1):
+        feed(engine, loss, start=step)
+        found.append(engine.skipped())
+    assert found == [(0, 0), (1, 1), (2, 2), (2, 0), (3, 1)]
+
+
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+@precisions
+def test_a_skipped_update_leaves_weights_and_moments_as_they_were(
+    precision: Precision, clip_norm: float | None
+) -> None:
+    engine = make_engine(precision, OptimizerConfig(clip_norm=clip_norm))
+    update(engine, 1)
+    before = {file: values(tensors) for file, tensors in engine.state().items()}
+    working = values(engine.working.weights())
+    batch = make_batch(2)
+    for poison in (math.nan, math.inf):
+        engine.accumulate([batch], seed=2, smoothing=0.1, tokens=batch.target_tokens)
+        engine.flat[3] = poison
+        result = engine.apply(2, rate=0.05, tokens=batch.target_tokens)
+        assert math.isnan(float(result.loss))
+        assert not math.isfinite(float(result.gradient_norm))
+        assert result.tokens == batch.target_tokens
+    assert engine.skipped() == (2, 2)
+    after = engine.state()
+    assert_equal(after[WEIGHTS], before[WEIGHTS])
+    assert_equal(engine.working.weights(), working)
+    for name, tensor in before[MOMENTS].items():
+        if not name.startswith(GUARD):
+            assert torch.equal(after[MOMENTS][name], tensor), name
+    # The next one is taken, as if nothing had been.
+    straight = make_engine(precision, OptimizerConfig(clip_norm=clip_norm))
+    update(straight, 1)
+    assert math.isfinite(float(update(engine, 3, step=4).loss))
+    update(straight, 3, step=4)
+    assert_equal(engine.model.weights(), straight.model.weights())
+
+
+def test_a_loss_far_off_skips_the_update_though_its_gradient_is_a_number() -> None:
+    engine = make_engine()
+    for step in range(1, ENOUGH + 1):
+        update(engine, 1, step=step, rate=0.0)
+    before, batch = values(engine.model.weights()), make_batch(1)
+    engine.accumulate([batch], seed=1, smoothing=0.1, tokens=batch.target_tokens)
+    engine.sums.mul_(2 * FAR)
+    assert math.isnan(float(engine.apply(ENOUGH + 1, rate=0.05, tokens=batch.target_tokens).loss))
+    assert_equal(engine.model.weights(), before)
+    assert engine.skipped() == (1, 1)
+
+
+def test_what_ships_is_the_model_itself_unless_an_average_is_kept() -> None:
+    plain, averaging = make_engine(), make_engine(ema_decay=0.9)
+    assert plain.shipping is plain.model
+    assert plain.state().keys() == {WEIGHTS, MOMENTS}
+    assert averaging.shipping is not averaging.model
+    assert_equal(averaging.state()[EMA], averaging.model.weights())
+    tied = averaging.shipping
+    assert tied.generator.weight is tied.target_embedding.weight
+
+
+@precisions
+def test_the_average_follows_the_weights_fast_at_first_and_then_by_its_decay(precision: Precision) -> None:
+    engine = make_engine(precision, ema_decay=0.5)
+    name = "encoder.0.feed_forward.inner.weight"
+    expected = engine.model.weights()[name].clone()
+    decays = []
+    for step in range(1, 21):
+        update(engine, step, step=step)
+        decays.append(min(0.5, (1 + step) / (10 + step)))
+        expected = decays[-1] * expected + (1 - decays[-1]) * engine.model.weights()[name]
+        assert_close(engine.shipping.weights()[name], expected, rtol=1e-5, atol=1e-6)
+    assert decays[0] == 2 / 11
+    assert decays[7] == decays[-1] == 0.5
+    assert not torch.allclose(engine.shipping.weights()[name], engine.model.weights()[name])
+    assert {weight.dtype for weight in engine.state()[EMA].values()} == {torch.float32}
+
+
+def test_the_average_has_no_part_in_the_updates() -> None:
+    plain, averaging = make_engine(), make_engine(ema_decay=0.9)
+    for engine in (plain, averaging):
+        for step in range(1, 4):
+            update(engine, step, step=step)
+    assert_equal(plain.model.weights(), averaging.model.weights())
 
 
 def test_the_seeds_of_steps_differ_from_each_other_and_between_runs() -> None:
@@ -239,203 +421,7 @@ def test_the_seeds_of_steps_differ_from_each_other_and_between_runs() -> None:
     assert step_seed(1, 12) == step_seed(1, 12) != step_seed(11, 2)
 
 
-IDENTITY = {"data": "abc", "model": {"d_model": 16}}
-
-
-def test_resuming_without_a_checkpoint_begins_at_the_beginning(tmp_path: Path) -> None:
-    assert resume(make_engine(), Checkpoints(tmp_path, 3), IDENTITY) == TrainingState()
-
-
-def test_resuming_restores_the_newest_whole_checkpoint_and_warns_of_the_damaged_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    engine, store = make_engine(), Checkpoints(tmp_path, 3)
-    saved = {}
-    for step in (1000, 2000):
-        update(engine, step)
-        store.save(TrainingState(step=step, epoch=1, offset=7), *engine.state(), IDENTITY)
-        saved[step] = values(engine.model.weights())
-    damaged = tmp_path / "step-00002000" / "optimizer.safetensors"
-    damaged.write_bytes(damaged.read_bytes()[:-1])
-    other = make_engine(seed=2)
-    assert resume(other, store, IDENTITY) == TrainingState(step=1000, epoch=1, offset=7)
-    assert_equal(other.model.weights(), saved[1000])
-    assert capsys.readouterr().err == (
-        f"nmt: warning: {damaged}: missing or damaged; going on from an older checkpoint\n"
-        "train: resuming after step 1,000\n"
-    )
-
-
-def test_a_checkpoint_of_another_recipe_is_refused_with_the_keys_that_differ(tmp_path: Path) -> None:
-    engine, store = make_engine(), Checkpoints(tmp_path, 3)
-    path = store.save(TrainingState(step=5), *engine.state(), IDENTITY)
-    with pytest.raises(ArtifactError) as caught:
-        resume(engine, store, {"data": "xyz", "model": {"d_model": 32}})
-    assert str(caught.value) == (
-        f"{path}: a checkpoint of another recipe: it differs in data, model.d_model "
-        "(take another --run-dir, or delete the folder checkpoints to train anew)"
-    )
-
-
-def test_a_checkpoint_that_does_not_fit_the_model_is_refused(tmp_path: Path) -> None:
-    store = Checkpoints(tmp_path, 3)
-    path = store.save(TrainingState(step=5), *make_engine(ffn=32).state(), IDENTITY)
-    with pytest.raises(ArtifactError) as caught:
-        resume(make_engine(), store, IDENTITY)
-    assert str(caught.value) == (
-        f"{path}: does not hold this model: encoder.0.feed_forward.inner.weight is (32, 16), not (24, 16)"
-    )
-
-
-def make_plan(**sections: Any) -> TrainingPlan:
-    given: dict[str, Any] = {
-        "model": ModelConfig(),
-        "batching": BatchingConfig(),
-        "optimizer": OptimizerConfig(),
-        "training": TrainingConfig(),
-        "decoding": DecodingConfig(),
-        "evaluation": EvaluationConfig(),
-        **sections,
-    }
-    return TrainingPlan(**given, target_language="de")
-
-
-def test_what_shapes_the_updates_is_in_the_identity_and_nothing_else_is() -> None:
-    plan = make_plan().identity("abc")
-    free = TrainingConfig(
-        max_steps=7, device="cpu", checkpoint_every=3, keep_checkpoints=9, average_checkpoints=2, validate_every=4,
-        best_metric="loss", patience=2, log_every=1,
-    )  # fmt: skip
-    same = make_plan(
-        training=free,
-        decoding=DecodingConfig(beam_size=1),
-        evaluation=EvaluationConfig(lowercase=True),
-        model=ModelConfig(preset="base"),
-    )
-    assert same.identity("abc") == plan
-    assert json.loads(json.dumps(plan)) == plan
-    shaping = {
-        "training.seed": make_plan(training=TrainingConfig(seed=2)),
-        "training.label_smoothing": make_plan(training=TrainingConfig(label_smoothing=0.2)),
-        "training.precision": make_plan(training=TrainingConfig(precision="bfloat16")),
-        "model.dropout": make_plan(model=ModelConfig(dropout=0.2)),
-        "batching.tokens_per_step": make_plan(batching=BatchingConfig(tokens_per_step=9)),
-        "optimizer.clip_norm": make_plan(optimizer=OptimizerConfig(clip_norm=1.0)),
-    }
-    for key, changed in shaping.items():
-        assert differing(changed.identity("abc"), plan) == [key]
-    assert differing(make_plan().identity("xyz"), plan) == ["data"]
-
-
-def test_a_linear_schedule_binds_the_checkpoint_to_its_last_step() -> None:
-    linear = OptimizerConfig(schedule="linear")
-    plans = [make_plan(optimizer=linear, training=TrainingConfig(max_steps=steps)) for steps in (5000, 6000)]
-    assert differing(plans[0].identity("abc"), plans[1].identity("abc")) == ["max_steps"]
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def test_a_resumed_log_drops_the_steps_that_will_be_done_again(tmp_path: Path) -> None:
-    path = tmp_path / "run" / "log.jsonl"
-    log = Log(path, resume_after=0)
-    for step in (10, 20, 30):
-        log.write(kind="train", step=step, loss=1.5)
-        log.write(kind="dev", step=step)
-    Log(path, resume_after=20).write(kind="train", step=21)
-    assert [(line["kind"], line["step"]) for line in lines(path)] == [
-        ("train", 10), ("dev", 10), ("train", 20), ("dev", 20), ("train", 21),
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("half", ['{"kind": "train", "st', "7", "[]", '{"kind": "train"}', '{"step": "x"}', "\n"])
-def test_a_half_written_line_of_the_log_is_dropped(half: str, tmp_path: Path) -> None:
-    path = tmp_path / "log.jsonl"
-    path.write_text('{"step": 1}\n{"step": 2}\n' + half, encoding="utf-8")
-    Log(path, resume_after=5).write(step=3)
-    assert lines(path) == [{"step": 1}, {"step": 2}, {"step": 3}]
-
-
-def test_a_last_line_without_its_line_end_keeps_apart_from_the_next(tmp_path: Path) -> None:
-    path = tmp_path / "log.jsonl"
-    path.write_text('{"step": 1}\n{"step": 2}', encoding="utf-8")
-    Log(path, resume_after=5).write(step=3)
-    assert [line["step"] for line in lines(path)] == [1, 2, 3]
-
-
-def result(loss: float, nll: float, norm: float, tokens: int) -> UpdateResult:
-    return UpdateResult(torch.tensor(loss), torch.tensor(nll), torch.tensor(norm), tokens)
-
-
-def test_means_are_over_tokens_not_over_updates() -> None:
-    meter = Meter()
-    meter.add(result(40.0, 20.0, 1.0, 10), 0.5)
-    meter.add(result(60.0, 40.0, 3.0, 30), 1.5)
-    assert meter.summary() == {
-        "loss": 2.5,
-        "perplexity": round(math.exp(60 / 40), 4),
-        "gradient_norm": 3.0,
-        "tokens_per_second": 20.0,
-    }
-    meter.add(result(10.0, 10.0, 1.0, 10), 1.0)
-    assert meter.summary()["loss"] == 1.0
-
-
-def test_a_huge_loss_has_a_perplexity_that_is_still_a_number() -> None:
-    meter = Meter()
-    meter.add(result(1e6, 1e6, 1.0, 1), 1.0)
-    assert math.isfinite(meter.summary()["perplexity"])
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_loss_or_a_gradient_that_is_not_a_number_ends_the_training(value: float) -> None:
-    for name, bad in (("loss", result(value, 1.0, 1.0, 1)), ("gradient norm", result(1.0, 1.0, value, 1))):
-        with pytest.raises(DivergedError) as caught:
-            check_finite(bad, 7)
-        assert caught.value.exit_code == 5
-        assert str(caught.value) == (
-            f"the {name} is {value} at step 7 (lower optimizer.learning_rate, lengthen warmup_steps, or set "
-            "optimizer.clip_norm)"
-        )
-    check_finite(result(1.0, 1.0, 1.0, 1), 7)
-
-
-def test_progress_is_one_line_for_people_and_one_for_programs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    summary = {"loss": 2.5, "perplexity": 4.4817, "gradient_norm": 3.0, "tokens_per_second": 2012.3}
-    log = Log(tmp_path / "log.jsonl", resume_after=0)
-    with console.Progress("train", 9000) as progress:
-        state = TrainingState(step=1200, epoch=3, best=21.304)
-        report(state, summary, 1e-3, 3900.0, TrainingConfig(max_steps=9000), log, progress)
-    assert capsys.readouterr().err == (
-        "step 1,200 of 9,000: loss 2.500, perplexity 4.48, 2,012 target tokens/s, learning rate 1.00e-03, "
-        "best dev BLEU 21.30, 1h 05m left\n"
-    )
-    assert lines(log.path) == [{"kind": "train", "step": 1200, "epoch": 3, "learning_rate": 1e-3, **summary}]
-
-
-@pytest.mark.parametrize(
-    ("metric", "found", "best_steps", "stale"),
-    [
-        ("bleu", [(3.0, 10.0), (2.0, 9.0), (2.5, 11.0), (9.0, 11.0)], [1, 1, 3, 3], 1),
-        ("loss", [(3.0, 10.0), (2.0, 9.0), (2.5, 11.0), (2.0, 12.0)], [1, 2, 2, 2], 2),
-    ],
-)
-def test_the_best_validation_is_the_first_of_the_highest_bleu_or_of_the_lowest_loss(
-    metric: str, found: list[tuple[float, float]], best_steps: list[int], stale: int
-) -> None:
-    state, config = TrainingState(), TrainingConfig.model_validate({"best_metric": metric})
-    for number, ((loss, bleu), best_step) in enumerate(zip(found, best_steps, strict=True), 1):
-        state.step = number
-        assert judge(state, Validation(loss, bleu, "signature"), config) == (best_step == number)
-        assert state.best_step == best_step
-    assert state.stale == stale
-    assert state.best == (11.0 if metric == "bleu" else 2.0)
-
-
-def test_a_step_done_moves_the_state_to_where_the_next_begins() -> None:
-    state = TrainingState(step=4, epoch=1, offset=9)
-    advance(state, Step(epoch=1, offset=9, next_epoch=2, next_offset=0, micro_batches=[]))
-    assert (state.step, state.epoch, state.offset) == (5, 2, 0)
+def test_the_seeds_of_ranks_differ_and_a_single_process_has_that_of_the_first() -> None:
+    seeds = {step_seed(1, step, rank) for step in range(100) for rank in range(8)}
+    assert len(seeds) == 800
+    assert step_seed(1, 12, 0) == step_seed(1, 12)

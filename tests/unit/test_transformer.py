@@ -112,6 +112,15 @@ def test_dropout_keeps_type_and_shape_also_of_a_tensor_that_is_not_contiguous(dt
     assert set(y.flatten().tolist()) <= {0.0, 2.0}
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("p", RATES)
+def test_dropout_drops_the_same_places_in_every_type(p: float, dtype: torch.dtype) -> None:
+    torch.manual_seed(1)
+    mask = Dropout(p).train()(torch.ones(400, 1001, dtype=dtype))
+    assert_rate(mask == 0, p)
+    assert torch.equal(mask == 0, draw_mask(p, 400, 1001) == 0)
+
+
 def test_a_rate_next_to_one_drops_nearly_all_instead_of_wrapping_around() -> None:
     for p in (0.99999, 0.999999, math.nextafter(1, 0)):
         assert int(draw_mask(p, 10_000).count_nonzero()) <= 5
@@ -166,6 +175,27 @@ def test_a_masked_place_gets_no_attention_however_low_the_others_score() -> None
     x, memory = 100 * torch.randn(2, 5, 16, dtype=torch.float64), 100 * torch.randn(2, 6, 16, dtype=torch.float64)
     masked = attention(x, memory, torch.arange(6) < 2)
     torch.testing.assert_close(masked, attention(x, memory[:, :2], None), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("mask", [None, torch.ones(300, dtype=torch.bool)], ids=["without a mask", "with one"])
+def test_in_bfloat16_attention_weighs_in_float32(mask: Tensor | None) -> None:
+    torch.manual_seed(1)
+    attention = Attention(ModelConfig(d_model=16, heads=4, attention_dropout=0.0)).eval()
+    x = torch.randn(2, 300, 16)
+    with torch.no_grad():
+        exact = attention(x, x, None)
+        seen: list[torch.dtype] = []
+        softmax = Tensor.softmax
+
+        def spy(scores: Tensor, dim: int) -> Tensor:
+            seen.append(scores.dtype)
+            return softmax(scores, dim)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Tensor, "softmax", spy)
+            near = attention.bfloat16()(x.bfloat16(), x.bfloat16(), mask)
+    assert (near.dtype, seen) == (torch.bfloat16, [torch.float32])
+    torch.testing.assert_close(near.float(), exact, rtol=0.02, atol=0.02)
 
 
 def test_matrices_are_drawn_by_the_uniform_rule_of_xavier_each_by_its_own_shape() -> None:

@@ -1,0 +1,135 @@
+"""Killed at any of twenty points, also in the midst of a write: run again, and the end is the same, bit for bit."""
+
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import TINY, Run, tree
+
+from nmt import cli, files
+from nmt.inference import bundle
+from nmt.training import checkpoint
+from nmt.training.checkpoint import Checkpoints
+from nmt.training.engine import Engine
+from nmt.training.journal import Log
+
+STEPS = 12
+RECIPE = (
+    TINY.replace("max_steps = 200", f"max_steps = {STEPS}")
+    .replace("checkpoint_every = 50", "checkpoint_every = 3")
+    .replace("validate_every = 100", "validate_every = 5")
+    .replace("pairs = 10", "pairs = 3")
+    .replace("dropout = 0.1", "dropout = 0.1\nattention_dropout = 0.1")
+    .replace("average_checkpoints = 2", "average_checkpoints = 2\nkeep_checkpoints = 2\nema_decay = 0.9")
+    + "[decoding]\nbeam_size = 1\nmax_extra_length = 0\n"
+)
+POINTS = 20
+TOUCHED = [
+    *((os, "fsync"), (os, "replace"), (os, "mkdir"), (files, "remove"), (shutil, "rmtree")),
+    *((checkpoint, "save_tensors"), (checkpoint, "write_json"), (bundle, "save_tensors"), (Log, "write")),
+    *((Engine, "accumulate"), (Engine, "apply")),
+]
+"""What changes the disk or the weights: a run may be killed before and after each call of these."""
+
+
+def train(recipe: Path, folder: Path, said: Path, killed_at: int | None = None) -> None:
+    """Run `nmt train` in this process, which kills itself at its so-manieth point; write how many there were."""
+    points = 0
+
+    def pass_by() -> None:
+        nonlocal points
+        points += 1
+        if points == killed_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def between(real: Callable[..., Any], *arguments: Any, **values: Any) -> Any:
+        pass_by()
+        result = real(*arguments, **values)
+        pass_by()
+        return result
+
+    for owner, name in TOUCHED:
+        real = getattr(owner, name)
+        wrapped = partial(between, real)
+        setattr(owner, name, method_of(wrapped) if isinstance(owner, type) else wrapped)
+    os.environ["COLUMNS"] = "100"
+    sys.argv = ["nmt", "train", str(recipe), "--run-dir", str(folder)]
+    with said.open("w", encoding="utf-8") as sys.stderr:
+        try:
+            cli.main()
+        finally:
+            said.with_suffix(".points").write_text(str(points), encoding="ascii")
+
+
+def method_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a method of `function`, which a partial is not."""
+
+    def method(*arguments: Any, **values: Any) -> Any:
+        return function(*arguments, **values)
+
+    return method
+
+
+def in_child(recipe: Path, folder: Path, said: Path, killed_at: int | None = None) -> int:
+    """Call `train` in a process forked from one that has imported all this already; return how it ended."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "nmt.pipeline", "nmt.training.loop", "nmt.data.prepare"])
+    child = context.Process(target=train, args=(recipe, folder, said, killed_at))
+    child.start()
+    child.join(120)
+    assert child.exitcode is not None, "hangs"
+    return child.exitcode
+
+
+def facts(folder: Path) -> list[dict[str, Any]]:
+    """Return the log without what depends on time and memory."""
+    timed = ("tokens_per_second", "waiting", "memory_mib")
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [{key: line[key] for key in line if key not in timed} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def home(nmt_here: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepare the data and train without an interruption."""
+    home = tmp_path_factory.mktemp("kill_points")
+    (home / "tiny.toml").write_text(RECIPE, encoding="utf-8")
+    assert nmt_here("prepare", home / "tiny.toml", "--run-dir", home / "base").code == 0
+    shutil.copytree(home / "base", home / "whole")
+    assert in_child(home / "tiny.toml", home / "whole", home / "whole.txt") == 0, (home / "whole.txt").read_text()
+    return home
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+@pytest.mark.parametrize(
+    "number", [pytest.param(number, marks=[pytest.mark.slow] * (number % 2)) for number in range(POINTS)]
+)
+def test_a_run_killed_at_any_point_ends_with_the_bits_of_one_left_alone(
+    home: Path, tmp_path: Path, number: int
+) -> None:
+    points = int((home / "whole.points").read_text(encoding="ascii"))
+    assert points > 10 * STEPS, "too few points to be random"
+    rng = random.Random(f"kill {number}")
+    # One in each twentieth of the run, so that they lie everywhere.
+    point = rng.randrange(number * points // POINTS, (number + 1) * points // POINTS) + 1
+    folder, said, recipe = tmp_path / "run", tmp_path / "said.txt", home / "tiny.toml"
+    shutil.copytree(home / "base", folder)
+    assert in_child(recipe, folder, said, point) == -signal.SIGKILL, said.read_text()
+
+    whole = home / "whole"
+    found = Checkpoints(folder / "checkpoints", 2).survey()
+    assert [each.verdict for each in found] == ["whole"] * len(found), f"point {point}"
+    assert in_child(recipe, folder, said) == 0, said.read_text()
+    assert tree(folder).keys() == tree(whole).keys(), f"leftovers of point {point}"
+    assert tree(folder / "checkpoints") == tree(whole / "checkpoints"), f"point {point}"
+    for name in ("model.safetensors", "config.json"):
+        assert (folder / "model" / name).read_bytes() == (whole / "model" / name).read_bytes(), f"point {point}"
+    assert facts(folder) == facts(whole), f"point {point}"

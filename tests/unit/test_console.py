@@ -1,0 +1,125 @@
+"""The live line and its rows on a terminal, plain lines elsewhere."""
+
+import io
+import re
+
+import pytest
+
+from nmt import console
+
+
+class Terminal(io.StringIO):
+    """A standard error that somebody watches."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def frames(terminal: Terminal) -> list[list[str]]:
+    """Return what the live display drew, frame by frame, as lines without colours."""
+    # Each frame but the first begins by going back over the one before.
+    drawn = re.split(r"\r\x1b\[2K(?:\x1b\[1A\x1b\[2K)*", terminal.getvalue())
+    texts = [re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", text) for text in drawn]
+    return [[line.rstrip() for line in text.rstrip().splitlines()] for text in texts if text.strip()]
+
+
+def watch(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Put a terminal of 80 columns in the place of standard error, from within a test: pytest sets it anew."""
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    for name, value in (("TERM", "xterm-256color"), ("COLUMNS", "80"), ("LINES", "25")):
+        monkeypatch.setenv(name, value)
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    return terminal
+
+
+def test_a_live_line_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = watch(monkeypatch)
+    with console.Progress("translate", 2500, unit="lines") as progress:
+        progress.update(100)
+        progress.update(1200, "3m 05s left")
+        progress.update(1201)
+    (line,) = frames(terminal)[-1]
+    assert re.fullmatch(r"translate \S+ 1,201 of 2,500 lines 3m 05s left", line.replace("╸", "━").replace("╺", "━"))
+
+
+def test_without_a_total_the_live_line_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = watch(monkeypatch)
+    with console.Progress("translate", None, unit="lines") as progress:
+        progress.update(1200)
+    (line,) = frames(terminal)[-1]
+    assert line.startswith("translate ")
+    assert line.endswith(" 1,200 lines")
+
+
+def test_rows_stand_below_the_live_line_one_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = watch(monkeypatch)
+    with console.Progress("train", 100) as progress:
+        progress.show([("old", "gone")])
+        progress.show([("train", "loss 2.5"), ("best dev", "BLEU [31.2]")])
+    assert frames(terminal)[-1][1:] == ["train     loss 2.5", "best dev  BLEU [31.2]"]
+
+
+@pytest.mark.parametrize("columns", [20, 40, 79])
+def test_rows_are_cut_to_the_width_of_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    terminal = watch(monkeypatch)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with console.Progress("train", 1_000_000, done=999_999, unit="steps") as progress:
+        progress.update(999_999, "123h 05m left")
+        progress.show([("speed", "word " * 40), ("memory", "1.7 GB")])
+    last = frames(terminal)[-1]
+    assert len(last) == 3, "no line is wrapped"
+    assert max(map(len, last)) <= columns
+    assert last[1].endswith("…")
+    assert last[2] == "memory  1.7 GB"
+
+
+def test_a_line_that_stays_stands_above_and_the_live_ones_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = watch(monkeypatch)
+    with console.Progress("train", 100) as progress:
+        progress.show([("train", "loss 2.5")])
+        progress.log("not on a terminal")
+        progress.say("stays [bold]100%[/bold]")
+        console.warn("careful")
+    text = terminal.getvalue()
+    assert "not on a terminal" not in text
+    assert "stays [bold]100%[/bold]\n" in text
+    assert "nmt: warning: careful\n" in text
+    assert frames(terminal)[-1][1:] == ["train  loss 2.5"]
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1, "the cursor is hidden and comes back"
+    assert text.endswith("\x1b[1A\x1b[2K"), "the last lines are erased"
+
+
+def test_elsewhere_there_are_plain_lines_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.Progress("train", 100) as progress:
+        progress.update(5, "note")
+        progress.show([("train", "loss 2.5")])
+        progress.log("shown")
+        progress.say("stays")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "shown\nstays\n")
+
+
+def test_a_progress_that_is_not_shown_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = watch(monkeypatch)
+    with console.Progress("train", 100, shown=False) as progress:
+        progress.update(5)
+    assert terminal.getvalue() == ""
+
+
+@pytest.mark.parametrize("term", ["dumb", "unknown"])
+def test_a_terminal_that_cannot_redraw_gets_plain_lines(monkeypatch: pytest.MonkeyPatch, term: str) -> None:
+    terminal = watch(monkeypatch)
+    monkeypatch.setenv("TERM", term)
+    with console.Progress("train", 100) as progress:
+        progress.update(5)
+        progress.log("shown")
+    assert terminal.getvalue() == "shown\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0s"), (59.4, "59s"), (59.6, "1m 00s"), (185, "3m 05s"), (7620, "2h 07m")]
+)
+def test_a_span_is_written_as_people_do(seconds: float, text: str) -> None:
+    assert console.duration(seconds) == text
