@@ -1,0 +1,356 @@
+"""What `nmt doctor` says of a recipe: all is well, what is doubtful, what cannot be."""
+
+import collections
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY, Result, Run, TinyRun, tree
+
+from nmt import doctor, runtime
+from nmt.data.synthetic import Split, generate
+from nmt.training import memory, rehearsal
+
+GOOD = (
+    TINY.replace('builtin = "train"\npairs = 800', 'source = "train.en"\ntarget = "train.de"')
+    .replace('builtin = "dev"\npairs = 10', 'source = "dev.en"\ntarget = "dev.de"')
+    .replace('builtin = "test"\npairs = 20', 'source = "test.en"\ntarget = "test.de"')
+    .replace("max_pieces = 62", "max_pieces = 254")
+    .replace("max_length = 64", "max_length = 256")
+)
+SIZES: dict[Split, int] = {"train": 400, "dev": 10, "test": 20}
+CHECKS = [
+    *("run folder", "device", "compiler", "tensorboard", "schedule", "export", "data", "leakage", "cleaning"),
+    *("vocabulary", "sizes", "batching", "memory", "time"),
+]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure for a moment only."""
+    monkeypatch.setattr(rehearsal, "SECONDS", 0.5)
+    monkeypatch.setattr(rehearsal, "PASSES", 3)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Make a folder with a recipe and its data."""
+    for split, size in SIZES.items():
+        write_pairs(tmp_path, split, list(generate(split, size, 1)))
+    (tmp_path / "tiny.toml").write_text(GOOD, encoding="utf-8")
+    return tmp_path
+
+
+def write_pairs(folder: Path, split: str, pairs: list[tuple[str, str]]) -> None:
+    for side, name in enumerate(("en", "de")):
+        (folder / f"{split}.{name}").write_text("".join(pair[side] + "\n" for pair in pairs), encoding="utf-8")
+
+
+def examined(nmt: Run, home: Path, *settings: str) -> Result:
+    """Run the doctor, who leaves the folder as it was; every check has its line."""
+    before = tree(home)
+    said = nmt("doctor", "tiny.toml", *(word for setting in settings for word in ("--set", setting)), cwd=home)
+    assert tree(home) == before
+    assert list(lines(said)) == CHECKS
+    return said
+
+
+def lines(said: Result) -> dict[str, str]:
+    """Return what was found, by the check's name: `OK: it is well`."""
+    found = {}
+    for line in said.lines:
+        check, _, text = line[9:].partition(": ")
+        found[check] = f"{line[:9].strip()}: {text}"
+    return found
+
+
+def levels(said: Result) -> dict[str, int]:
+    """Count the lines of each kind."""
+    return dict(collections.Counter(text.partition(":")[0] for text in lines(said).values()))
+
+
+def skipped(said: Result) -> list[str]:
+    """Return the checks that were not made."""
+    return [check for check, text in lines(said).items() if text.startswith("skipped: ")]
+
+
+def test_a_good_recipe_is_all_ok(nmt_here: Run, home: Path) -> None:
+    said = examined(nmt_here, home)
+    assert (said.code, said.err, levels(said)) == (0, "", {"OK": len(CHECKS)})
+    found = lines(said)
+    assert found["run folder"] == "OK: runs/tiny is new"
+    assert found["compiler"] == found["tensorboard"] == "OK: not asked for"
+    assert found["schedule"] == "OK: 200 steps, the learning rate at its highest, 0.01, at step 20"
+    assert found["export"] == (
+        "OK: CTranslate2's Transformer specification has this shape: pre-norm, ReLU, sinusoidal positions as a table, "
+        "tied_embeddings all; not checked: a conversion"
+    )
+    assert found["data"] == ("OK: pairs of train 400, dev 10, test.test 20; UTF-8, each line with its translation")
+    assert found["leakage"] == (
+        "OK: of dev, 0 of 10 sources are in train, 0 with the same target; "
+        "of test.test, 0 of 20 sources are in train, 0 with the same target"
+    )
+    assert found["cleaning"] == "OK: of all 400 pairs, dropped: none"
+    assert found["vocabulary"].startswith("OK: a tokenizer of 400 pieces, trained on all 400 pairs; source: ")
+    assert found["vocabulary"].endswith("; 0.00% of the pairs over 254 pieces")
+    assert found["sizes"].startswith(
+        "OK: 34,304 parameters; 5 checkpoints of 0.4 MB, the best and the model need 0.00 "
+    )
+    assert " tokens of 1,000 a step; an epoch is " in found["batching"]
+    assert " padded tokens is one pass and takes " in found["memory"]
+    assert found["memory"].endswith(" GiB; the longest dev sentences fit")
+    assert found["time"].startswith("OK: about ")
+    assert ": 200 steps of " in found["time"]
+    assert ", 2 validations of " in found["time"]
+
+
+def test_a_run_under_way_is_left_as_it_is_and_its_tokenizer_is_taken(nmt_here: Run, tiny: TinyRun) -> None:
+    before = tree(tiny.folder)
+    said = nmt_here("doctor", "tiny.toml", cwd=tiny.recipe.parent)
+    assert tree(tiny.folder) == before
+    assert said.code == 0
+    assert lines(said)["run folder"] == "OK: runs/tiny is of this recipe"
+    assert "the run folder's tokenizer; source: " in lines(said)["vocabulary"]
+
+
+def test_of_a_model_to_begin_with_the_tokenizer_is_taken(nmt_here: Run, home: Path, tiny: TinyRun) -> None:
+    said = nmt_here("doctor", "tiny.toml", "--init-from", tiny.model, cwd=home)
+    assert said.code == 0
+    assert "the tokenizer of training.init_from; source: " in lines(said)["vocabulary"]
+
+
+def test_another_recipes_run_folder_is_an_error(nmt_here: Run, home: Path) -> None:
+    (home / "runs" / "tiny").mkdir(parents=True)
+    lock = {"recipe": {"name": "other"}, "sessions": []}
+    (home / "runs" / "tiny" / "lock.json").write_text(json.dumps(lock), encoding="utf-8")
+    said = examined(nmt_here, home)
+    assert lines(said)["run folder"] == ("error: runs/tiny: the run folder of recipe 'other' (take another --run-dir)")
+    assert (said.code, said.err) == (2, "nmt: tiny.toml: checks that found an error: 1, the first is run folder\n")
+
+
+def test_misaligned_files_are_an_error_and_what_needs_data_is_skipped(nmt_here: Run, home: Path) -> None:
+    with (home / "train.de").open("a") as file:
+        file.write("Eine Zeile zu viel.\n")
+    said = examined(nmt_here, home)
+    assert lines(said)["data"] == (
+        "error: train.en has 400 lines but train.de has 401 (the two files of a corpus are translations line by line)"
+    )
+    assert lines(said)["leakage"] == "skipped: needs the check of data"
+    assert skipped(said) == ["leakage", "cleaning", "vocabulary", "sizes", "batching", "memory", "time"]
+    assert (said.code, said.err) == (3, "nmt: tiny.toml: checks that found an error: 1, the first is data\n")
+
+
+def test_the_first_error_gives_the_exit_code(nmt_here: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    (home / "train.de").unlink()
+    said = examined(nmt_here, home, "training.device=cuda")
+    assert lines(said)["device"] == "error: no GPU that torch can use on this machine (take device cpu or auto)"
+    assert lines(said)["compiler"] == "skipped: needs the check of device"
+    assert lines(said)["data"].startswith("error: train.de: no such file")
+    assert (said.code, said.err) == (2, "nmt: tiny.toml: checks that found an error: 2, the first is device\n")
+
+
+def test_a_test_set_that_is_in_train_is_a_warning(nmt_here: Run, home: Path) -> None:
+    train, test = list(generate("train", 400, 1)), list(generate("test", 20, 1))
+    write_pairs(home, "train", [*train, *test[:10], (test[10][0], "Das ist etwas ganz anderes als dort.")])
+    said = examined(nmt_here, home)
+    known = (
+        "warning: of dev, 0 of 10 sources are in train, 0 with the same target; of test.test, 11 of 20 sources are in "
+        "train, 10 with the same target; "
+    )
+    assert said.code == 0
+    assert lines(said)["leakage"] == (
+        f"{known}55% of test.test is not new to the model (take another test.test, or remove its sentences from train; "
+        "cleaning drops the same pairs alone)"
+    )
+    assert lines(said)["cleaning"] == "OK: of all 411 pairs, dropped: leaked 10"
+    said = examined(nmt_here, home, "cleaning.drop_leaked=false")
+    assert lines(said)["leakage"].startswith(f"{known}pairs of test.test stay in train; 55% of test.test is not new ")
+    assert "(set cleaning.drop_leaked = true; take another test.test, " in lines(said)["leakage"]
+
+
+def test_without_dev_and_test_there_is_nothing_to_leak(nmt_here: Run, home: Path) -> None:
+    start, end = GOOD.index("[data.dev]"), GOOD.index("[cleaning]")
+    (home / "tiny.toml").write_text(GOOD[:start] + GOOD[end:], encoding="utf-8")
+    said = examined(nmt_here, home, "data.dev_pairs=10", "data.test_pairs=20")
+    assert (said.code, levels(said)) == (0, {"OK": len(CHECKS)})
+    assert lines(said)["data"].startswith("OK: pairs of train 400; ")
+    assert lines(said)["leakage"] == "OK: dev and test are split off the training text"
+
+
+def test_cleaning_that_drops_much_is_a_warning(nmt_here: Run, home: Path) -> None:
+    write_pairs(home, "train", [*generate("train", 400, 1), *[("same", "same")] * 300, *[("", "x")] * 100])
+    said = examined(nmt_here, home)
+    assert said.code == 0
+    assert lines(said)["cleaning"] == (
+        "warning: of all 800 pairs, dropped: empty 100, copies 300; that is 50% "
+        "(look at what copies drops, by nmt -v prepare, or loosen [cleaning])"
+    )
+
+
+def test_a_vocabulary_that_the_text_does_not_allow_is_an_error(
+    nmt_here: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = examined(nmt_here, home, "tokenizer.vocab_size=30000")
+    assert (
+        "error: tokenizer.vocab_size = 30000 is more than the text of both sides allows, "
+        in (lines(said)["vocabulary"])
+    )
+    assert skipped(said) == ["sizes", "batching", "memory", "time"]
+    assert (said.code, said.err) == (3, "nmt: tiny.toml: checks that found an error: 1, the first is vocabulary\n")
+    monkeypatch.setattr(doctor, "SAMPLE", 100)
+    said = examined(nmt_here, home, "tokenizer.vocab_size=30000")
+    assert said.code == 0
+    assert lines(said)["vocabulary"].startswith(
+        "skipped: the first 100 of 400 pairs allow no such tokenizer, all may: tokenizer.vocab_size = 30000 is more "
+    )
+
+
+def test_pieces_that_do_not_fit_the_text_are_warnings(nmt_here: Run, home: Path) -> None:
+    write_pairs(home, "dev", [*generate("dev", 10, 1), ("house " * 40, "Haus " * 40)])
+    said = examined(
+        nmt_here, home, "tokenizer.character_coverage=0.98", "cleaning.max_pieces=62", "model.max_length=64"
+    )
+    found = lines(said)["vocabulary"]
+    assert said.code == 0
+    assert found.startswith("warning: ")
+    for part in (
+        "; too many of source; too many of target; these are dropped; 1 dev pairs are cut for the dev loss (",
+        "(raise tokenizer.character_coverage or vocab_size; raise cleaning.max_pieces and model.max_length; "
+        "raise model.max_length)",
+    ):
+        assert part in found
+
+
+def test_a_step_smaller_than_the_longest_sentence_is_an_error(nmt_here: Run, home: Path) -> None:
+    said = examined(nmt_here, home, "batching.tokens_per_step=30")
+    assert lines(said)["batching"].startswith(
+        "error: batching.tokens_per_step = 30 is smaller than the longest training sentence ("
+    )
+    assert lines(said)["batching"].endswith(" (raise it, or lower cleaning.max_pieces)")
+    assert skipped(said) == ["memory", "time"]
+    assert (said.code, said.err) == (2, "nmt: tiny.toml: checks that found an error: 1, the first is batching\n")
+
+
+def test_of_large_data_the_first_pairs_are_looked_at_and_the_findings_say_so(
+    nmt_here: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "SAMPLE", 100)
+    said = examined(nmt_here, home, "batching.tokens_per_step=240")
+    assert lines(said)["cleaning"] == "OK: of the first 100 of 400 pairs, dropped: none"
+    assert "trained on the first 100 of 400 pairs; " in lines(said)["vocabulary"]
+    assert lines(said)["batching"].startswith("warning: ")
+    assert "; an epoch is about " in lines(said)["batching"]
+    assert lines(said)["batching"].endswith("; a sentence may have 255 tokens (raise batching.tokens_per_step to that)")
+    monkeypatch.setattr(doctor, "READ", 200)
+    said = examined(nmt_here, home)
+    assert lines(said)["data"] == (
+        "OK: pairs of train 200, dev 10, test.test 20; UTF-8, each line with its translation; "
+        "read no further than 200 pairs: train"
+    )
+    assert "; an epoch is at least " in lines(said)["batching"]
+
+
+def test_a_training_of_the_wrong_length_is_a_warning(nmt_here: Run, home: Path) -> None:
+    said = examined(nmt_here, home, "training.max_steps=2")
+    assert said.code == 0
+    assert lines(said)["schedule"] == (
+        "warning: 2 steps, the learning rate at its highest, 0.001, at step 2; that is within the warm-up of 20 steps "
+        "(lower optimizer.warmup_steps to a tenth of training.max_steps, or raise the latter)"
+    )
+    assert "% of the pairs are never seen (set training.max_steps = " in lines(said)["batching"]
+    said = examined(nmt_here, home, "training.max_steps=1_000_000_000")
+    assert lines(said)["batching"].endswith(
+        "; that many epochs learn by heart (lower training.max_steps, or set training.patience)"
+    )
+    assert lines(said)["time"].endswith("; that is more than 7 days (take a GPU, a smaller model, or fewer steps)")
+
+
+def test_too_little_free_memory_is_an_error(nmt_here: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "free_memory", lambda _: 2**20)
+    monkeypatch.setattr(memory, "trial", lambda *_: lambda tokens: tokens * 2**10)
+    said = examined(nmt_here, home)
+    assert lines(said)["memory"] == (
+        "error: not even 1,024 padded tokens of the longest sentences fit into 0.0 GiB of free memory (take a smaller "
+        "model, shorter sentences (cleaning.max_pieces), or a device with more memory)"
+    )
+    assert skipped(said) == ["time"]
+    assert (said.code, said.err) == (2, "nmt: tiny.toml: checks that found an error: 1, the first is memory\n")
+
+
+def test_a_step_that_does_not_fit_at_once_is_cut_or_a_warning(
+    nmt_here: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "free_memory", lambda _: 4 * 2**30)
+    monkeypatch.setattr(memory, "trial", lambda *_: lambda tokens: tokens * 2**20)
+    said = examined(nmt_here, home, "batching.tokens_per_step=5000")
+    assert (said.code, lines(said)["memory"][:5]) == (0, "OK: a")
+    assert " is cut into passes of 2,048, which take 2.00 of 4.0 GiB; the longest dev " in lines(said)["memory"]
+    said = examined(nmt_here, home, "batching.tokens_per_step=5000", "batching.micro_batch_tokens=4000")
+    assert said.code == 0
+    assert lines(said)["memory"].endswith(
+        '; a pass of 4,000 may not fit (set batching.micro_batch_tokens = "auto", or that size)'
+    )
+
+
+def test_a_pass_that_takes_too_long_to_try_is_reckoned(
+    nmt_here: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rehearsal, "SECONDS", 0.0)
+    monkeypatch.setattr(memory, "trial", lambda *_: lambda tokens: tokens * 2**10)
+    said = examined(nmt_here, home, "batching.tokens_per_step=5000")
+    assert said.code == 0
+    assert " GiB, reckoned from 1,024 tokens; the longest dev sentences fit" in lines(said)["memory"]
+
+
+def test_a_model_that_does_not_fit_is_an_error(nmt_here: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(doctor, "Trainer", full)
+    said = examined(nmt_here, home)
+    assert said.code == 2
+    assert lines(said)["batching"] == ("error: the model alone does not fit into the memory (take a smaller model)")
+
+
+def test_a_disk_too_small_for_the_checkpoints_is_an_error(
+    nmt_here: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(home)._replace(free=100_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    said = examined(nmt_here, home, "training.ema_decay=0.99", "training.average=best")
+    assert lines(said)["sizes"] == (
+        "error: 34,304 parameters; 5 checkpoints of 0.5 MB, the best and the model need 0.00 GB, but "
+        f"{home / 'runs' / 'tiny'} has 0.00 GB free (free some, take another --run-dir, or lower "
+        "training.keep_checkpoints)"
+    )
+    assert skipped(said) == []
+    assert said.code == 4
+
+
+def test_a_missing_compiler_is_a_warning(nmt_here: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "compiler_works", lambda _: False)
+    said = examined(nmt_here, home, "training.compile=true")
+    assert said.code == 0
+    assert lines(said)["compiler"] == (
+        "warning: training.compile = true, and no compiler works on this machine: the layers will run as they are "
+        "(install a C++ compiler, or set training.compile = false)"
+    )
+    monkeypatch.setattr(runtime, "compiler_works", lambda _: True)
+    assert lines(examined(nmt_here, home, "training.compile=true"))["compiler"] == "OK: torch.compile works"
+
+
+def test_tensorboard_is_looked_for_where_it_is_asked_for(
+    nmt_here: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert lines(examined(nmt_here, home, "training.tensorboard=true"))["tensorboard"] == "OK: installed"
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    said = examined(nmt_here, home, "training.tensorboard=true")
+    assert said.code == 2
+    assert lines(said)["tensorboard"] == (
+        'error: training.tensorboard = true needs a package that is not installed (pip install "nmt[tensorboard]")'
+    )
