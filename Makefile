@@ -6,7 +6,7 @@ READY := .venv/.ready
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-all check format golden bench clean
+.PHONY: demo test test-all check format golden bench bench-peers clean
 
 demo: $(READY)  ## The whole chain on the built-in corpus, in minutes.
 	$(BIN)/nmt run recipes/demo.toml
@@ -29,11 +29,14 @@ format: $(READY)  ## Format and mend what can be mended by itself.
 golden: $(READY)  ## Rewrite the golden files of the tests; look at the difference before you commit it.
 	NMT_GOLDEN=rewrite $(BIN)/python -m pytest tests/golden tests/e2e -k "golden or help"
 
-bench: $(READY)  ## Speed of training beside plain torch loops, in one run.
+bench: $(READY)  ## Speed of training beside plain torch loops and the toolkits of bench-peers, in one run.
 	$(BIN)/python benchmarks/training.py
 
+bench-peers:  ## The other toolkits, each in an environment of its own under .peers/.
+	PYTHON=$(PYTHON) benchmarks/setup_peers.sh
+
 clean:  ## Remove all that the targets made; runs/ is kept.
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .peers build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt

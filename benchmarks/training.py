@@ -1,9 +1,10 @@
-"""Time training: nmt's update beside a plain loop over torch.nn.Transformer, interleaved, on the same batches.
+"""Time training: nmt beside plain loops over torch.nn.Transformer and beside other toolkits, interleaved.
 
-    python benchmarks/training.py [--run-dir RUN] [--rounds 3] [--steps 10] [--json FILE]
+    python benchmarks/training.py [--run-dir RUN] [--contestants a,b,c] [--rounds 3] [--steps 10] [--json FILE]
 
-RUN is a run folder whose data is prepared (`nmt prepare`); by default a corpus is generated. Each contestant runs
-in a process of its own, in turn, `rounds` times; figures are medians of real target tokens (EOS included) a second.
+RUN is a run folder whose data is prepared (`nmt prepare`) with a joint tokenizer; by default a corpus is generated.
+Each contestant runs in a process of its own, in turn, `rounds` times; figures are medians of real target tokens (EOS
+included) a second. Other toolkits are those that `make bench-peers` has installed.
 """
 
 from __future__ import annotations
@@ -11,17 +12,21 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import date
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-WARM_UP = 3
-CONTESTANTS = ("nmt-float32", "nmt-bfloat16", "torch-float32", "torch-bfloat16")
+from contestants import CONTESTANTS, TCMALLOC, Contestant, Settings, choose, write_corpus
+
 SIZE = {"d_model": 256, "ffn": 1024, "heads": 4, "encoder_layers": 3, "decoder_layers": 3}
 TOKENS_PER_STEP = 4096
 
@@ -37,11 +42,10 @@ def prepare(folder: Path) -> Path:
     return folder / "run"
 
 
-def work(contestant: str, run: Path, steps: int) -> dict[str, float]:
-    """Train for `steps` after the warm-up; return tokens a second and peak memory."""
+def work(contestant: str, run: Path, warm_up: int, steps: int) -> dict[str, float]:
+    """Train for `steps` after the warm-up; return tokens a second and a step, and peak memory."""
     import torch
 
-    from nmt.config import BatchingConfig
     from nmt.data.batching import StepStream
     from nmt.data.dataset import Batch, PreparedPairs
     from nmt.data.tokenizer import Tokenizer
@@ -54,9 +58,9 @@ def work(contestant: str, run: Path, steps: int) -> dict[str, float]:
     torch.manual_seed(1)
     update = nmt_update(vocabulary, precision) if kind == "nmt" else torch_update(vocabulary, precision)
     pairs = PreparedPairs(run / "prepared" / "ids" / "train")
-    stream = StepStream(pairs, BatchingConfig(tokens_per_step=TOKENS_PER_STEP), 1)
+    stream = StepStream(pairs, TOKENS_PER_STEP, 1)
     batches: Iterator[Batch] = (batch for step in stream.steps(0, 0) for batch in step.micro_batches)
-    for batch in islice(batches, WARM_UP):
+    for batch in islice(batches, warm_up):
         update(batch)
     tokens, started = 0, time.perf_counter()
     for batch in islice(batches, steps):
@@ -65,6 +69,7 @@ def work(contestant: str, run: Path, steps: int) -> dict[str, float]:
     seconds = time.perf_counter() - started
     return {
         "tokens_per_second": tokens / seconds,
+        "tokens_per_step": tokens / steps,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
@@ -81,7 +86,8 @@ def nmt_update(vocabulary: int, precision: str) -> Callable[..., None]:
     engine = Engine(model, OptimizerConfig(), "bfloat16" if precision == "bfloat16" else "float32")
 
     def update(batch: Batch) -> None:
-        engine.update([batch], rate=1e-4, seed=1, smoothing=0.1)
+        engine.accumulate([batch], seed=1, smoothing=0.1, tokens=batch.target_tokens)
+        engine.apply(1, rate=1e-4, tokens=batch.target_tokens)
 
     return update
 
@@ -128,26 +134,16 @@ def torch_update(vocabulary: int, precision: str) -> Callable[..., None]:
     return update
 
 
-def main() -> None:
-    """Run the contestants in turn and print medians and ratios."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run-dir", type=Path)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.contestant:
-        print(json.dumps(work(options.contestant, options.run_dir, options.steps)))
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        run = options.run_dir or prepare(Path(scratch))
-        found: dict[str, list[dict[str, float]]] = {name: [] for name in CONTESTANTS}
-        for _ in range(options.rounds):
-            for name in CONTESTANTS:
-                command = [sys.executable, __file__, "--contestant", name, "--run-dir", str(run)]
-                done = subprocess.run([*command, "--steps", str(options.steps)], check=True, capture_output=True)
-                found[name].append(json.loads(done.stdout))
+def measure(run: Path, contestants: list[Contestant], settings: Settings, rounds: int) -> dict[str, dict[str, Any]]:
+    """Run the contestants in turn; return the figures of each, medians and extremes over the rounds."""
+    found: dict[str, list[dict[str, Any]]] = {contestant.name: [] for contestant in contestants}
+    with tempfile.TemporaryDirectory() as corpus:
+        if any(contestant.adapter for contestant in contestants):
+            write_corpus(run, Path(corpus))
+        for number in range(rounds):
+            for contestant in contestants:
+                found[contestant.name].append(contestant.run(run, Path(corpus), settings))
+                print(f"round {number + 1} of {rounds}: {contestant.name} is done", file=sys.stderr)
     figures = {}
     for name, results in found.items():
         speeds = [result["tokens_per_second"] for result in results]
@@ -155,15 +151,67 @@ def main() -> None:
             "median": statistics.median(speeds),
             "min": min(speeds),
             "max": max(speeds),
+            "tokens_per_step": statistics.median(result["tokens_per_step"] for result in results),
             "peak_mib": max(result["peak_mib"] for result in results),
         }
-    print(f"{'':16} {'tok/s':>8} {'min':>8} {'max':>8} {'MiB':>7} {'x torch-float32':>16}")
+        figures[name] |= {"version": results[0]["version"]} if "version" in results[0] else {}
+    return figures
+
+
+def show(figures: dict[str, dict[str, Any]], left_out: dict[str, str]) -> None:
+    """Print the table: figures, ratios to the two marks, who is left out."""
+    shipped = {c.name: figures[c.name]["median"] for c in CONTESTANTS if c.name in figures and c.is_float32_as_shipped}
+    marks = [max(shipped, key=lambda name: shipped[name])] if shipped else []
+    marks += ["torch-bfloat16-tcmalloc"] if "torch-bfloat16-tcmalloc" in figures else []
+    columns = ("tok/s", "min", "max", "a step", "MiB")
+    print(f"{'':24}" + "".join(f"{column:>8}" for column in columns) + "".join(f"  x {mark}" for mark in marks))
     for name, row in figures.items():
-        ratio = row["median"] / figures["torch-float32"]["median"]
-        speeds_of = " ".join(f"{row[key]:8,.0f}" for key in ("median", "min", "max"))
-        print(f"{name:16} {speeds_of} {row['peak_mib']:7,.0f} {ratio:16.2f}")
+        values = "".join(f"{row[key]:8,.0f}" for key in ("median", "min", "max", "tokens_per_step", "peak_mib"))
+        ratios = "".join(f"{row['median'] / figures[mark]['median']:{len(mark) + 4}.2f}" for mark in marks)
+        print(f"{name:24}{values}{ratios}")
+    for name, reason in left_out.items():
+        print(f"{name:24}left out: {reason}; see `make bench-peers`")
+
+
+def write_record(path: Path, figures: dict[str, dict[str, Any]], left_out: dict[str, str], settings: Settings) -> None:
+    """Write the figures with all that they depend on."""
+    from nmt.runtime import machine, versions
+
+    tcmalloc = TCMALLOC.with_name(".ready")
+    record = {
+        "date": date.today().isoformat(),
+        "command": shlex.join(sys.argv),
+        "machine": machine() | {"threads": settings.threads},
+        "versions": versions() | ({"tcmalloc": tcmalloc.read_text()} if tcmalloc.exists() else {}),
+        "settings": asdict(settings),
+        "figures": figures,
+        "left_out": left_out,
+    }
+    path.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def main() -> None:
+    """Run the contestants in turn and print medians and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run-dir", type=Path)
+    parser.add_argument("--contestants", help=", ".join(contestant.name for contestant in CONTESTANTS))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--warm-up", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--contestant", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.contestant:
+        print(json.dumps(work(options.contestant, options.run_dir, options.warm_up, options.steps)))
+        return
+    contestants, left_out = choose(options.contestants)
+    settings = Settings(SIZE, TOKENS_PER_STEP, options.warm_up, options.steps, options.threads)
+    with tempfile.TemporaryDirectory() as scratch:
+        figures = measure(options.run_dir or prepare(Path(scratch)), contestants, settings, options.rounds)
+    show(figures, left_out)
     if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+        write_record(options.json, figures, left_out, settings)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Make what benchmarks/training.py compares with: an environment for each toolkit and tcmalloc, under .peers/.
+# What is ready is skipped; one line says how each stands, .peers/NAME.log the rest.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export PIP_CONSTRAINT=$PWD/constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1
+failed=0
+mkdir -p .peers
+
+# environment NAME TOOLKIT PACKAGE...: the packages, then the toolkit alone, for some pin another torch.
+environment() {
+    local folder=.peers/$1 toolkit=$2 wanted="${*:2}"
+    if [ "$(cat "$folder/.ready" 2>/dev/null)" = "$wanted" ]; then
+        echo "$1: ready, $toolkit"
+    elif { rm -rf "$folder" && "${PYTHON:-python3}" -m venv "$folder" &&
+        "$folder/bin/python" -m pip install "${@:3}" &&
+        "$folder/bin/python" -m pip install --no-deps "$toolkit"; } >"$folder.log" 2>&1; then
+        echo "$wanted" >"$folder/.ready"
+        echo "$1: installed $toolkit"
+    else
+        echo "$1: could not install $toolkit, see $folder.log" >&2
+        failed=1
+    fi
+}
+
+# Debian's package, unpacked rather than installed, which needs no root.
+tcmalloc() {
+    local folder=.peers/tcmalloc
+    if [ -e "$folder/.ready" ]; then
+        echo "tcmalloc: ready, $(cat "$folder/.ready")"
+    elif { rm -rf "$folder" && mkdir "$folder" &&
+        (cd "$folder" && apt-get download libtcmalloc-minimal4) && dpkg -x "$folder"/*.deb "$folder" &&
+        cp "$folder"/usr/lib/*/libtcmalloc_minimal.so.4 "$folder"; } >"$folder.log" 2>&1; then
+        dpkg-deb --show --showformat '${Version}' "$folder"/*.deb >"$folder/.ready"
+        echo "tcmalloc: unpacked $(cat "$folder/.ready")"
+    else
+        echo "tcmalloc: apt-get could not fetch libtcmalloc-minimal4; contestants with tcmalloc are left out" >&2
+    fi
+}
+
+tcmalloc
+environment transformers transformers==5.23.0 torch==2.13.0 \
+    huggingface_hub numpy packaging pyyaml regex safetensors tokenizers==0.23.3 tqdm typer
+environment pymarian pymarian==1.12.42 huggingface_hub portalocker pyyaml requests tqdm
+environment opennmt OpenNMT-py==3.5.1 torch==2.13.0 \
+    configargparse==1.9.0 ctranslate2==4.8.5 numpy pyonmttok==1.37.1 pyyaml sacrebleu sentencepiece six
+environment joeynmt joeynmt==2.3.0 torch==2.13.0 \
+    importlib_metadata==10.2.0 matplotlib==3.11.2 numpy packaging pyyaml sacrebleu sentencepiece subword-nmt==0.3.8 tensorboard==2.21.0 tqdm
+exit $failed
