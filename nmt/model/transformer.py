@@ -258,9 +258,10 @@ class Attention(nn.Module):
         else:
             # Sentences are short: on a CPU two batched products beat the fused kernel, whose backward is slow; and
             # the softmax in float32 beats that in bfloat16.
-            weights = (queries @ keys.transpose(-2, -1)).float() * self.scale  # (B, H, T, S)
+            exact = torch.promote_types(values.dtype, torch.float32)
+            weights = (queries @ keys.transpose(-2, -1)).to(exact) * self.scale  # (B, H, T, S)
             if mask is not None:
-                weights = weights + torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, -torch.inf)
+                weights = weights + weights.new_zeros(mask.shape).masked_fill_(~mask, -torch.inf)
             context = self.dropout(weights.softmax(-1).to(values.dtype)) @ values  # (B, H, T, D/H)
         return self.output(context.transpose(1, 2).flatten(-2))  # (B, T, D)
 

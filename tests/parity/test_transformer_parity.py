@@ -294,7 +294,7 @@ def test_the_whole_model_and_its_gradients_are_those_of_torch_stacks(
     src = torch.tensor([[4, 5, 6, 7, 8, 3], [9, 10, 3, 0, 0, 0], [3, 0, 0, 0, 0, 0]])
     tgt_in = torch.tensor([[2, 9, 4, 0, 0], [2, 7, 7, 12, 11], [2, 0, 0, 0, 0]])
     where = tgt_in != PAD
-    mine, other = ours(src, tgt_in, where), theirs(src, tgt_in)[where]
+    mine, other = ours(src, tgt_in)[where], theirs(src, tgt_in)[where]
     scale = other.detach().abs().max()
     assert_close(mine / scale, other / scale, rtol=0, atol=tolerance)
     backward(mine)
