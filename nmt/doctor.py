@@ -27,7 +27,8 @@ from nmt.data.dataset import PreparedPairs
 from nmt.data.tokenizer import PAD_ID, Side, Tokenizer
 from nmt.errors import DataError, NmtError, StorageError, UsageError
 from nmt.model.transformer import Transformer
-from nmt.pipeline import MANIFEST, Pipeline, read_record
+from nmt.pipeline import Pipeline
+from nmt.stages import MANIFEST, read_record
 from nmt.training import memory, rehearsal
 from nmt.training.distributed import Ranks
 from nmt.training.journal import summary_writer

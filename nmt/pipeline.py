@@ -7,19 +7,18 @@ all that it was made from, and digests of what it made. A stage is skipped where
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import nmt
 from nmt import console, runtime
-from nmt.config import CorpusConfig, Recipe
+from nmt.config import CorpusConfig
 from nmt.data.corpus import corpus_digests, hub_revision
-from nmt.errors import ArtifactError, RecipeError, UsageError
+from nmt.errors import RecipeError, UsageError
 from nmt.evaluation.metrics import Scores, resolve_tokenizer, score
 from nmt.files import (
     RunFolder,
@@ -29,30 +28,18 @@ from nmt.files import (
     digest_json,
     read_json,
     remove_partials,
-    replacing,
     write_json,
     write_text,
 )
-from nmt.recipe import LoadedRecipe, check
+from nmt.recipe import LoadedRecipe
+from nmt.shipping import fill_bundle
+from nmt.stages import MANIFEST, Stage, made, making, read_record, show_funnel
 
 if TYPE_CHECKING:
     from nmt.training.start import Start
 
-MANIFEST = "manifest.json"
 SAMPLES = 5
 """Translations shown at the end of a run."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One step from raw text to scores."""
-
-    name: str
-    folder: Path
-    inputs: Callable[[], dict[str, Any]]
-    """All that the stage's output depends on."""
-    work: Callable[[dict[str, Any]], None]
-    """Make the folder; the argument is the manifest, to be filled with counts."""
 
 
 class Pipeline:
@@ -145,46 +132,11 @@ class Pipeline:
 
     def run_stage(self, stage: Stage) -> None:
         """Run `stage` unless what it made is still good."""
-        inputs = {"nmt": nmt.__version__, **stage.inputs()}
-        fingerprint = digest_json(inputs)
-        manifest = read_record(stage.folder / MANIFEST, "fingerprint", "inputs", "files")
-        if manifest is None:
-            reason = ""
-        elif manifest["fingerprint"] != fingerprint:
-            changed = differing(manifest["inputs"], inputs)
-            reason = f": {', '.join(changed[:5])} changed"
-        elif missing := [name for name in manifest["files"] if not (stage.folder / name).is_file()]:
-            reason = f": {missing[0]} is missing"
-        else:
-            console.log(f"{stage.name}: skipped, nothing that it depends on changed")
-            if stage.name == "train":
-                self.ranks.any(False)
-            return
-        console.log(f"{stage.name}: running{reason}")
-        manifest = {"stage": stage.name, "fingerprint": fingerprint, "inputs": inputs}
+        manifest = stage.open_manifest()
         if stage.name == "train":
-            self.ranks.any(True)
-        stage.work(manifest)
-
-    @contextmanager
-    def making(self, folder: Path, manifest: dict[str, Any], *, changing: tuple[str, ...] = ()) -> Iterator[Path]:
-        """Yield a scratch folder that takes the place of `folder`, with its manifest, if the block succeeds.
-
-        The manifest is silent on the files that go on `changing`.
-        """
-        with replacing(folder) as scratch:
-            yield scratch
-            files = sorted(path for path in scratch.rglob("*") if path.is_file() and path.name not in changing)
-            manifest["files"] = {str(path.relative_to(scratch)): digest_file(path) for path in files}
-            write_json(scratch / MANIFEST, manifest)
-
-    def made(self, folder: Path) -> dict[str, Any]:
-        """Return the digests of the files that the stage of `folder` made."""
-        manifest = read_record(folder / MANIFEST, "files")
-        if manifest is None:
-            raise ArtifactError(f"{folder / MANIFEST}: missing or damaged", hint="delete the folder and run again")
-        files: dict[str, Any] = manifest["files"]
-        return files
+            self.ranks.any(manifest is not None)  # what the other ranks wait to hear
+        if manifest is not None:
+            stage.work(manifest)
 
     # Text: read, split, clean by characters and leakage.
 
@@ -214,7 +166,7 @@ class Pipeline:
         from nmt.data.prepare import write_text as write_pairs
 
         recipe = self.recipe
-        with self.making(self.run.text, manifest) as scratch:
+        with making(self.run.text, manifest) as scratch:
             scratch.mkdir()
             counts = write_pairs(
                 recipe.data, recipe.cleaning, recipe.languages, scratch, root=self.root, local=self.local
@@ -258,7 +210,7 @@ class Pipeline:
         """Return what the tokenizer depends on."""
         if self.start:
             return {"init": self.start.tokenizer_files}
-        train = {name: value for name, value in self.made(self.run.text).items() if name.startswith("train")}
+        train = {name: value for name, value in made(self.run.text).items() if name.startswith("train")}
         return {"tokenizer": self.recipe.tokenizer.model_dump(), "seed": self.recipe.training.seed, "text": train}
 
     def make_tokenizer(self, manifest: dict[str, Any]) -> None:
@@ -267,7 +219,7 @@ class Pipeline:
         from nmt.data.prepare import iterate_text
 
         if self.start:
-            with self.making(self.run.tokenizer, manifest) as scratch:
+            with making(self.run.tokenizer, manifest) as scratch:
                 scratch.mkdir()
                 self.start.copy_tokenizer(scratch)
             console.log(
@@ -279,7 +231,7 @@ class Pipeline:
             return (pair[index] for pair in iterate_text(self.run.text, "train"))
 
         config = self.recipe.tokenizer
-        with self.making(self.run.tokenizer, manifest) as scratch:
+        with making(self.run.tokenizer, manifest) as scratch:
             scratch.mkdir()
             manifest["counts"] = tokenizer.train(side(0), side(1), config, scratch, seed=self.recipe.training.seed)
         kind = "joint" if config.joint else "separate"
@@ -295,8 +247,8 @@ class Pipeline:
         return {
             "max_pieces": self.recipe.cleaning.max_pieces,
             "max_length": self.recipe.model.max_length,
-            "text": {name: value for name, value in self.made(self.run.text).items() if not name.startswith("test.")},
-            "tokenizer": self.made(self.run.tokenizer),
+            "text": {name: value for name, value in made(self.run.text).items() if not name.startswith("test.")},
+            "tokenizer": made(self.run.tokenizer),
         }
 
     def make_ids(self, manifest: dict[str, Any]) -> None:
@@ -304,7 +256,7 @@ class Pipeline:
         from nmt.data.prepare import write_ids
         from nmt.data.tokenizer import Tokenizer
 
-        with self.making(self.run.ids, manifest) as scratch:
+        with making(self.run.ids, manifest) as scratch:
             scratch.mkdir()
             counts = write_ids(
                 self.run.text,
@@ -330,7 +282,7 @@ class Pipeline:
     def train_inputs(self) -> dict[str, Any]:
         """Return what the weights depend on."""
         return {
-            "data": digest_json(self.made(self.run.ids)),
+            "data": digest_json(made(self.run.ids)),
             "model": self.recipe.model.model_dump(),
             "batching": self.recipe.batching.model_dump(),
             "optimizer": self.recipe.optimizer.model_dump(),
@@ -374,7 +326,7 @@ class Pipeline:
             PreparedPairs(self.run.ids / "train"),
             dev,
             TrainingFiles(self.run.checkpoints, self.run.log, self.run.lock, self.run.tensorboard, self.run.diverged),
-            data=digest_json(self.made(self.run.ids)),
+            data=digest_json(made(self.run.ids)),
             start=self.start,
             ranks=self.ranks,
         )
@@ -391,9 +343,9 @@ class Pipeline:
     def bundle_inputs(self) -> dict[str, Any]:
         """Return what the bundle depends on."""
         return {
-            "checkpoints": self.made(self.run.checkpoints),
+            "checkpoints": made(self.run.checkpoints),
             "average": {"of": self.recipe.training.average, "count": self.recipe.training.average_checkpoints},
-            "tokenizer": self.made(self.run.tokenizer),
+            "tokenizer": made(self.run.tokenizer),
             "decoding": self.recipe.decoding.model_dump(),
             "evaluation": self.recipe.evaluation.model_dump(),
         }
@@ -406,7 +358,7 @@ class Pipeline:
         training = self.recipe.training
         store = Checkpoints(self.run.checkpoints, training.keep_checkpoints)
         weights = store.average(training.average_checkpoints, training.average)
-        with self.making(self.run.bundle, manifest, changing=(SCORES, CARD)) as scratch:
+        with making(self.run.bundle, manifest, changing=(SCORES, CARD)) as scratch:
             fill_bundle(scratch, weights, self.run, self.recipe, read_json(self.run.lock))
         scored = read_record(self.run.evaluation / MANIFEST, "inputs")
         if scored and not differing({"nmt": nmt.__version__, **self.evaluate_inputs()}, scored["inputs"]):
@@ -417,8 +369,8 @@ class Pipeline:
 
     def evaluate_inputs(self) -> dict[str, Any]:
         """Return what the scores depend on."""
-        text = {name: value for name, value in self.made(self.run.text).items() if name.startswith("test.")}
-        bundle = self.made(self.run.bundle)
+        text = {name: value for name, value in made(self.run.text).items() if name.startswith("test.")}
+        bundle = made(self.run.bundle)
         return {"text": text, "weights": bundle["model.safetensors"], "config": bundle["config.json"]}
 
     def evaluate(self, manifest: dict[str, Any]) -> None:
@@ -431,7 +383,7 @@ class Pipeline:
         translator = Translator.load(self.run.bundle, device=self.recipe.training.device)
         evaluation = self.recipe.evaluation
         scores: dict[str, Scores] = {}
-        with self.making(self.run.evaluation, manifest) as scratch:
+        with making(self.run.evaluation, manifest) as scratch:
             scratch.mkdir()
             for split in self.tests:
                 sources, references = read_text(self.run.text, f"test.{split}")
@@ -474,70 +426,3 @@ class Pipeline:
         console.scores(read_json(self.run.scores))
         console.out("")
         console.out(f"Next: echo {shlex.quote(sources[chosen[0]])} | nmt translate {shlex.quote(str(self.run.bundle))}")
-
-
-def fill_bundle(folder: Path, weights: dict[str, Any], run: RunFolder, recipe: Recipe, lock: dict[str, Any]) -> None:
-    """Write the bundle of `run` with `weights` to the new `folder`."""
-    from nmt.inference.bundle import write_bundle
-
-    write_bundle(
-        folder,
-        weights,
-        run.tokenizer,
-        lock,
-        name=recipe.name,
-        languages=recipe.languages,
-        model=recipe.model,
-        decoding=recipe.decoding,
-        evaluation=recipe.evaluation,
-    )
-
-
-def average_run(
-    run: RunFolder, checkpoints: Path, folder: Path, *, count: int | None, of: Literal["last", "best"]
-) -> list[str]:
-    """Write the bundle of `run` to `folder` with the mean of `count` of its `checkpoints`; return their names.
-
-    Without `count`, those that its recipe names. Raises UsageError where `folder` is in use, and ArtifactError
-    where the run folder is damaged or there are too few checkpoints.
-    """
-    from nmt.training.checkpoint import Checkpoints
-
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UsageError(f"{folder}: is there already", hint="name a new or an empty folder")
-    lock = read_record(run.lock, "recipe")
-    if lock is None:
-        raise ArtifactError(f"{run.lock}: missing or damaged", hint="`nmt run` writes it anew")
-    try:
-        recipe = check(lock["recipe"], str(run.lock))
-    except RecipeError as error:
-        raise ArtifactError(str(error), hint="use the nmt that wrote it") from None
-    store = Checkpoints(checkpoints, recipe.training.keep_checkpoints)
-    wanted = count or recipe.training.average_checkpoints
-    of = of if count else recipe.training.average
-    names = [path.name for path in store.chosen(wanted, of)]
-    if count and len(names) < count:
-        kind = "best" if of == "best" else "newest"
-        raise ArtifactError(
-            f"{checkpoints}: {count} {kind} checkpoints asked for, {len(names)} there", hint=f"take --{of} {len(names)}"
-        )
-    weights = store.average(wanted, of)
-    with replacing(folder) as scratch:
-        fill_bundle(scratch, weights, run, recipe, {**lock, "averaged": names})
-    return names
-
-
-def read_record(path: Path, *keys: str) -> dict[str, Any] | None:
-    """Read a JSON object that has `keys`; None where the file is missing, damaged or something else."""
-    values = read_json(path)
-    return values if isinstance(values, dict) and set(keys) <= values.keys() else None
-
-
-def show_funnel(stage: str, counts: dict[str, Any]) -> None:
-    """Say what each filter dropped; with -v, show examples."""
-    funnel = counts["funnel"]
-    dropped = ", ".join(f"{name} {count:,}" for name, count in funnel["dropped"].items() if count)
-    console.log(f"{stage}: kept {funnel['kept']:,} of {funnel['read']:,} training pairs; dropped: {dropped or 'none'}")
-    for name, pairs in counts["samples"].items():
-        for source, target in pairs:
-            console.detail(f"  {name}: {source[:100]!r} / {target[:100]!r}")

@@ -138,7 +138,8 @@ class Checkpoints:
         write_checkpoint(path, state, tensors, identity)
         outdated = [old for old in self.folder.glob("halt-*") if old != path]
         if not halting:
-            outdated += [*self.paths()[: -self.keep], *self.unranked(state)]
+            # While updates are skipped the last good one stays, however old: it may be gone back to.
+            outdated += [*([] if state.in_a_row else self.paths()[: -self.keep]), *self.unranked(state)]
         for old in outdated:
             remove(old)
         return path

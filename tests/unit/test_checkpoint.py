@@ -59,6 +59,18 @@ def assert_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
         assert torch.equal(tensor, second[name])
 
 
+def test_no_checkpoint_is_outdated_while_updates_are_skipped(store: Checkpoints) -> None:
+    save(store, 1)
+    for step in (2, 3, 4, 5):
+        state = TrainingState(step=step, in_a_row=1)
+        store.save(state, {WEIGHTS: weights(1), MOMENTS: moments(1)}, IDENTITY)
+    good = store.newest_good()
+    assert good is not None
+    assert good.state.step == 1
+    save(store, 6)
+    assert [path.name for path in store.paths()] == ["step-00000004", "step-00000005", "step-00000006"]
+
+
 def test_what_was_saved_is_read_back(store: Checkpoints) -> None:
     state = TrainingState(
         *(12, 3, 4, "bleu", [(21.5, 8), (20.0, 12)], 2), micro_batch_tokens=4096, skipped=1, rollbacks=2, ranks=8
