@@ -83,10 +83,14 @@ def joined() -> Iterator[Ranks]:
     if not torch.distributed.is_available() or "TORCHELASTIC_RUN_ID" not in os.environ:
         yield Ranks()
         return
+    from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
 
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+    # The store may outlive a restart, with the addresses of the dead: each attempt has keys of its own.
+    attempt = "/".join(os.environ[name] for name in ("TORCHELASTIC_RESTART_COUNT", "MASTER_PORT", "WORLD_SIZE"))
+    store = PrefixStore(f"nmt/{attempt}", store)
     torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     try:
         yield Ranks(rank, size, store)
