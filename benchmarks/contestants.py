@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 HERE = Path(__file__).parent
 PEERS = HERE.parent / ".peers"
@@ -95,9 +96,12 @@ CONTESTANTS = (
 )
 
 
-def choose(names: str | None) -> tuple[list[Contestant], dict[str, str]]:
+C = TypeVar("C", bound=Contestant)
+
+
+def choose(names: str | None, contestants: Sequence[C]) -> tuple[list[C], dict[str, str]]:
     """Return the contestants of a comma-separated list (None: all) that can run, and why the others cannot."""
-    known = {contestant.name: contestant for contestant in CONTESTANTS}
+    known = {contestant.name: contestant for contestant in contestants}
     wanted = names.split(",") if names else list(known)
     if unknown := [name for name in wanted if name not in known]:
         sys.exit(f"no contestant {', '.join(unknown)}; there are {', '.join(known)}")

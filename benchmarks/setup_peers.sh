@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make what benchmarks/training.py compares with: an environment for each toolkit and tcmalloc, under .peers/.
+# Make what training.py and decoding.py compare with: an environment for each toolkit and tcmalloc, under .peers/.
 # What is ready is skipped; one line says how each stands, .peers/NAME.log the rest.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -40,10 +40,11 @@ tcmalloc() {
 
 tcmalloc
 environment transformers transformers==5.23.0 torch==2.13.0 \
-    huggingface_hub numpy packaging pyyaml regex safetensors tokenizers==0.23.3 tqdm typer
+    huggingface_hub numpy packaging pyyaml regex safetensors sentencepiece tokenizers==0.23.3 tqdm typer
+environment ctranslate2 ctranslate2==4.8.5 numpy pyyaml sentencepiece
 environment pymarian pymarian==1.12.42 huggingface_hub portalocker pyyaml requests tqdm
 environment opennmt OpenNMT-py==3.5.1 torch==2.13.0 \
     configargparse==1.9.0 ctranslate2==4.8.5 numpy pyonmttok==1.37.1 pyyaml sacrebleu sentencepiece six
 environment joeynmt joeynmt==2.3.0 torch==2.13.0 \
-    importlib_metadata==10.2.0 matplotlib==3.11.2 numpy packaging pyyaml sacrebleu sentencepiece subword-nmt==0.3.8 tensorboard==2.21.0 tqdm
+    importlib_metadata==10.2.0 matplotlib==3.11.2 numpy packaging pyyaml sacrebleu safetensors sentencepiece subword-nmt==0.3.8 tensorboard==2.21.0 tqdm
 exit $failed

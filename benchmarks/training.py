@@ -173,17 +173,19 @@ def show(figures: dict[str, dict[str, Any]], left_out: dict[str, str]) -> None:
         print(f"{name:24}left out: {reason}; see `make bench-peers`")
 
 
-def write_record(path: Path, figures: dict[str, dict[str, Any]], left_out: dict[str, str], settings: Settings) -> None:
-    """Write the figures with all that they depend on."""
+def write_record(
+    path: Path, figures: dict[str, dict[str, Any]], left_out: dict[str, str], settings: dict[str, Any]
+) -> None:
+    """Write the figures with all that they depend on; `settings` say how many `threads` there were."""
     from nmt.runtime import machine, versions
 
     tcmalloc = TCMALLOC.with_name(".ready")
     record = {
         "date": date.today().isoformat(),
         "command": shlex.join(sys.argv),
-        "machine": machine() | {"threads": settings.threads},
+        "machine": machine() | {"threads": settings["threads"]},
         "versions": versions() | ({"tcmalloc": tcmalloc.read_text()} if tcmalloc.exists() else {}),
-        "settings": asdict(settings),
+        "settings": settings,
         "figures": figures,
         "left_out": left_out,
     }
@@ -205,13 +207,13 @@ def main() -> None:
     if options.contestant:
         print(json.dumps(work(options.contestant, options.run_dir, options.warm_up, options.steps)))
         return
-    contestants, left_out = choose(options.contestants)
+    contestants, left_out = choose(options.contestants, CONTESTANTS)
     settings = Settings(SIZE, TOKENS_PER_STEP, options.warm_up, options.steps, options.threads)
     with tempfile.TemporaryDirectory() as scratch:
         figures = measure(options.run_dir or prepare(Path(scratch)), contestants, settings, options.rounds)
     show(figures, left_out)
     if options.json:
-        write_record(options.json, figures, left_out, settings)
+        write_record(options.json, figures, left_out, asdict(settings))
 
 
 if __name__ == "__main__":

@@ -1,3 +1,32 @@
-"""Neural machine translation: from raw parallel text to a scored, shippable translator."""
+"""Neural machine translation: from raw parallel text to a scored, shippable translator.
+
+>>> from nmt import Translator                                    # doctest: +SKIP
+>>> translator = Translator.load("runs/demo/model")               # doctest: +SKIP
+>>> [translation.text for translation in translator.translate(["A small dog sleeps."])]  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nmt.inference.engine import SamplingConfig
+    from nmt.inference.translator import Candidate, Options, PairScore, Translation, Translator
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    **dict.fromkeys(("Candidate", "Options", "PairScore", "Translation", "Translator"), "nmt.inference.translator"),
+    "SamplingConfig": "nmt.inference.engine",
+}
+"""Where the names of the Python API live; what they import is imported when they are first asked for."""
+
+__all__ = ["Candidate", "Options", "PairScore", "SamplingConfig", "Translation", "Translator", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of the Python API."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,39 +4,45 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 import nmt
 from nmt import console
 from nmt.errors import DataError, NmtError, StorageError, UsageError
+from nmt.exporting import export
 from nmt.options import (
     BatchTokens,
     BeamSize,
     DataDir,
     Device,
+    Devices,
+    EngineOption,
+    ExportName,
     InitFrom,
-    Input,
     LengthPenalty,
     MaxExtraLength,
-    Model,
-    Output,
+    MaxLengthRatio,
+    MinLength,
+    NoRepeatNgram,
     Overrides,
     PrecisionName,
     RecipeName,
     RunDir,
     Threads,
+    from_flags,
+    load_translator,
     open_pipeline,
+    writing,
 )
+from nmt.scoring import score
 from nmt.tools import checkpoints_app, data_app, recipe_app, tokenizer_app
+from nmt.translating import translate
 
 if TYPE_CHECKING:
     from nmt.inference.bundle import BundleConfig
-    from nmt.inference.translator import Translator
 
 app = typer.Typer(
     name="nmt",
@@ -141,56 +147,9 @@ def train(
     open_pipeline(recipe, data_dir, run_dir, overrides, init_from).run_through("bundle")
 
 
-@app.command()
-def translate(
-    model: Model,
-    input: Input = None,
-    output: Output = None,
-    beam_size: BeamSize = None,
-    length_penalty: LengthPenalty = None,
-    max_extra_length: MaxExtraLength = None,
-    batch_tokens: BatchTokens = None,
-    n_best: Annotated[
-        int, typer.Option(min=1, help="Write so many hypotheses a line, as line number, score and text, tab-separated.")
-    ] = 1,
-    device: Device = "auto",
-    precision: PrecisionName = "float32",
-    threads: Threads = None,
-) -> None:
-    """Translate raw text with MODEL: one line out for every line in, in order, as soon as it is done.
-
-    Lines are taken in chunks, of 32 at first and of 2,048 in the end, to be batched by length; on a terminal
-    each is answered at once.
-    """
-    from nmt.data.corpus import count_lines, decode_lines, read_lines
-
-    lines = read_lines(input) if input else decode_lines(console.stdin(), "standard input")
-    interactive = input is None and console.stdin().isatty()
-    flags = {
-        "beam_size": beam_size,
-        "length_penalty": length_penalty,
-        "max_extra_length": max_extra_length,
-        "batch_tokens": batch_tokens,
-    }
-    translator = load_translator(model, flags, device, precision, threads)
-    if n_best > translator.decoding.beam_size:
-        raise UsageError(
-            f"--n-best {n_best} is more than the beam of {translator.decoding.beam_size}", hint="raise --beam-size"
-        )
-    # A pipe can be read once only; and only a terminal shows how far it is.
-    total = count_lines(input) if input and input.is_file() and console.is_live() else None
-    title = "translate" if not interactive else ""
-    with writing(output) as file, console.Progress(title, total, unit="lines", shown=not interactive) as progress:
-        for number, translation in enumerate(translator.stream(lines, n_best, interactive=interactive), start=1):
-            if n_best == 1:
-                file.write(translation.text.encode() + b"\n")
-            else:
-                for score, text in translation.n_best[:n_best]:
-                    file.write(f"{number}\t{score:.6f}\t{text}\n".encode())
-            file.flush()
-            progress.update(number)
-    for warning in translator.report.warnings(translator.max_length - 1):
-        console.warn(warning)
+app.command()(translate)
+app.command()(score)
+app.command()(export)
 
 
 def read_config(model: Path) -> BundleConfig:
@@ -198,40 +157,6 @@ def read_config(model: Path) -> BundleConfig:
     from nmt.inference.bundle import open_bundle
 
     return open_bundle(model).config
-
-
-def load_translator(
-    model: Path,
-    flags: Mapping[str, float | None],
-    device: str,
-    precision: Literal["float32", "bfloat16"],
-    threads: int | None,
-) -> Translator:
-    """Load MODEL with the flags that were given in place of its own decoding settings."""
-    from nmt import runtime
-    from nmt.inference.translator import Translator
-
-    runtime.keep_freed_memory()
-    runtime.set_threads(threads)
-    given = {key: value for key, value in flags.items() if value is not None}
-    return Translator.load(model, decoding=given, device=device, precision=precision)
-
-
-@contextmanager
-def writing(path: Path | None) -> Iterator[BinaryIO]:
-    """Yield standard output, or a file that appears at `path` only when it is whole."""
-    if path is None:
-        console.end_with_pipe()
-        yield console.stdout()
-    elif path.exists() and not path.is_file():  # a device or a pipe
-        with path.open("wb") as file:
-            yield file
-    else:
-        from nmt.files import replacing
-
-        with replacing(path) as scratch, scratch.open("wb") as file:
-            yield file
-            file.flush()
 
 
 @app.command()
@@ -254,13 +179,19 @@ def evaluate(
     beam_size: BeamSize = None,
     length_penalty: LengthPenalty = None,
     max_extra_length: MaxExtraLength = None,
+    max_length_ratio: MaxLengthRatio = None,
+    min_length: MinLength = None,
+    no_repeat_ngram: NoRepeatNgram = None,
     batch_tokens: BatchTokens = None,
+    engine: EngineOption = "native",
+    export: ExportName = None,
     device: Device = "auto",
+    devices: Devices = 1,
     precision: PrecisionName = "float32",
     threads: Threads = None,
 ) -> None:
     """Score translations by BLEU, chrF and TER with their signatures: those of MODEL, or --hypotheses."""
-    from nmt.config import EvaluationConfig
+    from nmt.config import DecodingConfig, EvaluationConfig
     from nmt.data.corpus import read_lines
     from nmt.evaluation.metrics import looks_tokenized, resolve_tokenizer, score
 
@@ -268,14 +199,19 @@ def evaluate(
         "beam_size": beam_size,
         "length_penalty": length_penalty,
         "max_extra_length": max_extra_length,
+        "max_length_ratio": max_length_ratio,
+        "min_length": min_length,
+        "no_repeat_ngram": no_repeat_ngram,
         "batch_tokens": batch_tokens,
     }
+    from_flags(DecodingConfig, flags)
     if not reference:
         raise UsageError("evaluate needs --reference FILE")
     references = [list(read_lines(path)) for path in reference]
     if hypotheses is not None:
-        asked = [*flags.values(), source, output, threads]
-        if any(value is not None for value in asked) or (device, precision) != ("auto", "float32"):
+        asked = [*flags.values(), source, output, threads, export]
+        chosen = (engine, device, devices, precision)
+        if any(value is not None for value in asked) or chosen != ("native", "auto", 1, "float32"):
             raise UsageError("--hypotheses are scored as they are", hint="leave out the options for translating")
         found = list(read_lines(hypotheses))
         bundle = read_config(model) if model else None
@@ -286,7 +222,16 @@ def evaluate(
         for path, lines in zip(reference, references, strict=True):
             if len(lines) != len(sources):
                 raise DataError(f"{source} has {len(sources):,} lines but {path} has {len(lines):,}")
-        translator = load_translator(model, flags, device, precision, threads)
+        translator = load_translator(
+            [model],
+            flags,
+            engine=engine,
+            export=export,
+            device=device,
+            devices=devices,
+            precision=precision,
+            threads=threads,
+        )
         bundle = translator.bundle
         found = translator.translate_all(sources)
         if output is not None:

@@ -313,6 +313,12 @@ class DecodingConfig(Section):
     """Alpha of the length penalty [W16, eq. 14]."""
     max_extra_length: NonNegativeInt = 50
     """A hypothesis has at most so many pieces more than its source."""
+    max_length_ratio: PositiveFloat | None = None
+    """A hypothesis has at most so many times the pieces of its source; by default `max_extra_length` alone says."""
+    min_length: NonNegativeInt = 0
+    """A hypothesis has at least so many pieces, where `max_extra_length` and `max_length_ratio` allow it."""
+    no_repeat_ngram: NonNegativeInt = 0
+    """No hypothesis holds the same run of so many pieces twice; 0 allows it."""
     batch_tokens: PositiveInt = 4096
     """Padded source tokens decoded at once, beams not counted."""
 

@@ -59,6 +59,12 @@ class RankError(NmtError):
     exit_code = 1
 
 
+class WorkersError(NmtError):
+    """A translation of several processes that has lost them."""
+
+    exit_code = 1
+
+
 class DivergedError(NmtError):
     """Training whose loss is no longer a number, or far from what it was."""
 

@@ -118,15 +118,30 @@ def compiler_works(device: torch.device) -> bool:
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device called `name`: `auto`, `cpu` or `cuda`. Raises UsageError where it is missing."""
+    """Return the device called `name`: `auto`, `cpu` or `cuda`. Raises UsageError where it is missing.
+
+    Where several processes were started on this machine, each gets a GPU of its own, by torchrun's LOCAL_RANK.
+    """
     import torch
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("no GPU that torch can use on this machine", hint="take device cpu or auto")
-    # Where torchrun started several processes on one machine, each has a GPU of its own.
-    return torch.device(name, int(os.environ.get("LOCAL_RANK", 0))) if name == "cuda" else torch.device(name)
+    if name != "cuda":
+        return torch.device(name)
+    place, count = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+    if place >= count:
+        wanted = os.environ.get("LOCAL_WORLD_SIZE", place + 1)
+        raise UsageError(
+            f"{wanted} processes want a GPU each, and torch can use {count} on this machine", hint="start no more"
+        )
+    return torch.device(name, place)
+
+
+def cores() -> int:
+    """Return how many of the processor's cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def set_threads(count: int | None) -> None:

@@ -19,6 +19,9 @@ import pytest
 
 from nmt import cli, console
 
+# A shell lets what it starts in the background ignore Ctrl-C, and so would the commands that are interrupted here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
 
@@ -92,6 +95,11 @@ class Result(NamedTuple):
     def messages(self) -> list[str]:
         """What stands on standard error, line by line."""
         return self.err.split("\n")[:-1]
+
+    @property
+    def surprises(self) -> list[str]:
+        """The messages, but for those that translations look wrong: those of a tiny model do."""
+        return [message for message in self.messages if not message.startswith("nmt: warning: translations that ")]
 
 
 class Run(Protocol):

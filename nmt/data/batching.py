@@ -6,12 +6,14 @@ import queue
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nmt.data.dataset import Batch, PreparedPairs
 from nmt.errors import RecipeError
+
+if TYPE_CHECKING:
+    from nmt.data.dataset import Batch, PreparedPairs
 
 Ints = np.ndarray[Any, np.dtype[np.integer[Any]]]
 

@@ -24,23 +24,36 @@ Pair = tuple[str, str]
 RECIPE_TIP = "; names in a recipe start at --data-dir, or else at the recipe's folder"
 
 
-def read_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of `path`, plain or gzip, without their ends; a name without .gz finds the .gz."""
+def read_lines(path: Path, replaced: list[int] | None = None) -> Iterator[str]:
+    """Yield the lines of `path`, plain or gzip, without their ends; a name without .gz finds the .gz.
+
+    What `replaced` is for, `decode_lines` says.
+    """
     path = find_file(path)
     try:
         file = _open(path)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None
     with file:
-        yield from decode_lines(file, str(path))
+        yield from decode_lines(file, str(path), replaced)
 
 
-def decode_lines(stream: Iterable[bytes], name: str) -> Iterator[str]:
-    """Yield the lines of `stream`, as they come, without their ends; `name` stands in the DataError."""
+def decode_lines(stream: Iterable[bytes], name: str, replaced: list[int] | None = None) -> Iterator[str]:
+    """Yield the lines of `stream`, as they come, without their ends; `name` stands in the DataError.
+
+    Given a list `replaced`, bytes that are not UTF-8 are no error: they become U+FFFD, and the list gets the number
+    of their line.
+    """
     number = 0
     try:
         for number, line in enumerate(stream, 1):
-            text = line.decode("utf-8")
+            try:
+                text = line.decode("utf-8")
+            except UnicodeDecodeError:
+                if replaced is None:
+                    raise
+                replaced.append(number)
+                text = line.decode("utf-8", errors="replace")
             if number == 1:
                 text = text.removeprefix("\ufeff")
             yield text.removesuffix("\n").removesuffix("\r")
@@ -58,8 +71,8 @@ def decode_lines(stream: Iterable[bytes], name: str) -> Iterator[str]:
 
 
 def count_lines(path: Path) -> int:
-    """Count the lines of `path`, plain or gzip."""
-    return sum(1 for _ in read_lines(path))
+    """Count the lines of `path`, plain or gzip; they need not be UTF-8."""
+    return sum(1 for _ in read_lines(path, []))
 
 
 def find_file(path: Path, tip: str = "") -> Path:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
-from torch import Tensor
 
 import nmt
 from nmt.config import DecodingConfig, EvaluationConfig, LanguagesConfig, ModelConfig, Section
 from nmt.data.tokenizer import PAD_ID, Tokenizer
 from nmt.errors import ArtifactError
-from nmt.evaluation.metrics import Scores
 from nmt.files import digest_file, digest_json, read_json, write_json, write_text
-from nmt.model.tensors import load_tensors, save_tensors
-from nmt.model.transformer import Transformer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nmt.evaluation.metrics import Scores
+    from nmt.model.transformer import Transformer
 
 FORMAT = 1
 CONFIG, WEIGHTS, LOCK, SCORES, CARD = "config.json", "model.safetensors", "lock.json", "scores.json", "README.md"
@@ -50,6 +52,9 @@ class Bundle:
 
     def model(self) -> Transformer:
         """Build the Transformer and load its weights. Raises ArtifactError."""
+        from nmt.model.tensors import load_tensors
+        from nmt.model.transformer import Transformer
+
         sizes = self.tokenizer.source_size, self.tokenizer.target_size
         model = Transformer(self.config.model, *sizes, pad_id=PAD_ID)
         try:
@@ -72,6 +77,8 @@ def write_bundle(
     evaluation: EvaluationConfig,
 ) -> None:
     """Fill the new `folder` with all that a bundle holds but its scores; `tokenizer` is a folder."""
+    from nmt.model.tensors import save_tensors
+
     folder.mkdir()
     save_tensors(weights, folder / WEIGHTS)
     parts = Tokenizer.load(tokenizer).files

@@ -1,100 +1,189 @@
-"""Text in, text out, order kept: the one path from raw text to raw text."""
+"""Text in, text out, order kept: the one path from raw text to raw text, whatever engine computes."""
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import Any, TypeVar
 
 from nmt import console
 from nmt.config import DecodingConfig, Precision
 from nmt.data.batching import by_tokens
-from nmt.data.tokenizer import BOS_ID, EOS_ID, PAD_ID, Tokenizer
-from nmt.errors import ArtifactError
-from nmt.inference.bundle import BundleConfig, open_bundle
-from nmt.inference.search import Hypothesis, SpecialIds, search
-from nmt.model.transformer import Transformer
-from nmt.runtime import pick_device
+from nmt.data.tokenizer import Tokenizer
+from nmt.errors import ArtifactError, DataError
+from nmt.inference.alignment import SPACE, align_words
+from nmt.inference.bundle import BundleConfig
+from nmt.inference.engine import Engine, EngineName, Hypothesis, Matrix, Request, Row, SamplingConfig, length_penalty
+from nmt.inference.loading import EnginePlan, open_bundles
+from nmt.inference.report import Report
 
-SPECIAL = SpecialIds(pad=PAD_ID, bos=BOS_ID, eos=EOS_ID)
+Pair = tuple[list[int], list[int]]
+R = TypeVar("R")
+
 SENTENCE_END = re.compile(r"(?<=[.!?…;])\s+|(?<=[。！？；])")
 FIRST_CHUNK, LARGEST_CHUNK = 32, 2048
 """Lines read before the first batch and, doubling, at the most: early answers, then full batches."""
+AS_MANY = "give as many prefixes as lines; a blank one leaves the start to the model"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is wanted of each line."""
+
+    n_best: int = 1
+    """Hypotheses: at most the beam, or any number of samples."""
+    sampling: SamplingConfig | None = None
+    """Draw at random, instead of searching for the best."""
+    token_scores: bool = False
+    """Tell the log-probability of every piece."""
+    alignment: bool = False
+    """Tell which words of the source belong to which of the translation."""
+    alignment_layer: int | None = None
+    """Decoder layer, from 1, whose attention says so; by default the last but one."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One hypothesis of a line."""
+
+    text: str
+    """One line."""
+    score: float
+    """Log-probability over the length penalty; of a line in segments, the sum; of a blank line, 0."""
+    pieces: list[str]
+    """What the model said, piece by piece, without EOS."""
+    token_scores: list[float] | None = None
+    """Log-probability of each piece, and last of EOS; of a line in segments there is an EOS after each."""
+    alignment: list[tuple[int, int]] | None = None
+    """Pairs of a source word and a target word, counted from 0."""
 
 
 @dataclass(frozen=True)
 class Translation:
     """What became of one line."""
 
-    text: str
-    """The best hypothesis, one line."""
+    source: str
+    candidates: list[Candidate]
+    """Best first (samples: as drawn); as many as asked for where the search found so many."""
+
+    @property
+    def text(self) -> str:
+        """The best hypothesis, one line."""
+        return self.candidates[0].text
+
+    @property
+    def score(self) -> float:
+        """Its score."""
+        return self.candidates[0].score
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A hypothesis of a row: of a line, or of a part of one."""
+
+    src: list[int]
+    tgt: list[int]
+    """Pieces of both sides, without EOS."""
     score: float
-    """Its log-probability over its length penalty; of a line in segments, the sum; of a blank line, 0."""
-    n_best: list[tuple[float, str]]
-    """Scores and texts, best first; as many as asked for where the search found so many."""
+    token_scores: list[float] | None
+    attention: Matrix | None
+
+
+@dataclass(frozen=True)
+class PairScore:
+    """How likely the model finds a given translation."""
+
+    score: float
+    """Log-probability over the length penalty; NaN where a side is blank or too long for the model."""
+    pieces: list[str]
+    """The target's."""
+    token_scores: list[float]
+    """Log-probability of each, and last of EOS."""
 
 
 @dataclass
-class Report:
-    """Counts of the lines that were not simply translated."""
+class Chunk:
+    """Lines whose segments are batched together."""
 
-    lines: int = 0
-    blank: list[int] = field(default_factory=list)
-    """Lines, from 1, without a piece: their translation is blank."""
-    segmented: list[int] = field(default_factory=list)
-    """Lines longer than the model takes, translated in segments at sentence ends."""
-    cut: list[int] = field(default_factory=list)
-    """Of those, lines with a sentence that is too long by itself, split within it."""
+    first: int
+    """Number of the first line."""
+    lines: Sequence[str]
+    segments: list[int]
+    """How many rows each line has."""
+    rows: list[Row]
+    batches: list[list[int]]
+    """Rows that are searched for together."""
+    found: dict[int, list[Hypothesis]] = field(default_factory=dict)
+    """Hypotheses of the rows; batches are done in their order."""
+    done: int = 0
+    """Batches."""
 
-    def warnings(self, limit: int) -> list[str]:
-        """Write each count that is not 0 as a sentence; `limit` is the longest source in pieces."""
-        kinds = (
-            (self.blank, "blank, and so are their translations"),
-            (self.segmented, f"longer than {limit} pieces, and translated in segments"),
-            (self.cut, f"with a sentence longer than {limit} pieces, split within it"),
-        )
-        return [
-            f"input lines {what}: {len(lines):,} "
-            f"(line {', '.join(map(str, lines[:10]))}{', ...' if len(lines) > 10 else ''})"
-            for lines, what in kinds
-            if lines
-        ]
+    @property
+    def is_done(self) -> bool:
+        """Whether all rows are searched for."""
+        return self.done == len(self.batches)
+
+    def take(self, hypotheses: list[list[Hypothesis]]) -> None:
+        """Take what was found for the next batch. Raises ArtifactError where nothing was."""
+        if not all(hypotheses):
+            raise ArtifactError("the model's output is not a number", hint="its training diverged")
+        self.found.update(zip(self.batches[self.done], hypotheses, strict=True))
+        self.done += 1
 
 
 class Translator:
-    """A model with its tokenizer and search."""
+    """An engine with its tokenizer and settings."""
 
-    def __init__(self, model: Transformer, tokenizer: Tokenizer, decoding: DecodingConfig, *, max_length: int) -> None:
-        self.model = model
+    def __init__(self, engine: Engine, tokenizer: Tokenizer, decoding: DecodingConfig, *, max_length: int) -> None:
+        self.engine = engine
         self.tokenizer = tokenizer
         self.decoding = decoding
         self.max_length = max_length
         """Longest source in pieces, EOS included."""
         self.report = Report()
         self.bundle: BundleConfig | None = None
-        """Of what `load` loaded."""
+        """Of what `load` loaded, the first."""
 
     @classmethod
     def load(
         cls,
-        path: Path | str,
-        *,
+        *paths: Path | str,
         decoding: Mapping[str, Any] | None = None,
+        engine: EngineName = "native",
+        export: str | None = None,
         device: str = "auto",
         precision: Precision = "float32",
+        threads: int | None = None,
+        devices: int = 1,
     ) -> Translator:
-        """Load the bundle at `path`; `decoding` replaces settings of its own. Raises ArtifactError, UsageError."""
-        bundle = open_bundle(Path(path))
-        kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
-        model = bundle.model().to(pick_device(device), kind).eval()
-        config = bundle.config
+        """Load the bundle at each of `paths`, an ensemble where they are several.
+
+        `decoding` replaces settings of the first. With the engine `ctranslate2` the bundle must hold an export,
+        called `export` where there are several.
+        More than one of `devices` are processes, each with a GPU or a share of the processor, that translate
+        different batches; `threads` are those of each. Raises ArtifactError, UsageError.
+        """
+        bundles = open_bundles([Path(path) for path in paths])
+        plan = EnginePlan(
+            [bundle.path for bundle in bundles],
+            engine=engine,
+            export=export,
+            device=device,
+            precision=precision,
+            threads=threads,
+        )
+        loaded = plan.load() if devices == 1 else plan.share(devices)
+        config = bundles[0].config
         settings = DecodingConfig.model_validate({**config.decoding.model_dump(), **(decoding or {})})
-        translator = cls(model, bundle.tokenizer, settings, max_length=config.model.max_length)
+        longest = min(bundle.config.model.max_length for bundle in bundles)
+        translator = cls(loaded, bundles[0].tokenizer, settings, max_length=longest)
         translator.bundle = config
         return translator
 
@@ -109,24 +198,118 @@ class Translator:
             console.warn(warning)
         return texts
 
-    def translate(self, lines: Sequence[str], n_best: int = 1) -> list[Translation]:
-        """Translate `lines`, each to one line, in their order."""
-        segments = [self._segments(line, number) for number, line in enumerate(lines, self.report.lines + 1)]
-        self.report.lines += len(lines)
-        flat = [ids for parts in segments for ids in parts]
-        found = iter(self._search(flat, n_best))
-        return [self._join([next(found) for _ in parts]) for parts in segments]
+    def translate(
+        self, lines: Sequence[str], options: Options | None = None, *, prefixes: Sequence[str] | None = None
+    ) -> list[Translation]:
+        """Translate `lines`, each to one line, in their order; each translation begins with its prefix.
 
-    def stream(self, lines: Iterable[str], n_best: int = 1, *, interactive: bool = False) -> Iterator[Translation]:
+        Raises DataError where a prefix is longer than the model's targets, or there are not as many as lines.
+        """
+        if prefixes is not None and len(prefixes) != len(lines):
+            raise DataError(f"{len(lines):,} lines but {len(prefixes):,} prefixes")
+        return list(self._run(iter([self._chunk(lines, prefixes)]), options or Options()))
+
+    def stream(
+        self,
+        lines: Iterable[str],
+        options: Options | None = None,
+        *,
+        prefixes: Iterable[str] | None = None,
+        ready: Callable[[float], bool] | None = None,
+    ) -> Iterator[Translation]:
         """Translate `lines` as they come, in their order, holding a bounded number of them.
 
-        Lines of a chunk are batched by length. With `interactive` each is answered before the next is read.
+        Lines of a chunk are batched by length. A chunk is full, or ends where `ready`, called with the
+        time.monotonic() of its first line, says that no other is there; with `ready` each chunk is answered before
+        more is read. Raises DataError where `prefixes` are not as many as lines.
         """
-        lines = iter(lines)
-        size = 1 if interactive else FIRST_CHUNK
-        while chunk := list(islice(lines, size)):
-            yield from self.translate(chunk, n_best)
-            size = 1 if interactive else min(2 * size, LARGEST_CHUNK)
+        options = options or Options()
+        chunks = self._chunks(iter(lines), prefixes, ready)
+        if ready is None:
+            yield from self._run(chunks, options)
+        else:
+            for chunk in chunks:
+                yield from self._run(iter([chunk]), options)
+
+    def _chunks(
+        self, lines: Iterator[str], prefixes: Iterable[str] | None, ready: Callable[[float], bool] | None
+    ) -> Iterator[Chunk]:
+        """Read the chunks of `stream`."""
+        starts = None if prefixes is None else iter(prefixes)
+        size = FIRST_CHUNK
+        for line in lines:
+            chunk, since = [line], time.monotonic()
+            while len(chunk) < size and (ready is None or ready(since)) and (more := next(lines, None)) is not None:
+                chunk.append(more)
+            given = None if starts is None else list(islice(starts, len(chunk)))
+            if given is not None and len(given) < len(chunk):
+                raise DataError(f"line {self.report.lines + len(given) + 1} has no prefix", hint=AS_MANY)
+            size = min(2 * size, LARGEST_CHUNK) if len(chunk) == size else size
+            yield self._chunk(chunk, given)
+        if starts is not None and next(starts, None) is not None:
+            raise DataError(f"more prefixes than the {self.report.lines:,} lines", hint=AS_MANY)
+
+    def _chunk(self, lines: Sequence[str], prefixes: Sequence[str] | None) -> Chunk:
+        """Encode `lines`, each beginning with its prefix, and plan their batches."""
+        first = self.report.lines + 1
+        self.report.lines += len(lines)
+        parts = [self._segments(line, number) for number, line in enumerate(lines, first)]
+        starts = self._starts(prefixes, first) if prefixes is not None else [[]] * len(lines)
+        rows = [
+            # What stands before the translation of a line stands before that of its first segment.
+            Row(ids, start if place == 0 else [])
+            for segments, start in zip(parts, starts, strict=True)
+            for place, ids in enumerate(segments)
+        ]
+        batches = by_tokens([len(row.ids) + 1 for row in rows], self.decoding.batch_tokens)
+        return Chunk(first, lines, [len(segments) for segments in parts], rows, batches)
+
+    def _run(self, chunks: Iterator[Chunk], options: Options) -> Iterator[Translation]:
+        """Translate `chunks`. An engine that works ahead is given the next one before this one is done."""
+        begun: deque[Chunk] = deque()
+
+        def batches() -> Iterator[list[Row]]:
+            for chunk in chunks:
+                begun.append(chunk)
+                yield from ([chunk.rows[index] for index in batch] for batch in chunk.batches)
+
+        request = Request(self.decoding, options.n_best, options.sampling)
+        for hypotheses in self.engine.search(batches(), request):
+            while begun[0].is_done:  # of blank lines alone
+                yield from self._finish(begun.popleft(), options)
+            begun[0].take(hypotheses)
+            if begun[0].is_done:
+                yield from self._finish(begun.popleft(), options)
+        for chunk in begun:
+            yield from self._finish(chunk, options)
+
+    def _finish(self, chunk: Chunk, options: Options) -> Iterator[Translation]:
+        """Make text of what was found for `chunk`."""
+        found = iter(self._details(chunk.rows, [chunk.found[index] for index in range(len(chunk.rows))], options))
+        for number, (line, segments) in enumerate(zip(chunk.lines, chunk.segments, strict=True), chunk.first):
+            candidates = self._join([next(found) for _ in range(segments)], options)
+            if segments:
+                self.report.judge(number, line, candidates[0].text, candidates[0].pieces)
+            yield Translation(line, candidates)
+
+    def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[PairScore]:
+        """Tell how likely each target is as the translation of its source. Raises ArtifactError."""
+        first = self.report.lines + 1
+        self.report.lines += len(sources)
+        pairs = list(zip(self.tokenizer.encode_source(sources), self.tokenizer.encode_target(targets), strict=True))
+        fits = [0 < len(src) < self.max_length and 0 < len(tgt) < self.engine.target_limit for src, tgt in pairs]
+        self.report.unscored += [number for number, fit in enumerate(fits, first) if not fit]
+        found = self._by_batch([pair for pair, fit in zip(pairs, fits, strict=True) if fit], self.engine.score)
+        if any(map(math.isnan, itertools.chain.from_iterable(found))):
+            raise ArtifactError("the model's output is not a number", hint="its training diverged")
+        those = iter(found)
+        scores = []
+        for (_, tgt), fit in zip(pairs, fits, strict=True):
+            token_scores = next(those) if fit else []
+            penalty = length_penalty(len(tgt) + 1, self.decoding.length_penalty)
+            score = sum(token_scores) / penalty if fit else math.nan
+            scores.append(PairScore(score, self.tokenizer.target.pieces(tgt), token_scores))
+        return scores
 
     def _segments(self, line: str, number: int) -> list[list[int]]:
         """Return the ids of `line`, in as many rows as the model needs; none for a blank line."""
@@ -149,35 +332,69 @@ class Translator:
                 rows += [sentence[start : start + limit] for start in range(0, len(sentence), limit)]
         return rows
 
-    def _search(self, rows: list[list[int]], n_best: int) -> list[list[Hypothesis]]:
-        """Search for every row, in batches of rows of like length."""
-        device = next(self.model.parameters()).device
-        found: list[list[Hypothesis]] = [[] for _ in rows]
-        for batch in by_tokens([len(row) + 1 for row in rows], self.decoding.batch_tokens):
-            longest = max(len(rows[index]) for index in batch)
-            padded = [[*rows[i], EOS_ID, *[PAD_ID] * (longest - len(rows[i]))] for i in batch]
-            hypotheses = search(
-                self.model,
-                torch.tensor(padded, device=device),
-                SPECIAL,
-                beam_size=self.decoding.beam_size,
-                alpha=self.decoding.length_penalty,
-                max_extra_length=self.decoding.max_extra_length,
-                n_best=n_best,
-            )
-            for index, best in zip(batch, hypotheses, strict=True):
-                if not best:
-                    raise ArtifactError("the model's output is not a number", hint="its training diverged")
-                found[index] = best
-        return found
+    def _starts(self, prefixes: Sequence[str], first: int) -> list[list[int]]:
+        """Return the ids of the prefixes of lines from `first`."""
+        starts = self.tokenizer.encode_target(prefixes)
+        for number, ids in enumerate(starts, first):
+            if len(ids) >= self.engine.target_limit:
+                raise DataError(
+                    f"prefix of line {number}: {len(ids):,} pieces, the model takes {self.engine.target_limit - 1}"
+                )
+        return starts
 
-    def _join(self, parts: list[list[Hypothesis]]) -> Translation:
-        """Make one line of the hypotheses of its segments, the k-th best of each together."""
-        if not parts:
-            return Translation("", 0.0, [(0.0, "")])
-        ranks = [[part[min(k, len(part) - 1)] for part in parts] for k in range(max(map(len, parts)))]
-        n_best = [
-            (sum(h.score for h in rank), " ".join(self.tokenizer.decode_target([h.ids for h in rank])))
-            for rank in ranks
+    def _details(self, rows: list[Row], found: list[list[Hypothesis]], options: Options) -> list[list[Segment]]:
+        """Find out what else is wanted of the hypotheses `found` for each of `rows`."""
+        pairs = [(row.ids, h.ids) for row, hypotheses in zip(rows, found, strict=True) for h in hypotheses]
+        nothing: Iterator[None] = itertools.repeat(None)
+        scores = iter(self._by_batch(pairs, self.engine.score)) if options.token_scores else nothing
+        matrices = (
+            iter(self._by_batch(pairs, lambda batches: self.engine.attention(batches, options.alignment_layer)))
+            if options.alignment
+            else nothing
+        )
+        return [
+            [Segment(row.ids, h.ids, h.score, next(scores), next(matrices)) for h in hypotheses]
+            for row, hypotheses in zip(rows, found, strict=True)
         ]
-        return Translation(n_best[0][1], n_best[0][0], n_best)
+
+    def _by_batch(self, pairs: list[Pair], work: Callable[[Iterable[list[Pair]]], Iterator[list[R]]]) -> list[R]:
+        """Give `pairs` to `work` in batches of like length; return the results in their order."""
+        batches = by_tokens([1 + max(len(src), len(tgt)) for src, tgt in pairs], self.decoding.batch_tokens)
+        results: dict[int, R] = {}
+        for batch, found in zip(batches, work([pairs[index] for index in batch] for batch in batches), strict=True):
+            results.update(zip(batch, found, strict=True))
+        return [results[index] for index in range(len(pairs))]
+
+    def _join(self, parts: list[list[Segment]], options: Options) -> list[Candidate]:
+        """Make lines of the hypotheses of a line's segments, the k-th best of each together."""
+        if not parts:
+            return [Candidate("", 0.0, [], [] if options.token_scores else None, [] if options.alignment else None)]
+        return [self._candidate([part[min(k, len(part) - 1)] for part in parts]) for k in range(max(map(len, parts)))]
+
+    def _candidate(self, segments: list[Segment]) -> Candidate:
+        """Make a line of one hypothesis of each segment."""
+        pieces = self.tokenizer.target.pieces([i for segment in segments for i in segment.tgt])
+        return Candidate(
+            " ".join(self.tokenizer.decode_target([segment.tgt for segment in segments])),
+            sum(segment.score for segment in segments),
+            pieces,
+            [score for segment in segments for score in segment.token_scores or []]
+            if segments[0].token_scores is not None
+            else None,
+            self._alignment(segments) if segments[0].attention is not None else None,
+        )
+
+    def _alignment(self, segments: list[Segment]) -> list[tuple[int, int]]:
+        """Return the word alignment of a line, whose segments follow each other on both sides."""
+        pairs: list[tuple[int, int]] = []
+        source_words = target_words = 0
+        last = SPACE
+        for segment in segments:
+            source, target = self.tokenizer.source.pieces(segment.src), self.tokenizer.target.pieces(segment.tgt)
+            sizes, aligned = align_words(segment.attention or [], source, target)
+            if not last.endswith(SPACE) and not source[0].startswith(SPACE):
+                source_words -= 1  # a sentence that was split within a word
+            last = source[-1]
+            pairs += [(source_words + i, target_words + j) for i, j in aligned]
+            source_words, target_words = source_words + sizes[0], target_words + sizes[1]
+        return pairs

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -110,50 +109,100 @@ class Transformer(nn.Module):
             x = layer(x, memory, causal_mask, memory_mask)
         return self.decoder_norm(x)
 
-    def start_cache(self, src: Tensor, beam_size: int) -> DecoderCache:
-        """Encode `src` (B, S) and make room for `beam_size` hypotheses of each sentence."""
+    def start_cache(self, src: Tensor) -> DecoderCache:
+        """Encode `src` (B, S) and begin with one hypothesis of each sentence, BOS to come."""
         memory, mask = self.encode(src)
-        across = [layer.cross_attention.keys_and_values(memory) for layer in self.decoder_layers]
-        _, heads, _, width = across[0][0].shape
-        empty = memory.new_empty(len(src) * beam_size, heads, 0, width)
-        return DecoderCache(mask, across, [(empty, empty) for _ in across])
+        across = [
+            (keys.contiguous(), values.contiguous())  # read at every step
+            for keys, values in (layer.cross_attention.keys_and_values(memory) for layer in self.decoder_layers)
+        ]
+        empty = across[0][0][:, :, :0]
+        return DecoderCache(for_attention(mask), across, [(empty, empty) for _ in across])
 
     def decode_next(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
         """Return logits (B, K, V) of the piece after `tokens` (B, K), the newest of each hypothesis.
 
-        `cache` holds what came before and is extended by one position.
+        `cache` holds what came before and is extended by one position. K may change from call to call.
         """
-        x = self.embed(tokens.flatten()[:, None], self.target_embedding, start=cache.length)  # (B*K, 1, D)
-        x = x.view(*tokens.shape, -1)  # (B, K, D)
+        x = self.target_embedding(tokens) * self.scale + self.positions(cache.length, 1)  # (B, K, D)
+        cache.extend(tokens.size(1))
         for index, layer in enumerate(self.decoder_layers):
             x = layer.next(x, cache, index)
         return self.generator(self.decoder_norm(x))
 
 
-@dataclass
+def for_attention(mask: Tensor) -> Tensor:
+    """Return `mask`, True where attention is allowed, as attention takes it fastest: on a CPU what is to be added."""
+    if mask.is_cuda or mask.dtype != torch.bool:
+        return mask
+    return torch.zeros(mask.shape).masked_fill_(~mask, -torch.inf)
+
+
 class DecoderCache:
-    """What the decoder remembers of the hypotheses under way, so that each step computes one position."""
+    """What the decoder remembers of the hypotheses under way, so that each step computes one position.
 
-    memory_mask: Tensor
-    """(B, 1, 1, S)"""
-    across: list[tuple[Tensor, Tensor]]
-    """Keys and values of the memory, for each layer (B, H, S, D/H): once a sentence, whatever the beam."""
-    past: list[tuple[Tensor, Tensor]]
-    """Keys and values of the target so far, for each layer (B*K, H, T, D/H)."""
+    Keys and values stay where they were written: one place (of C) a hypothesis a step. Which places a hypothesis has
+    gone through is said by a mask, so that choosing hypotheses copies nothing else.
+    """
 
-    @property
-    def length(self) -> int:
+    def __init__(
+        self, memory_mask: Tensor, across: list[tuple[Tensor, Tensor]], past: list[tuple[Tensor, Tensor]]
+    ) -> None:
+        self.memory_mask = memory_mask
+        """(B, 1, 1, S), by `for_attention`."""
+        self.across = across
+        """Keys and values of the memory, for each layer (B, H, S, D/H): once a sentence, whatever the beam."""
+        self.past = past
+        """Keys and values of the target so far, for each layer (B, H, C, D/H), of which `places` are written."""
+        self.places = 0
+        self.length = 0
         """Target positions seen."""
-        return self.past[0][0].size(2)
+        self.visited = memory_mask.new_zeros(len(memory_mask), 1, 0, dtype=torch.bool)
+        """(B, K, places): whether a place belongs to the past of a hypothesis."""
+        self.past_mask: Tensor | None = None
+        """The same by `for_attention`, (B, 1, K, places); None where each sentence has one hypothesis."""
 
-    def reorder(self, rows: Tensor) -> None:
-        """Keep the hypotheses `rows` (any number, of B*K), in that order."""
-        self.past = [(keys.index_select(0, rows), values.index_select(0, rows)) for keys, values in self.past]
+    def extend(self, width: int) -> None:
+        """Make room for the next position of `width` hypotheses of each sentence, each following itself."""
+        new = torch.eye(width, dtype=torch.bool, device=self.visited.device).expand(len(self.visited), -1, -1)
+        self.visited = torch.cat([self.visited.expand(-1, width, -1), new], dim=2)
+        self.places, self.length = self.places + width, self.length + 1
+        is_one = self.places == self.length
+        self.past_mask = None if is_one else for_attention(self.visited)[:, None]
+        if self.places > self.past[0][0].size(2):
+            self.past = [(self._with_room(keys), self._with_room(values)) for keys, values in self.past]
+
+    def _with_room(self, past: Tensor) -> Tensor:
+        """Return `past` (B, H, C, D/H) with half as many places again, and some."""
+        batch, heads, capacity, size = past.shape
+        larger = past.new_empty(batch, heads, self.places + max(8 * self.visited.size(1), capacity // 2), size)
+        larger[:, :, :capacity] = past
+        return larger
+
+    def write(self, index: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Write the newest `keys` and `values` (B, H, K, D/H) of layer `index`; return all (B, H, places, D/H)."""
+        for past, new in zip(self.past[index], (keys, values), strict=True):
+            past[:, :, self.places - new.size(2) : self.places] = new
+        all_keys, all_values = (past[:, :, : self.places] for past in self.past[index])
+        return all_keys, all_values
+
+    def follow(self, parents: Tensor) -> None:
+        """Go on with the hypotheses `parents` (B, K) of each sentence."""
+        self.visited = self.visited.gather(1, parents[..., None].expand(-1, -1, self.places))
 
     def keep_sentences(self, sentences: Tensor) -> None:
-        """Keep the memory of `sentences` alone; their hypotheses are chosen by `reorder`."""
-        self.memory_mask = self.memory_mask[sentences]
-        self.across = [(keys[sentences], values[sentences]) for keys, values in self.across]
+        """Keep the sentences at `sentences`, in that order; those that keep their place are not copied."""
+        self.memory_mask, self.visited = self.memory_mask[sentences], self.visited[sentences]
+        count = len(sentences)
+        (moved,) = (sentences != torch.arange(count, device=sentences.device)).nonzero(as_tuple=True)
+        origins = sentences[moved]
+        for keys, values in self.across:
+            keys[moved], values[moved] = keys[origins], values[origins]
+        for keys, values in self.past:
+            for past in (keys, values):
+                past[moved, :, : self.places] = past[origins, :, : self.places]
+        self.across = [(keys[:count], values[:count]) for keys, values in self.across]
+        self.past = [(keys[:count], values[:count]) for keys, values in self.past]
 
 
 class Residual(nn.Module):
@@ -209,11 +258,8 @@ class DecoderLayer(Residual):
         """Map the newest position of each hypothesis, `x` (B, K, D), and extend layer `index` of `cache`."""
 
         def attend_to_past(x: Tensor) -> Tensor:
-            newest = x.reshape(-1, 1, x.size(-1))  # (B*K, 1, D)
-            past = self.self_attention.keys_and_values(newest)
-            keys, values = (torch.cat(pair, dim=2) for pair in zip(cache.past[index], past, strict=True))
-            cache.past[index] = keys, values
-            return self.self_attention.attend(newest, keys, values, None).view_as(x)
+            keys, values = cache.write(index, *self.self_attention.keys_and_values(x))
+            return self.self_attention.attend(x, keys, values, cache.past_mask)
 
         def attend_to_memory(x: Tensor) -> Tensor:
             # The K hypotheses of a sentence are K queries to one memory: nothing is copied for the beam.
@@ -249,7 +295,10 @@ class Attention(nn.Module):
         return keys, values
 
     def attend(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        """Let `x` (B, T, D) attend over `keys` and `values` (B, H, S, D/H); returns (B, T, D)."""
+        """Let `x` (B, T, D) attend over `keys` and `values` (B, H, S, D/H); returns (B, T, D).
+
+        `mask` broadcasts to (B, H, T, S): True where attention is allowed, or by `for_attention`.
+        """
         queries = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, H, T, D/H)
         if x.is_cuda:
             context = F.scaled_dot_product_attention(
@@ -261,7 +310,7 @@ class Attention(nn.Module):
             exact = torch.promote_types(values.dtype, torch.float32)
             weights = (queries @ keys.transpose(-2, -1)).to(exact) * self.scale  # (B, H, T, S)
             if mask is not None:
-                weights = weights + weights.new_zeros(mask.shape).masked_fill_(~mask, -torch.inf)
+                weights = weights + for_attention(mask)
             context = self.dropout(weights.softmax(-1).to(values.dtype)) @ values  # (B, H, T, D/H)
         return self.output(context.transpose(1, 2).flatten(-2))  # (B, T, D)
 

@@ -31,6 +31,7 @@ from nmt.data.tokenizer import PAD_ID, Tokenizer
 from nmt.errors import ArtifactError, DivergedError, InterruptedTrainingError, TerminatedTrainingError, UsageError
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.files import digest_json, read_json, remove, write_json, write_text
+from nmt.inference.native import NativeEngine
 from nmt.inference.translator import Translator
 from nmt.model.transformer import Transformer
 from nmt.training import memory
@@ -148,7 +149,9 @@ class Trainer:
         self.engine = Engine(
             model, plan.optimizer, self.config.precision, ranks, ema_decay=self.config.ema_decay, compiled=compiled
         )
-        self.translator = Translator(self.engine.shipping, tokenizer, plan.decoding, max_length=plan.model.max_length)
+        self.translator = Translator(
+            NativeEngine([self.engine.shipping]), tokenizer, plan.decoding, max_length=plan.model.max_length
+        )
         self.tokenize = resolve_tokenizer(plan.evaluation.tokenize, plan.target_language)
         self.store = Checkpoints(files.checkpoints, self.config.keep_checkpoints)
         self.steps = StepStream(

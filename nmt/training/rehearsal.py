@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 
+from nmt.inference.native import NativeEngine
 from nmt.inference.translator import Translator
 from nmt.training.loop import Trainer
 
@@ -77,7 +78,9 @@ def translation_speed(trainer: Trainer) -> float:
     # Untrained, the model ends no sentence by itself: the longest that is allowed stands for what it will learn.
     decoding = trainer.plan.decoding.model_copy(update={"max_extra_length": 0})
     model = trainer.engine.shipping.eval()
-    translator = Translator(model, trainer.tokenizer, decoding, max_length=trainer.plan.model.max_length)
+    translator = Translator(
+        NativeEngine([model]), trainer.tokenizer, decoding, max_length=trainer.plan.model.max_length
+    )
     sources = trainer.dev.sources
     chosen = sources[:: -(-len(sources) // TRANSLATED)]
     began = time.perf_counter()

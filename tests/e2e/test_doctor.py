@@ -85,8 +85,8 @@ def test_a_good_recipe_is_all_ok(nmt_here: Run, home: Path) -> None:
     assert found["compiler"] == found["tensorboard"] == "OK: not asked for"
     assert found["schedule"] == "OK: 200 steps, the learning rate at its highest, 0.01, at step 20"
     assert found["export"] == (
-        "OK: CTranslate2's Transformer specification has this shape: pre-norm, ReLU, sinusoidal positions as a table, "
-        "tied_embeddings all; not checked: a conversion"
+        "OK: a model of this shape can be exported to CTranslate2: pre-norm, sinusoidal positions, "
+        "tied_embeddings all; the package is installed"
     )
     assert found["data"] == ("OK: pairs of train 400, dev 10, test.test 20; UTF-8, each line with its translation")
     assert found["leakage"] == (

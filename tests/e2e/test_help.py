@@ -38,8 +38,17 @@ def golden(words: tuple[str, ...]) -> Path:
 def test_the_commands_are_these() -> None:
     assert [" ".join(words) for words in COMMANDS] == [
         *("", "checkpoints", "checkpoints average", "checkpoints list", "checkpoints verify"),
-        *("data", "data synthesize", "doctor", "evaluate", "prepare", "recipe", "recipe explain", "recipe list"),
-        *("recipe show", "run", "tokenizer", "tokenizer decode", "tokenizer encode", "tokenizer show"),
+        *("data", "data synthesize", "doctor", "evaluate", "export", "prepare", "recipe", "recipe explain"),
+        *(
+            "recipe list",
+            "recipe show",
+            "run",
+            "score",
+            "tokenizer",
+            "tokenizer decode",
+            "tokenizer encode",
+            "tokenizer show",
+        ),
         *("tokenizer train", "train", "translate"),
     ]
 

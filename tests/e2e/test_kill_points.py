@@ -16,7 +16,7 @@ import pytest
 from conftest import TINY, Run, tree
 
 from nmt import cli, files
-from nmt.inference import bundle
+from nmt.model import tensors
 from nmt.training import checkpoint
 from nmt.training.checkpoint import Checkpoints
 from nmt.training.engine import Engine
@@ -35,7 +35,7 @@ RECIPE = (
 POINTS = 20
 TOUCHED = [
     *((os, "fsync"), (os, "replace"), (os, "mkdir"), (files, "remove"), (shutil, "rmtree")),
-    *((checkpoint, "save_tensors"), (checkpoint, "write_json"), (bundle, "save_tensors"), (Log, "write")),
+    *((checkpoint, "save_tensors"), (checkpoint, "write_json"), (tensors, "save_tensors"), (Log, "write")),
     *((Engine, "accumulate"), (Engine, "apply")),
 ]
 """What changes the disk or the weights: a run may be killed before and after each call of these."""

@@ -57,7 +57,8 @@ def test_explain_prints_every_key_or_those_of_a_section_or_one(nmt_here: Run) ->
     assert [head.split(" ")[0] for head in heads] == [knob.key for knob in knobs()]
     section = nmt_here("recipe", "explain", "decoding").lines
     assert [line.split(" ")[0] for line in section if line and not line.startswith(" ")] == [
-        *("decoding.beam_size", "decoding.length_penalty", "decoding.max_extra_length", "decoding.batch_tokens")
+        *("decoding.beam_size", "decoding.length_penalty", "decoding.max_extra_length", "decoding.max_length_ratio"),
+        *("decoding.min_length", "decoding.no_repeat_ngram", "decoding.batch_tokens"),
     ]
     assert nmt_here("recipe", "explain", "decoding.beam_size") == (
         *(0, "decoding.beam_size (int > 0) = 4\n    Hypotheses kept for each sentence; 1 is greedy search.\n", ""),

@@ -1,5 +1,7 @@
 """What holds of greedy and beam search for every model and every batch."""
 
+import math
+from collections import Counter
 from itertools import product
 
 import pytest
@@ -9,21 +11,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from nmt.config import ModelConfig
-from nmt.inference.search import (
-    BeamState,
-    Hypothesis,
-    SpecialIds,
-    advance,
-    beam_search,
-    extend,
-    greedy_search,
-    length_penalty,
-    search,
-)
+from nmt.config import DecodingConfig, ModelConfig
+from nmt.data.tokenizer import BOS_ID, EOS_ID, PAD_ID
+from nmt.inference import search as searching
+from nmt.inference.engine import Hypothesis, Request, Row, SamplingConfig, length_penalty
+from nmt.inference.search import BeamState, Decoder, Rules, advance, beam_search, extend
 from nmt.model.transformer import Transformer
 
-SPECIAL = SpecialIds(pad=0, bos=2, eos=3)
 ALPHAS = st.one_of(st.sampled_from([0.0, 0.6, 1.0, 2.0]), st.floats(0, 2))
 SEEDS = st.integers(0, 2**32)
 V = 12
@@ -41,18 +35,33 @@ def make_model(seed: int, size: int = V, *, sharpness: float = 2.0, end_bias: fl
     torch.manual_seed(seed)
     shape = {"d_model": 8, "heads": 2, "ffn": 12, "encoder_layers": 1, "decoder_layers": 1, "max_length": 16}
     config = ModelConfig.model_validate({**shape, "norm": "pre", "tied_embeddings": "none"})
-    model = Transformer(config, size, size, pad_id=SPECIAL.pad).double().eval()
+    model = Transformer(config, size, size, pad_id=PAD_ID).double().eval()
     with torch.no_grad():
         model.generator.weight.mul_(sharpness)
         # The decoder's norm is the identity but for its bias, which lifts the logit of EOS by `end_bias`.
-        row = model.generator.weight[SPECIAL.eos]
+        row = model.generator.weight[EOS_ID]
         model.get_parameter("decoder_norm.bias").add_(end_bias * row / row.square().sum())
     return model
 
 
 def sources(sentences: list[list[int]]) -> Tensor:
     longest = max(map(len, sentences))
-    return torch.tensor([[*s, SPECIAL.eos, *[SPECIAL.pad] * (longest - len(s))] for s in sentences])
+    return torch.tensor([[*s, EOS_ID, *[PAD_ID] * (longest - len(s))] for s in sentences])
+
+
+def search(
+    model: Transformer,
+    sentences: list[list[int]],
+    *,
+    n_best: int = 1,
+    sampling: SamplingConfig | None = None,
+    prefixes: list[list[int]] | None = None,
+    **decoding: float,
+) -> list[list[Hypothesis]]:
+    alpha = decoding.pop("alpha", 0.0)
+    config = DecodingConfig.model_validate({**decoding, "length_penalty": alpha})
+    rows = [Row(ids, start) for ids, start in zip(sentences, prefixes or [[]] * len(sentences), strict=True)]
+    return searching.search([model], rows, Request(config, n_best, sampling))
 
 
 @torch.no_grad()
@@ -60,8 +69,8 @@ def forced_scores(model: Transformer, source: list[int], targets: list[list[int]
     """Score whole `targets` by one full forward pass each, without a cache."""
     scores = []
     for ids in targets:
-        logits = model(sources([source]), torch.tensor([[SPECIAL.bos, *ids]]))[0]
-        labels = torch.tensor([*ids, SPECIAL.eos])
+        logits = model(sources([source]), torch.tensor([[BOS_ID, *ids]]))[0]
+        labels = torch.tensor([*ids, EOS_ID])
         total = float(logits.log_softmax(-1)[torch.arange(len(labels)), labels].sum())
         scores.append(total / ((5 + len(labels)) / 6) ** alpha)
     return scores
@@ -85,12 +94,44 @@ def test_a_beam_as_wide_as_the_space_is_exhaustive_search(
     every = [list(ids) for length in range(4) for ids in product((1, 4, 5), repeat=length)]
     scores = forced_scores(model, source, every, alpha)
     ranked = sorted(zip(scores, every, strict=True), reverse=True)
-    (found,) = search(
-        model, sources([source]), SPECIAL, beam_size=40, alpha=alpha, max_extra_length=extra, n_best=n_best
-    )
+    (found,) = search(model, [source], beam_size=40, alpha=alpha, max_extra_length=extra, n_best=n_best)
     assert [h.score for h in found] == pytest.approx([score for score, _ in ranked[:n_best]], rel=1e-6, abs=1e-5)
     if ranked[0][0] - ranked[1][0] > 1e-5:
         assert found[0].ids == ranked[0][1]
+
+
+@torch.no_grad()
+def patient_beam_search(
+    model: Transformer, source: list[int], beam_size: int, alpha: float, limit: int, n_best: int
+) -> list[tuple[float, list[int]]]:
+    """Search as the definition says, hypothesis by hypothesis, without a cache, and never stop before the limit."""
+    beam, finished = [(0.0, [BOS_ID])], []
+    for length in range(1, limit + 1):
+        candidates = []
+        for total, ids in beam:
+            log_probs = model(sources([source]), torch.tensor([ids]))[0, -1].log_softmax(-1)
+            pieces = [EOS_ID] if length == limit else [i for i in range(len(log_probs)) if i not in (PAD_ID, BOS_ID)]
+            candidates += [(total + float(log_probs[piece]), [*ids, piece]) for piece in pieces]
+        candidates.sort(key=lambda found: -found[0])
+        finished += [
+            (t / ((5 + length) / 6) ** alpha, ids[1:-1]) for t, ids in candidates[:beam_size] if ids[-1] == EOS_ID
+        ]
+        beam = [found for found in candidates if found[1][-1] != EOS_ID][:beam_size]
+    return sorted(finished, key=lambda found: -found[0])[:n_best]
+
+
+@few
+@given(st.lists(st.integers(4, 6), max_size=3), SEEDS, ALPHAS, st.sampled_from([2.0, 5.0]), st.floats(-3, 3), st.data())
+def test_no_hypothesis_that_could_still_win_is_cut_off(
+    source: list[int], seed: int, alpha: float, sharpness: float, end_bias: float, data: st.DataObject
+) -> None:
+    beam_size = data.draw(st.integers(2, 4))
+    n_best = data.draw(st.integers(1, beam_size))
+    model = make_model(seed, 7, sharpness=sharpness, end_bias=end_bias)
+    expected = patient_beam_search(model, source, beam_size, alpha, len(source) + 5, n_best)
+    (found,) = search(model, [source], beam_size=beam_size, alpha=alpha, max_extra_length=4, n_best=n_best)
+    assert [h.score for h in found] == pytest.approx([score for score, _ in expected], abs=1e-5)
+    assert [h.ids for h in found] == [ids for _, ids in expected]
 
 
 def test_a_search_goes_on_while_a_longer_hypothesis_can_still_win_by_its_penalty() -> None:
@@ -99,8 +140,7 @@ def test_a_search_goes_on_while_a_longer_hypothesis_can_still_win_by_its_penalty
     for seed in range(40):
         model = make_model(seed, size=6, sharpness=8.0)
         (short,), (best,) = (
-            search(model, sources([[4]]), SPECIAL, beam_size=40, alpha=2.0, max_extra_length=extra)[0]
-            for extra in (0, 3)
+            search(model, [[4]], beam_size=40, alpha=2.0, max_extra_length=extra)[0] for extra in (0, 3)
         )
         forced = forced_scores(model, [4], [short.ids, best.ids], 2.0)
         assert best.score == pytest.approx(forced[1], abs=1e-4)
@@ -112,11 +152,13 @@ def test_a_search_goes_on_while_a_longer_hypothesis_can_still_win_by_its_penalty
 @few
 @given(SENTENCES, SEEDS, st.integers(0, 6))
 def test_a_beam_of_one_without_penalty_is_greedy_search(sentences: list[list[int]], seed: int, extra: int) -> None:
-    model, src = make_model(seed), sources(sentences)
-    limits = torch.tensor([len(sentence) + extra + 1 for sentence in sentences])
+    model = make_model(seed)
+    rows = [Row(sentence) for sentence in sentences]
+    config = DecodingConfig(beam_size=1, length_penalty=0.0, max_extra_length=extra)
     with torch.inference_mode():
-        beam = beam_search(model, src, SPECIAL, limits, alpha=0.0, beam_size=1, n_best=1)
-        greedy = greedy_search(model, src, SPECIAL, limits, alpha=0.0)
+        decoder = Decoder([model], sources(sentences))
+        beam = beam_search(decoder, Rules(config, rows, model.position_limit, torch.device("cpu")), n_best=1)
+    greedy = search(model, sentences, beam_size=1, max_extra_length=extra)
     assert [h[0].ids for h in beam] == [h[0].ids for h in greedy]
     assert [h[0].score for h in beam] == pytest.approx([h[0].score for h in greedy], abs=1e-5)
 
@@ -127,16 +169,16 @@ def test_greedy_search_takes_the_likeliest_piece_by_the_full_model(
     sentences: list[list[int]], seed: int, alpha: float
 ) -> None:
     model = make_model(seed)
-    found = search(model, sources(sentences), SPECIAL, beam_size=1, alpha=alpha, max_extra_length=4)
+    found = search(model, sentences, beam_size=1, alpha=alpha, max_extra_length=4)
     for source, (hypothesis,) in zip(sentences, found, strict=True):
         limit = len(source) + 4
         ids: list[int] = []
         while len(ids) < limit:
             with torch.no_grad():
-                logits = model(sources([source]), torch.tensor([[SPECIAL.bos, *ids]]))[0, -1]
-            logits[[SPECIAL.pad, SPECIAL.bos]] = -torch.inf
+                logits = model(sources([source]), torch.tensor([[BOS_ID, *ids]]))[0, -1]
+            logits[[PAD_ID, BOS_ID]] = -torch.inf
             piece = int(logits.argmax())
-            if piece == SPECIAL.eos:
+            if piece == EOS_ID:
                 break
             ids.append(piece)
         assert hypothesis.ids == ids
@@ -148,9 +190,7 @@ def test_the_score_of_a_hypothesis_is_its_forced_score(
     sentences: list[list[int]], seed: int, alpha: float, beam_size: int, end_bias: float
 ) -> None:
     model = make_model(seed, end_bias=end_bias)
-    found = search(
-        model, sources(sentences), SPECIAL, beam_size=beam_size, alpha=alpha, max_extra_length=5, n_best=beam_size
-    )
+    found = search(model, sentences, beam_size=beam_size, alpha=alpha, max_extra_length=5, n_best=beam_size)
     for source, hypotheses in zip(sentences, found, strict=True):
         forced = forced_scores(model, source, [h.ids for h in hypotheses], alpha)
         assert [h.score for h in hypotheses] == pytest.approx(forced, abs=1e-4)
@@ -163,16 +203,14 @@ def test_every_sentence_ends_within_its_limit_without_padding_or_bos(
 ) -> None:
     model = make_model(seed, end_bias=end_bias)
     with torch.no_grad():  # nothing would be likelier than these two
-        model.generator.weight[SPECIAL.pad] = model.generator.weight[SPECIAL.bos] = 3 * model.generator.weight[5]
-    found = search(
-        model, sources(sentences), SPECIAL, beam_size=beam_size, alpha=alpha, max_extra_length=extra, n_best=beam_size
-    )
+        model.generator.weight[PAD_ID] = model.generator.weight[BOS_ID] = 3 * model.generator.weight[5]
+    found = search(model, sentences, beam_size=beam_size, alpha=alpha, max_extra_length=extra, n_best=beam_size)
     assert len(found) == len(sentences)
     for source, hypotheses in zip(sentences, found, strict=True):
         assert 1 <= len(hypotheses) <= beam_size
         for hypothesis in hypotheses:
             assert len(hypothesis.ids) <= len(source) + extra
-            assert not {SPECIAL.pad, SPECIAL.bos, SPECIAL.eos} & set(hypothesis.ids)
+            assert not {PAD_ID, BOS_ID, EOS_ID} & set(hypothesis.ids)
             assert -torch.inf < hypothesis.score < 0
 
 
@@ -181,15 +219,16 @@ def test_every_sentence_ends_within_its_limit_without_padding_or_bos(
 def test_the_n_best_are_distinct_and_ordered_and_begin_with_the_one_best(
     sentences: list[list[int]], seed: int, alpha: float, beam_size: int
 ) -> None:
-    model, src = make_model(seed), sources(sentences)
-    found = search(model, src, SPECIAL, beam_size=beam_size, alpha=alpha, max_extra_length=5, n_best=beam_size)
-    best = search(model, src, SPECIAL, beam_size=beam_size, alpha=alpha, max_extra_length=5)
+    model = make_model(seed)
+    found = search(model, sentences, beam_size=beam_size, alpha=alpha, max_extra_length=5, n_best=beam_size)
+    best = search(model, sentences, beam_size=beam_size, alpha=alpha, max_extra_length=5)
     for hypotheses, (one,) in zip(found, best, strict=True):
         assert len(hypotheses) == beam_size
         assert len({tuple(h.ids) for h in hypotheses}) == beam_size
         scores = [h.score for h in hypotheses]
         assert scores == sorted(scores, reverse=True)
-        assert hypotheses[0] == one
+        assert hypotheses[0].ids == one.ids
+        assert hypotheses[0].score == pytest.approx(one.score, abs=1e-9)
 
 
 @few
@@ -200,9 +239,7 @@ def test_a_sentence_alone_is_translated_as_among_others(
     model = make_model(seed)
 
     def translate(batch: list[list[int]]) -> list[list[Hypothesis]]:
-        return search(
-            model, sources(batch), SPECIAL, beam_size=beam_size, alpha=alpha, max_extra_length=5, n_best=beam_size
-        )
+        return search(model, batch, beam_size=beam_size, alpha=alpha, max_extra_length=5, n_best=beam_size)
 
     for together, sentence in zip(translate(sentences), sentences, strict=True):
         (alone,) = translate([sentence])
@@ -215,9 +252,9 @@ def test_a_sentence_alone_is_translated_as_among_others(
 def test_in_float32_too_a_sentence_alone_is_translated_as_among_others(seed: int, beam_size: int) -> None:
     model = make_model(seed).float()
     sentences = [[4, 5, 6, 7, 8, 9], [10], [], [11, 4, 4]]
-    together = search(model, sources(sentences), SPECIAL, beam_size=beam_size, alpha=0.6, max_extra_length=8)
+    together = search(model, sentences, beam_size=beam_size, alpha=0.6, max_extra_length=8)
     for sentence, (hypothesis,) in zip(sentences, together, strict=True):
-        ((alone,),) = search(model, sources([sentence]), SPECIAL, beam_size=beam_size, alpha=0.6, max_extra_length=8)
+        ((alone,),) = search(model, [sentence], beam_size=beam_size, alpha=0.6, max_extra_length=8)
         assert hypothesis.ids == alone.ids
         assert hypothesis.score == pytest.approx(alone.score, abs=1e-5)
         assert hypothesis.score == pytest.approx(forced_scores(model, sentence, [alone.ids], 0.6)[0], abs=1e-4)
@@ -226,9 +263,9 @@ def test_in_float32_too_a_sentence_alone_is_translated_as_among_others(seed: int
 def test_a_wider_beam_finds_what_greedy_search_passes_by() -> None:
     pairs = []
     for seed in range(30):
-        model, src = make_model(seed), sources([[4, 5, 6]])
+        model = make_model(seed)
         narrow, wide = (
-            search(model, src, SPECIAL, beam_size=size, alpha=0.0, max_extra_length=3)[0][0].score for size in (1, 8)
+            search(model, [[4, 5, 6]], beam_size=size, alpha=0.0, max_extra_length=3)[0][0].score for size in (1, 8)
         )
         pairs.append((narrow, wide))
     assert sum(wide > narrow + 1e-3 for narrow, wide in pairs) > 5
@@ -238,13 +275,13 @@ def test_a_wider_beam_finds_what_greedy_search_passes_by() -> None:
 def test_no_hypothesis_is_longer_than_the_positions_that_the_model_knows() -> None:
     model = make_model(1, end_bias=-50.0)
     for beam_size in (1, 3):
-        found = search(model, sources([[4, 5]]), SPECIAL, beam_size=beam_size, alpha=0.6, max_extra_length=500)
+        found = search(model, [[4, 5]], beam_size=beam_size, alpha=0.6, max_extra_length=500)
         assert len(found[0][0].ids) == model.position_limit - 1 == 31
 
 
 def test_a_beam_wider_than_the_vocabulary_finds_all_there_is() -> None:
     model = make_model(1, size=5)
-    (found,) = search(model, sources([[4]]), SPECIAL, beam_size=20, alpha=0.0, max_extra_length=0, n_best=20)
+    (found,) = search(model, [[4]], beam_size=20, alpha=0.0, max_extra_length=0, n_best=20)
     assert sorted(h.ids for h in found) == [[], [1], [4]]
 
 
@@ -253,14 +290,14 @@ def test_a_model_whose_output_is_not_a_number_finds_nothing(beam_size: int) -> N
     model = make_model(1)
     with torch.no_grad():
         model.generator.weight.fill_(torch.nan)
-    found = search(model, sources([[4, 5], [6]]), SPECIAL, beam_size=beam_size, alpha=0.6, max_extra_length=3)
+    found = search(model, [[4, 5], [6]], beam_size=beam_size, alpha=0.6, max_extra_length=3)
     assert found == [[], []]
 
 
 def test_the_length_penalty_is_equation_14_of_wu_et_al() -> None:
-    assert float(length_penalty(1, 0.6)) == 1.0
-    assert float(length_penalty(7, 0.0)) == 1.0
-    assert float(length_penalty(7, 1.0)) == 2.0
+    assert length_penalty(1, 0.6) == 1.0
+    assert length_penalty(7, 0.0) == 1.0
+    assert length_penalty(7, 1.0) == 2.0
     assert_close(length_penalty(torch.tensor([7, 19]), 0.5), torch.tensor([2**0.5, 2.0]))
 
 
@@ -274,14 +311,18 @@ def test_extend_is_the_best_of_all_extensions(
     log_probs = -torch.rand(sentences, hypotheses, size, generator=generator, dtype=torch.float64)
     log_probs[torch.rand(log_probs.shape, generator=generator) < share_dead] = -torch.inf
     count = min(count, hypotheses * size)
-    best, parents, tokens = extend(totals, log_probs, count)
+    # Blocks of two, so that these small vocabularies have several, and a short one at the end.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(searching, "BLOCK", 2)
+        best, parents, tokens = extend(totals, log_probs, torch.zeros_like(totals), count)
     every = (totals[..., None] + log_probs).flatten(1)
     expected = every.sort(dim=1, descending=True).values[:, : best.size(1)]
-    assert best.size(1) == min(count, hypotheses * min(count, size))
+    assert best.size(1) == count
     assert_close(best, expected, rtol=0, atol=0)
     flat = parents * size + tokens
-    assert_close(every.gather(1, flat), best, rtol=0, atol=0)
-    assert all(len(set(row)) == len(row) for row in flat.tolist())
+    alive = best > -torch.inf  # which of the dead ones come after them is all the same
+    assert_close(every.gather(1, flat)[alive], best[alive], rtol=0, atol=0)
+    assert all(len(set(row[kept].tolist())) == int(kept.sum()) for row, kept in zip(flat, alive, strict=True))
 
 
 @settings(deadline=None, max_examples=100)
@@ -292,14 +333,13 @@ def test_a_step_keeps_the_best_that_go_on_however_many_end_and_the_best_that_end
     generator = torch.Generator().manual_seed(seed)
     totals = -torch.rand(sentences, beam_size, generator=generator, dtype=torch.float64).sort(dim=1).values
     logits = 2 * torch.randn(sentences, beam_size, size, generator=generator, dtype=torch.float64)
-    logits[..., SPECIAL.eos] += end_bias
+    logits[..., EOS_ID] += end_bias
     log_probs = logits.log_softmax(-1)
     tokens = torch.randint(4, size, (sentences, beam_size, 3), generator=generator)
     nothing = torch.full_like(totals, -torch.inf)
-    state = BeamState(
-        torch.arange(sentences), torch.full((sentences,), 9), tokens, totals, torch.zeros_like(tokens), nothing
-    )
-    after, parents = advance(state, log_probs, SPECIAL, alpha)
+    state = BeamState(torch.arange(sentences), tokens, totals, torch.zeros_like(tokens), nothing)
+    norms = logits.logsumexp(-1)
+    after, parents = advance(state, logits, norms, beam_size, alpha)
 
     for row in range(sentences):
         every = [
@@ -307,13 +347,198 @@ def test_a_step_keeps_the_best_that_go_on_however_many_end_and_the_best_that_end
             for k, piece in product(range(beam_size), range(size))
         ]
         every.sort(reverse=True)
-        going = [found for found in every if found[2] != SPECIAL.eos][:beam_size]
-        assert after.totals[row].tolist() == [total for total, _, _ in going]
+        going = [found for found in every if found[2] != EOS_ID][:beam_size]
+        assert after.totals[row].tolist() == pytest.approx([total for total, _, _ in going], abs=1e-12)
         assert parents[row].tolist() == [k for _, k, _ in going]
         assert after.tokens[row].tolist() == [[*tokens[row, k].tolist(), piece] for _, k, piece in going]
         penalty = (8 / 6) ** alpha  # three pieces with EOS: BOS is no piece
-        ended = [found for found in every[:beam_size] if found[2] == SPECIAL.eos]
+        ended = [found for found in every[:beam_size] if found[2] == EOS_ID]
         expected = [total / penalty for total, _, _ in ended] + [-torch.inf] * (beam_size - len(ended))
         assert after.finished_scores[row].tolist() == pytest.approx(expected, rel=1e-5)
-        finished = [[*tokens[row, k].tolist(), SPECIAL.eos] for _, k, _ in ended]
+        finished = [[*tokens[row, k].tolist(), EOS_ID] for _, k, _ in ended]
         assert after.finished[row, : len(ended)].tolist() == finished
+
+
+def ended(ids: list[int]) -> list[int]:
+    return [*ids, EOS_ID]
+
+
+@few
+@given(SENTENCES, SEEDS, st.integers(1, 4), st.data())
+def test_a_hypothesis_begins_with_its_prefix_and_goes_on_as_the_model_would(
+    sentences: list[list[int]], seed: int, beam_size: int, data: st.DataObject
+) -> None:
+    model = make_model(seed)
+    starts = [data.draw(st.lists(st.sampled_from([1, 4, 5, 6, 7]), max_size=4)) for _ in sentences]
+    found = search(model, sentences, beam_size=beam_size, max_extra_length=5, n_best=beam_size, prefixes=starts)
+    for source, start, hypotheses in zip(sentences, starts, found, strict=True):
+        assert all(h.ids[: len(start)] == start for h in hypotheses)
+        forced = forced_scores(model, source, [h.ids for h in hypotheses], 0.0)
+        assert [h.score for h in hypotheses] == pytest.approx(forced, abs=1e-4)
+        (alone,) = search(model, [source], beam_size=beam_size, max_extra_length=5, n_best=beam_size, prefixes=[start])
+        assert [h.ids for h in alone] == [h.ids for h in hypotheses]
+
+
+@few
+@given(SENTENCES, SEEDS)
+def test_the_best_hypothesis_forced_as_a_prefix_is_found_again(sentences: list[list[int]], seed: int) -> None:
+    model = make_model(seed)
+    best = [h[0] for h in search(model, sentences, beam_size=1, max_extra_length=5)]
+    for cut in (1, 2, 99):
+        again = search(model, sentences, beam_size=1, max_extra_length=5, prefixes=[h.ids[:cut] for h in best])
+        assert [h[0].ids for h in again] == [h.ids for h in best]
+
+
+@few
+@given(SENTENCES, SEEDS, st.integers(1, 4), st.integers(0, 5), st.floats(0, 6))
+def test_no_hypothesis_is_shorter_than_the_least_length_where_the_limit_allows_it(
+    sentences: list[list[int]], seed: int, beam_size: int, least: int, end_bias: float
+) -> None:
+    model = make_model(seed, end_bias=end_bias)
+    found = search(model, sentences, beam_size=beam_size, max_extra_length=2, min_length=least, n_best=beam_size)
+    for source, hypotheses in zip(sentences, found, strict=True):
+        assert hypotheses
+        assert all(min(least, len(source) + 2) <= len(h.ids) <= len(source) + 2 for h in hypotheses)
+
+
+@few
+@given(SENTENCES, SEEDS, st.integers(1, 4), st.sampled_from([0.3, 1.0, 1.5]))
+def test_no_hypothesis_is_longer_than_the_ratio_allows(
+    sentences: list[list[int]], seed: int, beam_size: int, ratio: float
+) -> None:
+    model = make_model(seed, end_bias=-9.0)
+    found = search(model, sentences, beam_size=beam_size, max_extra_length=9, max_length_ratio=ratio)
+    for source, (hypothesis,) in zip(sentences, found, strict=True):
+        assert len(hypothesis.ids) <= min(math.ceil(ratio * len(source)), len(source) + 9)
+
+
+@few
+@given(SENTENCES, SEEDS, st.integers(1, 4), st.integers(1, 3))
+def test_no_hypothesis_says_the_same_ngram_twice(
+    sentences: list[list[int]], seed: int, beam_size: int, size: int
+) -> None:
+    model = make_model(seed, end_bias=-4.0)
+    found = search(model, sentences, beam_size=beam_size, max_extra_length=6, no_repeat_ngram=size, n_best=beam_size)
+    free = search(model, sentences, beam_size=beam_size, max_extra_length=6)
+    for source, hypotheses, (best,) in zip(sentences, found, free, strict=True):
+        assert hypotheses
+        for ids in [h.ids for h in hypotheses]:
+            ngrams = [tuple(ids[i : i + size]) for i in range(len(ids) - size + 1)]
+            assert len(set(ngrams)) == len(ngrams)
+        forced = forced_scores(model, source, [h.ids for h in hypotheses], 0.0)
+        assert [h.score for h in hypotheses] == pytest.approx(forced, abs=1e-4)
+        if beam_size == 1 and len({tuple(best.ids[i : i + size]) for i in range(len(best.ids))}) == len(best.ids):
+            assert hypotheses[0].ids == best.ids
+
+
+@few
+@given(SENTENCES, SEEDS, st.integers(0, 9), st.integers(1, 3))
+def test_samples_depend_on_seed_and_source_alone(
+    sentences: list[list[int]], seed: int, draw: int, samples: int
+) -> None:
+    model, config = make_model(seed), SamplingConfig(seed=draw)
+    found = search(model, sentences, n_best=samples, sampling=config, max_extra_length=5)
+    for source, hypotheses in zip(sentences, found, strict=True):
+        assert len(hypotheses) == samples
+        forced = forced_scores(model, source, [h.ids for h in hypotheses], 0.0)
+        assert [h.score for h in hypotheses] == pytest.approx(forced, abs=1e-4)
+        (alone,) = search(model, [source], n_best=samples, sampling=config, max_extra_length=5)
+        assert [h.ids for h in alone] == [h.ids for h in hypotheses]
+        (fewer,) = search(model, [source], n_best=1, sampling=config, max_extra_length=5)
+        assert fewer[0].ids == hypotheses[0].ids
+
+
+def test_samples_come_as_often_as_they_are_likely() -> None:
+    model, source, draws = make_model(3, size=6, sharpness=1.0), [4, 5], 4000
+    counts: Counter[tuple[int, ...]] = Counter()
+    for seed in range(8):
+        config = SamplingConfig(seed=seed)
+        (hypotheses,) = search(model, [source], n_best=draws // 8, sampling=config, max_extra_length=0)
+        counts.update(tuple(h.ids) for h in hypotheses)
+    every = [ids for length in range(3) for ids in product((1, 4, 5), repeat=length)]
+    assert set(counts) <= set(every)
+    for ids in every:
+        # After two pieces EOS is sure to come.
+        drawn = ended(list(ids))[:2]
+        likely = sum(float(log_probs_after(model, source, drawn[:i])[piece]) for i, piece in enumerate(drawn))
+        assert counts[ids] / draws == pytest.approx(math.exp(likely), abs=0.02)
+
+
+def log_probs_after(model: Transformer, source: list[int], ids: list[int]) -> Tensor:
+    """Return the log-probabilities of what may follow: neither padding nor BOS."""
+    with torch.no_grad():
+        logits = model(sources([source]), torch.tensor([[BOS_ID, *ids]]))[0, -1]
+    logits[[PAD_ID, BOS_ID]] = -torch.inf
+    return logits.log_softmax(-1)
+
+
+@few
+@given(SEEDS, st.sampled_from([(1, 1.0), (2, 1.0), (0, 0.3), (0, 0.8), (3, 0.5)]))
+def test_samples_stay_among_the_likeliest(seed: int, bounds: tuple[int, float]) -> None:
+    top_k, top_p = bounds
+    model, source = make_model(seed), [4, 5, 6]
+    config = SamplingConfig(top_k=top_k, top_p=top_p, seed=seed % 100)
+    (found,) = search(model, [source], n_best=8, sampling=config, max_extra_length=3)
+    for ids in [h.ids for h in found]:
+        for place, piece in enumerate(ended(ids)):
+            if place == len(source) + 3:
+                continue  # it has to end here
+            order = log_probs_after(model, source, ids[:place]).exp().sort(descending=True)
+            if top_k:
+                order = torch.return_types.sort(
+                    (order.values[:top_k] / order.values[:top_k].sum(), order.indices[:top_k])
+                )
+            enough = int((order.values.cumsum(0) < top_p - 1e-9).sum()) + 1
+            assert piece in order.indices[:enough].tolist()
+
+
+def test_a_low_temperature_is_greedy_search() -> None:
+    for seed in range(20):
+        model, sentences = make_model(seed), [[4, 5, 6], [7]]
+        greedy = search(model, sentences, beam_size=1, max_extra_length=5)
+        cold = search(model, sentences, sampling=SamplingConfig(temperature=1e-3), max_extra_length=5)
+        assert [h[0].ids for h in cold] == [h[0].ids for h in greedy]
+
+
+@few
+@given(SENTENCES, SEEDS, st.integers(1, 4))
+def test_an_ensemble_scores_by_the_mean_probability(sentences: list[list[int]], seed: int, beam_size: int) -> None:
+    models = [make_model(seed), make_model(seed + 1)]
+    request = Request(DecodingConfig(beam_size=beam_size, length_penalty=0.0, max_extra_length=4), n_best=beam_size)
+    found = searching.search(models, [Row(ids) for ids in sentences], request)
+    for source, hypotheses in zip(sentences, found, strict=True):
+        for h in hypotheses:
+            with torch.no_grad():
+                tgt_in, labels = torch.tensor([[BOS_ID, *h.ids]]), torch.tensor([ended(h.ids)])
+                shares = torch.stack([model(sources([source]), tgt_in).softmax(-1) for model in models]).mean(0)
+            assert h.score == pytest.approx(float(shares.log().gather(2, labels[..., None]).sum()), abs=1e-4)
+
+
+def test_an_ensemble_of_a_model_with_itself_is_the_model() -> None:
+    model, sentences = make_model(5), [[4, 5, 6], [7], [8, 9, 10, 11]]
+    request = Request(DecodingConfig(beam_size=3, max_extra_length=4), n_best=3)
+    rows = [Row(ids) for ids in sentences]
+    one, two = searching.search([model], rows, request), searching.search([model, model], rows, request)
+    assert [[h.ids for h in hypotheses] for hypotheses in two] == [[h.ids for h in hypotheses] for hypotheses in one]
+
+
+@few
+@given(SENTENCES, SEEDS, st.integers(1, 5), ALPHAS)
+def test_bfloat16_scores_a_hypothesis_nearly_as_float32_does(
+    sentences: list[list[int]], seed: int, beam_size: int, alpha: float
+) -> None:
+    model = make_model(seed)
+    half = make_model(seed).bfloat16()
+    found = search(half, sentences, beam_size=beam_size, alpha=alpha, max_extra_length=4)
+    for source, (hypothesis,) in zip(sentences, found, strict=True):
+        (forced,) = forced_scores(model, source, [hypothesis.ids], alpha)
+        assert hypothesis.score == pytest.approx(forced, rel=0.1, abs=0.3)
+
+
+@pytest.mark.parametrize("kept", [[0, 1, 2], [], [2], [0, 2], [1, 2]])
+def test_sentences_that_stay_keep_their_places_if_they_can(kept: list[int]) -> None:
+    flags = torch.tensor([place in kept for place in range(3)])
+    order = searching.in_place(flags).tolist()
+    assert sorted(order) == kept
+    assert [place for place in order if place < len(kept)] == [place for place in range(len(kept)) if place in kept]
+    assert all(order[place] == place for place in kept if place < len(kept))

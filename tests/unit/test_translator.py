@@ -3,7 +3,8 @@
 import gzip
 import os
 import random
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
 
@@ -11,8 +12,20 @@ import pytest
 import torch
 
 from nmt.data.synthetic import generate
-from nmt.errors import ArtifactError, UsageError
-from nmt.inference.translator import FIRST_CHUNK, SENTENCE_END, Report, Translation, Translator
+from nmt.errors import ArtifactError, DataError, UsageError
+from nmt.inference.engine import Engine, Hypothesis, Matrix, Request, Row
+from nmt.inference.native import NativeEngine
+from nmt.inference.report import Report
+from nmt.inference.translator import (
+    FIRST_CHUNK,
+    LARGEST_CHUNK,
+    SENTENCE_END,
+    Candidate,
+    Chunk,
+    Options,
+    Translation,
+    Translator,
+)
 
 TIE = 1e-5
 """Two hypotheses whose scores differ by less are tied: which one wins is up to the last bits of a matrix product."""
@@ -39,6 +52,11 @@ def lines() -> list[str]:
 
 def real_lines(path: Path, count: int) -> list[str]:
     return gzip.decompress(path.read_bytes()).decode().split("\n")[:count]
+
+
+def models(translator: Translator) -> Sequence[torch.nn.Module]:
+    assert isinstance(translator.engine, NativeEngine)
+    return translator.engine.models
 
 
 def ties(first: Sequence[Translation], second: Sequence[Translation]) -> int:
@@ -96,12 +114,13 @@ def test_a_stream_gives_what_single_calls_give(
 
 def test_the_n_best_of_a_line_are_the_same_alone_and_in_a_batch(translator: Translator, lines: list[str]) -> None:
     some = lines[::2]
-    for one, line in zip(translator.translate(some, 3), some, strict=True):
-        (other,) = translator.translate([line], 3)
-        assert [score for score, _ in one.n_best] == pytest.approx([score for score, _ in other.n_best], abs=TIE)
-        assert len(one.n_best) == 3
-        assert (one.score, one.text) == one.n_best[0]
-        assert sorted(one.n_best, key=lambda pair: -pair[0]) == one.n_best
+    for one, line in zip(translator.translate(some, Options(n_best=3)), some, strict=True):
+        (other,) = translator.translate([line], Options(n_best=3))
+        scores = [candidate.score for candidate in one.candidates]
+        assert scores == pytest.approx([candidate.score for candidate in other.candidates], abs=TIE)
+        assert len(scores) == 3
+        assert (one.score, one.text) == (scores[0], one.candidates[0].text)
+        assert sorted(scores, reverse=True) == scores
 
 
 def test_real_lines_are_translated_alone_as_in_batches(tiny_model: Path, translator: Translator, data: Path) -> None:
@@ -128,8 +147,9 @@ def test_a_blank_line_stays_blank_and_costs_no_search(translator: Translator, mo
     def never(*_: object, **__: object) -> None:
         raise AssertionError("searched")
 
-    monkeypatch.setattr("nmt.inference.translator.search", never)
-    assert translator.translate(["", " \t", "\u2028"]) == [Translation("", 0.0, [(0.0, "")])] * 3
+    monkeypatch.setattr("nmt.inference.native.search", never)
+    blank = ["", " \t", "\u2028"]
+    assert translator.translate(blank) == [Translation(line, [Candidate("", 0.0, [])]) for line in blank]
     assert translator.report == Report(lines=3, blank=[1, 2, 3])
     assert translator.translate([]) == []
 
@@ -139,7 +159,8 @@ def test_the_report_counts_on_from_call_to_call(translator: Translator) -> None:
     translator.translate(["a", ""])
     translator.translate([two_sentences, "b", "y" * 500])
     list(translator.stream(["", "z" * 500]))
-    assert translator.report == Report(lines=7, blank=[2, 6], segmented=[3, 5, 7], cut=[5, 7])
+    found = translator.report
+    assert (found.lines, found.blank, found.segmented, found.cut) == (7, [2, 6], [3, 5, 7], [5, 7])
 
 
 def test_long_lines_are_cut_at_sentence_ends_and_nothing_is_lost(translator: Translator, lines: list[str]) -> None:
@@ -169,7 +190,8 @@ def test_a_line_in_segments_is_the_translations_of_its_segments(translator: Tran
     long = " ".join(sentences * 3)
     rows = translator._segments(long, 1)
     assert len(rows) > 1
-    best = [hypotheses[0] for hypotheses in translator._search(rows, 1)]
+    (hypotheses,) = translator.engine.search([[Row(ids) for ids in rows]], Request(translator.decoding))
+    best = [found[0] for found in hypotheses]
     (found,) = translator.translate([long])
     assert found.text == " ".join(translator.tokenizer.decode_target([hypothesis.ids for hypothesis in best]))
     assert found.score == pytest.approx(sum(hypothesis.score for hypothesis in best), abs=TIE)
@@ -193,11 +215,175 @@ def test_a_stream_reads_no_more_than_a_first_batch_before_it_answers(translator:
     stream = translator.stream(endless())
     next(stream)
     assert len(read) == FIRST_CHUNK
-    stream = translator.stream(endless(), interactive=True)
-    read.clear()
-    for number in (1, 2, 3):
-        next(stream)
-        assert len(read) == number
+
+
+def test_chunks_double_while_they_are_full_and_end_where_no_line_is_ready(translator: Translator) -> None:
+    sizes: list[int] = []
+
+    def chunks(ready: Callable[[float], bool] | None, lines: int) -> list[int]:
+        sizes.clear()
+        assert len(list(translator.stream([""] * lines, ready=ready))) == lines
+        return list(sizes)
+
+    encode = translator._chunk
+
+    def counted(lines: Sequence[str], prefixes: Sequence[str] | None) -> Chunk:
+        sizes.append(len(lines))
+        return encode(lines, prefixes)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(translator, "_chunk", counted)
+        full = [FIRST_CHUNK << power for power in range(7)]
+        assert full[-1] == LARGEST_CHUNK
+        assert chunks(None, sum(full) + LARGEST_CHUNK + 5) == [*full, LARGEST_CHUNK, 5]
+        assert chunks(lambda _: False, 3) == [1, 1, 1]
+        pauses = iter([True] * 9 + [False] + [True] * 1000)
+        # A chunk that is not full does not let the next one grow.
+        assert chunks(lambda _: next(pauses), 10 + 32 + 64 + 7) == [10, 32, 64, 7]
+
+
+class Eager:
+    """An engine that reads two batches ahead, as one that works in several processes does."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.target_limit = engine.target_limit
+
+    def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]:
+        taken: list[list[Row]] = []
+        for batch in batches:
+            taken.append(batch)
+            if len(taken) > 2:
+                yield from self.engine.search([taken.pop(0)], request)
+        yield from self.engine.search(taken, request)
+
+    def score(self, batches: Iterable[list[tuple[list[int], list[int]]]]) -> Iterator[list[list[float]]]:
+        return self.engine.score(batches)
+
+    def attention(
+        self, batches: Iterable[list[tuple[list[int], list[int]]]], layer: int | None
+    ) -> Iterator[list[Matrix]]:
+        return self.engine.attention(batches, layer)
+
+
+def test_an_engine_that_works_ahead_gets_the_next_chunk_before_the_last_is_done(
+    translator: Translator, lines: list[str]
+) -> None:
+    # A chunk of blank lines alone has no batch; of the others each has one or two.
+    some = [*[""] * FIRST_CHUNK, *lines[:3], *[""] * 100, *lines[3:40], *[""] * 300]
+    expected = list(translator.stream(some))
+    report, translator.report = translator.report, Report()
+    read: list[str] = []
+
+    def noting() -> Iterator[str]:
+        for line in some:
+            read.append(line)
+            yield line
+
+    own = translator.engine
+    translator.engine = Eager(own)
+    try:
+        found = list(translator.stream(noting()))
+        translator.report = Report()
+        read.clear()
+        live = translator.stream(noting(), ready=lambda _: False)
+        next(live)
+        assert read == [""]
+        next(live)
+        assert len(read) == 2
+    finally:
+        translator.engine = own
+    assert [translation.text for translation in found] == [translation.text for translation in expected]
+    assert report.blank == [number for number, line in enumerate(some, 1) if not line]
+
+
+def test_prefixes_go_with_their_lines_from_chunk_to_chunk(translator: Translator, lines: list[str]) -> None:
+    some = [*lines, "", *lines][: 2 * FIRST_CHUNK]
+    prefixes = ["Der Hund" if number % 3 else "" for number in range(len(some))]
+    found = list(translator.stream(some, prefixes=iter(prefixes)))
+    assert ties(found, translator.translate(some, prefixes=prefixes)) <= 1
+    for prefix, line, translation in zip(prefixes, some, found, strict=True):
+        assert translation.text.startswith(prefix if line else "")
+
+
+def test_prefixes_that_are_not_as_many_as_lines_are_refused(translator: Translator) -> None:
+    with pytest.raises(DataError) as caught:
+        translator.translate(["a", "b"], prefixes=["A"])
+    assert str(caught.value) == "2 lines but 1 prefixes"
+    hint = "(give as many prefixes as lines; a blank one leaves the start to the model)"
+    translator.report = Report()
+    with pytest.raises(DataError) as caught:
+        list(translator.stream(["a", "b"], prefixes=["A"]))
+    assert str(caught.value) == f"line 2 has no prefix {hint}"
+    with pytest.raises(DataError) as caught:
+        list(translator.stream(["a", "b"], prefixes=["A", "B", "C"]))
+    assert str(caught.value) == f"more prefixes than the 2 lines {hint}"
+
+
+def test_a_prefix_that_is_too_long_is_named_by_its_line(translator: Translator) -> None:
+    with pytest.raises(DataError) as caught:
+        translator.translate(["a", "b"], prefixes=["", "q " * 100])
+    assert re.fullmatch(r"prefix of line 2: \d+ pieces, the model takes 127", str(caught.value))
+
+
+class Parrot:
+    """An engine that says what it is told to, whatever it is asked."""
+
+    target_limit = 64
+
+    def __init__(self, ids: list[int]) -> None:
+        self.ids = ids
+
+    def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]:
+        for batch in batches:
+            yield [[Hypothesis(self.ids, -1.0)] * request.n_best for _ in batch]
+
+    def score(self, batches: Iterable[list[tuple[list[int], list[int]]]]) -> Iterator[list[list[float]]]:
+        raise NotImplementedError
+
+    def attention(
+        self, batches: Iterable[list[tuple[list[int], list[int]]]], layer: int | None
+    ) -> Iterator[list[Matrix]]:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("source", "said", "kind"),
+    [
+        ("The dog sleeps.", "", "emptied"),
+        ("The dog sleeps.", "Hund " * 4, "looping"),
+        ("The dog sleeps.", "der Hund " * 4, "looping"),
+        ("The dog sleeps.", "Der Hund , der Hund schläft .", None),
+        ("The dog sleeps and sleeps.", "The dog sleeps and sleeps.", "copied"),
+        ("New York", "New York", None),
+        ("very very very very old", "sehr sehr sehr sehr alt", None),
+        ("stop !!!!!!!!", "halt !!!!!!!!", None),
+    ],
+)
+def test_translations_that_look_wrong_are_counted_and_listed(
+    loaded: Translator, source: str, said: str, kind: str | None
+) -> None:
+    (ids,) = loaded.tokenizer.encode_target([said])
+    translator = Translator(Parrot(ids), loaded.tokenizer, loaded.decoding, max_length=64)
+    translator.translate([" ", source, source])
+    expected = Report(lines=3, blank=[1])
+    if kind is not None:
+        setattr(expected, kind, [2, 3])
+    assert translator.report == expected
+    messages = {
+        "emptied": "translations that are blank though their lines are not: 2 (line 2, 3)",
+        "looping": "translations that repeat themselves: 2 (line 2, 3)",
+        "copied": "translations that copy their lines: 2 (line 2, 3)",
+    }
+    assert translator.report.warnings(63)[1:] == ([messages[kind]] if kind else [])
+
+
+def test_a_report_lists_ten_lines_of_a_kind() -> None:
+    report = Report(looping=list(range(1, 1235)), replaced=[7])
+    assert report.warnings(63) == [
+        "input lines not UTF-8, each wrong byte now U+FFFD: 1 (line 7)",
+        "translations that repeat themselves: 1,234 (line 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ...)",
+    ]
 
 
 def test_settings_of_the_bundle_hold_but_for_those_replaced(tiny_model: Path) -> None:
@@ -209,8 +395,9 @@ def test_settings_of_the_bundle_hold_but_for_those_replaced(tiny_model: Path) ->
 
 def test_a_translator_computes_as_precisely_as_asked(tiny_model: Path, lines: list[str]) -> None:
     half = Translator.load(tiny_model, device="cpu", precision="bfloat16")
-    assert {parameter.dtype for parameter in half.model.parameters()} == {torch.bfloat16}
-    assert not half.model.training
+    (model,) = models(half)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+    assert not model.training
     assert len(half.translate(lines[:5])) == 5
 
 
@@ -225,7 +412,7 @@ def test_a_gpu_that_is_missing_is_a_usage_error(tiny_model: Path, monkeypatch: p
 def test_a_model_that_is_not_a_number_is_refused(tiny_model: Path, beam_size: int) -> None:
     broken = Translator.load(tiny_model, device="cpu", decoding={"beam_size": beam_size})
     with torch.no_grad():
-        for parameter in broken.model.parameters():
+        for parameter in models(broken)[0].parameters():
             parameter.fill_(torch.nan)
     with pytest.raises(ArtifactError) as caught:
         broken.translate(["A dog sleeps."])

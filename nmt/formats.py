@@ -1,0 +1,49 @@
+"""How a translation is written: its text alone, a table, or JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from nmt.inference.translator import Candidate, Translation
+
+Format = Literal["text", "tsv", "jsonl"]
+
+
+def render(form: Format, number: int, translation: Translation) -> str:
+    """Write the translation of line `number` as whole lines: one, or in a table one for each hypothesis.
+
+    `text` is the best hypothesis, and ` ||| ` before its alignment where that was asked for; `tsv` is line number,
+    score, text, and the alignment; `jsonl` an object with `source` and `hypotheses`.
+    """
+    if form == "jsonl":
+        hypotheses = [_object(candidate) for candidate in translation.candidates]
+        return json.dumps({"source": translation.source, "hypotheses": hypotheses}, ensure_ascii=False) + "\n"
+    if form == "text":
+        return " ||| ".join([translation.text, *_pharaoh(translation.candidates[0])]) + "\n"
+    return "".join(
+        "\t".join([str(number), f"{one.score:.6f}", one.text.replace("\t", " "), *_pharaoh(one)]) + "\n"
+        for one in translation.candidates
+    )
+
+
+def _pharaoh(candidate: Candidate) -> list[str]:
+    """Write an alignment as `0-0 1-2`: source word, target word. None where none was asked for."""
+    if candidate.alignment is None:
+        return []
+    return [" ".join(f"{source}-{target}" for source, target in candidate.alignment)]
+
+
+def _object(candidate: Candidate) -> dict[str, Any]:
+    """Return a hypothesis as JSON has it; scores have six decimals, as in a table."""
+    found: dict[str, Any] = {
+        "text": candidate.text,
+        "score": round(candidate.score, 6),
+        "pieces": candidate.pieces,
+    }
+    if candidate.token_scores is not None:
+        found["token_scores"] = [round(score, 6) for score in candidate.token_scores]
+    if candidate.alignment is not None:
+        found["alignment"] = candidate.alignment
+    return found
