@@ -49,11 +49,12 @@ def work(contestant: str, run: Path, warm_up: int, steps: int) -> dict[str, floa
     from nmt.data.batching import StepStream
     from nmt.data.dataset import Batch, PreparedPairs
     from nmt.data.tokenizer import Tokenizer
-    from nmt.runtime import keep_freed_memory
+    from nmt.runtime import bound_kernels, keep_freed_memory
 
     kind, precision = contestant.split("-")
     if kind == "nmt":
         keep_freed_memory()
+        bound_kernels()
     vocabulary = Tokenizer.load(run / "tokenizer").target_size
     torch.manual_seed(1)
     update = nmt_update(vocabulary, precision) if kind == "nmt" else torch_update(vocabulary, precision)

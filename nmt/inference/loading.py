@@ -52,6 +52,7 @@ class EnginePlan:
         from nmt.inference.native import NativeEngine
 
         runtime.keep_freed_memory()
+        runtime.bound_kernels()
         runtime.set_threads(self.threads)
         return NativeEngine.load(self.paths, device=self.device, precision=self.precision)
 

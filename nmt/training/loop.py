@@ -43,8 +43,6 @@ from nmt.training.optimizer import learning_rate
 from nmt.training.start import Start
 from nmt.training.validation import DevSet, Validation, validate
 
-TRIM_EVERY = 50
-"""Steps after which freed memory goes back to the system: about a gigabyte less at the peak, for 1% of the time."""
 LOOK_EVERY = 10
 """Steps after which the updates skipped are looked at: the device is waited for."""
 TOO_MANY = 5
@@ -139,6 +137,7 @@ class Trainer:
         self.tokenizer, self.pairs, self.dev = tokenizer, pairs, dev
         self.identity = plan.identity(data)
         runtime.keep_freed_memory()
+        runtime.bound_kernels()
         self.device = runtime.pick_device(self.config.device)
         torch.manual_seed(self.config.seed)
         sizes = tokenizer.source_size, tokenizer.target_size
@@ -297,8 +296,6 @@ class Trainer:
                     return True
                 if stop:
                     halt(signals[0] if signals else signal.SIGTERM, self.state.step)
-                if self.state.step % TRIM_EVERY == 0:
-                    runtime.return_freed_memory()
                 journal.start_lap()
         return True
 

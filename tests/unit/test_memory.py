@@ -111,6 +111,30 @@ def test_the_memory_that_a_pass_takes_is_measured() -> None:
     assert int(done.stdout) == pytest.approx(200e6, rel=0.2)
 
 
+SHAPES = """\
+import sys, torch
+from nmt import runtime
+if sys.argv[1] == "bounded":
+    runtime.bound_kernels()
+weight = torch.ones(256, 256, dtype=torch.bfloat16)
+before = runtime.process_memory("VmRSS")
+with torch.inference_mode():
+    for rows in range(100, 700):
+        torch.nn.functional.linear(torch.ones(rows, 256, dtype=torch.bfloat16), weight)
+print(runtime.process_memory("VmRSS") - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="oneDNN has no bfloat16 here")
+def test_products_of_ever_new_shapes_do_not_fill_the_memory() -> None:
+    def taken(how: str) -> int:
+        command = [sys.executable, "-c", SHAPES, how]
+        return int(subprocess.run(command, capture_output=True, check=True, env=environment(), timeout=120).stdout)
+
+    assert taken("bounded") < taken("unbounded") / 2
+
+
 # The training, in a memory that is said to be small.
 
 STEPS = 12
