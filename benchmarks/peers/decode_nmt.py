@@ -30,7 +30,7 @@ def load(task: Task) -> Translate:
 
     def translate(lines: list[str], beam_size: int) -> list[tuple[str, int]]:
         translator.decoding = translator.decoding.model_copy(update={"beam_size": beam_size})
-        return [(translation.text, pieces(translation)) for translation in translator.stream(lines)]
+        return [(translation.text, pieces(translation)) for translation in translator.translate(lines)]
 
     return translate
 

@@ -22,7 +22,7 @@ from nmt.model.transformer import DecoderCache, Transformer
 BLOCK = 64
 """Pieces of the vocabulary whose maximum is looked at before they are."""
 CHUNK = 32
-"""Rows of logits that are looked at together."""
+"""Rows of logits that are looked at together on a CPU."""
 SHRINK = 31 / 32
 """Sentences that are done leave the batch when no more than this share is under way."""
 
@@ -89,11 +89,17 @@ class Decoder:
             cache.keep_sentences(sentences)
 
 
+def chunks(logits: Tensor) -> tuple[Tensor, ...]:
+    """Return the rows (N, V) of `logits` (..., V): on a CPU as many at a time as its cache holds."""
+    rows = logits.flatten(0, -2)
+    return (rows,) if rows.is_cuda else rows.split(CHUNK)
+
+
 def log_norms(logits: Tensor) -> Tensor:
     """Return log(sum(exp(logits))) over the last dimension, at least in float32."""
     exact = torch.promote_types(logits.dtype, torch.float32)
     found = []
-    for rows in logits.flatten(0, -2).split(CHUNK):  # what a processor's cache holds
+    for rows in chunks(logits):
         rows = rows.to(exact)
         found.append(rows[:, 0] - rows.log_softmax(-1)[:, 0])  # twice as fast as torch's logsumexp
     return torch.cat(found).view(logits.shape[:-1])
@@ -188,7 +194,7 @@ def beam_search(decoder: Decoder, rules: Rules, n_best: int) -> list[list[Hypoth
         bound = state.totals[:, 0] / length_penalty(rules.limits, alpha)
         is_going = state.finished_scores[:, n_best - 1] < bound  # so written, a NaN ends the search too
         if int(is_going.sum()) <= SHRINK * len(bound):
-            collect(state, found, n_best)
+            collect(state.select((~is_going).nonzero()[:, 0]), found, n_best)
             going = in_place(is_going)
             if not len(going):
                 return found
@@ -215,7 +221,7 @@ def extend(totals: Tensor, logits: Tensor, norms: Tensor, count: int) -> tuple[T
     width, vocab = logits.shape[1:]
     offsets = totals - norms
     # The best are in the blocks with the highest maxima: the others are read once, and not sorted.
-    maxima = torch.cat([block_maxima(rows) for rows in logits.flatten(0, 1).split(CHUNK)])
+    maxima = torch.cat([block_maxima(rows) for rows in chunks(logits)])
     blocks = (offsets[..., None] + maxima.view(*offsets.shape, -1)).flatten(1)  # (B, K * blocks of V)
     chosen = blocks.topk(min(count, blocks.size(1))).indices
     parents, starts = chosen // maxima.size(1), chosen % maxima.size(1) * BLOCK
@@ -326,7 +332,7 @@ def sample_key(row: Row, seed: int) -> int:
 
 def walk(decoder: Decoder, rules: Rules, width: int, sampler: Sampler | None) -> list[list[Hypothesis]]:
     """Take one piece a step for each of `width` hypotheses a sentence, drawn or else the likeliest, until EOS."""
-    device = decoder.device
+    device, alpha = decoder.device, rules.decoding.length_penalty
     sentences = torch.arange(decoder.size, device=device)
     tokens = torch.full((decoder.size, width, 1), BOS_ID, device=device)
     totals = torch.zeros(decoder.size, width, device=device)
@@ -342,12 +348,12 @@ def walk(decoder: Decoder, rules: Rules, width: int, sampler: Sampler | None) ->
         ended = ended | (chosen == EOS_ID) | totals.isnan()
         is_going = (~ended).any(1)
         if int(is_going.sum()) <= SHRINK * len(sentences):
-            for sentence, rows, sums in zip(sentences.tolist(), tokens.tolist(), totals.tolist(), strict=True):
+            done = ~is_going
+            for sentence, rows, sums in zip(
+                sentences[done].tolist(), tokens[done].tolist(), totals[done].tolist(), strict=True
+            ):
                 found[sentence] = [
-                    Hypothesis(
-                        row[1 : (length := row.index(EOS_ID))],
-                        total / length_penalty(length, rules.decoding.length_penalty),
-                    )
+                    Hypothesis(row[1 : (length := row.index(EOS_ID))], total / length_penalty(length, alpha))
                     for row, total in zip(rows, sums, strict=True)
                     if EOS_ID in row and total > -torch.inf
                 ]

@@ -17,6 +17,9 @@ from torch.nn import functional as F
 
 from nmt.config import ModelConfig
 
+HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+"""The operator is one that compiled models use; where a PyTorch has none, all is as usual."""
+
 
 class Transformer(nn.Module):
     """The whole model: ids of both sides in, logits of the next target piece out (figure 1)."""
@@ -40,7 +43,7 @@ class Transformer(nn.Module):
         # Pre-norm stacks need a final norm; post-norm layers end in one.
         final_norm = nn.LayerNorm if config.norm == "pre" else nn.Identity
         self.encoder_norm, self.decoder_norm = final_norm(config.d_model), final_norm(config.d_model)
-        self.generator = nn.Linear(config.d_model, target_size, bias=False)
+        self.generator = Linear(config.d_model, target_size, bias=False)
         self._initialize()
         if config.tied_embeddings != "none":
             self.generator.weight = self.target_embedding.weight
@@ -205,6 +208,19 @@ class DecoderCache:
         self.past = [(keys[:count], values[:count]) for keys, values in self.past]
 
 
+class Linear(nn.Linear):
+    """A linear map; on a CPU, in float32 and without gradients, by oneDNN.
+
+    PyTorch gives such products to MKL, which does half as many a second as oneDNN on processors of AMD.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x` (..., inputs) to (..., outputs)."""
+        if x.dtype == torch.float32 and torch.is_inference_mode_enabled() and not x.is_cuda and HAS_ONEDNN:
+            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        return super().forward(x)
+
+
 class Residual(nn.Module):
     """A layer made of sub-layers, each with dropout, a residual sum and a norm (section 3.1, 5.4)."""
 
@@ -277,9 +293,9 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = config.heads
         self.scale = (config.d_model // config.heads) ** -0.5
-        self.query = nn.Linear(config.d_model, config.d_model)
-        self.key_value = nn.Linear(config.d_model, 2 * config.d_model)
-        self.output = nn.Linear(config.d_model, config.d_model)
+        self.query = Linear(config.d_model, config.d_model)
+        self.key_value = Linear(config.d_model, 2 * config.d_model)
+        self.output = Linear(config.d_model, config.d_model)
         self.dropout = Dropout(config.attention_dropout)
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
@@ -320,8 +336,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.inner = nn.Linear(config.d_model, config.ffn)
-        self.outer = nn.Linear(config.ffn, config.d_model)
+        self.inner = Linear(config.d_model, config.ffn)
+        self.outer = Linear(config.ffn, config.d_model)
         self.dropout = Dropout(config.activation_dropout)
 
     def forward(self, x: Tensor) -> Tensor:
