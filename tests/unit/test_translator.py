@@ -5,6 +5,7 @@ import os
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
 
@@ -131,17 +132,43 @@ def test_real_lines_are_translated_alone_as_in_batches(tiny_model: Path, transla
 
 
 @pytest.mark.slow
-def test_a_thousand_real_lines_are_translated_by_a_real_model_alone_as_in_batches_of_64(data: Path) -> None:
+def test_a_thousand_real_lines_are_translated_by_a_real_model_alone_as_in_any_batch_order_and_number_of_threads(
+    data: Path,
+) -> None:
     if "NMT_TEST_MODEL" not in os.environ:
         pytest.skip("needs a trained model: set NMT_TEST_MODEL to its folder")
     found = real_lines(data / "multi30k" / "test_2016_flickr.en.gz", 1000)
     translator = Translator.load(os.environ["NMT_TEST_MODEL"], device="cpu", precision="float32")
-    in_batches = [
-        translation for start in range(0, 1000, 64) for translation in translator.translate(found[start : start + 64])
-    ]
-    tied = ties(alone(translator, found), in_batches)
-    print(f"{tied} of 1000 lines differ, all by exact ties")
-    assert tied <= 5
+    expected = alone(translator, found)
+    tied = {}
+    for tokens in (64, 500, 4096, 10**6):
+        translator.decoding = translator.decoding.model_copy(update={"batch_tokens": tokens})
+        tied[f"batches of {tokens} tokens"] = ties(expected, translator.translate(found))
+    tied["chunks"] = ties(expected, list(translator.stream(found)))
+    order = random.Random(1).sample(range(1000), 1000)
+    tied["another order"] = ties(
+        [expected[index] for index in order], translator.translate([found[index] for index in order])
+    )
+    with threads(2):
+        tied["two threads"] = ties(expected, translator.translate(found))
+    print(f"of 1000 lines differ, all by exact ties: {tied}")
+    assert max(tied.values()) <= 5
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch use `count` threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_two_threads_translate_as_one(translator: Translator, single: list[Translation], lines: list[str]) -> None:
+    with threads(2):
+        assert ties(single, translator.translate(lines)) <= 1
 
 
 def test_a_blank_line_stays_blank_and_costs_no_search(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
