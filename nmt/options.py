@@ -110,6 +110,8 @@ def load_translator(
     threads: int | None = None,
 ) -> Translator:
     """Load `models` with the flags that were given in place of the first one's own decoding settings."""
+    if export is not None and engine == "native":
+        raise UsageError("--export is for another engine than the native one", hint="add --engine ctranslate2")
     from nmt.inference.translator import Translator
 
     return Translator.load(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import select
+import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -76,11 +77,6 @@ class Live:
                 self._lines.append(b"".join(self._rest))
 
 
-def always(_: float) -> bool:
-    """Say that a further line is there: it is waited for."""
-    return True
-
-
 def never(_: float) -> bool:
     """Say that no further line is there."""
     return False
@@ -93,8 +89,9 @@ class Reader:
     name: str
     """For messages."""
     lines: Iterator[str]
-    ready: Callable[[float], bool] = always
-    """Tells, given when the first of some lines came, whether to wait for one more; see `Translator.stream`."""
+    ready: Callable[[float], bool] | None = None
+    """Tells, given when the first of some lines came, whether to wait for one more; see `Translator.stream`. None where
+    all lines are there already."""
     interactive: bool = False
     """Whether somebody types."""
     replaced: list[int] = field(default_factory=list)
@@ -118,10 +115,8 @@ def open_input(path: Path | None, errors: Errors, wait: float) -> Reader:
         descriptor = stream.fileno()
     except OSError:  # no file at all
         return Reader(STDIN, decode_lines(stream, STDIN, noted), replaced=replaced)
-    if os.name != "posix":  # where one cannot wait for a pipe
-        return Reader(
-            STDIN, decode_lines(stream, STDIN, noted), never if interactive else always, interactive, replaced
-        )
+    if os.name != "posix" or stat.S_ISREG(os.fstat(descriptor).st_mode):  # one cannot wait for it, or need not
+        return Reader(STDIN, decode_lines(stream, STDIN, noted), never if interactive else None, interactive, replaced)
     live = Live(descriptor, wait)
     lines = decode_lines(live, STDIN, noted)
     return Reader(STDIN, lines, never if interactive else live.ready, interactive, replaced)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nmt import console
-from nmt.errors import DataError, UsageError
+from nmt.errors import DataError
 from nmt.formats import Format
 from nmt.options import (
     BatchTokens,
@@ -68,8 +68,6 @@ def score(
 
     flags = {"length_penalty": length_penalty, "batch_tokens": batch_tokens}
     from_flags(DecodingConfig, flags)
-    if export is not None and engine == "native":
-        raise UsageError("--export is for another engine than the native one", hint="add --engine ctranslate2")
     (sources, total), (targets, other) = counted(source), counted(target)
     if total != other:
         raise DataError(f"{source} has {total:,} lines but {target} has {other:,}")

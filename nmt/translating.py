@@ -115,8 +115,10 @@ def translate(
         raise UsageError(f"--format text has one translation a line, not {n_best}", hint="take tsv or jsonl")
     if alignment_layer is not None and not alignment:
         raise UsageError("--alignment-layer says which layer --alignment takes", hint="add --alignment")
-    if export is not None and engine == "native":
-        raise UsageError("--export is for another engine than the native one", hint="add --engine ctranslate2")
+    if engine != "native" and (sample or alignment):
+        raise UsageError(
+            f"the engine {engine} has no --{'sample' if sample else 'alignment'}", hint="leave out --engine"
+        )
     from nmt.data.corpus import count_lines
     from nmt.inference.translator import Options
     from nmt.reading import open_input, read_beside

@@ -61,11 +61,6 @@ class Decoder:
         self.size = len(src)
         self.device = src.device
 
-    @property
-    def length(self) -> int:
-        """Pieces decoded so far, BOS counted."""
-        return self.caches[0].length
-
     def next(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (B, K, V) of the piece after `tokens` (B, K), and the logarithms (B, K) of their norms.
 
@@ -296,7 +291,7 @@ class Sampler:
 
     def draw(self, logits: Tensor, step: int) -> Tensor:
         """Draw a piece (B, K) by each row of `logits` (B, K, V)."""
-        scaled = logits.double() / self.config.temperature
+        scaled = (logits.double() - logits.amax(-1, keepdim=True)) / self.config.temperature  # never infinite
         order = None
         if self.config.top_k:
             scaled, order = scaled.topk(min(self.config.top_k, scaled.size(-1)))

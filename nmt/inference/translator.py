@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
+
+from pydantic import ValidationError
 
 from nmt import console
 from nmt.config import DecodingConfig, Precision
 from nmt.data.batching import by_tokens
 from nmt.data.tokenizer import Tokenizer
-from nmt.errors import ArtifactError, DataError
+from nmt.errors import ArtifactError, DataError, UsageError
 from nmt.inference.alignment import SPACE, align_words
 from nmt.inference.bundle import BundleConfig
 from nmt.inference.engine import Engine, EngineName, Hypothesis, Matrix, Request, Row, SamplingConfig, length_penalty
@@ -148,6 +150,7 @@ class Translator:
         self.max_length = max_length
         """Longest source in pieces, EOS included."""
         self.report = Report()
+        """Of all lines since the translator was made, or since this was last replaced."""
         self.bundle: BundleConfig | None = None
         """Of what `load` loaded, the first."""
 
@@ -170,7 +173,22 @@ class Translator:
         More than one of `devices` are processes, each with a GPU or a share of the processor, that translate
         different batches; `threads` are those of each. Raises ArtifactError, UsageError.
         """
+        for name, value, known in (
+            ("engine", engine, get_args(EngineName)),
+            ("device", device, ("auto", "cpu", "cuda")),
+            ("precision", precision, get_args(Precision)),
+        ):
+            if value not in known:
+                raise UsageError(f"{name} = {value!r} is none of {', '.join(known)}")
+        if not paths or (export is not None and engine == "native"):
+            raise UsageError("no model to load" if not paths else "an export is for another engine than the native one")
         bundles = open_bundles([Path(path) for path in paths])
+        config = bundles[0].config
+        try:
+            settings = DecodingConfig.model_validate({**config.decoding.model_dump(), **(decoding or {})})
+        except ValidationError as error:
+            finding = error.errors()[0]
+            raise UsageError(f"decoding.{'.'.join(map(str, finding['loc']))}: {finding['msg']}") from None
         plan = EnginePlan(
             [bundle.path for bundle in bundles],
             engine=engine,
@@ -180,8 +198,6 @@ class Translator:
             threads=threads,
         )
         loaded = plan.load() if devices == 1 else plan.share(devices)
-        config = bundles[0].config
-        settings = DecodingConfig.model_validate({**config.decoding.model_dump(), **(decoding or {})})
         longest = min(bundle.config.model.max_length for bundle in bundles)
         translator = cls(loaded, bundles[0].tokenizer, settings, max_length=longest)
         translator.bundle = config
@@ -225,11 +241,9 @@ class Translator:
         """
         options = options or Options()
         chunks = self._chunks(iter(lines), prefixes, ready)
-        if ready is None:
-            yield from self._run(chunks, options)
-        else:
-            for chunk in chunks:
-                yield from self._run(iter([chunk]), options)
+        ahead = chunks if ready is None else iter(())
+        for chunk in chunks:
+            yield from self._run(itertools.chain([chunk], ahead), options)
 
     def _chunks(
         self, lines: Iterator[str], prefixes: Iterable[str] | None, ready: Callable[[float], bool] | None
@@ -265,18 +279,25 @@ class Translator:
         return Chunk(first, lines, [len(segments) for segments in parts], rows, batches)
 
     def _run(self, chunks: Iterator[Chunk], options: Options) -> Iterator[Translation]:
-        """Translate `chunks`. An engine that works ahead is given the next one before this one is done."""
+        """Translate `chunks`, up to one of blank lines alone: for it no engine would answer.
+
+        An engine that works ahead is given the next one before this one is done. Raises UsageError where more
+        hypotheses are wanted than there can be.
+        """
+        most = self.decoding.beam_size if options.sampling is None else math.inf
+        if not 1 <= options.n_best <= most:
+            raise UsageError(f"n_best = {options.n_best} must be 1 to the beam size, {self.decoding.beam_size}")
         begun: deque[Chunk] = deque()
 
         def batches() -> Iterator[list[Row]]:
             for chunk in chunks:
                 begun.append(chunk)
                 yield from ([chunk.rows[index] for index in batch] for batch in chunk.batches)
+                if not chunk.batches:
+                    return
 
         request = Request(self.decoding, options.n_best, options.sampling)
         for hypotheses in self.engine.search(batches(), request):
-            while begun[0].is_done:  # of blank lines alone
-                yield from self._finish(begun.popleft(), options)
             begun[0].take(hypotheses)
             if begun[0].is_done:
                 yield from self._finish(begun.popleft(), options)
@@ -293,7 +314,9 @@ class Translator:
             yield Translation(line, candidates)
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[PairScore]:
-        """Tell how likely each target is as the translation of its source. Raises ArtifactError."""
+        """Tell how likely each target is as the translation of its source. Raises ArtifactError, DataError."""
+        if len(sources) != len(targets):
+            raise DataError(f"{len(sources):,} sources but {len(targets):,} targets")
         first = self.report.lines + 1
         self.report.lines += len(sources)
         pairs = list(zip(self.tokenizer.encode_source(sources), self.tokenizer.encode_target(targets), strict=True))

@@ -221,6 +221,9 @@ def test_evaluate_takes_the_limits_too(tiny_model: Path, nmt_here: Run, tmp_path
         refusal = nmt_here("evaluate", "--hypotheses", tmp_path / "text", "--reference", tmp_path / "text", flag, "2")
         assert (refusal.code, len(refusal.messages)) == (2, 1)
         assert refusal.err.startswith("nmt: --hypotheses are scored as they are")
+    refusal = nmt_here("evaluate", tiny_model, *files, "--export", "int8")
+    assert refusal.code == 2
+    assert refusal.err == "nmt: --export is for another engine than the native one (add --engine ctranslate2)\n"
 
 
 # Ensembles
@@ -278,6 +281,8 @@ def test_each_model_of_an_ensemble_has_to_be_whole(tiny: TinyRun, nmt_here: Run,
         (["--format", "text", "--n-best", "2"], "--format text has one translation a line, not 2 (take tsv or jsonl)"),
         (["--alignment-layer", "1"], "--alignment-layer says which layer --alignment takes (add --alignment)"),
         (["--export", "x"], "--export is for another engine than the native one (add --engine ctranslate2)"),
+        (["--engine", "ctranslate2", "--sample"], "the engine ctranslate2 has no --sample (leave out --engine)"),
+        (["--engine", "ctranslate2", "--alignment"], "the engine ctranslate2 has no --alignment (leave out --engine)"),
     ],
 )
 def test_flags_that_do_not_go_together_are_one_line_before_a_model_is_looked_for(

@@ -496,8 +496,9 @@ def test_a_low_temperature_is_greedy_search() -> None:
     for seed in range(20):
         model, sentences = make_model(seed), [[4, 5, 6], [7]]
         greedy = search(model, sentences, beam_size=1, max_extra_length=5)
-        cold = search(model, sentences, sampling=SamplingConfig(temperature=1e-3), max_extra_length=5)
-        assert [h[0].ids for h in cold] == [h[0].ids for h in greedy]
+        for temperature in (1e-3, 1e-310):
+            cold = search(model, sentences, sampling=SamplingConfig(temperature=temperature), max_extra_length=5)
+            assert [h[0].ids for h in cold] == [h[0].ids for h in greedy]
 
 
 @few

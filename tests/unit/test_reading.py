@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nmt.errors import DataError
-from nmt.reading import BLOCK, STDIN, Live, always, open_input, read_beside
+from nmt.reading import BLOCK, STDIN, Live, open_input, read_beside
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_an_input_that_fails_is_a_data_error(tmp_path: Path) -> None:
 def test_standard_input_without_a_descriptor_is_read_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(b"\xef\xbb\xbfa\r\nb")))
     reader = open_input(None, "strict", 0.05)
-    assert (reader.name, reader.ready, reader.interactive) == (STDIN, always, False)
+    assert (reader.name, reader.ready, reader.interactive) == (STDIN, None, False)
     assert list(reader.lines) == ["a", "b"]
 
 

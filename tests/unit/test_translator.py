@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -323,6 +324,51 @@ def test_an_engine_that_works_ahead_gets_the_next_chunk_before_the_last_is_done(
         translator.engine = own
     assert [translation.text for translation in found] == [translation.text for translation in expected]
     assert report.blank == [number for number, line in enumerate(some, 1) if not line]
+
+
+def test_a_stream_of_blank_lines_is_answered_before_it_ends(translator: Translator) -> None:
+    read: list[str] = []
+
+    def endless() -> Iterator[str]:
+        while True:
+            read.append("")
+            yield ""
+
+    stream = translator.stream(endless())
+    assert [next(stream).text for _ in range(100)] == [""] * 100
+    assert len(read) == FIRST_CHUNK * (1 + 2 + 4)
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_more_hypotheses_than_the_beam_has_or_none_are_refused(translator: Translator, count: int) -> None:
+    with pytest.raises(UsageError) as caught:
+        translator.translate(["A dog."], Options(n_best=count))
+    assert str(caught.value) == f"n_best = {count} must be 1 to the beam size, 4"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"engine": "marian"}, "engine = 'marian' is none of native, ctranslate2"),
+        ({"device": "gpu"}, "device = 'gpu' is none of auto, cpu, cuda"),
+        ({"precision": "bf16"}, "precision = 'bf16' is none of float32, bfloat16"),
+        ({"export": "int8"}, "an export is for another engine than the native one"),
+        ({"decoding": {"beam": 3}}, "decoding.beam: Extra inputs are not permitted"),
+        ({"decoding": {"beam_size": 0}}, "decoding.beam_size: Input should be greater than 0"),
+    ],
+)
+def test_what_cannot_be_loaded_is_a_usage_error(tiny_model: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Translator.load(tiny_model, **settings)
+    assert str(caught.value) == message
+    with pytest.raises(UsageError, match="no model to load"):
+        Translator.load()
+
+
+def test_targets_are_as_many_as_sources(translator: Translator) -> None:
+    with pytest.raises(DataError) as caught:
+        translator.score(["a", "b"], ["A"])
+    assert str(caught.value) == "2 sources but 1 targets"
 
 
 def test_prefixes_go_with_their_lines_from_chunk_to_chunk(translator: Translator, lines: list[str]) -> None:
