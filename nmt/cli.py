@@ -287,6 +287,7 @@ def main() -> None:
             raise
         fail(f"{error.filename or 'output'}: {error.strerror}", StorageError.exit_code)
     if code == INTERRUPTED:
+        exec("")  # under `python -m`, Python ends by the signal if Ctrl-C broke off such a call and no other follows
         fail("interrupted", code)
     sys.exit(code)
 

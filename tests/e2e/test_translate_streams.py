@@ -6,6 +6,7 @@ import random
 import shlex
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -226,6 +227,27 @@ def test_an_interrupt_while_it_starts_is_one_line(tiny_model: Path) -> None:
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=PATIENCE)
         assert (process.returncode, err.decode()) == INTERRUPTED, seconds
+
+
+INSIDE_EXEC = """\
+from nmt import cli
+
+def app(**_):
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        return 130
+
+cli.app = app
+cli.main()
+"""
+"""Ctrl-C while a data class is made, which Python does by `exec`."""
+
+
+def test_an_interrupt_inside_exec_still_ends_with_its_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "inside.py").write_text(INSIDE_EXEC)
+    done = subprocess.run([sys.executable, "-m", "inside"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == INTERRUPTED
 
 
 # Memory
