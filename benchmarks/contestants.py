@@ -111,7 +111,7 @@ def choose(names: str | None, contestants: Sequence[C]) -> tuple[list[C], dict[s
 
 def write_corpus(run: Path, folder: Path) -> None:
     """Write the training text of a run for the other toolkits: pieces, and the vocabulary in the order of its ids."""
-    from nmt.data.prepare import iterate_text
+    from nmt.data.text import iterate_text
     from nmt.data.tokenizer import Tokenizer
     from nmt.files import RunFolder
 

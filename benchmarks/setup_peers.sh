@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make what training.py and decoding.py compare with: an environment for each toolkit and tcmalloc, under .peers/.
+# Make what the benchmarks compare with: an environment for each toolkit, sources and tcmalloc, under .peers/.
 # What is ready is skipped; one line says how each stands, .peers/NAME.log the rest.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -38,7 +38,26 @@ tcmalloc() {
     fi
 }
 
+# checkout NAME URL PATH...: some of the sources, for what is not a package; FAIRSEQ and MOSES in the environment name
+# other repositories.
+checkout() {
+    local folder=.peers/$1-checkout
+    if [ -e "$folder/.ready" ]; then
+        echo "$1: ready, $(cat "$folder/.ready")"
+    elif { rm -rf "$folder" && git clone --depth 1 --no-checkout "$2" "$folder" &&
+        git -C "$folder" checkout HEAD -- "${@:3}"; } >"$folder.log" 2>&1; then
+        git -C "$folder" log -1 --format='%h of %as' >"$folder/.ready"
+        echo "$1: cloned $(cat "$folder/.ready")"
+    else
+        echo "$1: could not clone $2, see $folder.log; what needs it is left out" >&2
+    fi
+}
+
 tcmalloc
+checkout fairseq "${FAIRSEQ:-https://github.com/facebookresearch/fairseq}" fairseq fairseq_cli scripts
+checkout moses "${MOSES:-https://github.com/moses-smt/mosesdecoder}" scripts/training
+environment fairseq sentencepiece==0.2.3 torch==2.13.0 \
+    bitarray cython hydra-core numpy omegaconf regex sacrebleu scikit-learn tqdm
 environment transformers transformers==5.23.0 torch==2.13.0 \
     huggingface_hub numpy packaging pyyaml regex safetensors sentencepiece tokenizers==0.23.3 tqdm typer
 environment ctranslate2 ctranslate2==4.8.5 numpy pyyaml sentencepiece

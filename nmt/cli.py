@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -29,9 +30,12 @@ from nmt.options import (
     NoRepeatNgram,
     Overrides,
     PrecisionName,
+    Protect,
     RecipeName,
     RunDir,
+    Tags,
     Threads,
+    Workers,
     from_flags,
     load_translator,
     open_pipeline,
@@ -59,6 +63,11 @@ app.add_typer(checkpoints_app, name="checkpoints")
 
 INTERRUPTED = 130
 """What the command line returns after Ctrl-C."""
+TERMINATED = 143
+"""What it returns after SIGTERM; a training saves before."""
+
+MANY = {"evaluate": ("--reference",), "init": ("--train", "--dev", "--test"), "data": ("--against",)}
+"""Options of commands that take several values."""
 
 STORAGE_ERRORS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM),
@@ -93,9 +102,10 @@ def run(
     run_dir: RunDir = None,
     overrides: Overrides = None,
     init_from: InitFrom = None,
+    workers: Workers = None,
 ) -> None:
     """Do all that RECIPE says: tokenizer, data, training, model folder, scores. Continues where it stopped."""
-    pipeline = open_pipeline(recipe, data_dir, run_dir, overrides, init_from)
+    pipeline = open_pipeline(recipe, data_dir, run_dir, overrides, init_from, workers)
     pipeline.run_through()
     if pipeline.ranks.is_main:
         pipeline.show_results()
@@ -124,15 +134,44 @@ def doctor(
 
 
 @app.command()
+def init(
+    source: Annotated[str, typer.Argument(metavar="SRC", help="Code of the source language, such as en.")],
+    target: Annotated[str, typer.Argument(metavar="TGT", help="Code of the target language, such as de.")],
+    train: Annotated[
+        list[str],
+        typer.Option(
+            metavar="FILE...",
+            help="Files of both sides, or two of one side each, NAME.SRC and NAME.TGT; several may follow.",
+        ),
+    ],
+    dev: Annotated[
+        list[str] | None, typer.Option(metavar="FILE...", help="The same for validation; by default split off.")
+    ] = None,
+    test: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE...", help="The same for tests, or sacrebleu:SET; by default split off."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The recipe; by default NAME.toml.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the recipe; by default that of -o, or SRC-TGT.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the recipe.")] = False,
+) -> None:
+    """Look at your own data, and write a recipe for it that says why each value was chosen."""
+    from nmt.initializing import initialize
+
+    initialize(source, target, train, dev or [], test or [], output, name, force)
+
+
+@app.command()
 def prepare(
     recipe: RecipeName,
     data_dir: DataDir = None,
     run_dir: RunDir = None,
     overrides: Overrides = None,
     init_from: InitFrom = None,
+    workers: Workers = None,
 ) -> None:
     """Read, clean, split and encode the data of RECIPE, training the tokenizer if there is none."""
-    open_pipeline(recipe, data_dir, run_dir, overrides, init_from).run_through("prepare")
+    open_pipeline(recipe, data_dir, run_dir, overrides, init_from, workers).run_through("prepare")
 
 
 @app.command()
@@ -176,6 +215,8 @@ def evaluate(
     lowercase: Annotated[bool | None, typer.Option("--lowercase", help="Score without case.")] = None,
     chrf_word_order: Annotated[int | None, typer.Option(min=0, help="2 is chrF2++.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Keep MODEL's translations here.")] = None,
+    tag: Tags = None,
+    protect: Protect = None,
     beam_size: BeamSize = None,
     length_penalty: LengthPenalty = None,
     max_extra_length: MaxExtraLength = None,
@@ -209,7 +250,7 @@ def evaluate(
         raise UsageError("evaluate needs --reference FILE")
     references = [list(read_lines(path)) for path in reference]
     if hypotheses is not None:
-        asked = [*flags.values(), source, output, threads, export]
+        asked = [*flags.values(), source, output, threads, export, tag, protect]
         chosen = (engine, device, devices, precision)
         if any(value is not None for value in asked) or chosen != ("native", "auto", 1, "float32"):
             raise UsageError("--hypotheses are scored as they are", hint="leave out the options for translating")
@@ -231,6 +272,8 @@ def evaluate(
             devices=devices,
             precision=precision,
             threads=threads,
+            tags=tag,
+            protect=protect,
         )
         bundle = translator.bundle
         found = translator.translate_all(sources)
@@ -257,21 +300,22 @@ def spread(arguments: list[str]) -> list[str]:
     """Write `--reference A B` as `--reference A --reference B`, and -v first, as the parser wants them."""
     verbose = [argument for argument in arguments if argument in ("-v", "--verbose")]
     rest = [argument for argument in arguments if argument not in verbose]
-    if "evaluate" not in rest:
-        return verbose[:1] + rest
+    many = MANY.get(rest[0], ()) if rest else ()
     spread: list[str] = []
-    open_option = False
+    option = ""
     for argument in rest:
         if argument.startswith("-") and argument != "-":
-            open_option = argument == "--reference"
-        elif open_option and spread[-1] != "--reference":
-            spread.append("--reference")
+            option = argument if argument in many else ""
+        elif option and spread[-1] != option:
+            spread.append(option)
         spread.append(argument)
     return verbose[:1] + spread
 
 
 def main() -> None:
     """Run the command line; expected failures end in one line and their exit code."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # what is half done is then cleared away, as after Ctrl-C
+        signal.signal(signal.SIGTERM, lambda *_: end("terminated", TERMINATED))
     try:
         code = app(args=spread(sys.argv[1:]), prog_name="nmt", standalone_mode=False)
     except NmtError as error:
@@ -288,8 +332,14 @@ def main() -> None:
         fail(f"{error.filename or 'output'}: {error.strerror}", StorageError.exit_code)
     if code == INTERRUPTED:
         exec("")  # under `python -m`, Python ends by the signal if Ctrl-C broke off such a call and no other follows
-        fail("interrupted", code)
+        end("interrupted", code)
     sys.exit(code)
+
+
+def end(how: str, code: int) -> NoReturn:
+    """Say how the program ended, and leave with `code`, even if Ctrl-C is pressed once more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    fail(how, code)
 
 
 def fail(message: str, code: int) -> NoReturn:

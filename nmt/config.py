@@ -7,166 +7,23 @@ Architecture"; [X20] Xiong et al. 2020, "On Layer Normalization in the Transform
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+from nmt.config_data import CORPUS as CORPUS
+from nmt.config_data import CleaningConfig as CleaningConfig
+from nmt.config_data import CorpusConfig as CorpusConfig
+from nmt.config_data import DataConfig as DataConfig
+from nmt.config_data import DownloadConfig as DownloadConfig
+from nmt.config_data import LanguagesConfig as LanguagesConfig
+from nmt.config_data import Name
+from nmt.config_data import Section as Section
+from nmt.config_data import TokenizerConfig as TokenizerConfig
+from nmt.config_data import TrainingCorpusConfig as TrainingCorpusConfig
+
 Dropout = Annotated[float, Field(ge=0, lt=1)]
-Coverage = Annotated[float, Field(ge=0.98, le=1)]
 Precision = Literal["float32", "bfloat16"]
-
-
-class Section(BaseModel):
-    """A frozen part of the recipe that knows no other keys than its fields."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def none_has_a_name(cls, values: Any) -> Any:
-        # TOML has no null: an option is switched off by the word "none" where its type allows None.
-        if not isinstance(values, dict):
-            return values
-        off = {key for key, value in values.items() if value == "none" and allows_none(cls, key)}
-        return {key: None if key in off else value for key, value in values.items()}
-
-
-def allows_none(section: type[Section], key: str) -> bool:
-    """Tell whether the field `key` of `section` may be None."""
-    field = section.model_fields.get(key)
-    return field is not None and type(None) in get_args(field.annotation)
-
-
-class LanguagesConfig(Section):
-    """What is translated into what."""
-
-    source: Name
-    """Code of the source language, as in ISO 639-1: `en`."""
-    target: Name
-    """Code of the target language; chooses BLEU's tokenization."""
-
-
-class CorpusConfig(Section):
-    """Where pairs come from: `source` and `target` files, one `tsv`, a Hub `dataset`, or the `builtin` grammar."""
-
-    source: str | list[str] | None = None
-    """Source side, one sentence a line, plain or gzip; several files are concatenated."""
-    target: str | list[str] | None = None
-    """Target side, line by line the translation of `source`."""
-    tsv: str | list[str] | None = None
-    """Files with source and target separated by a tab, plain or gzip."""
-    dataset: str | None = None
-    """Hugging Face dataset, such as `wmt/wmt14`; with --data-dir, a folder of that name there is read instead."""
-    config: str | None = None
-    """Configuration of `dataset`, such as `de-en`."""
-    split: str | None = None
-    """Split of `dataset`; by default `train`, `validation` or `test` after the section's name."""
-    revision: str | None = None
-    """Branch or commit of `dataset` on the Hub; a commit pins the data."""
-    columns: str | list[str] = "translation"
-    """Column of `dataset` that holds {language: text}, or the two columns [source, target]."""
-    builtin: Literal["train", "dev", "test", "unseen"] | None = None
-    """Split of the built-in English-German grammar; needs no download."""
-    pairs: PositiveInt | None = None
-    """Take only so many pairs; `builtin` needs it."""
-    seed: NonNegativeInt = 1
-    """Seed of the `builtin` generator."""
-
-    @model_validator(mode="after")
-    def one_kind_of_origin(self) -> Self:
-        kinds = {
-            "source and target": self.source is not None or self.target is not None,
-            "tsv": self.tsv is not None,
-            "dataset": self.dataset is not None,
-            "builtin": self.builtin is not None,
-        }
-        given = [kind for kind, is_given in kinds.items() if is_given]
-        if len(given) != 1:
-            raise ValueError(f"give exactly one of {', '.join(kinds)}; got {' and '.join(given) or 'none'}")
-        if (self.source is None) != (self.target is None):
-            raise ValueError("source and target go together; one of them is missing")
-        if self.builtin and self.pairs is None:
-            raise ValueError("builtin needs pairs, the number of sentence pairs to generate")
-        of_kind = {"dataset": ("config", "split", "revision", "columns"), "builtin": ("seed",)}
-        for kind, keys in of_kind.items():
-            idle = [key for key in keys if getattr(self, key) != type(self).model_fields[key].default]
-            if idle and getattr(self, kind) is None:
-                raise ValueError(f"{idle[0]} says something of a {kind}, and there is none")
-        if isinstance(self.columns, list) and len(self.columns) != 2:
-            raise ValueError(f"columns names one column or two, not {len(self.columns)}")
-        return self
-
-
-class DataConfig(Section):
-    """The corpora. What is missing of dev and test is split off the cleaned training text."""
-
-    train: CorpusConfig
-    """Training pairs."""
-    dev: CorpusConfig | None = None
-    """Pairs for validation during training."""
-    test: dict[Name, CorpusConfig] = Field(default_factory=dict)
-    """Test sets by name; each gets its own scores."""
-    dev_pairs: PositiveInt = 1000
-    """Pairs split off the training text where `dev` is missing."""
-    test_pairs: PositiveInt = 1000
-    """Pairs split off the training text, as the test set `held-out`, where `test` is missing."""
-    split_seed: NonNegativeInt = 1
-    """Seed of that split."""
-
-
-class CleaningConfig(Section):
-    """Filters of the training pairs, in this order, each counted. Dev and test are never filtered."""
-
-    drop_empty: bool = True
-    """Drop pairs with a blank side."""
-    max_characters: PositiveInt | None = 1000
-    """Drop pairs with a longer side."""
-    max_ratio: Annotated[float, Field(gt=1)] | None = 4.0
-    """Drop pairs with one side so many times as long as the other, in characters; see `ratio_from`."""
-    ratio_from: PositiveInt = 20
-    """The ratio is looked at only where the longer side has so many characters."""
-    drop_copies: bool = True
-    """Drop pairs whose target equals their source."""
-    drop_duplicates: bool = True
-    """Drop pairs that stood earlier, letter for letter."""
-    drop_leaked: bool = True
-    """Drop pairs that also stand in dev or test."""
-    max_pieces: PositiveInt | None = 250
-    """Drop pairs with a side of more pieces, EOS not counted; at most `model.max_length` - 1."""
-
-
-class TokenizerConfig(Section):
-    """SentencePiece, trained on the cleaned training text alone."""
-
-    model_type: Literal["bpe", "unigram"] = "bpe"
-    """Byte-pair encoding (Sennrich et al. 2016) or unigram language model (Kudo 2018)."""
-    vocab_size: Annotated[int, Field(ge=16)] = 8000
-    """Pieces, special ones included; of each side where not `joint`."""
-    joint: bool = True
-    """One model for both languages; needed to tie the source embedding."""
-    character_coverage: Coverage = 1.0
-    """Share of the characters that get a piece; the others fall back to bytes."""
-    byte_fallback: bool = True
-    """Spell unknown characters in UTF-8 bytes instead of writing the unknown piece."""
-    normalization: Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"] = "nmt_nfkc"
-    """SentencePiece's normalisation rule; decode(encode(x)) is x under this rule."""
-    user_defined_symbols: list[str] = Field(default_factory=list)
-    """Pieces that are never split, such as tags."""
-    sample_sentences: PositiveInt = 2_000_000
-    """Train on at most so many lines, drawn at random with `training.seed`."""
-
 
 PRESETS: dict[str, dict[str, Any]] = {
     "base": {},
@@ -352,6 +209,23 @@ class Recipe(Section):
     decoding: DecodingConfig = DecodingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def complete_cleaning(cls, values: Any) -> Any:
+        """Give the corpora that have a `cleaning` of their own what they do not say from the recipe's."""
+        match values:
+            case {"data": {"train": dict(train)} as data, "cleaning": dict(common)}:
+                named = all(isinstance(corpus, dict) for corpus in train.values())
+                corpora = train if named else {CORPUS: train}
+                completed = {
+                    name: {**corpus, "cleaning": {**common, **corpus["cleaning"]}}
+                    if isinstance(corpus, dict) and isinstance(corpus.get("cleaning"), dict)
+                    else corpus
+                    for name, corpus in corpora.items()
+                }
+                return {**values, "data": {**data, "train": completed if named else completed[CORPUS]}}
+        return values
+
     @model_validator(mode="after")
     def sections_agree(self) -> Self:
         is_used = self.training.init_from is None
@@ -369,6 +243,8 @@ class Recipe(Section):
                 f"optimizer.warmup_steps = {self.optimizer.warmup_steps} must be under "
                 f"training.max_steps = {self.training.max_steps} for a linear schedule"
             )
+        if self.data.protect is not None and not self.tokenizer.placeholders and is_used:
+            raise ValueError("data.protect needs tokenizer.placeholders of at least 1")
         if self.tokenizer.byte_fallback and self.tokenizer.vocab_size < 300:
             raise ValueError(
                 f"tokenizer.vocab_size = {self.tokenizer.vocab_size} must be at least 300 with byte_fallback: "

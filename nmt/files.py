@@ -58,6 +58,10 @@ def replacing(path: Path) -> Iterator[Path]:
             path.replace(old)
         scratch.replace(path)
         sync(path.parent)
+    except OSError as error:
+        if error.errno and not error.filename:
+            error.filename = str(path)  # which no failed write of Python's names
+        raise
     finally:
         remove(scratch)
         remove(old)

@@ -46,4 +46,6 @@ def _object(candidate: Candidate) -> dict[str, Any]:
         found["token_scores"] = [round(score, 6) for score in candidate.token_scores]
     if candidate.alignment is not None:
         found["alignment"] = candidate.alignment
+    if candidate.unrestored is not None:
+        found["unrestored"] = candidate.unrestored
     return found

@@ -33,6 +33,10 @@ InitFrom = Annotated[
     Path | None,
     typer.Option(metavar="MODEL", help="Fine-tune this model folder or checkpoint: sets training.init_from."),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes that prepare data, whose number changes nothing; by default a core each."),
+]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder: runs/NAME/model.")]
 Models = Annotated[
     list[Path],
@@ -52,6 +56,14 @@ MaxLengthRatio = Annotated[
 MinLength = Annotated[int | None, typer.Option(min=0, help="Pieces a hypothesis has to have.")]
 NoRepeatNgram = Annotated[
     int | None, typer.Option(min=0, help="No run of so many pieces twice in a hypothesis; 0 allows it.")
+]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="TAG", help="A tag of the model to put before every line; several may be given."),
+]
+Protect = Annotated[
+    str | None,
+    typer.Option(metavar="REGEX", help="Keep what matches as it is; by default as MODEL's recipe says. none: nothing."),
 ]
 BatchTokens = Annotated[int | None, typer.Option(min=1, help="Padded source tokens decoded at once.")]
 EngineOption = Annotated[Literal["native", "ctranslate2"], typer.Option("--engine", help="What computes.")]
@@ -73,6 +85,7 @@ def open_pipeline(
     run_dir: Path | None,
     overrides: list[str] | None,
     init_from: Path | None = None,
+    workers: int | None = None,
 ) -> Pipeline:
     """Load `recipe` and bind it to its folders."""
     from nmt.recipe import load_recipe, to_toml
@@ -83,7 +96,7 @@ def open_pipeline(
         raise UsageError(f"--data-dir {data_dir}: no such folder")
     from nmt.pipeline import Pipeline
 
-    return Pipeline(loaded, data_dir=data_dir, run_dir=run_dir)
+    return Pipeline(loaded, data_dir=data_dir, run_dir=run_dir, workers=workers)
 
 
 def from_flags(section: type[S], flags: Flags) -> S:
@@ -108,6 +121,8 @@ def load_translator(
     devices: int = 1,
     precision: Literal["float32", "bfloat16"] = "float32",
     threads: int | None = None,
+    tags: Sequence[str] | None = None,
+    protect: str | None = None,
 ) -> Translator:
     """Load `models` with the flags that were given in place of the first one's own decoding settings."""
     if export is not None and engine == "native":
@@ -123,6 +138,8 @@ def load_translator(
         devices=devices,
         precision=precision,
         threads=threads,
+        tags=tags or (),
+        protect=protect,
     )
 
 

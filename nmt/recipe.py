@@ -86,7 +86,7 @@ def describe(error: ValidationError) -> str:
     """Write the first finding of `error` as one line."""
     finding = error.errors()[0]
     location = key_path(finding["loc"])
-    key = ".".join(location)
+    key = ".".join(location).replace("data.train.train.", "data.train.")  # as the recipe's only corpus is written
     kind, message, value = finding["type"], finding["msg"], finding["input"]
     if kind == "extra_forbidden":
         section = section_at(location[:-1])
@@ -159,7 +159,12 @@ def knobs(section: type[Section] = Recipe, prefix: str = "") -> Iterator[Knob]:
 
 def explain(key: str | None) -> list[Knob]:
     """Return the knobs at `key`, a whole key or a section; all for None. Raises RecipeError."""
-    found = [knob for knob in knobs() if key is None or f"{knob.key}.".startswith(f"{key}.")]
+
+    def stands_at(written: str) -> bool:
+        return key is None or f"{written}.".startswith(f"{key}.")
+
+    # The only training corpus may be written without a name.
+    found = [knob for knob in knobs() if stands_at(knob.key) or stands_at(knob.key.replace("train.NAME", "train"))]
     if not found:
         known = [knob.key for knob in knobs()]
         names = {part for full in known for part in (full, full.rpartition(".")[0]) if part}

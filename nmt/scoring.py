@@ -24,6 +24,8 @@ from nmt.options import (
     Models,
     Output,
     PrecisionName,
+    Protect,
+    Tags,
     Threads,
     from_flags,
     load_translator,
@@ -50,6 +52,8 @@ def score(
             "a line, with pieces and their scores.",
         ),
     ] = "text",
+    tag: Tags = None,
+    protect: Protect = None,
     length_penalty: LengthPenalty = None,
     batch_tokens: BatchTokens = None,
     engine: EngineOption = "native",
@@ -80,6 +84,8 @@ def score(
             devices=devices,
             precision=precision,
             threads=threads,
+            tags=tag,
+            protect=protect,
         )
         pairs = zip(sources, targets, strict=True)
         with console.Progress("score", total, unit="lines") as progress:

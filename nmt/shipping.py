@@ -26,6 +26,7 @@ def fill_bundle(folder: Path, weights: dict[str, Any], run: RunFolder, recipe: R
         model=recipe.model,
         decoding=recipe.decoding,
         evaluation=recipe.evaluation,
+        protect=recipe.data.protect,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,17 @@ from typing import Any
 import nmt
 from nmt import console
 from nmt.errors import ArtifactError
-from nmt.files import differing, digest_file, digest_json, read_json, replacing, write_json
+from nmt.files import (
+    differing,
+    digest_file,
+    digest_json,
+    read_json,
+    remove,
+    remove_partials,
+    replacing,
+    sync,
+    write_json,
+)
 
 MANIFEST = "manifest.json"
 
@@ -54,9 +64,55 @@ def making(folder: Path, manifest: dict[str, Any], *, changing: tuple[str, ...] 
     """
     with replacing(folder) as scratch:
         yield scratch
-        files = sorted(path for path in scratch.rglob("*") if path.is_file() and path.name not in changing)
-        manifest["files"] = {str(path.relative_to(scratch)): digest_file(path) for path in files}
-        write_json(scratch / MANIFEST, manifest)
+        list_files(scratch, manifest, changing)
+
+
+@contextmanager
+def resuming(folder: Path, manifest: dict[str, Any], *, also: Any = None) -> Iterator[Path]:
+    """Yield a folder that takes the place of `folder`, with its manifest, if the block succeeds.
+
+    Unlike that of `making` it outlives a run that is killed: the next one finds there what was made, unless the
+    stage's fingerprint, or what `also` says of its inputs, is another by then.
+    """
+    work = work_folder(folder)
+    growing, mark = work / "made", digest_json([manifest["fingerprint"], also])
+    if read_json(work / "inputs.json") != mark:
+        remove(work)
+        growing.mkdir(parents=True)
+        write_json(work / "inputs.json", mark)
+    remove_partials_within(growing)
+    remove(growing / MANIFEST)  # of one that was killed as it had it written, and which is no file of the stage
+    try:
+        yield growing
+    except BaseException:
+        remove_partials_within(growing)  # of processes that were ended
+        raise
+    list_files(growing, manifest)
+    for part in [*growing.rglob("*"), growing]:
+        sync(part)
+    # Moved there as it is: a run that is killed meanwhile leaves all shards either here or there.
+    remove(folder)
+    growing.replace(folder)
+    sync(folder.parent)
+    remove(work)
+
+
+def remove_partials_within(folder: Path) -> None:
+    """Delete what killed writers left behind in `folder` and the folders in it."""
+    for part in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
+        remove_partials(part)
+
+
+def work_folder(folder: Path) -> Path:
+    """Return where a stage grows what becomes `folder`."""
+    return folder.with_name(f".{folder.name}.growing")
+
+
+def list_files(folder: Path, manifest: dict[str, Any], changing: tuple[str, ...] = ()) -> None:
+    """Write `manifest` into `folder`, with digests of the files there, but for those that go on `changing`."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in changing)
+    manifest["files"] = {str(path.relative_to(folder)): digest_file(path) for path in files}
+    write_json(folder / MANIFEST, manifest)
 
 
 def made(folder: Path) -> dict[str, Any]:
@@ -68,6 +124,11 @@ def made(folder: Path) -> dict[str, Any]:
     return files
 
 
+def numbers(counts: Mapping[str, int]) -> str:
+    """List what was counted, but for what is 0."""
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+
+
 def read_record(path: Path, *keys: str) -> dict[str, Any] | None:
     """Read a JSON object that has `keys`; None where the file is missing, damaged or something else."""
     values = read_json(path)
@@ -75,10 +136,20 @@ def read_record(path: Path, *keys: str) -> dict[str, Any] | None:
 
 
 def show_funnel(stage: str, counts: dict[str, Any]) -> None:
-    """Say what each filter dropped; with -v, show examples."""
-    funnel = counts["funnel"]
-    dropped = ", ".join(f"{name} {count:,}" for name, count in funnel["dropped"].items() if count)
-    console.log(f"{stage}: kept {funnel['kept']:,} of {funnel['read']:,} training pairs; dropped: {dropped or 'none'}")
+    """Say what was mended and what each filter dropped, and where there are several corpora, of which; with -v, show
+    examples."""
+    funnels = {"": counts["funnel"]}
+    if len(counts["corpora"]) > 1:
+        all_of = {f" of {name}": found["funnel"] for name, found in counts["corpora"].items()}
+        funnels |= {of: funnel for of, funnel in all_of.items() if funnel["kept"] < funnel["read"] or stage == "text"}
+    for of, funnel in funnels.items():
+        dropped, mended = (numbers(funnel[key]) for key in ("dropped", "mended"))
+        console.log(
+            f"{stage}: kept {funnel['kept']:,} of {funnel['read']:,} training pairs{of}; dropped: {dropped or 'none'}"
+            + (f"; mended: {mended}" if mended else "")
+        )
+        if not funnel["kept"]:
+            console.warn(f"no training pair is kept{of}")
     for name, pairs in counts["samples"].items():
         for source, target in pairs:
             console.detail(f"  {name}: {source[:100]!r} / {target[:100]!r}")

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from nmt import console
+from nmt.cleaning import clean, filters, funnel
 from nmt.errors import ArtifactError, UsageError
-from nmt.options import DataDir, InitFrom, Overrides, RecipeName, RunDir, RunOrFolder, SideName, open_pipeline
+from nmt.inspecting import inspect
+from nmt.options import DataDir, InitFrom, Overrides, RecipeName, RunDir, RunOrFolder, SideName, Workers, open_pipeline
 
 if TYPE_CHECKING:
     from nmt.files import RunFolder
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 recipe_app = typer.Typer(help="Look at recipes and at the reference of their keys.", no_args_is_help=True)
 tokenizer_app = typer.Typer(help="Train and use SentencePiece tokenizers.", no_args_is_help=True)
-data_app = typer.Typer(help="Make data.", no_args_is_help=True)
+data_app = typer.Typer(help="Look at parallel text, clean it, make some.", no_args_is_help=True)
 checkpoints_app = typer.Typer(help="List, verify and average the checkpoints of a run.", no_args_is_help=True)
 
 
@@ -55,9 +57,10 @@ def tokenizer_train(
     run_dir: RunDir = None,
     overrides: Overrides = None,
     init_from: InitFrom = None,
+    workers: Workers = None,
 ) -> None:
     """Train the tokenizer of RECIPE on its cleaned training text."""
-    open_pipeline(recipe, data_dir, run_dir, overrides, init_from).run_through("tokenizer")
+    open_pipeline(recipe, data_dir, run_dir, overrides, init_from, workers).run_through("tokenizer")
 
 
 @tokenizer_app.command("encode")
@@ -190,3 +193,9 @@ def data_synthesize(
         en.flush()
         de.flush()
     console.log(f"wrote {pairs:,} pairs to {source} and {target}")
+
+
+data_app.command()(inspect)
+data_app.command()(clean)
+data_app.command()(filters)
+data_app.command()(funnel)

@@ -27,6 +27,8 @@ from nmt.options import (
     NoRepeatNgram,
     Output,
     PrecisionName,
+    Protect,
+    Tags,
     Threads,
     from_flags,
     load_translator,
@@ -62,6 +64,8 @@ def translate(
     prefix: Annotated[
         Path | None, typer.Option(metavar="FILE", help="How each translation begins, line by line.")
     ] = None,
+    tag: Tags = None,
+    protect: Protect = None,
     beam_size: BeamSize = None,
     length_penalty: LengthPenalty = None,
     max_extra_length: MaxExtraLength = None,
@@ -135,7 +139,11 @@ def translate(
             devices=devices,
             precision=precision,
             threads=threads,
+            tags=tag,
+            protect=protect,
         )
+        if alignment and translator.protector is not None:
+            raise UsageError("--alignment and placeholders exclude each other", hint="add --protect none")
         if sampling is None and n_best > translator.decoding.beam_size:
             raise UsageError(
                 f"--n-best {n_best} is more than the beam of {translator.decoding.beam_size}", hint="raise --beam-size"

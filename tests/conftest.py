@@ -154,7 +154,8 @@ def nmt(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def as_it_was() -> Iterator[None]:
     """Put back what a command changes of this process."""
     streams = sys.argv, sys.stdin, sys.stdout, sys.stderr
-    environ, verbose, pipe = os.environ.copy(), console.VERBOSE, signal.getsignal(signal.SIGPIPE)
+    environ, verbose = os.environ.copy(), console.VERBOSE
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGPIPE, signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
@@ -162,7 +163,8 @@ def as_it_was() -> Iterator[None]:
         os.environ.clear()
         os.environ.update(environ)
         console.VERBOSE = verbose
-        signal.signal(signal.SIGPIPE, pipe)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

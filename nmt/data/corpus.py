@@ -1,124 +1,80 @@
-"""Parallel text from files (plain, gzip or TSV), from Hugging Face datasets, or built in.
-
-A line ends at "\\n" and nowhere else: U+2028, U+0085, form feeds and tabs are text. One "\\r" before the "\\n" and
-a byte-order mark at the start of a file are dropped.
-"""
+"""Parallel text from files, from Hugging Face datasets, or built in: the pairs of a corpus, as they are."""
 
 from __future__ import annotations
 
-import gzip
+import io
 import itertools
-import json
-import re
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import BinaryIO, cast
 
-from nmt.config import CorpusConfig, LanguagesConfig
+from nmt.config import CorpusConfig, DownloadConfig, LanguagesConfig
+from nmt.data.archives import count_lines, download_of, find_file, member_names, read_lines, spelled, split_path
+from nmt.data.hub import dataset_digests, hub_commit, read_dataset
+from nmt.data.readers import Pair, Wanted, read_file, read_sides, read_stream
+from nmt.data.streams import decode_lines, decompress
 from nmt.errors import DataError
 from nmt.files import digest_file, digest_json
 
-Pair = tuple[str, str]
+__all__ = [
+    "RECIPE_TIP",
+    "Pair",
+    "corpus_digests",
+    "count_lines",
+    "decode_lines",
+    "describe",
+    "find_file",
+    "hub_commit",
+    "read_corpus",
+    "read_lines",
+]
 
 RECIPE_TIP = "; names in a recipe start at --data-dir, or else at the recipe's folder"
+STDIN = "-"
+"""The name of standard input."""
+TEST_SET = "sacrebleu:"
+"""What the name of a test set of sacreBLEU begins with."""
 
-
-def read_lines(path: Path, replaced: list[int] | None = None) -> Iterator[str]:
-    """Yield the lines of `path`, plain or gzip, without their ends; a name without .gz finds the .gz.
-
-    What `replaced` is for, `decode_lines` says.
-    """
-    path = find_file(path)
-    try:
-        file = _open(path)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from None
-    with file:
-        yield from decode_lines(file, str(path), replaced)
-
-
-def decode_lines(stream: Iterable[bytes], name: str, replaced: list[int] | None = None) -> Iterator[str]:
-    """Yield the lines of `stream`, as they come, without their ends; `name` stands in the DataError.
-
-    Given a list `replaced`, bytes that are not UTF-8 are no error: they become U+FFFD, and the list gets the number
-    of their line.
-    """
-    number = 0
-    try:
-        for number, line in enumerate(stream, 1):
-            try:
-                text = line.decode("utf-8")
-            except UnicodeDecodeError:
-                if replaced is None:
-                    raise
-                replaced.append(number)
-                text = line.decode("utf-8", errors="replace")
-            if number == 1:
-                text = text.removeprefix("\ufeff")
-            yield text.removesuffix("\n").removesuffix("\r")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name}:{number}: not UTF-8: byte 0x{error.object[error.start]:02x} at place {error.start + 1}",
-            hint="find out the encoding and convert it: iconv -f LATIN1 -t UTF-8",
-        ) from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(
-            f"{name}: damaged or cut short after line {number}: {error}", hint="copy or download the file again"
-        ) from None
-    except OSError as error:
-        raise DataError(f"{name}: {error.strerror or error}") from None
-
-
-def count_lines(path: Path) -> int:
-    """Count the lines of `path`, plain or gzip; they need not be UTF-8."""
-    return sum(1 for _ in read_lines(path, []))
-
-
-def find_file(path: Path, tip: str = "") -> Path:
-    """Return `path`, or `path` with .gz appended, whichever is there; `tip` ends the DataError's hint."""
-    zipped = path.with_name(path.name + ".gz")
-    for candidate in (path, zipped):
-        if candidate.exists():
-            return candidate
-    raise DataError(
-        f"{path}: no such file",
-        hint=f"nor {zipped.name}{tip}",
-    )
-
-
-def _open(path: Path) -> IO[bytes]:
-    """Open `path` for bytes; gzip is known by its first two bytes, which no UTF-8 text begins with."""
-    file = path.open("rb")
-    if file.peek(2)[:2] == b"\x1f\x8b":
-        return cast(IO[bytes], gzip.open(file, "rb"))
-    if path.suffix == ".gz":
-        file.close()
-        raise DataError(f"{path}: not a gzip file", hint="copy or download the file again, or name it without .gz")
-    return file
+Downloads = Mapping[str, DownloadConfig]
 
 
 def read_corpus(
-    config: CorpusConfig, languages: LanguagesConfig, *, root: Path, local: bool, default_split: str
+    config: CorpusConfig,
+    languages: LanguagesConfig,
+    *,
+    root: Path,
+    local: bool,
+    default_split: str,
+    downloads: Downloads | None = None,
+    oddities: Counter[str] | None = None,
+    stdin: BinaryIO | None = None,
 ) -> Iterator[Pair]:
     """Yield the raw pairs (source, target) of a corpus, at most `config.pairs` of them.
 
-    Relative names start at `root`. With `local` (--data-dir was given) a Hub dataset is read from a folder under
-    `root`, without network. A corpus of unequal sides is an error once the shorter side ends, not before.
+    Relative names start at `root`; what is not there is looked for in `downloads`. With `local` (--data-dir was given)
+    a Hub dataset is read from a folder under `root`, without network. The name `-` is `stdin`, where it is given. A
+    corpus of unequal sides is an error once the shorter side ends, not before. `oddities` counts by name what was
+    dropped or is odd. Raises DataError.
     """
+    columns = _names(config.columns) or None
+    wanted = Wanted(languages, columns, config.format, Counter() if oddities is None else oddities)
+    files = _Files(root, downloads or {}, stdin)
     if config.builtin is not None:
         pairs = _read_builtin(config, languages)
-    elif config.tsv is not None:
-        pairs = itertools.chain.from_iterable(_read_tsv(root / name) for name in _names(config.tsv))
     elif config.dataset is not None:
-        pairs = _read_dataset(config, languages, root, local, config.split or default_split)
+        pairs = read_dataset(config, root, local, config.split or default_split, wanted)
+    elif config.files is not None:
+        pairs = itertools.chain.from_iterable(files.pairs(name, wanted) for name in _names(config.files))
     else:
-        pairs = _read_sides(config, root)
-    number = 0
-    for number, pair in enumerate(itertools.islice(pairs, config.pairs), 1):  # noqa: B007
-        yield pair
-    if number == 0:
+        pairs = _read_sides(config, files, wanted)
+    pairs = itertools.islice(pairs, config.pairs)
+    first = next(pairs, None)
+    if first is None:
         raise DataError(f"{describe(config)}: no pairs in it")
+    yield first
+    yield from pairs
 
 
 def describe(config: CorpusConfig) -> str:
@@ -127,51 +83,92 @@ def describe(config: CorpusConfig) -> str:
         return f"builtin {config.builtin}"
     if config.dataset is not None:
         return f"dataset {config.dataset}"
-    return ", ".join(_names(config.tsv) or [*_names(config.source), *_names(config.target)])
+    return ", ".join(_file_names(config))
 
 
-def corpus_digests(config: CorpusConfig, *, root: Path, local: bool) -> dict[str, str]:
+def corpus_digests(
+    config: CorpusConfig,
+    *,
+    root: Path,
+    local: bool,
+    downloads: Downloads | None = None,
+    languages: LanguagesConfig | None = None,
+) -> dict[str, str]:
     """Name each input of a corpus by a SHA-256: of its bytes for a file, of what is asked for elsewhere.
 
-    For a dataset on the Hub that is its id, configuration, revision, split and columns: what lies behind them is known
-    only after a download, and a digest must not change by that; see `hub_revision`.
+    Nothing is fetched for it. A file that is to be downloaded has the SHA-256 that it must have; a test set of
+    sacreBLEU those that sacreBLEU knows, and its name may leave out the languages where `languages` are given. For a
+    dataset on the Hub it is its id, configuration, revision, split and columns: what lies behind them is known only
+    after a download, and a digest must not change by that; see `hub_commit`.
     """
     if config.builtin is not None:
         sources = sorted(Path(__file__).parent.glob("synthetic*.py"))
         content = [config.builtin, config.pairs, config.seed, *map(digest_file, sources)]
         return {f"builtin:{config.builtin}": digest_json(content)}
     if config.dataset is not None:
-        if local:
-            folder, _ = _find_dataset(config, root)
-            files = sorted(path for path in folder.rglob("*") if path.is_file())
-            return {f"{config.dataset}/{path.relative_to(folder)}": digest_file(path) for path in files}
-        asked = [config.dataset, config.config, config.revision, config.split]
-        return {":".join(part for part in asked if part): digest_json([*asked, config.columns])}
-    names = [*_names(config.source), *_names(config.target), *_names(config.tsv)]
+        return dataset_digests(config, root, local)
+    found: dict[str, str] = {}
+    digest = cache(digest_file)  # several names may lie in one archive
     try:
-        return {name: digest_file(find_file(root / name, RECIPE_TIP)) for name in names}
+        for name in _file_names(config):
+            if name.startswith(TEST_SET):
+                found[name] = _test_set_digest(name, languages)
+            else:
+                found |= _file_digests(name, root, downloads or {}, digest)
     except OSError as error:
         raise DataError(f"{error.filename}: {error.strerror}") from None
-
-
-def hub_revision(config: CorpusConfig) -> str | None:
-    """Return the commit of a Hub dataset that was downloaded last, without network; None where none was."""
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    if config.dataset is None:
-        return None
-    folder = Path(HF_HUB_CACHE) / f"datasets--{config.dataset.replace('/', '--')}"
-    head = folder / "refs" / (config.revision or "main")
-    if head.is_file():
-        return head.read_text(encoding="ascii").strip()
-    return config.revision if re.fullmatch("[0-9a-f]{40}", config.revision or "") else None
+    return found
 
 
 def _names(value: str | list[str] | None) -> list[str]:
     return [] if value is None else [value] if isinstance(value, str) else value
 
 
-def _read_sides(config: CorpusConfig, root: Path) -> Iterator[Pair]:
+def _file_names(config: CorpusConfig) -> list[str]:
+    return [*_names(config.source), *_names(config.target), *_names(config.files)]
+
+
+class _Files:
+    """The files of a corpus, by the names that the recipe has for them."""
+
+    def __init__(self, root: Path, downloads: Downloads, stdin: BinaryIO | None) -> None:
+        self._root, self._downloads, self._stdin = root, downloads, stdin
+
+    def lines(self, name: str, oddities: Counter[str]) -> tuple[Iterator[str], Path]:
+        """Return the lines of a file of one side, and where it lies."""
+        if name == STDIN:
+            return decode_lines(self._standard_input(), "standard input", oddities=oddities), Path("standard input")
+        path = find_file(self._root / name, RECIPE_TIP, self._downloads)
+        return read_lines(path, oddities=oddities), path
+
+    def pairs(self, name: str, wanted: Wanted) -> Iterator[Pair]:
+        """Yield the pairs of a file of both sides."""
+        if name == STDIN:
+            yield from read_stream(self._standard_input(), "standard input", wanted.format or "tsv", wanted)
+        elif name.startswith(TEST_SET):
+            from nmt.data.downloads import sacrebleu_files
+
+            source, target = sacrebleu_files(name.removeprefix(TEST_SET), wanted.languages)
+            sources, targets = (read_lines(path, oddities=wanted.oddities) for path in (source, target))
+            yield from read_sides(sources, targets, source, target)
+        else:
+            yield from read_file(find_file(self._root / name, RECIPE_TIP, self._downloads), wanted)
+
+    def _standard_input(self) -> io.BufferedReader:
+        if self._stdin is None:
+            raise _no_digest_of_stdin()
+        stream = self._stdin
+        raw = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, stream))
+        return decompress(raw, "standard input")
+
+
+def _no_digest_of_stdin() -> DataError:
+    return DataError(
+        "standard input is no corpus of a run, which names each file by its SHA-256", hint="write it to a file first"
+    )
+
+
+def _read_sides(config: CorpusConfig, files: _Files, wanted: Wanted) -> Iterator[Pair]:
     sources, targets = _names(config.source), _names(config.target)
     if len(sources) != len(targets):
         raise DataError(
@@ -179,34 +176,13 @@ def _read_sides(config: CorpusConfig, root: Path) -> Iterator[Pair]:
             f"({', '.join(targets)})",
             hint="each source file needs its own target file",
         )
+    if [*sources, *targets].count(STDIN) > 1:
+        raise DataError("standard input can be one file of a corpus, not several")
     for source, target in zip(sources, targets, strict=True):
-        yield from _read_files(root / source, root / target)
-
-
-def _read_files(source: Path, target: Path) -> Iterator[Pair]:
-    """Yield the pairs of two files and compare their lengths at the end."""
-    sources = targets = 0
-    for source_line, target_line in itertools.zip_longest(read_lines(source), read_lines(target)):
-        sources += source_line is not None
-        targets += target_line is not None
-        if source_line is not None and target_line is not None:
-            yield source_line, target_line
-    if sources != targets:
-        raise DataError(
-            f"{find_file(source)} has {sources} lines but {find_file(target)} has {targets}",
-            hint="the two files of a corpus are translations line by line",
+        (source_lines, source_path), (target_lines, target_path) = (
+            files.lines(name, wanted.oddities) for name in (source, target)
         )
-
-
-def _read_tsv(path: Path) -> Iterator[Pair]:
-    for number, line in enumerate(read_lines(path), 1):
-        columns = line.split("\t")
-        if len(columns) < 2:
-            raise DataError(
-                f"{find_file(path)}:{number}: no tab in this line",
-                hint="a line is source, tab, target; further columns are not read",
-            )
-        yield columns[0], columns[1]
+        yield from read_sides(source_lines, target_lines, source_path, target_path)
 
 
 def _read_builtin(config: CorpusConfig, languages: LanguagesConfig) -> Iterator[Pair]:
@@ -224,95 +200,24 @@ def _read_builtin(config: CorpusConfig, languages: LanguagesConfig) -> Iterator[
         yield (english, german) if direction == ("en", "de") else (german, english)
 
 
-def _find_dataset(config: CorpusConfig, root: Path) -> tuple[Path, str | None]:
-    """Find the folder of a Hub dataset under `root`, and the configuration to ask of it."""
-    assert config.dataset is not None
-    tried = [root / config.dataset, root / config.dataset.rpartition("/")[2], root]
-    for folder in tried:
-        if not folder.is_dir() or not any(folder.iterdir()):
-            continue
-        part = folder / config.config if config.config else folder
-        # Without its README, which declares the configurations, a copy of a dataset has them as folders only.
-        if part != folder and part.is_dir() and not (folder / "README.md").is_file():
-            return part, None
-        return folder, config.config
-    raise DataError(
-        f"dataset {config.dataset}: not found under --data-dir; looked at "
-        + ", ".join(str(path) for path in dict.fromkeys(tried)),
-        hint="save the dataset there, or leave out --data-dir to fetch it from the Hub",
-    )
+def _test_set_digest(name: str, languages: LanguagesConfig | None) -> str:
+    from nmt.data.downloads import sacrebleu_digest
+
+    source, _, target = name.rpartition(":")[2].partition("-")
+    if name.count(":") > 1 and source and target:
+        languages = LanguagesConfig(source=source, target=target)
+    if languages is None:
+        raise DataError(f"{name}: which languages?", hint=f"name them: {name}:en-de")
+    return sacrebleu_digest(name.removeprefix(TEST_SET), languages)
 
 
-def _load_dataset(config: CorpusConfig, root: Path, local: bool, split: str) -> Any:
-    import datasets
-
-    datasets.disable_progress_bars()
-    name: str | None = config.config
-    where: str = config.dataset or ""
-    try:
-        if not local:
-            return datasets.load_dataset(where, name=name, split=split, revision=config.revision)
-        folder, name = _find_dataset(config, root)
-        where = str(folder)
-        # What `save_to_disk` wrote; such a folder cannot be read by `load_dataset`.
-        if (folder / "dataset_dict.json").is_file():
-            splits = datasets.load_from_disk(where)
-            if split not in splits:
-                raise DataError(f"dataset {where}: no split {split!r}; it has {', '.join(sorted(splits))}")
-            return splits[split]
-        if (folder / "state.json").is_file():
-            data = datasets.load_from_disk(where)
-            if data.split is not None and str(data.split) != split:
-                raise DataError(f"dataset {where}: holds the split {str(data.split)!r}, not {split!r}")
-            return data
-        return datasets.load_dataset(where, name=name, split=split)
-    except DataError:
-        raise
-    except Exception as error:  # `datasets` documents no set of errors: network, format, name, split, ...
-        said = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise DataError(
-            f"dataset {where}, split {split}: {said}", hint="check data.*.dataset, config and split"
-        ) from error
-
-
-def _read_dataset(
-    config: CorpusConfig, languages: LanguagesConfig, root: Path, local: bool, split: str
-) -> Iterator[Pair]:
-    data = _load_dataset(config, root, local, split)
-    needed = _names(config.columns)
-    for column in needed:
-        if column not in data.column_names:
-            raise DataError(
-                f"dataset {config.dataset}: no column {column!r}; it has {', '.join(data.column_names)}",
-                hint=f"set columns to {json.dumps(['source column', 'target column'])} in the recipe",
-            )
-    for rows in data.select_columns(needed).iter(batch_size=1000):
-        columns = [rows[column] for column in needed]
-        if len(columns) == 1:
-            columns = list(zip(*(_sides(config, row, languages) for row in columns[0]), strict=True))
-        for source, target in zip(*columns, strict=True):
-            yield _one_line(config, source), _one_line(config, target)
-
-
-def _sides(config: CorpusConfig, row: Any, languages: LanguagesConfig) -> tuple[Any, Any]:
-    if not isinstance(row, Mapping):
-        raise DataError(
-            f"dataset {config.dataset}: column {config.columns!r} holds no {{language: text}} but {type(row).__name__}",
-            hint=f"set columns to {json.dumps(['source column', 'target column'])} in the recipe",
-        )
-    for language in (languages.source, languages.target):
-        if language not in row:
-            raise DataError(
-                f"dataset {config.dataset}: no language {language!r} in column {config.columns!r}; "
-                f"it has {', '.join(row)}"
-            )
-    return row[languages.source], row[languages.target]
-
-
-def _one_line(config: CorpusConfig, text: Any) -> str:
-    """Make a dataset's text a line; a missing text is blank."""
-    if text is None:
-        return ""
-    if not isinstance(text, str):
-        raise DataError(f"dataset {config.dataset}: {type(text).__name__} where text should be: {text!r}")
-    return re.sub(r"\r\n|\n|\r", " ", text)
+def _file_digests(name: str, root: Path, downloads: Downloads, digest: Callable[[Path], str]) -> dict[str, str]:
+    """Return the `digest` of a file or of the archive it lies in, or those of the files of a folder."""
+    if name == STDIN:
+        raise _no_digest_of_stdin()
+    if download := download_of(root / name, downloads):
+        return {name: downloads[download].sha256}
+    path, _ = split_path(find_file(root / name, RECIPE_TIP))
+    if path.is_dir():
+        return {spelled(f"{name}/{file}"): digest(path / file) for file in member_names(path)}
+    return {name: digest(path)}

@@ -1,288 +1,193 @@
-"""From a corpus to cleaned text, and from cleaned text to ids: Arrow files that are read by mapping them to memory.
+"""From cleaned text to ids: shards that are read by mapping them to memory, made by several processes.
 
-Each split is a folder with one Arrow stream, which `datasets.Dataset.from_file` can open as well. Both stages
-hold a chunk of pairs at a time, so a corpus may be larger than the memory; besides, cleaning remembers a
-64-bit hash of each pair.
+Each split is a folder of Arrow streams, which `datasets.Dataset.from_file` can open as well. A call goes on with
+what a killed one left in its folder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, compress, islice
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from nmt.config import CleaningConfig, CorpusConfig, DataConfig, LanguagesConfig
-from nmt.data.clean import Funnel, clean, pair_key
-from nmt.data.corpus import describe, read_corpus
+from nmt import console
+from nmt.config import CleaningConfig
+from nmt.data.clean import Funnel
+from nmt.data.protect import Protector, split_tags
+from nmt.data.shards import ROWS, card_of, corpus_of, in_order, shard_path, shard_paths, write_shard
+from nmt.data.text import Pair, counts_of, listed, read_pairs
 from nmt.data.tokenizer import UNK_ID, Tokenizer
 from nmt.errors import DataError
-from nmt.files import remove
 
-TABLE = "pairs.arrow"
-HELD_OUT = "held-out"
-"""Name of the test set that is split off the training text."""
-
-EVERYTHING = "everything"
-"""Folder of the cleaned pairs before the split, removed afterwards."""
-
-CHUNK = 10_000
-"""Pairs in a record batch, and held in memory at once."""
-
-TEXT = pa.schema([("source", pa.string()), ("target", pa.string())])
-
-Pair = tuple[str, str]
+COUNTED = ("source", "target", "source_unknown", "target_unknown")
+"""What is counted of the pieces of a split."""
 
 
-class TableWriter:
-    """An Arrow file in a new `folder`, written batch by batch."""
+@dataclass(frozen=True)
+class IdsPlan:
+    """What ids are made from."""
 
-    def __init__(self, folder: Path, schema: pa.Schema) -> None:
-        folder.mkdir(parents=True)
-        self.schema = schema
-        self.rows = 0
-        self.writer = pa.ipc.new_stream(str(folder / TABLE), schema)
-
-    def write(self, columns: list[Any]) -> None:
-        """Append a record batch; `columns` are lists or Arrow arrays in the order of the schema."""
-        batch = pa.record_batch(columns, schema=self.schema)
-        self.rows += batch.num_rows
-        self.writer.write_batch(batch)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.writer.close()
+    text: Path
+    """The folder that `text.write_text` filled."""
+    tokenizer: Path
+    cleaning: CleaningConfig
+    """What it says of pieces, for the corpora that `cleaning_of` lacks."""
+    cleaning_of: dict[str, CleaningConfig]
+    """That of the corpora with one of their own."""
+    max_length: int
+    """Longest side in pieces, EOS included."""
+    protect: str | None = None
+    """What becomes placeholders in dev too, for its loss."""
+    keep_text: bool = False
+    """Whether the text goes into the table as well, to be split anew in training."""
 
 
-def read_batches(folder: Path) -> Iterator[pa.RecordBatch]:
-    """Yield the record batches of the table in `folder`, mapped to memory rather than read."""
-    path = folder / TABLE
-    if not path.is_file():
-        raise DataError(f"{path}: no such file", hint="prepare the data again")
-    try:
-        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
-            yield from reader
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: damaged: {error}", hint="prepare the data again") from None
+def write_ids(plan: IdsPlan, folder: Path, *, workers: int) -> dict[str, Any]:
+    """Encode `train` and `dev` of the cleaned text into `folder`.
 
-
-def iterate_text(folder: Path, split: str) -> Iterator[Pair]:
-    """Yield the pairs of `train`, `dev` or `test.NAME` in the folder that `write_text` filled."""
-    for batch in read_batches(folder / split):
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
-
-
-def read_text(folder: Path, split: str) -> tuple[list[str], list[str]]:
-    """Return the sources and the targets of a split as two lists."""
-    pairs = list(iterate_text(folder, split))
-    return [source for source, _ in pairs], [target for _, target in pairs]
-
-
-def write_text(
-    data: DataConfig,
-    cleaning: CleaningConfig,
-    languages: LanguagesConfig,
-    folder: Path,
-    *,
-    root: Path,
-    local: bool,
-) -> dict[str, Any]:
-    """Write `train`, `dev` and each `test.NAME` to `folder`: dev and test as they are, train cleaned.
-
-    Pairs of dev and test are dropped from train. What is missing of dev and test is split off what remains.
-    Returns the counts of the pairs, of each filter, and examples of what the filters dropped.
+    Train loses pairs with a side of no piece, of more than `max_pieces`, or so many times as long as the other as
+    `max_piece_ratio` says, and in any case those that do not fit into `max_length` with EOS; sides of dev are
+    cut there instead. Ids are stored without BOS and EOS, in the smallest type that holds the vocabulary, and lengths
+    in the smallest that holds `max_length`. Returns the counts, in all and by corpus.
     """
-
-    def pairs_of(config: CorpusConfig, split: str) -> Iterator[Pair]:
-        return read_corpus(config, languages, root=root, local=local, default_split=split)
-
-    held_out: set[int] = set()
-    counts: dict[str, int] = {}
-    given = {"dev": data.dev} if data.dev else {}
-    given |= {f"test.{name}": config for name, config in data.test.items()}
-    for split, config in given.items():
-        pairs = pairs_of(config, "validation" if split == "dev" else "test")
-        counts[split] = _write_pairs(_noting_keys(pairs, held_out), folder / split)
-
-    missing = {} if data.dev else {"dev": data.dev_pairs}
-    missing |= {} if data.test else {f"test.{HELD_OUT}": data.test_pairs}
+    tasks = [("train", number) for number in range(len(shard_paths(plan.text / "train")))]
+    encoder = _Encoder(plan, folder, threads=-1 if workers == 1 or len(tasks) == 1 else 1)
     funnel = Funnel()
-    cleaned = clean(pairs_of(data.train, "train"), cleaning, held_out=held_out, funnel=funnel)
-    if missing:
-        counts |= _split_off(cleaned, missing, folder, cleaning, funnel, seed=data.split_seed)
-    else:
-        counts["train"] = _write_pairs(cleaned, folder / "train")
-    if not counts["train"]:
-        raise DataError(
-            f"{describe(data.train)}: no training pair is left of {funnel.read}; dropped: {_list(funnel.dropped)}",
-            hint="loosen the filters in [cleaning]",
-        )
-    tests = {split.removeprefix("test."): count for split, count in counts.items() if split.startswith("test.")}
-    return {
-        "funnel": {"read": funnel.read, "kept": funnel.kept, "dropped": funnel.dropped},
-        "pairs": {"train": counts["train"], "dev": counts["dev"], "test": tests},
-        "split_off": sum(missing.values()),
-        "samples": funnel.samples,
-    }
-
-
-def _chunks(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
-    pairs = iter(pairs)
-    while chunk := list(islice(pairs, CHUNK)):
-        yield chunk
-
-
-def _write_pairs(pairs: Iterable[Pair], folder: Path) -> int:
-    with TableWriter(folder, TEXT) as table:
-        for chunk in _chunks(pairs):
-            table.write([[source for source, _ in chunk], [target for _, target in chunk]])
-    return table.rows
-
-
-def _noting_keys(pairs: Iterable[Pair], keys: set[int]) -> Iterator[Pair]:
-    for pair in pairs:
-        keys.add(pair_key(*pair))
-        yield pair
-
-
-def _list(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
-
-
-def _split_off(
-    cleaned: Iterable[Pair],
-    wanted: dict[str, int],
-    folder: Path,
-    cleaning: CleaningConfig,
-    funnel: Funnel,
-    *,
-    seed: int,
-) -> dict[str, int]:
-    """Write `cleaned` to `train` and, in corpus order, so many pairs drawn at random to each split `wanted`.
-
-    No pair is drawn twice. If duplicates were kept, copies of a drawn pair leave train as leaked.
-    """
-    everything = folder / EVERYTHING
-    keys = np.fromiter((pair_key(*pair) for pair in _writing(cleaned, everything)), np.uint64)
-    firsts = np.unique(keys, return_index=True)[1]
-    total = sum(wanted.values())
-    if 2 * total > len(firsts):
-        raise DataError(
-            f"{len(firsts)} different training pairs are too few to split off {_list(wanted)}: at most half may go",
-            hint="give dev and test corpora of their own, or lower data.dev_pairs and data.test_pairs",
-        )
-    drawn = np.random.Generator(np.random.PCG64(seed)).choice(firsts, total, replace=False)
-    # The number of the split that each pair goes to: 0 is train, `nowhere` none.
-    fate = np.zeros(len(keys), np.int8)
-    nowhere = len(wanted) + 1
-    if cleaning.drop_leaked:
-        fate[np.isin(keys, keys[drawn])] = nowhere
-    start = 0
-    for number, count in enumerate(wanted.values(), 1):
-        fate[drawn[start : start + count]] = number
-        start += count
-    for source, target in _where(folder, fate == nowhere):
-        funnel.kept -= 1
-        funnel.drop("leaked", source, target)
-    counts: dict[str, int] = {}
-    for number, split in enumerate(["train", *wanted]):
-        counts[split] = _write_pairs(_where(folder, fate == number), folder / split)
-    remove(everything)
-    return counts
-
-
-def _where(folder: Path, chosen: np.ndarray[Any, np.dtype[np.bool]]) -> Iterator[Pair]:
-    return compress(iterate_text(folder, EVERYTHING), chosen)
-
-
-def _writing(pairs: Iterable[Pair], folder: Path) -> Iterator[Pair]:
-    """Yield `pairs` again after writing them to `folder`."""
-    with TableWriter(folder, TEXT) as table:
-        for chunk in _chunks(pairs):
-            table.write([[source for source, _ in chunk], [target for _, target in chunk]])
-            yield from chunk
-
-
-def write_ids(
-    text: Path, tokenizer: Tokenizer, cleaning: CleaningConfig, max_length: int, folder: Path
-) -> dict[str, Any]:
-    """Encode `train` and `dev` of the folder `text` into `folder`.
-
-    Train loses pairs with a side of no piece or of more than `cleaning.max_pieces`, and in any case those
-    that do not fit into `max_length` with EOS; sides of dev are cut there instead. Ids are stored without BOS
-    and EOS, in the smallest type that holds the vocabulary. Returns the counts.
-    """
-    limit = min(cleaning.max_pieces or max_length, max_length - 1)
-    funnel = Funnel(dropped={"no_pieces": 0, "max_pieces": 0})
-    tokens: dict[str, dict[str, int]] = {}
-    pairs: dict[str, int] = {}
+    tokens = {split: Counter(dict.fromkeys(COUNTED, 0)) for split in ("train", "dev")}
+    pairs = Counter({"train": 0, "dev": 0})
+    corpora: dict[str, tuple[Counter[str], Funnel]] = {}
     cut = 0
-    types = [np.min_scalar_type(size - 1) for size in (tokenizer.source_size, tokenizer.target_size)]
-    schema = pa.schema(
-        [
-            ("src", pa.list_(pa.from_numpy_dtype(types[0]))),
-            ("tgt", pa.list_(pa.from_numpy_dtype(types[1]))),
-            ("src_length", pa.int32()),
-            ("tgt_length", pa.int32()),
-        ]
-    )
-    for split in ("train", "dev"):
-        count = tokens[split] = {"source": 0, "target": 0, "source_unknown": 0, "target_unknown": 0}
-        with TableWriter(folder / split, schema) as table:
-            for chunk in _chunks(iterate_text(text, split)):
-                src = tokenizer.encode_source([source for source, _ in chunk])
-                tgt = tokenizer.encode_target([target for _, target in chunk])
-                if split == "train":
-                    src, tgt = _fitting(chunk, src, tgt, limit, funnel)
-                else:
-                    longest = max_length - 1
-                    cut += sum(max(len(s), len(t)) > longest for s, t in zip(src, tgt, strict=True))
-                    src, tgt = [ids[:longest] for ids in src], [ids[:longest] for ids in tgt]
-                columns = [_ragged(ids, kind) for ids, kind in zip((src, tgt), types, strict=True)]
-                table.write([array for array, _ in columns] + [lengths for _, lengths in columns])
-                for side, (array, _) in zip(("source", "target"), columns, strict=True):
-                    values = array.values.to_numpy()
-                    count[side] += len(values)
-                    count[f"{side}_unknown"] += int((values == UNK_ID).sum())
-        pairs[split] = table.rows
+    with console.Progress("prepare", None, unit="pairs") as progress:
+        dev = _encode_shard(_Encoder(plan, folder), ("dev", 0))
+        for card in chain([dev], in_order(_encode_shard, tasks, encoder, workers=workers)):
+            split = card["split"]
+            pairs[split] += card["rows"]
+            tokens[split].update(card["tokens"])
+            cut += card["cut"]
+            if split == "train":
+                counts, its_funnel = corpora.setdefault(card["corpus"], (Counter(), Funnel()))
+                counts.update({"pairs": card["rows"], **card["tokens"]})
+                for each in (funnel, its_funnel):
+                    each.add(Funnel(**card["funnel"]))
+            progress.update(funnel.read)
     if not pairs["train"]:
         raise DataError(
-            f"no training pair is left of {funnel.read}; dropped: {_list(funnel.dropped)}",
+            f"no training pair is left of {funnel.read}; dropped: {listed(funnel.dropped)}",
             hint="raise cleaning.max_pieces, model.max_length or tokenizer.vocab_size",
         )
     return {
-        "funnel": {"read": funnel.read, "kept": funnel.kept, "dropped": funnel.dropped},
-        "pairs": pairs,
-        "tokens": tokens,
+        "funnel": counts_of(funnel),
+        "pairs": dict(pairs),
+        "tokens": {split: dict(count) for split, count in tokens.items()},
+        "corpora": {name: {**counts, "funnel": counts_of(found)} for name, (counts, found) in corpora.items()},
         "dev_cut": cut,
         "samples": funnel.samples,
     }
 
 
+@dataclass(frozen=True)
+class _Encoder:
+    plan: IdsPlan
+    folder: Path
+    threads: int = -1
+    """Threads of SentencePiece in each process; -1: one a core."""
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer, loaded once a process."""
+        return Tokenizer.load(self.plan.tokenizer)
+
+
+def _encode_shard(encoder: _Encoder, task: tuple[str, int]) -> dict[str, Any]:
+    """Encode one shard of a split; return its card."""
+    plan, (split, number) = encoder.plan, task
+    path = shard_path(encoder.folder / split, number)
+    if (card := card_of(path)) is not None:
+        return card
+    text = shard_path(plan.text / split, number)
+    corpus, funnel = corpus_of(text), Funnel()
+    tokenizer = encoder.tokenizer
+    types = [np.min_scalar_type(size - 1) for size in (tokenizer.source_size, tokenizer.target_size)]
+    lengths = pa.from_numpy_dtype(np.min_scalar_type(plan.max_length))
+    columns = [
+        ("src", pa.list_(pa.from_numpy_dtype(types[0]))),
+        ("tgt", pa.list_(pa.from_numpy_dtype(types[1]))),
+        ("src_length", lengths),
+        ("tgt_length", lengths),
+        *([("source", pa.string()), ("target", pa.string())] if plan.keep_text else []),
+    ]
+    card = {"split": split, "corpus": corpus, "rows": 0, "tokens": dict.fromkeys(COUNTED, 0), "cut": 0, "funnel": {}}
+
+    def batches() -> Iterator[list[Any]]:
+        pairs = list(read_pairs(text))
+        for start in range(0, len(pairs), ROWS):
+            chunk = pairs[start : start + ROWS]
+            if split == "dev" and plan.protect is not None:
+                protector = Protector(plan.protect, tokenizer.placeholders)
+                chunk = [_protected(pair, protector, tokenizer.tags) for pair in chunk]
+            src = tokenizer.source.encode([source for source, _ in chunk], threads=encoder.threads)
+            tgt = tokenizer.target.encode([target for _, target in chunk], threads=encoder.threads)
+            if split == "train":
+                chunk, src, tgt = _fitting(chunk, src, tgt, plan, plan.cleaning_of.get(corpus, plan.cleaning), funnel)
+            else:
+                longest = plan.max_length - 1
+                card["cut"] += sum(max(len(s), len(t)) > longest for s, t in zip(src, tgt, strict=True))
+                src, tgt = [ids[:longest] for ids in src], [ids[:longest] for ids in tgt]
+            sides = [_ragged(ids, kind) for ids, kind in zip((src, tgt), types, strict=True)]
+            for side, (array, _) in zip(("source", "target"), sides, strict=True):
+                values = array.values.to_numpy()
+                card["tokens"][side] += len(values)
+                card["tokens"][f"{side}_unknown"] += int((values == UNK_ID).sum())
+            card["rows"] += len(chunk)
+            texts = [[source for source, _ in chunk], [target for _, target in chunk]] if plan.keep_text else []
+            yield [*(array for array, _ in sides), *(lengths for _, lengths in sides), *texts]
+        card["funnel"] = asdict(funnel)
+
+    write_shard(path, pa.schema(columns), corpus, batches(), card)
+    return card
+
+
+def _protected(pair: Pair, protector: Protector, tags: Sequence[str]) -> Pair:
+    """Put placeholders behind the tags of a pair, if its sides agree on them, as it was done in train."""
+    found, source = split_tags(pair[0], tags)
+    source, target = protector.protect_pair(source, pair[1]) or (source, pair[1])
+    return " ".join([*found, source]), target
+
+
 def _fitting(
-    pairs: Sequence[Pair], src: list[list[int]], tgt: list[list[int]], limit: int, funnel: Funnel
-) -> tuple[list[list[int]], list[list[int]]]:
-    """Keep the encoded pairs with one to `limit` pieces a side."""
-    kept: list[tuple[list[int], list[int]]] = []
-    for pair, sides in zip(pairs, zip(src, tgt, strict=True), strict=True):
-        lengths = [len(ids) for ids in sides]
-        if not min(lengths):
+    pairs: Sequence[Pair],
+    src: list[list[int]],
+    tgt: list[list[int]],
+    plan: IdsPlan,
+    cleaning: CleaningConfig,
+    funnel: Funnel,
+) -> tuple[list[Pair], list[list[int]], list[list[int]]]:
+    """Keep the encoded pairs whose sides have a length that is allowed."""
+    limit = min(cleaning.max_pieces or plan.max_length, plan.max_length - 1)
+    ratio = cleaning.max_piece_ratio
+    for name in ["no_pieces", "max_pieces", *(["max_piece_ratio"] if ratio else [])]:
+        funnel.dropped.setdefault(name, 0)
+    kept: list[int] = []
+    for place, (pair, source, target) in enumerate(zip(pairs, src, tgt, strict=True)):
+        shorter, longer = sorted((len(source), len(target)))
+        if not shorter:
             funnel.drop("no_pieces", *pair)
-        elif max(lengths) > limit:
+        elif longer > limit:
             funnel.drop("max_pieces", *pair)
+        elif ratio and longer > ratio * shorter:
+            funnel.drop("max_piece_ratio", *pair)
         else:
-            kept.append(sides)
+            kept.append(place)
     funnel.read += len(pairs)
     funnel.kept += len(kept)
-    return [source for source, _ in kept], [target for _, target in kept]
+    return [pairs[place] for place in kept], [src[place] for place in kept], [tgt[place] for place in kept]
 
 
 def _ragged(rows: list[list[int]], kind: np.dtype[Any]) -> tuple[pa.ListArray, pa.Array]:

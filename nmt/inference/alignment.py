@@ -28,6 +28,24 @@ def align_words(
     return (source_count, target_count), sorted(pairs)
 
 
+def align_segments(segments: list[tuple[Matrix, list[str], list[str]]], begun: int) -> list[tuple[int, int]]:
+    """Return the word alignment of a line, whose segments follow each other on both sides after `begun` source words.
+
+    Each is the attention, the pieces of the source and those of the target, as `align_words` takes them.
+    """
+    pairs: list[tuple[int, int]] = []
+    source_words, target_words = begun, 0
+    last = SPACE
+    for attention, source, target in segments:
+        sizes, aligned = align_words(attention, source, target)
+        if not last.endswith(SPACE) and not source[0].startswith(SPACE):
+            source_words -= 1  # a sentence that was split within a word
+        last = source[-1]
+        pairs += [(source_words + i, target_words + j) for i, j in aligned]
+        source_words, target_words = source_words + sizes[0], target_words + sizes[1]
+    return pairs
+
+
 def number_words(pieces: list[str]) -> tuple[list[int], int]:
     """Return the word, from 0, that each of `pieces` belongs to, and how many words there are.
 

@@ -38,6 +38,8 @@ class BundleConfig(Section):
     model: ModelConfig
     decoding: DecodingConfig
     evaluation: EvaluationConfig
+    protect: str | None = None
+    """Regular expression of what is kept as it is; bundles of older versions do not say."""
     files: dict[str, str]
     """SHA-256 of the weights and of the tokenizer's files."""
 
@@ -75,6 +77,7 @@ def write_bundle(
     model: ModelConfig,
     decoding: DecodingConfig,
     evaluation: EvaluationConfig,
+    protect: str | None = None,
 ) -> None:
     """Fill the new `folder` with all that a bundle holds but its scores; `tokenizer` is a folder."""
     from nmt.model.tensors import save_tensors
@@ -92,6 +95,7 @@ def write_bundle(
         model=model,
         decoding=decoding,
         evaluation=evaluation,
+        protect=protect,
         files={part: digest_file(folder / part) for part in [WEIGHTS, *parts]},
     )
     values = config.model_dump()

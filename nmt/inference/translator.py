@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -18,18 +17,19 @@ from pydantic import ValidationError
 from nmt import console
 from nmt.config import DecodingConfig, Precision
 from nmt.data.batching import by_tokens
+from nmt.data.protect import Protector, check_tags, protector_for
 from nmt.data.tokenizer import Tokenizer
 from nmt.errors import ArtifactError, DataError, UsageError
-from nmt.inference.alignment import SPACE, align_words
+from nmt.inference.alignment import align_segments
 from nmt.inference.bundle import BundleConfig
 from nmt.inference.engine import Engine, EngineName, Hypothesis, Matrix, Request, Row, SamplingConfig, length_penalty
 from nmt.inference.loading import EnginePlan, open_bundles
 from nmt.inference.report import Report
+from nmt.inference.sources import Chunk, Source, SourceReader
 
 Pair = tuple[list[int], list[int]]
 R = TypeVar("R")
 
-SENTENCE_END = re.compile(r"(?<=[.!?…;])\s+|(?<=[。！？；])")
 FIRST_CHUNK, LARGEST_CHUNK = 32, 2048
 """Lines read before the first batch and, doubling, at the most: early answers, then full batches."""
 AS_MANY = "give as many prefixes as lines; a blank one leaves the start to the model"
@@ -65,6 +65,10 @@ class Candidate:
     """Log-probability of each piece, and last of EOS; of a line in segments there is an EOS after each."""
     alignment: list[tuple[int, int]] | None = None
     """Pairs of a source word and a target word, counted from 0."""
+    unrestored: list[str] | None = None
+    """Protected text of the line that is missing: the model did not say its placeholder; None without protection."""
+    invented: int = 0
+    """Placeholders that the model said and that stood for nothing; they are not in the text."""
 
 
 @dataclass(frozen=True)
@@ -110,49 +114,34 @@ class PairScore:
     """Log-probability of each, and last of EOS."""
 
 
-@dataclass
-class Chunk:
-    """Lines whose segments are batched together."""
-
-    first: int
-    """Number of the first line."""
-    lines: Sequence[str]
-    segments: list[int]
-    """How many rows each line has."""
-    rows: list[Row]
-    batches: list[list[int]]
-    """Rows that are searched for together."""
-    found: dict[int, list[Hypothesis]] = field(default_factory=dict)
-    """Hypotheses of the rows; batches are done in their order."""
-    done: int = 0
-    """Batches."""
-
-    @property
-    def is_done(self) -> bool:
-        """Whether all rows are searched for."""
-        return self.done == len(self.batches)
-
-    def take(self, hypotheses: list[list[Hypothesis]]) -> None:
-        """Take what was found for the next batch. Raises ArtifactError where nothing was."""
-        if not all(hypotheses):
-            raise ArtifactError("the model's output is not a number", hint="its training diverged")
-        self.found.update(zip(self.batches[self.done], hypotheses, strict=True))
-        self.done += 1
-
-
 class Translator:
     """An engine with its tokenizer and settings."""
 
-    def __init__(self, engine: Engine, tokenizer: Tokenizer, decoding: DecodingConfig, *, max_length: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        tokenizer: Tokenizer,
+        decoding: DecodingConfig,
+        *,
+        max_length: int,
+        protector: Protector | None = None,
+        tags: Sequence[str] = (),
+    ) -> None:
         self.engine = engine
         self.tokenizer = tokenizer
         self.decoding = decoding
         self.max_length = max_length
         """Longest source in pieces, EOS included."""
+        self.reader = SourceReader(tokenizer, max_length - 1, protector, tuple(tags))
         self.report = Report()
         """Of all lines since the translator was made, or since this was last replaced."""
         self.bundle: BundleConfig | None = None
         """Of what `load` loaded, the first."""
+
+    @property
+    def protector(self) -> Protector | None:
+        """What keeps some text as it is, if anything does."""
+        return self.reader.protector
 
     @classmethod
     def load(
@@ -165,13 +154,17 @@ class Translator:
         precision: Precision = "float32",
         threads: int | None = None,
         devices: int = 1,
+        tags: Sequence[str] = (),
+        protect: str | None = None,
     ) -> Translator:
         """Load the bundle at each of `paths`, an ensemble where they are several.
 
         `decoding` replaces settings of the first. With the engine `ctranslate2` the bundle must hold an export,
         called `export` where there are several.
         More than one of `devices` are processes, each with a GPU or a share of the processor, that translate
-        different batches; `threads` are those of each. Raises ArtifactError, UsageError.
+        different batches; `threads` are those of each. The model's `tags` stand before every line. What matches the
+        regular expression `protect` is kept as it is, by default that of the first bundle; "none" switches it off.
+        Raises ArtifactError, UsageError.
         """
         for name, value, known in (
             ("engine", engine, get_args(EngineName)),
@@ -189,6 +182,9 @@ class Translator:
         except ValidationError as error:
             finding = error.errors()[0]
             raise UsageError(f"decoding.{'.'.join(map(str, finding['loc']))}: {finding['msg']}") from None
+        tokenizer = bundles[0].tokenizer
+        check_tags(tags, tokenizer.tags)
+        protector = protector_for(config.protect if protect is None else protect, tokenizer.placeholders)
         plan = EnginePlan(
             [bundle.path for bundle in bundles],
             engine=engine,
@@ -199,7 +195,7 @@ class Translator:
         )
         loaded = plan.load() if devices == 1 else plan.share(devices)
         longest = min(bundle.config.model.max_length for bundle in bundles)
-        translator = cls(loaded, bundles[0].tokenizer, settings, max_length=longest)
+        translator = cls(loaded, tokenizer, settings, max_length=longest, protector=protector, tags=tags)
         translator.bundle = config
         return translator
 
@@ -267,8 +263,9 @@ class Translator:
         """Encode `lines`, each beginning with its prefix, and plan their batches."""
         first = self.report.lines + 1
         self.report.lines += len(lines)
-        parts = [self._segments(line, number) for number, line in enumerate(lines, first)]
-        starts = self._starts(prefixes, first) if prefixes is not None else [[]] * len(lines)
+        sources = self._read(lines, first)
+        parts = [self._segments(source, number) for number, source in enumerate(sources, first)]
+        starts = self._starts(prefixes, sources, first) if prefixes is not None else [[]] * len(lines)
         rows = [
             # What stands before the translation of a line stands before that of its first segment.
             Row(ids, start if place == 0 else [])
@@ -276,14 +273,17 @@ class Translator:
             for place, ids in enumerate(segments)
         ]
         batches = by_tokens([len(row.ids) + 1 for row in rows], self.decoding.batch_tokens)
-        return Chunk(first, lines, [len(segments) for segments in parts], rows, batches)
+        return Chunk(first, lines, sources, [len(segments) for segments in parts], rows, batches)
 
     def _run(self, chunks: Iterator[Chunk], options: Options) -> Iterator[Translation]:
         """Translate `chunks`, up to one of blank lines alone: for it no engine would answer.
 
         An engine that works ahead is given the next one before this one is done. Raises UsageError where more
-        hypotheses are wanted than there can be.
+        hypotheses are wanted than there can be, or an alignment together with placeholders.
         """
+        # The words of what a placeholder stands for would have to be aligned, and the model has not seen them.
+        if options.alignment and self.protector is not None:
+            raise UsageError("an alignment and placeholders exclude each other", hint='load with protect = "none"')
         most = self.decoding.beam_size if options.sampling is None else math.inf
         if not 1 <= options.n_best <= most:
             raise UsageError(f"n_best = {options.n_best} must be 1 to the beam size, {self.decoding.beam_size}")
@@ -307,10 +307,14 @@ class Translator:
     def _finish(self, chunk: Chunk, options: Options) -> Iterator[Translation]:
         """Make text of what was found for `chunk`."""
         found = iter(self._details(chunk.rows, [chunk.found[index] for index in range(len(chunk.rows))], options))
-        for number, (line, segments) in enumerate(zip(chunk.lines, chunk.segments, strict=True), chunk.first):
-            candidates = self._join([next(found) for _ in range(segments)], options)
+        lines = zip(chunk.lines, chunk.sources, chunk.segments, strict=True)
+        for number, (line, source, segments) in enumerate(lines, chunk.first):
+            candidates = self._join([next(found) for _ in range(segments)], source, options)
+            best = candidates[0]
             if segments:
-                self.report.judge(number, line, candidates[0].text, candidates[0].pieces)
+                self.report.judge(number, source.text, best.text, best.pieces)
+            self.report.unrestored += [number] * len(best.unrestored or [])
+            self.report.invented += [number] * best.invented
             yield Translation(line, candidates)
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[PairScore]:
@@ -319,8 +323,13 @@ class Translator:
             raise DataError(f"{len(sources):,} sources but {len(targets):,} targets")
         first = self.report.lines + 1
         self.report.lines += len(sources)
-        pairs = list(zip(self.tokenizer.encode_source(sources), self.tokenizer.encode_target(targets), strict=True))
-        fits = [0 < len(src) < self.max_length and 0 < len(tgt) < self.engine.target_limit for src, tgt in pairs]
+        given = self._read(sources, first)
+        spelled = [self.reader.spell(line, source) for line, source in zip(targets, given, strict=True)]
+        pairs = list(zip([source.ids for source in given], self.tokenizer.encode_target(spelled), strict=True))
+        fits = [
+            not source.is_blank and len(src) < self.max_length and 0 < len(tgt) < self.engine.target_limit
+            for source, (src, tgt) in zip(given, pairs, strict=True)
+        ]
         self.report.unscored += [number for number, fit in enumerate(fits, first) if not fit]
         found = self._by_batch([pair for pair, fit in zip(pairs, fits, strict=True) if fit], self.engine.score)
         if any(map(math.isnan, itertools.chain.from_iterable(found))):
@@ -334,30 +343,27 @@ class Translator:
             scores.append(PairScore(score, self.tokenizer.target.pieces(tgt), token_scores))
         return scores
 
-    def _segments(self, line: str, number: int) -> list[list[int]]:
-        """Return the ids of `line`, in as many rows as the model needs; none for a blank line."""
-        (ids,) = self.tokenizer.encode_source([line])
-        limit = self.max_length - 1
-        if not ids:
+    def _read(self, lines: Sequence[str], first: int) -> list[Source]:
+        """Encode `lines`, counted from `first`, and note what could not be protected."""
+        sources = [self.reader.read(line) for line in lines]
+        self.report.beyond += [number for number, source in enumerate(sources, first) for _ in range(source.beyond)]
+        return sources
+
+    def _segments(self, source: Source, number: int) -> list[list[int]]:
+        """Return the ids of `source`, in as many rows as the model needs, and note if it is not simply one."""
+        rows, is_cut = self.reader.split(source)
+        if source.is_blank:
             self.report.blank.append(number)
-            return []
-        if len(ids) <= limit:
-            return [ids]
-        self.report.segmented.append(number)
-        rows: list[list[int]] = []
-        sentences = self.tokenizer.encode_source(SENTENCE_END.split(line))
-        if any(len(sentence) > limit for sentence in sentences):
+        elif len(source.ids) >= self.max_length:
+            self.report.segmented.append(number)
+        if is_cut:
             self.report.cut.append(number)
-        for sentence in sentences:
-            if rows and len(rows[-1]) + len(sentence) <= limit:
-                rows[-1] += sentence
-            else:
-                rows += [sentence[start : start + limit] for start in range(0, len(sentence), limit)]
         return rows
 
-    def _starts(self, prefixes: Sequence[str], first: int) -> list[list[int]]:
-        """Return the ids of the prefixes of lines from `first`."""
-        starts = self.tokenizer.encode_target(prefixes)
+    def _starts(self, prefixes: Sequence[str], sources: Sequence[Source], first: int) -> list[list[int]]:
+        """Return the ids of the prefixes of `sources`, which are the lines from `first`."""
+        spelled = [self.reader.spell(prefix, source) for prefix, source in zip(prefixes, sources, strict=True)]
+        starts = self.tokenizer.encode_target(spelled)
         for number, ids in enumerate(starts, first):
             if len(ids) >= self.engine.target_limit:
                 raise DataError(
@@ -388,36 +394,44 @@ class Translator:
             results.update(zip(batch, found, strict=True))
         return [results[index] for index in range(len(pairs))]
 
-    def _join(self, parts: list[list[Segment]], options: Options) -> list[Candidate]:
+    def _join(self, parts: list[list[Segment]], source: Source, options: Options) -> list[Candidate]:
         """Make lines of the hypotheses of a line's segments, the k-th best of each together."""
         if not parts:
-            return [Candidate("", 0.0, [], [] if options.token_scores else None, [] if options.alignment else None)]
-        return [self._candidate([part[min(k, len(part) - 1)] for part in parts]) for k in range(max(map(len, parts)))]
+            return [
+                Candidate(
+                    *("", 0.0, []),
+                    token_scores=[] if options.token_scores else None,
+                    alignment=[] if options.alignment else None,
+                    unrestored=[] if self.protector else None,
+                )
+            ]
+        most = max(map(len, parts))
+        return [self._candidate([part[min(k, len(part) - 1)] for part in parts], source) for k in range(most)]
 
-    def _candidate(self, segments: list[Segment]) -> Candidate:
+    def _candidate(self, segments: list[Segment], source: Source) -> Candidate:
         """Make a line of one hypothesis of each segment."""
         pieces = self.tokenizer.target.pieces([i for segment in segments for i in segment.tgt])
+        text = " ".join(self.tokenizer.decode_target([segment.tgt for segment in segments]))
+        restored = self.reader.restore(text, source)
         return Candidate(
-            " ".join(self.tokenizer.decode_target([segment.tgt for segment in segments])),
+            restored.text,
             sum(segment.score for segment in segments),
             pieces,
             [score for segment in segments for score in segment.token_scores or []]
             if segments[0].token_scores is not None
             else None,
-            self._alignment(segments) if segments[0].attention is not None else None,
+            self._alignment(segments, source) if segments[0].attention is not None else None,
+            restored.missing if self.protector else None,
+            restored.unknown,
         )
 
-    def _alignment(self, segments: list[Segment]) -> list[tuple[int, int]]:
-        """Return the word alignment of a line, whose segments follow each other on both sides."""
-        pairs: list[tuple[int, int]] = []
-        source_words = target_words = 0
-        last = SPACE
-        for segment in segments:
-            source, target = self.tokenizer.source.pieces(segment.src), self.tokenizer.target.pieces(segment.tgt)
-            sizes, aligned = align_words(segment.attention or [], source, target)
-            if not last.endswith(SPACE) and not source[0].startswith(SPACE):
-                source_words -= 1  # a sentence that was split within a word
-            last = source[-1]
-            pairs += [(source_words + i, target_words + j) for i, j in aligned]
-            source_words, target_words = source_words + sizes[0], target_words + sizes[1]
-        return pairs
+    def _alignment(self, segments: list[Segment], line: Source) -> list[tuple[int, int]]:
+        """Return the word alignment of `line`; no word belongs to a tag, and what is taken out is no word."""
+        tags, parts = len(line.head), []
+        for one in segments:
+            said = self.tokenizer.target.pieces(one.tgt)
+            gone = self.reader.invented(said, line)
+            rows = [row[tags:] for place, row in enumerate(one.attention or []) if place not in gone]
+            stays = [piece for place, piece in enumerate(said) if place not in gone]
+            parts.append((rows, self.tokenizer.source.pieces(one.src[tags:]), stays))
+        return align_segments(parts, line.words)

@@ -148,15 +148,19 @@ class Journal:
         """Move the live line to `step`; cheap enough for every step."""
         self._progress.update(step, self._left(step))
 
-    def train_line(self, state: TrainingState, rate: float, *, memory: int, skipped: int) -> dict[str, float | None]:
+    def train_line(
+        self, state: TrainingState, rate: float, *, memory: int, skipped: int, seen: Mapping[str, int]
+    ) -> dict[str, float | None]:
         """Write down the updates since the last line, of which there is one at least, and return the values.
 
-        `rate` is the learning rate, `memory` the peak in bytes, `skipped` the updates skipped so far. Waits for the
-        device.
+        `rate` is the learning rate, `memory` the peak in bytes, `skipped` the updates skipped so far, `seen` the target
+        tokens of each corpus since the last line. Waits for the device.
         """
         found = self._window.close()
         values = {"learning_rate": rate, **found, "memory_mib": round(memory / 2**20), "skipped": skipped}
-        self._write("train", state.step, {"epoch": state.epoch, **values})
+        total = max(sum(seen.values()), 1)
+        shares = {"corpora": {name: round(count / total, 4) for name, count in seen.items()}} if len(seen) > 1 else {}
+        self._write("train", state.step, {"epoch": state.epoch, **values, **shares})
         loss = "no update taken, all were skipped"
         optimizer = f"learning rate {rate:.1e}"
         if found["loss"] is not None:

@@ -6,29 +6,21 @@ import dataclasses
 import json
 import signal
 import sys
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections import Counter, deque
+from collections.abc import Callable
+from contextlib import closing
 
 import torch
 
 from nmt import console, runtime
 from nmt.config import (
-    BatchingConfig,
-    DecodingConfig,
-    EvaluationConfig,
-    ModelConfig,
-    OptimizerConfig,
     TrainingConfig,
 )
 from nmt.data.batching import Ints, Step, StepStream
-from nmt.data.dataset import Batch, PreparedPairs
+from nmt.data.dataset import Batch, PreparedPairs, Sampling
+from nmt.data.protect import protector_for
 from nmt.data.tokenizer import PAD_ID, Tokenizer
-from nmt.errors import ArtifactError, DivergedError, InterruptedTrainingError, TerminatedTrainingError, UsageError
+from nmt.errors import ArtifactError, DivergedError, UsageError
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.files import digest_json, read_json, remove, write_json, write_text
 from nmt.inference.native import NativeEngine
@@ -40,6 +32,9 @@ from nmt.training.distributed import Ranks
 from nmt.training.engine import Engine, step_seed
 from nmt.training.journal import METRICS, Journal
 from nmt.training.optimizer import learning_rate
+from nmt.training.plan import TrainingFiles as TrainingFiles
+from nmt.training.plan import TrainingPlan as TrainingPlan
+from nmt.training.signals import catching_signals, halt
 from nmt.training.start import Start
 from nmt.training.validation import DevSet, Validation, validate
 
@@ -51,51 +46,6 @@ DEV_TRIAL = 8
 """Longest dev sentences that are translated before the first step."""
 ROLLBACKS = 1
 """Returns to an older checkpoint before the training gives up."""
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """The sections of a recipe that training reads."""
-
-    model: ModelConfig
-    batching: BatchingConfig
-    optimizer: OptimizerConfig
-    training: TrainingConfig
-    decoding: DecodingConfig
-    evaluation: EvaluationConfig
-    target_language: str
-    init: str | None = None
-    """SHA-256 of the weights that the training begins with, where they are not drawn."""
-
-    def identity(self, data: str) -> dict[str, Any]:
-        """Return what shapes the updates, `data` being the digest of the prepared ids.
-
-        A checkpoint goes on only under the same; how a step is cut, how often to log, save and validate is free
-        to change.
-        """
-        training = self.training
-        return {
-            "data": data,
-            "init": self.init,
-            "model": self.model.model_dump(exclude={"preset"}),
-            "batching": self.batching.model_dump(include={"tokens_per_step"}),
-            "optimizer": self.optimizer.model_dump(),
-            "training": training.model_dump(include={"seed", "label_smoothing", "precision", "ema_decay"}),
-            "max_steps": training.max_steps if self.optimizer.schedule == "linear" else None,
-        }
-
-
-@dataclass(frozen=True)
-class TrainingFiles:
-    """Where a training reads and writes."""
-
-    checkpoints: Path
-    log: Path
-    lock: Path
-    """The run's lock, which keeps what was fitted to the memory."""
-    tensorboard: Path
-    diverged: Path
-    """The sentences of the step where it went wrong."""
 
 
 def train(
@@ -149,13 +99,29 @@ class Trainer:
             model, plan.optimizer, self.config.precision, ranks, ema_decay=self.config.ema_decay, compiled=compiled
         )
         self.translator = Translator(
-            NativeEngine([self.engine.shipping]), tokenizer, plan.decoding, max_length=plan.model.max_length
+            NativeEngine([self.engine.shipping]),
+            tokenizer,
+            plan.decoding,
+            max_length=plan.model.max_length,
+            protector=protector_for(plan.protect, tokenizer.placeholders),
         )
         self.tokenize = resolve_tokenizer(plan.evaluation.tokenize, plan.target_language)
         self.store = Checkpoints(files.checkpoints, self.config.keep_checkpoints)
+        sizes_of = {name: end - start for name, (start, end) in pairs.corpora.items()}
+        self.weights = plan.corpora.weights(sizes_of) if plan.corpora else dict.fromkeys(sizes_of, 1.0)
         self.steps = StepStream(
-            pairs, plan.batching.tokens_per_step, self.config.seed, rank=ranks.rank, ranks=ranks.size
+            pairs,
+            plan.batching.tokens_per_step,
+            self.config.seed,
+            weights=self.weights,
+            sampling=Sampling(tokenizer, plan.sampling, self.config.seed, longest=plan.model.max_length - 1)
+            if plan.sampling
+            else None,
+            rank=ranks.rank,
+            ranks=ranks.size,
         )
+        self.seen = Counter(dict.fromkeys(pairs.corpora, 0))
+        """Target tokens of each corpus since the last line of the log."""
         self.state = TrainingState()
         self.recent: deque[Ints] = deque(maxlen=2 * LOOK_EVERY)
         """Sentences of the last steps."""
@@ -177,6 +143,7 @@ class Trainer:
                 self.engine.start_from(self.start.load())
                 console.log(f"train: beginning with the weights {self.start.file}")
             self.fit_memory()
+        self.say_shares()
         is_main = self.ranks.is_main
         with (
             catching_signals() as signals,
@@ -197,6 +164,13 @@ class Trainer:
                 f"{METRICS[config.best_metric]}"
             )
         return self.state
+
+    def say_shares(self) -> None:
+        """Say what part of an epoch each corpus has, where there are several."""
+        if self.plan.corpora and len(self.pairs.corpora) > 1:
+            found = self.plan.corpora.shares({name: end - start for name, (start, end) in self.pairs.corpora.items()})
+            shares = (f"{name} {its['share']:.1%} (weight {its['weight']:.3g})" for name, its in found.items())
+            console.log(f"train: pairs of an epoch: {', '.join(shares)}")
 
     def resume(self) -> None:
         """Restore the newest whole checkpoint, if there is one."""
@@ -244,8 +218,9 @@ class Trainer:
         self.try_longest_dev()
         text = f"a step is one pass of up to {share:,} padded tokens a side"
         if size < share:
-            self.state.micro_batch_tokens = size
             text = f"a step is cut into passes of {size:,} padded tokens a side"
+        if size < share or self.plan.sampling:  # splits drawn anew may make a step longer than all that were tried
+            self.state.micro_batch_tokens = min(size, share)
         console.log(f"train: {text}, which fits into {room / 2**30:.1f} GiB of free memory")
         if self.ranks.is_main:
             passes = {"identity": wanted, "ranks": self.ranks.size, "micro_batch_tokens": self.state.micro_batch_tokens}
@@ -284,8 +259,13 @@ class Trainer:
                 if is_last or self.state.step % self.config.log_every == 0:
                     skipped, _ = self.engine.skipped()
                     journal.train_line(
-                        self.state, self.rate(), memory=runtime.peak_memory(self.device), skipped=skipped
+                        self.state,
+                        self.rate(),
+                        memory=runtime.peak_memory(self.device),
+                        skipped=skipped,
+                        seen=self.seen,
                     )
+                    self.seen = Counter(dict.fromkeys(self.seen, 0))
                 if is_last or self.state.step % self.config.validate_every == 0:
                     self.validate(journal)
                 is_last = is_last or is_tired(self.state, self.config)
@@ -313,7 +293,7 @@ class Trainer:
         seed = step_seed(self.config.seed, state.step - 1, self.ranks.rank)
         passes = step.micro_batches
         if step.micro_batch_tokens != self.pass_size:
-            passes = self.steps.passes(step.indices, self.pass_size)
+            passes = self.steps.passes(step.indices, self.pass_size, step.epoch)
         while True:
             is_short = not self.accumulate(passes, seed, step.target_tokens)
             is_short, stop = self.ranks.any(is_short, bool(signals))
@@ -323,6 +303,7 @@ class Trainer:
         result = self.engine.apply(state.step, rate=self.rate(), tokens=step.target_tokens)
         journal.add(result)
         self.recent.append(step.indices)
+        self.seen.update(self.pairs.tokens_by_corpus(step.indices))
         return stop
 
     def accumulate(self, passes: list[Batch], seed: int, tokens: int) -> bool:
@@ -355,7 +336,7 @@ class Trainer:
         text = f"out of memory at step {self.state.step:,}: redone in passes of {now // 2:,} padded tokens"
         journal.say(f"nmt: warning: {text}")
         journal.event(self.state.step, "out_of_memory", {"micro_batch_tokens": now // 2})
-        return self.steps.passes(step.indices, now // 2)
+        return self.steps.passes(step.indices, now // 2, step.epoch)
 
     def is_off(self, journal: Journal) -> bool:
         """Look at the updates skipped; go back to an older checkpoint, and return True, where there are too many.
@@ -443,35 +424,6 @@ class Trainer:
         if self.ranks.is_main:
             self.store.save(self.state, self.engine.state(), self.identity, halting=halting)
         self.ranks.wait()
-
-
-@contextmanager
-def catching_signals() -> Iterator[list[int]]:
-    """Yield a list that gets the number of the first SIGINT or SIGTERM; a second one acts as it always does."""
-    caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, _: Any) -> None:
-        caught.append(number)
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def halt(number: int, step: int) -> None:
-    """Raise what ends the program after signal `number`; `step` is saved."""
-    kind = TerminatedTrainingError if number == signal.SIGTERM else InterruptedTrainingError
-    raise kind(f"{signal.Signals(number).name}: stopped after step {step}, saved", hint="run it again to go on")
 
 
 def is_tired(state: TrainingState, config: TrainingConfig) -> bool:

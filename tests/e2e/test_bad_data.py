@@ -84,7 +84,7 @@ def test_a_corpus_of_which_cleaning_leaves_nothing_says_what_dropped_it(nmt_here
         (home / name).write_text("\n" * 7 + "same\n" * 3, encoding="utf-8")
     assert failed(nmt_here, home).messages[-1] == (
         "nmt: train.en, train.de: no training pair is left of 10; dropped: empty 7, max_characters 0, max_ratio 0, "
-        "copies 3, duplicates 0, leaked 0 (loosen the filters in [cleaning])"
+        "copies 3, urls 0, leaked 0, leaked_near 0, duplicates 0 (loosen the filters in [cleaning])"
     )
     assert finished(home) == []
 
@@ -103,7 +103,7 @@ def test_a_vocabulary_larger_than_the_text_allows_is_told_its_limit(nmt_here: Ru
 
 def test_bad_data_leaves_what_an_earlier_run_made(nmt_here: Run, home: Path) -> None:
     assert nmt_here("prepare", "tiny.toml", cwd=home).code == 0
-    text = home / "runs" / "tiny" / "prepared" / "text" / "train" / "pairs.arrow"
+    text = home / "runs" / "tiny" / "prepared" / "text" / "train" / "00000.arrow"
     before = text.read_bytes()
     with (home / "train.en").open("ab") as file:
         file.write(b"\xff\n")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nmt.data.batching import StepStream
 from nmt.data.dataset import PreparedPairs
-from nmt.data.prepare import read_text
+from nmt.data.text import read_text
 from nmt.training.checkpoint import Checkpoint, Checkpoints, read_checkpoint
 from nmt.training.engine import Engine, UpdateResult
 from nmt.training.loop import Trainer

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import TINY, Result, Run, TinyRun, tree
 
-from nmt import doctor, runtime
+from nmt import doctor, doctor_data, runtime
 from nmt.data.synthetic import Split, generate
 from nmt.training import memory, rehearsal
 
@@ -23,8 +23,8 @@ GOOD = (
 )
 SIZES: dict[Split, int] = {"train": 400, "dev": 10, "test": 20}
 CHECKS = [
-    *("run folder", "device", "compiler", "tensorboard", "schedule", "export", "data", "leakage", "cleaning"),
-    *("vocabulary", "sizes", "batching", "memory", "time"),
+    *("run folder", "device", "compiler", "tensorboard", "schedule", "export", "symbols", "filters", "downloads"),
+    *("data", "leakage", "cleaning", "vocabulary", "shares", "sizes", "batching", "memory", "time"),
 ]
 
 
@@ -128,6 +128,7 @@ def test_another_recipes_run_folder_is_an_error(nmt_here: Run, home: Path) -> No
     (home / "runs" / "tiny" / "lock.json").write_text(json.dumps(lock), encoding="utf-8")
     said = examined(nmt_here, home)
     assert lines(said)["run folder"] == ("error: runs/tiny: the run folder of recipe 'other' (take another --run-dir)")
+    assert lines(said)["cleaning"] == "OK: of all 400 pairs, dropped: none"
     assert (said.code, said.err) == (2, "nmt: tiny.toml: checks that found an error: 1, the first is run folder\n")
 
 
@@ -139,7 +140,7 @@ def test_misaligned_files_are_an_error_and_what_needs_data_is_skipped(nmt_here: 
         "error: train.en has 400 lines but train.de has 401 (the two files of a corpus are translations line by line)"
     )
     assert lines(said)["leakage"] == "skipped: needs the check of data"
-    assert skipped(said) == ["leakage", "cleaning", "vocabulary", "sizes", "batching", "memory", "time"]
+    assert skipped(said) == CHECKS[CHECKS.index("leakage") :]
     assert (said.code, said.err) == (3, "nmt: tiny.toml: checks that found an error: 1, the first is data\n")
 
 
@@ -163,13 +164,15 @@ def test_a_test_set_that_is_in_train_is_a_warning(nmt_here: Run, home: Path) -> 
     )
     assert said.code == 0
     assert lines(said)["leakage"] == (
-        f"{known}55% of test.test is not new to the model (take another test.test, or remove its sentences from train; "
-        "cleaning drops the same pairs alone)"
+        f"{known}55% of test.test is not new to the model (set cleaning.drop_leaked_sides = true, or take another "
+        "test.test: cleaning drops the same pairs alone)"
     )
     assert lines(said)["cleaning"] == "OK: of all 411 pairs, dropped: leaked 10"
-    said = examined(nmt_here, home, "cleaning.drop_leaked=false")
+    said = examined(nmt_here, home, "cleaning.drop_leaked=false", "cleaning.drop_leaked_near=false")
     assert lines(said)["leakage"].startswith(f"{known}pairs of test.test stay in train; 55% of test.test is not new ")
-    assert "(set cleaning.drop_leaked = true; take another test.test, " in lines(said)["leakage"]
+    assert "(set cleaning.drop_leaked = true; set cleaning.drop_leaked_sides = true, or " in lines(said)["leakage"]
+    said = examined(nmt_here, home, "cleaning.drop_leaked_sides=true")
+    assert lines(said)["leakage"] == f"OK: {known.removeprefix('warning: ').removesuffix('; ')}"
 
 
 def test_without_dev_and_test_there_is_nothing_to_leak(nmt_here: Run, home: Path) -> None:
@@ -199,9 +202,10 @@ def test_a_vocabulary_that_the_text_does_not_allow_is_an_error(
         "error: tokenizer.vocab_size = 30000 is more than the text of both sides allows, "
         in (lines(said)["vocabulary"])
     )
-    assert skipped(said) == ["sizes", "batching", "memory", "time"]
+    assert skipped(said) == CHECKS[CHECKS.index("shares") :]
     assert (said.code, said.err) == (3, "nmt: tiny.toml: checks that found an error: 1, the first is vocabulary\n")
-    monkeypatch.setattr(doctor, "SAMPLE", 100)
+    monkeypatch.setattr(doctor_data, "SAMPLE", 100)
+    monkeypatch.setattr(doctor_data, "LEAST", 10)
     said = examined(nmt_here, home, "tokenizer.vocab_size=30000")
     assert said.code == 0
     assert lines(said)["vocabulary"].startswith(
@@ -238,20 +242,86 @@ def test_a_step_smaller_than_the_longest_sentence_is_an_error(nmt_here: Run, hom
 def test_of_large_data_the_first_pairs_are_looked_at_and_the_findings_say_so(
     nmt_here: Run, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "SAMPLE", 100)
+    monkeypatch.setattr(doctor_data, "SAMPLE", 100)
+    monkeypatch.setattr(doctor_data, "LEAST", 10)
     said = examined(nmt_here, home, "batching.tokens_per_step=240")
     assert lines(said)["cleaning"] == "OK: of the first 100 of 400 pairs, dropped: none"
     assert "trained on the first 100 of 400 pairs; " in lines(said)["vocabulary"]
     assert lines(said)["batching"].startswith("warning: ")
     assert "; an epoch is about " in lines(said)["batching"]
     assert lines(said)["batching"].endswith("; a sentence may have 255 tokens (raise batching.tokens_per_step to that)")
-    monkeypatch.setattr(doctor, "READ", 200)
+    monkeypatch.setattr(doctor_data, "READ", 200)
     said = examined(nmt_here, home)
     assert lines(said)["data"] == (
         "OK: pairs of train 200, dev 10, test.test 20; UTF-8, each line with its translation; "
         "read no further than 200 pairs: train"
     )
     assert "; an epoch is at least " in lines(said)["batching"]
+
+
+def test_of_several_corpora_each_has_its_share_and_an_epoch_is_of_all(nmt_here: Run, home: Path) -> None:
+    write_pairs(home, "small", list(generate("train", 500, 1))[400:])
+    small = '[data.train.small]\nsource = "small.en"\ntarget = "small.de"\nweight = 4.0\n\n[data.dev]'
+    recipe = GOOD.replace("[data.train]", "[data.train.large]").replace("[data.dev]", small)
+    (home / "tiny.toml").write_text(recipe, encoding="utf-8")
+    said = examined(nmt_here, home)
+    found = lines(said)
+    assert (said.code, levels(said)) == (0, {"OK": len(CHECKS)})
+    assert found["data"].startswith("OK: pairs of train.large 400, train.small 100, dev 10, test.test 20; ")
+    assert found["cleaning"] == "OK: of all 500 pairs, dropped: none; that is 0% of large, 0% of small"
+    assert found["shares"].startswith("OK: of the target tokens of an epoch: large ")
+    assert found["shares"].endswith("%, each pair 4 times")
+    plain = lines(examined(nmt_here, home, "data.train.small.weight=1.0"))
+    steps = [int(line["batching"].split("; an epoch is ")[1].split(" steps")[0]) for line in (found, plain)]
+    assert 1.4 < steps[0] / steps[1] < 1.8
+
+
+def test_without_what_is_to_be_fetched_what_needs_data_is_skipped(nmt_here: Run, home: Path) -> None:
+    download = f'[data.downloads."train.en"]\nurl = "https://one.test/train.en"\nsha256 = "{"0" * 64}"\n\n[data.dev]'
+    (home / "tiny.toml").write_text(GOOD.replace("[data.dev]", download), encoding="utf-8")
+    assert lines(examined(nmt_here, home))["downloads"] == "OK: nothing is to be fetched"
+    (home / "train.en").unlink()
+    said = examined(nmt_here, home)
+    assert (said.code, said.err) == (0, "")
+    assert lines(said)["downloads"] == (
+        "skipped: to be fetched, and not looked at: train.en from https://one.test/train.en "
+        "(nmt prepare fetches it, look again then)"
+    )
+    assert lines(said)["data"] == "skipped: needs the check of downloads"
+    assert skipped(said) == CHECKS[CHECKS.index("downloads") :]
+
+
+@pytest.mark.parametrize("missing", [["dev"], ["test.test"], ["dev", "test.test"], ["test.news"]])
+def test_of_corpora_that_are_to_be_fetched_those_to_train_on_alone_are_needed(
+    nmt_here: Run, home: Path, monkeypatch: pytest.MonkeyPatch, missing: list[str]
+) -> None:
+    monkeypatch.setenv("NMT_CACHE", str(home / "cache"))
+    recipe, origins = GOOD, []
+    if "test.news" in missing:
+        recipe = recipe.replace("[cleaning]", '[data.test.news]\nsource = "news.en"\ntarget = "test.de"\n\n[cleaning]')
+    for name in missing:
+        file = f"{name.rpartition('.')[2]}.en"
+        (home / file).unlink(missing_ok=True)
+        download = f'[data.downloads."{file}"]\nurl = "https://one.test/{file}"\nsha256 = "{"0" * 64}"\n\n[cleaning]'
+        recipe = recipe.replace("[cleaning]", download)
+        origins.append(f"{file} from https://one.test/{file}")
+    (home / "tiny.toml").write_text(recipe, encoding="utf-8")
+    said = examined(nmt_here, home)
+    found, left = lines(said), ", ".join(missing)
+    assert (said.code, said.err, levels(said)) == (0, "", {"OK": len(CHECKS) - 1, "warning": 1})
+    assert found["downloads"] == (
+        f"warning: to be fetched, and not looked at: {'; '.join(origins)}; left out below: {left} "
+        "(nmt prepare fetches it, look again then)"
+    )
+    sizes = {"dev": 10, "test.test": 20}
+    read = ", ".join(f"{name} {size}" for name, size in sizes.items() if name not in missing)
+    assert found["data"].startswith(f"OK: pairs of train 400{', ' if read else ''}{read}; ")
+    assert found["leakage"].endswith(f"not looked at: {left}")
+    assert found["cleaning"].startswith("OK: of all 400 pairs, dropped: none")
+    longest = "sentences that stand for dev" if "dev" in missing else "dev sentences"
+    assert found["memory"].endswith(f"; the longest {longest} fit")
+    assert (", 2 validations of " in found["time"]) == ("dev" not in missing)
+    assert found["time"].endswith(f"; not reckoned: {left}")
 
 
 def test_a_training_of_the_wrong_length_is_a_warning(nmt_here: Run, home: Path) -> None:

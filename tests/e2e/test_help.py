@@ -38,7 +38,8 @@ def golden(words: tuple[str, ...]) -> Path:
 def test_the_commands_are_these() -> None:
     assert [" ".join(words) for words in COMMANDS] == [
         *("", "checkpoints", "checkpoints average", "checkpoints list", "checkpoints verify"),
-        *("data", "data synthesize", "doctor", "evaluate", "export", "prepare", "recipe", "recipe explain"),
+        *("data", "data clean", "data filters", "data funnel", "data inspect", "data synthesize", "doctor", "evaluate"),
+        *("export", "init", "prepare", "recipe", "recipe explain"),
         *(
             "recipe list",
             "recipe show",

@@ -118,7 +118,9 @@ def test_the_log_has_every_step_and_every_validation(tiny: TinyRun) -> None:
     assert all(line["signature"].startswith("nrefs:1|case:mixed|eff:no|tok:13a|") for line in dev)
     counts = read(tiny.folder / "checkpoints" / "manifest.json")["counts"]
     best = max(dev, key=lambda line: line["bleu"])
-    assert counts == {"steps": 200, "best_step": best["step"], "best": best["bleu"]}
+    pairs = read(tiny.folder / "prepared" / "ids" / "manifest.json")["counts"]["pairs"]["train"]
+    corpora = {"train": {"pairs": pairs, "weight": 1.0, "share": 1.0}}
+    assert counts == {"steps": 200, "best_step": best["step"], "best": best["bleu"], "corpora": corpora}
     first, last = log[0], [line for line in log if line["kind"] == "train"][-1]
     assert last["loss"] < 0.8 * first["loss"]
 

@@ -1,6 +1,7 @@
 """What holds for every line of text, in any script, under every normalisation rule."""
 
 import tempfile
+import unicodedata
 from functools import cache
 from pathlib import Path
 
@@ -84,3 +85,83 @@ def test_whatever_ids_a_model_says_they_decode_to_one_line(ids: list[int]) -> No
 def test_a_batch_is_encoded_as_its_lines_are(lines: list[str]) -> None:
     side = tokenizer("nmt_nfkc")
     assert side.encode_source(lines) == [side.encode_source([line])[0] for line in lines]
+
+
+SCRIPTS = st.sampled_from(
+    [
+        *(unicodedata.normalize("NFD", word) for word in ("Äpfel", "Việt Nam", "한국어", "čeština")),
+        *("\u1112\u1161\u11ab\u1100\u1173\u11af", "ㅎㅏㄴ", "ｶﾞｷﾞｸﾞ", "か\u3099"),  # jamo, half width, voiced
+        *("👩🏽\u200d🚀", "🏳\ufe0f\u200d🌈", "1\ufe0f\u20e3", "🇩🇪🇫🇷🇯", "👨\u200d👩\u200d👧\u200d"),
+        *("שָׁל֑וֹם", "السَّلَامُ", "\u202bعربي\u202c", "\u200fא\u200e", "می\u200cخواهم", "لا ﷺ"),
+        *("ภาษาไทยไม่มีช่องว่าง", "ភាសាខ្មែរ", "ພາສາລາວ", "བོད་སྐད", "မြန်မာ", "ಕನ್ನಡ", "க்ஷ", "ক্ষ"),
+        *("\ue000\uf8ff", "\U000f0000", "\ud7ff", "𝔘𝔫𝔦", "𐍈𐌰", "𒀀𓀀", "𠀀𠮟", "龍\U000e0100"),
+        *("e" + "\u0301" * 9, "Z\u0351\u036b\u0343", "\u0301\u0308", "q\u0307\u0323", "ﬁ", "Ǆ", "ẞ", "İi"),
+        *("٣٤٥", "१२३", "๔๕", "３７", "²³", "Ⅻ", "①", "½", "𝟘𝟙"),
+        *("x" * 300, "Donau" * 60, "長" * 200, " \u00a0 \u2009 "),
+    ]
+)
+MIXED = st.lists(st.one_of(SCRIPTS, AWKWARD, st.characters(exclude_categories=["Cs"])), max_size=8).flatmap(
+    lambda parts: st.sampled_from(["", " "]).map(lambda between: between.join(parts))
+)
+TAGS = ["<2fr>", "<news>", "@domain"]
+SYMBOLS = [*TAGS, "⟦0⟧", "⟦1⟧", "⟦2⟧"]
+"""None of the normalisation rules changes them."""
+
+
+@cache
+def tagged(rule: str, model_type: str) -> Tokenizer:
+    config = TokenizerConfig.model_validate(
+        {
+            "vocab_size": {"bpe": 390, "unigram": 360}[model_type],
+            "normalization": rule,
+            "model_type": model_type,
+            "placeholders": 3,
+        }
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        train(WORDS * 3, WORDS * 3, config, Path(folder), seed=1, tags=TAGS)
+        return Tokenizer.load(Path(folder))
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("model_type", ["bpe", "unigram"])
+@settings(deadline=None, max_examples=40)
+@given(line=MIXED)
+def test_every_script_comes_back_as_it_is_normalised(rule: str, model_type: str, line: str) -> None:
+    side = tagged(rule, model_type).target
+    assert side.decode(side.encode([line])) == [side.normalize(line)]
+
+
+@pytest.mark.parametrize("model_type", ["bpe", "unigram"])
+@settings(deadline=None)
+@given(line=MIXED, alpha=st.sampled_from([0.01, 0.1, 0.5, 0.9]), seed=st.integers(0, 2**64))
+def test_a_sampled_split_decodes_to_the_same_line(model_type: str, line: str, alpha: float, seed: int) -> None:
+    side = tagged("nmt_nfkc", model_type).source
+    ids = side.sample(line, alpha, seed)
+    assert side.decode([ids]) == side.decode(side.encode([line]))
+    assert side.sample(line, alpha, seed) == ids
+
+
+@pytest.mark.parametrize("rule", RULES)
+@settings(deadline=None)
+@given(line=MIXED)
+def test_without_dropout_a_sampled_split_is_the_plain_one(rule: str, line: str) -> None:
+    side = tagged(rule, "bpe").source
+    assert side.sample(line, 1e-12, 1) == side.encode([line])[0]
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("model_type", ["bpe", "unigram"])
+@settings(deadline=None, max_examples=40)
+@given(parts=st.lists(st.tuples(MIXED, st.sampled_from(["", " "]), st.sampled_from(SYMBOLS)), max_size=5), end=MIXED)
+def test_tags_and_placeholders_are_whole_pieces_wherever_they_stand(
+    rule: str, model_type: str, parts: list[tuple[str, str, str]], end: str
+) -> None:
+    side = tagged(rule, model_type).source
+    line = "".join(f"{text}{space}{symbol}{space}" for text, space, symbol in parts) + end
+    wanted = [symbol for _, _, symbol in parts]
+    for ids in (side.encode([line])[0], side.sample(line, 0.3, 1)):
+        assert [piece for piece in side.pieces(ids) if piece in SYMBOLS] == wanted
+        [decoded] = side.decode([ids])
+        assert decoded == side.normalize(line)
+        assert sum(map(decoded.count, SYMBOLS)) == len(wanted)

@@ -13,16 +13,19 @@ import nmt
 PACKAGE = Path(nmt.__file__).parent
 RANKS = [
     {"errors"},
-    {"files", "config", "console", "runtime"},
+    {"files", "config_data", "console", "runtime"},
+    {"config", "drawing"},
     {"recipe"},
     {"data", "model", "evaluation"},
     {"inference"},
     {"training"},
     {"stages"},
-    {"shipping"},
+    {"shipping", "preparing"},
     {"pipeline"},
-    {"doctor", "options", "reading", "formats"},
-    {"tools", "translating", "scoring", "exporting"},
+    {"doctor_data"},
+    {"doctor", "choices", "data_options", "options", "reading", "formats"},
+    {"inspecting", "cleaning"},
+    {"tools", "translating", "scoring", "exporting", "initializing"},
     {"cli"},
     {"__main__"},
 ]

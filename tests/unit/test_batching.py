@@ -1,37 +1,62 @@
 import threading
 from collections.abc import Iterator
 from itertools import islice, pairwise
+from pathlib import Path
 from types import GeneratorType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from nmt.data.batching import Ints, Step, StepStream, by_tokens, micro_batches, steps_of_epoch
+from nmt.data import batching
+from nmt.data.batching import Ints, Step, StepStream, by_tokens, micro_batches, rows_of_epoch, steps_of_epoch
 from nmt.data.dataset import Batch, PreparedPairs
-from nmt.data.prepare import TableWriter
+from nmt.data.shards import shard_path, write_shard
 from nmt.errors import RecipeError
 
 SEED = 3
 
 
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> PreparedPairs:
-    """Return 200 pairs of which each source begins with the pair's number + 10."""
+def write(folder: Path, corpora: dict[str, int]) -> PreparedPairs:
+    """Write corpora of so many pairs, of which each source begins with the pair's number + 10."""
     rng = np.random.default_rng(1)
-    rows = [[[i + 10] * int(rng.integers(1, 12)) for i in range(200)] for _ in range(2)]
     ids = pa.list_(pa.uint16())
-    schema = pa.schema([("src", ids), ("tgt", ids), ("src_length", pa.int32()), ("tgt_length", pa.int32())])
-    folder = tmp_path_factory.mktemp("batching") / "train"
-    with TableWriter(folder, schema) as table:
-        table.write([*rows, *([len(row) for row in side] for side in rows)])
+    schema = pa.schema([("src", ids), ("tgt", ids), ("src_length", pa.uint8()), ("tgt_length", pa.uint8())])
+    total = sum(corpora.values())
+    sides = [[[i + 10] * int(rng.integers(1, 12)) for i in range(total)] for _ in range(2)]
+    start = 0
+    for number, (corpus, count) in enumerate(corpora.items()):
+        rows = [side[start : start + count] for side in sides]
+        write_shard(
+            shard_path(folder, number), schema, corpus, [[*rows, *([len(row) for row in side] for side in rows)]]
+        )
+        start += count
     return PreparedPairs(folder)
 
 
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> PreparedPairs:
+    """Return 200 pairs of one corpus."""
+    return write(tmp_path_factory.mktemp("batching") / "train", {"train": 200})
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory: pytest.TempPathFactory) -> PreparedPairs:
+    """Return 200 pairs of three corpora."""
+    return write(tmp_path_factory.mktemp("corpora") / "train", {"large": 120, "small": 21, "other": 59})
+
+
 def stream(
-    pairs: PreparedPairs, tokens: int = 100, micro: int | None = None, seed: int = SEED, rank: int = 0, ranks: int = 1
+    pairs: PreparedPairs,
+    tokens: int = 100,
+    micro: int | None = None,
+    seed: int = SEED,
+    rank: int = 0,
+    ranks: int = 1,
+    weights: dict[str, float] | None = None,
 ) -> StepStream:
-    steps = StepStream(pairs, tokens, seed, rank=rank, ranks=ranks)
+    steps = StepStream(pairs, tokens, seed, weights=weights, rank=rank, ranks=ranks)
     steps.micro_batch_tokens = micro
     return steps
 
@@ -89,6 +114,128 @@ def test_no_sentences_are_no_steps() -> None:
 def test_lengths_beyond_16_bits_are_sorted_too() -> None:
     lengths = [70_000, 5, 69_999, 3]
     assert sorted(map(sorted, plan(lengths, lengths, 70_000))) == [[0], [1, 3], [2]]
+
+
+def plain_steps(src: Ints, tgt: Ints, budget: int, seed: int, epoch: int) -> list[list[int]]:
+    """Plan an epoch the plain way: draw an order, sort it by lengths, cut it, draw the order of the steps."""
+    rng = np.random.Generator(np.random.PCG64([seed, epoch]))
+    order = sorted(rng.permutation(len(src)).tolist(), key=lambda i: (int(tgt[i]), int(src[i])))
+    steps: list[list[int]] = [[]]
+    for i in order:
+        step = [*steps[-1], i]
+        if max(int(side[step].sum(dtype=np.int64)) for side in (src, tgt)) <= budget:
+            steps[-1] = step
+        else:
+            steps.append([i])
+    return [steps[number] for number in rng.permutation(len(steps))]
+
+
+@pytest.mark.parametrize("longest", [1, 3, 11, 255])
+@pytest.mark.parametrize("count", [1, 2, 255, 256, 257, 700])
+def test_the_order_is_that_of_a_plain_stable_sort_of_the_seeded_draw(count: int, longest: int) -> None:
+    rng = np.random.default_rng([count, longest])
+    src, tgt = (rng.integers(1, longest + 1, count).astype(np.uint8) for _ in range(2))
+    for epoch in range(2):
+        steps = steps_of_epoch(src, tgt, 300, seed=SEED, epoch=epoch)
+        assert [step.tolist() for step in steps] == plain_steps(src, tgt, 300, SEED, epoch)
+
+
+def test_sentences_are_numbered_in_blocks_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+    src, tgt = (np.random.default_rng(1).integers(1, 4, 100).astype(np.uint8) for _ in range(2))
+    expected = plan(src.tolist(), tgt.tolist(), 30)
+    for block in (1, 7, 99, 100, 101):
+        monkeypatch.setattr(batching, "BLOCK", block)
+        assert plan(src.tolist(), tgt.tolist(), 30) == expected
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.uint32, np.int32, np.int64])
+def test_the_type_of_the_lengths_changes_no_plan(kind: type[np.integer[Any]]) -> None:
+    rng = np.random.default_rng(5)
+    src, tgt = (rng.integers(1, 256, 400) for _ in range(2))
+    expected = [step.tolist() for step in steps_of_epoch(src, tgt, 1000, seed=1, epoch=2)]
+    steps = steps_of_epoch(src.astype(kind), tgt.astype(kind), 1000, seed=1, epoch=2)
+    assert [step.tolist() for step in steps] == expected
+    for step in steps:
+        parts = micro_batches(step, src.astype(kind), tgt.astype(kind), 300)
+        assert [part.tolist() for part in parts] == [part.tolist() for part in micro_batches(step, src, tgt, 300)]
+
+
+def test_more_sentences_than_can_be_sorted_at_once_are_an_error() -> None:
+    with pytest.raises(RecipeError) as caught:
+        batching._by_length(np.arange(4), np.ones(4, np.int64), np.ones(4, np.int64), 2**31)
+    assert str(caught.value) == "4 sentences of up to 2147483648 pieces are too many to sort"
+
+
+CORPORA = {"a": (0, 10), "empty": (10, 10), "b": (10, 14)}
+
+
+def seen(weights: dict[str, float], epoch: int = 0, seed: int = SEED) -> list[int]:
+    """Return how often an epoch sees each pair of `CORPORA`."""
+    rows = rows_of_epoch(CORPORA, weights, seed, epoch)
+    assert rows is not None
+    return np.bincount(rows, minlength=14).tolist()
+
+
+def test_where_each_pair_is_seen_once_nothing_is_chosen() -> None:
+    for weights in ({}, {"a": 1.0}, {"a": 1, "b": 1, "empty": 1}):
+        assert rows_of_epoch(CORPORA, weights, SEED, 0) is None
+    assert rows_of_epoch({}, {"a": 2.0}, SEED, 0) is None
+
+
+def test_a_whole_weight_takes_each_pair_as_often() -> None:
+    assert seen({"a": 2.0}) == [2] * 10 + [1] * 4
+    assert seen({"a": 1.0, "b": 3.0, "empty": 5.0}) == [1] * 10 + [3] * 4
+
+
+def test_of_the_rest_of_a_weight_that_share_is_drawn_anew_each_epoch() -> None:
+    epochs = [seen({"a": 0.5, "b": 2.25}, epoch) for epoch in range(20)]
+    for counts in epochs:
+        assert sorted(counts[:10]) == [0] * 5 + [1] * 5
+        assert sorted(counts[10:]) == [2, 2, 2, 3]
+    assert len({tuple(counts) for counts in epochs}) > 15
+    assert all(sum(column) for column in zip(*epochs, strict=True)), "a pair that is never seen"
+
+
+def test_what_an_epoch_sees_is_a_function_of_seed_and_epoch() -> None:
+    rows = [rows_of_epoch(CORPORA, {"a": 0.5}, seed, epoch) for seed, epoch in ((3, 0), (3, 0), (4, 0), (3, 1))]
+    once, again, other_seed, other_epoch = (chosen.tolist() for chosen in rows if chosen is not None)
+    assert once == again
+    assert other_seed != once != other_epoch
+
+
+def test_a_weight_that_takes_nothing_of_a_corpus_is_borne() -> None:
+    assert seen({"b": 0.01}) == [1] * 10 + [0] * 4
+
+
+WEIGHTS = {"large": 0.5, "small": 2.5}
+
+
+def test_the_stream_sees_each_corpus_by_its_weight(corpora: PreparedPairs) -> None:
+    steps = stream(corpora, weights=WEIGHTS)
+    for epoch in range(3):
+        counts = np.bincount(np.concatenate(steps.plan(epoch)), minlength=200)
+        assert counts[:120].sum() == 60
+        assert counts[:120].max() == 1
+        assert counts[120:141].sum() == 42 + 10  # of 10.5, to the even
+        assert set(counts[120:141].tolist()) == {2, 3}
+        assert counts[141:].tolist() == [1] * 59
+        for step in steps.plan(epoch):
+            for lengths in (corpora.src_lengths, corpora.tgt_lengths):
+                assert 0 < int(lengths[step].sum()) <= 100
+
+
+def test_weights_of_one_change_no_plan(corpora: PreparedPairs) -> None:
+    plans = [stream(corpora, weights=weights).plan(1) for weights in (None, {}, dict.fromkeys(corpora.corpora, 1.0))]
+    assert len({tuple(tuple(step.tolist()) for step in plan) for plan in plans}) == 1
+
+
+@pytest.mark.parametrize("skipped", [1, 9, 25])
+def test_a_weighted_stream_is_resumed_anywhere(corpora: PreparedPairs, skipped: int) -> None:
+    taken = take(stream(corpora, weights=WEIGHTS).from_position(0, 0), skipped + 5)
+    last = taken[skipped - 1]
+    resumed = take(stream(corpora, weights=WEIGHTS).from_position(last.next_epoch, last.next_offset), 5)
+    assert [sentences(step) for step in resumed] == [sentences(step) for step in taken[skipped:]]
+    assert [step.target_tokens for step in resumed] == [step.target_tokens for step in taken[skipped:]]
 
 
 def test_epochs_differ_in_order_and_company_but_not_in_number_of_steps(pairs: PreparedPairs) -> None:
@@ -190,7 +337,7 @@ def test_a_step_can_be_cut_again_and_the_next_ones_are_cut_as_is_set_meanwhile(p
     following = steps.steps(0, 0)
     whole = next(following)
     assert (len(whole.micro_batches), whole.micro_batch_tokens) == (1, None)
-    cut = steps.passes(whole.indices, 20)
+    cut = steps.passes(whole.indices, 20, 0)
     assert len(cut) > 1
     assert [int(row[0]) - 10 for batch in cut for row in batch.src] == sentences(whole)
     assert sum(batch.target_tokens for batch in cut) == whole.target_tokens
@@ -223,7 +370,7 @@ def test_the_shares_of_the_ranks_together_are_the_step(pairs: PreparedPairs, ran
 def test_a_rank_without_a_share_has_no_pass(pairs: PreparedPairs) -> None:
     few = np.array([5, 17])
     for micro in (None, 20):
-        parts = [stream(pairs, rank=rank, ranks=3).passes(few, micro) for rank in range(3)]
+        parts = [stream(pairs, rank=rank, ranks=3).passes(few, micro, 0) for rank in range(3)]
         assert [[len(batch.src) for batch in part] for part in parts] == [[1], [1], []]
 
 
@@ -263,3 +410,16 @@ def test_what_fails_in_the_thread_is_raised_to_the_reader(
     with pytest.raises(RecipeError, match="smaller than the longest"):
         next(stream(pairs, tokens=5).from_position(0, 0))
     assert collating() == []
+
+
+def test_a_weight_of_less_than_a_pair_takes_one_in_some_epochs_and_none_at_all_is_an_error() -> None:
+    corpora = {"a": (0, 100), "b": (100, 120)}
+    taken = [
+        int((rows >= 100).sum())
+        for epoch in range(200)
+        if (rows := rows_of_epoch(corpora, {"b": 0.01}, SEED, epoch)) is not None
+    ]
+    assert set(taken) == {0, 1}
+    assert 20 < sum(taken) < 60
+    with pytest.raises(RecipeError, match="leave an epoch without a pair"):
+        [rows_of_epoch({"b": (0, 20)}, {"b": 0.001}, SEED, epoch) for epoch in range(50)]

@@ -231,3 +231,16 @@ def test_a_folder_that_does_not_exist_or_is_empty_is_said_so(tmp_path: Path) -> 
 
 def test_the_tokenizer_of_a_bundle_is_a_tokenizer_folder(made: Path) -> None:
     assert Tokenizer.load(made).encode_source(["A dog."]) == open_bundle(made).tokenizer.encode_source(["A dog."])
+
+
+def test_a_bundle_says_what_is_kept_as_it_is_and_older_ones_keep_nothing(
+    made: Path, weights: dict[str, Tensor], tmp_path: Path, copy: Path
+) -> None:
+    config = open_bundle(made).config
+    parts = {key: getattr(config, key) for key in ("name", "languages", "model", "decoding", "evaluation")}
+    write_bundle(tmp_path / "keeps", weights, made, {}, **parts, protect="[0-9]+")
+    assert open_bundle(tmp_path / "keeps").config.protect == "[0-9]+"
+    older = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    del older["protect"], older["digest"]
+    write_json(copy / "config.json", {**older, "digest": digest_json(older)})
+    assert open_bundle(copy).config.protect is None

@@ -182,11 +182,11 @@ def test_a_value_out_of_bounds_is_refused(section: str, key: str, value: Any) ->
             {"average_checkpoints": 6},
             "average_checkpoints = 6 needs keep_checkpoints of at least that, not 5",
         ),
-        (CorpusConfig, {}, "give exactly one of source and target, tsv, dataset, builtin; got none"),
+        (CorpusConfig, {}, "give exactly one of source and target, files, dataset, builtin; got none"),
         (
             CorpusConfig,
-            {"tsv": "x", "dataset": "y"},
-            "give exactly one of source and target, tsv, dataset, builtin; got tsv and dataset",
+            {"files": "x", "dataset": "y"},
+            "give exactly one of source and target, files, dataset, builtin; got files and dataset",
         ),
         (CorpusConfig, {"target": "x"}, "source and target go together; one of them is missing"),
         (CorpusConfig, {"builtin": "dev"}, "builtin needs pairs, the number of sentence pairs to generate"),
@@ -243,5 +243,21 @@ def test_just_inside_these_rules_a_recipe_is_sound() -> None:
 
 @pytest.mark.parametrize("key", ["config", "split", "revision"])
 def test_a_key_that_would_say_nothing_is_refused(key: str) -> None:
-    with pytest.raises(ValidationError, match=f"{key} says something of a dataset, and there is none"):
-        CorpusConfig.model_validate({"tsv": "a.tsv", key: "x"})
+    with pytest.raises(ValidationError, match=f"{key} says something of dataset, and there is none"):
+        CorpusConfig.model_validate({"files": "a.tsv", key: "x"})
+
+
+@pytest.mark.parametrize(
+    "tag", ["", "two words", "a\u2028b", "nul\0", "\u2581", "<s>", "</s>", "<unk>", "<0x41>", "<\u27e60\u27e7>"]
+)
+def test_a_tag_has_to_be_one_piece_of_its_own(tag: str) -> None:
+    with pytest.raises(ValidationError, match="cannot be a tag"):
+        CorpusConfig(files="a.tsv", tags=[tag])
+    assert CorpusConfig(files="a.tsv", tags=["<2de>", "__news__", "⟦x⟧"]).tags
+
+
+@pytest.mark.parametrize("key", ["source", "target", "files"])
+def test_a_corpus_without_files_is_refused(key: str) -> None:
+    sides = {"source": "a", "target": "b"} if key != "files" else {}
+    with pytest.raises(ValidationError, match=f"{key} names no file"):
+        CorpusConfig.model_validate({**sides, key: []})

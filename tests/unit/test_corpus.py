@@ -1,23 +1,28 @@
 import gzip
+import io
 import json
+import os
 import sys
+import zipfile
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from nmt.config import CorpusConfig, LanguagesConfig
+from nmt.config import CorpusConfig, DownloadConfig, LanguagesConfig
 from nmt.data.corpus import (
+    RECIPE_TIP,
     corpus_digests,
     count_lines,
     decode_lines,
     find_file,
-    hub_revision,
     read_corpus,
     read_lines,
 )
 from nmt.errors import DataError
+from nmt.files import digest_json
 
 EN_DE = LanguagesConfig(source="en", target="de")
 DE_EN = LanguagesConfig(source="de", target="en")
@@ -166,23 +171,23 @@ def test_unequal_numbers_of_files_are_an_error(tmp_path: Path) -> None:
 def test_a_corpus_without_pairs_is_an_error(tmp_path: Path) -> None:
     write(tmp_path / "a", b"")
     assert error_of(tmp_path, CorpusConfig(source="a", target="a")) == "a, a: no pairs in it"
-    assert error_of(tmp_path, CorpusConfig(tsv="a")) == "a: no pairs in it"
+    assert error_of(tmp_path, CorpusConfig(files="a", format="tsv")) == "a: no pairs in it"
 
 
 def test_pairs_caps_what_is_read(tmp_path: Path) -> None:
     write(tmp_path / "a.tsv", b"a\tb\nc\td\ne\tf\n")
-    assert read(tmp_path, CorpusConfig(tsv="a.tsv", pairs=2)) == [("a", "b"), ("c", "d")]
-    assert len(read(tmp_path, CorpusConfig(tsv="a.tsv", pairs=9))) == 3
+    assert read(tmp_path, CorpusConfig(files="a.tsv", pairs=2)) == [("a", "b"), ("c", "d")]
+    assert len(read(tmp_path, CorpusConfig(files="a.tsv", pairs=9))) == 3
 
 
 def test_tsv_takes_the_first_two_columns(tmp_path: Path) -> None:
     write(tmp_path / "a.tsv.gz", gzip.compress(b"a\tb\tCC-BY\n\tc\n"))
-    assert read(tmp_path, CorpusConfig(tsv=["a.tsv"])) == [("a", "b"), ("", "c")]
+    assert read(tmp_path, CorpusConfig(files=["a.tsv"])) == [("a", "b"), ("", "c")]
 
 
 def test_a_tsv_line_without_a_tab_is_named(tmp_path: Path) -> None:
     write(tmp_path / "a.tsv", b"a\tb\nno tab\n")
-    said = error_of(tmp_path, CorpusConfig(tsv="a.tsv"))
+    said = error_of(tmp_path, CorpusConfig(files="a.tsv"))
     assert (
         said == f"{tmp_path}/a.tsv:2: no tab in this line (a line is source, tab, target; further columns are not read)"
     )
@@ -257,7 +262,7 @@ def test_a_dataset_that_is_nowhere_lists_where_it_was_looked_for(tmp_path: Path)
 def test_a_missing_column_lists_those_there_are(tmp_path: Path) -> None:
     dataset({"en": ["x"], "de": ["y"]}).save_to_disk(tmp_path / "name")
     said = error_of(tmp_path, CorpusConfig(dataset="name"))
-    assert said.startswith("dataset name: no column 'translation'; it has en, de (set columns to [")
+    assert said.startswith("dataset name: no column 'translation'; it has en, de (name them: columns = [")
 
 
 def test_a_missing_language_lists_those_there_are(tmp_path: Path) -> None:
@@ -278,30 +283,108 @@ def test_numbers_in_place_of_text_are_an_error(tmp_path: Path) -> None:
     assert said == "dataset name: int where text should be: 1"
 
 
-def test_without_a_data_folder_the_hub_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
-
-    asked: list[Any] = []
-
-    def load_dataset(*args: Any, **options: Any) -> Any:
-        asked.append((args, options))
-        return dataset(TRANSLATION)
-
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    config = CorpusConfig(dataset="org/name", config="de-en", pairs=1)
-    assert read(tmp_path, config, local=False) == [("one two three", "eins")]
-    assert asked == [(("org/name",), {"name": "de-en", "split": "train", "revision": None})]
+@pytest.mark.usefixtures("hub_cache")
+def test_a_folder_can_stream_and_gives_the_same(tmp_path: Path) -> None:
+    lines = [{"a": f"{i}", "b": None if i == 7 else f"b\n{i}"} for i in range(1500)]
+    write(tmp_path / "data/org/name/train.jsonl", "\n".join(map(json.dumps, lines)).encode())
+    options: dict[str, Any] = {"dataset": "org/name", "columns": ["a", "b"]}
+    streamed = read(tmp_path / "data", CorpusConfig(**options, streaming=True))
+    assert streamed == read(tmp_path / "data", CorpusConfig(**options))
+    assert len(streamed) == 1500
+    assert streamed[7:9] == [("7", ""), ("8", "b 8")]
 
 
-def test_a_failure_of_the_hub_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
+def test_each_side_is_counted_for_what_is_odd(tmp_path: Path) -> None:
+    write(tmp_path / "a", b"one\r\ntwo\r\n")
+    write(tmp_path / "b", "eins\nzw\u2028ei\n".encode())
+    oddities = Counter[str]()
+    config = CorpusConfig(source="a", target="b")
+    pairs = read_corpus(config, EN_DE, root=tmp_path, local=False, default_split="train", oddities=oddities)
+    assert list(pairs) == [("one", "eins"), ("two", "zw\u2028ei")]
+    assert oddities == {"CRLF line ends": 2, "odd line breaks": 1}
 
-    def load_dataset(*_: Any, **__: Any) -> Any:
-        raise ConnectionError("no way\nto the Hub")
 
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    said = error_of(tmp_path, CorpusConfig(dataset="org/name"), local=False)
-    assert said == "dataset org/name, split train: no way (check data.*.dataset, config and split)"
+def from_stdin(content: bytes, **options: Any) -> list[Any]:
+    config, stream = CorpusConfig(**options), io.BytesIO(content)
+    return list(read_corpus(config, EN_DE, root=Path(), local=False, default_split="train", stdin=stream))
+
+
+def test_standard_input_is_tab_separated_or_what_the_format_says(tmp_path: Path) -> None:
+    assert from_stdin(b"a\tb\n", files="-") == [("a", "b")]
+    assert from_stdin(gzip.compress(b"a\tb\n"), files="-") == [("a", "b")]
+    assert from_stdin(b'{"en": "a", "de": "b"}', files="-", format="jsonl") == [("a", "b")]
+    other = str(write(tmp_path / "b", b"b\n"))
+    assert from_stdin(b"a\n", source="-", target=other) == [("a", "b")]
+    with pytest.raises(DataError, match=r"^standard input:1: not UTF-8"):
+        from_stdin(b"\xff\n", files="-")
+    with pytest.raises(DataError, match=r"^standard input can be one file of a corpus, not several$"):
+        from_stdin(b"a\n", source="-", target="-")
+
+
+def test_standard_input_is_refused_where_a_digest_is_needed(tmp_path: Path) -> None:
+    expected = "standard input is no corpus of a run, which names each file by its SHA-256 (write it to a file first)"
+    config = CorpusConfig(files="-")
+    assert error_of(tmp_path, config) == expected
+    with pytest.raises(DataError) as caught:
+        corpus_digests(config, root=tmp_path, local=False)
+    assert str(caught.value) == expected
+
+
+@pytest.fixture
+def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, DownloadConfig]:
+    """Downloads of which nothing but the archive is asked for."""
+    archive = tmp_path / "cache" / "all.zip"
+    archive.parent.mkdir()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("a.en", "one\n")
+        file.writestr("a.de", "eins\n")
+    module: Any = ModuleType("nmt.data.downloads")
+    module.fetch = lambda name, config: {"all.zip": archive}[name] if config.sha256 == "0" * 64 else None
+    monkeypatch.setitem(sys.modules, "nmt.data.downloads", module)
+    return {name: DownloadConfig(url="https://x.org", sha256="0" * 64) for name in ("all.zip", "other.gz")}
+
+
+def test_what_is_not_there_is_downloaded(tmp_path: Path, downloads: dict[str, DownloadConfig]) -> None:
+    for config in (CorpusConfig(files="all.zip"), CorpusConfig(source="all.zip/a.en", target="all.zip/a.de")):
+        pairs = read_corpus(config, EN_DE, root=tmp_path, local=True, default_split="train", downloads=downloads)
+        assert list(pairs) == [("one", "eins")]
+    with pytest.raises(DataError, match=r"all\.zip: no x in it \(it has a\.de, a\.en; names in a recipe start at"):
+        find_file(tmp_path / "all.zip/x", RECIPE_TIP, downloads)
+    write(tmp_path / "all.zip", b"no zip")
+    with pytest.raises(DataError, match="damaged or cut short: File is not a zip file"):
+        find_file(tmp_path / "all.zip/x", "", downloads)
+
+
+def test_digests_of_downloads_need_no_download(tmp_path: Path, downloads: dict[str, DownloadConfig]) -> None:
+    config = CorpusConfig(source=["all.zip/a.en", "other"], target=["all.zip/a.de", "own"])
+    write(tmp_path / "own", b"a")
+    own = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+    found = corpus_digests(config, root=tmp_path, local=False, downloads=downloads)
+    assert found == {"all.zip/a.en": "0" * 64, "other": "0" * 64, "all.zip/a.de": "0" * 64, "own": own}
+    write(tmp_path / "other.xz", b"a")
+    assert corpus_digests(config, root=tmp_path, local=False, downloads=downloads)["other"] == own
+
+
+def test_digests_of_a_folder_are_those_of_its_files(tmp_path: Path) -> None:
+    for name in ("d/b/a.tsv", "d/a.en", "d/.git/x"):
+        write(tmp_path / name, b"a")
+    assert list(corpus_digests(CorpusConfig(files="d"), root=tmp_path, local=False)) == ["d/a.en", "d/b/a.tsv"]
+
+
+def test_a_test_set_is_read_and_named_by_sacrebleus_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = write(tmp_path / "x.en", b"one\n"), write(tmp_path / "x.de", b"eins\n")
+    module: Any = ModuleType("nmt.data.downloads")
+    module.sacrebleu_files = lambda name, languages: paths if (name, languages) == ("wmt14/full:en-de", EN_DE) else 0
+    module.sacrebleu_digest = lambda name, languages: f"{name} {languages.source} {languages.target}"
+    monkeypatch.setitem(sys.modules, "nmt.data.downloads", module)
+    config = CorpusConfig(files="sacrebleu:wmt14/full:en-de")
+    assert read(tmp_path, config) == [("one", "eins")]
+    name = "sacrebleu:wmt14/full:en-de"
+    assert corpus_digests(config, root=tmp_path, local=True) == {name: "wmt14/full:en-de en de"}
+    config = CorpusConfig(files="sacrebleu:wmt14")
+    assert corpus_digests(config, root=tmp_path, local=True, languages=DE_EN) == {"sacrebleu:wmt14": "wmt14 de en"}
+    with pytest.raises(DataError, match=r"^sacrebleu:wmt14: which languages\? \(name them: sacrebleu:wmt14:en-de\)$"):
+        corpus_digests(config, root=tmp_path, local=True)
 
 
 def test_digests_name_every_file_and_change_with_it(tmp_path: Path) -> None:
@@ -318,7 +401,7 @@ def test_digests_name_every_file_and_change_with_it(tmp_path: Path) -> None:
 
 def test_digests_of_a_missing_file_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.tsv: no such file"):
-        corpus_digests(CorpusConfig(tsv="a.tsv"), root=tmp_path, local=False)
+        corpus_digests(CorpusConfig(files="a.tsv"), root=tmp_path, local=False)
 
 
 def test_digests_of_a_builtin_corpus_follow_its_split_size_and_seed(tmp_path: Path) -> None:
@@ -341,13 +424,12 @@ def test_digests_of_a_dataset_are_those_of_its_files_or_of_its_name(tmp_path: Pa
     assert remote != corpus_digests(config.model_copy(update={"columns": ["a", "b"]}), root=tmp_path, local=False)
 
 
-def test_the_revision_of_a_downloaded_dataset_is_known_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub.constants
-
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    write(tmp_path / "datasets--org--name/refs/main", b"abc123")
-    assert hub_revision(CorpusConfig(dataset="org/name")) == "abc123"
-    assert hub_revision(CorpusConfig(dataset="org/other")) is None
-    assert hub_revision(CorpusConfig(dataset="org/other", revision="a1" * 20)) == "a1" * 20
-    assert hub_revision(CorpusConfig(dataset="org/other", revision="refs/convert/parquet")) is None
-    assert hub_revision(CorpusConfig(builtin="train", pairs=1)) is None
+def test_a_file_whose_name_is_not_utf8_is_read_and_its_digest_can_be_written_down(tmp_path: Path) -> None:
+    for place, content in ((b"caf\xe9.en", b"one\n"), (b"caf\xe9.de", b"eins\n"), (b"\xe9.txt", b"")):
+        write(tmp_path / "d" / os.fsdecode(place), content)
+    config = CorpusConfig(files="d")
+    assert read(tmp_path, config) == [("one", "eins")]
+    for corpus in (config, CorpusConfig(dataset="d")):
+        found = corpus_digests(corpus, root=tmp_path, local=True)
+        assert list(found) == ["d/caf\\udce9.de", "d/caf\\udce9.en", "d/\\udce9.txt"]
+        digest_json(found)

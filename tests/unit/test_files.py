@@ -75,6 +75,16 @@ def test_a_block_that_fails_leaves_the_old_and_nothing_partial(
     assert (path if kind == "file" else path / "inner" / "file").read_text() == "old"
 
 
+def test_a_write_that_fails_is_named_by_the_path_it_was_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    with pytest.raises(OSError, match="No space left") as caught, replacing(path):
+        raise OSError(28, "No space left on device")  # as Python's own writes raise it
+    assert caught.value.filename == str(path)
+    with pytest.raises(OSError, match="No space left") as caught, replacing(path):
+        raise OSError(28, "No space left on device", "/another")
+    assert caught.value.filename == "/another"
+
+
 def test_a_block_that_writes_nothing_is_an_error_and_leaves_the_old(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")

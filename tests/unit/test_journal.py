@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,10 @@ def at(step: int, best: tuple[float, int] | None = None, metric: str = "bleu") -
     return TrainingState(step=step, epoch=3, metric=metric, ranked=[best] if best else [])
 
 
-def line(journal: Journal, step: int = 100, *, memory: int = 0, skipped: int = 0) -> dict[str, float | None]:
-    return journal.train_line(at(step), 1e-3, memory=memory, skipped=skipped)
+def line(
+    journal: Journal, step: int = 100, *, memory: int = 0, skipped: int = 0, seen: Mapping[str, int] | None = None
+) -> dict[str, float | None]:
+    return journal.train_line(at(step), 1e-3, memory=memory, skipped=skipped, seen=seen or {"train": 1})
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -112,7 +115,7 @@ def test_a_line_of_the_log_holds_the_updates_since_the_one_before(tmp_path: Path
         update(journal, clock, result(60.0, 40.0, 3.0, 30), computing=1.5)
         values = line(journal, 100, memory=3 * 2**30, skipped=2)
         update(journal, clock, result(10.0, 10.0, 2.0, 10))
-        journal.train_line(at(101), 2e-3, memory=0, skipped=2)
+        journal.train_line(at(101), 2e-3, memory=0, skipped=2, seen={})
     first = {
         "learning_rate": 1e-3,
         "loss": 2.5,  # over tokens, not over updates
@@ -127,6 +130,19 @@ def test_a_line_of_the_log_holds_the_updates_since_the_one_before(tmp_path: Path
     logged = lines(path)
     assert logged[0] == {"kind": "train", "step": 100, "epoch": 3, **first}
     assert (logged[1]["loss"], logged[1]["learning_rate"], logged[1]["tokens_per_second"]) == (1.0, 2e-3, 10.0)
+
+
+def test_of_several_corpora_the_log_says_what_share_of_the_target_pieces_each_had(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "log.jsonl"
+    with open_journal(path) as journal:
+        for seen in ({"large": 20, "small": 10, "unseen": 0}, {"large": 0, "small": 0, "unseen": 0}, {"only": 7}):
+            update(journal, clock, result())
+            line(journal, seen=seen)
+    assert [line.get("corpora") for line in lines(path)] == [
+        {"large": 0.6667, "small": 0.3333, "unseen": 0.0},
+        {"large": 0.0, "small": 0.0, "unseen": 0.0},
+        None,
+    ]
 
 
 def test_waiting_is_the_share_of_the_time_until_the_data_came(clock: Clock) -> None:
@@ -253,12 +269,12 @@ def test_off_a_terminal_there_is_a_plain_line_for_each_of_the_log(
         journal.update(0)
         update(journal, clock, result(80.0, 40.0, 0.517, 28), waiting=0.03, computing=2.97)
         journal.update(100)
-        journal.train_line(at(100), 1.94e-3, memory=1_700_000_000, skipped=0)
+        journal.train_line(at(100), 1.94e-3, memory=1_700_000_000, skipped=0, seen={})
         journal.dev_line(at(100, (31.204, 100)), Validation(2.5, 31.204, "nrefs:1"))
         clock.pass_by(57.0)
         journal.start_lap()
         update(journal, clock, result(80.0, 40.0, 0.517, 28_000), computing=3.0)
-        journal.train_line(at(200, (31.204, 100)), 2e-3, memory=1_700_000_000, skipped=1234)
+        journal.train_line(at(200, (31.204, 100)), 2e-3, memory=1_700_000_000, skipped=1234, seen={})
         journal.dev_line(at(200, (31.204, 100)), Validation(2.6, 30.9, "nrefs:1"))
         journal.say("so it goes")
     assert capsys.readouterr().err.splitlines() == [
@@ -276,7 +292,7 @@ def test_off_a_terminal_there_is_a_plain_line_for_each_of_the_log(
 def test_the_best_may_be_the_loss(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     with open_journal(None, shown=True) as journal:
         update(journal, clock, result())
-        journal.train_line(at(100, (2.41, 50), "loss"), 1e-3, memory=0, skipped=0)
+        journal.train_line(at(100, (2.41, 50), "loss"), 1e-3, memory=0, skipped=0, seen={})
     assert ", best dev loss 2.41 at step 50, " in capsys.readouterr().err
 
 
@@ -285,10 +301,10 @@ def test_the_panel_has_a_row_for_each_kind_of_fact(clock: Clock, monkeypatch: py
     monkeypatch.setattr(console.Progress, "show", lambda _, rows: shown.append(list(rows)))
     with open_journal(None) as journal:
         update(journal, clock, result(80.0, 40.0, 0.517, 28), waiting=0.03, computing=2.97)
-        journal.train_line(at(100), 1.94e-3, memory=1_700_000_000, skipped=0)
+        journal.train_line(at(100), 1.94e-3, memory=1_700_000_000, skipped=0, seen={})
         journal.dev_line(at(100, (31.2, 100)), Validation(2.5, 31.2, "nrefs:1"))
         update(journal, clock, result(math.nan))
-        journal.train_line(at(1100, (31.2, 100)), 1.94e-3, memory=1_700_000_000, skipped=1)
+        journal.train_line(at(1100, (31.2, 100)), 1.94e-3, memory=1_700_000_000, skipped=1, seen={})
     assert shown[0] == [
         ("train", "loss 2.857, perplexity 4.17"),
         ("optimizer", "learning rate 1.9e-03, gradient norm 0.52"),

@@ -11,9 +11,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import BatchingConfig, DecodingConfig, EvaluationConfig, ModelConfig, OptimizerConfig, TrainingConfig
+from nmt.config import (
+    BatchingConfig,
+    DataConfig,
+    DecodingConfig,
+    EvaluationConfig,
+    ModelConfig,
+    OptimizerConfig,
+    TrainingConfig,
+)
 from nmt.data.dataset import PreparedPairs
-from nmt.data.prepare import TableWriter
+from nmt.data.shards import shard_path, write_shard
 from nmt.data.tokenizer import Tokenizer
 from nmt.errors import ArtifactError
 from nmt.files import differing
@@ -81,17 +89,37 @@ def test_a_linear_schedule_binds_the_checkpoint_to_its_last_step() -> None:
     assert differing(plans[0].identity("abc"), plans[1].identity("abc")) == ["max_steps"]
 
 
+def write_ids(folder: Path, number: int, corpus: str, count: int) -> None:
+    """Write a shard of so many pairs of 1 to 8 pieces a side."""
+    rng = np.random.default_rng(1)
+    sides = [[rng.integers(4, V, int(rng.integers(1, 9))).tolist() for _ in range(count)] for _ in range(2)]
+    ids = pa.list_(pa.uint8())
+    schema = pa.schema([("src", ids), ("tgt", ids), ("src_length", pa.uint8()), ("tgt_length", pa.uint8())])
+    columns = [*sides, *([len(row) for row in side] for side in sides)]
+    write_shard(shard_path(folder, number), schema, corpus, [columns])
+
+
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> PreparedPairs:
     """Return 40 pairs of 1 to 8 pieces a side."""
-    rng = np.random.default_rng(1)
-    sides = [[rng.integers(4, V, int(rng.integers(1, 9))).tolist() for _ in range(40)] for _ in range(2)]
-    ids = pa.list_(pa.uint16())
-    schema = pa.schema([("src", ids), ("tgt", ids), ("src_length", pa.int32()), ("tgt_length", pa.int32())])
     folder = tmp_path_factory.mktemp("loop") / "train"
-    with TableWriter(folder, schema) as table:
-        table.write([*sides, *([len(row) for row in side] for side in sides)])
+    write_ids(folder, 0, "train", 40)
     return PreparedPairs(folder)
+
+
+@pytest.fixture(scope="module")
+def two_corpora(tmp_path_factory: pytest.TempPathFactory) -> PreparedPairs:
+    """Return 30 pairs of one corpus and 10 of another."""
+    folder = tmp_path_factory.mktemp("two") / "train"
+    for number, (corpus, count) in enumerate([("large", 30), ("small", 10)]):
+        write_ids(folder, number, corpus, count)
+    return PreparedPairs(folder)
+
+
+def two(weight: float | None = None, **data: Any) -> DataConfig:
+    """Return a recipe's section of these two."""
+    small = {"files": "b.tsv"} if weight is None else {"files": "b.tsv", "weight": weight}
+    return DataConfig.model_validate({"train": {"large": {"files": "a.tsv"}, "small": small}, **data})
 
 
 @pytest.fixture
@@ -101,7 +129,7 @@ def store(tmp_path: Path) -> Checkpoints:
 
 def make_trainer(pairs: PreparedPairs, store: Checkpoints, data: str = "abc", **sections: Any) -> Trainer:
     """Make a trainer whose tokenizer knows nothing but how many pieces there are."""
-    sizes = cast("Tokenizer", SimpleNamespace(source_size=V, target_size=V))
+    sizes = cast("Tokenizer", SimpleNamespace(source_size=V, target_size=V, placeholders=0))
     given = {"model": ModelConfig.model_validate(SMALL), "batching": BatchingConfig(tokens_per_step=60), **sections}
     home = store.folder.parent
     files = TrainingFiles(store.folder, home / "log", home / "lock", home / "tensorboard", home / "diverged")
@@ -197,6 +225,48 @@ def test_another_metric_begins_a_ranking_of_its_own(pairs: PreparedPairs, store:
     other = make_trainer(pairs, store, training=TrainingConfig(best_metric="loss"))
     other.resume()
     assert other.state == TrainingState(step=5, epoch=1, offset=2, metric="loss")
+
+
+def test_the_weights_of_corpora_are_in_the_identity_only_where_the_recipe_gives_some() -> None:
+    plain = make_plan().identity("abc")
+    assert make_plan(corpora=two()).identity("abc") == plain
+    for corpora, expected in ((two(2.0), {"weights": {"small": 2.0}}), (two(temperature=5.0), {"temperature": 5.0})):
+        identity = make_plan(corpora=corpora).identity("abc")
+        assert identity == {**plain, **expected}
+
+
+@pytest.mark.parametrize(
+    ("corpora", "weights", "said"),
+    [
+        (two(), [1, 1], "large 75.0% (weight 1), small 25.0% (weight 1)"),
+        (two(3.0), [1, 3], "large 50.0% (weight 1), small 50.0% (weight 3)"),
+        (two(temperature=2.0), [1, 3**0.5], "large 63.4% (weight 1), small 36.6% (weight 1.73)"),
+    ],
+)
+def test_the_share_of_each_corpus_follows_from_its_weight_and_is_said(
+    two_corpora: PreparedPairs,
+    store: Checkpoints,
+    capsys: pytest.CaptureFixture[str],
+    corpora: DataConfig,
+    weights: list[float],
+    said: str,
+) -> None:
+    trainer = make_trainer(two_corpora, store, corpora=corpora)
+    assert trainer.weights == pytest.approx(dict(zip(("large", "small"), weights, strict=True)))
+    trainer.say_shares()
+    assert capsys.readouterr().err == f"train: pairs of an epoch: {said}\n"
+    epoch = trainer.steps.plan(0)
+    step_on(trainer, len(epoch))
+    assert sum(trainer.seen.values()) == sum(int(two_corpora.tgt_lengths[step].sum()) for step in epoch)
+    small = weights[1] * int(two_corpora.tgt_lengths[30:].sum())
+    assert trainer.seen["small"] == pytest.approx(small, rel=0.2)
+
+
+def test_of_a_single_corpus_no_share_is_said(
+    pairs: PreparedPairs, store: Checkpoints, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_trainer(pairs, store).say_shares()
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

@@ -60,9 +60,9 @@ def message(path: Path, text: str = "", *overrides: str) -> str:
         ("[model]\nhead = 8", "unknown key model.head (did you mean 'heads'?)"),
         ("[modle]\nheads = 8", "unknown key modle (did you mean 'model'?)"),
         ("[model]\nqqqq = 8", "unknown key model.qqqq"),
-        ("[data.dev]\ntvs = 'x'\ntsv = 'x'", "unknown key data.dev.tvs (did you mean 'tsv'?)"),
-        ("[data.test.one]\ntvs = 'x'\ntsv = 'x'", "unknown key data.test.one.tvs (did you mean 'tsv'?)"),
-        ("[data.test.source]\ntvs = 'x'\ntsv = 'x'", "unknown key data.test.source.tvs (did you mean 'tsv'?)"),
+        ("[data.dev]\nfils = 'x'\nfiles = 'x'", "unknown key data.dev.fils (did you mean 'files'?)"),
+        ("[data.test.one]\nfils = 'x'\nfiles = 'x'", "unknown key data.test.one.fils (did you mean 'files'?)"),
+        ("[data.test.source]\nfils = 'x'\nfiles = 'x'", "unknown key data.test.source.fils (did you mean 'files'?)"),
         ("[model]\nheads = '8'", "model.heads = '8': input should be a valid integer"),
         ("[model]\nheads = true", "model.heads = True: input should be a valid integer"),
         ("[data.dev]\nsource = 3\ntarget = 'x'", "data.dev.source = 3: input should be a valid string"),
@@ -78,8 +78,8 @@ def message(path: Path, text: str = "", *overrides: str) -> str:
         ("[model]\npreset = 'huge'", "model.preset = 'huge': input should be 'base', 'big', 'small' or 'tiny'"),
         ("[model]\nheads = 3", "model: heads = 3 must divide d_model = 512"),
         (
-            "[data.dev]\ntsv = 'x'\ndataset = 'y'",
-            "data.dev: give exactly one of source and target, tsv, dataset, builtin; got tsv and dataset",
+            "[data.dev]\nfiles = 'x'\ndataset = 'y'",
+            "data.dev: give exactly one of source and target, files, dataset, builtin; got files and dataset",
         ),
         ("[data.test.one]\nsource = 'x'", "data.test.one: source and target go together; one of them is missing"),
         (
@@ -87,7 +87,7 @@ def message(path: Path, text: str = "", *overrides: str) -> str:
             "cleaning.max_pieces = 256 must be under model.max_length = 256: EOS takes one place",
         ),
         (
-            "[data.test.'two words']\ntsv = 'x'",
+            "[data.test.'two words']\nfiles = 'x'",
             "data.test.two words = 'two words': string should match pattern '^[A-Za-z0-9][A-Za-z0-9._-]*$'",
         ),
     ],
@@ -151,16 +151,16 @@ def test_overrides_take_values_as_in_toml_and_bare_words(path: Path) -> None:
         "tokenizer.joint=false",
         "tokenizer.user_defined_symbols=['<a>', '<b>']",
         "training.patience=none",
-        "data.train={tsv = 'a=b.tsv'}",
-        "data.test.one.tsv=some/file.tsv",
+        "data.train={files = 'a=b.tsv'}",
+        "data.test.one.files=some/file.tsv",
         "description=two words",
     )
     assert (recipe.training.seed, recipe.training.max_steps, recipe.training.patience) == (2, 1000, None)
     assert (recipe.optimizer.learning_rate, recipe.model.norm, recipe.model.tied_embeddings) == (2e-3, "pre", "target")
     assert recipe.tokenizer.joint is False
     assert recipe.tokenizer.user_defined_symbols == ["<a>", "<b>"]
-    assert recipe.data.train.tsv == "a=b.tsv"
-    assert recipe.data.test["one"].tsv == "some/file.tsv"
+    assert recipe.data.train["train"].files == "a=b.tsv"
+    assert recipe.data.test["one"].files == "some/file.tsv"
     assert recipe.description == "two words"
 
 
@@ -221,12 +221,22 @@ def test_a_shipped_recipe_resolved_means_the_same(name: str) -> None:
     assert resolved_toml(check(tomllib.loads(text), "resolved")) == text
 
 
-def test_a_resolved_recipe_holds_every_knob(path: Path) -> None:
-    text = resolved_toml(load(path, "\n[data.dev]\ntsv = 'x'\n[data.test.NAME]\ntsv = 'x'\n"))
+def test_a_resolved_recipe_holds_every_knob() -> None:
+    named = MINIMAL.replace("[data.train]", "[data.train.NAME]")
+    sections = [
+        "[data.train.NAME.cleaning]\nmax_pieces = 9",
+        "[data.dev]\nfiles = 'x'",
+        "[data.test.NAME]\nfiles = 'x'",
+        f"[data.downloads.NAME]\nurl = 'https://example.org/x'\nsha256 = '{'0' * 64}'",
+    ]
+    text = resolved_toml(check(tomllib.loads("\n".join([named, *sections])), "some"))
     tree = tomllib.loads(text)
+    assert check(tree, "resolved").data.downloads["NAME"].url == "https://example.org/x"
     for knob in knobs():
         value: Any = tree
         for part in knob.key.split("."):
+            if value == "none":  # a section that is switched off
+                break
             assert part in value, knob.key
             value = value[part]
 
@@ -234,10 +244,10 @@ def test_a_resolved_recipe_holds_every_knob(path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "\n[data.test.'newstest2014.de']\ntsv = 'x'\n[data.test.'newstest2014.fr']\ntsv = 'y'\n",
+        "\n[data.test.'newstest2014.de']\nfiles = 'x'\n[data.test.'newstest2014.fr']\nfiles = 'y'\n",
         "\n[data.dev]\nsource = ['a', 'b']\ntarget = ['c', 'd']\n",
         "\n[cleaning]\nmax_ratio = 'none'\nmax_pieces = 100\n",
-        "\n[data.dev]\ntsv = 'C:\\new\\table \"x\".tsv'\n",
+        "\n[data.dev]\nfiles = 'C:\\new\\table \"x\".tsv'\n",
         "\n[optimizer]\nepsilon = 1e-12\nlearning_rate = 2\n",
         "\n[tokenizer]\nuser_defined_symbols = ['<a>', '\\', '\"']\n",
     ],
@@ -269,15 +279,25 @@ def test_a_key_is_explained_with_type_bounds_default_and_source() -> None:
         ('"float32" | "bfloat16"', '"float32"')
     ]
     assert [(knob.type, knob.default) for knob in explain("optimizer.clip_norm")] == [("float > 0", '"none"')]
-    assert [(knob.type, knob.default) for knob in explain("data.train.source")] == [("str | list of str", '"none"')]
+    assert [(knob.type, knob.default) for knob in explain("data.train.NAME.source")] == [
+        ("str | list of str", '"none"')
+    ]
     assert [(knob.type, knob.default) for knob in explain("languages.source")] == [("str", "required")]
     assert [(knob.type, knob.default) for knob in explain("tokenizer.user_defined_symbols")] == [("list of str", "[]")]
+
+
+def test_a_key_of_the_only_training_corpus_is_explained_without_its_name() -> None:
+    assert explain("data.train.source") == explain("data.train.NAME.source")
+    assert explain("data.train.cleaning.max_pieces") == explain("data.train.NAME.cleaning.max_pieces")
+    assert len(explain("data.train.cleaning")) == len(explain("cleaning"))
 
 
 def test_a_section_is_explained_key_by_key_and_all_without_a_key() -> None:
     assert [knob.key for knob in explain("batching")] == ["batching.tokens_per_step", "batching.micro_batch_tokens"]
     assert {knob.key for knob in explain("data.test.NAME")} == {
-        knob.key.replace("train", "test.NAME") for knob in explain("data.train")
+        knob.key.replace("train.NAME", "test.NAME")
+        for knob in explain("data.train")
+        if ".weight" not in knob.key and ".cleaning." not in knob.key
     }
     assert explain(None) == list(knobs())
 

@@ -1,12 +1,20 @@
 import json
+import os
 import random
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nmt.config import TokenizerConfig
+from nmt.data import tokenizer as module
 from nmt.data.tokenizer import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Side, Tokenizer, plain, sample, train
 from nmt.errors import ArtifactError, DataError
 
@@ -301,3 +309,167 @@ def test_random_ids_decode_to_one_line_each(tokenizer: Tokenizer) -> None:
     for _ in range(300):
         [line] = tokenizer.decode_target([[rng.randrange(330) for _ in range(30)]])
         assert line.splitlines() == [line] * bool(line)
+
+
+def test_tags_and_placeholders_are_pieces_once_and_stand_in_the_card(tmp_path: Path) -> None:
+    config = settings(user_defined_symbols=["<2de>", "⟦1⟧"], placeholders=2)
+    train(SOURCES, TARGETS, config, tmp_path, seed=1, tags=["<2de>", "<news>", "<news>"])
+    tokenizer = Tokenizer.load(tmp_path)
+    assert tokenizer.source.pieces(range(4, 9)) == ["<2de>", "⟦1⟧", "<news>", "⟦0⟧", "<0x00>"]
+    assert (tokenizer.tags, tokenizer.placeholders) == (["<2de>", "<news>"], 2)
+    pieces = tokenizer.source.encode_pieces(["<2de> <news> the⟦0⟧dog ⟦1⟧"])[0]
+    assert {"<2de>", "<news>", "⟦0⟧", "⟦1⟧"} < set(pieces)
+
+
+def test_a_card_from_before_tags_means_none(tmp_path: Path, folder: Path) -> None:
+    card = json.loads((folder / "tokenizer.json").read_text())
+    assert (card.pop("tags"), card.pop("placeholders")) == ([], 0)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(card))
+    (tmp_path / "tokenizer.model").write_bytes((folder / "tokenizer.model").read_bytes())
+    tokenizer = Tokenizer.load(tmp_path)
+    assert (tokenizer.tags, tokenizer.placeholders) == ([], 0)
+
+
+@pytest.mark.parametrize("damage", [{"tags": 3}, {"placeholders": "many"}])
+def test_a_card_with_damaged_tags_or_placeholders_is_an_artifact_error(
+    tmp_path: Path, folder: Path, damage: dict[str, Any]
+) -> None:
+    card = json.loads((folder / "tokenizer.json").read_text())
+    (tmp_path / "tokenizer.json").write_text(json.dumps(card | damage))
+    with pytest.raises(ArtifactError, match=r"tokenizer\.json: damaged"):
+        Tokenizer.load(tmp_path)
+
+
+def test_a_tag_that_is_a_piece_of_every_tokenizer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        train(SOURCES, TARGETS, settings(), tmp_path, seed=1, tags=["<0x41>"])
+    assert str(caught.value) == "tags: '<0x41>' is a piece of every tokenizer (give the tag another name)"
+
+
+@pytest.fixture
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let any text be trained on in a process of its own."""
+    monkeypatch.setattr(module, "FEW_LINES", 0)
+
+
+def test_a_process_of_its_own_makes_the_same_files_and_leaves_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    awkward = ["x\0x\u2028ß 🎉", "▁ \r语言", 'quo"te, <s>']
+    for model_type, size in (("bpe", 350), ("unigram", 305)):
+        files = []
+        for name, few in (("within", 2000), ("apart", 0)):
+            monkeypatch.setattr(module, "FEW_LINES", few)
+            folder = tmp_path / f"{model_type}-{name}"
+            folder.mkdir()
+            config = settings(model_type=model_type, vocab_size=size, user_defined_symbols=['x,"y'])
+            train([*SOURCES, *awkward], TARGETS, config, folder, seed=1)
+            files.append({path.name: path.read_bytes() for path in folder.iterdir()})
+        assert files[0] == files[1]
+        assert sorted(files[0]) == ["tokenizer.json", "tokenizer.model"]
+        begins, ends = capfd.readouterr().err.splitlines()
+        assert begins == "tokenizer: training on 67 lines of both sides"
+        assert ends in {f"tokenizer: {size} pieces of both sides in {seconds}s" for seconds in range(30)}
+
+
+@pytest.mark.usefixtures("apart")
+def test_what_sentencepiece_refuses_in_a_process_of_its_own_is_said_the_same(tmp_path: Path) -> None:
+    assert " is more than the text of both sides allows, " in error_of(tmp_path, vocab_size=5000)
+    assert " is too small for the source side: " in error_of(tmp_path, vocab_size=265, joint=False)
+    assert error_of(tmp_path, user_defined_symbols=[""]).startswith("SentencePiece cannot train on both sides: ")
+    with pytest.raises(DataError, match="no text to train a tokenizer on"):
+        train([], [], settings(), tmp_path, seed=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("apart")
+@pytest.mark.parametrize("how", ["killed by SIGKILL", "exit code 3"])
+def test_a_training_process_that_dies_is_a_data_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    end = "os.kill(os.getpid(), 9)" if "SIGKILL" in how else "os._exit(3)"
+    interpreter = tmp_path / "interpreter"
+    interpreter.write_text(f"#!{sys.executable}\nimport os\n{end}\n")
+    interpreter.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(interpreter))
+    assert error_of(tmp_path) == (
+        f"the process that trains the tokenizer on 64 lines has ended: {how} "
+        "(does it need more memory than there is? lower tokenizer.sample_sentences)"
+    )
+
+
+def test_the_training_process_imports_nothing_slow() -> None:
+    program = (
+        "import sys, nmt.data.tokenizer; print(sorted({'torch', 'datasets', 'numpy', 'pyarrow'} & {*sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+SLOW = """
+import random, subprocess
+from pathlib import Path
+from nmt.config import TokenizerConfig
+from nmt.data.tokenizer import train
+
+class Loud(subprocess.Popen):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        print(self.pid, flush=True)
+
+subprocess.Popen = Loud
+rng = random.Random(1)
+lines = ["".join(rng.choices("abcdefgh", k=2000)) for _ in range(2001)]
+config = TokenizerConfig(vocab_size=9000, model_type="unigram")
+train(lines, lines, config, Path(FOLDER), seed=1)
+"""
+"""Trains for much longer than a test has patience."""
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs that is not of this one's children."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until(fact: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not fact():
+        assert time.monotonic() < end, "hangs"
+        time.sleep(0.01)
+
+
+@contextmanager
+def slow_training(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Yield a process that trains, and the id of the one that computes for it."""
+    script = SLOW.replace("FOLDER", repr(str(folder)))
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        child = int(process.stdout.readline())
+        try:
+            time.sleep(0.5)  # into SentencePiece
+            assert alive(child)
+            yield process, child
+        finally:
+            process.kill()
+            if alive(child):
+                os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks /proc who is alive")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_training_ends_at_once_with_whoever_wanted_it(tmp_path: Path, number: signal.Signals) -> None:
+    with slow_training(tmp_path) as (process, child):
+        process.send_signal(number)
+        began = time.monotonic()
+        assert process.wait(20) == -number
+        assert time.monotonic() - began < 2
+        wait_until(lambda: not alive(child))
+        assert process.stderr
+        said = process.stderr.read()
+        assert said.count("Traceback") == (number == signal.SIGINT)
+    assert list(tmp_path.iterdir()) == []

@@ -18,12 +18,11 @@ from nmt.errors import ArtifactError, DataError, UsageError
 from nmt.inference.engine import Engine, Hypothesis, Matrix, Request, Row
 from nmt.inference.native import NativeEngine
 from nmt.inference.report import Report
+from nmt.inference.sources import SENTENCE_END, Chunk
 from nmt.inference.translator import (
     FIRST_CHUNK,
     LARGEST_CHUNK,
-    SENTENCE_END,
     Candidate,
-    Chunk,
     Options,
     Translation,
     Translator,
@@ -195,7 +194,7 @@ def test_the_report_counts_on_from_call_to_call(translator: Translator) -> None:
 def test_long_lines_are_cut_at_sentence_ends_and_nothing_is_lost(translator: Translator, lines: list[str]) -> None:
     short = [line for line in lines if len(translator.tokenizer.encode_source([line])[0]) <= LIMIT]
     assert len(short) > 30
-    rows = translator._segments(" ".join(short), 1)
+    rows = translator._segments(translator.reader.read(" ".join(short)), 1)
     sentences = translator.tokenizer.encode_source(SENTENCE_END.split(" ".join(short)))
     assert list(chain(*rows)) == list(chain(*sentences))
     ends = set(accumulate(map(len, sentences)))
@@ -209,7 +208,7 @@ def test_long_lines_are_cut_at_sentence_ends_and_nothing_is_lost(translator: Tra
 def test_a_line_just_as_long_as_the_model_takes_stays_whole(translator: Translator, length: int) -> None:
     words = ("q" * count for count in range(LIMIT + 2))
     word = next(word for word in words if len(translator.tokenizer.encode_source([word])[0]) == length)
-    rows = translator._segments(word, 1)
+    rows = translator._segments(translator.reader.read(word), 1)
     assert [len(row) for row in rows] == ([length] if length <= LIMIT else [LIMIT, length - LIMIT])
     assert translator.report.cut == ([] if length <= LIMIT else [1])
 
@@ -217,7 +216,7 @@ def test_a_line_just_as_long_as_the_model_takes_stays_whole(translator: Translat
 def test_a_line_in_segments_is_the_translations_of_its_segments(translator: Translator) -> None:
     sentences = ["You thank Martin's colleague although Lena cries and sleeps.", "The woman wants to see the house."]
     long = " ".join(sentences * 3)
-    rows = translator._segments(long, 1)
+    rows = translator._segments(translator.reader.read(long), 1)
     assert len(rows) > 1
     (hypotheses,) = translator.engine.search([[Row(ids) for ids in rows]], Request(translator.decoding))
     best = [found[0] for found in hypotheses]
