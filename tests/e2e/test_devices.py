@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from select import select
 
 import pytest
 from conftest import Run, command, environment
+from processes import alive, wait_until
 
 WORDS = ["A small dog sleeps", "The old man", "sees", "two", "green birds", "in the house", "and", "a child", "reads"]
 LINES = [" ".join(WORDS[(number * step) % len(WORDS)] for step in range(1, 1 + number % 7)) for number in range(300)]
@@ -53,20 +54,6 @@ def translating(model: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]
 
 def children(process: subprocess.Popen[bytes]) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_until(fact: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not fact():
-        assert time.monotonic() < end, "hangs"
-        time.sleep(0.005)
 
 
 def test_two_devices_translate_as_one_does(nmt: Run, tiny_model: Path, expected: bytes) -> None:

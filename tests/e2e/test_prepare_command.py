@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import TINY, Result, Run, environment, tree
+from processes import in_group, wait_until
 
 from nmt.data import text
 from nmt.data.synthetic import generate
@@ -100,27 +101,6 @@ def start(home: Path, folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         arguments(home, folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), process_group=0
     )
-
-
-def wait_until(reached: Callable[[], bool], process: subprocess.Popen[bytes] | None = None) -> None:
-    end = time.monotonic() + PATIENCE
-    while not reached():
-        assert process is None or process.poll() is None, process.communicate()[1].decode()
-        assert time.monotonic() < end, "hangs"
-        time.sleep(0.002)
-
-
-def in_group(group: int) -> set[int]:
-    """Return the processes of a group that are alive."""
-    found = set()
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            pid, (state, _, pgid) = path.parent.name, path.read_text().rpartition(")")[2].split()[:3]
-        except OSError:  # it has ended meanwhile
-            continue
-        if int(pgid) == group and state != "Z":
-            found.add(int(pid))
-    return found
 
 
 def made(folder: Path) -> int:

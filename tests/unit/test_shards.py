@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from processes import in_group, wait_until
 
 from nmt import files
 from nmt.config import CleaningConfig, DataConfig, LanguagesConfig, TokenizerConfig
@@ -207,19 +208,6 @@ def test_a_worker_leaves_control_c_to_its_parent_from_its_first_moment_on(tmp_pa
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
-def in_group(group: int) -> set[int]:
-    """Return the processes of a group that are alive."""
-    found = set()
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            pid, (state, _, pgid) = path.parent.name, path.read_text().rpartition(")")[2].split()[:3]
-        except OSError:  # it has ended meanwhile
-            continue
-        if int(pgid) == group and state != "Z":
-            found.add(int(pid))
-    return found
-
-
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks /proc who is alive")
 
 
@@ -238,7 +226,7 @@ def test_no_worker_is_left_when_the_work_ends_or_is_given_up(tmp_path: Path) -> 
 
 PARENT = """
 import os, sys
-sys.path.insert(0, {folder!r})
+sys.path[:0] = {folders!r}
 from pathlib import Path
 from nmt.data.shards import in_order
 from test_shards import double
@@ -251,20 +239,13 @@ if __name__ == "__main__":
 def started(tmp_path: Path) -> subprocess.Popen[bytes]:
     """Start a process with two workers, in a process group of its own; return it once they work."""
     script, done = tmp_path / "parent.py", tmp_path / "done"
-    script.write_text(PARENT.format(folder=str(Path(__file__).parent)), encoding="utf-8")
+    script.write_text(PARENT.format(folders=[str(folder) for folder in Path(__file__).parents[:2]]), encoding="utf-8")
     done.mkdir()
     process = subprocess.Popen(
         [sys.executable, script, done], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
     wait_until(lambda: len(list(done.iterdir())) > 20)
     return process
-
-
-def wait_until(reached: Any) -> None:
-    end = time.monotonic() + PATIENCE
-    while not reached():
-        assert time.monotonic() < end, "hangs"
-        time.sleep(0.01)
 
 
 @needs_proc

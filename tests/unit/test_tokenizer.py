@@ -6,12 +6,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import alive, wait_until
 
 from nmt.config import TokenizerConfig
 from nmt.data import tokenizer as module
@@ -424,21 +425,6 @@ config = TokenizerConfig(vocab_size=9000, model_type="unigram")
 train(lines, lines, config, Path(FOLDER), seed=1)
 """
 """Trains for much longer than a test has patience."""
-
-
-def alive(pid: int) -> bool:
-    """Tell whether a process runs that is not of this one's children."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_until(fact: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not fact():
-        assert time.monotonic() < end, "hangs"
-        time.sleep(0.01)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from itertools import count, islice
 from pathlib import Path
 
 import pytest
+from processes import alive, wait_until
 
 from nmt import console, runtime
 from nmt.config import DecodingConfig
@@ -116,21 +117,6 @@ def ids(found: Iterable[list[list[Hypothesis]]]) -> list[int]:
 
 def pids(workers: Workers) -> list[int]:
     return [worker.process.pid for worker in workers.workers]
-
-
-def alive(pid: int) -> bool:
-    """Tell whether a process runs that is not of this one's children, or not waited for."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_until(fact: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not fact():
-        assert time.monotonic() < end, "hangs"
-        time.sleep(0.005)
 
 
 def test_results_come_in_the_order_of_the_batches_whoever_is_faster(start: Start) -> None:
