@@ -23,6 +23,9 @@ from nmt.data.tokenizer import BOS_ID, EOS_ID, PAD_ID, Tokenizer
 Ids = np.ndarray[Any, np.dtype[np.unsignedinteger[Any]]]
 Ints = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
+SIDES = ("source", "target")
+"""The columns of the text."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -89,20 +92,22 @@ class PreparedPairs(Pairs):
     """The first pair of each corpus, and the one behind its last."""
 
     def __init__(self, folder: Path) -> None:
-        self.batches: list[Any] = []
+        batches: list[Any] = []
         self.starts = [0]
         self.corpora = {}
         for path in shard_paths(folder):
             begin = self.starts[-1]
             for batch in read_shard(path):
-                self.batches.append(batch)
+                batches.append(batch)
                 self.starts.append(self.starts[-1] + batch.num_rows)
             corpus = corpus_of(path)
             self.corpora[corpus] = self.corpora.get(corpus, (begin, begin))[0], self.starts[-1]
-        self.src_columns = [_views(batch.column("src")) for batch in self.batches]
-        self.tgt_columns = [_views(batch.column("tgt")) for batch in self.batches]
-        self.src_lengths = _lengths([batch.column("src_length") for batch in self.batches])
-        self.tgt_lengths = _lengths([batch.column("tgt_length") for batch in self.batches])
+        self.src_columns = [_views(batch.column("src")) for batch in batches]
+        self.tgt_columns = [_views(batch.column("tgt")) for batch in batches]
+        self.src_lengths = _lengths([batch.column("src_length") for batch in batches])
+        self.tgt_lengths = _lengths([batch.column("tgt_length") for batch in batches])
+        self.texts = [[batch.column(side) for side in SIDES] for batch in batches if SIDES[0] in batch.schema.names]
+        """Both sides of each record batch, where the text was kept."""
 
     def __len__(self) -> int:
         return self.starts[-1]
@@ -134,7 +139,7 @@ class PreparedPairs(Pairs):
         """Return the text of a pair, which is there where `prepare.IdsPlan.keep_text` was set."""
         number = bisect_right(self.starts, index) - 1
         row = index - self.starts[number]
-        source, target = (self.batches[number].column(name)[row].as_py() for name in ("source", "target"))
+        source, target = (side[row].as_py() for side in self.texts[number])
         return source, target
 
 
@@ -187,9 +192,11 @@ def _lengths(columns: list[Any]) -> Ints:
     """Return lengths with EOS, in the smallest type that holds them."""
     arrays = [column.to_numpy(zero_copy_only=True) for column in columns]
     longest = max((int(array.max(initial=0)) for array in arrays), default=0)
-    kind = np.min_scalar_type(longest + 1)
-    lengths = np.concatenate([np.zeros(0, kind), *(array.astype(kind, copy=False) for array in arrays)])
-    lengths += kind.type(1)
+    lengths = np.empty(sum(map(len, arrays)), np.min_scalar_type(longest + 1))
+    start = 0
+    for array in arrays:
+        np.add(array, 1, out=lengths[start : start + len(array)], dtype=lengths.dtype, casting="unsafe")
+        start += len(array)
     return lengths
 
 
