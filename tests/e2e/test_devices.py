@@ -107,8 +107,12 @@ def test_no_worker_outlives_the_command(tiny_model: Path, number: signal.Signals
         process.send_signal(number)
         _, err = process.communicate(timeout=PATIENCE)
         wait_until(lambda: not any(map(alive, workers)))
-    assert process.returncode == (130 if number == signal.SIGINT else -number)
-    assert err.decode() == ("nmt: interrupted\n" if number == signal.SIGINT else "")
+    ends = {
+        signal.SIGINT: (130, "nmt: interrupted\n"),
+        signal.SIGTERM: (143, "nmt: terminated\n"),
+        signal.SIGKILL: (-signal.SIGKILL, ""),
+    }
+    assert (process.returncode, err.decode()) == ends[number]
 
 
 def test_ctrl_c_reaches_the_workers_too_and_they_say_nothing(tiny_model: Path) -> None:

@@ -365,7 +365,8 @@ def test_verbose_shows_what_was_dropped_wherever_it_stands(nmt_here: Run, tmp_pa
     (tmp_path / "a.de").write_text("same\n" + "".join(f"Zeile {n} Text\n" for n in range(400)), encoding="utf-8")
     (tmp_path / "copies.toml").write_text(
         'name = "copies"\n[languages]\nsource = "en"\ntarget = "de"\n[data]\ndev_pairs = 10\ntest_pairs = 10\n'
-        '[data.train]\nsource = "a.en"\ntarget = "a.de"\n[tokenizer]\nvocab_size = 300\n',
+        '[data.train]\nsource = "a.en"\ntarget = "a.de"\n[tokenizer]\nvocab_size = 300\n'
+        "[cleaning]\ndrop_leaked_near = false\n",
         encoding="utf-8",
     )
     said = nmt_here("prepare", tmp_path / "copies.toml", "--run-dir", tmp_path / "run", "-v")
