@@ -20,7 +20,9 @@ def wait_until(reached: Callable[[], bool], process: subprocess.Popen[bytes] | N
 def alive(pid: int) -> bool:
     """Tell whether a process runs that is not of this one's children, or not waited for."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        # Its first thread may have ended before the others, which still hold its files open.
+        return state != "Z" or len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
     except OSError:
         return False
 
