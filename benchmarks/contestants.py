@@ -111,9 +111,9 @@ def choose(names: str | None, contestants: Sequence[C]) -> tuple[list[C], dict[s
 
 def write_corpus(run: Path, folder: Path) -> None:
     """Write the training text of a run for the other toolkits: pieces, and the vocabulary in the order of its ids."""
-    from nmt.data.text import iterate_text
-    from nmt.data.tokenizer import Tokenizer
-    from nmt.files import RunFolder
+    from nmt.data.cleaning.corpus_text import iterate_text
+    from nmt.data.encoding.tokenizer import Tokenizer
+    from nmt.run_folder import RunFolder
 
     files = RunFolder(run)
     tokenizer = Tokenizer.load(files.tokenizer)

@@ -25,7 +25,7 @@ from decoders import DECODERS, Decoder, Settings, sweep
 from training import write_record
 
 if TYPE_CHECKING:
-    from nmt.data.tokenizer import Tokenizer
+    from nmt.data.encoding.tokenizer import Tokenizer
     from nmt.inference.bundle import Bundle
 
 MARKS = ("ctranslate2-float32", "ctranslate2-int8", "huggingface")
@@ -54,10 +54,10 @@ def write_random_bundle(bundle: Bundle, preset: str, folder: Path) -> None:
     """
     import torch
 
-    from nmt.config import ModelConfig
-    from nmt.data.tokenizer import EOS_ID, PAD_ID
+    from nmt.config.model import ModelConfig
+    from nmt.data.encoding.tokenizer import EOS_ID, PAD_ID
     from nmt.inference.bundle import write_bundle
-    from nmt.model.transformer import Transformer
+    from nmt.model.encoder_decoder import Transformer
 
     torch.manual_seed(1)
     config = ModelConfig.model_validate({"preset": preset, "norm": bundle.config.model.norm})
@@ -209,7 +209,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def main() -> None:
     """Sweep, let the contestants take turns, and print medians and ratios."""
-    from nmt.data.corpus import read_lines
+    from nmt.data.reading.archives import read_lines
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True)

@@ -33,7 +33,7 @@ def bernoulli_dropout() -> str:
     """Draw dropout as torch does, one Bernoulli number an element."""
     from torch.nn import functional as F
 
-    from nmt.model.transformer import Dropout
+    from nmt.model.layers import Dropout
 
     setattr(Dropout, "forward", lambda self, x: F.dropout(x, self.p, self.training))  # noqa: B010
     return "nmt-bfloat16"
@@ -43,7 +43,7 @@ def fused_attention() -> str:
     """Take torch's fused attention kernel in place of two batched products."""
     from torch.nn import functional as F
 
-    from nmt.model.transformer import Attention
+    from nmt.model.layers import Attention
 
     def attend(self: Any, x: Any, keys: Any, values: Any, mask: Any) -> Any:
         queries = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
@@ -60,13 +60,13 @@ def whole_logits() -> str:
     from torch import Tensor
     from torch.nn import functional as F
 
-    from nmt.training import engine
+    from nmt.training import updater
 
     def loss(hidden: Tensor, weight: Tensor, labels: Tensor, *, smoothing: float) -> tuple[Tensor, Tensor]:
         logits = F.linear(hidden, weight).float()
         return F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum"), torch.zeros(())
 
-    setattr(engine, "smoothed_loss", loss)  # noqa: B010
+    setattr(updater, "smoothed_loss", loss)  # noqa: B010
     return "nmt-bfloat16"
 
 
@@ -74,7 +74,7 @@ def autocast() -> str:
     """Cast within the pass, by autocast, instead of computing on a bfloat16 copy; the loss is `whole_logits`."""
     import torch
 
-    from nmt.training.engine import Engine
+    from nmt.training.updater import Engine
 
     whole_logits()
     accumulate = Engine.accumulate

@@ -125,7 +125,7 @@ def run(command: list[Any], **options: Any) -> None:
 
 def write_recipe(folder: Path, sources: list[Path], targets: list[Path], vocabulary: int) -> Path:
     """Write the recipe of the benchmark, with generated dev and test."""
-    from nmt.data.synthetic import generate
+    from nmt.tasks.grammar import generate
 
     for side, lines in zip(("en", "de"), zip(*generate("dev", DEV, 1), strict=True), strict=True):
         (folder / f"dev.{side}").write_text("".join(line + "\n" for line in lines), encoding="utf-8")

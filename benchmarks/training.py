@@ -46,9 +46,9 @@ def work(contestant: str, run: Path, warm_up: int, steps: int) -> dict[str, floa
     """Train for `steps` after the warm-up; return tokens a second and a step, and peak memory."""
     import torch
 
-    from nmt.data.batching import StepStream
-    from nmt.data.dataset import Batch, PreparedPairs
-    from nmt.data.tokenizer import Tokenizer
+    from nmt.data.encoding.batching import StepStream
+    from nmt.data.encoding.dataset import Batch, PreparedPairs
+    from nmt.data.encoding.tokenizer import Tokenizer
     from nmt.runtime import bound_kernels, keep_freed_memory
 
     kind, precision = contestant.split("-")
@@ -77,11 +77,12 @@ def work(contestant: str, run: Path, warm_up: int, steps: int) -> dict[str, floa
 
 def nmt_update(vocabulary: int, precision: str) -> Callable[..., None]:
     """Return nmt's own update."""
-    from nmt.config import ModelConfig, OptimizerConfig
-    from nmt.data.dataset import Batch
-    from nmt.data.tokenizer import PAD_ID
-    from nmt.model.transformer import Transformer
-    from nmt.training.engine import Engine
+    from nmt.config.model import ModelConfig
+    from nmt.config.training import OptimizerConfig
+    from nmt.data.encoding.dataset import Batch
+    from nmt.data.encoding.tokenizer import PAD_ID
+    from nmt.model.encoder_decoder import Transformer
+    from nmt.training.updater import Engine
 
     model = Transformer(ModelConfig(**SIZE), vocabulary, vocabulary, pad_id=PAD_ID)  # type: ignore[arg-type]
     engine = Engine(model, OptimizerConfig(), "bfloat16" if precision == "bfloat16" else "float32")
@@ -99,8 +100,8 @@ def torch_update(vocabulary: int, precision: str) -> Callable[..., None]:
     from torch import nn
     from torch.nn import functional as F
 
-    from nmt.data.dataset import Batch
-    from nmt.data.tokenizer import PAD_ID
+    from nmt.data.encoding.dataset import Batch
+    from nmt.data.encoding.tokenizer import PAD_ID
 
     width = SIZE["d_model"]
     embedding = nn.Embedding(vocabulary, width)

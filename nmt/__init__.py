@@ -10,15 +10,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from nmt.inference.engine import SamplingConfig
-    from nmt.inference.translator import Candidate, Options, PairScore, Translation, Translator
+from nmt.version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from nmt.config.decoding import SamplingConfig
+    from nmt.inference.translator import Candidate, Options, PairScore, Translation, Translator
 
 _HOMES = {
     **dict.fromkeys(("Candidate", "Options", "PairScore", "Translation", "Translator"), "nmt.inference.translator"),
-    "SamplingConfig": "nmt.inference.engine",
+    "SamplingConfig": "nmt.config.decoding",
 }
 """Where the names of the Python API live; what they import is imported when they are first asked for."""
 

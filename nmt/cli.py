@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-import nmt
 from nmt import console
-from nmt.errors import DataError, NmtError, StorageError, UsageError
-from nmt.exporting import export
-from nmt.options import (
+from nmt.commands.export import export
+from nmt.commands.options import (
     BatchTokens,
     BeamSize,
     DataDir,
@@ -41,9 +39,11 @@ from nmt.options import (
     open_pipeline,
     writing,
 )
-from nmt.scoring import score
-from nmt.tools import checkpoints_app, data_app, recipe_app, tokenizer_app
-from nmt.translating import translate
+from nmt.commands.score import score
+from nmt.commands.tools import checkpoints_app, data_app, recipe_app, tokenizer_app
+from nmt.commands.translate import translate
+from nmt.errors import DataError, NmtError, StorageError, UsageError
+from nmt.version import __version__
 
 if TYPE_CHECKING:
     from nmt.inference.bundle import BundleConfig
@@ -79,7 +79,7 @@ STORAGE_ERRORS = {
 def show_version(value: bool) -> None:
     """Print the version and leave."""
     if value:
-        console.out(f"nmt {nmt.__version__}")
+        console.out(f"nmt {__version__}")
         raise typer.Exit
 
 
@@ -120,7 +120,7 @@ def doctor(
     init_from: InitFrom = None,
 ) -> None:
     """Look at RECIPE, its data and this machine before a run. Writes nothing."""
-    from nmt.doctor import examine
+    from nmt.advice.doctor import examine
 
     pipeline = open_pipeline(recipe, data_dir, run_dir, overrides, init_from)
     errors: list[tuple[str, NmtError]] = []
@@ -156,7 +156,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the recipe.")] = False,
 ) -> None:
     """Look at your own data, and write a recipe for it that says why each value was chosen."""
-    from nmt.initializing import initialize
+    from nmt.advice.recipe_writer import initialize
 
     initialize(source, target, train, dev or [], test or [], output, name, force)
 
@@ -232,8 +232,8 @@ def evaluate(
     threads: Threads = None,
 ) -> None:
     """Score translations by BLEU, chrF and TER with their signatures: those of MODEL, or --hypotheses."""
-    from nmt.config import DecodingConfig, EvaluationConfig
-    from nmt.data.corpus import read_lines
+    from nmt.config.decoding import DecodingConfig, EvaluationConfig
+    from nmt.data.reading.archives import read_lines
     from nmt.evaluation.metrics import looks_tokenized, resolve_tokenizer, score
 
     flags = {

@@ -161,9 +161,9 @@ def set_threads(count: int | None) -> None:
 
 def versions() -> dict[str, str]:
     """Return the versions of nmt, Python and the packages that results depend on."""
-    import nmt
+    from nmt.version import __version__
 
-    found = {"nmt": nmt.__version__, "python": platform.python_version()}
+    found = {"nmt": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = version(package)

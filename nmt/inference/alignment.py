@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nmt.inference.engine import Matrix
+from nmt.inference.protocol import Matrix
 
 SPACE = "\u2581"
 """How a piece spells a space."""

@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-import nmt
-from nmt.config import DecodingConfig, EvaluationConfig, LanguagesConfig, ModelConfig, Section
-from nmt.data.tokenizer import PAD_ID, Tokenizer
+from nmt.config.data import LanguagesConfig
+from nmt.config.decoding import DecodingConfig, EvaluationConfig
+from nmt.config.model import ModelConfig
+from nmt.config.section import Section
+from nmt.data.encoding.tokenizer import PAD_ID, Tokenizer
 from nmt.errors import ArtifactError
 from nmt.files import digest_file, digest_json, read_json, write_json, write_text
+from nmt.version import __version__
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from nmt.evaluation.metrics import Scores
-    from nmt.model.transformer import Transformer
+    from nmt.model.encoder_decoder import Transformer
 
 FORMAT = 1
 CONFIG, WEIGHTS, LOCK, SCORES, CARD = "config.json", "model.safetensors", "lock.json", "scores.json", "README.md"
@@ -54,8 +57,8 @@ class Bundle:
 
     def model(self) -> Transformer:
         """Build the Transformer and load its weights. Raises ArtifactError."""
+        from nmt.model.encoder_decoder import Transformer
         from nmt.model.tensors import load_tensors
-        from nmt.model.transformer import Transformer
 
         sizes = self.tokenizer.source_size, self.tokenizer.target_size
         model = Transformer(self.config.model, *sizes, pad_id=PAD_ID)
@@ -89,7 +92,7 @@ def write_bundle(
         shutil.copyfile(tokenizer / part, folder / part)
     config = BundleConfig(
         format=FORMAT,
-        nmt=nmt.__version__,
+        nmt=__version__,
         name=name,
         languages=languages,
         model=model,
@@ -148,7 +151,7 @@ def open_bundle(path: Path) -> Bundle:
         raise ArtifactError(f"{path / CONFIG}: {state}", hint=again)
     if values["format"] != FORMAT:
         raise ArtifactError(
-            f"{path}: a bundle of format {values['format']}; this nmt {nmt.__version__} reads format {FORMAT}",
+            f"{path}: a bundle of format {values['format']}; this nmt {__version__} reads format {FORMAT}",
             hint=f"use nmt {values.get('nmt', '')} or newer",
         )
     if values.pop("digest", None) != digest_json(values):

@@ -1,6 +1,6 @@
 """Beam search, greedy search and sampling over a cached decoder.
 
-Shapes as in `nmt.model.transformer`; K hypotheses a sentence, of T pieces so far, BOS first.
+Shapes as in `nmt.model.encoder_decoder`; K hypotheses a sentence, of T pieces so far, BOS first.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nmt.config import DecodingConfig
-from nmt.data.tokenizer import BOS_ID, EOS_ID, PAD_ID
-from nmt.inference.engine import Hypothesis, Request, Row, SamplingConfig, length_penalty
-from nmt.model.transformer import DecoderCache, Transformer
+from nmt.config.decoding import DecodingConfig, SamplingConfig
+from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
+from nmt.inference.protocol import Hypothesis, Request, Row, length_penalty
+from nmt.model.cache import DecoderCache
+from nmt.model.encoder_decoder import Transformer
 
 BLOCK = 64
 """Pieces of the vocabulary whose maximum is looked at before they are."""

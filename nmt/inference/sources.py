@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from nmt.data.protect import SPELLED, Protected, Protector, Restored, put_back, split_tags, symbols
-from nmt.data.tokenizer import Tokenizer, plain
+from nmt.data.encoding.tokenizer import Tokenizer, plain
+from nmt.data.placeholders import SPELLED, Protected, Protector, Restored, put_back, split_tags, symbols
 from nmt.errors import ArtifactError
 from nmt.inference.alignment import SPACE
-from nmt.inference.engine import Hypothesis, Row
+from nmt.inference.protocol import Hypothesis, Row
 
 SENTENCE_END = re.compile(r"(?<=[.!?…;])\s+|(?<=[。！？；])")
 

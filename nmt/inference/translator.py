@@ -15,15 +15,16 @@ from typing import Any, TypeVar, get_args
 from pydantic import ValidationError
 
 from nmt import console
-from nmt.config import DecodingConfig, Precision
-from nmt.data.batching import by_tokens
-from nmt.data.protect import Protector, check_tags, protector_for
-from nmt.data.tokenizer import Tokenizer
+from nmt.config.decoding import DecodingConfig, SamplingConfig
+from nmt.config.training import Precision
+from nmt.data.encoding.batching import by_tokens
+from nmt.data.encoding.tokenizer import Tokenizer
+from nmt.data.placeholders import Protector, check_tags, protector_for
 from nmt.errors import ArtifactError, DataError, UsageError
 from nmt.inference.alignment import align_segments
 from nmt.inference.bundle import BundleConfig
-from nmt.inference.engine import Engine, EngineName, Hypothesis, Matrix, Request, Row, SamplingConfig, length_penalty
-from nmt.inference.loading import EnginePlan, open_bundles
+from nmt.inference.engines.loading import EnginePlan, open_bundles
+from nmt.inference.protocol import Engine, EngineName, Hypothesis, Matrix, Request, Row, length_penalty
 from nmt.inference.report import Report
 from nmt.inference.sources import Chunk, Source, SourceReader
 

@@ -13,29 +13,27 @@ from contextlib import closing
 import torch
 
 from nmt import console, runtime
-from nmt.config import (
-    TrainingConfig,
-)
-from nmt.data.batching import Ints, Step, StepStream
-from nmt.data.dataset import Batch, PreparedPairs, Sampling
-from nmt.data.protect import protector_for
-from nmt.data.tokenizer import PAD_ID, Tokenizer
+from nmt.config.training import TrainingConfig
+from nmt.data.encoding.batching import Ints, Step, StepStream
+from nmt.data.encoding.dataset import Batch, PreparedPairs, Sampling
+from nmt.data.encoding.tokenizer import PAD_ID, Tokenizer
+from nmt.data.placeholders import protector_for
 from nmt.errors import ArtifactError, DivergedError, UsageError
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.files import digest_json, read_json, remove, write_json, write_text
-from nmt.inference.native import NativeEngine
+from nmt.inference.engines.native import NativeEngine
 from nmt.inference.translator import Translator
-from nmt.model.transformer import Transformer
+from nmt.model.encoder_decoder import Transformer
 from nmt.training import memory
 from nmt.training.checkpoint import Checkpoint, Checkpoints, TrainingState, refuse_other, step_of
 from nmt.training.distributed import Ranks
-from nmt.training.engine import Engine, step_seed
-from nmt.training.journal import METRICS, Journal
+from nmt.training.init_from import Start
+from nmt.training.log import METRICS, Journal
 from nmt.training.optimizer import learning_rate
 from nmt.training.plan import TrainingFiles as TrainingFiles
 from nmt.training.plan import TrainingPlan as TrainingPlan
 from nmt.training.signals import catching_signals, halt
-from nmt.training.start import Start
+from nmt.training.updater import Engine, step_seed
 from nmt.training.validation import DevSet, Validation, validate
 
 LOOK_EVERY = 10

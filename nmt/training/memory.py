@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from nmt import runtime
-from nmt.data.batching import Ints, StepStream
-from nmt.data.dataset import PreparedPairs
+from nmt.data.encoding.batching import Ints, StepStream
+from nmt.data.encoding.dataset import PreparedPairs
 from nmt.errors import UsageError
-from nmt.training.engine import Engine
+from nmt.training.updater import Engine
 
 HEADROOM = 0.8
 """Share of the free memory that a pass may take."""

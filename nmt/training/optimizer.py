@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import torch
 
-from nmt.config import OptimizerConfig
+from nmt.config.training import OptimizerConfig
 
 
 def learning_rate(step: int, config: OptimizerConfig, *, d_model: int, max_steps: int) -> float:

@@ -6,15 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nmt.config import (
-    BatchingConfig,
-    DataConfig,
-    DecodingConfig,
-    EvaluationConfig,
-    ModelConfig,
-    OptimizerConfig,
-    TrainingConfig,
-)
+from nmt.config.data import DataConfig
+from nmt.config.decoding import DecodingConfig, EvaluationConfig
+from nmt.config.model import ModelConfig
+from nmt.config.training import BatchingConfig, OptimizerConfig, TrainingConfig
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
-from nmt.data.batching import by_tokens
-from nmt.data.dataset import PreparedPairs
+from nmt.data.encoding.batching import by_tokens
+from nmt.data.encoding.dataset import PreparedPairs
 from nmt.evaluation.metrics import score
 from nmt.inference.translator import Translator
-from nmt.model.transformer import Transformer
+from nmt.model.encoder_decoder import Transformer
 from nmt.training.distributed import Ranks
 from nmt.training.loss import smoothed_loss
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import TINY, Result, Run, tree
 
-from nmt.data.synthetic import generate
+from nmt.tasks.grammar import generate
 
 FILES = TINY.replace('builtin = "train"\npairs = 800', 'source = "train.en"\ntarget = "train.de"')
 

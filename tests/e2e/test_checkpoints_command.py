@@ -9,10 +9,10 @@ import torch
 from conftest import TINY, Run, TinyRun, tree
 from torch import Tensor
 
-from nmt.data.tokenizer import PAD_ID, Tokenizer
+from nmt.config.toml import load_recipe
+from nmt.data.encoding.tokenizer import PAD_ID, Tokenizer
+from nmt.model.encoder_decoder import Transformer
 from nmt.model.tensors import load_tensors
-from nmt.model.transformer import Transformer
-from nmt.recipe import load_recipe
 from nmt.training.checkpoint import EMA, MOMENTS, STATE, WEIGHTS, Checkpoints, TrainingState
 
 RANKED = [(21.25, 20), (20.5, 10)]

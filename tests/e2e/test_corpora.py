@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from conftest import Run
 
-from nmt.data.synthetic import generate
-from nmt.data.text import iterate_text
+from nmt.data.cleaning.corpus_text import iterate_text
+from nmt.tasks.grammar import generate
 
 RECIPE = """\
 name = "mixed"

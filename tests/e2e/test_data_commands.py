@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import Run, TinyRun, command, environment
 
-from nmt.cleaning import is_running, writing_pairs
+from nmt.commands.data_clean import is_running, writing_pairs
 
 TARGETS = ["Ein rotes Haus.", "Zwei  Hunde rennen.", "same", "", "Ein rotes Haus."]
 SOURCES = ["A red house.", "Two dogs run.", "same", "Nothing", "A red house."]
@@ -388,7 +388,7 @@ def test_a_funnel_that_cannot_be_is_one_line(
 
 
 def test_the_steps_of_several_corpora_are_theirs() -> None:
-    from nmt.drawing import percent, steps_of
+    from nmt.data.cleaning.plotting import percent, steps_of
 
     def funnel(read: int, **dropped: int) -> dict[str, object]:
         return {"read": read, "kept": read - sum(dropped.values()), "dropped": dropped}

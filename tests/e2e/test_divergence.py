@@ -11,12 +11,12 @@ import torch
 from conftest import TINY, Result, Run, tree
 from torch import Tensor
 
-from nmt.data.batching import StepStream
-from nmt.data.dataset import PreparedPairs
-from nmt.data.text import read_text
+from nmt.data.cleaning.corpus_text import read_text
+from nmt.data.encoding.batching import StepStream
+from nmt.data.encoding.dataset import PreparedPairs
 from nmt.training.checkpoint import Checkpoint, Checkpoints, read_checkpoint
-from nmt.training.engine import Engine, UpdateResult
 from nmt.training.loop import Trainer
+from nmt.training.updater import Engine, UpdateResult
 
 STEPS = 40
 RECIPE = (

@@ -10,9 +10,10 @@ import pytest
 import torch
 from conftest import TINY, Result, Run, TinyRun, tree
 
-from nmt import doctor, doctor_data, runtime
-from nmt.data.synthetic import Split, generate
-from nmt.training import memory, rehearsal
+from nmt import runtime
+from nmt.advice import data_checks, doctor
+from nmt.tasks.grammar import Split, generate
+from nmt.training import memory, profiling
 
 GOOD = (
     TINY.replace('builtin = "train"\npairs = 800', 'source = "train.en"\ntarget = "train.de"')
@@ -31,8 +32,8 @@ CHECKS = [
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure for a moment only."""
-    monkeypatch.setattr(rehearsal, "SECONDS", 0.5)
-    monkeypatch.setattr(rehearsal, "PASSES", 3)
+    monkeypatch.setattr(profiling, "SECONDS", 0.5)
+    monkeypatch.setattr(profiling, "PASSES", 3)
 
 
 @pytest.fixture
@@ -204,8 +205,8 @@ def test_a_vocabulary_that_the_text_does_not_allow_is_an_error(
     )
     assert skipped(said) == CHECKS[CHECKS.index("shares") :]
     assert (said.code, said.err) == (3, "nmt: tiny.toml: checks that found an error: 1, the first is vocabulary\n")
-    monkeypatch.setattr(doctor_data, "SAMPLE", 100)
-    monkeypatch.setattr(doctor_data, "LEAST", 10)
+    monkeypatch.setattr(data_checks, "SAMPLE", 100)
+    monkeypatch.setattr(data_checks, "LEAST", 10)
     said = examined(nmt_here, home, "tokenizer.vocab_size=30000")
     assert said.code == 0
     assert lines(said)["vocabulary"].startswith(
@@ -242,15 +243,15 @@ def test_a_step_smaller_than_the_longest_sentence_is_an_error(nmt_here: Run, hom
 def test_of_large_data_the_first_pairs_are_looked_at_and_the_findings_say_so(
     nmt_here: Run, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor_data, "SAMPLE", 100)
-    monkeypatch.setattr(doctor_data, "LEAST", 10)
+    monkeypatch.setattr(data_checks, "SAMPLE", 100)
+    monkeypatch.setattr(data_checks, "LEAST", 10)
     said = examined(nmt_here, home, "batching.tokens_per_step=240")
     assert lines(said)["cleaning"] == "OK: of the first 100 of 400 pairs, dropped: none"
     assert "trained on the first 100 of 400 pairs; " in lines(said)["vocabulary"]
     assert lines(said)["batching"].startswith("warning: ")
     assert "; an epoch is about " in lines(said)["batching"]
     assert lines(said)["batching"].endswith("; a sentence may have 255 tokens (raise batching.tokens_per_step to that)")
-    monkeypatch.setattr(doctor_data, "READ", 200)
+    monkeypatch.setattr(data_checks, "READ", 200)
     said = examined(nmt_here, home)
     assert lines(said)["data"] == (
         "OK: pairs of train 200, dev 10, test.test 20; UTF-8, each line with its translation; "
@@ -369,7 +370,7 @@ def test_a_step_that_does_not_fit_at_once_is_cut_or_a_warning(
 def test_a_pass_that_takes_too_long_to_try_is_reckoned(
     nmt_here: Run, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rehearsal, "SECONDS", 0.0)
+    monkeypatch.setattr(profiling, "SECONDS", 0.0)
     monkeypatch.setattr(memory, "trial", lambda *_: lambda tokens: tokens * 2**10)
     said = examined(nmt_here, home, "batching.tokens_per_step=5000")
     assert said.code == 0

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import Run
 
-from nmt.data.synthetic import generate
-from nmt.training import rehearsal
+from nmt.tasks.grammar import generate
+from nmt.training import profiling
 
 PAIRS = list(generate("train", 400, 1))
 DEV = list(generate("dev", 10, 1))
@@ -43,8 +43,8 @@ def refused(nmt: Run, home: Path, *arguments: str) -> tuple[int, str]:
 def test_doctor_and_train_accept_what_init_writes(
     nmt_here: Run, home: Path, given: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rehearsal, "SECONDS", 0.2)
-    monkeypatch.setattr(rehearsal, "PASSES", 2)
+    monkeypatch.setattr(profiling, "SECONDS", 0.2)
+    monkeypatch.setattr(profiling, "PASSES", 2)
     said = nmt_here("init", "en", "de", "--train", "a.en", "a.de", *given, "-o", "my recipe.toml", cwd=home)
     assert said.code == 0, said.err
     assert said.messages == [
@@ -172,7 +172,7 @@ def test_a_language_that_this_machine_cannot_score_is_said(
     def missing(tokenize: str, language: str) -> str:
         raise UsageError("no tokenizer", hint=f"of {tokenize} for {language}")
 
-    monkeypatch.setattr("nmt.initializing.resolve_tokenizer", missing)
+    monkeypatch.setattr("nmt.advice.recipe_writer.resolve_tokenizer", missing)
     said = nmt_here("init", "en", "de", "--train", "a.en", "a.de", cwd=home)
     assert said.messages[-1] == "nmt: warning: this machine cannot score de yet: no tokenizer (of auto for de)"
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from conftest import TINY, Run, TinyRun, command, environment, tree
 
+from nmt.config.toml import load_recipe
 from nmt.errors import ArtifactError
 from nmt.model.tensors import load_tensors
-from nmt.recipe import load_recipe
-from nmt.training.start import open_start
+from nmt.training.init_from import open_start
 
 SET = "--set"
 STEPS = 6

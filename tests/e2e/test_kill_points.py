@@ -19,8 +19,8 @@ from nmt import cli, files
 from nmt.model import tensors
 from nmt.training import checkpoint
 from nmt.training.checkpoint import Checkpoints
-from nmt.training.engine import Engine
-from nmt.training.journal import Log
+from nmt.training.log import Log
+from nmt.training.updater import Engine
 
 STEPS = 12
 RECIPE = (
@@ -82,7 +82,9 @@ def method_of(function: Callable[..., Any]) -> Callable[..., Any]:
 def in_child(recipe: Path, folder: Path, said: Path, killed_at: int | None = None) -> int:
     """Call `train` in a process forked from one that has imported all this already; return how it ended."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "nmt.pipeline", "nmt.training.loop", "nmt.data.prepare"])
+    context.set_forkserver_preload(
+        [__name__, "nmt.pipeline.pipeline", "nmt.training.loop", "nmt.data.encoding.corpus_ids"]
+    )
     child = context.Process(target=train, args=(recipe, folder, said, killed_at))
     child.start()
     child.join(120)

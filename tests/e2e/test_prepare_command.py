@@ -17,9 +17,9 @@ import pytest
 from conftest import TINY, Result, Run, environment, tree
 from processes import in_group, wait_until
 
-from nmt.data import text
-from nmt.data.synthetic import generate
+from nmt.data.cleaning import corpus_text
 from nmt.files import read_json
+from nmt.tasks.grammar import generate
 
 SHARD = 400
 PAIRS = 3000
@@ -33,7 +33,7 @@ from nmt.cli import main
 from nmt.data import text
 
 if __name__ == "__main__":
-    text.SHARD = {SHARD}
+    corpus_text.SHARD = {SHARD}
     main()
 """
 """`nmt`, but for the size of a shard: so small a corpus would be a single one."""
@@ -46,7 +46,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="as
 def small_shards() -> Iterator[None]:
     """Make shards small in this process too."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text, "SHARD", SHARD)
+        patch.setattr(corpus_text, "SHARD", SHARD)
         yield
 
 

@@ -9,14 +9,16 @@ import pytest
 import torch
 from conftest import TINY, Result, Run
 
-from nmt.config import DecodingConfig, EvaluationConfig, LanguagesConfig, ModelConfig, TokenizerConfig
-from nmt.data import tokenizer as tokenizers
-from nmt.data.synthetic import generate
-from nmt.data.tokenizer import PAD_ID, Tokenizer
+from nmt.config.data import LanguagesConfig, TokenizerConfig
+from nmt.config.decoding import DecodingConfig, EvaluationConfig
+from nmt.config.model import ModelConfig
+from nmt.data.encoding import tokenizer as tokenizers
+from nmt.data.encoding.tokenizer import PAD_ID, Tokenizer
 from nmt.inference.bundle import write_bundle
-from nmt.inference.engine import Hypothesis, Request, Row
-from nmt.inference.loading import EnginePlan
-from nmt.model.transformer import Transformer
+from nmt.inference.engines.loading import EnginePlan
+from nmt.inference.protocol import Hypothesis, Request, Row
+from nmt.model.encoder_decoder import Transformer
+from nmt.tasks.grammar import generate
 
 SIZE = 400
 MODEL = ModelConfig(d_model=16, heads=2, ffn=16, encoder_layers=1, decoder_layers=1, max_length=32)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from conftest import Run, TinyRun, tree
 
-from nmt.data.synthetic import generate
-from nmt.data.tokenizer import Tokenizer
-from nmt.recipe import LIBRARY, knobs, load_recipe
+from nmt.config.toml import LIBRARY, knobs, load_recipe
+from nmt.data.encoding.tokenizer import Tokenizer
+from nmt.tasks.grammar import generate
 
 RECIPES = sorted(path.stem for path in LIBRARY.glob("*.toml"))
 

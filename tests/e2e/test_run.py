@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from conftest import TINY, Result, Run, TinyRun, tree
 
+from nmt.config.toml import load_recipe
 from nmt.files import digest_file
-from nmt.recipe import load_recipe
 from nmt.training.checkpoint import read_checkpoint
 
 STAGES = ["text", "tokenizer", "prepare", "train", "bundle", "evaluate"]

@@ -338,8 +338,9 @@ def test_an_engine_that_is_not_exported_to_is_one_line(tiny_model: Path, nmt_her
 
 def test_what_is_imported_before_the_engine_has_no_torch_in_it() -> None:
     program = (
-        "import sys; from nmt.inference.loading import EnginePlan; from nmt.inference.translator import Translator; "
-        "import nmt.translating, nmt.reading, nmt.formats, nmt.cli; "
+        "import sys; from nmt.inference.engines.loading import EnginePlan; "
+        "from nmt.inference.translator import Translator; "
+        "import nmt.commands.translate, nmt.commands.line_input, nmt.commands.line_output, nmt.cli; "
         "print({'torch', 'datasets', 'pyarrow', 'safetensors', 'sacrebleu', 'rich'} & set(sys.modules))"
     )
     done = subprocess.run(

@@ -18,7 +18,7 @@ from typing import IO
 import pytest
 from conftest import Run, command, environment
 
-from nmt.data.synthetic import generate
+from nmt.tasks.grammar import generate
 
 CPU = ["--device", "cpu", "--threads", "1"]
 LINES = ["A small dog sleeps.", "The woman wants to see the old house.", "Do nine women talk about his boring parks?"]

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from nmt.config import ModelConfig, OptimizerConfig, Precision
-from nmt.data.dataset import Batch
-from nmt.data.tokenizer import BOS_ID, EOS_ID, PAD_ID
-from nmt.model.transformer import Transformer
-from nmt.training.engine import Engine, step_seed
+from nmt.config.model import ModelConfig
+from nmt.config.training import OptimizerConfig, Precision
+from nmt.data.encoding.dataset import Batch
+from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
+from nmt.model.encoder_decoder import Transformer
 from nmt.training.optimizer import learning_rate
+from nmt.training.updater import Engine, step_seed
 
 V = 40
 TOLERANCE = 1e-4

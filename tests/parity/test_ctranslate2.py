@@ -10,13 +10,14 @@ import torch
 
 pytest.importorskip("ctranslate2")
 
-from nmt.config import DecodingConfig, ModelConfig
-from nmt.data.tokenizer import BOS_ID, EOS_ID, PAD_ID, Side, Tokenizer
-from nmt.inference.ctranslate2_engine import CTranslate2Engine, Export
-from nmt.inference.engine import Hypothesis, Request, Row, length_penalty
-from nmt.inference.export import ctranslate2_spec
-from nmt.inference.native import NativeEngine
-from nmt.model.transformer import Transformer
+from nmt.config.decoding import DecodingConfig
+from nmt.config.model import ModelConfig
+from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID, Side, Tokenizer
+from nmt.exporting.ctranslate2 import ctranslate2_spec
+from nmt.inference.engines.ctranslate2 import CTranslate2Engine, Export
+from nmt.inference.engines.native import NativeEngine
+from nmt.inference.protocol import Hypothesis, Request, Row, length_penalty
+from nmt.model.encoder_decoder import Transformer
 
 SIZE = 60
 PLAIN = DecodingConfig(beam_size=5, length_penalty=0.0, max_extra_length=30)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from nmt.config import OptimizerConfig
+from nmt.config.training import OptimizerConfig
 from nmt.training.optimizer import learning_rate, make_adam
 
 

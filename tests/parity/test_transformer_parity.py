@@ -9,15 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from nmt.config import ModelConfig
-from nmt.model.transformer import (
-    Attention,
-    DecoderLayer,
-    EncoderLayer,
-    FeedForward,
-    SinusoidalPositions,
-    Transformer,
-)
+from nmt.config.model import ModelConfig
+from nmt.model.encoder_decoder import DecoderLayer, EncoderLayer, Transformer
+from nmt.model.layers import Attention, FeedForward, SinusoidalPositions
 
 D, H, FFN, LAYERS = 16, 4, 24, 2
 SOURCE_SIZE, TARGET_SIZE, PAD = 11, 13, 0

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmt.data.batching import Ints, by_tokens, micro_batches, rows_of_epoch, steps_of_epoch
+from nmt.data.encoding.batching import Ints, by_tokens, micro_batches, rows_of_epoch, steps_of_epoch
 from nmt.errors import RecipeError
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=200)

@@ -5,8 +5,11 @@ import unicodedata
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmt.config import CleaningConfig, LanguagesConfig
-from nmt.data.clean import Funnel, HeldOut, Pair, clean, mender, near_key, near_side_key, normalized
+from nmt.config.data import CleaningConfig, LanguagesConfig
+from nmt.data.cleaning.filters import clean, mender
+from nmt.data.cleaning.funnel import Funnel
+from nmt.data.cleaning.keys import HeldOut, near_key, near_side_key, normalized
+from nmt.data.pairs import Pair
 
 AWKWARD = (
     " \t\n\r\x00\x0b\x0c\x1b\x1c\x7f\x85\x9f\u00a0\u00ad\u200b\u200d\u2028\u2029\u3000\ufeff\ufffe\uffff"

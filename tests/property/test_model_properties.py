@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from nmt.config import ModelConfig, OptimizerConfig
-from nmt.data.dataset import Batch
-from nmt.model.transformer import Transformer
-from nmt.training.engine import Engine
+from nmt.config.model import ModelConfig
+from nmt.config.training import OptimizerConfig
+from nmt.data.encoding.dataset import Batch
+from nmt.model.encoder_decoder import Transformer
+from nmt.training.updater import Engine
 
 V, PAD, BOS, EOS = 15, 0, 2, 3
 PIECES = st.lists(st.integers(4, V - 1), max_size=7)

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmt import files
-from nmt.config import CleaningConfig, DataConfig, LanguagesConfig
-from nmt.data import text
-from nmt.data.clean import DUPLICATES, HeldOut, clean
-from nmt.data.clean import Funnel as Counts
-from nmt.data.text import TextPlan, iterate_text, write_text
+from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig
+from nmt.data.cleaning import corpus_text
+from nmt.data.cleaning.corpus_text import TextPlan, iterate_text, write_text
+from nmt.data.cleaning.filters import DUPLICATES, clean
+from nmt.data.cleaning.funnel import Funnel as Counts
+from nmt.data.cleaning.keys import HeldOut
 from nmt.errors import DataError
 
 EN_DE = LanguagesConfig(source="en", target="de")
@@ -48,7 +49,10 @@ def prepare(
     data = DataConfig.model_validate({"train": train, "dev": dev, "test": {"t": dev}})
     plan = TextPlan(data, CleaningConfig(), EN_DE, home, local=False)
     try:
-        with patch.object(text, "SHARD", shard), patch.object(files, "sync"):  # which would take most of the time
+        with (
+            patch.object(corpus_text, "SHARD", shard),
+            patch.object(files, "sync"),
+        ):  # which would take most of the time
             return write_text(plan, home / f"text-{shard}", workers=1), plan
     except DataError as error:
         if "no training pair is left" in str(error):

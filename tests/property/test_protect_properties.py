@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmt.data.protect import Protector, split_tags, symbols
+from nmt.data.placeholders import Protector, split_tags, symbols
 
 PATTERNS = ["[0-9]+", r"\S+", r"\w", "ab|b", r"(?i)x+", r"\s[a-z]", "⟦", "[⟦0-9]+", "[0-9]⟧.", "a*", ".+", r"\b\w+\b"]
 TEXT = st.lists(

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from nmt.config import DecodingConfig, ModelConfig
-from nmt.data.tokenizer import BOS_ID, EOS_ID, PAD_ID
+from nmt.config.decoding import DecodingConfig, SamplingConfig
+from nmt.config.model import ModelConfig
+from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.inference import search as searching
-from nmt.inference.engine import Hypothesis, Request, Row, SamplingConfig, length_penalty
+from nmt.inference.protocol import Hypothesis, Request, Row, length_penalty
 from nmt.inference.search import BeamState, Decoder, Rules, advance, beam_search, extend
-from nmt.model.transformer import Transformer
+from nmt.model.encoder_decoder import Transformer
 
 ALPHAS = st.one_of(st.sampled_from([0.0, 0.6, 1.0, 2.0]), st.floats(0, 2))
 SEEDS = st.integers(0, 2**32)

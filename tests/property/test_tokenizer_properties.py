@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmt.config import TokenizerConfig
-from nmt.data.tokenizer import Tokenizer, train
+from nmt.config.data import TokenizerConfig
+from nmt.data.encoding.tokenizer import Tokenizer, train
 
 RULES = ["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"]
 WORDS = [

@@ -9,7 +9,6 @@ import pytest
 
 from nmt import files
 from nmt.files import (
-    RunFolder,
     differing,
     digest,
     digest_file,
@@ -21,6 +20,7 @@ from nmt.files import (
     write_json,
     write_text,
 )
+from nmt.run_folder import RunFolder
 
 
 def names(folder: Path) -> list[str]:

@@ -1,0 +1,1 @@
+"""Advice before a run: `nmt doctor` and `nmt init`."""

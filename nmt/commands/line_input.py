@@ -1,0 +1,148 @@
+"""What `nmt translate` reads: a file, or standard input, whose lines may come one by one or all at once."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import select
+import stat
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from nmt import console
+from nmt.data.reading.archives import count_lines, read_lines
+from nmt.data.reading.streams import decode_lines
+from nmt.errors import DataError
+
+Errors = Literal["strict", "replace"]
+
+STDIN = "standard input"
+BLOCK = 1 << 16
+"""Bytes read at once: what a pipe holds."""
+
+
+class Live:
+    """The lines of a pipe or a terminal. It can be asked whether a further one is there, without waiting for it.
+
+    Reads the descriptor itself, for a buffered file cannot tell what it holds; and in no thread, for one that waits
+    for input when the process ends would bring it down.
+    """
+
+    def __init__(self, descriptor: int, wait: float) -> None:
+        self._descriptor = descriptor
+        self._wait = wait
+        self._lines: deque[bytes] = deque()
+        self._rest: list[bytes] = []
+        """The blocks of a line without its end."""
+        self._ended = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        """Wait for the next line; it has lost its line feed."""
+        while not self._lines and not self._ended:
+            select.select([self._descriptor], [], [])
+            self._read()
+        if not self._lines:
+            raise StopIteration
+        return self._lines.popleft()
+
+    def ready(self, since: float) -> bool:
+        """Tell whether a line is there, or comes before `since`, a time.monotonic(), is so long ago as to wait."""
+        while not self._lines and not self._ended:
+            left = max(0.0, since + self._wait - time.monotonic())
+            if not select.select([self._descriptor], [], [], left)[0]:
+                return False
+            self._read()
+        return bool(self._lines)
+
+    def _read(self) -> None:
+        """Take one block."""
+        try:
+            block = os.read(self._descriptor, BLOCK)
+        except OSError as error:
+            raise DataError(f"{STDIN}: {error.strerror}") from None
+        first, *others = block.split(b"\n")
+        self._rest.append(first)
+        for part in others:
+            self._lines.append(b"".join(self._rest))
+            self._rest = [part]
+        if not block:
+            self._ended = True
+            if any(self._rest):
+                self._lines.append(b"".join(self._rest))
+
+
+def never(_: float) -> bool:
+    """Say that no further line is there."""
+    return False
+
+
+@dataclass
+class Reader:
+    """The lines of an input."""
+
+    name: str
+    """For messages."""
+    lines: Iterator[str]
+    ready: Callable[[float], bool] | None = None
+    """Tells, given when the first of some lines came, whether to wait for one more; see `Translator.stream`. None where
+    all lines are there already."""
+    interactive: bool = False
+    """Whether somebody types."""
+    replaced: list[int] = field(default_factory=list)
+    """Numbers of the lines that were not UTF-8, as they are found."""
+
+
+def open_input(path: Path | None, errors: Errors, wait: float) -> Reader:
+    """Open `path`, or standard input, of which a batch waits at most `wait` seconds for more lines.
+
+    With `replace` bytes that are not UTF-8 become U+FFFD. Raises DataError at once where `path` cannot be read.
+    """
+    replaced: list[int] = []
+    noted = replaced if errors == "replace" else None
+    if path is not None:
+        lines = read_lines(path, noted)
+        begin = list(itertools.islice(lines, 1))
+        return Reader(str(path), itertools.chain(begin, lines), replaced=replaced)
+    stream = console.stdin()
+    interactive = stream.isatty()
+    try:
+        descriptor = stream.fileno()
+    except OSError:  # no file at all
+        return Reader(STDIN, decode_lines(stream, STDIN, noted), replaced=replaced)
+    if os.name != "posix" or stat.S_ISREG(os.fstat(descriptor).st_mode):  # one cannot wait for it, or need not
+        return Reader(STDIN, decode_lines(stream, STDIN, noted), never if interactive else None, interactive, replaced)
+    live = Live(descriptor, wait)
+    lines = decode_lines(live, STDIN, noted)
+    return Reader(STDIN, lines, never if interactive else live.ready, interactive, replaced)
+
+
+def read_beside(path: Path, reader: Reader, lines: Path | None) -> list[str]:
+    """Read `path`, which has a line for each line of `reader`, the file `lines` or standard input.
+
+    Raises DataError where their numbers differ: at once, or, where only the end can tell, from the lines of `reader`.
+    """
+    found = list(read_lines(path))
+    if lines is not None and lines.is_file():
+        count = count_lines(lines)
+        if count != len(found):
+            raise DataError(f"{lines} has {count:,} lines but {path} has {len(found):,}")
+    reader.lines = _counted(reader.lines, reader.name, len(found), path)
+    return found
+
+
+def _counted(lines: Iterator[str], name: str, count: int, path: Path) -> Iterator[str]:
+    """Yield `lines`, which have to be `count`, as many as in `path`."""
+    number = 0
+    for number, line in enumerate(lines, 1):
+        if number > count:
+            raise DataError(f"{name} has more lines than {path}, which has {count:,}")
+        yield line
+    if number != count:
+        raise DataError(f"{name} has {number:,} lines but {path} has {count:,}")

@@ -1,0 +1,126 @@
+"""The command `score`: how likely a model finds translations that are there already."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nmt import console
+from nmt.commands.line_output import Format
+from nmt.commands.options import (
+    BatchTokens,
+    Device,
+    Devices,
+    EngineOption,
+    ExportName,
+    LengthPenalty,
+    Models,
+    Output,
+    PrecisionName,
+    Protect,
+    Tags,
+    Threads,
+    from_flags,
+    load_translator,
+    writing,
+)
+from nmt.errors import DataError
+
+if TYPE_CHECKING:
+    from nmt.inference.translator import PairScore
+
+CHUNK = 2048
+"""Pairs read at once, to be batched by length."""
+
+
+def score(
+    models: Models,
+    source: Annotated[Path, typer.Option(metavar="FILE", help="Source text, plain or gzip.")],
+    target: Annotated[Path, typer.Option(metavar="FILE", help="Its translations, line by line, plain or gzip.")],
+    output: Output = None,
+    form: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="text: the score. tsv: score, log-probability, pieces with the end of the sentence. jsonl: an object "
+            "a line, with pieces and their scores.",
+        ),
+    ] = "text",
+    tag: Tags = None,
+    protect: Protect = None,
+    length_penalty: LengthPenalty = None,
+    batch_tokens: BatchTokens = None,
+    engine: EngineOption = "native",
+    export: ExportName = None,
+    device: Device = "auto",
+    devices: Devices = 1,
+    precision: PrecisionName = "float32",
+    threads: Threads = None,
+) -> None:
+    """Score given translations with MODEL: one line out for every pair, in order.
+
+    The score is that of `nmt translate`: the log-probability over the length penalty. A pair with a side that is
+    blank, or too long for the model, has the score nan, in jsonl null. Several MODELs score as an ensemble.
+    """
+    from nmt.config.decoding import DecodingConfig
+
+    flags = {"length_penalty": length_penalty, "batch_tokens": batch_tokens}
+    from_flags(DecodingConfig, flags)
+    (sources, total), (targets, other) = counted(source), counted(target)
+    if total != other:
+        raise DataError(f"{source} has {total:,} lines but {target} has {other:,}")
+    with writing(output) as file:
+        translator = load_translator(
+            *(models, flags),
+            engine=engine,
+            export=export,
+            device=device,
+            devices=devices,
+            precision=precision,
+            threads=threads,
+            tags=tag,
+            protect=protect,
+        )
+        pairs = zip(sources, targets, strict=True)
+        with console.Progress("score", total, unit="lines") as progress:
+            while chunk := list(islice(pairs, CHUNK)):
+                for pair, found in zip(chunk, translator.score(*map(list, zip(*chunk, strict=True))), strict=True):
+                    file.write(render(form, *pair, found).encode())
+                progress.update(translator.report.lines)
+    for warning in translator.report.warnings(translator.max_length - 1):
+        console.warn(warning)
+
+
+def counted(path: Path) -> tuple[Iterable[str], int]:
+    """Return the lines of `path` and how many they are. A pipe, which can be read only once, is held in memory."""
+    from nmt.data.reading.archives import count_lines, find_file, read_lines
+
+    if find_file(path).is_file():
+        return read_lines(path), count_lines(path)
+    lines = list(read_lines(path))
+    return lines, len(lines)
+
+
+def render(form: Format, source: str, target: str, found: PairScore) -> str:
+    """Write the score of a pair as one line."""
+    if form == "text":
+        return f"{found.score:.6f}\n"
+    scored = not math.isnan(found.score)
+    log_probability = sum(found.token_scores) if scored else math.nan
+    if form == "tsv":
+        return f"{found.score:.6f}\t{log_probability:.6f}\t{len(found.pieces) + 1}\n"
+    values = {
+        "source": source,
+        "target": target,
+        "score": round(found.score, 6) if scored else None,
+        "log_probability": round(log_probability, 6) if scored else None,
+        "pieces": found.pieces,
+        "token_scores": [round(score, 6) for score in found.token_scores] if scored else None,
+    }
+    return json.dumps(values, ensure_ascii=False) + "\n"

@@ -1,0 +1,297 @@
+"""The part of the recipe that says what text there is: languages, corpora, cleaning, tokenizer."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    StringConstraints,
+    model_validator,
+)
+
+from nmt.config.section import Name, Section
+
+Coverage = Annotated[float, Field(ge=0.98, le=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+NO_TAG = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2581]|^(<pad>|<unk>|<s>|</s>|<0x[0-9A-F]{2}>)$|\u27e6\d+\u27e7")
+"""What a tag cannot be or hold: white space and control characters, pieces of every tokenizer, placeholders."""
+
+
+def plain_tag(tag: str) -> str:
+    """Return `tag`. Raises ValueError where it cannot be one piece of a tokenizer."""
+    if not tag or NO_TAG.search(tag):
+        raise ValueError(f"{tag!r} cannot be a tag: it has white space, or means something else to the tokenizer")
+    return tag
+
+
+Tag = Annotated[str, AfterValidator(plain_tag)]
+
+
+class LanguagesConfig(Section):
+    """What is translated into what."""
+
+    source: Name
+    """Code of the source language, as in ISO 639-1: `en`."""
+    target: Name
+    """Code of the target language; chooses BLEU's tokenization."""
+
+
+class CleaningConfig(Section):
+    """What is mended in the training pairs, and what drops them, in this order; all of it is counted.
+
+    Dev and test are neither mended nor filtered.
+    """
+
+    control_characters: bool = True
+    """Take out control characters (Unicode's Cc, tabs aside), byte-order marks, and U+FFFE and U+FFFF; line breaks
+    become spaces."""
+    unicode: Literal["nfc", "nfkc"] | None = None
+    """Bring the text into this normal form of Unicode; by default it stays, as the tokenizer has its own."""
+    whitespace: bool = True
+    """Make each run of white space one space, and none at the ends."""
+    drop_empty: bool = True
+    """Drop pairs with a blank side."""
+    min_characters: PositiveInt = 1
+    """Drop pairs with a shorter side; 1 drops none."""
+    max_characters: PositiveInt | None = 1000
+    """Drop pairs with a longer side."""
+    max_ratio: Annotated[float, Field(gt=1)] | None = 4.0
+    """Drop pairs with one side so many times as long as the other, in characters; see `ratio_from`."""
+    ratio_from: PositiveInt = 20
+    """The ratio is looked at only where the longer side has so many characters."""
+    drop_copies: bool = True
+    """Drop pairs whose target equals their source."""
+    drop_urls: bool = True
+    """Drop pairs with a side that holds nothing but web and e-mail addresses."""
+    min_script: Share | None = None
+    """Drop pairs with a side where a lesser share of the letters is of the language's own scripts."""
+    drop_digit_mismatch: bool = False
+    """Drop pairs whose sides do not hold the same digits, whatever their order and what separates them."""
+    max_punctuation_difference: NonNegativeInt | None = None
+    """Drop pairs where one side has so many more marks that end sentences (. ? ! and their like) than the other."""
+    check_language: bool = False
+    """Drop pairs with a side that is taken for another language; needs `nmt[langid]`."""
+    language_from: PositiveInt = 20
+    """The language is looked at only where the side has so many characters."""
+    drop_leaked: bool = True
+    """Drop pairs that also stand in dev or test."""
+    drop_leaked_near: bool = True
+    """Drop pairs that also stand in dev or test but for case, digits, punctuation and white space."""
+    drop_leaked_sides: bool = False
+    """Drop pairs with a side that also stands in dev or test, but for the same, whatever the other side."""
+    drop_duplicates: bool = True
+    """Drop pairs that stood earlier, letter for letter."""
+    drop_near_duplicates: bool = False
+    """Drop pairs that stood earlier but for case, digits, punctuation and white space."""
+    drop_same_source: bool = False
+    """Drop pairs whose source stood earlier, letter for letter."""
+    drop_same_target: bool = False
+    """Drop pairs whose target stood earlier, letter for letter."""
+    max_pieces: PositiveInt | None = 250
+    """Drop pairs with a side of more pieces, EOS not counted; at most `model.max_length` - 1."""
+    max_piece_ratio: Annotated[float, Field(gt=1)] | None = None
+    """Drop pairs with one side so many times as long as the other, in pieces."""
+
+
+class CorpusConfig(Section):
+    """Where pairs come from: `source` and `target` files, `files` of both sides, a `dataset`, or the `builtin` grammar.
+
+    Files may be plain or end in .gz, .bz2, .xz or .zst. A name may go on within an archive: `all.tar.gz/train.en`.
+    """
+
+    source: str | list[str] | None = None
+    """Source side, one sentence a line; several files are read one after the other."""
+    target: str | list[str] | None = None
+    """Target side, line by line the translation of `source`."""
+    files: str | list[str] | None = None
+    """Files that hold both sides (.tsv, .csv, .jsonl, .parquet, .tmx), folders or archives (.zip, .tar, .tar.gz) of
+    such files or of NAME.LANGUAGE pairs, or a test set of sacreBLEU: `sacrebleu:wmt14/full:en-de`."""
+    format: Literal["tsv", "csv", "jsonl", "parquet", "tmx"] | None = None
+    """Format of `files`; by default their names say it."""
+    dataset: str | None = None
+    """Hugging Face dataset, such as `wmt/wmt14`; with --data-dir, a folder of that name there is read instead."""
+    config: str | None = None
+    """Configuration of `dataset`, such as `de-en`."""
+    split: str | None = None
+    """Split of `dataset`; by default `train`, `validation` or `test` after the section's name."""
+    revision: str | None = None
+    """Branch or commit of `dataset` on the Hub; a commit pins the data."""
+    streaming: bool = False
+    """Read `dataset` from the Hub as it comes, without keeping it on the disk."""
+    columns: str | list[str] | None = None
+    """The two columns [source, target] of `dataset` or `files`, or the one that holds {language: text}; their numbers,
+    ["2", "3"], for a .tsv without a header. By default `translation` of a dataset, the first two of a .tsv, and else
+    those named after the languages, or `translation`."""
+    builtin: Literal["train", "dev", "test", "unseen"] | None = None
+    """Split of the built-in English-German grammar; needs no download."""
+    pairs: PositiveInt | None = None
+    """Take only so many pairs; `builtin` needs it."""
+    seed: NonNegativeInt = 1
+    """Seed of the `builtin` generator."""
+    tags: list[Tag] = Field(default_factory=list)
+    """Words put before each source, such as `<2de>` or `<news>`; each is one piece of the tokenizer."""
+
+    @model_validator(mode="after")
+    def one_kind_of_origin(self) -> Self:
+        kinds = {
+            "source and target": self.source is not None or self.target is not None,
+            "files": self.files is not None,
+            "dataset": self.dataset is not None,
+            "builtin": self.builtin is not None,
+        }
+        given = [kind for kind, is_given in kinds.items() if is_given]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of {', '.join(kinds)}; got {' and '.join(given) or 'none'}")
+        for key in ("source", "target", "files"):
+            if getattr(self, key) in ([], ""):
+                raise ValueError(f"{key} names no file")
+        if (self.source is None) != (self.target is None):
+            raise ValueError("source and target go together; one of them is missing")
+        if self.builtin and self.pairs is None:
+            raise ValueError("builtin needs pairs, the number of sentence pairs to generate")
+        of_kind = {
+            "dataset": ("config", "split", "revision", "streaming"),
+            "builtin": ("seed",),
+            "files": ("format",),
+        }
+        for kind, keys in of_kind.items():
+            idle = [key for key in keys if getattr(self, key) != type(self).model_fields[key].default]
+            if idle and getattr(self, kind) is None:
+                raise ValueError(f"{idle[0]} says something of {kind}, and there is none")
+        if self.columns is not None and self.dataset is None and self.files is None:
+            raise ValueError("columns says something of a dataset or of files, and there is none")
+        if isinstance(self.columns, list) and len(self.columns) != 2:
+            raise ValueError(f"columns names one column or two, not {len(self.columns)}")
+        return self
+
+
+class TrainingCorpusConfig(CorpusConfig):
+    """A corpus to train on."""
+
+    weight: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """How often an epoch sees each pair of this training corpus: 2 is twice, 0.5 a half of them, drawn anew each
+    epoch; by default 1, or what `data.temperature` gives."""
+    cleaning: CleaningConfig | None = None
+    """What differs from [cleaning] for this training corpus."""
+
+
+class DownloadConfig(Section):
+    """A file to be fetched where it is not among the data; corpora name it as if it lay there."""
+
+    url: str | list[str]
+    """Where it is, https or http; of several, mirrors, the first that answers is taken."""
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
+    """Its SHA-256, in hexadecimal; a file of another is refused."""
+
+
+CORPUS = "train"
+"""Name of a training corpus that has none of its own."""
+
+
+class DataConfig(Section):
+    """The corpora. What is missing of dev and test is split off the cleaned training text."""
+
+    train: dict[Name, TrainingCorpusConfig]
+    """Training pairs: one corpus, or several, each under a name of its own: [data.train.NAME]."""
+    dev: CorpusConfig | None = None
+    """Pairs for validation during training."""
+    test: dict[Name, CorpusConfig] = Field(default_factory=dict)
+    """Test sets by name; each gets its own scores."""
+    downloads: dict[Name, DownloadConfig] = Field(default_factory=dict)
+    """Files to be fetched, by name."""
+    temperature: Annotated[float, Field(ge=1)] | None = None
+    """Give the smaller corpora more weight: one of n pairs, the largest having m, is seen (m/n)^(1 - 1/temperature)
+    times an epoch (Arivazhagan et al. 2019, section 4.2); by default every pair once."""
+    dev_pairs: PositiveInt = 1000
+    """Pairs split off the training text where `dev` is missing."""
+    test_pairs: PositiveInt = 1000
+    """Pairs split off the training text, as the test set `held-out`, where `test` is missing."""
+    split_seed: NonNegativeInt = 1
+    """Seed of that split."""
+    protect: str | None = None
+    """Regular expression of what is not translated, such as addresses: where the two sides of a training pair hold the
+    same matches, they become placeholders, and `translate` keeps them; needs `tokenizer.placeholders`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def name_the_only_corpus(cls, values: Any) -> Any:
+        train = values.get("train") if isinstance(values, dict) else None
+        if isinstance(train, dict) and not all(isinstance(value, dict | CorpusConfig) for value in train.values()):
+            return {**values, "train": {CORPUS: train}}
+        return values
+
+    @model_validator(mode="after")
+    def corpora_agree(self) -> Self:
+        if not self.train:
+            raise ValueError("train has no corpus")
+        weighted = [name for name, corpus in self.train.items() if corpus.weight is not None]
+        if self.temperature is not None and weighted:
+            raise ValueError(f"temperature and train.{weighted[0]}.weight exclude each other")
+        if self.protect is not None:
+            try:
+                re.compile(self.protect)
+            except (re.error, OverflowError, RecursionError) as error:
+                raise ValueError(f"protect: not a regular expression: {error}") from None
+        return self
+
+    @property
+    def given_weights(self) -> dict[str, Any]:
+        """What the recipe says of weights that changes the training, if anything."""
+        weights = {name: corpus.weight for name, corpus in self.train.items() if corpus.weight not in (None, 1)}
+        given = {"weights": weights} if weights else {}
+        return {**given, **({"temperature": self.temperature} if self.temperature not in (None, 1) else {})}
+
+    def weights(self, pairs: dict[str, int]) -> dict[str, float]:
+        """Return how often an epoch sees each pair of each training corpus, which has so many `pairs`."""
+        power = 0.0 if self.temperature is None else 1 - 1 / self.temperature
+        most = max(pairs.values(), default=0)
+        return {
+            name: self.train[name].weight or ((most / count) ** power if count else 1.0)
+            for name, count in pairs.items()
+        }
+
+    def shares(self, pairs: dict[str, int]) -> dict[str, dict[str, float]]:
+        """Return weight and share of the pairs of an epoch, of each training corpus with so many `pairs`."""
+        weights = self.weights(pairs)
+        total = sum(weights[name] * count for name, count in pairs.items()) or 1
+        return {
+            name: {"pairs": count, "weight": weights[name], "share": weights[name] * count / total}
+            for name, count in pairs.items()
+        }
+
+    @property
+    def tags(self) -> list[str]:
+        """All tags of all corpora, each once."""
+        corpora = [*self.train.values(), *([self.dev] if self.dev else []), *self.test.values()]
+        return list(dict.fromkeys(tag for corpus in corpora for tag in corpus.tags))
+
+
+class TokenizerConfig(Section):
+    """SentencePiece, trained on the cleaned training text alone."""
+
+    model_type: Literal["bpe", "unigram"] = "bpe"
+    """Byte-pair encoding (Sennrich et al. 2016) or unigram language model (Kudo 2018)."""
+    vocab_size: Annotated[int, Field(ge=16)] = 8000
+    """Pieces, special ones included; of each side where not `joint`."""
+    joint: bool = True
+    """One model for both languages; needed to tie the source embedding."""
+    character_coverage: Coverage = 1.0
+    """Share of the characters that get a piece; the others fall back to bytes."""
+    byte_fallback: bool = True
+    """Spell unknown characters in UTF-8 bytes instead of writing the unknown piece."""
+    normalization: Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"] = "nmt_nfkc"
+    """SentencePiece's normalisation rule; decode(encode(x)) is x under this rule."""
+    user_defined_symbols: list[str] = Field(default_factory=list)
+    """Pieces that are never split, such as tags."""
+    sample_sentences: PositiveInt = 2_000_000
+    """Train on at most so many lines, drawn at random with `training.seed`."""
+    sampling: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Split the training text anew each epoch: of `bpe` the share of merges left out (BPE-dropout, Provilkov
+    et al. 2020, section 3.2; 0.1 there), of `unigram` the smoothing alpha (Kudo 2018, section 3.2); by default not."""
+    placeholders: NonNegativeInt = 0
+    """Pieces that stand for what `data.protect` or `nmt translate --protect` keeps as it is, so many in one line."""

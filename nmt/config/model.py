@@ -1,0 +1,66 @@
+"""The section [model]."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from nmt.config.section import Section
+
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "base": {},
+    "big": {"d_model": 1024, "ffn": 4096, "heads": 16, "dropout": 0.3},
+    "small": {"d_model": 256, "ffn": 1024, "heads": 4, "encoder_layers": 3, "decoder_layers": 3},
+    "tiny": {"d_model": 128, "ffn": 512, "heads": 4, "encoder_layers": 2, "decoder_layers": 2},
+}
+"""What each preset of the model changes of the defaults, which are the paper's base model [V17, table 3]."""
+
+
+class ModelConfig(Section):
+    """Shape of the encoder-decoder Transformer; defaults are the paper's base model [V17, table 3]."""
+
+    preset: Literal["base", "big", "small", "tiny"] = "base"
+    """Start from these values: the paper's `base` or `big`, or `small` or `tiny` for CPU."""
+    d_model: PositiveInt = 512
+    """Width of the residual stream."""
+    heads: PositiveInt = 8
+    """Attention heads; must divide `d_model`."""
+    ffn: PositiveInt = 2048
+    """Width of the feed-forward layers."""
+    encoder_layers: PositiveInt = 6
+    """Layers of the encoder."""
+    decoder_layers: PositiveInt = 6
+    """Layers of the decoder."""
+    dropout: Dropout = 0.1
+    """On embeddings and on the output of each sub-layer [V17, section 5.4]."""
+    attention_dropout: Dropout = 0.0
+    """On the attention weights."""
+    activation_dropout: Dropout = 0.0
+    """After the feed-forward's ReLU."""
+    norm: Literal["post", "pre"] = "post"
+    """LayerNorm after each sub-layer's residual sum, as in the paper, or before the sub-layer [X20]."""
+    positions: Literal["sinusoidal", "learned"] = "sinusoidal"
+    """Position encodings [V17, section 3.5]."""
+    tied_embeddings: Literal["all", "target", "none"] = "all"
+    """Share the output weights with both embeddings [V17, section 3.4], with the target's, or with none."""
+    max_length: Annotated[int, Field(ge=8)] = 256
+    """Longest sentence in pieces, EOS included; a longer line is translated in segments."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def start_from_preset(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("preset") in PRESETS:
+            return {**PRESETS[values["preset"]], **values}
+        return values
+
+    @model_validator(mode="after")
+    def heads_divide_width(self) -> Self:
+        if self.d_model % self.heads:
+            raise ValueError(f"heads = {self.heads} must divide d_model = {self.d_model}")
+        if self.d_model % 2:
+            raise ValueError(f"d_model = {self.d_model} must be even: positions are pairs of sine and cosine")
+        return self

@@ -1,0 +1,231 @@
+"""From TOML to the recipe tree: `--set`, messages with the nearest right key, the reference of all keys."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from nmt.config.recipe import Recipe
+from nmt.config.section import Section
+from nmt.errors import RecipeError
+
+LIBRARY = Path(__file__).resolve().parents[2] / "recipes"
+"""The recipes that come with the source."""
+
+
+@dataclass(frozen=True)
+class LoadedRecipe:
+    """A recipe with the file that it came from."""
+
+    recipe: Recipe
+    path: Path
+    text: str
+
+
+def find_recipe(name: str) -> Path:
+    """Return the file of recipe `name`: a path, or the name of one in `recipes/`. Raises RecipeError."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = LIBRARY / (name if name.endswith(".toml") else f"{name}.toml")
+    if path.name == name and shipped.is_file():
+        return shipped
+    names = [recipe.stem for recipe in sorted(LIBRARY.glob("*.toml"))]
+    raise RecipeError(f"{name}: no such recipe", hint=f"give a TOML file{suggest(name, names, '; {}')}")
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> LoadedRecipe:
+    """Read the recipe `name`, apply `overrides` such as `training.seed=2`, and check all of it.
+
+    Raises RecipeError: one line with the file, the key, and the nearest right one.
+    """
+    path = find_recipe(name)
+    try:
+        text = path.read_bytes().decode("utf-8")
+        tree = tomllib.loads(text)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"{path}: not valid TOML: {error}") from None
+    for override in overrides:
+        override_key(tree, override)
+    return LoadedRecipe(check(tree, str(path)), path, text)
+
+
+def check(tree: dict[str, Any], origin: str) -> Recipe:
+    """Bind `tree` to the recipe; `origin` names it in the message of a RecipeError."""
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise RecipeError(f"{origin}: {describe(error)}") from None
+
+
+def override_key(tree: dict[str, Any], override: str) -> None:
+    """Apply one `section.key=value`, the value as in TOML or a bare word."""
+    key, separator, value = override.partition("=")
+    path = key.strip().split(".")
+    if not separator or not all(path):
+        raise RecipeError(f"--set {override}: not of the form section.key=value")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    for section in path[:-1]:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise RecipeError(f"--set {override}: {section} is not a section")
+    tree[path[-1]] = parsed
+
+
+def describe(error: ValidationError) -> str:
+    """Write the first finding of `error` as one line."""
+    finding = error.errors()[0]
+    location = key_path(finding["loc"])
+    key = ".".join(location).replace("data.train.train.", "data.train.")  # as the recipe's only corpus is written
+    kind, message, value = finding["type"], finding["msg"], finding["input"]
+    if kind == "extra_forbidden":
+        section = section_at(location[:-1])
+        return f"unknown key {key}{suggest(location[-1], section.model_fields if section else ())}"
+    if kind == "missing":
+        return f"missing key {key}"
+    if kind == "value_error":
+        return f"{key}: {finding['ctx']['error']}" if key else str(finding["ctx"]["error"])
+    if kind == "model_type":
+        return f"{key} is a section, not {value!r}"
+    return f"{key} = {value!r}: {message[0].lower()}{message[1:]}"
+
+
+def key_path(location: Sequence[str | int]) -> list[str]:
+    """Return the parts of a key, without pydantic's own: `[key]`, and which type of several did not fit."""
+    parts: list[str] = []
+    for part in location:
+        if isinstance(part, int) or (part != "[key]" and section_at(parts)):
+            parts.append(str(part))
+    return parts
+
+
+def section_at(location: Iterable[str]) -> type[Section] | None:
+    """Return the class of the section that lies at `location`."""
+    section: type[Section] | None = Recipe
+    is_name = False
+    for part in location:
+        if is_name:  # the free name of a test set, whose class was found one step before
+            is_name = False
+            continue
+        field = section.model_fields.get(part) if section else None
+        section = section_of(field) if field else None
+        is_name = field is not None and get_origin(field.annotation) is dict
+    return section
+
+
+def section_of(field: FieldInfo) -> type[Section] | None:
+    """Return the section that a field holds, itself or as the values of a table."""
+    candidates = [field.annotation, *get_args(field.annotation)]
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, Section)), None)
+
+
+def suggest(word: str, known: Iterable[str], form: str = " ({})") -> str:
+    """Return `did you mean 'x'?` in `form`, x being the nearest of `known`, or nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return form.format(f"did you mean '{near[0]}'?") if near else ""
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One key of the recipe as the reference shows it."""
+
+    key: str
+    type: str
+    default: str
+    text: str
+
+
+def knobs(section: type[Section] = Recipe, prefix: str = "") -> Iterator[Knob]:
+    """Yield every key of the recipe, made from the fields and their docstrings."""
+    for name, field in section.model_fields.items():
+        inner = section_of(field)
+        if inner is not None:
+            named = ".NAME" if get_origin(field.annotation) is dict else ""
+            yield from knobs(inner, f"{prefix}{name}{named}.")
+        else:
+            default = "required" if field.is_required() else to_toml(field.get_default(call_default_factory=True))
+            yield Knob(prefix + name, type_name(field), default, " ".join((field.description or "").split()))
+
+
+def explain(key: str | None) -> list[Knob]:
+    """Return the knobs at `key`, a whole key or a section; all for None. Raises RecipeError."""
+
+    def stands_at(written: str) -> bool:
+        return key is None or f"{written}.".startswith(f"{key}.")
+
+    # The only training corpus may be written without a name.
+    found = [knob for knob in knobs() if stands_at(knob.key) or stands_at(knob.key.replace("train.NAME", "train"))]
+    if not found:
+        known = [knob.key for knob in knobs()]
+        names = {part for full in known for part in (full, full.rpartition(".")[0]) if part}
+        raise RecipeError(f"no key {key}{suggest(key or '', names)}")
+    return found
+
+
+def type_name(field: FieldInfo) -> str:
+    """Write a field's type and bounds: `int > 0`."""
+    bounds = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+
+    def write(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+        origin, arguments = get_origin(annotation), get_args(annotation)
+        if origin is Annotated:
+            return write(arguments[0], arguments[1:])
+        if origin is Literal:
+            return " | ".join(to_toml(value) for value in arguments)
+        if origin is list:
+            return f"list of {write(arguments[0])}"
+        if arguments:
+            return " | ".join(write(part, metadata) for part in arguments if part is not type(None))
+        flat = [m for part in metadata for m in getattr(part, "metadata", [part])]
+        limits = [f"{symbol} {getattr(m, name)}" for m in flat for name, symbol in bounds.items() if hasattr(m, name)]
+        return " ".join([annotation.__name__, ", ".join(limits)]).strip()
+
+    return write(field.annotation, field.metadata)
+
+
+def to_toml(value: Any) -> str:
+    """Write a plain value as TOML does; None, which TOML lacks, as the word that the recipe takes for it."""
+    match value:
+        case None:
+            return '"none"'
+        case bool():
+            return str(value).lower()
+        case str():
+            # What JSON escapes, TOML escapes alike, and DEL besides.
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case list():
+            return f"[{', '.join(to_toml(item) for item in value)}]"
+        case _:
+            return str(value)
+
+
+def resolved_toml(recipe: Recipe) -> str:
+    """Write every key of `recipe`, defaults included, as TOML that means the same."""
+    top: list[str] = []
+    sections: list[str] = []
+
+    def write(values: dict[str, Any], path: str) -> None:
+        plain = [f"{key} = {to_toml(value)}" for key, value in values.items() if not isinstance(value, dict | None)]
+        unset = [f"{key} = {to_toml(None)}" for key, value in values.items() if value is None]
+        if path and (plain or unset):
+            sections.append("\n".join([f"[{path}]", *plain, *unset]))
+        else:
+            top.extend(plain)
+        for key, value in values.items():
+            if isinstance(value, dict):
+                name = to_toml(key) if "." in key else key
+                write(value, f"{path}.{name}".lstrip("."))
+
+    write(recipe.model_dump(), "")
+    return "\n\n".join(["\n".join(top), *sections])

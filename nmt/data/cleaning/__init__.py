@@ -1,0 +1,1 @@
+"""Filtering and counting parallel text."""

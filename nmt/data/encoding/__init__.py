@@ -1,0 +1,1 @@
+"""Tokenizing, encoding and batching parallel text."""

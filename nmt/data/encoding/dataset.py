@@ -1,0 +1,210 @@
+"""Read what `prepare` wrote: sentences of ids, mapped to memory, and batches of them.
+
+`B` sentences, `S` source length, `T` target length of a batch, EOS included.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID, Tokenizer
+from nmt.data.shards import corpus_of, read_shard, shard_paths
+
+Ids = np.ndarray[Any, np.dtype[np.unsignedinteger[Any]]]
+Ints = np.ndarray[Any, np.dtype[np.integer[Any]]]
+
+SIDES = ("source", "target")
+"""The columns of the text."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sentence pairs as int64 tensors, padded on the right."""
+
+    src: Tensor
+    """(B, S), EOS last."""
+    tgt_in: Tensor
+    """(B, T), BOS first."""
+    labels: Tensor
+    """(B, T), EOS last: at each place what follows `tgt_in`."""
+    places: Tensor
+    """(N) where `labels`, flattened, are real; found before the batch goes to a device, which nobody then waits for."""
+
+    @property
+    def target_tokens(self) -> int:
+        """Count the real labels, EOS included."""
+        return len(self.places)
+
+    @property
+    def real_labels(self) -> Tensor:
+        """(N) the labels without padding."""
+        return self.labels.flatten().index_select(0, self.places)
+
+    def to(self, device: torch.device) -> Batch:
+        """Copy the tensors to `device`: to a GPU from pinned memory, so that the copy runs beside the computation."""
+        if device.type == "cpu":
+            return self
+        tensors = (self.src, self.tgt_in, self.labels, self.places)
+        return Batch(*(tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors))
+
+
+class Pairs(ABC):
+    """Sentence pairs by number."""
+
+    src_lengths: Ints
+    """Source length of each pair, EOS included."""
+    tgt_lengths: Ints
+    """Target length of each pair, EOS included."""
+
+    @abstractmethod
+    def src(self, index: int) -> Ids:
+        """Return the source ids of a pair, without EOS."""
+
+    @abstractmethod
+    def tgt(self, index: int) -> Ids:
+        """Return the target ids of a pair, without BOS and EOS."""
+
+    def collate(self, indices: Ints | Sequence[int]) -> Batch:
+        """Gather pairs, in the order of `indices`, into a batch."""
+        rows = np.asarray(indices, dtype=np.int64)
+        src = _padded(self.src, rows, int(self.src_lengths[rows].max()))
+        labels = _padded(self.tgt, rows, int(self.tgt_lengths[rows].max()))
+        tgt_in = np.empty_like(labels)
+        tgt_in[:, 0] = BOS_ID
+        tgt_in[:, 1:] = np.where(labels[:, :-1] == EOS_ID, PAD_ID, labels[:, :-1])
+        return Batch(*(torch.from_numpy(ids) for ids in (src, tgt_in, labels, np.flatnonzero(labels != PAD_ID))))
+
+
+class PreparedPairs(Pairs):
+    """The sentence pairs of one split, in a folder that `prepare.write_ids` wrote."""
+
+    corpora: dict[str, tuple[int, int]]
+    """The first pair of each corpus, and the one behind its last."""
+
+    def __init__(self, folder: Path) -> None:
+        batches: list[Any] = []
+        self.starts = [0]
+        self.corpora = {}
+        for path in shard_paths(folder):
+            begin = self.starts[-1]
+            for batch in read_shard(path):
+                batches.append(batch)
+                self.starts.append(self.starts[-1] + batch.num_rows)
+            corpus = corpus_of(path)
+            self.corpora[corpus] = self.corpora.get(corpus, (begin, begin))[0], self.starts[-1]
+        self.src_columns = [_views(batch.column("src")) for batch in batches]
+        self.tgt_columns = [_views(batch.column("tgt")) for batch in batches]
+        self.src_lengths = _lengths([batch.column("src_length") for batch in batches])
+        self.tgt_lengths = _lengths([batch.column("tgt_length") for batch in batches])
+        self.texts = [[batch.column(side) for side in SIDES] for batch in batches if SIDES[0] in batch.schema.names]
+        """Both sides of each record batch, where the text was kept."""
+
+    def __len__(self) -> int:
+        return self.starts[-1]
+
+    def src(self, index: int) -> Ids:
+        """Return the source ids of a pair, without EOS: a view of the file."""
+        return self._row(self.src_columns, index)
+
+    def tgt(self, index: int) -> Ids:
+        """Return the target ids of a pair, without BOS and EOS: a view of the file."""
+        return self._row(self.tgt_columns, index)
+
+    def _row(self, columns: list[tuple[Ints, Ids]], index: int) -> Ids:
+        if not 0 <= index < len(self):
+            raise IndexError(f"pair {index} of {len(self)}")
+        number = bisect_right(self.starts, index) - 1
+        offsets, values = columns[number]
+        row = index - self.starts[number]
+        return values[offsets[row] : offsets[row + 1]]
+
+    def tokens_by_corpus(self, indices: Ints) -> dict[str, int]:
+        """Count the target tokens of `indices`, in their plain split, by the corpus that they are of."""
+        bounds = [start for start, _ in self.corpora.values()]
+        number = np.searchsorted(bounds, indices, side="right") - 1
+        counts = np.bincount(number, weights=self.tgt_lengths[indices], minlength=len(bounds))
+        return {name: int(count) for name, count in zip(self.corpora, counts, strict=True)}
+
+    def text(self, index: int) -> tuple[str, str]:
+        """Return the text of a pair, which is there where `prepare.IdsPlan.keep_text` was set."""
+        number = bisect_right(self.starts, index) - 1
+        row = index - self.starts[number]
+        source, target = (side[row].as_py() for side in self.texts[number])
+        return source, target
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Splits of the training text that are drawn anew each epoch: BPE-dropout, or samples of a unigram model."""
+
+    tokenizer: Tokenizer
+    alpha: float
+    """As in `tokenizer.sampling`."""
+    seed: int
+    longest: int
+    """Pieces of a side, EOS not counted; what would be longer is split as it always is."""
+
+    def rows(self, pairs: PreparedPairs, index: int, epoch: int) -> tuple[Ids, Ids]:
+        """Split a pair, by (seed, epoch, pair, side) alone."""
+        sides: list[Ids] = []
+        plain = pairs.src(index), pairs.tgt(index)
+        tokenizers = self.tokenizer.source, self.tokenizer.target
+        for side, (text, ids, tokenizer) in enumerate(zip(pairs.text(index), plain, tokenizers, strict=True)):
+            key = f"{self.seed} {epoch} {index} {side}".encode()
+            drawn = tokenizer.sample(text, self.alpha, int.from_bytes(blake2b(key, digest_size=8).digest(), "big"))
+            sides.append(np.asarray(drawn, ids.dtype) if 0 < len(drawn) <= self.longest else ids)
+        return sides[0], sides[1]
+
+
+class SampledPairs(Pairs):
+    """Some pairs, numbered anew from 0, with their text split by chance."""
+
+    def __init__(self, pairs: PreparedPairs, indices: Ints, sampling: Sampling, epoch: int) -> None:
+        self.rows = [sampling.rows(pairs, index, epoch) for index in indices.tolist()]
+        self.src_lengths = np.array([len(src) + 1 for src, _ in self.rows], np.int64)
+        self.tgt_lengths = np.array([len(tgt) + 1 for _, tgt in self.rows], np.int64)
+
+    def src(self, index: int) -> Ids:
+        """Return the source ids of a pair, without EOS."""
+        return self.rows[index][0]
+
+    def tgt(self, index: int) -> Ids:
+        """Return the target ids of a pair, without BOS and EOS."""
+        return self.rows[index][1]
+
+
+def _views(column: Any) -> tuple[Ints, Ids]:
+    """Return offsets and values of an Arrow array of lists, both without a copy."""
+    return column.offsets.to_numpy(zero_copy_only=True), column.values.to_numpy(zero_copy_only=True)
+
+
+def _lengths(columns: list[Any]) -> Ints:
+    """Return lengths with EOS, in the smallest type that holds them."""
+    arrays = [column.to_numpy(zero_copy_only=True) for column in columns]
+    longest = max((int(array.max(initial=0)) for array in arrays), default=0)
+    lengths = np.empty(sum(map(len, arrays)), np.min_scalar_type(longest + 1))
+    start = 0
+    for array in arrays:
+        np.add(array, 1, out=lengths[start : start + len(array)], dtype=lengths.dtype, casting="unsafe")
+        start += len(array)
+    return lengths
+
+
+def _padded(row: Callable[[int], Ids], indices: Ints, longest: int) -> Ints:
+    """Stack rows of ids, each with EOS behind it, to (B, longest)."""
+    out = np.full((len(indices), longest), PAD_ID, np.int64)
+    for place, index in enumerate(indices.tolist()):
+        ids = row(index)
+        out[place, : len(ids)] = ids
+        out[place, len(ids)] = EOS_ID
+    return out

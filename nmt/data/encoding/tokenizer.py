@@ -1,0 +1,416 @@
+"""SentencePiece: train, encode, decode, and the four special ids.
+
+`tokenizer.json` beside the model files says what they are, with their SHA-256, for SentencePiece's own format
+tells neither without protobuf. On more than a few lines SentencePiece trains in a process of its own, as nothing else
+gets a word in while it computes, Ctrl-C included.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+
+from nmt import console
+from nmt.config.data import TokenizerConfig
+from nmt.data import placeholders
+from nmt.data.encoding.subword_regularization import Pieces, Sampler
+from nmt.errors import ArtifactError, DataError
+from nmt.files import digest, digest_file, read_json, write_json
+
+PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
+
+CARD = "tokenizer.json"
+FORMAT = 1
+
+TRAINING_THREADS = 4
+"""A number, not the machine's cores: the pieces of a unigram model can depend on it."""
+
+FEW_LINES = 2000
+"""So many are trained on within this process, in a second or so."""
+
+_NOT_TEXT = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029\0\u2581]")
+"""What ends a line somewhere, NUL, and U+2581, by which SentencePiece spells the space."""
+
+
+def plain(text: str) -> str:
+    """Make line breaks of any kind, NUL and U+2581 spaces: no piece may hold them, no output may show them."""
+    return _NOT_TEXT.sub(" ", text)
+
+
+class Side:
+    """One SentencePiece model: the tokenizer of a language, or of both."""
+
+    def __init__(self, processor: sentencepiece.SentencePieceProcessor) -> None:
+        self.processor = processor
+        self.size: int = processor.get_piece_size()
+
+    @classmethod
+    def load(cls, path: Path) -> Side:
+        """Load a model file; it must have this package's special ids."""
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ArtifactError(f"{path}: no such tokenizer: {error.strerror}") from None
+        try:
+            processor = sentencepiece.SentencePieceProcessor(model_proto=content)
+        except RuntimeError:
+            raise ArtifactError(f"{path}: not a SentencePiece model, or a damaged one") from None
+        ids = (processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id())
+        if ids != (PAD_ID, UNK_ID, BOS_ID, EOS_ID):
+            raise ArtifactError(
+                f"{path}: its ids of <pad>, <unk>, <s> and </s> are {ids}, not {(PAD_ID, UNK_ID, BOS_ID, EOS_ID)}",
+                hint="train the tokenizer with nmt",
+            )
+        return cls(processor)
+
+    def encode(self, lines: Sequence[str], *, threads: int = -1) -> list[list[int]]:
+        """Return the ids of each line, without BOS and EOS; by `threads` of them, -1 being one a core."""
+        texts = [plain(line) for line in lines]
+        ids: list[list[int]] = self.processor.encode(texts, out_type=int, num_threads=threads)
+        return ids
+
+    def sample(self, line: str, alpha: float, seed: int) -> list[int]:
+        """Return the ids of one line, split by chance: `alpha` as in `tokenizer.sampling`, above 0 and below 1.
+
+        A function of the model and the arguments: the same in every process and thread, whatever was drawn before.
+        Lines that are to differ in what is drawn need seeds of their own.
+        """
+        return self._sampler.sample(self.processor.normalize(plain(line)), alpha, seed)
+
+    @cached_property
+    def _sampler(self) -> Sampler:
+        return Sampler(Pieces.read(self.processor.serialized_model_proto(), UNK_ID))
+
+    def encode_pieces(self, lines: Sequence[str]) -> list[list[str]]:
+        """Return the pieces of each line."""
+        return [self.pieces(ids) for ids in self.encode(lines)]
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Return the text of each row of ids, always one line; special ids other than <unk> show nothing."""
+        # Pieces of single bytes can spell any character, a line break among them.
+        return [plain(self.processor.decode([int(i) for i in row])) for row in ids]
+
+    def decode_pieces(self, pieces: Sequence[Sequence[str]]) -> list[str]:
+        """Return the text of each row of pieces, always one line."""
+        return [plain(self.processor.decode_pieces(list(row))) if row else "" for row in pieces]
+
+    def parse_ids(self, words: Sequence[str], line: int) -> list[int]:
+        """Read ids written as decimal numbers; `line` is where they stand, for the message."""
+        for word in words:
+            if not (word.isascii() and word.isdigit() and int(word) < self.size):
+                raise DataError(f"line {line}: {word!r} is not an id of this tokenizer: 0 to {self.size - 1}")
+        return [int(word) for word in words]
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Return the piece of each id."""
+        return [self.processor.id_to_piece(int(i)) for i in ids]
+
+    def normalize(self, line: str) -> str:
+        """Return `line` as the model sees it, which is what decode(encode(line)) gives."""
+        return plain(self.processor.normalize(plain(line))).removeprefix(" ")
+
+
+class Tokenizer:
+    """The tokenizers of both sides; they are one object where `joint`."""
+
+    def __init__(
+        self,
+        source: Side,
+        target: Side,
+        *,
+        normalization: str,
+        files: list[str],
+        tags: Sequence[str] = (),
+        placeholders: int = 0,
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.joint = source is target
+        self.source_size = source.size
+        self.target_size = target.size
+        self.normalization = normalization
+        self.files = files
+        """Names of all files that `load` needs."""
+        self.tags = list(tags)
+        """The tags of the corpora it was trained for, each one piece."""
+        self.placeholders = placeholders
+        """How many placeholders are pieces; see `nmt.data.placeholders`."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Tokenizer:
+        """Load what `train` wrote to `folder`, and verify it."""
+        card = read_json(folder / CARD)
+        if not isinstance(card, dict):
+            state = "damaged" if (folder / CARD).exists() else "no such tokenizer"
+            raise ArtifactError(f"{folder / CARD}: {state}", hint="train it again")
+        if card.get("format") != FORMAT:
+            raise ArtifactError(
+                f"{folder / CARD}: of format {card.get('format')!r}, not {FORMAT}", hint="train the tokenizer again"
+            )
+        try:
+            digests, normalization = dict(card["files"]), str(card["normalization"])
+            names = [card["source"], card["target"]]
+            tags, placeholders = [str(tag) for tag in card.get("tags", [])], int(card.get("placeholders", 0))
+        except (KeyError, TypeError, ValueError):
+            raise ArtifactError(f"{folder / CARD}: damaged", hint="train it again") from None
+        sides: dict[str, Side] = {}
+        for name in dict.fromkeys(names):
+            path = folder / name
+            if not path.is_file():
+                raise ArtifactError(f"{path}: missing, though {CARD} names it", hint="train the tokenizer again")
+            if digest_file(path) != digests.get(name):
+                raise ArtifactError(
+                    f"{path}: its SHA-256 is not the one in {CARD}", hint="copy the folder again or train it again"
+                )
+            sides[name] = Side.load(path)
+        source, target = (sides[name] for name in names)
+        return cls(
+            source,
+            target,
+            normalization=normalization,
+            files=[*sides, CARD],
+            tags=tags,
+            placeholders=placeholders,
+        )
+
+    def encode_source(self, lines: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each source line, without BOS and EOS."""
+        return self.source.encode(lines)
+
+    def encode_target(self, lines: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each target line, without BOS and EOS."""
+        return self.target.encode(lines)
+
+    def decode_target(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Return the target text of each row of ids, always one line."""
+        return self.target.decode(ids)
+
+
+def train(
+    sources: Iterable[str],
+    targets: Iterable[str],
+    config: TokenizerConfig,
+    folder: Path,
+    *,
+    seed: int,
+    tags: Sequence[str] = (),
+    threads: int = TRAINING_THREADS,
+) -> dict[str, Any]:
+    """Train on both sides; write the model files and `tokenizer.json` to `folder`, which is there already.
+
+    A joint model sees as many lines of either side. The symbols of `config`, `tags` and placeholders become pieces.
+    Returns the counts of lines read and of lines trained on. The same text, configuration, seed and threads give the
+    same bytes. Raises DataError where the text, the vocabulary or the symbols do not do.
+    """
+    size = config.sample_sentences
+    samples: dict[str, list[str]] = {}
+    counts: dict[str, Any] = {}
+    shares = (math.ceil(size / 2), max(size // 2, 1)) if config.joint else (size, size)
+    for side, lines, share in zip(("source", "target"), (sources, targets), shares, strict=True):
+        samples[side], read = sample(lines, share, seed=seed)
+        counts[side] = {"lines": read, "trained_on": len(samples[side])}
+    if config.joint:
+        texts = {"tokenizer.model": ("both sides", [*samples["source"], *samples["target"]])}
+        names = {"source": "tokenizer.model", "target": "tokenizer.model"}
+    else:
+        texts = {f"{side}.model": (f"the {side} side", lines) for side, lines in samples.items()}
+        names = {side: f"{side}.model" for side in samples}
+    symbols = symbols_of(config, tags)
+    models = {
+        name: _train_model(lines, config, symbols, side, threads, folder) for name, (side, lines) in texts.items()
+    }
+    for name, content in models.items():
+        (folder / name).write_bytes(content)
+    card = {
+        "format": FORMAT,
+        **names,
+        "joint": config.joint,
+        "model_type": config.model_type,
+        "normalization": config.normalization,
+        "vocab_size": config.vocab_size,
+        "tags": list(dict.fromkeys(tags)),
+        "placeholders": config.placeholders,
+        "files": {name: digest(content) for name, content in models.items()},
+    }
+    write_json(folder / CARD, card)
+    return counts
+
+
+def symbols_of(config: TokenizerConfig, tags: Sequence[str]) -> list[str]:
+    """Return all pieces that are never split: those of the recipe, `tags`, placeholders; of these two none again."""
+    more = dict.fromkeys([*tags, *placeholders.symbols(config.placeholders)])
+    return [*config.user_defined_symbols, *(symbol for symbol in more if symbol not in config.user_defined_symbols)]
+
+
+def sample(lines: Iterable[str], size: int, *, seed: int) -> tuple[list[str], int]:
+    """Draw at most `size` of the lines, each with the same chance; also count all that there were.
+
+    Li 1994, algorithm L: draws a random number for each line taken, not for each line read.
+    """
+    rng = random.Random(seed)
+    kept: list[str] = []
+    number, following, log_weight = 0, 0, 0.0
+    for number, line in enumerate(lines, 1):
+        if len(kept) < size:
+            kept.append(line)
+        elif number == following:
+            kept[rng.randrange(size)] = line
+        if len(kept) == size and number >= following:
+            log_weight -= rng.expovariate(size)
+            following = number + 1 + math.floor(rng.expovariate(1) / -math.log(-math.expm1(log_weight)))
+    return kept, number
+
+
+def _train_model(
+    lines: list[str], config: TokenizerConfig, symbols: list[str], side: str, threads: int, folder: Path
+) -> bytes:
+    """Train one model; what is too long to wait for in silence, with temporary files in `folder`."""
+    # SentencePiece leaves out lines with U+2585, its mark of an unknown character in training.
+    lines = [text for line in lines if (text := plain(line).replace("\u2585", " ").strip())]
+    if not lines:
+        raise DataError(f"no text to train a tokenizer on: {side} blank", hint="look at data.train and cleaning")
+    options = {
+        "model_type": config.model_type,
+        "vocab_size": config.vocab_size,
+        "character_coverage": config.character_coverage,
+        "byte_fallback": config.byte_fallback,
+        "normalization_rule_name": config.normalization,
+        "user_defined_symbols": symbols,
+        "num_threads": threads,
+    }
+    try:
+        content = _fit(lines, options) if len(lines) <= FEW_LINES else _fit_apart(lines, options, side, folder)
+    except RuntimeError as error:
+        raise _explain(str(error), config, side) from None
+    size = Side(sentencepiece.SentencePieceProcessor(model_proto=content)).size
+    if size != config.vocab_size:
+        raise DataError(
+            f"tokenizer.vocab_size = {config.vocab_size}, but SentencePiece made {size} pieces of {side}",
+            hint=f"set tokenizer.vocab_size = {size}",
+        )
+    return content
+
+
+def _fit(lines: Iterable[str], options: dict[str, Any]) -> bytes:
+    """Train SentencePiece with its log off; return the model. Raises RuntimeError where it refuses."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines),
+        model_writer=model,
+        pad_id=PAD_ID,
+        unk_id=UNK_ID,
+        bos_id=BOS_ID,
+        eos_id=EOS_ID,
+        # In bytes, the most that SentencePiece takes; by default lines over 4192 would be left out.
+        max_sentence_length=2**30,
+        minloglevel=2,
+        **options,
+    )
+    return model.getvalue()
+
+
+def _fit_apart(lines: Sequence[str], options: dict[str, Any], side: str, folder: Path) -> bytes:
+    """Do what `_fit` does, in a process that ends with this one at the latest, and show that it goes on.
+
+    It is a new interpreter and not one of `multiprocessing`, which would run the caller's script anew. The text goes
+    to it by a file in `folder` that has no name. Raises RuntimeError as `_fit` does, DataError where it dies.
+    """
+    title = f"tokenizer: training on {len(lines):,} lines of {side}"
+    began = time.monotonic()
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(json.dumps(options).encode() + b"\n")
+        file.writelines(f"{line}\n".encode() for line in lines)
+        file.seek(0)
+        ours, theirs = Pipe()
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-c", f"from nmt.data.encoding.tokenizer import serve; serve({file.fileno()})"],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                pass_fds=[file.fileno()],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                process_group=0,  # Ctrl-C is for this process, which ends the other one
+            )
+    try:
+        with ours, console.Progress(title, None, unit="s") as progress:
+            progress.log(title)
+            while not ours.poll(0.2):
+                progress.update(round(time.monotonic() - began))
+            refusal, model = ours.recv()
+    except (EOFError, ConnectionError):
+        code = process.wait()
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        raise DataError(
+            f"the process that trains the tokenizer on {len(lines):,} lines has ended: {how}",
+            hint="does it need more memory than there is? lower tokenizer.sample_sentences",
+        ) from None
+    finally:
+        process.kill()
+        process.wait()
+    if refusal is not None:
+        raise RuntimeError(refusal)
+    console.log(
+        f"tokenizer: {options['vocab_size']:,} pieces of {side} in {console.duration(time.monotonic() - began)}"
+    )
+    return bytes(model)
+
+
+def serve(file: int) -> None:
+    """Be the process of `_fit_apart`: train on what an open `file` holds, answer by standard input, a socket."""
+    pipe = Connection(0)
+
+    def watch() -> None:
+        """End with the other process: nothing ever comes from it but the end."""
+        try:
+            pipe.recv()
+        finally:
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    with open(file, encoding="utf-8", newline="\n") as text:
+        options = json.loads(text.readline())
+        answer: tuple[str | None, bytes]
+        try:
+            answer = None, _fit((line.removesuffix("\n") for line in text), options)
+        except RuntimeError as error:
+            answer = str(error), b""
+    pipe.send(answer)
+
+
+def _explain(said: str, config: TokenizerConfig, side: str) -> DataError:
+    """Turn SentencePiece's words on why it cannot train into an error that names the knob."""
+    size = f"tokenizer.vocab_size = {config.vocab_size}"
+    if match := re.search(r"Vocabulary size too high.* <= (\d+)", said):
+        return DataError(
+            f"{size} is more than the text of {side} allows, {match[1]} pieces",
+            hint=f"lower tokenizer.vocab_size to at most {match[1]}, or give more text",
+        )
+    if match := re.search(r"smaller than required_chars\. \d+ vs (\d+)", said):
+        return DataError(
+            f"{size} is too small for {side}: its characters and the special pieces alone are {match[1]}",
+            hint=f"raise tokenizer.vocab_size above {match[1]}, or lower tokenizer.character_coverage",
+        )
+    if match := re.search(r"INTERNAL: (.*) is already defined", said):
+        if match[1] not in config.user_defined_symbols:
+            return DataError(f"tags: {match[1]!r} is a piece of every tokenizer", hint="give the tag another name")
+        return DataError(
+            f"tokenizer.user_defined_symbols: {match[1]!r} is there twice, or is a piece of every tokenizer"
+        )
+    return DataError(f"SentencePiece cannot train on {side}: {said.removeprefix('INTERNAL: ').strip()}")

@@ -1,0 +1,5 @@
+"""A sentence pair."""
+
+from __future__ import annotations
+
+Pair = tuple[str, str]

@@ -1,0 +1,1 @@
+"""Reading corpora of any format, from disk, the web or the Hub."""

@@ -1,0 +1,1 @@
+"""Export to the formats of other engines, each behind a parity gate."""

@@ -1,0 +1,63 @@
+"""From the folders of bundles to an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nmt import runtime
+from nmt.config.training import Precision
+from nmt.errors import UsageError
+from nmt.inference.bundle import Bundle, open_bundle
+
+if TYPE_CHECKING:
+    from nmt.inference.protocol import Engine, EngineName
+
+
+def open_bundles(paths: Sequence[Path]) -> list[Bundle]:
+    """Open bundles that are to translate together. Raises ArtifactError, and UsageError where they cannot."""
+    first, *others = bundles = [open_bundle(path) for path in paths]
+    for other in others:
+        if any(first.config.files.get(name) != other.config.files.get(name) for name in first.tokenizer.files):
+            raise UsageError(
+                f"{other.path} has not the vocabulary of {first.path}",
+                hint="the models of an ensemble share a tokenizer: train them with --init-from, or with other seeds",
+            )
+    return bundles
+
+
+@dataclass(frozen=True)
+class EnginePlan:
+    """All that an engine is made of; it can be sent to another process."""
+
+    paths: list[Path]
+    """Folders of verified bundles."""
+    engine: EngineName = "native"
+    device: str = "auto"
+    precision: Precision = "float32"
+    threads: int | None = None
+    export: str | None = None
+    """Which of the bundle's exports, where the engine takes one; by default the only one."""
+
+    def load(self) -> Engine:
+        """Load the engine into this process. Raises ArtifactError, UsageError."""
+        if self.engine == "ctranslate2":
+            from nmt.inference.engines.ctranslate2 import CTranslate2Engine
+
+            if self.precision != "float32":
+                raise UsageError("the precision of an export is its own", hint="nmt export has --quantization")
+            return CTranslate2Engine.load(self.paths, device=self.device, threads=self.threads, export=self.export)
+        from nmt.inference.engines.native import NativeEngine
+
+        runtime.keep_freed_memory()
+        runtime.bound_kernels()
+        runtime.set_threads(self.threads)
+        return NativeEngine.load(self.paths, device=self.device, precision=self.precision)
+
+    def share(self, devices: int) -> Engine:
+        """Load the engine into `devices` processes, which share the batches."""
+        from nmt.inference.engines.workers import Workers
+
+        return Workers(self, devices)

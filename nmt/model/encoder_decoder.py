@@ -1,0 +1,191 @@
+"""The Transformer of "Attention Is All You Need" (Vaswani et al. 2017), top to bottom as in the paper.
+
+Shapes: `B` sentences, `S` source length, `T` target length, `D` model width, `H` heads, `F` feed-forward
+width, `V` vocabulary, `K` beam size, `N` any number of rows. Batch first, right padding. Masks are True where
+attention is allowed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from nmt.config.model import ModelConfig
+from nmt.model.cache import DecoderCache
+from nmt.model.layers import (
+    Attention,
+    Dropout,
+    FeedForward,
+    LearnedPositions,
+    Linear,
+    Residual,
+    SinusoidalPositions,
+    for_attention,
+)
+
+
+class Transformer(nn.Module):
+    """The whole model: ids of both sides in, logits of the next target piece out (figure 1)."""
+
+    def __init__(self, config: ModelConfig, source_size: int, target_size: int, *, pad_id: int) -> None:
+        super().__init__()
+        self.pad_id = pad_id
+        self.position_limit = 2 * config.max_length
+        """Places that the positions know; a translation may be up to twice as long as the longest source."""
+        self.positions = (SinusoidalPositions if config.positions == "sinusoidal" else LearnedPositions)(
+            self.position_limit, config.d_model
+        )
+        self.scale = math.sqrt(config.d_model)
+        self.dropout = Dropout(config.dropout)
+        self.target_embedding = nn.Embedding(target_size, config.d_model)
+        self.source_embedding = (
+            self.target_embedding if config.tied_embeddings == "all" else nn.Embedding(source_size, config.d_model)
+        )
+        self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
+        self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        # Pre-norm stacks need a final norm; post-norm layers end in one.
+        final_norm = nn.LayerNorm if config.norm == "pre" else nn.Identity
+        self.encoder_norm, self.decoder_norm = final_norm(config.d_model), final_norm(config.d_model)
+        self.generator = Linear(config.d_model, target_size, bias=False)
+        self._initialize()
+        if config.tied_embeddings != "none":
+            self.generator.weight = self.target_embedding.weight
+
+    @property
+    def decoder_layers(self) -> Iterable[DecoderLayer]:
+        """The decoder's layers, by their type."""
+        return cast("Iterable[DecoderLayer]", self.decoder)
+
+    def _initialize(self) -> None:
+        """Draw matrices by Xavier's uniform rule, embeddings with variance 1/D, so 1 once they are scaled."""
+        for name, parameter in self.named_parameters():
+            if "norm" in name:
+                continue
+            if "embedding" in name or "positions" in name:
+                nn.init.normal_(parameter, std=1 / self.scale)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            elif name.endswith("key_value.weight"):  # two matrices in one: each has the bound of its own shape
+                for half in parameter.chunk(2):
+                    nn.init.xavier_uniform_(half)
+            else:
+                nn.init.xavier_uniform_(parameter)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return every parameter by name, shared ones once."""
+        return {name: parameter.detach() for name, parameter in self.named_parameters()}
+
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Copy `weights` in. Raises ValueError where a name or a shape does not fit."""
+        own = self.weights()
+        if strangers := sorted(own.keys() ^ weights.keys()):
+            raise ValueError(f"{strangers[0]} is not in both the file and the model")
+        for name, parameter in own.items():
+            if parameter.shape != weights[name].shape:
+                raise ValueError(f"{name} is {tuple(weights[name].shape)}, not {tuple(parameter.shape)}")
+            parameter.copy_(weights[name])
+
+    def forward(self, src: Tensor, tgt_in: Tensor) -> Tensor:
+        """Return logits (B, T, V) for `src` (B, S) and `tgt_in` (B, T)."""
+        return self.generator(self.hidden(src, tgt_in))
+
+    def hidden(self, src: Tensor, tgt_in: Tensor) -> Tensor:
+        """Return what the generator makes logits of, (B, T, D), for `src` (B, S) and `tgt_in` (B, T)."""
+        return self.decode(tgt_in, *self.encode(src))
+
+    def embed(self, ids: Tensor, embedding: nn.Embedding, start: int = 0) -> Tensor:
+        """Scale embeddings of `ids` (N, T) by sqrt(D) and add the positions from `start` (section 3.4, 3.5)."""
+        return self.dropout(embedding(ids) * self.scale + self.positions(start, ids.size(1)))  # (N, T, D)
+
+    def encode(self, src: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the memory (B, S, D) of `src` (B, S) and its padding mask (B, 1, 1, S)."""
+        mask = (src != self.pad_id)[:, None, None, :]
+        x = self.embed(src, self.source_embedding)
+        for layer in self.encoder:
+            x = layer(x, mask)
+        return self.encoder_norm(x), mask
+
+    def decode(self, tgt_in: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
+        """Return the decoder's output (B, T, D) for a whole target (B, T)."""
+        length = tgt_in.size(1)
+        # Padding stands at the right, so that the causal mask hides it from every real position.
+        causal_mask = torch.ones(length, length, dtype=torch.bool, device=tgt_in.device).tril()
+        x = self.embed(tgt_in, self.target_embedding)
+        for layer in self.decoder:
+            x = layer(x, memory, causal_mask, memory_mask)
+        return self.decoder_norm(x)
+
+    def start_cache(self, src: Tensor) -> DecoderCache:
+        """Encode `src` (B, S) and begin with one hypothesis of each sentence, BOS to come."""
+        memory, mask = self.encode(src)
+        across = [
+            (keys.contiguous(), values.contiguous())  # read at every step
+            for keys, values in (layer.cross_attention.keys_and_values(memory) for layer in self.decoder_layers)
+        ]
+        empty = across[0][0][:, :, :0]
+        return DecoderCache(for_attention(mask), across, [(empty, empty) for _ in across])
+
+    def decode_next(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
+        """Return logits (B, K, V) of the piece after `tokens` (B, K), the newest of each hypothesis.
+
+        `cache` holds what came before and is extended by one position. K may change from call to call.
+        """
+        x = self.target_embedding(tokens) * self.scale + self.positions(cache.length, 1)  # (B, K, D)
+        cache.extend(tokens.size(1))
+        for index, layer in enumerate(self.decoder_layers):
+            x = layer.next(x, cache, index)
+        return self.generator(self.decoder_norm(x))
+
+
+class EncoderLayer(Residual):
+    """Self-attention, then feed-forward (section 3.1)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.self_attention = Attention(config)
+        self.self_attention_norm = nn.LayerNorm(config.d_model)
+        self.feed_forward = FeedForward(config)
+        self.feed_forward_norm = nn.LayerNorm(config.d_model)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Map `x` (B, S, D) to the same shape; `mask` broadcasts to (B, H, S, S)."""
+        x = self.residual(x, self.self_attention_norm, lambda x: self.self_attention(x, x, mask))
+        return self.residual(x, self.feed_forward_norm, self.feed_forward)
+
+
+class DecoderLayer(Residual):
+    """Self-attention, attention over the memory, then feed-forward (section 3.1)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.self_attention = Attention(config)
+        self.self_attention_norm = nn.LayerNorm(config.d_model)
+        self.cross_attention = Attention(config)
+        self.cross_attention_norm = nn.LayerNorm(config.d_model)
+        self.feed_forward = FeedForward(config)
+        self.feed_forward_norm = nn.LayerNorm(config.d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, causal_mask: Tensor, memory_mask: Tensor) -> Tensor:
+        """Map `x` (B, T, D) to the same shape, with `memory` (B, S, D); masks broadcast to (B, H, T, T or S)."""
+        x = self.residual(x, self.self_attention_norm, lambda x: self.self_attention(x, x, causal_mask))
+        x = self.residual(x, self.cross_attention_norm, lambda x: self.cross_attention(x, memory, memory_mask))
+        return self.residual(x, self.feed_forward_norm, self.feed_forward)
+
+    def next(self, x: Tensor, cache: DecoderCache, index: int) -> Tensor:
+        """Map the newest position of each hypothesis, `x` (B, K, D), and extend layer `index` of `cache`."""
+
+        def attend_to_past(x: Tensor) -> Tensor:
+            keys, values = cache.write(index, *self.self_attention.keys_and_values(x))
+            return self.self_attention.attend(x, keys, values, cache.past_mask)
+
+        def attend_to_memory(x: Tensor) -> Tensor:
+            # The K hypotheses of a sentence are K queries to one memory: nothing is copied for the beam.
+            return self.cross_attention.attend(x, *cache.across[index], cache.memory_mask)
+
+        x = self.residual(x, self.self_attention_norm, attend_to_past)
+        x = self.residual(x, self.cross_attention_norm, attend_to_memory)
+        return self.residual(x, self.feed_forward_norm, self.feed_forward)

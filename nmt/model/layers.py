@@ -1,0 +1,166 @@
+"""The layers of the Transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nmt.config.model import ModelConfig
+
+HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+"""The operator is one that compiled models use; where a PyTorch has none, all is as usual."""
+
+
+def for_attention(mask: Tensor) -> Tensor:
+    """Return `mask`, True where attention is allowed, as attention takes it fastest: on a CPU what is to be added."""
+    if mask.is_cuda or mask.dtype != torch.bool:
+        return mask
+    return torch.zeros(mask.shape).masked_fill_(~mask, -torch.inf)
+
+
+class Linear(nn.Linear):
+    """A linear map; on a CPU, in float32 and without gradients, by oneDNN.
+
+    PyTorch gives such products to MKL, which does half as many a second as oneDNN on processors of AMD.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x` (..., inputs) to (..., outputs)."""
+        if x.dtype == torch.float32 and torch.is_inference_mode_enabled() and not x.is_cuda and HAS_ONEDNN:
+            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        return super().forward(x)
+
+
+class Residual(nn.Module):
+    """A layer made of sub-layers, each with dropout, a residual sum and a norm (section 3.1, 5.4)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.pre_norm = config.norm == "pre"
+        self.dropout = Dropout(config.dropout)
+
+    def residual(self, x: Tensor, norm: nn.LayerNorm, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
+        """Add what `sublayer` makes of `x`."""
+        if self.pre_norm:
+            return x + self.dropout(sublayer(norm(x)))
+        return norm(x + self.dropout(sublayer(x)))
+
+
+class Attention(nn.Module):
+    """Multi-head scaled dot-product attention (section 3.2)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.scale = (config.d_model // config.heads) ** -0.5
+        self.query = Linear(config.d_model, config.d_model)
+        self.key_value = Linear(config.d_model, 2 * config.d_model)
+        self.output = Linear(config.d_model, config.d_model)
+        self.dropout = Dropout(config.attention_dropout)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
+        """Let each position of `x` (B, T, D) attend over `memory` (B, S, D).
+
+        `mask` broadcasts to (B, H, T, S) and is True where attention is allowed.
+        """
+        return self.attend(x, *self.keys_and_values(memory), mask)
+
+    def keys_and_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Project `memory` (B, S, D) to keys and values, each (B, H, S, D/H)."""
+        keys, values = self.key_value(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return keys, values
+
+    def attend(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        """Let `x` (B, T, D) attend over `keys` and `values` (B, H, S, D/H); returns (B, T, D).
+
+        `mask` broadcasts to (B, H, T, S): True where attention is allowed, or by `for_attention`.
+        """
+        queries = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, H, T, D/H)
+        if x.is_cuda:
+            context = F.scaled_dot_product_attention(
+                queries, keys, values, attn_mask=mask, dropout_p=self.dropout.p if self.training else 0.0
+            )
+        else:
+            # Sentences are short: on a CPU two batched products beat the fused kernel, whose backward is slow; and
+            # the softmax in float32 beats that in bfloat16.
+            exact = torch.promote_types(values.dtype, torch.float32)
+            weights = (queries @ keys.transpose(-2, -1)).to(exact) * self.scale  # (B, H, T, S)
+            if mask is not None:
+                weights = weights + for_attention(mask)
+            context = self.dropout(weights.softmax(-1).to(values.dtype)) @ values  # (B, H, T, D/H)
+        return self.output(context.transpose(1, 2).flatten(-2))  # (B, T, D)
+
+
+class FeedForward(nn.Module):
+    """Two linear maps with a ReLU between (section 3.3, eq. 2)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.inner = Linear(config.d_model, config.ffn)
+        self.outer = Linear(config.ffn, config.d_model)
+        self.dropout = Dropout(config.activation_dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map each position of `x` (..., D) by itself."""
+        return self.outer(self.dropout(F.relu(self.inner(x))))
+
+
+class Dropout(nn.Module):
+    """Zero each element with probability `p`, scale the others by 1/(1-p) (Srivastava et al. 2014)."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop elements of `x`, of any shape, in training; else return it as it is."""
+        if not self.training or self.p == 0:
+            return x
+        if x.is_cuda:
+            return F.dropout(x, self.p)
+        return x * self.mask(x)
+
+    def mask(self, x: Tensor) -> Tensor:
+        """Return the factors, 0 or 1/(1-p), for `x`.
+
+        Each is decided by 16 bits of a 64-bit random word: four elements a draw, where torch's own Bernoulli
+        on a CPU takes one draw an element. `p` is met to within 2^-17.
+        """
+        words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        bits = words.view(torch.int16)[: x.numel()].view(x.shape)
+        threshold = min(round(self.p * 2**16), 2**16 - 1) - 2**15  # beyond int16 the comparison would wrap around
+        # Compared into the type wanted: torch converts booleans to bfloat16 slowly.
+        return torch.ge(bits, threshold, out=torch.empty_like(x)).mul_(1 / (1 - self.p))
+
+
+class SinusoidalPositions(nn.Module):
+    """Sines and cosines of geometrically falling frequencies, interleaved (section 3.5)."""
+
+    table: Tensor
+
+    def __init__(self, limit: int, d_model: int) -> None:
+        super().__init__()
+        position = torch.arange(limit, dtype=torch.float64)[:, None]
+        frequency = 10_000 ** (-torch.arange(0, d_model, 2, dtype=torch.float64) / d_model)
+        angles = position * frequency  # (limit, D/2)
+        table = torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)  # (limit, D)
+        self.register_buffer("table", table.float(), persistent=False)
+
+    def forward(self, start: int, length: int) -> Tensor:
+        """Return the encodings (length, D) of the positions from `start`."""
+        return self.table[start : start + length]
+
+
+class LearnedPositions(nn.Module):
+    """One learned vector a position, as in table 3, row (E)."""
+
+    def __init__(self, limit: int, d_model: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.empty(limit, d_model))
+
+    def forward(self, start: int, length: int) -> Tensor:
+        """Return the vectors (length, D) of the positions from `start`."""
+        return self.table[start : start + length]

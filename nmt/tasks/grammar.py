@@ -1,0 +1,452 @@
+"""The built-in corpus: English-German pairs written by a seeded grammar, without any download.
+
+Translating them takes what real translation takes: gender, case and agreement, verbs second, last or
+split in two, antecedents of "it", numbers and times that change their shape. A sentence is drawn once
+and written in both languages, and its German follows from its English alone.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import count, islice
+from typing import Literal
+
+from nmt.tasks.grammar_lexicon import PLURAL, RELATIVES, English, German, Verb, lexicon
+from nmt.tasks.grammar_phrases import FUTURE, PAST, PRESENT, PRONOUNS, Pair, Parts, Phrase, Phrases, join, same
+from nmt.tasks.grammar_words import entries
+
+Split = Literal["train", "dev", "test", "unseen"]
+
+LONGEST = 24
+"""Words of the longest source outside the unseen set."""
+LONGEST_UNSEEN = 28
+
+_SIMPLE = ("past", "present", "future")
+_MODALS = (
+    ("could", "wanted to", "had to"),
+    ("can", "must", "may", "should", "would like to", "want to", "have to"),
+)
+_THERE = Phrase("there", "", ("es", "", ""), 2, 2, None)
+_ES_GIBT = (German("gab", "", "gab"), German("gibt", "", "gibt"), German("wird", " geben", "geben wird"))
+_IT = ("er", "sie", "es", "sie")
+_REFLEXIVE = (" mich", " dich", " sich", " uns", " sich")
+_ADVERBS = entries("unfortunately/leider perhaps/vielleicht therefore/deshalb fortunately/glücklicherweise")
+_OFTEN = entries("often/oft always/immer never/nie sometimes/manchmal rarely/selten usually/normalerweise")
+_DEGREES = entries("very/sehr too/zu really/wirklich quite/ziemlich")
+_CONJUNCTIONS: tuple[list[Pair], ...] = (
+    [("because", "weil"), ("although", "obwohl"), ("when", "als"), ("before", "bevor"), ("after", "nachdem")],
+    [("because", "weil"), ("although", "obwohl"), ("when", "wenn"), ("if", "wenn"), ("as soon as", "sobald")],
+    [("because", "weil"), ("when", "wenn"), ("if", "wenn"), ("as soon as", "sobald")],
+)  # fmt: skip
+_FRAMES = ((0.36, "acc"), (0.45, "dat"), (0.6, "prep"), (0.69, "give"), (0.79, "move"), (0.91, "act"), (1.0, "be"))
+_ACTIONS = ("acc", "acc", "dat", "prep", "give", "move", "act")
+_STATES = ("have", "need", "know", "love", "understand")
+_COORDINATIONS = (("and", " und"), ("but", ", aber"), ("so", ", deshalb"))
+
+
+@dataclass(slots=True)
+class _Clause:
+    """A clause before its words are put in order; the German slots hold leading spaces."""
+
+    subject: Phrase
+    english: English
+    german: German
+    negative: bool = False
+    often: str = ""
+    base: str = ""
+    zu: str = ""
+    tail: str = ""  # English after the verb
+    middle: str = ""  # German between the two parts of the verb
+    relative: Pair = ("", "")  # of the object: it follows everything else
+    front: Pair = ("", "")
+    object: Phrase | None = None
+
+    def plain_english(self) -> str:
+        """Order the words as English always does: subject, verb, the rest."""
+        verb = self.english.negated if self.negative else self.often + self.english.affirmative
+        return f"{self.subject.subject} {verb}{self.tail}{self.relative[0]}"
+
+    def last(self) -> str:
+        """Put the finite German verb last."""
+        return f"{self.subject.german[0]}{self.middle} {self.german.final}{self.relative[1]}"
+
+    def inverted(self) -> str:
+        """Put the finite German verb first, as after a fronted part or in a question."""
+        german = self.german
+        return f"{german.finite} {self.subject.german[0]}{self.middle}{german.bracket}{self.relative[1]}"
+
+    def main(self) -> Pair:
+        """Order the words of a main clause, the finite German verb second."""
+        if self.front[0]:
+            return f"{self.front[0]}, {self.plain_english()}", f"{self.front[1]} {self.inverted()}"
+        german = f"{self.subject.german[0]} {self.german.finite}{self.middle}{self.german.bracket}"
+        return self.plain_english(), german + self.relative[1]
+
+    def question(self) -> Pair:
+        """Put an auxiliary first in English, the finite verb in German."""
+        rest = f" {self.english.rest}" if self.english.rest else ""
+        return f"{self.english.auxiliary} {self.subject.subject}{rest}{self.tail}?", f"{self.inverted()}?"
+
+    def infinitive(self) -> Pair:
+        """Order the words of "to ..." and "... zu ..."."""
+        return f"to {self.base}{self.tail}", f"{self.middle} {self.zu}".lstrip()
+
+
+class _Writer(Phrases):
+    """Draws sentences of every kind."""
+
+    def __init__(self, rng: random.Random, *, novel: bool = False) -> None:
+        super().__init__(rng, novel=novel)
+        self.kinds: tuple[tuple[float, Callable[[], Pair]], ...] = (
+            (0.26, self.simple), (0.38, self.fronted), (0.47, self.question), (0.59, self.subordinate),
+            (0.65, self.subordinate_first), (0.72, self.reported), (0.78, self.subject_relative),
+            (0.84, self.object_relative), (0.91, self.purpose), (0.94, self.anaphor), (1.0, self.coordinated),
+        )  # fmt: skip
+
+    # Clauses
+
+    def clause(
+        self,
+        time: int,
+        subject: Phrase | None = None,
+        frame: str = "",
+        *,
+        tense: str = "",
+        front: bool = False,
+        bare: bool = False,
+        asked: bool = False,
+        gap: Verb | None = None,
+    ) -> _Clause:
+        """Draw a clause: with an adverbial in `front`, `bare` of any, or with the object of `gap` missing.
+
+        One that is `asked` has what a question can show: no negation, no adverb before the verb.
+        """
+        frame = gap.frame if gap else frame or self.frame(time, subject)
+        if frame == "there":
+            return self.existence(time)
+        subject = subject or self.subject(frame)
+        verb = gap or (self.words.copula if frame in ("be", "thing") else self.one(self.words.frames[frame]))
+        tense, given = tense or self.tense(time, frame), bool(tense)
+        negative = not given and not gap and not asked and frame != "cost" and self.random() < 0.15
+        modal = "may" if negative and tense == "must" else tense
+        person = subject.person
+        clause = _Clause(subject, verb.english[tense][person], verb.german[modal][person], negative)
+        clause.base, clause.zu = verb.base, verb.zu
+        parts = Parts() if gap else self.complement(verb, subject, negative)
+        clause.object = parts.object
+        manner = place = moment = ("", "")
+        if not bare and tense != "perfect":
+            if frame in ("acc", "act", "prep") and not gap:
+                manner = self.how(verb) if self.random() < 0.2 and verb.base not in _STATES else manner
+                place = self.where() if self.random() < 0.25 else place
+            if self.random() < 0.4 or front:
+                moment = self.when(time)
+            elif (
+                tense in ("present", "past")
+                and frame not in ("be", "thing", "cost", "ride")
+                and not negative
+                and not asked
+            ):
+                often = self.one(_OFTEN) if self.random() < 0.15 else ("", "")
+                clause.often, moment = often[0] and f"{often[0]} ", ("", often[1])
+        if front:
+            clause.front, moment, place = self.fronting(moment, place)
+        clause.tail = "".join([parts.tail, *(f" {x}" for x in (manner[0], place[0], moment[0]) if x)])
+        sich = _REFLEXIVE[person] if verb.reflexive else ""
+        nicht = "nicht" if negative and not parts.kein else ""
+        spaced = [f" {x}" if x else "" for x in (moment[1], nicht, manner[1], place[1])]
+        clause.middle = "".join([sich, parts.pronouns, spaced[0], parts.objects, *spaced[1:], parts.closing])
+        return clause
+
+    def fronting(self, moment: Pair, place: Pair) -> tuple[Pair, Pair, Pair]:
+        """Choose what stands in front; return it, and the time and place that stay behind."""
+        chance = self.random()
+        if place[0] and chance < 0.5:
+            return place, moment, ("", "")
+        return (moment, ("", ""), place) if chance < 0.75 else (self.one(_ADVERBS), moment, place)
+
+    def frame(self, time: int, subject: Phrase | None) -> str:
+        if subject is None and self.random() < 0.12:
+            return self.one(("thing", "ride", "there", "cost")[: 3 if time == PAST else 4])
+        chance = self.random()
+        return next(name for bound, name in _FRAMES if chance < bound)
+
+    def subject(self, frame: str) -> Phrase:
+        if frame not in ("thing", "ride", "cost"):
+            return self.person()
+        kinds = {"thing": "tucvofxle", "ride": "v", "cost": "tucvfdx"}[frame]
+        return self.phrase(self.one(self.words.by_kind[self.one(kinds)]), self.words.determiners.definite)
+
+    def tense(self, time: int, frame: str) -> str:
+        chance = self.random()
+        if time == FUTURE or frame in ("be", "thing", "cost", "ride", "that", "whether", "to") or chance < 0.65:
+            return _SIMPLE[time]
+        return "perfect" if time == PRESENT and chance < 0.75 else self.one(_MODALS[time])
+
+    def complement(self, verb: Verb, subject: Phrase, negative: bool) -> Parts:
+        """Draw what the verb takes."""
+        frame = verb.frame
+        if frame in ("acc", "dat", "prep"):
+            return self.governed(verb, subject, negative)
+        if frame == "give":
+            return self.giving(verb, subject, negative)
+        if frame == "be":
+            return self.predicate(subject, negative)
+        english, german = self.whither() if frame == "move" else self.price() if frame == "cost" else ("", "")
+        return Parts(f" {english}", closing=f" {german}") if english else Parts()
+
+    def governed(self, verb: Verb, subject: Phrase, negative: bool) -> Parts:
+        """Draw the one object of `verb`."""
+        chance, determiners = self.random(), self.words.determiners
+        if "p" in verb.kinds and chance < 0.25:
+            taken = self.one([p for p in PRONOUNS if not same(p, subject)])
+        elif "p" in verb.kinds and chance < 0.4:
+            taken = self.named()
+        else:
+            free = determiners.negative if verb.frame == "acc" else determiners.definite
+            noun = self.partner(self.words.objects[verb.key])
+            taken = self.phrase(noun, free if negative else determiners.any)
+        tail, german = f" {taken.object}", taken.german[verb.case]
+        if verb.frame == "prep":
+            joined = join(verb.preposition, german) if verb.case == 2 else f"{verb.preposition} {german}"
+            return Parts(tail, closing=f" {joined}", object=taken)
+        if taken in PRONOUNS:
+            return Parts(tail, pronouns=f" {german}", object=taken)
+        return Parts(tail, objects=f" {german}", kein=german.startswith("kein"), object=taken)
+
+    def giving(self, verb: Verb, subject: Phrase, negative: bool) -> Parts:
+        """Draw a recipient and a gift; English may name either first, German has the dative first."""
+        person = self.person()
+        while same(person, subject):
+            person = self.person()
+        determiners = self.words.determiners
+        noun = self.partner(self.words.objects[verb.key])
+        gift = self.phrase(noun, determiners.negative if negative else determiners.any)
+        tail = f" {person.object} {gift.object}"
+        if self.random() < 0.4:
+            tail = f" {gift.object} to {person.object}"
+        pronoun = person in PRONOUNS
+        dative, accusative = f" {person.german[2]}", f" {gift.german[1]}"
+        kein = gift.german[1].startswith("kein")
+        return Parts(tail, dative if pronoun else "", ("" if pronoun else dative) + accusative, kein=kein)
+
+    def predicate(self, subject: Phrase, negative: bool) -> Parts:
+        """Draw what somebody or something is."""
+        chance, noun = self.random(), subject.noun
+        human = noun is None or noun.kind == "p"
+        if human and chance < 0.15:
+            age = 18 + int(self.random() * 70)
+            return Parts(f" {age} years old", closing=f" {age} Jahre alt")
+        if subject.gender != 2 and (subject in PRONOUNS or (noun and human)) and chance < 0.4:
+            kinds = self.words.determiners.none if negative else self.words.determiners.indefinite
+            gender = subject.gender % PLURAL  # masculine for a group
+            people = [person for person in self.words.by_kind["p"] if person.gender == gender]
+            role = self.phrase(self.one(people), kinds, subject.person > 2)
+            return Parts(f" {role.object}", closing=f" {role.german[0]}", kein=negative)
+        adjective = self.partner(self.words.describing[noun.key]) if noun else self.one(self.words.human)
+        english, german = adjective.english, adjective.german
+        if human and chance < 0.5:
+            other = self.named()
+            return Parts(f" as {english} as {other.object}", closing=f" so {german} wie {other.german[0]}")
+        if chance < 0.8:
+            degree, grad = self.one(_DEGREES)
+            english, german = f"{degree} {english}", f"{grad} {german}"
+        return Parts(f" {english}", closing=f" {german}")
+
+    def existence(self, time: int) -> _Clause:
+        """Draw "there is", in German "es gibt" with the accusative."""
+        kind = self.one(self.words.by_kind[self.one("lltup")])
+        what = self.phrase(kind, self.words.determiners.existing)
+        english = self.words.copula.english[_SIMPLE[time]][what.person]
+        where, wo = self.where()
+        clause = _Clause(_THERE, english, _ES_GIBT[time])
+        clause.tail, clause.middle = f" {what.object} {where}", f" {what.german[1]} {wo}"
+        return clause
+
+    # Sentences
+
+    def time(self) -> int:
+        chance = self.random()
+        return PAST if chance < 0.45 else PRESENT if chance < 0.85 else FUTURE
+
+    def simple(self) -> Pair:
+        return self.clause(self.time()).main()
+
+    def fronted(self) -> Pair:
+        return self.clause(self.time(), self.person(), front=True).main()
+
+    def question(self) -> Pair:
+        chance, time = self.random(), self.time()
+        if chance < 0.5:
+            return self.clause(time, asked=True).question()
+        word, wort = self.one((("why", "warum"), ("when", "wann"), ("where", "wo")))
+        if word == "why":
+            clause = self.clause(time, self.person(), asked=True)
+        else:
+            clause = self.clause(
+                time, self.person(), self.one(("acc", "act")), tense=_SIMPLE[time], bare=True, asked=True
+            )
+        english, german = clause.question()
+        return f"{word} {english}", f"{wort} {german}"
+
+    def dependent(self, time: int) -> Pair:
+        """Draw a conjunction and its clause, the German verb last."""
+        conjunction, konjunktion = self.one(_CONJUNCTIONS[time])
+        tense, frame = ("pluperfect", "acc") if conjunction == "after" else ("", "")
+        clause = self.clause(min(time, PRESENT), None, frame, tense=tense, bare=self.random() < 0.5)
+        return f"{conjunction} {clause.plain_english()}", f"{konjunktion} {clause.last()}"
+
+    def subordinate(self) -> Pair:
+        time = self.time()
+        (english, german), (why, warum) = self.clause(time).main(), self.dependent(time)
+        return f"{english} {why}", f"{german}, {warum}"
+
+    def subordinate_first(self) -> Pair:
+        time = self.time()
+        (why, warum), clause = self.dependent(time), self.clause(time)
+        return f"{why}, {clause.plain_english()}", f"{warum}, {clause.inverted()}"
+
+    def reported(self) -> Pair:
+        frame, time = self.one(("that", "that", "whether")), min(self.time(), PRESENT)
+        english, german = self.clause(time, self.person(), frame, bare=True).main()
+        what = self.clause(PAST if time == PAST else self.time())
+        dass = "dass" if frame == "that" else "ob"
+        return f"{english} {frame} {what.plain_english()}", f"{german}, {dass} {what.last()}"
+
+    def purpose(self) -> Pair:
+        """Draw an infinitive with "zu", of a verb that asks for one or after "um"."""
+        free = self.random() < 0.4
+        frame = self.one(("move", "acc")) if free else "to"
+        first = self.clause(min(self.time(), PRESENT), self.person(), frame, bare=True)
+        to, zu = self.clause(PRESENT, first.subject, self.one(_ACTIONS), tense="present", bare=True).infinitive()
+        (english, german), order, um = first.main(), "in order " if free else "", "um " if free else ""
+        return f"{english} {order}{to}", f"{german}, {um}{zu}"
+
+    def subject_relative(self) -> Pair:
+        noun = self.one(self.words.by_kind["p"])
+        who = self.phrase(noun, self.words.determiners.any)
+        der, den, dem = RELATIVES[who.gender]
+        clause = self.clause(self.time(), who._replace(subject="who", german=(der, den, dem)), bare=self.random() < 0.6)
+        english = f"{who.subject} {clause.plain_english()}"
+        subject = who._replace(subject=english, german=(f"{who.german[0]}, {clause.last()},", "", ""))
+        return self.clause(self.time(), subject).main()
+
+    def object_relative(self) -> Pair:
+        first = self.clause(self.time(), self.person(), self.one(("acc", "acc", "prep")), bare=True)
+        if first.object and (noun := first.object.noun):
+            verb = self.partner(self.words.governing[noun.key])
+            clause = self.clause(self.one((PAST, PRESENT)), self.person(), gap=verb)
+            pronoun = RELATIVES[first.object.gender][verb.case]
+            preposition = f"{verb.preposition} " if verb.preposition else ""
+            first.relative = f" that {clause.plain_english()}", f", {preposition}{pronoun} {clause.last()}"
+        return first.main()
+
+    def anaphor(self) -> Pair:
+        """Refer to the object by "it", which takes the gender of the German noun."""
+        time = self.one((PAST, PRESENT))
+        first = self.clause(time, self.person(), "acc", bare=True)
+        if first.object is None or first.object.noun is None or first.object.noun.kind in "pa":
+            return first.main()
+        thing, why = first.object, self.one(_CONJUNCTIONS[time][:2])
+        english = "they" if thing.person == 4 else "it"
+        it = thing._replace(subject=english, german=(_IT[thing.gender], "", ""))
+        second = self.clause(time, it, "be", bare=True)
+        main = first.main()
+        return f"{main[0]} {why[0]} {second.plain_english()}", f"{main[1]}, {why[1]} {second.last()}"
+
+    def coordinated(self) -> Pair:
+        complex_ = self.random() < 0.4
+        return self.join(self.subordinate() if complex_ else self.simple(), self.clause(self.time()), complex_)
+
+    def join(self, first: Pair, second: _Clause, complex_: bool, end: Pair = ("", "")) -> Pair:
+        """Coordinate; a subordinate clause before "und" is closed by a comma."""
+        english, german = self.one(_COORDINATIONS)
+        order = second.inverted() if english == "so" else second.main()[1]
+        comma = "," if complex_ and english == "and" else ""
+        left = "" if english == "and" else ","
+        return (
+            f"{first[0]}{left} {english} {second.plain_english()}{end[0]}",
+            f"{first[1]}{comma}{german} {order}{end[1]}",
+        )
+
+    def long(self) -> Pair:
+        """Join two sentences that each have a subordinate clause."""
+        time = self.time()
+        why, warum = self.dependent(time)
+        first = self.one((self.subordinate, self.reported, self.purpose))()
+        return self.join(first, self.clause(time), True, (f" {why}", f", {warum}"))
+
+    def sentence(self, draw: Callable[[], Pair] | None = None) -> Pair:
+        """Draw a sentence of any kind, cased and closed."""
+        if draw is None:
+            chance = self.random()
+            draw = next(kind for bound, kind in self.kinds if chance < bound)
+        english, german = draw()
+        point = "" if english[-1] in ".?" else "."  # "a.m." has its own
+        stop = "" if english[-1] == "?" else "."
+        return english[0].upper() + english[1:] + point, german[0].upper() + german[1:] + stop
+
+
+def _unseen(rng: random.Random) -> Iterator[Pair]:
+    """Alternate new combinations of ordinary length with longer sentences of known ones."""
+    novel, known = _Writer(rng, novel=True), _Writer(rng)
+    while True:
+        while True:
+            novel.fresh = False
+            pair = novel.sentence()
+            if novel.fresh and pair[0].count(" ") < LONGEST:
+                break
+        yield pair
+        pair = known.sentence(known.long)
+        while not LONGEST <= pair[0].count(" ") < LONGEST_UNSEEN:
+            pair = known.sentence(known.long)
+        yield pair
+
+
+def _seen(rng: random.Random, rng_of_long: random.Random) -> Iterator[Pair]:
+    """Draw sentences of every kind; one in eight is of the kind that the unseen set has longer."""
+    usual, longer = _Writer(rng), _Writer(rng_of_long)
+    for number in count():
+        writer, draw = (longer, longer.long) if number % 8 == 0 else (usual, None)
+        pair = writer.sentence(draw)
+        while pair[0].count(" ") >= LONGEST:
+            pair = writer.sentence(draw)
+        yield pair
+
+
+def _digest(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
+
+
+def _distinct(split: Split, seed: int) -> Iterator[Pair]:
+    rng, rng_of_long = (random.Random(_digest(f"{name} {seed}")) for name in (split, f"long {split}"))
+    seen: set[int] = set()
+    for pair in _unseen(rng) if split == "unseen" else _seen(rng, rng_of_long):
+        digest = _digest(pair[0])
+        if digest not in seen and (split == "unseen" or _SHARES.get(digest % 16, "train") == split):
+            seen.add(digest)
+            yield pair
+
+
+_SHARES = {0: "dev", 1: "test"}
+"""Sixteenths of all sentences, by digest of the source, that training never sees."""
+
+
+def generate(split: Split, pairs: int, seed: int = 1) -> Iterator[Pair]:
+    """Yield `pairs` distinct (English, German) pairs of `split`, the same for the same seed.
+
+    Fewer pairs are the first of more. No source of one of "train", "dev" and "test" is in another,
+    whatever the seeds. Of "unseen", every other pair has an adjective or verb with a noun that the
+    others never combine (`held_out`), the rest are longer than `LONGEST` words.
+    """
+    return islice(_distinct(split, seed), pairs)
+
+
+def sentences_at_least() -> int:
+    """Count one shape alone: "The ADJ PERSON VERBed the ADJ OBJECT on MONTH DAY, YEAR."."""
+    words = lexicon()
+    adjectives = [len(free) for free, _ in words.describing]
+    subjects = sum(adjectives[noun.key] for noun in words.by_kind["p"])
+    objects = sum(adjectives[noun.key] for verb in words.frames["acc"] for noun in words.objects[verb.key][0])
+    return subjects * objects * 12 * 28 * 30

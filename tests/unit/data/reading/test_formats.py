@@ -1,0 +1,435 @@
+import gzip
+import io
+import json
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nmt import console
+from nmt.config.data import LanguagesConfig
+from nmt.data.reading.formats import Format, Wanted, choose_files, format_of, read_file, read_stream
+from nmt.errors import DataError
+
+EN_DE = LanguagesConfig(source="en", target="de")
+PAIRS = [("one", "eins"), ("two, three", "zwei"), ("", 'sagt "vier"')]
+
+
+def wanted(columns: list[str] | None = None, form: Format | None = None, source: str = "en") -> Wanted:
+    return Wanted(LanguagesConfig(source=source, target="de"), columns, form)
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def error_of(path: Path, what: Wanted | None = None) -> str:
+    with pytest.raises(DataError) as caught:
+        list(read_file(path, what or wanted()))
+    return str(caught.value)
+
+
+def parquet(rows: dict[str, Any], types: Any = None) -> bytes:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    target = io.BytesIO()
+    parquet.write_table(pa.table(rows, schema=types), target)
+    return target.getvalue()
+
+
+def tmx(units: str, begin: str = '<?xml version="1.0" encoding="UTF-8"?>\n') -> str:
+    return f'{begin}<tmx version="1.4"><header srclang="en"/><body>{units}</body></tmx>\n'
+
+
+def unit(english: str, german: str, en: str = "en", de: str = "de") -> str:
+    tuv = '<tuv xml:lang="{}"><note>of it</note><seg>{}</seg></tuv>'
+    return f"<tu><prop>x</prop>{tuv.format(en, english)}{tuv.format(de, german)}</tu>\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("a.tsv", "tsv"),
+        ("a.CSV", "csv"),
+        ("a.b.jsonl.gz", "jsonl"),
+        ("a.json.zst", "jsonl"),
+        ("a.ndjson", "jsonl"),
+        ("a.parquet", "parquet"),
+        ("a.tmx.xz", "tmx"),
+        ("a.en", None),
+        ("tsv", None),
+    ],
+)
+def test_a_name_says_the_format(name: str, form: Format | None) -> None:
+    assert format_of(name) == form
+
+
+def test_a_format_that_no_name_says_is_asked_for(tmp_path: Path) -> None:
+    path = write(tmp_path / "pairs", "a\tb\n")
+    said = error_of(path)
+    assert said == (
+        f"{path}: its name does not say what format it has "
+        "(set format to one of tsv, csv, jsonl, parquet, tmx; lines of one side are source or target)"
+    )
+    assert list(read_file(path, wanted(form="tsv"))) == [("a", "b")]
+
+
+def test_columns_of_tsv_are_named_in_its_first_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", 'id\tde\ten\n1\teins\tone\n\n2\t"zwei\t\n')
+    what = wanted(["en", "de"])
+    assert list(read_file(path, what)) == [("one", "eins"), ("", '"zwei')]
+    assert what.oddities == {"blank lines": 1}
+
+
+def test_a_tsv_without_the_column_says_that_numbers_will_do_too(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", "1\tone\teins\n")
+    said = error_of(path, wanted(["en", "de"]))
+    assert said.startswith(f"{path}: no column 'en'; it has 1, one, eins (name them: columns = [")
+    assert said.endswith('; in a .tsv without a header by number, from 1: columns = ["2", "3"])')
+
+
+def test_columns_of_tsv_without_a_header_are_chosen_by_number(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", "1\teins\tone\n\n2\tzwei\0\ttwo\tx\n")
+    what = wanted(["3", "2"])
+    assert list(read_file(path, what)) == [("one", "eins"), ("two", "zwei\0")]
+    assert what.oddities == {"blank lines": 1, "NUL characters": 1}
+    hint = "(columns that are digits are numbers, from 1, of a .tsv without a header)"
+    assert error_of(path, wanted(["4", "1"])) == f"{path}:1: no column 4; the line has 3 {hint}"
+    assert error_of(path, wanted(["0", "1"])) == f"{path}: no column 0 (columns are numbered from 1)"
+    path = write(tmp_path / "a.csv", "1,2\na,b\n")
+    assert list(read_file(path, wanted(["2", "1"]))) == [("b", "a")]
+
+
+def test_lines_of_tsv_with_more_than_two_columns_are_counted(tmp_path: Path) -> None:
+    what = wanted()
+    assert list(read_file(write(tmp_path / "a.tsv", "a\tb\tc\td\ne\tf\n"), what)) == [("a", "b"), ("e", "f")]
+    assert what.oddities == {"lines with further columns": 1}
+
+
+def test_a_field_of_csv_may_be_long(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", f"en,de\n{'x' * 200_000},y\n")
+    assert list(read_file(path, wanted())) == [("x" * 200_000, "y")]
+
+
+def test_csv_is_unquoted_and_its_columns_are_named_after_the_languages(tmp_path: Path) -> None:
+    lines = '\ufeffen,x,de\r\none,,eins\r\n"two, three",,zwei\r\n,,"sagt ""vier"""\r\n"a\r\nb",,c\r\n'
+    what = wanted()
+    assert list(read_file(write(tmp_path / "a.csv", lines), what)) == [*PAIRS, ("a b", "c")]
+    assert what.oddities == {"byte-order marks": 1, "CRLF line ends": 6, "line breaks within a text": 1}
+
+
+def test_a_row_of_another_number_of_fields_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", 'en,de\n"a\nb",c\nd,e,f\n')
+    assert error_of(path) == f"{path}:4: 3 fields, and the first line names 2"
+
+
+@pytest.mark.parametrize("text", ['en,de\na,"b" c\n', 'en,de\na,"b\n'])
+def test_csv_with_wrong_quotation_marks_is_an_error(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path / "a.csv", text)
+    said = error_of(path)
+    assert said.startswith(f"{path}:2: not CSV: ")
+    assert said.endswith(" (is a quotation mark missing?)")
+
+
+def test_a_table_without_the_column_says_which_it_has(tmp_path: Path) -> None:
+    hint = (
+        '(name them: columns = ["source column", "target column"] in a recipe, '
+        "--columns for the commands of `nmt data`; `nmt init` reads what `nmt data clean --columns` wrote)"
+    )
+    for name, content in (("a.csv", "x,y\n1,2\n"), ("a.parquet", parquet({"x": ["1"], "y": ["2"]}))):
+        path = write(tmp_path / name, content)
+        assert error_of(path) == f"{path}: no column 'en' and 'de', nor 'translation'; it has x, y {hint}"
+        assert error_of(path, wanted(["x", "z"])) == f"{path}: no column 'z'; it has x, y {hint}"
+        assert list(read_file(path, wanted(["y", "x"]))) == [("2", "1")]
+    path = write(tmp_path / "a.jsonl", '{"en": "x", "de": "y"}\n{"en": "x"}\n')
+    assert error_of(path) == f"{path}:2: no column 'en' and 'de', nor 'translation'; it has en {hint}"
+
+
+def test_a_column_that_is_there_twice_is_an_error_where_it_is_wanted(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    target = io.BytesIO()
+    parquet.write_table(pa.table([["a"], ["b"], ["c"], ["d"]], names=["en", "de", "en", "fr"]), target)
+    for name, content in (("a.parquet", target.getvalue()), ("a.csv", "en,de,en,fr\na,b,c,d\n")):
+        path = write(tmp_path / name, content)
+        assert error_of(path) == f"{path}: several columns 'en' (give each a name of its own)"
+        assert list(read_file(path, wanted(["fr", "de"]))) == [("d", "b")]
+
+
+def test_an_empty_table_has_no_pairs(tmp_path: Path) -> None:
+    for name in ("a.csv", "a.tsv", "a.jsonl"):
+        assert list(read_file(write(tmp_path / name, ""), wanted(["a", "b"]))) == []
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_json_lines_are_objects_with_the_sides_or_a_translation(tmp_path: Path, ending: str) -> None:
+    rows = [{"de": "eins", "en": "one", "id": 1}, {"translation": {"en": "a\nb", "de": None}}, {"de": "", "en": "\0"}]
+    text = "\n\n".join(map(json.dumps, rows)).encode()
+    path = write(tmp_path / f"a.jsonl{ending}", gzip.compress(text) if ending else text)
+    what = wanted()
+    assert list(read_file(path, what)) == [("one", "eins"), ("a b", ""), ("\0", "")]
+    assert what.oddities == {"blank lines": 2, "line breaks within a text": 1, "missing texts": 1, "NUL characters": 1}
+
+
+def test_what_is_odd_in_a_field_is_counted_once(tmp_path: Path) -> None:
+    for name, text in (("a.jsonl", '{"en": "\u2028", "de": "x"}\n'), ("a.csv", "en,de\n\u2028,x\n")):
+        what = wanted()
+        assert list(read_file(write(tmp_path / name, text), what)) == [("\u2028", "x")]
+        assert what.oddities == {"odd line breaks": 1}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "{'en': 1}",
+            "not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1) "
+            "(each line is an object of its own)",
+        ),
+        ("[" * 100_000, "not JSON: "),
+        ('["one", "eins"]', "no JSON object but list (each line is an object)"),
+        ('{"en": 1, "de": "x"}', "int where text should be: 1"),
+        ('{"translation": "x"}', "column 'translation' holds no {language: text} but str (name them: "),
+        ('{"translation": {"en": "x"}}', "no language 'de' in column 'translation'; it has en"),
+    ],
+)
+def test_a_line_of_json_that_is_no_pair_is_named(tmp_path: Path, line: str, said: str) -> None:
+    path = write(tmp_path / "a.jsonl", f'{{"en": "a", "de": "b"}}\n{line}\n')
+    assert error_of(path).startswith(f"{path}:2: {said}")
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.jsonl"])
+def test_bytes_that_are_not_utf8_are_named_in_each_format(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, {"a.tsv": b"a\tb\n", "a.csv": b"en,de\n", "a.jsonl": b"\n"}[name] + b"\xe9\n")
+    assert error_of(path).startswith(f"{path}:2: not UTF-8: byte 0xe9 at place 1 (")
+
+
+def test_parquet_is_read_by_columns_or_by_translations(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    sides: dict[str, list[Any]] = {"n": [1, 2, 3], "de": [b for _, b in PAIRS], "en": [a for a, _ in PAIRS]}
+    translations = [{"de": b, "en": a, "fr": "x"} for a, b in PAIRS]
+    of_maps = pa.schema([("translation", pa.map_(pa.string(), pa.string()))])
+    for content in (
+        parquet(sides),
+        parquet({"translation": translations, "n": [1, 2, 3]}),
+        parquet({"translation": [list(row.items()) for row in translations]}, of_maps),
+    ):
+        assert list(read_file(write(tmp_path / "a.parquet", content), wanted())) == PAIRS
+        assert list(read_file(write(tmp_path / "a.parquet.gz", gzip.compress(content)), wanted())) == PAIRS
+
+
+def test_missing_values_of_parquet_are_blank_and_counted(tmp_path: Path) -> None:
+    what = wanted()
+    path = write(tmp_path / "a.parquet", parquet({"translation": [{"en": "a", "de": None}, None]}))
+    assert list(read_file(path, what)) == [("a", ""), ("", "")]
+    assert what.oddities == {"missing texts": 3}
+
+
+def test_a_parquet_file_of_other_things_is_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", parquet({"en": ["x", "y"], "de": [1, 2]}))
+    assert error_of(path) == f"{path}, row 1: int where text should be: 1"
+    write(path, parquet({"translation": [{"en": "x"}]}))
+    assert error_of(path) == f"{path}: no language 'de' in column 'translation'; it has en"
+    write(path, parquet({"translation": ["x"]}))
+    assert f"{path}, row 1: column 'translation' holds no {{language: text}} but str (" in error_of(path)
+
+
+def test_a_damaged_parquet_file_is_an_error(tmp_path: Path) -> None:
+    content = parquet({"en": ["x"], "de": ["y"]})
+    for damaged in (content[:-20], b"text\n", b""):
+        path = write(tmp_path / "a.parquet", damaged)
+        said = error_of(path)
+        assert said.startswith(f"{path}: damaged, or no Parquet file: ")
+        assert said.endswith(" (copy or download the file again)")
+
+
+def test_parquet_with_bytes_that_are_not_utf8_is_an_error(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    bad = pa.array([b"\xe9"]).view(pa.string())
+    path = write(tmp_path / "a.parquet", parquet({"en": bad, "de": ["x"]}))
+    assert error_of(path) == f"{path}: not UTF-8 after row 0: byte 0xe9"
+
+
+def test_a_parquet_file_may_come_from_a_pipe() -> None:
+    stream: Any = io.BufferedReader(io.BytesIO(parquet({"en": ["x"], "de": ["y"]})))
+    assert list(read_stream(stream, "standard input", "parquet", wanted())) == [("x", "y")]
+
+
+def test_tmx_gives_the_units_that_have_both_languages(tmp_path: Path) -> None:
+    what = wanted()
+    only = '<tu><tuv xml:lang="en"><seg>alone</seg></tuv></tu>'
+    units = unit("one", "eins") + only + unit("a\nb &amp; c", "d", "EN-us", "de_AT")
+    old = '<tu><tuv lang="de"><seg>alt</seg></tuv><tuv lang="en"><seg>old</seg></tuv></tu>'
+    assert list(read_file(write(tmp_path / "a.tmx", tmx(units + old)), what)) == [
+        ("one", "eins"),
+        ("a b & c", "d"),
+        ("old", "alt"),
+    ]
+    assert what.oddities == {"TMX units without both languages": 1, "line breaks within a text": 1}
+
+
+def test_tmx_leaves_the_code_of_the_format_out_and_keeps_the_text(tmp_path: Path) -> None:
+    english = (
+        '<bpt i="1">&lt;a title="<sub>tip</sub>"&gt;</bpt>a <hi>bright <ph>{1}</ph>day</hi><ept i="1">x</ept>'
+        "<it>x</it><ut>x</ut>!"
+    )
+    path = write(tmp_path / "a.tmx", tmx(unit(english, "<seg/>")))
+    assert list(read_file(path, wanted())) == [("tipa bright day!", "")]
+
+
+def test_the_variant_that_is_the_language_to_the_letter_is_taken_or_the_first(tmp_path: Path) -> None:
+    variants = "".join(
+        f'<tuv xml:lang="{language}"><seg>{language}</seg></tuv>' for language in ("en-GB", "en-US", "en", "de", "de")
+    )
+    path = write(tmp_path / "a.tmx", tmx(f"<tu>{variants}</tu>"))
+    for language, taken, further in (("en", "en", 3), ("en-US", "en-US", 2), ("en-CA", "en", 1)):
+        what = wanted(source=language)
+        assert list(read_file(path, what)) == [(taken, "de")]
+        assert what.oddities == {"further variants in a TMX unit": further}
+
+
+def test_tmx_may_be_of_another_encoding_and_compressed(tmp_path: Path) -> None:
+    text = tmx(unit("ä", "ö"), '<?xml version="1.0" encoding="UTF-16"?><!DOCTYPE tmx SYSTEM "tmx14.dtd">')
+    path = write(tmp_path / "a.tmx.gz", gzip.compress(text.encode("utf-16")))
+    assert list(read_file(path, wanted())) == [("ä", "ö")]
+    what = wanted()
+    assert len(list(read_file(write(tmp_path / "b.tmx", f"\ufeff{tmx(unit('a', 'b'))}"), what))) == 1
+    assert what.oddities == {"byte-order marks": 1}
+
+
+@pytest.mark.parametrize("encoding", ["shift_jis", "utf-7", "gb18030", "nosuch"])
+def test_tmx_of_an_encoding_that_cannot_be_read_says_what_to_do(tmp_path: Path, encoding: str) -> None:
+    path = write(tmp_path / "a.tmx", tmx(unit("a", "b"), f'<?xml version="1.0" encoding="{encoding}"?>'))
+    said = error_of(path)
+    assert said.startswith(f"{path}: its encoding, {encoding}, cannot be read: ")
+    assert said.endswith(f" (convert it: iconv -f {encoding} -t UTF-8, and write UTF-8 in its first line)")
+
+
+def test_tmx_is_read_as_it_comes() -> None:
+    class Endless(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            content = (unit("a", "b") * 100 if self.tell_begun() else tmx("").partition("</body>")[0]).encode()
+            content = content[: len(buffer)]
+            buffer[: len(content)] = content
+            return len(content)
+
+        def tell_begun(self) -> bool:
+            begun, self.begun = getattr(self, "begun", False), True
+            return begun
+
+    pairs = read_stream(io.BufferedReader(Endless(), 1 << 20), "x", "tmx", wanted())
+    assert next(pairs) == ("a", "b")
+
+
+def test_tmx_without_a_language_says_which_it_has(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tmx", tmx(unit("a", "b", "fr", "de") + unit("a", "b", "pt-BR", "de")))
+    assert error_of(path) == f"{path}: no unit has the language 'en'; it has fr, de, pt-BR"
+
+
+def test_tmx_that_is_no_xml_or_cut_short_is_an_error(tmp_path: Path) -> None:
+    text = tmx(unit("a", "b") * 3)
+    path = write(tmp_path / "a.tmx", text[:-30])
+    assert error_of(path).startswith(f"{path}: damaged or cut short after line ")
+    write(path, text.replace("<seg>b</seg>", "<seg>b & c</seg>"))
+    assert error_of(path) == (
+        f"{path}:2: not well-formed XML: not well-formed (invalid token) "
+        "(copy or download the file again, or mend that line)"
+    )
+    write(path, text.encode().replace(b"<seg>b<", b"<seg>\xe9<"))
+    assert error_of(path).startswith(f"{path}:2: not well-formed XML: ")
+    path = write(tmp_path / "a.tmx.gz", gzip.compress(text.encode())[:-3])
+    assert error_of(path).startswith(f"{path}: damaged or cut short after line ")
+
+
+def test_entities_of_a_tmx_file_are_refused(tmp_path: Path) -> None:
+    head = '<?xml version="1.0"?>\n<!DOCTYPE tmx [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'
+    path = write(tmp_path / "a.tmx", tmx(unit("&b;", "x"), head))
+    assert error_of(path) == f"{path}:2: declares the entity 'a' (write its text in place of it)"
+    write(path, tmx("\n" + unit("a&nbsp;b", "x"), '<?xml version="1.0"?>\n<!DOCTYPE tmx SYSTEM "tmx14.dtd">'))
+    assert error_of(path) == f"{path}:3: the entity 'nbsp' is not known (write the character in place of &nbsp;)"
+
+
+FILES = {
+    "README.txt": b"read me",
+    "b/x.en.gz": gzip.compress(b"x\n"),
+    "b/x.de": b"X\n",
+    "a.tsv": b"t\tT\n",
+    "c.jsonl.gz": gzip.compress(b'{"en": "j", "de": "J"}\n'),
+    "alone.en": b"alone\n",
+    "p.parquet": parquet({"en": ["p"], "de": ["P"]}),
+    "b/x.fr": b"fr\n",
+}
+FOUND = [("t", "T"), ("x", "X"), ("j", "J"), ("p", "P")]
+
+
+def test_a_folder_gives_all_its_files_by_name(tmp_path: Path) -> None:
+    for name, content in FILES.items():
+        write(tmp_path / name, content)
+    what = wanted()
+    assert list(read_file(tmp_path, what)) == FOUND
+    assert what.oddities == {"files skipped in a folder": 3}
+    assert list(read_file(tmp_path, wanted(form="jsonl"))) == [("j", "J")]
+
+
+def test_files_skipped_in_a_folder_are_named_where_details_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.tsv", "b.txt", "c.fr"):
+        write(tmp_path / name, "a\tb\n")
+    said = "skipped: no file of both sides by its name, and none of a pair"
+    for verbose in (False, True):
+        monkeypatch.setattr(console, "VERBOSE", verbose)
+        list(read_file(tmp_path, wanted()))
+        lines = [f"{tmp_path / name}: {said}\n" for name in ("b.txt", "c.fr")]
+        assert capfd.readouterr().err == ("".join(lines) if verbose else "")
+
+
+def test_an_archive_gives_all_its_files_or_those_of_a_folder_in_it(tmp_path: Path) -> None:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as file:
+        for name, content in FILES.items():
+            file.writestr(name, content)
+    path = write(tmp_path / "all.zip", target.getvalue())
+    what = wanted()
+    assert list(read_file(path, what)) == FOUND
+    assert what.oddities == {"files skipped in a folder": 3}
+    assert list(read_file(path / "b", wanted())) == [("x", "X")]
+    assert list(read_file(path / "a.tsv", wanted())) == [("t", "T")]
+
+
+def test_of_two_files_of_one_side_the_first_is_taken() -> None:
+    names = ["a.de", "a.en", "a.en.gz"]
+    assert choose_files(names, wanted()) == [("a.en", "a.de")]
+
+
+def test_a_folder_with_nothing_to_read_says_what_is_there(tmp_path: Path) -> None:
+    write(tmp_path / "a.en", b"")
+    write(tmp_path / "b.fr", b"")
+    assert error_of(tmp_path) == (
+        f"{tmp_path}: nothing to read in it; it has a.en, b.fr "
+        "(a folder or archive holds files of tsv, csv, jsonl, parquet, tmx, or NAME.en and NAME.de)"
+    )
+
+
+def test_sides_of_unequal_length_in_a_folder_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "a.en", b"1\n2\n")
+    write(tmp_path / "a.de", b"1\n")
+    assert error_of(tmp_path).startswith(f"{tmp_path}/a.en has 2 lines but {tmp_path}/a.de has 1 (")
+
+
+def test_what_was_wanted_counts_into_the_callers_counter(tmp_path: Path) -> None:
+    oddities = Counter[str]()
+    path = write(tmp_path / "a.tsv", b"a\tb\r\n")
+    assert list(read_file(path, Wanted(EN_DE, oddities=oddities))) == [("a", "b")]
+    assert oddities == {"CRLF line ends": 1}

@@ -1,0 +1,297 @@
+"""Datasets of the Hub, which is played here: nothing asks the network."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nmt.config.data import CorpusConfig, LanguagesConfig
+from nmt.config.toml import LoadedRecipe, check
+from nmt.data.cleaning import corpus_text
+from nmt.data.reading.corpus import read_corpus
+from nmt.data.reading.hub import hub_commit, hub_revision, is_cached
+from nmt.errors import DataError
+from nmt.files import read_json
+from nmt.pipeline.pipeline import Pipeline
+from nmt.pipeline.stage import MANIFEST
+
+HINT = (
+    "check data.*.dataset, config and split; without network, --data-dir FOLDER reads a copy of the dataset in a "
+    "folder of its name there"
+)
+A, B = "a" * 40, "b" * 40
+TRANSLATION = {"translation": [{"en": "one\ntwo\r\nthree", "de": "eins"}, {"en": "x", "de": None}]}
+
+
+def read(config: CorpusConfig) -> list[Any]:
+    languages = LanguagesConfig(source="en", target="de")
+    return list(read_corpus(config, languages, root=Path(), local=False, default_split="train"))
+
+
+def error_of(config: CorpusConfig) -> str:
+    with pytest.raises(DataError) as caught:
+        read(config)
+    return str(caught.value)
+
+
+def dataset(rows: dict[str, Any]) -> Any:
+    import datasets
+
+    return datasets.Dataset.from_dict(rows)
+
+
+class Hub:
+    """A Hub with one dataset, that of 300 pairs which name their commit and split."""
+
+    def __init__(self) -> None:
+        self.head: str | None = A
+        """The commit of each branch; None where there is no network."""
+        self.ready: str | None = None
+        """The commit that `datasets` takes without network."""
+        self.asked: list[str | None] = []
+        """The revisions that were asked of the Hub."""
+        self.loaded: list[tuple[str, str | None]] = []
+        """The splits that were read, with the revision asked for."""
+
+    def dataset_info(self, name: str, *, revision: str | None, timeout: float) -> Any:
+        assert (name, timeout > 0) == ("org/name", True)
+        self.asked.append(revision)
+        if self.head is None:
+            raise ConnectionError("no way\nto the Hub")
+        return SimpleNamespace(sha=self.head)
+
+    def load_dataset_builder(self, path: str, *, revision: str | None, **_: Any) -> Any:
+        assert path == "org/name"
+        commit = self.ready if self.head is None else revision if revision in (A, B) else self.head
+        assert commit is not None
+
+        def rows(split: str) -> Any:
+            self.loaded.append((split, revision))
+            numbers = [f"{commit[0]} {split} {number}" for number in range(300)]
+            return dataset({"translation": [{"en": f"en {number}", "de": f"de {number}"} for number in numbers]})
+
+        return SimpleNamespace(hash=commit, download_and_prepare=lambda: None, as_dataset=rows)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    import datasets
+    import huggingface_hub
+
+    hub = Hub()
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", hub.dataset_info)
+    monkeypatch.setattr(datasets, "load_dataset_builder", hub.load_dataset_builder)
+    return hub
+
+
+def head(tmp_path: Path, revision: str = "main") -> Path:
+    return tmp_path / "hub" / "datasets--org--name" / "refs" / revision
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_without_a_data_folder_the_hub_is_asked(monkeypatch: pytest.MonkeyPatch, streaming: bool) -> None:
+    import datasets
+
+    asked: list[Any] = []
+
+    def load_dataset_builder(*args: Any, **options: Any) -> Any:
+        asked.append((args, options))
+        return SimpleNamespace(
+            hash=A, download_and_prepare=lambda: asked.append("prepare"), as_dataset=kept, as_streaming_dataset=streamed
+        )
+
+    def kept(split: str) -> Any:
+        asked.append(split)
+        return dataset(TRANSLATION)
+
+    def streamed(split: str) -> Any:
+        return kept(f"streaming {split}").to_iterable_dataset()
+
+    monkeypatch.setattr(datasets, "load_dataset_builder", load_dataset_builder)
+    config = CorpusConfig(dataset="org/name", config="de-en", pairs=1, streaming=streaming)
+    assert read(config) == [("one two three", "eins")]
+    begun = (("org/name",), {"name": "de-en", "revision": None})
+    assert asked == [begun, *(["streaming train"] if streaming else ["prepare", "train"])]
+
+
+def test_a_failure_of_the_hub_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    def load_dataset_builder(*_: Any, **__: Any) -> Any:
+        raise ConnectionError("no way\nto the Hub")
+
+    monkeypatch.setattr(datasets, "load_dataset_builder", load_dataset_builder)
+    said = error_of(CorpusConfig(dataset="org/name"))
+    assert said == f"dataset org/name, split train: no way ({HINT})"
+
+
+def test_the_attempts_to_reach_the_hub_are_not_told_of_one_by_one(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+    import huggingface_hub  # noqa: F401 - it sets its logger up
+
+    library = logging.getLogger("huggingface_hub")
+    before, told = library.level, []
+
+    def load_dataset_builder(*arguments: Any, **options: Any) -> Any:
+        told.append(logging.getLogger("huggingface_hub.utils._http").isEnabledFor(logging.WARNING))
+        return hub.load_dataset_builder(*arguments, **options)
+
+    monkeypatch.setattr(datasets, "load_dataset_builder", load_dataset_builder)
+    library.setLevel(logging.WARNING)
+    try:
+        read(CorpusConfig(dataset="org/name"))
+    finally:
+        library.setLevel(before)
+    assert told == [False]
+
+
+def test_a_dataset_that_streams_is_read_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    def rows() -> Iterator[dict[str, Any]]:
+        yield {"translation": {"en": "one", "de": "eins"}, "id": 1}
+        yield {"translation": {"en": "two", "de": "zwei"}, "id": 2}
+        raise ConnectionError("the line is dead\nat row 3")
+
+    streamed = datasets.IterableDataset.from_generator(rows)
+    assert streamed.column_names is None
+    builder = SimpleNamespace(hash=A, as_streaming_dataset=lambda split: streamed)  # noqa: ARG005
+    monkeypatch.setattr(datasets, "load_dataset_builder", lambda *_, **__: builder)
+    said = error_of(CorpusConfig(dataset="org/name", streaming=True))
+    assert said == f"dataset org/name, split train: the line is dead ({HINT})"
+
+
+def test_another_commit_than_asked_for_is_refused(hub: Hub) -> None:
+    hub.head, hub.ready = None, B
+    assert len(read(CorpusConfig(dataset="org/name", revision=B))) == 300
+    said = error_of(CorpusConfig(dataset="org/name", revision=A))
+    hint = "fetch it with a network, or set data.*.revision to that commit"
+    assert said == f"dataset org/name: no commit {A} without the Hub; this machine has {B} ({hint})"
+
+
+def test_the_commit_of_a_branch_is_asked_of_the_hub_and_kept_for_times_without_network(
+    hub: Hub, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for revision, name in ((None, "main"), ("refs/convert/parquet", "refs/convert/parquet")):
+        config = CorpusConfig(dataset="org/name", revision=revision)
+        hub.head = None
+        assert hub_commit(config) is None
+        said = "dataset org/name: the Hub does not name its commit: no way; taking"
+        assert capfd.readouterr().err == f"{said} whatever commit there is\n"
+        hub.head = B
+        assert hub_commit(config) == B
+        assert head(tmp_path, name).read_text() == B
+        hub.head = None
+        assert hub_commit(config) == B
+        assert capfd.readouterr().err == f"{said} commit {B}, which it named last\n"
+    assert hub.asked == [None] * 3 + ["refs/convert/parquet"] * 3
+
+
+def test_a_revision_that_is_a_commit_is_itself(hub: Hub) -> None:
+    assert hub_commit(CorpusConfig(dataset="org/name", revision=A)) == A
+    assert hub_commit(CorpusConfig(builtin="train", pairs=1)) is None
+    assert hub.asked == []
+
+
+def test_a_cache_that_cannot_be_written_keeps_no_commit(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "hub").write_text("no folder")
+    assert hub_commit(CorpusConfig(dataset="org/name")) == hub.head
+
+
+def test_the_revision_of_a_downloaded_dataset_is_known_offline(hub: Hub, tmp_path: Path) -> None:
+    head(tmp_path).parent.mkdir(parents=True)
+    head(tmp_path).write_text(A)
+    config = CorpusConfig(dataset="org/name")
+    assert hub_revision(config) == A
+    assert hub_revision(CorpusConfig(dataset="org/other")) is None
+    assert hub_revision(CorpusConfig(dataset="org/other", revision=B)) == B
+    assert hub_revision(CorpusConfig(dataset="org/other", revision="refs/convert/parquet")) is None
+    assert hub_revision(CorpusConfig(builtin="train", pairs=1)) is None
+    assert not is_cached(config)
+    (head(tmp_path).parent.parent / "snapshots" / A).mkdir(parents=True)
+    assert is_cached(config)
+    assert not is_cached(config.model_copy(update={"streaming": True}))
+    assert hub.asked == []
+
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def prepare(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:  # noqa: ARG001
+    """Return what makes the text of a run, `killed` after so many pairs of train, and returns its manifest."""
+    monkeypatch.setattr(corpus_text, "SHARD", 100)
+
+    def run(killed: int | None = None) -> dict[str, Any]:
+        def reading(*args: Any, **options: Any) -> Iterator[Any]:
+            for number, pair in enumerate(read_corpus(*args, **options)):
+                if number == killed and options["default_split"] == "train":
+                    raise KeyboardInterrupt
+                yield pair
+
+        monkeypatch.setattr(corpus_text, "read_corpus", reading)
+        parts = {
+            "train": {"dataset": "org/name"},
+            "dev": {"dataset": "org/name"},
+            "test": {"t": {"dataset": "org/name"}},
+        }
+        recipe = {"name": "x", "languages": {"source": "en", "target": "de"}, "data": parts}
+        loaded = LoadedRecipe(check(recipe, "x"), tmp_path / "x.toml", "")
+        pipeline = Pipeline(loaded, run_dir=tmp_path / "run", workers=1)
+        pipeline.write_lock([])
+        manifest = pipeline.data_stages[0].open_manifest()
+        assert manifest is not None
+        pipeline.make_text(manifest)
+        written: dict[str, Any] = read_json(tmp_path / "run" / "prepared" / "text" / MANIFEST)
+        return written
+
+    return run
+
+
+def commits_of(folder: Path) -> dict[str, set[str]]:
+    """Return the first letters of the commits that the text of a run is from, by split."""
+    return {
+        split: {source.split()[1] for source, _ in corpus_text.iterate_text(folder, split)}
+        for split in ("train", "dev", "test.t")
+    }
+
+
+def test_a_run_that_goes_on_after_the_hub_moved_reads_one_commit_and_names_it(
+    prepare: Run, hub: Hub, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        prepare(killed=250)
+    assert len(list((tmp_path / "run" / "prepared").glob(".text.growing/**/*.arrow"))) >= 2
+    assert hub.loaded == [("validation", A), ("test", A), ("train", A)]
+    hub.head, hub.asked, hub.loaded = B, [], []
+    assert prepare()["hub_commits"] == {"train": B, "dev": B, "test.t": B}
+    assert commits_of(tmp_path / "run" / "prepared" / "text") == {"train": {"b"}, "dev": {"b"}, "test.t": {"b"}}
+    assert hub.asked == [None]
+    assert hub.loaded == [("validation", B), ("test", B), ("train", B)]
+    assert json.loads((tmp_path / "run" / "lock.json").read_text())["hub_commits"]["train"] == B
+
+
+def test_a_run_that_goes_on_at_the_same_commit_keeps_what_was_made(prepare: Run, hub: Hub, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        prepare(killed=250)
+    shards = sorted((tmp_path / "run" / "prepared").glob(".text.growing/**/cleaned/*.arrow"))
+    before = [shard.stat().st_mtime_ns for shard in shards]
+    with pytest.raises(KeyboardInterrupt):
+        prepare(killed=299)
+    assert [shard.stat().st_mtime_ns for shard in shards] == before
+    hub.head, hub.ready = None, A
+    assert prepare()["hub_commits"]["train"] == A
+
+
+def test_a_run_without_a_commit_does_not_go_on_with_an_older_one(prepare: Run, hub: Hub, tmp_path: Path) -> None:
+    hub.head, hub.ready = None, A
+    with pytest.raises(KeyboardInterrupt):
+        prepare(killed=250)
+    hub.ready = B
+    assert prepare()["hub_commits"] == {}
+    assert commits_of(tmp_path / "run" / "prepared" / "text")["train"] == {"b"}

@@ -1,0 +1,485 @@
+"""Text in, text out: what a line becomes does not depend on the lines beside it."""
+
+import gzip
+import os
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate, chain, pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nmt.errors import ArtifactError, DataError, UsageError
+from nmt.inference.engines.native import NativeEngine
+from nmt.inference.protocol import Engine, Hypothesis, Matrix, Request, Row
+from nmt.inference.report import Report
+from nmt.inference.sources import SENTENCE_END, Chunk
+from nmt.inference.translator import FIRST_CHUNK, LARGEST_CHUNK, Candidate, Options, Translation, Translator
+from nmt.tasks.grammar import generate
+
+TIE = 1e-5
+"""Two hypotheses whose scores differ by less are tied: which one wins is up to the last bits of a matrix product."""
+LIMIT = 63
+"""Pieces of a source that the tiny model takes."""
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny_model: Path) -> Translator:
+    return Translator.load(tiny_model, device="cpu")
+
+
+@pytest.fixture
+def translator(loaded: Translator) -> Translator:
+    """Return the tiny model with an empty report."""
+    loaded.report = Report()
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[str]:
+    return [source for source, _ in generate("test", 70, 3)]
+
+
+def real_lines(path: Path, count: int) -> list[str]:
+    return gzip.decompress(path.read_bytes()).decode().split("\n")[:count]
+
+
+def models(translator: Translator) -> Sequence[torch.nn.Module]:
+    assert isinstance(translator.engine, NativeEngine)
+    return translator.engine.models
+
+
+def ties(first: Sequence[Translation], second: Sequence[Translation]) -> int:
+    """Count the lines whose translations differ by a tie; fail where they differ by more."""
+    assert len(first) == len(second)
+    count = 0
+    for one, other in zip(first, second, strict=True):
+        # The sum of many log-probabilities has the rounding of its size.
+        assert one.score == pytest.approx(other.score, abs=TIE, rel=1e-6), (one, other)
+        count += one.text != other.text
+    return count
+
+
+def alone(translator: Translator, lines: Sequence[str]) -> list[Translation]:
+    return [translator.translate([line])[0] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def single(loaded: Translator, lines: list[str]) -> list[Translation]:
+    """Translate each line by itself."""
+    return alone(loaded, lines)
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 100, 777, 4096, 10**6])
+def test_a_line_is_translated_alone_as_in_batches_of_any_size(
+    tiny_model: Path, single: list[Translation], lines: list[str], batch_tokens: int
+) -> None:
+    together = Translator.load(tiny_model, device="cpu", decoding={"batch_tokens": batch_tokens})
+    found = together.translate(lines)
+    assert len({translation.text for translation in found}) > len(lines) / 4, "the model says the same to everything"
+    assert ties(single, found) <= 1
+
+
+@pytest.mark.parametrize("beam_size", [1, 7])
+def test_a_line_is_translated_alone_as_in_a_batch_by_beams_of_any_width(
+    tiny_model: Path, lines: list[str], beam_size: int
+) -> None:
+    translator = Translator.load(tiny_model, device="cpu", decoding={"beam_size": beam_size})
+    some = lines[::2]
+    assert ties(alone(translator, some), translator.translate(some)) <= 1
+
+
+def test_the_order_of_the_lines_changes_nothing(
+    translator: Translator, single: list[Translation], lines: list[str]
+) -> None:
+    order = random.Random(1).sample(range(len(lines)), len(lines))
+    shuffled = translator.translate([lines[index] for index in order])
+    assert ties([single[index] for index in order], shuffled) <= 1
+
+
+def test_a_stream_gives_what_single_calls_give(
+    translator: Translator, single: list[Translation], lines: list[str]
+) -> None:
+    assert ties(single, list(translator.stream(lines))) <= 1
+
+
+def test_the_n_best_of_a_line_are_the_same_alone_and_in_a_batch(translator: Translator, lines: list[str]) -> None:
+    some = lines[::2]
+    for one, line in zip(translator.translate(some, Options(n_best=3)), some, strict=True):
+        (other,) = translator.translate([line], Options(n_best=3))
+        scores = [candidate.score for candidate in one.candidates]
+        assert scores == pytest.approx([candidate.score for candidate in other.candidates], abs=TIE)
+        assert len(scores) == 3
+        assert (one.score, one.text) == (scores[0], one.candidates[0].text)
+        assert sorted(scores, reverse=True) == scores
+
+
+def test_real_lines_are_translated_alone_as_in_batches(tiny_model: Path, translator: Translator, data: Path) -> None:
+    found = real_lines(data / "multi30k" / "test_2016_flickr.en.gz", 200)
+    together = Translator.load(tiny_model, device="cpu", decoding={"batch_tokens": 2000})
+    assert ties(alone(translator, found), together.translate(found)) <= 2
+
+
+@pytest.mark.slow
+def test_a_thousand_real_lines_are_translated_by_a_real_model_alone_as_in_any_batch_order_and_number_of_threads(
+    data: Path,
+) -> None:
+    if "NMT_TEST_MODEL" not in os.environ:
+        pytest.skip("needs a trained model: set NMT_TEST_MODEL to its folder")
+    found = real_lines(data / "multi30k" / "test_2016_flickr.en.gz", 1000)
+    translator = Translator.load(os.environ["NMT_TEST_MODEL"], device="cpu", precision="float32")
+    expected = alone(translator, found)
+    tied = {}
+    for tokens in (64, 500, 4096, 10**6):
+        translator.decoding = translator.decoding.model_copy(update={"batch_tokens": tokens})
+        tied[f"batches of {tokens} tokens"] = ties(expected, translator.translate(found))
+    tied["chunks"] = ties(expected, list(translator.stream(found)))
+    order = random.Random(1).sample(range(1000), 1000)
+    tied["another order"] = ties(
+        [expected[index] for index in order], translator.translate([found[index] for index in order])
+    )
+    with threads(2):
+        tied["two threads"] = ties(expected, translator.translate(found))
+    print(f"of 1000 lines differ, all by exact ties: {tied}")
+    assert max(tied.values()) <= 5
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch use `count` threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_two_threads_translate_as_one(translator: Translator, single: list[Translation], lines: list[str]) -> None:
+    with threads(2):
+        assert ties(single, translator.translate(lines)) <= 1
+
+
+def test_a_blank_line_stays_blank_and_costs_no_search(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("searched")
+
+    monkeypatch.setattr("nmt.inference.engines.native.search", never)
+    blank = ["", " \t", "\u2028"]
+    assert translator.translate(blank) == [Translation(line, [Candidate("", 0.0, [])]) for line in blank]
+    assert translator.report == Report(lines=3, blank=[1, 2, 3])
+    assert translator.translate([]) == []
+
+
+def test_the_report_counts_on_from_call_to_call(translator: Translator) -> None:
+    two_sentences = "A small dog sleeps in the old house of the woman. " * 4
+    translator.translate(["a", ""])
+    translator.translate([two_sentences, "b", "y" * 500])
+    list(translator.stream(["", "z" * 500]))
+    found = translator.report
+    assert (found.lines, found.blank, found.segmented, found.cut) == (7, [2, 6], [3, 5, 7], [5, 7])
+
+
+def test_long_lines_are_cut_at_sentence_ends_and_nothing_is_lost(translator: Translator, lines: list[str]) -> None:
+    short = [line for line in lines if len(translator.tokenizer.encode_source([line])[0]) <= LIMIT]
+    assert len(short) > 30
+    rows = translator._segments(translator.reader.read(" ".join(short)), 1)
+    sentences = translator.tokenizer.encode_source(SENTENCE_END.split(" ".join(short)))
+    assert list(chain(*rows)) == list(chain(*sentences))
+    ends = set(accumulate(map(len, sentences)))
+    assert set(accumulate(map(len, rows))) <= ends
+    assert all(len(row) <= LIMIT for row in rows)
+    # As few as they can be: no two neighbours fit into one.
+    assert all(len(one) + len(other) > LIMIT for one, other in pairwise(rows))
+
+
+@pytest.mark.parametrize("length", [LIMIT - 1, LIMIT, LIMIT + 1])
+def test_a_line_just_as_long_as_the_model_takes_stays_whole(translator: Translator, length: int) -> None:
+    words = ("q" * count for count in range(LIMIT + 2))
+    word = next(word for word in words if len(translator.tokenizer.encode_source([word])[0]) == length)
+    rows = translator._segments(translator.reader.read(word), 1)
+    assert [len(row) for row in rows] == ([length] if length <= LIMIT else [LIMIT, length - LIMIT])
+    assert translator.report.cut == ([] if length <= LIMIT else [1])
+
+
+def test_a_line_in_segments_is_the_translations_of_its_segments(translator: Translator) -> None:
+    sentences = ["You thank Martin's colleague although Lena cries and sleeps.", "The woman wants to see the house."]
+    long = " ".join(sentences * 3)
+    rows = translator._segments(translator.reader.read(long), 1)
+    assert len(rows) > 1
+    (hypotheses,) = translator.engine.search([[Row(ids) for ids in rows]], Request(translator.decoding))
+    best = [found[0] for found in hypotheses]
+    (found,) = translator.translate([long])
+    assert found.text == " ".join(translator.tokenizer.decode_target([hypothesis.ids for hypothesis in best]))
+    assert found.score == pytest.approx(sum(hypothesis.score for hypothesis in best), abs=TIE)
+
+
+@pytest.mark.parametrize("odd", ["\n", "\r\n", "\u2028", "\x85", "\0", "\x1e", "▁", "<s>", "</s>", "<0x0A>"])
+def test_a_translation_is_one_line_whatever_the_source_holds(translator: Translator, odd: str) -> None:
+    (found,) = translator.translate([f"A dog{odd}sleeps. {odd}"])
+    assert len(found.text.splitlines()) <= 1
+    assert "\0" not in found.text
+
+
+def test_a_stream_reads_no_more_than_a_first_batch_before_it_answers(translator: Translator) -> None:
+    read: list[int] = []
+
+    def endless() -> Iterator[str]:
+        while True:
+            read.append(1)
+            yield "a"
+
+    stream = translator.stream(endless())
+    next(stream)
+    assert len(read) == FIRST_CHUNK
+
+
+def test_chunks_double_while_they_are_full_and_end_where_no_line_is_ready(translator: Translator) -> None:
+    sizes: list[int] = []
+
+    def chunks(ready: Callable[[float], bool] | None, lines: int) -> list[int]:
+        sizes.clear()
+        assert len(list(translator.stream([""] * lines, ready=ready))) == lines
+        return list(sizes)
+
+    encode = translator._chunk
+
+    def counted(lines: Sequence[str], prefixes: Sequence[str] | None) -> Chunk:
+        sizes.append(len(lines))
+        return encode(lines, prefixes)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(translator, "_chunk", counted)
+        full = [FIRST_CHUNK << power for power in range(7)]
+        assert full[-1] == LARGEST_CHUNK
+        assert chunks(None, sum(full) + LARGEST_CHUNK + 5) == [*full, LARGEST_CHUNK, 5]
+        assert chunks(lambda _: False, 3) == [1, 1, 1]
+        pauses = iter([True] * 9 + [False] + [True] * 1000)
+        # A chunk that is not full does not let the next one grow.
+        assert chunks(lambda _: next(pauses), 10 + 32 + 64 + 7) == [10, 32, 64, 7]
+
+
+class Eager:
+    """An engine that reads two batches ahead, as one that works in several processes does."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.target_limit = engine.target_limit
+
+    def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]:
+        taken: list[list[Row]] = []
+        for batch in batches:
+            taken.append(batch)
+            if len(taken) > 2:
+                yield from self.engine.search([taken.pop(0)], request)
+        yield from self.engine.search(taken, request)
+
+    def score(self, batches: Iterable[list[tuple[list[int], list[int]]]]) -> Iterator[list[list[float]]]:
+        return self.engine.score(batches)
+
+    def attention(
+        self, batches: Iterable[list[tuple[list[int], list[int]]]], layer: int | None
+    ) -> Iterator[list[Matrix]]:
+        return self.engine.attention(batches, layer)
+
+
+def test_an_engine_that_works_ahead_gets_the_next_chunk_before_the_last_is_done(
+    translator: Translator, lines: list[str]
+) -> None:
+    # A chunk of blank lines alone has no batch; of the others each has one or two.
+    some = [*[""] * FIRST_CHUNK, *lines[:3], *[""] * 100, *lines[3:40], *[""] * 300]
+    expected = list(translator.stream(some))
+    report, translator.report = translator.report, Report()
+    read: list[str] = []
+
+    def noting() -> Iterator[str]:
+        for line in some:
+            read.append(line)
+            yield line
+
+    own = translator.engine
+    translator.engine = Eager(own)
+    try:
+        found = list(translator.stream(noting()))
+        translator.report = Report()
+        read.clear()
+        live = translator.stream(noting(), ready=lambda _: False)
+        next(live)
+        assert read == [""]
+        next(live)
+        assert len(read) == 2
+    finally:
+        translator.engine = own
+    assert [translation.text for translation in found] == [translation.text for translation in expected]
+    assert report.blank == [number for number, line in enumerate(some, 1) if not line]
+
+
+def test_a_stream_of_blank_lines_is_answered_before_it_ends(translator: Translator) -> None:
+    read: list[str] = []
+
+    def endless() -> Iterator[str]:
+        while True:
+            read.append("")
+            yield ""
+
+    stream = translator.stream(endless())
+    assert [next(stream).text for _ in range(100)] == [""] * 100
+    assert len(read) == FIRST_CHUNK * (1 + 2 + 4)
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_more_hypotheses_than_the_beam_has_or_none_are_refused(translator: Translator, count: int) -> None:
+    with pytest.raises(UsageError) as caught:
+        translator.translate(["A dog."], Options(n_best=count))
+    assert str(caught.value) == f"n_best = {count} must be 1 to the beam size, 4"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"engine": "marian"}, "engine = 'marian' is none of native, ctranslate2"),
+        ({"device": "gpu"}, "device = 'gpu' is none of auto, cpu, cuda"),
+        ({"precision": "bf16"}, "precision = 'bf16' is none of float32, bfloat16"),
+        ({"export": "int8"}, "an export is for another engine than the native one"),
+        ({"decoding": {"beam": 3}}, "decoding.beam: Extra inputs are not permitted"),
+        ({"decoding": {"beam_size": 0}}, "decoding.beam_size: Input should be greater than 0"),
+    ],
+)
+def test_what_cannot_be_loaded_is_a_usage_error(tiny_model: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Translator.load(tiny_model, **settings)
+    assert str(caught.value) == message
+    with pytest.raises(UsageError, match="no model to load"):
+        Translator.load()
+
+
+def test_targets_are_as_many_as_sources(translator: Translator) -> None:
+    with pytest.raises(DataError) as caught:
+        translator.score(["a", "b"], ["A"])
+    assert str(caught.value) == "2 sources but 1 targets"
+
+
+def test_prefixes_go_with_their_lines_from_chunk_to_chunk(translator: Translator, lines: list[str]) -> None:
+    some = [*lines, "", *lines][: 2 * FIRST_CHUNK]
+    prefixes = ["Der Hund" if number % 3 else "" for number in range(len(some))]
+    found = list(translator.stream(some, prefixes=iter(prefixes)))
+    assert ties(found, translator.translate(some, prefixes=prefixes)) <= 1
+    for prefix, line, translation in zip(prefixes, some, found, strict=True):
+        assert translation.text.startswith(prefix if line else "")
+
+
+def test_prefixes_that_are_not_as_many_as_lines_are_refused(translator: Translator) -> None:
+    with pytest.raises(DataError) as caught:
+        translator.translate(["a", "b"], prefixes=["A"])
+    assert str(caught.value) == "2 lines but 1 prefixes"
+    hint = "(give as many prefixes as lines; a blank one leaves the start to the model)"
+    translator.report = Report()
+    with pytest.raises(DataError) as caught:
+        list(translator.stream(["a", "b"], prefixes=["A"]))
+    assert str(caught.value) == f"line 2 has no prefix {hint}"
+    with pytest.raises(DataError) as caught:
+        list(translator.stream(["a", "b"], prefixes=["A", "B", "C"]))
+    assert str(caught.value) == f"more prefixes than the 2 lines {hint}"
+
+
+def test_a_prefix_that_is_too_long_is_named_by_its_line(translator: Translator) -> None:
+    with pytest.raises(DataError) as caught:
+        translator.translate(["a", "b"], prefixes=["", "q " * 100])
+    assert re.fullmatch(r"prefix of line 2: \d+ pieces, the model takes 127", str(caught.value))
+
+
+class Parrot:
+    """An engine that says what it is told to, whatever it is asked."""
+
+    target_limit = 64
+
+    def __init__(self, ids: list[int]) -> None:
+        self.ids = ids
+
+    def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]:
+        for batch in batches:
+            yield [[Hypothesis(self.ids, -1.0)] * request.n_best for _ in batch]
+
+    def score(self, batches: Iterable[list[tuple[list[int], list[int]]]]) -> Iterator[list[list[float]]]:
+        raise NotImplementedError
+
+    def attention(
+        self, batches: Iterable[list[tuple[list[int], list[int]]]], layer: int | None
+    ) -> Iterator[list[Matrix]]:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("source", "said", "kind"),
+    [
+        ("The dog sleeps.", "", "emptied"),
+        ("The dog sleeps.", "Hund " * 4, "looping"),
+        ("The dog sleeps.", "der Hund " * 4, "looping"),
+        ("The dog sleeps.", "Der Hund , der Hund schläft .", None),
+        ("The dog sleeps and sleeps.", "The dog sleeps and sleeps.", "copied"),
+        ("New York", "New York", None),
+        ("very very very very old", "sehr sehr sehr sehr alt", None),
+        ("stop !!!!!!!!", "halt !!!!!!!!", None),
+    ],
+)
+def test_translations_that_look_wrong_are_counted_and_listed(
+    loaded: Translator, source: str, said: str, kind: str | None
+) -> None:
+    (ids,) = loaded.tokenizer.encode_target([said])
+    translator = Translator(Parrot(ids), loaded.tokenizer, loaded.decoding, max_length=64)
+    translator.translate([" ", source, source])
+    expected = Report(lines=3, blank=[1])
+    if kind is not None:
+        setattr(expected, kind, [2, 3])
+    assert translator.report == expected
+    messages = {
+        "emptied": "translations that are blank though their lines are not: 2 (line 2, 3)",
+        "looping": "translations that repeat themselves: 2 (line 2, 3)",
+        "copied": "translations that copy their lines: 2 (line 2, 3)",
+    }
+    assert translator.report.warnings(63)[1:] == ([messages[kind]] if kind else [])
+
+
+def test_a_report_lists_ten_lines_of_a_kind() -> None:
+    report = Report(looping=list(range(1, 1235)), replaced=[7])
+    assert report.warnings(63) == [
+        "input lines not UTF-8, each wrong byte now U+FFFD: 1 (line 7)",
+        "translations that repeat themselves: 1,234 (line 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ...)",
+    ]
+
+
+def test_settings_of_the_bundle_hold_but_for_those_replaced(tiny_model: Path) -> None:
+    own = Translator.load(tiny_model).decoding
+    assert (own.beam_size, own.length_penalty, own.max_extra_length, own.batch_tokens) == (4, 0.6, 50, 4096)
+    replaced = Translator.load(tiny_model, decoding={"beam_size": 2}).decoding
+    assert replaced == own.model_copy(update={"beam_size": 2})
+
+
+def test_a_translator_computes_as_precisely_as_asked(tiny_model: Path, lines: list[str]) -> None:
+    half = Translator.load(tiny_model, device="cpu", precision="bfloat16")
+    (model,) = models(half)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+    assert not model.training
+    assert len(half.translate(lines[:5])) == 5
+
+
+def test_a_gpu_that_is_missing_is_a_usage_error(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError) as caught:
+        Translator.load(tiny_model, device="cuda")
+    assert str(caught.value) == "no GPU that torch can use on this machine (take device cpu or auto)"
+
+
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_a_model_that_is_not_a_number_is_refused(tiny_model: Path, beam_size: int) -> None:
+    broken = Translator.load(tiny_model, device="cpu", decoding={"beam_size": beam_size})
+    with torch.no_grad():
+        for parameter in models(broken)[0].parameters():
+            parameter.fill_(torch.nan)
+    with pytest.raises(ArtifactError) as caught:
+        broken.translate(["A dog sleeps."])
+    assert str(caught.value) == "the model's output is not a number (its training diverged)"

@@ -1,0 +1,296 @@
+"""What parity with torch does not show: dropout, initialisation, names and sizes of the weights."""
+
+import math
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nmt.config.model import ModelConfig
+from nmt.model.encoder_decoder import Transformer
+from nmt.model.layers import Attention, Dropout
+
+PAD = 0
+RATES = [0.1, 0.15, 0.3, 0.5, 0.9]
+SIGMAS = 5.0
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def make_model(source_size: int = 20, target_size: int = 20, **values: Any) -> Transformer:
+    torch.manual_seed(1)
+    shape = {"d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 2, "decoder_layers": 2, "max_length": 16}
+    return Transformer(ModelConfig.model_validate({**shape, **values}), source_size, target_size, pad_id=PAD)
+
+
+def draw_mask(p: float, *shape: int, seed: int = 1) -> Tensor:
+    torch.manual_seed(seed)
+    return Dropout(p).train()(torch.ones(*shape))
+
+
+def assert_rate(dropped: Tensor, p: float) -> None:
+    """Check a number of dropped elements against the binomial distribution."""
+    count = dropped.numel()
+    sigma = math.sqrt(p * (1 - p) / count)
+    assert abs(float(dropped.double().mean()) - p) < SIGMAS * sigma
+
+
+@pytest.mark.parametrize("p", RATES)
+def test_dropout_zeroes_the_share_p_and_scales_the_rest(p: float) -> None:
+    mask = draw_mask(p, 400, 1000)
+    assert_rate(mask == 0, p)
+    assert mask[mask != 0].unique().tolist() == pytest.approx([1 / (1 - p)], rel=1e-6)
+
+
+@pytest.mark.parametrize("p", RATES)
+def test_dropout_leaves_the_mean_as_it_is(p: float) -> None:
+    mask = draw_mask(p, 400_000)
+    sigma = math.sqrt(p / (1 - p) / mask.numel())
+    assert abs(float(mask.double().mean()) - 1) < SIGMAS * sigma
+
+
+@pytest.mark.parametrize("lane", range(4))
+def test_each_sixteen_bits_of_a_random_word_are_uniform_the_highest_too(lane: int) -> None:
+    # Each rate is another threshold: together they are points of the distribution function of the bits.
+    for p in (2**-8, 1 / 16, 0.25, 0.499, 0.5, 0.501, 0.75, 15 / 16, 1 - 2**-8):
+        assert_rate(draw_mask(p, 400_000)[lane::4] == 0, p)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+@pytest.mark.parametrize("apart", [1, 2, 3, 4, 5, 8, 16, 64])
+def test_elements_of_one_word_and_of_neighbouring_words_are_independent(apart: int, p: float) -> None:
+    dropped = (draw_mask(p, 400_000) == 0).double() - p
+    products = dropped[:-apart] * dropped[apart:]
+    for lane in range(4):
+        lanes = products[lane::4]
+        assert abs(float(lanes.mean())) < SIGMAS * p * (1 - p) / math.sqrt(len(lanes))
+
+
+def test_rows_and_columns_are_dropped_alike() -> None:
+    dropped = draw_mask(0.3, 500, 800) == 0
+    for places in (dropped.double().mean(0), dropped.double().mean(1)):
+        sigma = math.sqrt(0.3 * 0.7 * len(places) / dropped.numel())
+        assert float((places - 0.3).abs().max()) < SIGMAS * sigma
+
+
+def test_dropout_is_a_function_of_the_seed() -> None:
+    once, again, other = (draw_mask(0.5, 1000, seed=seed) for seed in (7, 7, 8))
+    assert torch.equal(once, again)
+    assert not torch.equal(once, other)
+
+
+def test_dropout_is_drawn_anew_at_each_call() -> None:
+    layer = Dropout(0.5).train()
+    assert not torch.equal(layer(torch.ones(1000)), layer(torch.ones(1000)))
+
+
+def test_dropout_is_the_identity_in_evaluation_and_at_rate_0() -> None:
+    x = torch.randn(5, 7)
+    assert Dropout(0.5).eval()(x) is x
+    assert Dropout(0.0).train()(x) is x
+
+
+def test_dropout_scales_values_and_gradients_by_one_mask() -> None:
+    torch.manual_seed(1)
+    x = torch.full((1001,), 3.0, requires_grad=True)  # a number that four does not divide
+    y = Dropout(0.25).train()(x)
+    y.sum().backward()
+    assert x.grad is not None
+    assert torch.equal(y.detach(), 3.0 * x.grad)
+    assert x.grad.unique().tolist() == pytest.approx([0, 4 / 3])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_dropout_keeps_type_and_shape_also_of_a_tensor_that_is_not_contiguous(dtype: torch.dtype) -> None:
+    x = torch.ones(3, 5, 2, dtype=dtype).transpose(0, 1)
+    y = Dropout(0.5).train()(x)
+    assert (y.dtype, y.shape) == (x.dtype, x.shape)
+    assert set(y.flatten().tolist()) <= {0.0, 2.0}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("p", RATES)
+def test_dropout_drops_the_same_places_in_every_type(p: float, dtype: torch.dtype) -> None:
+    torch.manual_seed(1)
+    mask = Dropout(p).train()(torch.ones(400, 1001, dtype=dtype))
+    assert_rate(mask == 0, p)
+    assert torch.equal(mask == 0, draw_mask(p, 400, 1001) == 0)
+
+
+def test_a_rate_next_to_one_drops_nearly_all_instead_of_wrapping_around() -> None:
+    for p in (0.99999, 0.999999, math.nextafter(1, 0)):
+        assert int(draw_mask(p, 10_000).count_nonzero()) <= 5
+
+
+class Recorder(Dropout):
+    """Notes the shapes that it is given."""
+
+    def __init__(self, p: float, seen: list[tuple[int, ...]]) -> None:
+        super().__init__(p)
+        self.seen = seen
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.p:
+            self.seen.append(tuple(x.shape))
+        return x
+
+
+def shapes_dropped(**rates: Any) -> Counter[tuple[int, ...]]:
+    """Return what is dropped in one pass of 2 + 2 layers over 3 sentences of 5 and 4 pieces."""
+    model, seen = make_model(**{"dropout": 0.0, **rates}), list[tuple[int, ...]]()
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, Dropout):
+                setattr(module, name, Recorder(child.p, seen))
+    model.train()(torch.full((3, 5), 7), torch.full((3, 4), 7))
+    return Counter(seen)
+
+
+def test_dropout_is_on_both_embeddings_and_every_sub_layer_as_in_section_5_4() -> None:
+    assert shapes_dropped(dropout=0.1) == {(3, 5, 16): 1 + 2 * 2, (3, 4, 16): 1 + 2 * 3}
+
+
+def test_attention_dropout_is_on_the_weights_of_each_attention() -> None:
+    assert shapes_dropped(attention_dropout=0.1) == {(3, 4, 5, 5): 2, (3, 4, 4, 4): 2, (3, 4, 4, 5): 2}
+
+
+def test_activation_dropout_is_behind_each_relu() -> None:
+    assert shapes_dropped(activation_dropout=0.1) == {(3, 5, 24): 2, (3, 4, 24): 2}
+
+
+def test_with_dropout_two_passes_differ_in_training_and_agree_in_evaluation() -> None:
+    model = make_model(dropout=0.1)
+    src, tgt_in = torch.tensor([[5, 6, 3]]), torch.tensor([[2, 7, 8]])
+    assert not torch.equal(model.train()(src, tgt_in), model(src, tgt_in))
+    assert torch.equal(model.eval()(src, tgt_in), model(src, tgt_in))
+
+
+def test_a_masked_place_gets_no_attention_however_low_the_others_score() -> None:
+    torch.manual_seed(1)
+    attention = Attention(ModelConfig(d_model=16, heads=4)).double()
+    x, memory = 100 * torch.randn(2, 5, 16, dtype=torch.float64), 100 * torch.randn(2, 6, 16, dtype=torch.float64)
+    masked = attention(x, memory, torch.arange(6) < 2)
+    torch.testing.assert_close(masked, attention(x, memory[:, :2], None), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("mask", [None, torch.ones(300, dtype=torch.bool)], ids=["without a mask", "with one"])
+def test_in_bfloat16_attention_weighs_in_float32(mask: Tensor | None) -> None:
+    torch.manual_seed(1)
+    attention = Attention(ModelConfig(d_model=16, heads=4, attention_dropout=0.0)).eval()
+    x = torch.randn(2, 300, 16)
+    with torch.no_grad():
+        exact = attention(x, x, None)
+        seen: list[torch.dtype] = []
+        softmax = Tensor.softmax
+
+        def spy(scores: Tensor, dim: int) -> Tensor:
+            seen.append(scores.dtype)
+            return softmax(scores, dim)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Tensor, "softmax", spy)
+            near = attention.bfloat16()(x.bfloat16(), x.bfloat16(), mask)
+    assert (near.dtype, seen) == (torch.bfloat16, [torch.float32])
+    torch.testing.assert_close(near.float(), exact, rtol=0.02, atol=0.02)
+
+
+def test_matrices_are_drawn_by_the_uniform_rule_of_xavier_each_by_its_own_shape() -> None:
+    model = make_model(d_model=64, ffn=256, tied_embeddings="none", target_size=100)
+    matrices: dict[str, Tensor] = {}
+    for name, weight in model.weights().items():
+        if name.endswith("key_value.weight"):
+            matrices |= {f"{name}.{part}": half for part, half in enumerate(weight.chunk(2))}
+        elif weight.dim() == 2 and "embedding" not in name:
+            matrices[name] = weight
+    assert len(matrices) == 2 * (4 + 2) + 2 * (8 + 2) + 1
+    for name, matrix in matrices.items():
+        bound = math.sqrt(6 / sum(matrix.shape))
+        assert 0.98 * bound < float(matrix.abs().max()) <= bound, name
+        assert float(matrix.std()) == pytest.approx(bound / math.sqrt(3), rel=0.05), name
+
+
+def test_biases_begin_at_zero_and_norms_at_the_identity() -> None:
+    for name, weight in make_model(norm="pre").weights().items():
+        if name.endswith("bias"):
+            assert not weight.any(), name
+        elif "norm" in name:
+            assert bool((weight == 1).all()), name
+
+
+@pytest.mark.parametrize("tied", ["all", "target", "none"])
+def test_scaled_embeddings_begin_with_variance_1(tied: str) -> None:
+    model = make_model(400, 400, d_model=64, tied_embeddings=tied, positions="learned", max_length=256)
+    for table in (model.source_embedding.weight, model.target_embedding.weight, model.get_parameter("positions.table")):
+        assert float((8 * table.detach()).std()) == pytest.approx(1, rel=0.03)
+
+
+def test_tied_weights_are_one_tensor_and_listed_once() -> None:
+    both = {"source_embedding.weight", "target_embedding.weight", "generator.weight"}
+    expected = {"all": {"target_embedding.weight"}, "target": both - {"generator.weight"}, "none": both}
+    for tied, names in expected.items():
+        model = make_model(tied_embeddings=tied)
+        assert both & model.weights().keys() == names
+        assert (model.generator.weight is model.target_embedding.weight) == (tied != "none")
+        assert (model.source_embedding is model.target_embedding) == (tied == "all")
+
+
+def test_sides_may_have_vocabularies_of_their_own() -> None:
+    model = make_model(11, 17, tied_embeddings="target")
+    assert model(torch.tensor([[10, 3]]), torch.tensor([[2, 16, 4]])).shape == (1, 3, 17)
+
+
+def test_only_pre_norm_stacks_end_in_a_norm_of_their_own() -> None:
+    pre, post = (make_model(norm=norm) for norm in ("pre", "post"))
+    assert isinstance(pre.encoder_norm, nn.LayerNorm)
+    assert isinstance(pre.decoder_norm, nn.LayerNorm)
+    assert pre.weights().keys() - post.weights().keys() == {
+        f"{side}_norm.{part}" for side in ("encoder", "decoder") for part in ("weight", "bias")
+    }
+
+
+def test_the_base_model_has_the_parameters_of_the_paper() -> None:
+    with torch.device("meta"):
+        model = Transformer(ModelConfig(), 37_000, 37_000, pad_id=PAD)
+    # Table 3 says 65 million of a shared vocabulary of about 37000.
+    layers = 6 * (4 * 512 * 512 + 4 * 512) + 12 * (4 * 512 * 512 + 4 * 512)
+    feed_forward, norms = 12 * (2 * 512 * 2048 + 2048 + 512), (6 * 2 + 6 * 3) * 2 * 512
+    assert sum(weight.numel() for weight in model.weights().values()) == 37_000 * 512 + layers + feed_forward + norms
+
+
+def test_positions_reach_twice_as_far_as_the_longest_source() -> None:
+    for positions in ("sinusoidal", "learned"):
+        model = make_model(positions=positions, max_length=20)
+        assert model.position_limit == 40
+        assert model(torch.full((1, 20), 5), torch.full((1, 40), 5)).shape == (1, 40, 20)
+
+
+def test_loaded_weights_make_the_same_model() -> None:
+    model, other = make_model(), make_model()
+    for weight in other.weights().values():
+        weight.mul_(1.5)
+    src, tgt_in = torch.tensor([[5, 6, 3]]), torch.tensor([[2, 7, 8]])
+    assert not torch.equal(other.eval()(src, tgt_in), model.eval()(src, tgt_in))
+    other.load_weights(model.weights())
+    assert torch.equal(other(src, tgt_in), model(src, tgt_in))
+
+
+def test_weights_of_another_model_are_refused_by_name_and_by_shape() -> None:
+    model = make_model()
+    missing, strange, misshapen = model.weights(), model.weights(), model.weights()
+    del missing["decoder.1.feed_forward.inner.bias"]
+    strange["decoder.2.feed_forward.inner.bias"] = torch.zeros(24)
+    misshapen["decoder.1.feed_forward.inner.bias"] = torch.zeros(25)
+    messages = {
+        "decoder.1.feed_forward.inner.bias is not in both the file and the model": missing,
+        "decoder.2.feed_forward.inner.bias is not in both the file and the model": strange,
+        "decoder.1.feed_forward.inner.bias is (25,), not (24,)": misshapen,
+    }
+    for message, weights in messages.items():
+        with pytest.raises(ValueError, match="is") as caught:
+            model.load_weights(weights)
+        assert str(caught.value) == message
