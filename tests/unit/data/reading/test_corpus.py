@@ -111,7 +111,7 @@ def test_bytes_that_are_not_utf8_are_named_by_file_line_and_place(tmp_path: Path
     path = write(tmp_path / "text", b"fine\nna\xefve\n")
     with pytest.raises(DataError) as caught:
         list(read_lines(path))
-    assert caught.value.args[0] == f"{path}:2: not UTF-8: byte 0xef at place 3"
+    assert caught.value.args[0] == f"{path}:2: not UTF-8: byte 0xef at position 3"
     assert caught.value.hint == "find out the encoding and convert it: iconv -f LATIN1 -t UTF-8"
 
 
@@ -119,7 +119,7 @@ def test_an_open_stream_is_decoded_line_by_line_under_its_name() -> None:
     stream = iter([b"\xef\xbb\xbfa\r\n", b"b\x85"])
     lines = decode_lines(stream, "standard input")
     assert next(lines) == "a"
-    with pytest.raises(DataError, match=r"^standard input:2: not UTF-8: byte 0x85 at place 2 "):
+    with pytest.raises(DataError, match=r"^standard input:2: not UTF-8: byte 0x85 at position 2 "):
         next(lines)
 
 
@@ -291,11 +291,11 @@ def test_a_folder_can_stream_and_gives_the_same(tmp_path: Path) -> None:
 def test_each_side_is_counted_for_what_is_odd(tmp_path: Path) -> None:
     write(tmp_path / "a", b"one\r\ntwo\r\n")
     write(tmp_path / "b", "eins\nzw\u2028ei\n".encode())
-    oddities = Counter[str]()
+    anomalies = Counter[str]()
     config = CorpusConfig(source="a", target="b")
-    pairs = read_corpus(config, EN_DE, root=tmp_path, local=False, default_split="train", oddities=oddities)
+    pairs = read_corpus(config, EN_DE, root=tmp_path, local=False, default_split="train", anomalies=anomalies)
     assert list(pairs) == [("one", "eins"), ("two", "zw\u2028ei")]
-    assert oddities == {"CRLF line ends": 2, "odd line breaks": 1}
+    assert anomalies == {"CRLF line ends": 2, "odd line breaks": 1}
 
 
 def from_stdin(content: bytes, **options: Any) -> list[Any]:
