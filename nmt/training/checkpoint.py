@@ -12,12 +12,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from nmt.cards import Card
 from nmt.errors import ArtifactError
-from nmt.files import differing, digest_file, digest_json, read_json, remove, remove_partials, replacing, write_json
+from nmt.files import differing, digest_file, read_json, remove, remove_partials, replacing
 from nmt.model.tensors import load_tensors, save_tensors
 
 FORMAT = 2
 WEIGHTS, MOMENTS, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+CHECKPOINT = Card(STATE, "checkpoint", FORMAT)
 EMA = "ema.safetensors"
 """Exponential moving average of the weights, where the recipe keeps one."""
 
@@ -176,7 +178,7 @@ class Checkpoints:
         if not best:
             return []
         newest = max([*best.values(), *self.paths()], key=lambda path: (step_of(path), path.name))
-        ranked = TrainingState(**read_card(newest)["state"]).ranked
+        ranked = TrainingState(**CHECKPOINT.read(newest)["state"]).ranked
         return [best[step] for _, step in ranked if step in best]
 
     def has_begun(self) -> bool:
@@ -284,29 +286,13 @@ def write_checkpoint(
             save_tensors(content, scratch / name)
         files = {name: digest_file(scratch / name) for name in tensors}
         card = {"format": FORMAT, "state": dataclasses.asdict(state), "files": files, "identity": identity}
-        write_json(scratch / STATE, {**card, "digest": digest_json(card)})
-
-
-def read_card(path: Path) -> dict[str, Any]:
-    """Read and verify the `state.json` of the checkpoint at `path`. Raises ArtifactError."""
-    card = read_json(path / STATE)
-    if not isinstance(card, dict) or "format" not in card:
-        raise ArtifactError(f"{path / STATE}: missing or damaged")
-    if card["format"] != FORMAT:
-        raise ArtifactError(
-            f"{path}: checkpoint of format {card['format']}, not {FORMAT}", hint="use the nmt that wrote it"
-        )
-    if card.pop("digest", None) != digest_json(card):
-        raise ArtifactError(f"{path / STATE}: damaged: its digest is not that of its content")
-    return card
+        CHECKPOINT.write(scratch, card)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read and verify the checkpoint at `path`. Raises ArtifactError."""
-    card = read_card(path)
-    for name, expected in card["files"].items():
-        if not (path / name).is_file() or digest_file(path / name) != expected:
-            raise ArtifactError(f"{path / name}: missing or damaged")
+    card = CHECKPOINT.read(path)
+    CHECKPOINT.verify(path, card["files"])
     return Checkpoint(path, TrainingState(**card["state"]), card["identity"], card["files"])
 
 
@@ -315,7 +301,7 @@ def look_at(path: Path) -> Finding:
     size = sum(file.stat().st_size for file in path.iterdir())
     state = None
     try:
-        state = TrainingState(**read_card(path)["state"])
+        state = TrainingState(**CHECKPOINT.read(path)["state"])
         read_checkpoint(path)
     except ArtifactError as error:
         return Finding(path, size, state, str(error))

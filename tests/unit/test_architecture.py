@@ -14,6 +14,7 @@ PACKAGE = Path(nmt.__file__).parent
 RANKS = [
     {"errors", "version"},
     {"files", "console", "runtime", "run_folder"},
+    {"cards"},
     {"config"},
     {"tasks"},
     {"data"},
