@@ -30,7 +30,6 @@ from nmt.version import __version__
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nmt.model.encoder_decoder import Transformer
 
 Quantization = Literal["float32", "float16", "bfloat16", "int16", "int8", "int8_float32"]
 
@@ -206,7 +205,7 @@ def check(parity: dict[str, Agreement], quantization: Quantization) -> None:
             )
 
 
-def ctranslate2_spec(model: Transformer, tokenizer: Tokenizer) -> Any:
+def ctranslate2_spec(model: Any, tokenizer: Tokenizer) -> Any:
     """Return `model` as CTranslate2 describes it, with its weights and vocabularies."""
     from ctranslate2.specs import TransformerSpec
 

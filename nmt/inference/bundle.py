@@ -14,7 +14,7 @@ from nmt.config.data import LanguagesConfig
 from nmt.config.decoding import DecodingConfig, EvaluationConfig
 from nmt.config.model import ModelConfig
 from nmt.config.section import Section
-from nmt.data.encoding.tokenizer import PAD_ID, Tokenizer
+from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import ArtifactError
 from nmt.files import digest_file, write_json, write_text
 from nmt.version import __version__
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nmt.evaluation.metrics import Scores
-    from nmt.model.encoder_decoder import Transformer
+    from nmt.model.protocol import Model
 
 FORMAT = 1
 CONFIG, WEIGHTS, LOCK, SCORES, CARD = "config.json", "model.safetensors", "lock.json", "scores.json", "README.md"
@@ -57,13 +57,12 @@ class Bundle:
     config: BundleConfig
     tokenizer: Tokenizer
 
-    def model(self) -> Transformer:
-        """Build the Transformer and load its weights. Raises ArtifactError."""
-        from nmt.model.encoder_decoder import Transformer
+    def model(self) -> Model:
+        """Build the model and load its weights. Raises ArtifactError."""
+        from nmt.model.families import build
         from nmt.model.tensors import load_tensors
 
-        sizes = self.tokenizer.source_size, self.tokenizer.target_size
-        model = Transformer(self.config.model, *sizes, pad_id=PAD_ID)
+        model = build(self.config.model, self.tokenizer.source_size, self.tokenizer.target_size)
         try:
             model.load_weights(load_tensors(self.path / WEIGHTS))
         except ValueError as error:
