@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nmt.cards import Card
 from nmt.errors import ArtifactError
-from nmt.files import differing, digest_file, read_json, remove, remove_partials, replacing
+from nmt.files import JsonObject, differing, digest_file, read_json, remove, remove_partials, replacing
 from nmt.model.tensors import load_tensors, save_tensors
 
 FORMAT = 2
@@ -53,6 +53,15 @@ class TrainingState:
 
     def __post_init__(self) -> None:
         self.ranked = [(value, step) for value, step in self.ranked]  # JSON knows no tuples
+
+    @classmethod
+    def read(cls, values: JsonObject) -> TrainingState:
+        """Read the state of a card: format 1 had the best validation alone, and keys of a newer nmt are passed over."""
+        known = {key.name for key in dataclasses.fields(cls)}
+        state = cls(**{key: value for key, value in values.items() if key in known})
+        if "best_step" in values and values["best_step"] is not None:
+            state.ranked = [(values["best"], values["best_step"])]
+        return state
 
     @property
     def best(self) -> float | None:
@@ -178,7 +187,7 @@ class Checkpoints:
         if not best:
             return []
         newest = max([*best.values(), *self.paths()], key=lambda path: (step_of(path), path.name))
-        ranked = TrainingState(**CHECKPOINT.read(newest)["state"]).ranked
+        ranked = TrainingState.read(CHECKPOINT.read(newest)["state"]).ranked
         return [best[step] for _, step in ranked if step in best]
 
     def has_begun(self) -> bool:
@@ -293,7 +302,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read and verify the checkpoint at `path`. Raises ArtifactError."""
     card = CHECKPOINT.read(path)
     CHECKPOINT.verify(path, card["files"])
-    return Checkpoint(path, TrainingState(**card["state"]), card["identity"], card["files"])
+    return Checkpoint(path, TrainingState.read(card["state"]), card["identity"], card["files"])
 
 
 def look_at(path: Path) -> Finding:
@@ -301,7 +310,7 @@ def look_at(path: Path) -> Finding:
     size = sum(file.stat().st_size for file in path.iterdir())
     state = None
     try:
-        state = TrainingState(**CHECKPOINT.read(path)["state"])
+        state = TrainingState.read(CHECKPOINT.read(path)["state"])
         read_checkpoint(path)
     except ArtifactError as error:
         return Finding(path, size, state, str(error))

@@ -258,6 +258,17 @@ def test_a_checkpoint_of_a_newer_format_is_refused(store: Checkpoints) -> None:
     )
 
 
+def test_a_checkpoint_of_format_1_is_read_with_its_best_validation(store: Checkpoints) -> None:
+    path = save(store, 10)
+    card = {**json.loads((path / STATE).read_text()), "format": 1}
+    card["state"] = {"step": 10, "epoch": 1, "offset": 3, "metric": "bleu", "best": 20.5, "best_step": 5, "stale": 1}
+    del card["digest"]
+    (path / STATE).write_text(json.dumps({**card, "digest": digest_json(card)}))
+    expected = TrainingState(10, epoch=1, offset=3, metric="bleu", ranked=[(20.5, 5)], stale=1)
+    assert read_checkpoint(path).state == expected
+    assert TrainingState.read({"step": 10, "best": None, "best_step": None, "of_the_future": 1}) == TrainingState(10)
+
+
 def test_a_file_that_is_no_safetensors_is_refused_though_its_digest_is_right(store: Checkpoints) -> None:
     path = save(store, 10)
     (path / WEIGHTS).write_bytes(b"pickle")
