@@ -145,14 +145,18 @@ def test_a_module_says_what_it_is_for(module: str) -> None:
 
 
 def undocumented(source: str) -> list[str]:
-    """Return the public functions and methods of `source` that have several statements and no docstring."""
+    """Return the public functions and methods of `source` that have more than three statements and no docstring.
+
+    PyTorch's own names are documented there.
+    """
     return [
         node.name
         for part in ast.walk(ast.parse(source))
         if isinstance(part, ast.Module | ast.ClassDef)
         for node in part.body
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
-        if len(node.body) > 1 and ast.get_docstring(node) is None
+        if node.name not in {"forward", "backward"}
+        if len(node.body) > 3 and ast.get_docstring(node) is None
     ]
 
 
@@ -163,7 +167,7 @@ def test_a_function_of_several_statements_has_a_docstring(module: str) -> None:
 
 
 def test_a_missing_docstring_is_found() -> None:
-    body = "\n    x = 1\n    return x"
+    body = "\n    x = 1" * 4
     assert undocumented(f"def f():{body}\ndef _g():{body}\ndef h():\n    return 1") == ["f"]
 
 
