@@ -12,9 +12,8 @@ from nmt import console, runtime
 from nmt.advice.case import Case, Finding, judge
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.dataset import PreparedPairs
-from nmt.data.encoding.tokenizer import PAD_ID
 from nmt.errors import StorageError, UsageError
-from nmt.model.encoder_decoder import Transformer
+from nmt.model.families import build_without_weights
 from nmt.training import memory, profiling
 from nmt.training.distributed import Ranks
 from nmt.training.log import summary_writer
@@ -142,8 +141,7 @@ def open_trainer(case: Case) -> Trainer:
 def check_sizes(case: Case) -> Finding:
     """Count the parameters, and hold what the checkpoints take against the free disk."""
     training, sides = case.recipe.training, case.tokenizer
-    with torch.device("meta"):  # shapes alone
-        model = Transformer(case.recipe.model, sides.source_size, sides.target_size, pad_id=PAD_ID)
+    model = build_without_weights(case.recipe.model, sides.source_size, sides.target_size)
     parameters = sum(tensor.numel() for tensor in model.weights().values())
     weights = 4 * parameters  # float32; Adam has two moments of each
     checkpoint = (3 if training.ema_decay is None else 4) * weights

@@ -13,13 +13,13 @@ from nmt.config.decoding import DecodingConfig
 from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, UNK_ID, Tokenizer
 from nmt.errors import ArtifactError, DataError
-from nmt.files import digest_file, digest_json, replacing, write_json
+from nmt.files import digest_file, replacing
 from nmt.inference.bundle import WEIGHTS, Bundle, open_bundle
 from nmt.inference.engines.ctranslate2 import (
     ENGINE,
+    EXPORT,
     EXPORTS,
     FORMAT,
-    MANIFEST,
     CTranslate2Engine,
     Export,
     import_ctranslate2,
@@ -30,7 +30,6 @@ from nmt.version import __version__
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nmt.model.encoder_decoder import Transformer
 
 Quantization = Literal["float32", "float16", "bfloat16", "int16", "int8", "int8_float32"]
 
@@ -98,7 +97,7 @@ def export_ctranslate2(path: Path, *, quantization: Quantization, name: str, sam
                 "parity": parity,
                 "files": {file.name: digest_file(file) for file in sorted(scratch.iterdir())},
             }
-            write_json(scratch / MANIFEST, {**manifest, "digest": digest_json(manifest)})
+            EXPORT.write(scratch, manifest)
     except ArtifactError:
         with suppress(OSError):  # there may be other exports
             (path / EXPORTS).rmdir()
@@ -206,7 +205,7 @@ def check(parity: dict[str, Agreement], quantization: Quantization) -> None:
             )
 
 
-def ctranslate2_spec(model: Transformer, tokenizer: Tokenizer) -> Any:
+def ctranslate2_spec(model: Any, tokenizer: Tokenizer) -> Any:
     """Return `model` as CTranslate2 describes it, with its weights and vocabularies."""
     from ctranslate2.specs import TransformerSpec
 

@@ -1,6 +1,6 @@
 """Beam search, greedy search and sampling over a cached decoder.
 
-Shapes as in `nmt.model.encoder_decoder`; K hypotheses a sentence, of T pieces so far, BOS first.
+Shapes as in `nmt.model.layers`; K hypotheses a sentence, of T pieces so far, BOS first.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from torch.nn import functional as F
 from nmt.config.decoding import DecodingConfig, SamplingConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.inference.protocol import Hypothesis, Request, Row, length_penalty
-from nmt.model.cache import DecoderCache
-from nmt.model.encoder_decoder import Transformer
+from nmt.model.protocol import Model
 
 BLOCK = 64
 """Pieces of the vocabulary whose maximum is looked at before they are."""
@@ -29,13 +28,13 @@ SHRINK = 31 / 32
 
 
 @torch.inference_mode()
-def search(models: Sequence[Transformer], rows: Sequence[Row], request: Request) -> list[list[Hypothesis]]:
+def search(models: Sequence[Model], rows: Sequence[Row], request: Request) -> list[list[Hypothesis]]:
     """Return the hypotheses that `request` wants of each of `rows`, best first; several models are an ensemble.
 
     A beam of one is greedy search: it takes the likeliest piece each time and ends at its first EOS. Samples
     come as drawn. No hypothesis is found where the model's output is not a number.
     """
-    device = models[0].generator.weight.device
+    device = models[0].device
     decoder = Decoder(models, pad([[*row.ids, EOS_ID] for row in rows], device))
     longest = min(model.position_limit for model in models)
     rules = Rules(request.decoding, rows, longest, device)
@@ -56,9 +55,9 @@ def pad(rows: Sequence[list[int]], device: torch.device) -> Tensor:
 class Decoder:
     """One model or several, each with its cache, as one next-piece distribution."""
 
-    def __init__(self, models: Sequence[Transformer], src: Tensor) -> None:
+    def __init__(self, models: Sequence[Model], src: Tensor) -> None:
         self.models = models
-        self.caches: list[DecoderCache] = [model.start_cache(src) for model in models]
+        self.caches = [model.start_cache(src) for model in models]
         self.size = len(src)
         self.device = src.device
 
@@ -77,7 +76,7 @@ class Decoder:
     def follow(self, parents: Tensor) -> None:
         """Go on with the hypotheses `parents` (B, K) of each sentence."""
         for cache in self.caches:
-            cache.follow(parents)
+            cache.reorder(parents)
 
     def keep_sentences(self, sentences: Tensor) -> None:
         """Keep the sentences at `sentences`."""

@@ -5,71 +5,71 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nmt.model.layers import for_attention
+from nmt.model.layers import prepare_mask
+
+KeysValues = tuple[Tensor, Tensor]
+"""Keys and values, each (B, H, positions, D/H)."""
 
 
 class DecoderCache:
-    """What the decoder remembers of the hypotheses under way, so that each step computes one position.
+    """Keys and values of the hypotheses under way, so that each step computes one position.
 
-    Keys and values stay where they were written: one place (of C) a hypothesis a step. Which places a hypothesis has
-    gone through is said by a mask, so that choosing hypotheses copies nothing else.
+    They stay where they were written, one position (of C) a hypothesis a step. A mask says which positions belong to
+    which hypothesis, so that reordering the beam copies nothing but the mask.
     """
 
-    def __init__(
-        self, memory_mask: Tensor, across: list[tuple[Tensor, Tensor]], past: list[tuple[Tensor, Tensor]]
-    ) -> None:
+    def __init__(self, memory_mask: Tensor, cross_kv: list[KeysValues], self_kv: list[KeysValues]) -> None:
         self.memory_mask = memory_mask
-        """(B, 1, 1, S), by `for_attention`."""
-        self.across = across
-        """Keys and values of the memory, for each layer (B, H, S, D/H): once a sentence, whatever the beam."""
-        self.past = past
-        """Keys and values of the target so far, for each layer (B, H, C, D/H), of which `places` are written."""
-        self.places = 0
+        """(B, 1, 1, S), by `prepare_mask`."""
+        self.cross_kv = cross_kv
+        """Of the memory, for each layer (B, H, S, D/H): once a sentence, whatever the beam size."""
+        self.self_kv = self_kv
+        """Of the target so far, for each layer (B, H, C, D/H); the first `positions` of C are written."""
+        self.positions = 0
         self.length = 0
-        """Target positions seen."""
-        self.visited = memory_mask.new_zeros(len(memory_mask), 1, 0, dtype=torch.bool)
-        """(B, K, places): whether a place belongs to the past of a hypothesis."""
-        self.past_mask: Tensor | None = None
-        """The same by `for_attention`, (B, 1, K, places); None where each sentence has one hypothesis."""
+        """Pieces of each hypothesis, BOS included."""
+        self.ancestry = memory_mask.new_zeros(len(memory_mask), 1, 0, dtype=torch.bool)
+        """(B, K, positions): True where a position belongs to a hypothesis."""
+        self.self_mask: Tensor | None = None
+        """(B, 1, K, positions), `ancestry` by `prepare_mask`; None where each sentence has one hypothesis."""
 
     def extend(self, width: int) -> None:
-        """Make room for the next position of `width` hypotheses of each sentence, each following itself."""
-        new = torch.eye(width, dtype=torch.bool, device=self.visited.device).expand(len(self.visited), -1, -1)
-        self.visited = torch.cat([self.visited.expand(-1, width, -1), new], dim=2)
-        self.places, self.length = self.places + width, self.length + 1
-        is_one = self.places == self.length
-        self.past_mask = None if is_one else for_attention(self.visited)[:, None]
-        if self.places > self.past[0][0].size(2):
-            self.past = [(self._with_room(keys), self._with_room(values)) for keys, values in self.past]
+        """Make room for the next position of `width` hypotheses a sentence, each continuing itself."""
+        new = torch.eye(width, dtype=torch.bool, device=self.ancestry.device).expand(len(self.ancestry), -1, -1)
+        self.ancestry = torch.cat([self.ancestry.expand(-1, width, -1), new], dim=2)
+        self.positions, self.length = self.positions + width, self.length + 1
+        is_one = self.positions == self.length
+        self.self_mask = None if is_one else prepare_mask(self.ancestry)[:, None]
+        if self.positions > self.self_kv[0][0].size(2):
+            self.self_kv = [(self._with_room(keys), self._with_room(values)) for keys, values in self.self_kv]
 
-    def _with_room(self, past: Tensor) -> Tensor:
-        """Return `past` (B, H, C, D/H) with half as many places again, and some."""
-        batch, heads, capacity, size = past.shape
-        larger = past.new_empty(batch, heads, self.places + max(8 * self.visited.size(1), capacity // 2), size)
-        larger[:, :, :capacity] = past
+    def _with_room(self, kept: Tensor) -> Tensor:
+        """Return `kept` (B, H, C, D/H) with C grown by half, and by 8 steps at least."""
+        batch, heads, capacity, size = kept.shape
+        larger = kept.new_empty(batch, heads, self.positions + max(8 * self.ancestry.size(1), capacity // 2), size)
+        larger[:, :, :capacity] = kept
         return larger
 
-    def write(self, index: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Write the newest `keys` and `values` (B, H, K, D/H) of layer `index`; return all (B, H, places, D/H)."""
-        for past, new in zip(self.past[index], (keys, values), strict=True):
-            past[:, :, self.places - new.size(2) : self.places] = new
-        all_keys, all_values = (past[:, :, : self.places] for past in self.past[index])
+    def write(self, layer: int, keys: Tensor, values: Tensor) -> KeysValues:
+        """Write the newest `keys` and `values` (B, H, K, D/H) of a layer; return all, (B, H, positions, D/H)."""
+        for kept, new in zip(self.self_kv[layer], (keys, values), strict=True):
+            kept[:, :, self.positions - new.size(2) : self.positions] = new
+        all_keys, all_values = (kept[:, :, : self.positions] for kept in self.self_kv[layer])
         return all_keys, all_values
 
-    def follow(self, parents: Tensor) -> None:
-        """Go on with the hypotheses `parents` (B, K) of each sentence."""
-        self.visited = self.visited.gather(1, parents[..., None].expand(-1, -1, self.places))
+    def reorder(self, parents: Tensor) -> None:
+        """Continue the hypotheses `parents` (B, K) of each sentence."""
+        self.ancestry = self.ancestry.gather(1, parents[..., None].expand(-1, -1, self.positions))
 
     def keep_sentences(self, sentences: Tensor) -> None:
-        """Keep the sentences at `sentences`, in that order; those that keep their place are not copied."""
-        self.memory_mask, self.visited = self.memory_mask[sentences], self.visited[sentences]
+        """Keep the sentences at `sentences`, in that order; those that keep their index are not copied."""
+        self.memory_mask, self.ancestry = self.memory_mask[sentences], self.ancestry[sentences]
         count = len(sentences)
         (moved,) = (sentences != torch.arange(count, device=sentences.device)).nonzero(as_tuple=True)
         origins = sentences[moved]
-        for keys, values in self.across:
-            keys[moved], values[moved] = keys[origins], values[origins]
-        for keys, values in self.past:
-            for past in (keys, values):
-                past[moved, :, : self.places] = past[origins, :, : self.places]
-        self.across = [(keys[:count], values[:count]) for keys, values in self.across]
-        self.past = [(keys[:count], values[:count]) for keys, values in self.past]
+        for kept in (tensor for pair in self.cross_kv for tensor in pair):
+            kept[moved] = kept[origins]
+        for kept in (tensor for pair in self.self_kv for tensor in pair):
+            kept[moved, :, : self.positions] = kept[origins, :, : self.positions]
+        self.cross_kv = [(keys[:count], values[:count]) for keys, values in self.cross_kv]
+        self.self_kv = [(keys[:count], values[:count]) for keys, values in self.self_kv]

@@ -1,14 +1,12 @@
 """The Transformer of "Attention Is All You Need" (Vaswani et al. 2017), top to bottom as in the paper.
 
-Shapes: `B` sentences, `S` source length, `T` target length, `D` model width, `H` heads, `F` feed-forward
-width, `V` vocabulary, `K` beam size, `N` any number of rows. Batch first, right padding. Masks are True where
-attention is allowed.
+Shapes as in `nmt.model.layers`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -24,18 +22,19 @@ from nmt.model.layers import (
     Linear,
     Residual,
     SinusoidalPositions,
-    for_attention,
+    prepare_mask,
 )
+from nmt.model.protocol import Model
 
 
-class Transformer(nn.Module):
-    """The whole model: ids of both sides in, logits of the next target piece out (figure 1)."""
+class Transformer(Model):
+    """Encoder and decoder: ids of both sides in, logits of the next target piece out (figure 1)."""
 
     def __init__(self, config: ModelConfig, source_size: int, target_size: int, *, pad_id: int) -> None:
         super().__init__()
         self.pad_id = pad_id
-        self.position_limit = 2 * config.max_length
-        """Places that the positions know; a translation may be up to twice as long as the longest source."""
+        # A translation may be up to twice as long as the longest source.
+        self.position_limit, self.decoder_depth = 2 * config.max_length, config.decoder_layers
         self.positions = (SinusoidalPositions if config.positions == "sinusoidal" else LearnedPositions)(
             self.position_limit, config.d_model
         )
@@ -56,12 +55,11 @@ class Transformer(nn.Module):
             self.generator.weight = self.target_embedding.weight
 
     @property
-    def decoder_layers(self) -> Iterable[DecoderLayer]:
-        """The decoder's layers, by their type."""
-        return cast("Iterable[DecoderLayer]", self.decoder)
+    def decoder_layers(self) -> Sequence[DecoderLayer]:
+        return cast("Sequence[DecoderLayer]", self.decoder)
 
     def _initialize(self) -> None:
-        """Draw matrices by Xavier's uniform rule, embeddings with variance 1/D, so 1 once they are scaled."""
+        """Draw matrices by Xavier's uniform rule, embeddings with variance 1/D, which scaling makes 1."""
         for name, parameter in self.named_parameters():
             if "norm" in name:
                 continue
@@ -75,31 +73,12 @@ class Transformer(nn.Module):
             else:
                 nn.init.xavier_uniform_(parameter)
 
-    def weights(self) -> dict[str, Tensor]:
-        """Return every parameter by name, shared ones once."""
-        return {name: parameter.detach() for name, parameter in self.named_parameters()}
-
-    def load_weights(self, weights: dict[str, Tensor]) -> None:
-        """Copy `weights` in. Raises ValueError where a name or a shape does not fit."""
-        own = self.weights()
-        if strangers := sorted(own.keys() ^ weights.keys()):
-            raise ValueError(f"{strangers[0]} is not in both the file and the model")
-        for name, parameter in own.items():
-            if parameter.shape != weights[name].shape:
-                raise ValueError(f"{name} is {tuple(weights[name].shape)}, not {tuple(parameter.shape)}")
-            parameter.copy_(weights[name])
-
-    def forward(self, src: Tensor, tgt_in: Tensor) -> Tensor:
-        """Return logits (B, T, V) for `src` (B, S) and `tgt_in` (B, T)."""
-        return self.generator(self.hidden(src, tgt_in))
-
     def hidden(self, src: Tensor, tgt_in: Tensor) -> Tensor:
-        """Return what the generator makes logits of, (B, T, D), for `src` (B, S) and `tgt_in` (B, T)."""
         return self.decode(tgt_in, *self.encode(src))
 
     def embed(self, ids: Tensor, embedding: nn.Embedding, start: int = 0) -> Tensor:
-        """Scale embeddings of `ids` (N, T) by sqrt(D) and add the positions from `start` (section 3.4, 3.5)."""
-        return self.dropout(embedding(ids) * self.scale + self.positions(start, ids.size(1)))  # (N, T, D)
+        """Scale embeddings of `ids` (B, T) by sqrt(D) and add the positions from `start` (sections 3.4, 3.5)."""
+        return self.dropout(embedding(ids) * self.scale + self.positions(start, ids.size(1)))  # (B, T, D)
 
     def encode(self, src: Tensor) -> tuple[Tensor, Tensor]:
         """Return the memory (B, S, D) of `src` (B, S) and its padding mask (B, 1, 1, S)."""
@@ -120,25 +99,29 @@ class Transformer(nn.Module):
         return self.decoder_norm(x)
 
     def start_cache(self, src: Tensor) -> DecoderCache:
-        """Encode `src` (B, S) and begin with one hypothesis of each sentence, BOS to come."""
         memory, mask = self.encode(src)
-        across = [
+        cross_kv = [
             (keys.contiguous(), values.contiguous())  # read at every step
             for keys, values in (layer.cross_attention.keys_and_values(memory) for layer in self.decoder_layers)
         ]
-        empty = across[0][0][:, :, :0]
-        return DecoderCache(for_attention(mask), across, [(empty, empty) for _ in across])
+        empty = cross_kv[0][0][:, :, :0]
+        return DecoderCache(prepare_mask(mask), cross_kv, [(empty, empty) for _ in cross_kv])
 
     def decode_next(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
-        """Return logits (B, K, V) of the piece after `tokens` (B, K), the newest of each hypothesis.
-
-        `cache` holds what came before and is extended by one position. K may change from call to call.
-        """
         x = self.target_embedding(tokens) * self.scale + self.positions(cache.length, 1)  # (B, K, D)
         cache.extend(tokens.size(1))
         for index, layer in enumerate(self.decoder_layers):
             x = layer.next(x, cache, index)
         return self.generator(self.decoder_norm(x))
+
+    def attention(self, src: Tensor, tgt_in: Tensor, layer: int) -> Tensor:
+        # The fused kernel keeps no weights: they are computed again from the inputs of the layer's attention.
+        attention = self.decoder_layers[layer - 1].cross_attention
+        inputs: list[Tensor] = []
+        with attention.register_forward_pre_hook(lambda _, args: inputs.extend(args[:2])):
+            self.hidden(src, tgt_in)
+        x, memory = inputs
+        return attention.weights(x, memory, (src != self.pad_id)[:, None, None]).mean(1)
 
 
 class EncoderLayer(Residual):
@@ -176,16 +159,16 @@ class DecoderLayer(Residual):
         return self.residual(x, self.feed_forward_norm, self.feed_forward)
 
     def next(self, x: Tensor, cache: DecoderCache, index: int) -> Tensor:
-        """Map the newest position of each hypothesis, `x` (B, K, D), and extend layer `index` of `cache`."""
+        """Map the newest position of each hypothesis, `x` (B, K, D), and write layer `index` of `cache`."""
 
-        def attend_to_past(x: Tensor) -> Tensor:
+        def attend_to_target(x: Tensor) -> Tensor:
             keys, values = cache.write(index, *self.self_attention.keys_and_values(x))
-            return self.self_attention.attend(x, keys, values, cache.past_mask)
+            return self.self_attention.attend(x, keys, values, cache.self_mask)
 
         def attend_to_memory(x: Tensor) -> Tensor:
-            # The K hypotheses of a sentence are K queries to one memory: nothing is copied for the beam.
-            return self.cross_attention.attend(x, *cache.across[index], cache.memory_mask)
+            # The K hypotheses of a sentence are K queries to one memory, which is not copied for the beam.
+            return self.cross_attention.attend(x, *cache.cross_kv[index], cache.memory_mask)
 
-        x = self.residual(x, self.self_attention_norm, attend_to_past)
+        x = self.residual(x, self.self_attention_norm, attend_to_target)
         x = self.residual(x, self.cross_attention_norm, attend_to_memory)
         return self.residual(x, self.feed_forward_norm, self.feed_forward)

@@ -1,4 +1,9 @@
-"""The layers of the Transformer."""
+"""The layers that all model families share.
+
+Shapes: `B` sentences, `S` source length, `T` target length, `D` model width, `H` heads, `F` feed-forward width, `V`
+vocabulary, `K` beam size, `N` rows or packed tokens. Batch first, right padding. Masks are True where attention is
+allowed.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +16,13 @@ from torch.nn import functional as F
 from nmt.config.model import ModelConfig
 
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-"""The operator is one that compiled models use; where a PyTorch has none, all is as usual."""
+"""Whether this PyTorch has the operator, which it keeps for compiled models."""
+NORM_EPSILON = 1e-5
+"""Added to the variance by every LayerNorm; torch's default."""
 
 
-def for_attention(mask: Tensor) -> Tensor:
-    """Return `mask`, True where attention is allowed, as attention takes it fastest: on a CPU what is to be added."""
+def prepare_mask(mask: Tensor) -> Tensor:
+    """Convert `mask`, True where attention is allowed, to the fastest form: on a CPU, the number to add."""
     if mask.is_cuda or mask.dtype != torch.bool:
         return mask
     return torch.zeros(mask.shape).masked_fill_(~mask, -torch.inf)
@@ -24,11 +31,10 @@ def for_attention(mask: Tensor) -> Tensor:
 class Linear(nn.Linear):
     """A linear map; on a CPU, in float32 and without gradients, by oneDNN.
 
-    PyTorch gives such products to MKL, which does half as many a second as oneDNN on processors of AMD.
+    PyTorch gives such products to MKL, which is half as fast as oneDNN on AMD's processors.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `x` (..., inputs) to (..., outputs)."""
         if x.dtype == torch.float32 and torch.is_inference_mode_enabled() and not x.is_cuda and HAS_ONEDNN:
             return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
         return super().forward(x)
@@ -43,7 +49,7 @@ class Residual(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def residual(self, x: Tensor, norm: nn.LayerNorm, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
-        """Add what `sublayer` makes of `x`."""
+        """Add the output of `sublayer` to `x`, with `norm` before or after."""
         if self.pre_norm:
             return x + self.dropout(sublayer(norm(x)))
         return norm(x + self.dropout(sublayer(x)))
@@ -62,7 +68,7 @@ class Attention(nn.Module):
         self.dropout = Dropout(config.attention_dropout)
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
-        """Let each position of `x` (B, T, D) attend over `memory` (B, S, D).
+        """Attend from each position of `x` (B, T, D) over `memory` (B, S, D).
 
         `mask` broadcasts to (B, H, T, S) and is True where attention is allowed.
         """
@@ -73,23 +79,33 @@ class Attention(nn.Module):
         keys, values = self.key_value(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return keys, values
 
-    def attend(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        """Let `x` (B, T, D) attend over `keys` and `values` (B, H, S, D/H); returns (B, T, D).
+    def queries(self, x: Tensor) -> Tensor:
+        """Project `x` (B, T, D) to queries (B, H, T, D/H)."""
+        return self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-        `mask` broadcasts to (B, H, T, S): True where attention is allowed, or by `for_attention`.
+    def weights(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+        """Return the weights (B, H, T, S), in float32, with which `x` (B, T, D) attends over `memory` (B, S, D)."""
+        keys, _ = self.keys_and_values(memory)
+        weights = (self.queries(x) @ keys.transpose(-2, -1)).float() * self.scale
+        return weights.masked_fill(~mask, -torch.inf).softmax(-1)
+
+    def attend(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        """Attend from `x` (B, T, D) over `keys` and `values` (B, H, S, D/H); return (B, T, D).
+
+        `mask` broadcasts to (B, H, T, S): True where attention is allowed, or by `prepare_mask`.
         """
-        queries = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, H, T, D/H)
+        queries = self.queries(x)
         if x.is_cuda:
             context = F.scaled_dot_product_attention(
                 queries, keys, values, attn_mask=mask, dropout_p=self.dropout.p if self.training else 0.0
             )
         else:
-            # Sentences are short: on a CPU two batched products beat the fused kernel, whose backward is slow; and
-            # the softmax in float32 beats that in bfloat16.
+            # Sentences are short: on a CPU two batched products beat the fused kernel, whose backward is slow, and
+            # softmax is faster in float32 than in bfloat16.
             exact = torch.promote_types(values.dtype, torch.float32)
             weights = (queries @ keys.transpose(-2, -1)).to(exact) * self.scale  # (B, H, T, S)
             if mask is not None:
-                weights = weights + for_attention(mask)
+                weights = weights + prepare_mask(mask)
             context = self.dropout(weights.softmax(-1).to(values.dtype)) @ values  # (B, H, T, D/H)
         return self.output(context.transpose(1, 2).flatten(-2))  # (B, T, D)
 
@@ -104,7 +120,6 @@ class FeedForward(nn.Module):
         self.dropout = Dropout(config.activation_dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map each position of `x` (..., D) by itself."""
         return self.outer(self.dropout(F.relu(self.inner(x))))
 
 
@@ -116,7 +131,6 @@ class Dropout(nn.Module):
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop elements of `x`, of any shape, in training; else return it as it is."""
         if not self.training or self.p == 0:
             return x
         if x.is_cuda:
@@ -126,13 +140,13 @@ class Dropout(nn.Module):
     def mask(self, x: Tensor) -> Tensor:
         """Return the factors, 0 or 1/(1-p), for `x`.
 
-        Each is decided by 16 bits of a 64-bit random word: four elements a draw, where torch's own Bernoulli
-        on a CPU takes one draw an element. `p` is met to within 2^-17.
+        Each takes 16 bits of a 64-bit random word: four elements a draw, where torch's own Bernoulli on a CPU
+        takes one draw an element. The rate is `p` to within 2^-17.
         """
         words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
         bits = words.view(torch.int16)[: x.numel()].view(x.shape)
         threshold = min(round(self.p * 2**16), 2**16 - 1) - 2**15  # beyond int16 the comparison would wrap around
-        # Compared into the type wanted: torch converts booleans to bfloat16 slowly.
+        # Compare straight into the type of `x`: torch converts booleans to bfloat16 slowly.
         return torch.ge(bits, threshold, out=torch.empty_like(x)).mul_(1 / (1 - self.p))
 
 

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from nmt import console
 from nmt.config.data import LanguagesConfig
 from nmt.config.model import ModelConfig
-from nmt.data.encoding.tokenizer import PAD_ID, Tokenizer
+from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import ArtifactError
 from nmt.files import digest_file, read_json
 from nmt.inference.bundle import CONFIG, WEIGHTS, open_bundle
-from nmt.model.encoder_decoder import Transformer
+from nmt.model.families import build_without_weights
 from nmt.model.tensors import load_tensors
 from nmt.run_folder import RunFolder
 from nmt.training.checkpoint import STATE, Checkpoint, Checkpoints, read_checkpoint
@@ -125,8 +124,7 @@ def refuse_misfit(
     here = model.model_dump(exclude=free)
     keys = [key for key in here if there.get(key) != here[key]]
     facts = [f"model.{key} = {json.dumps(there.get(key))} there, {json.dumps(here[key])} here" for key in keys]
-    with torch.device("meta"):  # shapes alone
-        outline = Transformer(model, tokenizer.source_size, tokenizer.target_size, pad_id=PAD_ID)
+    outline = build_without_weights(model, tokenizer.source_size, tokenizer.target_size)
     try:
         outline.load_weights(dict(weights))
     except ValueError as error:

@@ -16,14 +16,14 @@ from nmt import console, runtime
 from nmt.config.training import TrainingConfig
 from nmt.data.encoding.batching import Ints, Step, StepStream
 from nmt.data.encoding.dataset import Batch, PreparedPairs, Sampling
-from nmt.data.encoding.tokenizer import PAD_ID, Tokenizer
+from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.placeholders import protector_for
 from nmt.errors import ArtifactError, DivergedError, UsageError
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.files import digest_json, read_json, remove, write_json, write_text
 from nmt.inference.engines.native import NativeEngine
 from nmt.inference.translator import Translator
-from nmt.model.encoder_decoder import Transformer
+from nmt.model.families import build
 from nmt.training import memory
 from nmt.training.checkpoint import Checkpoint, Checkpoints, TrainingState, refuse_other, step_of
 from nmt.training.distributed import Ranks
@@ -88,8 +88,7 @@ class Trainer:
         runtime.bound_kernels()
         self.device = runtime.pick_device(self.config.device)
         torch.manual_seed(self.config.seed)
-        sizes = tokenizer.source_size, tokenizer.target_size
-        model = Transformer(plan.model, *sizes, pad_id=PAD_ID).to(self.device)
+        model = build(plan.model, tokenizer.source_size, tokenizer.target_size).to(self.device)
         compiled = self.config.compile and runtime.compiler_works(self.device)
         if self.config.compile and not compiled:
             console.warn("training.compile: no compiler that works on this machine; the layers run as they are")

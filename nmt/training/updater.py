@@ -13,10 +13,10 @@ from torch import Tensor
 from nmt.config.training import OptimizerConfig, Precision
 from nmt.data.encoding.dataset import Batch
 from nmt.files import digest
-from nmt.model.encoder_decoder import Transformer
+from nmt.model.protocol import Model
 from nmt.training.checkpoint import EMA, MOMENTS, WEIGHTS, Checkpoint, moments_of, restore_moments
 from nmt.training.distributed import Ranks
-from nmt.training.loss import smoothed_loss
+from nmt.training.objectives import translation_loss
 from nmt.training.optimizer import make_adam
 
 WINDOW = 100
@@ -34,7 +34,7 @@ class Engine:
 
     def __init__(
         self,
-        model: Transformer,
+        model: Model,
         config: OptimizerConfig,
         precision: Precision = "float32",
         ranks: Ranks | None = None,
@@ -53,8 +53,7 @@ class Engine:
         self.working = model if precision == "float32" else copy.deepcopy(model).bfloat16()
         self.working_parameters: list[Tensor] = list(self.working.parameters())
         if compiled:
-            for layer in [*self.working.encoder, *self.working.decoder]:
-                layer.compile(dynamic=True)
+            self.working.compile_layers()
         # All gradients and the two sums of losses lie in one row, which the ranks add up at once.
         sizes = [parameter.numel() for parameter in self.parameters]
         self.row = torch.zeros(sum(sizes) + 2, device=self.device)
@@ -86,8 +85,7 @@ class Engine:
         for parameter in self.working_parameters if self.working is not self.model else []:
             parameter.grad = None
         for batch in batches:
-            hidden = self.working.hidden(batch.src, batch.tgt_in).flatten(0, 1).index_select(0, batch.places)
-            loss, nll = smoothed_loss(hidden, self.working.generator.weight, batch.real_labels, smoothing=smoothing)
+            loss, nll = translation_loss(self.working, batch, smoothing=smoothing)
             (loss / tokens).backward()
             if self.working is not self.model:
                 for gradient, parameter in zip(self.gradients, self.working_parameters, strict=True):

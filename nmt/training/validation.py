@@ -11,9 +11,9 @@ from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.evaluation.metrics import score
 from nmt.inference.translator import Translator
-from nmt.model.encoder_decoder import Transformer
+from nmt.model.protocol import Model
 from nmt.training.distributed import Ranks
-from nmt.training.loss import smoothed_loss
+from nmt.training.objectives import translation_loss
 
 
 @dataclass(frozen=True)
@@ -41,22 +41,20 @@ class Validation:
 
 
 @torch.inference_mode()
-def dev_nll(model: Transformer, pairs: PreparedPairs, batch_tokens: int, ranks: Ranks) -> tuple[float, int]:
+def dev_nll(model: Model, pairs: PreparedPairs, batch_tokens: int, ranks: Ranks) -> tuple[float, int]:
     """Return the negative log-likelihood of this rank's share of the target pieces, in nats, and their number."""
-    device = next(model.parameters()).device
     longest = [max(int(s), int(t)) for s, t in zip(pairs.src_lengths, pairs.tgt_lengths, strict=True)]
     total, tokens = 0.0, 0
     for indices in by_tokens(longest, batch_tokens)[ranks.rank :: ranks.size]:
-        batch = pairs.collate(indices).to(device)
-        hidden = model.hidden(batch.src, batch.tgt_in).flatten(0, 1).index_select(0, batch.places)
-        _, nll = smoothed_loss(hidden, model.generator.weight, batch.real_labels, smoothing=0.0)
+        batch = pairs.collate(indices).to(model.device)
+        _, nll = translation_loss(model, batch, smoothing=0.0)
         total += float(nll)
         tokens += batch.target_tokens
     return total, tokens
 
 
 def validate(
-    model: Transformer, translator: Translator, dev: DevSet, ranks: Ranks, *, tokenize: str, lowercase: bool
+    model: Model, translator: Translator, dev: DevSet, ranks: Ranks, *, tokenize: str, lowercase: bool
 ) -> Validation:
     """Score `model` on `dev`, each rank a share; `translator` translates with the same weights."""
     model.eval()

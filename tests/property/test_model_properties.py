@@ -121,7 +121,7 @@ def test_cached_decoding_is_full_decoding_whatever_is_reordered_and_dropped(
         parents = torch.tensor([[rng.randrange(beam_size) for _ in range(beam_size)] for _ in going])
         pieces = torch.tensor([[rng.randrange(4, V) for _ in range(beam_size)] for _ in going])
         cache.keep_sentences(going)
-        cache.follow(parents)
+        cache.reorder(parents)
         src = src[going]
         histories = torch.cat([histories[going[:, None], parents], pieces[..., None]], dim=-1)
 

@@ -15,7 +15,7 @@ from nmt.errors import UsageError
 from nmt.inference.bundle import open_bundle
 from nmt.inference.protocol import Hypothesis, Matrix, Request, Row
 from nmt.inference.search import pad, search
-from nmt.model.encoder_decoder import Transformer
+from nmt.model.protocol import Model
 from nmt.runtime import pick_device
 
 ROWS = 512
@@ -28,7 +28,7 @@ def pairs(batch: list[tuple[list[int], list[int]]], device: torch.device) -> tup
     return pad(sources, device), pad(targets, device)
 
 
-def forced(model: Transformer, src: Tensor, tgt_in: Tensor, labels: Tensor) -> Tensor:
+def forced(model: Model, src: Tensor, tgt_in: Tensor, labels: Tensor) -> Tensor:
     """Return the log-probabilities (N) of `labels` (N), which follow the pieces of `tgt_in` (B, T), row by row."""
     hidden = model.hidden(src, tgt_in)[tgt_in != PAD_ID]  # (N, D)
     found = []
@@ -38,29 +38,10 @@ def forced(model: Transformer, src: Tensor, tgt_in: Tensor, labels: Tensor) -> T
     return torch.cat(found)
 
 
-def attended(model: Transformer, src: Tensor, tgt_in: Tensor, layer: int) -> Tensor:
-    """Return the attention (B, T, S) of decoder layer `layer`, from 1, over `src` (B, S), averaged over its heads.
-
-    The model itself keeps no such weights; they are made again of what goes into the layer's attention.
-    """
-    attention = list(model.decoder_layers)[layer - 1].cross_attention
-    inputs: list[Tensor] = []
-    hook = attention.register_forward_pre_hook(lambda _, given: inputs.extend(given[:2]))
-    try:
-        model.hidden(src, tgt_in)
-    finally:
-        hook.remove()
-    x, memory = inputs
-    queries = attention.query(x).unflatten(-1, (attention.heads, -1)).transpose(1, 2)  # (B, H, T, D/H)
-    keys, _ = attention.keys_and_values(memory)
-    weights = (queries @ keys.transpose(-2, -1)).float() * attention.scale  # (B, H, T, S)
-    return weights.masked_fill((src == PAD_ID)[:, None, None], -torch.inf).softmax(-1).mean(1)
-
-
 class NativeEngine:
     """One model, or several that translate together."""
 
-    def __init__(self, models: Sequence[Transformer]) -> None:
+    def __init__(self, models: Sequence[Model]) -> None:
         self.models = models
 
     @classmethod
@@ -71,8 +52,7 @@ class NativeEngine:
 
     @property
     def device(self) -> torch.device:
-        """Where the models compute."""
-        return next(self.models[0].parameters()).device
+        return self.models[0].device
 
     @property
     def target_limit(self) -> int:
@@ -104,13 +84,13 @@ class NativeEngine:
         step that reads it (Chen et al. 2020) would already attend to the source of the piece after it: measured in
         each layer of a model of three. Of several models it is the mean.
         """
-        depths = [len(model.decoder) for model in self.models]
+        depths = [model.decoder_depth for model in self.models]
         if layer is not None and not 1 <= layer <= min(depths):
             raise UsageError(f"there is no decoder layer {layer}: the model has {min(depths)}, counted from 1")
         for batch in batches:
             src, tgt_in = pairs(batch, self.device)
             of_models = [
-                attended(model, src, tgt_in, layer or max(depth - 1, 1))
+                model.attention(src, tgt_in, layer or max(depth - 1, 1))
                 for model, depth in zip(self.models, depths, strict=True)
             ]
             weights = torch.stack(of_models).mean(0).cpu()

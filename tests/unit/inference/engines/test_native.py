@@ -204,7 +204,7 @@ def test_a_model_that_is_no_number_is_an_error(translator: Translator) -> None:
 @pytest.mark.parametrize("layer", [1, 2, 3])
 def test_attention_is_what_the_layer_weighs_the_values_of_the_source_with(pairs: Pairs, norm: str, layer: int) -> None:
     one = model(norm, heads=1)
-    attention = list(one.decoder_layers)[layer - 1].cross_attention
+    attention = one.decoder_layers[layer - 1].cross_attention
     contexts: list[torch.Tensor] = []
     attention.output.register_forward_pre_hook(lambda _, given: contexts.append(given[0]))
     for (src, tgt), found in zip(pairs, weights(NativeEngine([one]), pairs, layer), strict=True):
@@ -217,8 +217,8 @@ def test_attention_is_what_the_layer_weighs_the_values_of_the_source_with(pairs:
 
 
 def test_attention_is_the_mean_of_the_heads(pairs: Pairs) -> None:
-    engine = NativeEngine([model()])
-    query = next(iter(engine.models[0].decoder_layers)).cross_attention.query
+    one = model()
+    engine, query = NativeEngine([one]), one.decoder_layers[0].cross_attention.query
     both = query.weight.data.clone()
     of_heads = []
     for dull in (slice(0, 8), slice(8, 16)):  # a head without a question attends to all places alike

@@ -1,0 +1,83 @@
+"""The interface of a model family."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from nmt.data.encoding.dataset import Batch
+from nmt.model.cache import DecoderCache
+from nmt.model.layers import Linear, Residual
+
+
+class Model(nn.Module, ABC):
+    """What training, search, scoring, alignment and export need of a model, whatever its family.
+
+    `src` (B, S) are source ids, EOS last; `tgt_in` (B, T) are target ids, BOS first; both padded on the right.
+    """
+
+    position_limit: int
+    """Longest target in pieces, EOS included."""
+    decoder_depth: int
+    """Layers that attend over the source."""
+    generator: Linear
+    """Output layer, from hidden states (..., D) to logits (..., V)."""
+
+    @abstractmethod
+    def hidden(self, src: Tensor, tgt_in: Tensor) -> Tensor:
+        """Return the hidden states (B, T, D) from which the generator predicts the piece after each of `tgt_in`."""
+
+    @abstractmethod
+    def start_cache(self, src: Tensor) -> DecoderCache:
+        """Encode `src`; return a cache with one hypothesis a sentence, which expects BOS."""
+
+    @abstractmethod
+    def decode_next(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
+        """Return logits (B, K, V) of the piece after `tokens` (B, K), the newest piece of each hypothesis.
+
+        Extends `cache`, which holds the earlier pieces, by one position. K may change from call to call.
+        """
+
+    @abstractmethod
+    def attention(self, src: Tensor, tgt_in: Tensor, layer: int) -> Tensor:
+        """Return the attention weights (B, T, S) of layer `layer`, from 1, over `src`, averaged over its heads."""
+
+    @property
+    def device(self) -> torch.device:
+        return self.generator.weight.device
+
+    def forward(self, src: Tensor, tgt_in: Tensor) -> Tensor:
+        """Return logits (B, T, V) of the piece after each of `tgt_in`."""
+        return self.generator(self.hidden(src, tgt_in))
+
+    def loss_inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the hidden states (N, D) that predict the real labels of `batch`, and these labels (N)."""
+        hidden = self.hidden(batch.src, batch.tgt_in).flatten(0, 1)  # (B * T, D)
+        return hidden.index_select(0, batch.places), batch.real_labels
+
+    def compile_layers(self) -> None:
+        """Compile each layer by itself, for inputs of any length."""
+        for module in self.modules():
+            if isinstance(module, Residual):
+                module.compile(dynamic=True)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return every parameter by name, a shared one once."""
+        return {name: parameter.detach() for name, parameter in self.named_parameters()}
+
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Copy `weights` into the parameters. Raises ValueError where a name or a shape differs."""
+        own = self.weights()
+        if unmatched := sorted(own.keys() ^ weights.keys()):
+            raise ValueError(f"{unmatched[0]} is not in both the file and the model")
+        for name, parameter in own.items():
+            if parameter.shape != weights[name].shape:
+                raise ValueError(f"{name} is {tuple(weights[name].shape)}, not {tuple(parameter.shape)}")
+            parameter.copy_(weights[name])
+
+    def all_tensors(self) -> dict[str, Tensor]:
+        """Return every parameter and buffer for an export, a shared parameter under each of its names."""
+        parameters = self.named_parameters(remove_duplicate=False)
+        return {name: tensor.detach() for name, tensor in [*parameters, *self.named_buffers()]}
