@@ -118,9 +118,11 @@ def is_path(name: str) -> bool:
 
 def holds_pairs(path: Path) -> bool:
     """Check whether `path`, as returned by `find_file`, holds both sides: by its format, or as a folder or archive."""
+    if format_of(path.name) is not None:
+        return True
     base, member = split_path(path)
-    is_file = base.is_file() and (not is_archive(base.name) or member in member_names(base))
-    return not is_file or format_of(path.name) is not None
+    is_container = is_archive(base.name) and (not member or member not in member_names(base))
+    return is_container or not base.is_file()
 
 
 def check_sides(files: Sequence[str], sides: Sequence[str]) -> None:
@@ -160,7 +162,7 @@ def infer_languages(
         )
     source, target = source or named_source, target or named_target
     if source is None or target is None:
-        raise UsageError(f"{', '.join(files)}: their names do not say their languages", hint=LANGUAGE_OPTIONS)
+        raise UsageError(f"{', '.join(files)}: no language codes in the file names", hint=LANGUAGE_OPTIONS)
     return language_pair(source, target, LANGUAGE_OPTIONS)
 
 

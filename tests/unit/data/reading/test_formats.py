@@ -344,7 +344,7 @@ def test_tmx_that_is_no_xml_or_cut_short_is_an_error(tmp_path: Path) -> None:
     write(path, text.replace("<seg>b</seg>", "<seg>b & c</seg>"))
     assert error_of(path) == (
         f"{path}:2: not well-formed XML: not well-formed (invalid token) "
-        "(copy or download the file again, or mend that line)"
+        "(copy or download the file again, or fix that line)"
     )
     write(path, text.encode().replace(b"<seg>b<", b"<seg>\xe9<"))
     assert error_of(path).startswith(f"{path}:2: not well-formed XML: ")
