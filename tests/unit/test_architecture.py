@@ -162,7 +162,7 @@ def undocumented(source: str) -> list[str]:
 
 @modules
 def test_a_function_of_several_statements_has_a_docstring(module: str) -> None:
-    # The names of validators and of the grammar's productions are their rules; the models' methods are their protocol's.
+    # The names of validators and of the grammar's productions are their rules; those of models their protocol's.
     assert top(module) in {"config", "tasks", "model"} or undocumented(MODULES[module]) == []
 
 
