@@ -167,8 +167,8 @@ def check_memory(case: Case) -> Finding:
     trainer, asked = case.trainer, case.recipe.batching.micro_batch_tokens
     whole = memory.longest_step(trainer.pairs, trainer.steps)
     wanted = min(asked, whole) if isinstance(asked, int) else whole
-    room = runtime.free_memory(trainer.device) - 8 * trainer.engine.flat.numel()  # Adam's moments come later
-    trials = profiling.Trials(memory.trial(trainer.engine, trainer.pairs))
+    room = runtime.free_memory(trainer.device) - 8 * trainer.updater.flat_gradient.numel()  # Adam's moments come later
+    trials = profiling.Trials(memory.trial(trainer.updater, trainer.pairs))
     size = memory.fit(trials, wanted, room)
     trainer.try_longest_dev()
     case.pass_tokens = min(size, trials.tried)

@@ -16,7 +16,7 @@ from nmt.data.encoding.batching import StepStream
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.training.checkpoint import Checkpoint, Checkpoints, read_checkpoint
 from nmt.training.loop import Trainer
-from nmt.training.updater import Engine, UpdateResult
+from nmt.training.updater import Updater, UpdateResult
 
 STEPS = 40
 RECIPE = (
@@ -56,9 +56,9 @@ class Killed(BaseException):
 @pytest.fixture
 def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return what spoils the sum of some steps; these are told by their data, counted from the first step on."""
-    update, apply = Trainer.update, Engine.apply
+    update, apply = Trainer.update, Updater.apply
 
-    def call(places: Iterable[int], spoil: Callable[[Engine], None], kill_at: int | None = None) -> None:
+    def call(places: Iterable[int], spoil: Callable[[Updater], None], kill_at: int | None = None) -> None:
         here: list[int] = []
 
         def updating(self: Trainer, step: Any, *rest: Any) -> bool:
@@ -67,27 +67,27 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 raise Killed
             return update(self, step, *rest)
 
-        def applying(self: Engine, step: int, **values: Any) -> UpdateResult:
+        def applying(self: Updater, step: int, **values: Any) -> UpdateResult:
             if here[0] in places:
                 spoil(self)
             return apply(self, step, **values)
 
         monkeypatch.setattr(Trainer, "update", updating)
-        monkeypatch.setattr(Engine, "apply", applying)
+        monkeypatch.setattr(Updater, "apply", applying)
 
     return call
 
 
-def no_number(engine: Engine) -> None:
-    engine.sums[0] = torch.nan
+def no_number(updater: Updater) -> None:
+    updater.loss_sums[0] = torch.nan
 
 
-def no_gradient(engine: Engine) -> None:
-    engine.flat[7] = torch.inf
+def no_gradient(updater: Updater) -> None:
+    updater.flat_gradient[7] = torch.inf
 
 
-def far_too_large(engine: Engine) -> None:
-    engine.sums *= 4
+def far_too_large(updater: Updater) -> None:
+    updater.loss_sums *= 4
 
 
 def log_of(folder: Path, kind: str) -> list[dict[str, Any]]:
@@ -108,7 +108,7 @@ def changed(old: dict[str, Tensor], new: dict[str, Tensor]) -> set[str]:
 
 @pytest.mark.parametrize(("spoil", "step"), [(no_number, 5), (no_gradient, 5), (far_too_large, 25)])
 def test_one_bad_update_is_skipped_and_counted_and_changes_nothing(
-    train: Callable[..., Result], plant: Callable[..., None], tmp_path: Path, spoil: Callable[[Engine], None], step: int
+    train: Callable[..., Result], plant: Callable[..., None], tmp_path: Path, spoil: Callable[[Updater], None], step: int
 ) -> None:
     folder, kept = tmp_path / "run", "training.keep_checkpoints=100"
     plant({step}, spoil)

@@ -20,7 +20,7 @@ from nmt.model import tensors
 from nmt.training import checkpoint
 from nmt.training.checkpoint import Checkpoints
 from nmt.training.log import Log
-from nmt.training.updater import Engine
+from nmt.training.updater import Updater
 
 STEPS = 12
 RECIPE = (
@@ -36,7 +36,7 @@ POINTS = 20
 TOUCHED = [
     *((os, "fsync"), (os, "replace"), (os, "mkdir"), (files, "remove"), (shutil, "rmtree")),
     *((checkpoint, "save_tensors"), (checkpoint, "write_json"), (tensors, "save_tensors"), (Log, "write")),
-    *((Engine, "accumulate"), (Engine, "apply")),
+    *((Updater, "accumulate"), (Updater, "apply")),
 ]
 """What changes the disk or the weights: a run may be killed before and after each call of these."""
 

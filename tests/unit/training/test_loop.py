@@ -141,7 +141,7 @@ def step_on(trainer: Trainer, count: int) -> None:
 
 
 def values(trainer: Trainer) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in trainer.engine.model.weights().items()}
+    return {name: tensor.clone() for name, tensor in trainer.updater.model.weights().items()}
 
 
 def test_resuming_without_a_checkpoint_begins_at_the_beginning(pairs: PreparedPairs, store: Checkpoints) -> None:
@@ -170,10 +170,10 @@ def test_resuming_restores_the_newest_whole_checkpoint_and_warns_of_the_damaged_
     trainer = make_trainer(pairs, store)
     trainer.resume()
     step_on(trainer, 2)
-    first = store.save(trainer.state, trainer.engine.state(), trainer.identity)
+    first = store.save(trainer.state, trainer.updater.state(), trainer.identity)
     saved, position = values(trainer), (trainer.state.step, trainer.state.epoch, trainer.state.offset)
     step_on(trainer, 1)
-    damaged = store.save(trainer.state, trainer.engine.state(), trainer.identity) / MOMENTS
+    damaged = store.save(trainer.state, trainer.updater.state(), trainer.identity) / MOMENTS
     damaged.write_bytes(damaged.read_bytes()[:-1])
     other = make_trainer(pairs, store)
     other.resume()
@@ -192,7 +192,7 @@ def test_a_checkpoint_of_another_recipe_is_refused_with_the_keys_that_differ(
     pairs: PreparedPairs, store: Checkpoints
 ) -> None:
     trainer = make_trainer(pairs, store)
-    path = store.save(TrainingState(step=5), trainer.engine.state(), trainer.identity)
+    path = store.save(TrainingState(step=5), trainer.updater.state(), trainer.identity)
     with pytest.raises(ArtifactError) as caught:
         make_trainer(pairs, store, data="xyz", model=ModelConfig.model_validate({**SMALL, "d_model": 32})).resume()
     assert str(caught.value) == (
@@ -204,7 +204,7 @@ def test_a_checkpoint_of_another_recipe_is_refused_with_the_keys_that_differ(
 def test_a_checkpoint_that_does_not_fit_the_model_is_refused(pairs: PreparedPairs, store: Checkpoints) -> None:
     trainer = make_trainer(pairs, store)
     wide = make_trainer(pairs, store, model=ModelConfig.model_validate({**SMALL, "ffn": 32}))
-    path = store.save(TrainingState(step=5), wide.engine.state(), trainer.identity)
+    path = store.save(TrainingState(step=5), wide.updater.state(), trainer.identity)
     with pytest.raises(ArtifactError) as caught:
         trainer.resume()
     assert str(caught.value) == (
@@ -215,7 +215,7 @@ def test_a_checkpoint_that_does_not_fit_the_model_is_refused(pairs: PreparedPair
 def test_another_metric_begins_a_ranking_of_its_own(pairs: PreparedPairs, store: Checkpoints) -> None:
     trainer = make_trainer(pairs, store)
     state = TrainingState(step=5, epoch=1, offset=2, metric="bleu", ranked=[(21.5, 3)], stale=1)
-    store.save(state, trainer.engine.state(), trainer.identity)
+    store.save(state, trainer.updater.state(), trainer.identity)
     trainer.resume()
     assert (trainer.state.ranked, trainer.state.stale) == ([(21.5, 3)], 1)
     other = make_trainer(pairs, store, training=TrainingConfig(best_metric="loss"))

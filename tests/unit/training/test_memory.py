@@ -18,7 +18,7 @@ from nmt.errors import UsageError
 from nmt.training import memory
 from nmt.training.checkpoint import Checkpoint, read_checkpoint
 from nmt.training.memory import fit, is_out_of_memory
-from nmt.training.updater import Engine
+from nmt.training.updater import Updater
 
 NO_CPU_MEMORY = "[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried"
 
@@ -288,16 +288,16 @@ class Shortage:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, limit: int, error: Exception, *, at: int = 6) -> None:
         self.calls = 0
-        real = Engine.accumulate
+        real = Updater.accumulate
 
-        def accumulate(engine: Engine, batches: list[Any], **values: Any) -> None:
+        def accumulate(updater: Updater, batches: list[Any], **values: Any) -> None:
             self.calls += values["seed"] != 0  # the trials have that seed
             if self.calls >= at and any(batch.tgt_in.numel() > limit for batch in batches):
-                real(engine, batches[:1], **values)  # what was summed before it failed has to be forgotten
+                real(updater, batches[:1], **values)  # what was summed before it failed has to be forgotten
                 raise error
-            real(engine, batches, **values)
+            real(updater, batches, **values)
 
-        monkeypatch.setattr(Engine, "accumulate", accumulate)
+        monkeypatch.setattr(Updater, "accumulate", accumulate)
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError(NO_CPU_MEMORY)])
@@ -337,13 +337,13 @@ def test_a_run_remembers_the_smaller_passes(
         assert train(folder, steps=4).code == 0
     size = newest(folder).state.micro_batch_tokens
     widest: list[int] = []
-    real = Engine.accumulate
+    real = Updater.accumulate
 
-    def accumulate(engine: Engine, batches: list[Any], **values: Any) -> None:
+    def accumulate(updater: Updater, batches: list[Any], **values: Any) -> None:
         widest.extend(batch.tgt_in.numel() for batch in batches)
-        real(engine, batches, **values)
+        real(updater, batches, **values)
 
-    monkeypatch.setattr(Engine, "accumulate", accumulate)
+    monkeypatch.setattr(Updater, "accumulate", accumulate)
     assert train(folder).code == 0
     assert size is not None
     assert 0 < max(widest) <= size
