@@ -6,7 +6,7 @@ READY := .venv/.ready
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-all check format golden bench bench-peers clean
+.PHONY: demo test test-all check format golden mutants picture bench bench-peers clean
 
 demo: $(READY)  ## The whole chain on the built-in corpus, in minutes.
 	$(BIN)/nmt run recipes/demo.toml
@@ -20,7 +20,7 @@ test-all: $(READY)  ## All tests.
 check: $(READY)  ## Format, lint, types.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy nmt tests benchmarks
+	$(BIN)/mypy nmt tests benchmarks tools
 
 format: $(READY)  ## Format and mend what can be mended by itself.
 	$(BIN)/ruff format .
@@ -28,6 +28,13 @@ format: $(READY)  ## Format and mend what can be mended by itself.
 
 golden: $(READY)  ## Rewrite the golden files of the tests; look at the difference before you commit it.
 	NMT_GOLDEN=rewrite $(BIN)/python -m pytest tests/golden tests/e2e -k "golden or help"
+
+mutants: $(READY)  ## How many changes of the code its unit tests notice; takes about half an hour.
+	$(BIN)/python -m pip install --quiet --editable ".[mutants]"
+	$(BIN)/python tools/mutants.py
+
+picture: $(READY)  ## Draw docs/imports.svg anew.
+	$(BIN)/python tools/draw_imports.py
 
 bench: $(READY)  ## Speed of training beside plain torch loops and the toolkits of bench-peers, in one run.
 	$(BIN)/python benchmarks/training.py

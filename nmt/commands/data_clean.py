@@ -258,7 +258,8 @@ def funnel(
 
 def counts_of(run: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Read what was counted as text and ids of a run were made, None of ids there are not yet. Raises ArtifactError."""
-    from nmt.pipeline.stage import MANIFEST, read_record
+    from nmt.files import read_record
+    from nmt.pipeline.stage import MANIFEST
     from nmt.run_folder import RunFolder
 
     folder = RunFolder(run)
