@@ -386,9 +386,7 @@ class Trainer:
     def validate(self, log: TrainingLog) -> None:
         """Score dev; keep the weights where they are among the best."""
         model, lowercase = self.updater.eval_model, self.recipe.evaluation.lowercase
-        validation = validate(
-            model, self.translator, self.dev, self.ranks, tokenize=self.tokenize, lowercase=lowercase
-        )
+        validation = validate(model, self.translator, self.dev, self.ranks, tokenize=self.tokenize, lowercase=lowercase)
         if rank_validation(self.state, validation, self.config) and self.ranks.is_main:
             self.checkpoints.save_best(self.state, model.weights(), self.identity)
         log.dev_line(self.state, validation)

@@ -175,7 +175,7 @@ def train(nmt_here: Run, prepared: Path) -> Callable[..., Result]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a pass take a megabyte a token, of 1,400 that are free: 1,024 tokens fit, twice as many do not."""
-    monkeypatch.setattr(memory, "trial", lambda *_: lambda tokens: 10**6 * tokens)
+    monkeypatch.setattr(memory, "micro_batch_cost", lambda *_: lambda tokens: 10**6 * tokens)
     monkeypatch.setattr(runtime, "free_memory", lambda _: 1400 * 10**6)
 
 
@@ -211,8 +211,8 @@ def test_a_small_memory_cuts_the_steps_and_the_run_remembers_it(
     folder = tmp_path / "run"
     said = train(folder, steps=4)
     assert said.code == 0, said.err
-    line = "train: a step is cut into passes of 1,024 padded tokens a side, which fits into 1.3 GiB of free memory"
-    assert said.messages.count(line) == 1
+    cut = "train: a step is cut into micro-batches of up to 1,024 padded tokens a side"
+    assert said.messages.count(f"{cut}, which fits into 1.3 GiB of free memory") == 1
     assert passes_of(folder) == 1024
     assert newest(folder).state.micro_batch_tokens == 1024
 
@@ -234,7 +234,7 @@ def test_a_memory_that_suffices_leaves_a_step_whole_and_says_so(
     said = train(tmp_path / "run", steps=1)
     assert said.code == 0
     assert any(
-        line.startswith("train: a step is one pass of up to ") and line.endswith(" GiB of free memory")
+        line.startswith("train: a step is one micro-batch of up to ") and line.endswith(" GiB of free memory")
         for line in said.messages
     )
     assert passes_of(tmp_path / "run") is None
@@ -318,7 +318,7 @@ def test_a_step_that_runs_out_of_memory_is_done_again_in_smaller_passes(
     for line in found:
         size = line["micro_batch_tokens"]
         assert said.messages.count(
-            f"nmt: warning: out of memory at step {line['step']}: redone in passes of {size:,} padded tokens"
+            f"nmt: warning: out of memory at step {line['step']}: repeated in micro-batches of {size:,} padded tokens"
         )
     sizes = [line["micro_batch_tokens"] for line in found]
     assert sizes == [sizes[0] // 2**n for n in range(len(sizes))]
@@ -357,7 +357,7 @@ def test_a_single_sentence_that_does_not_fit_is_one_line(
     said = train(tmp_path / "run")
     assert said.code == 2
     start, _, hint = said.messages[-1].partition(" (")
-    assert start.startswith("nmt: out of memory at step 6 with a pass of a single sentence of ")
+    assert start.startswith("nmt: out of memory at step 6 with a single sentence of ")
     assert start.endswith(" pieces")
     assert hint == "take a smaller model, lower cleaning.max_pieces, or a device with more memory)"
     assert "Traceback" not in said.err
