@@ -162,8 +162,8 @@ def undocumented(source: str) -> list[str]:
 
 @modules
 def test_a_function_of_several_statements_has_a_docstring(module: str) -> None:
-    validators = {"config"}  # their names are their rules
-    assert top(module) in validators or undocumented(MODULES[module]) == []
+    # The names of validators and of the grammar's productions are their rules; those of models their protocol's.
+    assert top(module) in {"config", "tasks", "model"} or undocumented(MODULES[module]) == []
 
 
 def test_a_missing_docstring_is_found() -> None:
