@@ -105,10 +105,12 @@ def run(
     workers: Workers = None,
 ) -> None:
     """Do all that RECIPE says: tokenizer, data, training, model folder, scores. Continues where it stopped."""
-    pipeline = open_pipeline(recipe, data_dir, run_dir, overrides, init_from, workers)
-    pipeline.run_through()
-    if pipeline.ranks.is_main:
-        pipeline.show_results()
+    from nmt.pipeline.pipeline import run_stages, show_results
+
+    run_ = open_pipeline(recipe, data_dir, run_dir, overrides, init_from, workers)
+    run_stages(run_)
+    if run_.ranks.is_main:
+        show_results(run_)
 
 
 @app.command()
@@ -171,7 +173,9 @@ def prepare(
     workers: Workers = None,
 ) -> None:
     """Read, clean, split and encode the data of RECIPE, training the tokenizer if there is none."""
-    open_pipeline(recipe, data_dir, run_dir, overrides, init_from, workers).run_through("prepare")
+    from nmt.pipeline.pipeline import run_stages
+
+    run_stages(open_pipeline(recipe, data_dir, run_dir, overrides, init_from, workers), "prepare")
 
 
 @app.command()
@@ -183,7 +187,9 @@ def train(
     init_from: InitFrom = None,
 ) -> None:
     """Train the model of RECIPE, resuming if a checkpoint exists, and write its model folder."""
-    open_pipeline(recipe, data_dir, run_dir, overrides, init_from).run_through("bundle")
+    from nmt.pipeline.pipeline import run_stages
+
+    run_stages(open_pipeline(recipe, data_dir, run_dir, overrides, init_from), "bundle")
 
 
 app.command()(translate)

@@ -15,7 +15,7 @@ from nmt.errors import UsageError
 if TYPE_CHECKING:
     from nmt.config.section import Section
     from nmt.inference.translator import Translator
-    from nmt.pipeline.pipeline import Pipeline
+    from nmt.pipeline.run import Run
 
 S = TypeVar("S", bound="Section")
 Flags = Mapping[str, float | None]
@@ -86,7 +86,7 @@ def open_pipeline(
     overrides: list[str] | None,
     init_from: Path | None = None,
     workers: int | None = None,
-) -> Pipeline:
+) -> Run:
     """Load `recipe` and bind it to its folders."""
     from nmt.config.toml import load_recipe, to_toml
 
@@ -94,9 +94,9 @@ def open_pipeline(
     loaded = load_recipe(recipe, [*(overrides or []), *given])
     if data_dir is not None and not data_dir.is_dir():
         raise UsageError(f"--data-dir {data_dir}: no such folder")
-    from nmt.pipeline.pipeline import Pipeline
+    from nmt.pipeline.run import Run
 
-    return Pipeline(loaded, data_dir=data_dir, run_dir=run_dir, workers=workers)
+    return Run(loaded, data_dir=data_dir, run_dir=run_dir, workers=workers)
 
 
 def from_flags(section: type[S], flags: Flags) -> S:

@@ -70,7 +70,9 @@ def tokenizer_train(
     workers: Workers = None,
 ) -> None:
     """Train the tokenizer of RECIPE on its cleaned training text."""
-    open_pipeline(recipe, data_dir, run_dir, overrides, init_from, workers).run_through("tokenizer")
+    from nmt.pipeline.pipeline import run_stages
+
+    run_stages(open_pipeline(recipe, data_dir, run_dir, overrides, init_from, workers), "tokenizer")
 
 
 @tokenizer_app.command("encode")

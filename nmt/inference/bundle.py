@@ -87,7 +87,7 @@ def write_bundle(
     """Fill the new `folder` with all that a bundle holds but its scores; `tokenizer` is a folder."""
     from nmt.model.tensors import save_tensors
 
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     save_tensors(weights, folder / WEIGHTS)
     parts = Tokenizer.load(tokenizer).files
     for part in parts:

@@ -1,22 +1,46 @@
-"""Bundles of a run: the one that its pipeline makes, and others from its checkpoints."""
+"""The stage `bundle`, which averages checkpoints into the model folder, and other averages of a run's checkpoints."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from nmt.config.compatibility import completed
+from torch import Tensor
+
+from nmt import console
+from nmt.config.compatibility import changed_inputs, completed
 from nmt.config.recipe import Recipe
 from nmt.config.toml import check
 from nmt.errors import ArtifactError, RecipeError, UsageError
-from nmt.files import read_record, replacing
+from nmt.files import JsonObject, read_json, read_record, replacing
+from nmt.inference.bundle import CARD, SCORES, add_scores, open_bundle, write_bundle
+from nmt.pipeline import evaluation
+from nmt.pipeline.manifest import Manifest, making
+from nmt.pipeline.run import Run
+from nmt.pipeline.stage import Stage, digests_of
 from nmt.run_folder import RunFolder
+from nmt.training.checkpoint import Checkpoints
 
 
-def fill_bundle(folder: Path, weights: dict[str, Any], run: RunFolder, recipe: Recipe, lock: dict[str, Any]) -> None:
+def inputs(run: Run) -> JsonObject:
+    """Return the digests of checkpoints and tokenizer."""
+    return {"checkpoints": digests_of(run.folder.checkpoints), "tokenizer": digests_of(run.folder.tokenizer)}
+
+
+def make(run: Run, manifest: Manifest) -> None:
+    """Average the checkpoints that the recipe names, and write the model folder."""
+    folder, training = run.folder, run.recipe.training
+    weights = run.checkpoints.average(training.average_checkpoints, training.average)
+    with making(folder.bundle, manifest, changing=(SCORES, CARD)) as scratch:
+        fill_bundle(scratch, weights, folder, run.recipe, read_json(folder.lock))
+    scored = Manifest.read(folder.evaluation)
+    if scored and not changed_inputs(scored.inputs, evaluation.inputs(run), evaluation.STAGE.effects):
+        add_scores(folder.bundle, open_bundle(folder.bundle).config, read_json(folder.scores))
+    console.log(f"bundle: {folder.bundle}")
+
+
+def fill_bundle(folder: Path, weights: dict[str, Tensor], run: RunFolder, recipe: Recipe, lock: JsonObject) -> None:
     """Write the bundle of `run` with `weights` to the new `folder`."""
-    from nmt.inference.bundle import write_bundle
-
     write_bundle(
         folder,
         weights,
@@ -39,8 +63,6 @@ def average_run(
     Without `count`, those that its recipe names. Raises UsageError where `folder` is in use, and ArtifactError
     where the run folder is damaged or there are too few checkpoints.
     """
-    from nmt.training.checkpoint import Checkpoints
-
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UsageError(f"{folder}: is there already", hint="name a new or an empty folder")
     lock = read_record(run.lock, "recipe")
@@ -63,3 +85,6 @@ def average_run(
     with replacing(folder) as scratch:
         fill_bundle(scratch, weights, run, recipe, {**lock, "averaged": names})
     return names
+
+
+STAGE = Stage("bundle", lambda run: run.folder.bundle, frozenset({"bundle", "decoding"}), inputs, make)
