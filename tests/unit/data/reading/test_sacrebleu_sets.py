@@ -81,10 +81,21 @@ def test_the_other_direction_is_another_test(corpus: Server) -> None:  # noqa: A
     ],
 )
 def test_a_test_set_that_is_not_there_is_named(corpus: Server, name: str, message: str) -> None:
-    for function in (sacrebleu_files, sacrebleu_digest):
+    for function in (sacrebleu_files, sacrebleu_digest, sacrebleu_missing):
         with pytest.raises(DataError) as caught:
             function(name, ENGLISH_GERMAN)
         assert str(caught.value) == message
+    assert corpus.asked == []
+
+
+def test_what_is_yet_to_be_fetched_is_known_without_network(corpus: Server, tmp_path: Path) -> None:
+    url = f"{corpus.url}/tiny.tar.gz"
+    assert sacrebleu_missing("tiny/a", ENGLISH_GERMAN) == [url]
+    archive(tmp_path).parent.mkdir(parents=True)
+    archive(tmp_path).touch()
+    assert sacrebleu_missing("tiny/a:en-de", ENGLISH_GERMAN) == [url], "an empty file is what a kill leaves"
+    archive(tmp_path).write_bytes(b"x")
+    assert sacrebleu_missing("tiny/a", ENGLISH_GERMAN) == []
     assert corpus.asked == []
 
 
