@@ -12,7 +12,7 @@ from http_server import Server, Start
 from sacrebleu.dataset.plain_text import PlainTextDataset
 
 from nmt.config.data import LanguagesConfig
-from nmt.data.reading.sacrebleu_sets import sacrebleu_digest, sacrebleu_files
+from nmt.data.reading.sacrebleu_sets import sacrebleu_digest, sacrebleu_files, sacrebleu_missing
 from nmt.errors import DataError
 
 ENGLISH_GERMAN = LanguagesConfig(source="en", target="de")
