@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from torch import Tensor
-
 from nmt import console
 from nmt.config.compatibility import changed_inputs, completed
 from nmt.config.recipe import Recipe
 from nmt.config.toml import check
 from nmt.errors import ArtifactError, RecipeError, UsageError
 from nmt.files import JsonObject, read_json, read_record, replacing
-from nmt.inference.bundle import CARD, SCORES, add_scores, open_bundle, write_bundle
+from nmt.inference.bundle import CARD, SCORES, BundleConfig, add_scores, open_bundle, write_bundle
 from nmt.pipeline import evaluation
 from nmt.pipeline.manifest import Manifest, making
 from nmt.pipeline.run import Run
@@ -32,20 +30,16 @@ def make(run: Run, manifest: Manifest) -> None:
     folder, training = run.folder, run.recipe.training
     weights = run.checkpoints.average(training.average_checkpoints, training.average)
     with making(folder.bundle, manifest, changing=(SCORES, CARD)) as scratch:
-        fill_bundle(scratch, weights, folder, run.recipe, read_json(folder.lock))
+        write_bundle(scratch, weights, folder.tokenizer, read_json(folder.lock), config_of(run.recipe))
     scored = Manifest.read(folder.evaluation)
     if scored and not changed_inputs(scored.inputs, evaluation.inputs(run), evaluation.STAGE.effects):
         add_scores(folder.bundle, open_bundle(folder.bundle).config, read_json(folder.scores))
     console.log(f"bundle: {folder.bundle}")
 
 
-def fill_bundle(folder: Path, weights: dict[str, Tensor], run: RunFolder, recipe: Recipe, lock: JsonObject) -> None:
-    """Write the bundle of `run` with `weights` to the new `folder`."""
-    write_bundle(
-        folder,
-        weights,
-        run.tokenizer,
-        lock,
+def config_of(recipe: Recipe) -> BundleConfig:
+    """Return the config of a recipe's bundle, whose files are not yet known."""
+    return BundleConfig(
         name=recipe.name,
         languages=recipe.languages,
         model=recipe.model,
@@ -83,7 +77,7 @@ def average_run(
         )
     weights = store.average(wanted, of)
     with replacing(folder) as scratch:
-        fill_bundle(scratch, weights, run, recipe, {**lock, "averaged": names})
+        write_bundle(scratch, weights, run.tokenizer, {**lock, "averaged": names}, config_of(recipe))
     return names
 
 
