@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+from nmt.config.compatibility import completed
 from nmt.config.recipe import Recipe
 from nmt.config.toml import check
 from nmt.errors import ArtifactError, RecipeError, UsageError
@@ -14,13 +15,9 @@ from nmt.run_folder import RunFolder
 
 def fill_bundle(folder: Path, weights: dict[str, Any], run: RunFolder, recipe: Recipe, lock: dict[str, Any]) -> None:
     """Write the bundle of `run` with `weights` to the new `folder`."""
-    from nmt.inference.bundle import write_bundle
+    from nmt.inference.bundle import BundleConfig, write_bundle
 
-    write_bundle(
-        folder,
-        weights,
-        run.tokenizer,
-        lock,
+    config = BundleConfig(
         name=recipe.name,
         languages=recipe.languages,
         model=recipe.model,
@@ -28,6 +25,7 @@ def fill_bundle(folder: Path, weights: dict[str, Any], run: RunFolder, recipe: R
         evaluation=recipe.evaluation,
         protect=recipe.data.protect,
     )
+    write_bundle(folder, weights, run.tokenizer, lock, config)
 
 
 def average_run(
@@ -46,7 +44,7 @@ def average_run(
     if lock is None:
         raise ArtifactError(f"{run.lock}: missing or damaged", hint="`nmt run` writes it anew")
     try:
-        recipe = check(lock["recipe"], str(run.lock))
+        recipe = check(completed(lock["recipe"], Recipe), str(run.lock))
     except RecipeError as error:
         raise ArtifactError(str(error), hint="use the nmt that wrote it") from None
     store = Checkpoints(checkpoints, recipe.training.keep_checkpoints)

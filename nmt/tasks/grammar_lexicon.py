@@ -1,20 +1,20 @@
-"""The words of the built-in corpus: English beside German, with every inflected form worked out once.
+"""Inflect the words of the built-in corpus: English beside German, each form worked out once a process.
 
-The tables of `synthetic_words` are parsed at the first call of `lexicon`. Each English word stands for one German
-word within its frame, so a sentence has exactly one translation.
+The tables of `grammar_words` are parsed at the first call of `lexicon`. Each English word stands for one German word
+within its frame, so that a sentence has exactly one translation.
 """
 
-from collections.abc import Callable, Iterable
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
 from typing import NamedTuple, TypeVar
 
 from nmt.tasks.grammar_words import ADJECTIVES, MODALS, NAMES, NOUNS, NUMBERS, VERBS, entries
 
-T = TypeVar("T")
+Word = TypeVar("Word", "Noun", "Adjective", "Verb")
 
 PERSONS = ("I", "you", "he", "we", "they")
 PLURAL = 3
-"""The row of a declension table after masculine, feminine and neuter."""
+"""Row of the plural in a declension table, after masculine, feminine and neuter."""
 
 _ENDINGS = {  # of adjectives: masculine, feminine, neuter, plural; each nominative, accusative, dative
     "weak": (("e", "en", "en"), ("e", "e", "en"), ("e", "e", "en"), ("en", "en", "en")),
@@ -38,7 +38,7 @@ class Noun(NamedTuple):
     german: tuple[Cases, Cases]
     gender: int
     prepositions: tuple[str, str]
-    """English and German for "at this place", or empty."""
+    """English and German preposition of a location, or empty."""
 
 
 class Adjective(NamedTuple):
@@ -51,7 +51,7 @@ class Adjective(NamedTuple):
 
 
 class Determiner(NamedTuple):
-    """A determiner with its trailing space: forms and adjective endings by gender row and case."""
+    """A determiner with a trailing space: its forms and the endings of adjectives, by gender row and case."""
 
     english: str
     german: tuple[Cases, ...]
@@ -59,7 +59,7 @@ class Determiner(NamedTuple):
 
 
 class English(NamedTuple):
-    """One finite English verb: affirmative, negated, and split as a question does."""
+    """One finite English verb: affirmative, negated, and split for a question."""
 
     affirmative: str
     negated: str
@@ -68,7 +68,7 @@ class English(NamedTuple):
 
 
 class German(NamedTuple):
-    """One finite German verb: second position, right bracket (leading space or empty), clause-final."""
+    """One finite German verb: in second position, its right bracket (leading space or empty), clause-final."""
 
     finite: str
     bracket: str
@@ -91,7 +91,7 @@ class Verb(NamedTuple):
 
 
 def held_out(first: int, second: int) -> bool:
-    """Tell whether an adjective or verb, and a noun, by index, are kept for the unseen set."""
+    """Check whether an adjective or verb and a noun, by index, are combined in the unseen set only."""
     return (3 * first + 5 * second) % 11 == 0
 
 
@@ -107,20 +107,17 @@ def _pluralize(noun: str) -> str:
     return noun + ("es" if noun.endswith(("s", "x", "ch", "sh", "to")) else "s")
 
 
-def _items(table: str) -> list[tuple[str, str]]:
-    """Split a table into (head, entry) at line ends and semicolons; a head holds for its whole line."""
-    items = []
+def _items(table: str) -> Iterator[tuple[str, str]]:
+    """Split a table into (head, entry) at line ends and semicolons; a head holds for the rest of its line."""
     for line in table.strip().splitlines():
         head = ""
         for item in line.split("; "):
             before, colon, after = item.rpartition(": ")
             head = before if colon else head
-            items.append((head, after.strip()))
-    return items
+            yield head, after.strip()
 
 
-def _nouns() -> tuple[Noun, ...]:
-    nouns = []
+def _nouns() -> Iterator[Noun]:
     for index, (head, entry) in enumerate(_items(NOUNS)):
         kind, _, places = head.partition(" ")
         word, article, german, plural = entry.split()
@@ -129,17 +126,15 @@ def _nouns() -> tuple[Noun, ...]:
         gender = ("der", "die", "das").index(article.rstrip("*"))
         there, _, dort = places.partition(":")
         declined = _decline(german, plural, article.endswith("*"))
-        nouns.append(Noun(index, kind, english, declined, gender, (there, dort)))
-    return tuple(nouns)
+        yield Noun(index, kind, english, declined, gender, (there, dort))
 
 
-def _adjectives() -> tuple[tuple[str, Adjective], ...]:
-    rows = []
+def _adjectives() -> Iterator[tuple[str, Adjective]]:
+    """Yield the kinds of nouns that each adjective describes, and the adjective."""
     for index, (kinds, entry) in enumerate(_items(ADJECTIVES)):
         english, german = entry.split()
         predicate, _, stem = german.partition("/")
-        rows.append((kinds, Adjective(index, english, predicate, stem or predicate)))
-    return tuple(rows)
+        yield kinds, Adjective(index, english, predicate, stem or predicate)
 
 
 def _third(base: str) -> str:
@@ -153,7 +148,7 @@ def _past(base: str) -> str:
 
 
 def _english_forms(spec: str) -> tuple[str, dict[str, tuple[English, ...]]]:
-    """Conjugate `base rest/past/participle`; the words after the first never change."""
+    """Conjugate the first word of `base particle/past/participle`."""
     words, *irregular = spec.split("/")
     head, _, particle = words.partition(" ")
     tail = f" {particle}" if particle else ""
@@ -208,7 +203,7 @@ def _modals() -> dict[str, tuple[str, tuple[str, ...]]]:
 
 
 def _bracketed(finites: tuple[str, ...], bracket: str) -> tuple[German, ...]:
-    """Close the clause with `bracket`; the finite verb follows it in a subordinate clause."""
+    """Return forms with the right bracket `bracket`, which the finite verb follows in a subordinate clause."""
     return tuple(German(finite, f" {bracket}", f"{bracket} {finite}") for finite in finites)
 
 
@@ -241,8 +236,7 @@ def _simple_past(form: str) -> tuple[German, ...]:
     return tuple(German(x, "", x) for x in _persons(form, form + "st", form, plural))
 
 
-def _verbs() -> tuple[Verb, ...]:
-    verbs = []
+def _verbs() -> Iterator[Verb]:
     for index, (head, entry) in enumerate(_items(VERBS)):
         frame, _, kinds = head.partition(" ")
         english, _, german = entry.partition(" = ")
@@ -256,8 +250,7 @@ def _verbs() -> tuple[Verb, ...]:
         case = 2 if letter == "d" or frame == "dat" else 1
         zu = f"{prefix}zu{bare}" if prefix else f"zu {bare}"
         deutsch = _german_forms(infinitive, er, participle, options)
-        verbs.append(Verb(index, frame, base, zu, kinds, preposition, case, reflexive, forms, deutsch))
-    return tuple(verbs)
+        yield Verb(index, frame, base, zu, kinds, preposition, case, reflexive, forms, deutsch)
 
 
 def copula() -> Verb:
@@ -280,7 +273,7 @@ def _fixed(word: str) -> tuple[Cases, ...]:
 
 
 class Determiners(NamedTuple):
-    """Weighted lists to draw from, each by number (0 singular, 1 plural)."""
+    """Weighted lists to draw from, each for singular and plural."""
 
     any: tuple[list[Determiner], list[Determiner]]
     definite: tuple[list[Determiner], list[Determiner]]
@@ -301,7 +294,7 @@ def _determiners() -> Determiners:
     pairs = entries("my/mein your/dein his/sein her/ihr our/unser their/ihr")
     own = [Determiner(f"{english} ", _rows(german, _EIN), mixed) for english, german in pairs]
     whose = [Determiner(f"{name}'s ", _fixed(f"{name}s "), strong) for name in NAMES]
-    counted = [Determiner(f"{e} ", _fixed(f"{g} "), strong) for e, g in entries(NUMBERS)[1:]]
+    counted = [Determiner(f"{e} ", _fixed(f"{g} "), strong) for e, g in NUMBERS[1:]]
     amounts = [Determiner(e, _fixed(g), strong) for e, g in (("many ", "viele "), ("some ", "einige "))]
     amounts = [d._replace(german=_rows(d.german[0][0][:-2], _DIESER)) for d in amounts]
     definite = [the] * 40 + [this] * 8 + own * 4 + whose
@@ -318,7 +311,7 @@ def _determiners() -> Determiners:
 
 
 class Lexicon(NamedTuple):
-    """All words, with what goes with what: (free, held out) partners of each noun and verb by index."""
+    """All words, and the (free, held-out) partners of each noun and verb, by index."""
 
     nouns: tuple[Noun, ...]
     by_kind: dict[str, tuple[Noun, ...]]
@@ -338,7 +331,7 @@ class Lexicon(NamedTuple):
 @cache
 def lexicon() -> Lexicon:
     """Parse the tables, once a process."""
-    nouns, adjectives, verbs = _nouns(), _adjectives(), _verbs()
+    nouns, adjectives, verbs = tuple(_nouns()), tuple(_adjectives()), tuple(_verbs())
     frames = {name: tuple(v for v in verbs if v.frame == name) for name in {v.frame for v in verbs}}
     governing = [v for v in verbs if v.frame in ("acc", "dat", "prep")]
     return Lexicon(
@@ -349,26 +342,17 @@ def lexicon() -> Lexicon:
         frames=frames,
         copula=copula(),
         human=[adjective for kinds, adjective in adjectives if "p" in kinds],
-        describing=[_adjectives_of(n, adjectives) for n in nouns],
-        objects=[_nouns_of(v, nouns) for v in verbs],
-        governing=[_verbs_of(n, governing) for n in nouns],
+        describing=[
+            _parted((a for kinds, a in adjectives if n.kind in kinds), partial(held_out, second=n.key)) for n in nouns
+        ],
+        objects=[_parted((n for n in nouns if n.kind in v.kinds), partial(held_out, v.key)) for v in verbs],
+        governing=[
+            _parted((v for v in governing if n.kind in v.kinds), partial(held_out, second=n.key)) for n in nouns
+        ],
     )
 
 
-def _parted(words: Iterable[T], held: Callable[[T], bool]) -> tuple[list[T], list[T]]:
+def _parted(words: Iterable[Word], held: Callable[[int], bool]) -> tuple[list[Word], list[Word]]:
+    """Split `words` into the free ones and those whose index is `held` out."""
     words = list(words)
-    return [word for word in words if not held(word)], [word for word in words if held(word)]
-
-
-def _adjectives_of(
-    noun: Noun, adjectives: tuple[tuple[str, Adjective], ...]
-) -> tuple[list[Adjective], list[Adjective]]:
-    return _parted((a for kinds, a in adjectives if noun.kind in kinds), lambda a: held_out(a.key, noun.key))
-
-
-def _nouns_of(verb: Verb, nouns: tuple[Noun, ...]) -> tuple[list[Noun], list[Noun]]:
-    return _parted((n for n in nouns if n.kind in verb.kinds), lambda n: held_out(verb.key, n.key))
-
-
-def _verbs_of(noun: Noun, verbs: list[Verb]) -> tuple[list[Verb], list[Verb]]:
-    return _parted((v for v in verbs if noun.kind in v.kinds), lambda v: held_out(v.key, noun.key))
+    return [word for word in words if not held(word.key)], [word for word in words if held(word.key)]

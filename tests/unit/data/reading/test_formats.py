@@ -42,15 +42,6 @@ def parquet(rows: dict[str, Any], types: Any = None) -> bytes:
     return target.getvalue()
 
 
-def tmx(units: str, begin: str = '<?xml version="1.0" encoding="UTF-8"?>\n') -> str:
-    return f'{begin}<tmx version="1.4"><header srclang="en"/><body>{units}</body></tmx>\n'
-
-
-def unit(english: str, german: str, en: str = "en", de: str = "de") -> str:
-    tuv = '<tuv xml:lang="{}"><note>of it</note><seg>{}</seg></tuv>'
-    return f"<tu><prop>x</prop>{tuv.format(en, english)}{tuv.format(de, german)}</tu>\n"
-
-
 @pytest.mark.parametrize(
     ("name", "form"),
     [
@@ -83,7 +74,7 @@ def test_columns_of_tsv_are_named_in_its_first_line(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", 'id\tde\ten\n1\teins\tone\n\n2\t"zwei\t\n')
     what = wanted(["en", "de"])
     assert list(read_file(path, what)) == [("one", "eins"), ("", '"zwei')]
-    assert what.oddities == {"blank lines": 1}
+    assert what.anomalies == {"blank lines": 1}
 
 
 def test_a_tsv_without_the_column_says_that_numbers_will_do_too(tmp_path: Path) -> None:
@@ -97,7 +88,7 @@ def test_columns_of_tsv_without_a_header_are_chosen_by_number(tmp_path: Path) ->
     path = write(tmp_path / "a.tsv", "1\teins\tone\n\n2\tzwei\0\ttwo\tx\n")
     what = wanted(["3", "2"])
     assert list(read_file(path, what)) == [("one", "eins"), ("two", "zwei\0")]
-    assert what.oddities == {"blank lines": 1, "NUL characters": 1}
+    assert what.anomalies == {"blank lines": 1, "NUL characters": 1}
     hint = "(columns that are digits are numbers, from 1, of a .tsv without a header)"
     assert error_of(path, wanted(["4", "1"])) == f"{path}:1: no column 4; the line has 3 {hint}"
     assert error_of(path, wanted(["0", "1"])) == f"{path}: no column 0 (columns are numbered from 1)"
@@ -108,7 +99,7 @@ def test_columns_of_tsv_without_a_header_are_chosen_by_number(tmp_path: Path) ->
 def test_lines_of_tsv_with_more_than_two_columns_are_counted(tmp_path: Path) -> None:
     what = wanted()
     assert list(read_file(write(tmp_path / "a.tsv", "a\tb\tc\td\ne\tf\n"), what)) == [("a", "b"), ("e", "f")]
-    assert what.oddities == {"lines with further columns": 1}
+    assert what.anomalies == {"lines with further columns": 1}
 
 
 def test_a_field_of_csv_may_be_long(tmp_path: Path) -> None:
@@ -120,7 +111,7 @@ def test_csv_is_unquoted_and_its_columns_are_named_after_the_languages(tmp_path:
     lines = '\ufeffen,x,de\r\none,,eins\r\n"two, three",,zwei\r\n,,"sagt ""vier"""\r\n"a\r\nb",,c\r\n'
     what = wanted()
     assert list(read_file(write(tmp_path / "a.csv", lines), what)) == [*PAIRS, ("a b", "c")]
-    assert what.oddities == {"byte-order marks": 1, "CRLF line ends": 6, "line breaks within a text": 1}
+    assert what.anomalies == {"byte-order marks": 1, "CRLF line ends": 6, "line breaks within a text": 1}
 
 
 def test_a_row_of_another_number_of_fields_is_named(tmp_path: Path) -> None:
@@ -174,14 +165,14 @@ def test_json_lines_are_objects_with_the_sides_or_a_translation(tmp_path: Path, 
     path = write(tmp_path / f"a.jsonl{ending}", gzip.compress(text) if ending else text)
     what = wanted()
     assert list(read_file(path, what)) == [("one", "eins"), ("a b", ""), ("\0", "")]
-    assert what.oddities == {"blank lines": 2, "line breaks within a text": 1, "missing texts": 1, "NUL characters": 1}
+    assert what.anomalies == {"blank lines": 2, "line breaks within a text": 1, "missing texts": 1, "NUL characters": 1}
 
 
 def test_what_is_odd_in_a_field_is_counted_once(tmp_path: Path) -> None:
     for name, text in (("a.jsonl", '{"en": "\u2028", "de": "x"}\n'), ("a.csv", "en,de\n\u2028,x\n")):
         what = wanted()
         assert list(read_file(write(tmp_path / name, text), what)) == [("\u2028", "x")]
-        assert what.oddities == {"odd line breaks": 1}
+        assert what.anomalies == {"odd line breaks": 1}
 
 
 @pytest.mark.parametrize(
@@ -207,7 +198,7 @@ def test_a_line_of_json_that_is_no_pair_is_named(tmp_path: Path, line: str, said
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.jsonl"])
 def test_bytes_that_are_not_utf8_are_named_in_each_format(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, {"a.tsv": b"a\tb\n", "a.csv": b"en,de\n", "a.jsonl": b"\n"}[name] + b"\xe9\n")
-    assert error_of(path).startswith(f"{path}:2: not UTF-8: byte 0xe9 at place 1 (")
+    assert error_of(path).startswith(f"{path}:2: not UTF-8: byte 0xe9 at position 1 (")
 
 
 def test_parquet_is_read_by_columns_or_by_translations(tmp_path: Path) -> None:
@@ -229,7 +220,7 @@ def test_missing_values_of_parquet_are_blank_and_counted(tmp_path: Path) -> None
     what = wanted()
     path = write(tmp_path / "a.parquet", parquet({"translation": [{"en": "a", "de": None}, None]}))
     assert list(read_file(path, what)) == [("a", ""), ("", "")]
-    assert what.oddities == {"missing texts": 3}
+    assert what.anomalies == {"missing texts": 3}
 
 
 def test_a_parquet_file_of_other_things_is_an_error(tmp_path: Path) -> None:
@@ -263,103 +254,6 @@ def test_a_parquet_file_may_come_from_a_pipe() -> None:
     assert list(read_stream(stream, "standard input", "parquet", wanted())) == [("x", "y")]
 
 
-def test_tmx_gives_the_units_that_have_both_languages(tmp_path: Path) -> None:
-    what = wanted()
-    only = '<tu><tuv xml:lang="en"><seg>alone</seg></tuv></tu>'
-    units = unit("one", "eins") + only + unit("a\nb &amp; c", "d", "EN-us", "de_AT")
-    old = '<tu><tuv lang="de"><seg>alt</seg></tuv><tuv lang="en"><seg>old</seg></tuv></tu>'
-    assert list(read_file(write(tmp_path / "a.tmx", tmx(units + old)), what)) == [
-        ("one", "eins"),
-        ("a b & c", "d"),
-        ("old", "alt"),
-    ]
-    assert what.oddities == {"TMX units without both languages": 1, "line breaks within a text": 1}
-
-
-def test_tmx_leaves_the_code_of_the_format_out_and_keeps_the_text(tmp_path: Path) -> None:
-    english = (
-        '<bpt i="1">&lt;a title="<sub>tip</sub>"&gt;</bpt>a <hi>bright <ph>{1}</ph>day</hi><ept i="1">x</ept>'
-        "<it>x</it><ut>x</ut>!"
-    )
-    path = write(tmp_path / "a.tmx", tmx(unit(english, "<seg/>")))
-    assert list(read_file(path, wanted())) == [("tipa bright day!", "")]
-
-
-def test_the_variant_that_is_the_language_to_the_letter_is_taken_or_the_first(tmp_path: Path) -> None:
-    variants = "".join(
-        f'<tuv xml:lang="{language}"><seg>{language}</seg></tuv>' for language in ("en-GB", "en-US", "en", "de", "de")
-    )
-    path = write(tmp_path / "a.tmx", tmx(f"<tu>{variants}</tu>"))
-    for language, taken, further in (("en", "en", 3), ("en-US", "en-US", 2), ("en-CA", "en", 1)):
-        what = wanted(source=language)
-        assert list(read_file(path, what)) == [(taken, "de")]
-        assert what.oddities == {"further variants in a TMX unit": further}
-
-
-def test_tmx_may_be_of_another_encoding_and_compressed(tmp_path: Path) -> None:
-    text = tmx(unit("ä", "ö"), '<?xml version="1.0" encoding="UTF-16"?><!DOCTYPE tmx SYSTEM "tmx14.dtd">')
-    path = write(tmp_path / "a.tmx.gz", gzip.compress(text.encode("utf-16")))
-    assert list(read_file(path, wanted())) == [("ä", "ö")]
-    what = wanted()
-    assert len(list(read_file(write(tmp_path / "b.tmx", f"\ufeff{tmx(unit('a', 'b'))}"), what))) == 1
-    assert what.oddities == {"byte-order marks": 1}
-
-
-@pytest.mark.parametrize("encoding", ["shift_jis", "utf-7", "gb18030", "nosuch"])
-def test_tmx_of_an_encoding_that_cannot_be_read_says_what_to_do(tmp_path: Path, encoding: str) -> None:
-    path = write(tmp_path / "a.tmx", tmx(unit("a", "b"), f'<?xml version="1.0" encoding="{encoding}"?>'))
-    said = error_of(path)
-    assert said.startswith(f"{path}: its encoding, {encoding}, cannot be read: ")
-    assert said.endswith(f" (convert it: iconv -f {encoding} -t UTF-8, and write UTF-8 in its first line)")
-
-
-def test_tmx_is_read_as_it_comes() -> None:
-    class Endless(io.RawIOBase):
-        def readable(self) -> bool:
-            return True
-
-        def readinto(self, buffer: Any) -> int:
-            content = (unit("a", "b") * 100 if self.tell_begun() else tmx("").partition("</body>")[0]).encode()
-            content = content[: len(buffer)]
-            buffer[: len(content)] = content
-            return len(content)
-
-        def tell_begun(self) -> bool:
-            begun, self.begun = getattr(self, "begun", False), True
-            return begun
-
-    pairs = read_stream(io.BufferedReader(Endless(), 1 << 20), "x", "tmx", wanted())
-    assert next(pairs) == ("a", "b")
-
-
-def test_tmx_without_a_language_says_which_it_has(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.tmx", tmx(unit("a", "b", "fr", "de") + unit("a", "b", "pt-BR", "de")))
-    assert error_of(path) == f"{path}: no unit has the language 'en'; it has fr, de, pt-BR"
-
-
-def test_tmx_that_is_no_xml_or_cut_short_is_an_error(tmp_path: Path) -> None:
-    text = tmx(unit("a", "b") * 3)
-    path = write(tmp_path / "a.tmx", text[:-30])
-    assert error_of(path).startswith(f"{path}: damaged or cut short after line ")
-    write(path, text.replace("<seg>b</seg>", "<seg>b & c</seg>"))
-    assert error_of(path) == (
-        f"{path}:2: not well-formed XML: not well-formed (invalid token) "
-        "(copy or download the file again, or mend that line)"
-    )
-    write(path, text.encode().replace(b"<seg>b<", b"<seg>\xe9<"))
-    assert error_of(path).startswith(f"{path}:2: not well-formed XML: ")
-    path = write(tmp_path / "a.tmx.gz", gzip.compress(text.encode())[:-3])
-    assert error_of(path).startswith(f"{path}: damaged or cut short after line ")
-
-
-def test_entities_of_a_tmx_file_are_refused(tmp_path: Path) -> None:
-    head = '<?xml version="1.0"?>\n<!DOCTYPE tmx [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'
-    path = write(tmp_path / "a.tmx", tmx(unit("&b;", "x"), head))
-    assert error_of(path) == f"{path}:2: declares the entity 'a' (write its text in place of it)"
-    write(path, tmx("\n" + unit("a&nbsp;b", "x"), '<?xml version="1.0"?>\n<!DOCTYPE tmx SYSTEM "tmx14.dtd">'))
-    assert error_of(path) == f"{path}:3: the entity 'nbsp' is not known (write the character in place of &nbsp;)"
-
-
 FILES = {
     "README.txt": b"read me",
     "b/x.en.gz": gzip.compress(b"x\n"),
@@ -378,7 +272,7 @@ def test_a_folder_gives_all_its_files_by_name(tmp_path: Path) -> None:
         write(tmp_path / name, content)
     what = wanted()
     assert list(read_file(tmp_path, what)) == FOUND
-    assert what.oddities == {"files skipped in a folder": 3}
+    assert what.anomalies == {"files skipped in a folder": 3}
     assert list(read_file(tmp_path, wanted(form="jsonl"))) == [("j", "J")]
 
 
@@ -403,7 +297,7 @@ def test_an_archive_gives_all_its_files_or_those_of_a_folder_in_it(tmp_path: Pat
     path = write(tmp_path / "all.zip", target.getvalue())
     what = wanted()
     assert list(read_file(path, what)) == FOUND
-    assert what.oddities == {"files skipped in a folder": 3}
+    assert what.anomalies == {"files skipped in a folder": 3}
     assert list(read_file(path / "b", wanted())) == [("x", "X")]
     assert list(read_file(path / "a.tsv", wanted())) == [("t", "T")]
 
@@ -429,7 +323,7 @@ def test_sides_of_unequal_length_in_a_folder_are_named(tmp_path: Path) -> None:
 
 
 def test_what_was_wanted_counts_into_the_callers_counter(tmp_path: Path) -> None:
-    oddities = Counter[str]()
+    anomalies = Counter[str]()
     path = write(tmp_path / "a.tsv", b"a\tb\r\n")
-    assert list(read_file(path, Wanted(EN_DE, oddities=oddities))) == [("a", "b")]
-    assert oddities == {"CRLF line ends": 1}
+    assert list(read_file(path, Wanted(EN_DE, anomalies=anomalies))) == [("a", "b")]
+    assert anomalies == {"CRLF line ends": 1}
