@@ -11,6 +11,8 @@ from nmt import runtime
 from nmt.config.training import Precision
 from nmt.errors import UsageError
 from nmt.inference.bundle import Bundle, open_bundle
+from nmt.inference.engines.ctranslate2 import CTranslate2Engine
+from nmt.inference.engines.workers import Workers
 
 if TYPE_CHECKING:
     from nmt.inference.protocol import Engine, EngineName
@@ -44,12 +46,10 @@ class EnginePlan:
     def load(self) -> Engine:
         """Load the engine into this process. Raises ArtifactError, UsageError."""
         if self.engine == "ctranslate2":
-            from nmt.inference.engines.ctranslate2 import CTranslate2Engine
-
             if self.precision != "float32":
                 raise UsageError("the precision of an export is its own", hint="nmt export has --quantization")
             return CTranslate2Engine.load(self.paths, device=self.device, threads=self.threads, export=self.export)
-        from nmt.inference.engines.native import NativeEngine
+        from nmt.inference.engines.native import NativeEngine  # imports torch
 
         runtime.keep_freed_memory()
         runtime.bound_kernels()
@@ -58,6 +58,4 @@ class EnginePlan:
 
     def share(self, devices: int) -> Engine:
         """Load the engine into each of `devices` processes, which share the batches."""
-        from nmt.inference.engines.workers import Workers
-
         return Workers(self, devices)

@@ -62,7 +62,7 @@ def test_ctranslate2_is_loaded_by_the_name_of_its_export(monkeypatch: pytest.Mon
 
 
 def test_a_plan_is_shared_by_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nmt.inference.engines.workers.Workers", lambda *arguments: arguments)
+    monkeypatch.setattr(loading, "Workers", lambda *arguments: arguments)
     plan = EnginePlan(PATHS)
     shared: Any = plan.share(3)
     assert shared == (plan, 3)
