@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from nmt import console, runtime
+from nmt import console, devices, runtime
 from nmt.config.data import CORPUS, CorpusConfig
 from nmt.config.toml import LoadedRecipe
 from nmt.data.encoding.tokenizer import Tokenizer
@@ -152,7 +152,7 @@ class Run:
     def next_sessions(self) -> list[JsonObject]:
         """Return the sessions of the lock with this one, and warn where versions or machine have changed."""
         sessions: list[JsonObject] = (read_record(self.folder.lock, "recipe", "sessions") or {}).get("sessions", [])
-        now: JsonObject = {"versions": runtime.versions(), "machine": runtime.machine()}
+        now: JsonObject = {"versions": runtime.versions(), "machine": devices.machine()}
         changes = differing({key: sessions[-1].get(key) for key in now}, now) if sessions else []
         if changes:
             console.warn(

@@ -13,8 +13,8 @@ import nmt
 PACKAGE = Path(nmt.__file__).parent
 RANKS = [
     {"errors", "version"},
-    {"files", "console", "runtime", "run_folder"},
-    {"cards"},
+    {"files", "console", "processes", "runtime", "run_folder"},
+    {"cards", "devices"},
     {"config"},
     {"tasks"},
     {"data"},
