@@ -176,7 +176,6 @@ class Case:
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         threads = dict.fromkeys(names, str(self.settings.threads))
         environment = {**os.environ, **threads, "PYTHONPATH": str(self.checkout), "NO_COLOR": "1"}
-        report(f"{self.label}: nmt {' '.join(map(str, arguments[:2]))} ...")
         command = [sys.executable, "-m", "nmt", *map(str, arguments)]
         # `python -m` looks in the current folder first, so that has to be the checkout too.
         with self.messages.open("wb") as file:
@@ -199,6 +198,7 @@ class Case:
         """Return a folder, which is made first if it is missing and appears when it is complete."""
         folder = self.folder / name
         if not folder.exists():
+            report(f"{self.label}: making {self.recipe.stem}/{name}")
             folder.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as scratch:
                 make(Path(scratch) / "new")
@@ -292,6 +292,7 @@ def compare_recipe(old: Case, new: Case) -> list[str]:
     """Compare all artefacts of a recipe, print a line for each, and return the verdicts."""
     source = new.folder / "source.txt"
     source.write_text(source_text(old.data(), old.checkout / old.recipe), encoding="utf-8", newline="\n")
+    parts: dict[str, Callable[[], tuple[Digests, Digests]]]
     parts = {"data": lambda: (digests(old.data()), digests(new.data()))}
     for precision in old.settings.precision:
         old.translations(old.run(precision) / "model", source, f"{precision}/translations")
