@@ -20,7 +20,7 @@ test-all: $(READY)  ## All tests.
 check: $(READY)  ## Format, lint, types.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy nmt tests benchmarks
+	$(BIN)/mypy nmt tests benchmarks tools
 
 format: $(READY)  ## Format and mend what can be mended by itself.
 	$(BIN)/ruff format .
