@@ -23,6 +23,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -181,11 +182,20 @@ class Case:
         with self.messages.open("wb") as file:
             return subprocess.Popen(command, cwd=self.checkout, env=environment, stdout=file, stderr=file)
 
-    def wait(self, process: subprocess.Popen[bytes], *, expected: int = 0) -> None:
-        """Wait for a command, and check its exit code."""
-        if process.wait() != expected:
+    def finish(
+        self, process: subprocess.Popen[bytes], *, stop_when: Callable[[], bool] = lambda: False, expected: int = 0
+    ) -> None:
+        """Wait for a command, or stop it by SIGTERM as soon as `stop_when` holds; check its exit code."""
+        try:
+            while process.poll() is None and not stop_when():
+                time.sleep(0.05)
+            process.terminate()
+            code = process.wait()
+        finally:
+            process.kill()  # where this script is interrupted; does nothing after the command has ended
+        if code != expected:
             last = "\n".join(self.messages.read_text(encoding="utf-8").split("\n")[-20:])
-            raise CommandError(f"{self.label}: exit code {process.returncode} in place of {expected}\n{last}")
+            raise CommandError(f"{self.label}: exit code {code} in place of {expected}\n{last}")
 
     def options(self, precision: str, run: Path) -> list[str]:
         """Return the arguments of a command that takes the recipe."""
@@ -207,14 +217,14 @@ class Case:
 
     def data(self) -> Path:
         """Return a run folder with prepared data, which serves all precisions."""
-        return self.made("data", lambda run: self.wait(self.start("prepare", *self.options("float32", run))))
+        return self.made("data", lambda run: self.finish(self.start("prepare", *self.options("float32", run))))
 
     def run(self, precision: str, name: str = "run", of: Path | None = None) -> Path:
         """Return the run folder that `nmt run` finishes, from a copy of `of` or from the prepared data."""
 
         def make(run: Path) -> None:
             shutil.copytree(of or self.data(), run)
-            self.wait(self.start("run", *self.options(precision, run)))
+            self.finish(self.start("run", *self.options(precision, run)))
 
         return self.made(f"{precision}/{name}", make)
 
@@ -224,11 +234,9 @@ class Case:
         def make(run: Path) -> None:
             shutil.copytree(self.data(), run)
             process = self.start("train", *self.options(precision, run))
-            # Two lines more, of a validation and a step: beside the regular checkpoint there is one of the halt.
-            while process.poll() is None and len(logged(run / "log.jsonl")) < self.settings.steps // 2 + 2:
-                time.sleep(0.05)
-            process.terminate()
-            self.wait(process, expected=143)
+            # One line of each step, one of the validation, and one more: between two regular checkpoints.
+            lines = self.settings.steps // 2 + 2
+            self.finish(process, stop_when=lambda: len(logged(run / "log.jsonl")) >= lines, expected=143)
 
         return self.made(f"{precision}/begun", make)
 
@@ -238,7 +246,7 @@ class Case:
         def make(folder: Path) -> None:
             folder.mkdir()
             for file, options in TRANSLATIONS.items():
-                self.wait(
+                self.finish(
                     self.start("translate", bundle, "-i", source, "--device", "cpu", *options, "-o", folder / file)
                 )
 
@@ -333,6 +341,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Compare the commits that the command line names."""
     settings = parse_arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if settings.work:
         settings.work.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="compare-", dir=settings.work)).resolve()
