@@ -179,7 +179,8 @@ def write_record(
     path: Path, figures: dict[str, dict[str, Any]], left_out: dict[str, str], settings: dict[str, Any]
 ) -> None:
     """Write the figures with all that they depend on; `settings` say how many `threads` there were."""
-    from nmt.runtime import machine, versions
+    from nmt.devices import machine
+    from nmt.runtime import versions
 
     tcmalloc = TCMALLOC.with_name(".ready")
     record = {

@@ -8,7 +8,7 @@ import shutil
 
 import torch
 
-from nmt import console, runtime
+from nmt import console, devices
 from nmt.advice.case import Case, Finding, judge
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.dataset import PreparedPairs
@@ -32,8 +32,8 @@ DAYS = 7
 def check_device(case: Case) -> Finding:
     """Look for the device that the recipe asks for."""
     training = case.recipe.training
-    case.device = runtime.pick_device(training.device)
-    free = runtime.free_memory(case.device) / 2**30
+    case.device = devices.pick_device(training.device)
+    free = devices.free_memory(case.device) / 2**30
     what = f"threads: {torch.get_num_threads()}"
     if case.device.type == "cuda":
         what = torch.cuda.get_device_name(case.device)
@@ -44,7 +44,7 @@ def check_compiler(case: Case) -> Finding:
     """Look for a compiler, if the recipe asks for one."""
     if not case.recipe.training.compile:
         return Finding("OK", "not asked for")
-    if runtime.compiler_works(case.device):
+    if devices.compiler_works(case.device):
         return Finding("OK", "torch.compile works")
     return Finding(
         "warning",

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from nmt import console, runtime
+from nmt import console, devices, runtime
 from nmt.errors import RecipeError
 from nmt.evaluation.metrics import Scores, resolve_tokenizer, score
 from nmt.files import (
@@ -73,7 +73,7 @@ class Pipeline(DataStages):
         """Create the run folder with its recipe and lock; refuse one that another recipe made."""
         resolve_tokenizer(self.recipe.evaluation.tokenize, self.recipe.languages.target)  # it fails now or never
         lock = self.refuse_other_folder()
-        now = {"versions": runtime.versions(), "machine": runtime.machine()}
+        now = {"versions": runtime.versions(), "machine": devices.machine()}
         sessions = lock.get("sessions", [])
         changes = differing({key: sessions[-1].get(key) for key in now}, now) if sessions else []
         if changes:

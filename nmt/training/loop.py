@@ -11,7 +11,7 @@ from contextlib import closing
 
 import torch
 
-from nmt import console, runtime
+from nmt import console, devices, runtime
 from nmt.data.encoding.batching import Ints, Step, StepStream
 from nmt.data.encoding.dataset import Batch, PreparedPairs, Sampling
 from nmt.data.encoding.tokenizer import Tokenizer
@@ -68,10 +68,10 @@ class Trainer:
         self.identity = plan.identity(data)
         runtime.keep_freed_memory()
         runtime.bound_kernels()
-        self.device = runtime.pick_device(self.config.device)
+        self.device = devices.pick_device(self.config.device)
         torch.manual_seed(self.config.seed)
         model = build(recipe.model, tokenizer.source_size, tokenizer.target_size).to(self.device)
-        compiled = self.config.compile and runtime.compiler_works(self.device)
+        compiled = self.config.compile and devices.compiler_works(self.device)
         if self.config.compile and not compiled:
             console.warn("training.compile: no compiler that works on this machine; the layers run as they are")
         self.updater = Updater(
@@ -379,7 +379,7 @@ class Trainer:
     def log_updates(self, log: TrainingLog) -> None:
         """Write the line of the updates since the last one."""
         skipped, _ = self.updater.guard.counts()
-        peak = runtime.peak_memory(self.device)
+        peak = devices.peak_memory(self.device)
         log.train_line(self.state, self.rate(), memory=peak, skipped=skipped, tokens_seen=self.tokens_seen)
         self.tokens_seen = Counter(dict.fromkeys(self.tokens_seen, 0))
 

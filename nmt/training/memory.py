@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from nmt import runtime
+from nmt import devices
 from nmt.data.encoding.batching import Ints, StepStream
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.errors import UsageError
@@ -55,7 +55,7 @@ def micro_batch_cost(updater: Updater, pairs: PreparedPairs) -> Callable[[int], 
     def cost(tokens: int) -> int:
         rows = max(1, tokens // int(longer_sides(pairs)[longest[0]]))
         batch = pairs.collate(longest[:rows]).to(updater.device)
-        with runtime.watching_memory(updater.device) as taken:
+        with devices.measuring_memory(updater.device) as taken:
             updater.accumulate([batch], seed=0, smoothing=0.1, tokens=batch.target_tokens)
         return taken()
 
@@ -64,7 +64,7 @@ def micro_batch_cost(updater: Updater, pairs: PreparedPairs) -> Callable[[int], 
 
 def room_for_micro_batches(updater: Updater) -> int:
     """Return the free bytes that Adam's two moments will leave, which come with the first update."""
-    return runtime.free_memory(updater.device) - 8 * updater.flat_gradient.numel()
+    return devices.free_memory(updater.device) - 8 * updater.flat_gradient.numel()
 
 
 def longest_step(pairs: PreparedPairs, stream: StepStream) -> int:

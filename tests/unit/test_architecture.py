@@ -14,7 +14,7 @@ PACKAGE = Path(nmt.__file__).parent
 RANKS = [
     {"errors", "version"},
     {"files", "console", "processes", "runtime", "run_folder"},
-    {"cards"},
+    {"cards", "devices"},
     {"config"},
     {"tasks"},
     {"data"},

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmt import runtime
 from nmt.config.training import Precision
 from nmt.errors import UsageError
 from nmt.inference.bundle import Bundle, open_bundle
@@ -51,10 +50,7 @@ class EnginePlan:
             return CTranslate2Engine.load(self.paths, device=self.device, threads=self.threads, export=self.export)
         from nmt.inference.engines.native import NativeEngine  # imports torch
 
-        runtime.keep_freed_memory()
-        runtime.bound_kernels()
-        runtime.set_threads(self.threads)
-        return NativeEngine.load(self.paths, device=self.device, precision=self.precision)
+        return NativeEngine.load(self.paths, device=self.device, precision=self.precision, threads=self.threads)
 
     def share(self, devices: int) -> Engine:
         """Load the engine into each of `devices` processes, which share the batches."""

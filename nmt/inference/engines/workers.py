@@ -193,7 +193,7 @@ def start(number: int, devices: int, plan: EnginePlan) -> Worker:
     """Start worker `number` of `devices`, and let it load `plan`."""
     environment = {
         "OMP_NUM_THREADS": str(plan.threads),
-        # As under torchrun: see `runtime.pick_device`.
+        # As under torchrun: see `devices.pick_device`.
         "LOCAL_RANK": str(number - 1),
         "LOCAL_WORLD_SIZE": str(devices),
     }

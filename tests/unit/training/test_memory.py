@@ -2,18 +2,16 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import TINY, Result, Run, environment
+from conftest import TINY, Result, Run
 from torch.testing import assert_close
 
-from nmt import runtime
+from nmt import devices
 from nmt.errors import UsageError
 from nmt.training import memory
 from nmt.training.checkpoint import Checkpoint, read_checkpoint
@@ -91,52 +89,6 @@ def test_a_full_memory_is_told_from_other_failures(error: Exception, full: bool)
     assert is_out_of_memory(error) == full
 
 
-WATCHING = """\
-import torch
-from nmt import runtime
-runtime.keep_freed_memory()
-filler = [torch.ones(2**20) for _ in range(100)]  # freed, not given back: what is measured may come to lie in it
-del filler
-with runtime.watching_memory(torch.device("cpu")) as taken:
-    torch.ones(200 * 10**6 // 4).sum()
-print(taken())
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forgets a peak")
-def test_the_memory_that_a_pass_takes_is_measured() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", WATCHING], capture_output=True, check=True, env=environment(), timeout=120
-    )
-    assert int(done.stdout) == pytest.approx(200e6, rel=0.2)
-
-
-SHAPES = """\
-import sys, torch
-from nmt import runtime
-if sys.argv[1] == "bounded":
-    runtime.bound_kernels()
-weight = torch.ones(256, 256, dtype=torch.bfloat16)
-before = runtime.process_memory("VmRSS")
-with torch.inference_mode():
-    for rows in range(100, 700):
-        torch.nn.functional.linear(torch.ones(rows, 256, dtype=torch.bfloat16), weight)
-print(runtime.process_memory("VmRSS") - before)
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="oneDNN has no bfloat16 here")
-def test_products_of_ever_new_shapes_do_not_fill_the_memory() -> None:
-    def taken(how: str) -> int:
-        command = [sys.executable, "-c", SHAPES, how]
-        # This process may have bounded itself, and those that it starts would inherit it.
-        env = {key: value for key, value in environment().items() if not key.endswith("CACHE_CAPACITY")}
-        return int(subprocess.run(command, capture_output=True, check=True, env=env, timeout=120).stdout)
-
-    assert taken("bounded") < taken("unbounded") / 2
-
-
 # The training, in a memory that is said to be small.
 
 STEPS = 12
@@ -176,7 +128,7 @@ def train(nmt_here: Run, prepared: Path) -> Callable[..., Result]:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a pass take a megabyte a token, of 1,400 that are free: 1,024 tokens fit, twice as many do not."""
     monkeypatch.setattr(memory, "micro_batch_cost", lambda *_: lambda tokens: 10**6 * tokens)
-    monkeypatch.setattr(runtime, "free_memory", lambda _: 1400 * 10**6)
+    monkeypatch.setattr(devices, "free_memory", lambda _: 1400 * 10**6)
 
 
 def newest(folder: Path) -> Checkpoint:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from processes import alive, wait_until
 
-from nmt import console, runtime
+from nmt import console
 from nmt.config.decoding import DecodingConfig
 from nmt.errors import ArtifactError, NmtError, UsageError, WorkersError
 from nmt.inference.engines.loading import EnginePlan
@@ -330,20 +330,6 @@ def test_a_worker_has_at_least_one_thread(start: Start, tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     start(2)
     assert (tmp_path / "rank-1").read_text() == "1 1 2"
-
-
-def test_every_worker_takes_a_gpu_of_its_own_and_too_many_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
-    for rank in range(2):
-        monkeypatch.setenv("LOCAL_RANK", str(rank))
-        assert str(runtime.pick_device("auto")) == str(runtime.pick_device("cuda")) == f"cuda:{rank}"
-        assert str(runtime.pick_device("cpu")) == "cpu"
-    monkeypatch.setenv("LOCAL_RANK", "2")
-    wanted = r"^3 processes want a GPU each, and torch can use 2 on this machine \(start no more\)$"
-    with pytest.raises(UsageError, match=wanted):
-        runtime.pick_device("auto")
 
 
 @pytest.mark.parametrize("how", ["closed", "forgotten"])
