@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
 from pydantic import (
@@ -12,6 +13,16 @@ from pydantic import (
 )
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """How a command line writes a field, where its name does not say it."""
+
+    name: str = ""
+    """The option: `--tag` of the field `tags`."""
+    metavar: str | None = None
+    """The option's value in the help, in place of its type."""
 
 
 class Section(BaseModel):

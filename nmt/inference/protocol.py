@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from nmt.config.decoding import DecodingConfig, SamplingConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-EngineName = Literal["native", "ctranslate2"]
 
 Number = TypeVar("Number", float, "Tensor")
 

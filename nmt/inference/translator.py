@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from nmt import console
 from nmt.config.decoding import DecodingConfig, SamplingConfig
+from nmt.config.inference import EngineName
 from nmt.config.training import Precision
 from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.tokenizer import Tokenizer
@@ -24,7 +25,7 @@ from nmt.errors import ArtifactError, DataError, UsageError
 from nmt.inference.alignment import align_segments
 from nmt.inference.bundle import BundleConfig
 from nmt.inference.engines.loading import EnginePlan, open_bundles
-from nmt.inference.protocol import Engine, EngineName, Hypothesis, Matrix, Request, Row, length_penalty
+from nmt.inference.protocol import Engine, Hypothesis, Matrix, Request, Row, length_penalty
 from nmt.inference.report import Report
 from nmt.inference.sources import Chunk, Source, SourceReader
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmt import runtime
+from nmt.config.inference import EngineName
 from nmt.config.training import Precision
 from nmt.errors import UsageError
 from nmt.inference.bundle import Bundle, open_bundle
 
 if TYPE_CHECKING:
-    from nmt.inference.protocol import Engine, EngineName
+    from nmt.inference.protocol import Engine
 
 
 def open_bundles(paths: Sequence[Path]) -> list[Bundle]:
