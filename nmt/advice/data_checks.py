@@ -26,13 +26,14 @@ from nmt.data.encoding.corpus_ids import IdsPlan, write_ids
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.data.encoding.tokenizer import Side, Tokenizer
 from nmt.data.reading.archives import download_of
-from nmt.data.reading.corpus import TEST_SET
+from nmt.data.reading.corpus import TEST_SET, file_names
 from nmt.data.reading.downloads import is_fetched
 from nmt.data.reading.hub import is_cached
 from nmt.data.reading.sacrebleu_sets import sacrebleu_missing
 from nmt.data.reading.streams import COMPRESSIONS
 from nmt.errors import DataError, UsageError
-from nmt.pipeline.stage import MANIFEST, read_record
+from nmt.files import read_record
+from nmt.pipeline.stage import MANIFEST
 
 if TYPE_CHECKING:
     pass
@@ -109,12 +110,6 @@ def check_downloads(case: Case) -> Finding:
         facts.append(f"no corpus names the downloads {', '.join(idle)}")
         tips.append("a corpus names a download as a file: take it out, or correct its name")
     return Finding("skipped" if is_needed else "warning" if tips else "OK", "; ".join(facts), "; ".join(tips))
-
-
-def file_names(config: CorpusConfig) -> list[str]:
-    """Return what a corpus names as files, and as test sets of sacreBLEU."""
-    values = (config.source, config.target, config.files)
-    return [name for value in values for name in ([value] if isinstance(value, str) else value or [])]
 
 
 def to_fetch(config: CorpusConfig, case: Case) -> dict[str, str]:

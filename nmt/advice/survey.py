@@ -21,7 +21,8 @@ from nmt.advice.choices import (
 from nmt.config.data import CorpusConfig, LanguagesConfig, TokenizerConfig
 from nmt.data.encoding import tokenizer
 from nmt.data.languages import script_of, scripts_of, share_of_script
-from nmt.data.reading.corpus import TEST_SET, describe, read_corpus
+from nmt.data.pairs import Pair
+from nmt.data.reading.corpus import TEST_SET, describe, file_names, read_corpus
 from nmt.data.reading.named_files import Corpora
 from nmt.errors import DataError
 
@@ -37,12 +38,9 @@ TRIAL = 8000
 """Most pieces of the tokenizer that is tried on the sample."""
 
 
-Pair = tuple[str, str]
-
-
 def read(config: CorpusConfig, languages: LanguagesConfig, split: str, odd: Counter[str]) -> Iterator[Pair]:
     """Yield the pairs of a corpus whose names start at the working directory."""
-    return read_corpus(config, languages, root=Path(), local=False, default_split=split, oddities=odd)
+    return read_corpus(config, languages, root=Path(), local=False, default_split=split, anomalies=odd)
 
 
 def look(corpora: Corpora, languages: LanguagesConfig) -> tuple[Found, list[Pair]]:
@@ -105,8 +103,7 @@ def quantile(values: Sequence[int]) -> int:
 
 def check(config: CorpusConfig, languages: LanguagesConfig, split: str) -> None:
     """Read a dev or test set to its end, but for those that are fetched later. Raises DataError."""
-    names = [config.files] if isinstance(config.files, str) else config.files or []
-    if not any(name.startswith(TEST_SET) for name in names):
+    if not any(name.startswith(TEST_SET) for name in file_names(config)):
         for _ in read(config, languages, "validation" if split == "dev" else "test", Counter()):
             pass
 

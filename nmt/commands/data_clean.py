@@ -19,7 +19,7 @@ from nmt.errors import ArtifactError, UsageError
 
 if TYPE_CHECKING:
     from nmt.config.data import CleaningConfig, CorpusConfig, DataConfig
-    from nmt.data.reading.named_files import Given
+    from nmt.data.reading.named_files import NamedCorpus
 
 CORPUS = "text"
 """Name of the corpus that is cleaned."""
@@ -61,13 +61,14 @@ def clean(
     With -v, examples too. `nmt data filters` lists what can be set.
     """
     from nmt.data.cleaning.corpus_text import TextPlan, iterate_text, write_text
-    from nmt.data.reading.named_files import STDIN, given_text
+    from nmt.data.reading.corpus import STDIN
+    from nmt.data.reading.named_files import named_corpus
     from nmt.files import remove
     from nmt.runtime import cores
 
-    given = given_text(files, source_language, target_language, form, columns)
+    given = named_corpus(files, source_language, target_language, form, columns)
     languages = given.languages
-    held_out = given_text(against, languages.source, languages.target) if against else None
+    held_out = named_corpus(against, languages.source, languages.target) if against else None
     paths = outputs(output, given, held_out)
     config = cleaning_of(overrides or [])
     plan = TextPlan(
@@ -98,11 +99,11 @@ def clean(
     console.log(f"clean: wrote {counts['pairs']['train']:,} pairs to {' and '.join(names)}")
 
 
-def outputs(output: Path, given: Given, held_out: Given | None) -> list[Path]:
+def outputs(output: Path, given: NamedCorpus, held_out: NamedCorpus | None) -> list[Path]:
     """Return the files to write. Raises UsageError where they cannot be, or are among those that are read."""
     from nmt.data.reading.archives import is_archive
+    from nmt.data.reading.corpus import STDIN
     from nmt.data.reading.formats import format_of, plain_name
-    from nmt.data.reading.named_files import STDIN
 
     if str(output) == STDIN:
         raise UsageError("-o -: the output is files, not standard output", hint="such as -o clean, or -o clean.tsv")
@@ -258,7 +259,8 @@ def funnel(
 
 def counts_of(run: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Read what was counted as text and ids of a run were made, None of ids there are not yet. Raises ArtifactError."""
-    from nmt.pipeline.stage import MANIFEST, read_record
+    from nmt.files import read_record
+    from nmt.pipeline.stage import MANIFEST
     from nmt.run_folder import RunFolder
 
     folder = RunFolder(run)

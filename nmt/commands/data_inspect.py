@@ -36,16 +36,16 @@ def inspect(
     """
     from nmt.data.cleaning.statistics import Statistics
     from nmt.data.reading.corpus import read_corpus
-    from nmt.data.reading.named_files import given_text
+    from nmt.data.reading.named_files import named_corpus
 
-    given = given_text(files, source_language, target_language, form, columns, pairs)
+    given = named_corpus(files, source_language, target_language, form, columns, pairs)
     odd: Counter[str] = Counter()
     raw = read_corpus(
         *(given.corpus, given.languages),
         root=Path(),
         local=False,
         default_split="train",
-        oddities=odd,
+        anomalies=odd,
         stdin=console.stdin() if "-" in files else None,
     )
     statistics = Statistics(given.languages)

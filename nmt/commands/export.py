@@ -41,8 +41,8 @@ def export(
     name = name or f"{to}-{quantization}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UsageError(f"--name {name}: not a name", hint="take letters, digits, '.', '_' and '-'")
-    manifest = export_ctranslate2(model, quantization=quantization, name=name, sample=sample)
-    for search, found in manifest["parity"].items():
+    parity = export_ctranslate2(model, quantization=quantization, name=name, sample=sample)
+    for search, found in parity.items():
         console.log(
             f"export: {search.replace('_', ' ')}: {found['differing']} of {found['lines']} lines differ from the "
             f"native engine's, {found['ties']} ties; scores within {found['score_difference']:.1e}; "

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import Run, TinyRun
 
-from nmt.commands import score as score_command
+from nmt.commands import score as command
 from nmt.inference.translator import Translator
 
 SENTENCES = [
@@ -153,7 +153,7 @@ def test_chunks_change_nothing(
         return score(self, sources, targets)
 
     monkeypatch.setattr(Translator, "score", noting)
-    monkeypatch.setattr(score_command, "CHUNK", 3)
+    monkeypatch.setattr(command, "CHUNK", 3)
     chunked = nmt_here("score", tiny_model, *files)
     assert [float(line) for line in chunked.lines] == pytest.approx([float(line) for line in whole.lines], abs=2e-5)
     assert sizes == [3, 1]
@@ -183,7 +183,7 @@ def test_a_file_that_is_not_there_or_not_utf8_is_named(tiny_model: Path, nmt_her
     assert said == (3, "", f"nmt: {gone}: no such file (nor gone.gz)\n")
     said = nmt_here("score", tiny_model, "--source", latin, "--target", here)
     assert (said.code, said.out, len(said.messages)) == (3, "", 1)
-    assert said.err.startswith(f"nmt: {latin}:2: not UTF-8: byte 0xef at place 3")
+    assert said.err.startswith(f"nmt: {latin}:2: not UTF-8: byte 0xef at position 3")
 
 
 @pytest.mark.parametrize(
