@@ -75,11 +75,17 @@ def common(
     """Set what holds for every command."""
 
 
-program = get_command(app)
-assert isinstance(program, LazyGroup)
-for panel, summaries in COMMANDS.items():
-    for name, summary in summaries.items():
-        program.add_command(LazyCommand(name, f"nmt.commands.{MODULES.get(name, name)}", summary, panel))
+def with_commands(app: typer.Typer) -> LazyGroup:
+    """Return the group of `app` with all commands."""
+    group = get_command(app)
+    assert isinstance(group, LazyGroup)
+    for panel, summaries in COMMANDS.items():
+        for name, summary in summaries.items():
+            group.add_command(LazyCommand(name, f"nmt.commands.{MODULES.get(name, name)}", summary, panel))
+    return group
+
+
+program = with_commands(app)
 
 
 def main() -> None:

@@ -54,11 +54,11 @@ WhereTrained = Annotated[PipelineConfig, OptionsOf("Options", only=("data_dir", 
 
 def open_pipeline(recipe: str, where: PipelineConfig) -> Pipeline:
     """Load `recipe` and bind it to its folders."""
-    from nmt.pipeline.pipeline import Pipeline  # start-up time
-
     init_from = where.init_from
     given = [f"training.init_from={to_toml(str(init_from.absolute()))}"] if init_from else []
     loaded = load_recipe(recipe, [*where.overrides, *given])
     if where.data_dir is not None and not where.data_dir.is_dir():
         raise UsageError(f"--data-dir {where.data_dir}: no such folder")
+    from nmt.pipeline.pipeline import Pipeline  # start-up time
+
     return Pipeline(loaded, data_dir=where.data_dir, run_dir=where.run_dir, workers=where.workers)
