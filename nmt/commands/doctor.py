@@ -5,7 +5,7 @@ from __future__ import annotations
 from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.options import command
-from nmt.commands.recipe_options import RecipeName, WhereTrained, open_pipeline
+from nmt.commands.recipe_options import RecipeName, WhereTrained, open_run
 from nmt.errors import NmtError
 
 app = new_app("Check a recipe.")
@@ -16,9 +16,9 @@ def doctor(recipe: RecipeName, *, where: WhereTrained) -> None:
     """Check RECIPE, its data and this machine before a run. Writes nothing."""
     from nmt.advice.doctor import examine  # imports torch
 
-    pipeline = open_pipeline(recipe, where)
+    run = open_run(recipe, where)
     errors: list[tuple[str, NmtError]] = []
-    for check, finding in examine(pipeline):
+    for check, finding in examine(run):
         console.out(f"{finding.level:<8} {check}: {finding}")
         if finding.error is not None:
             errors.append((check, finding.error))

@@ -14,10 +14,10 @@ from nmt.config.toml import LIBRARY, load_recipe, to_toml
 from nmt.errors import UsageError
 
 if TYPE_CHECKING:
-    from nmt.pipeline.pipeline import Pipeline
+    from nmt.pipeline.run import Run
 
 
-class PipelineConfig(Section):
+class RunConfig(Section):
     """Where a recipe runs, and with which changes."""
 
     data_dir: Path | None = None
@@ -48,17 +48,25 @@ RecipeName = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override section.key of the recipe.")
 ]
-Where = Annotated[PipelineConfig, OptionsOf("Options")]
-WhereTrained = Annotated[PipelineConfig, OptionsOf("Options", only=("data_dir", "run_dir", "overrides", "init_from"))]
+Where = Annotated[RunConfig, OptionsOf("Options")]
+WhereTrained = Annotated[RunConfig, OptionsOf("Options", only=("data_dir", "run_dir", "overrides", "init_from"))]
 
 
-def open_pipeline(recipe: str, where: PipelineConfig) -> Pipeline:
+def open_run(recipe: str, where: RunConfig) -> Run:
     """Load `recipe` and bind it to its folders."""
     init_from = where.init_from
     given = [f"training.init_from={to_toml(str(init_from.absolute()))}"] if init_from else []
     loaded = load_recipe(recipe, [*where.overrides, *given])
     if where.data_dir is not None and not where.data_dir.is_dir():
         raise UsageError(f"--data-dir {where.data_dir}: no such folder")
-    from nmt.pipeline.pipeline import Pipeline  # start-up time
+    from nmt.pipeline.run import Run  # start-up time
 
-    return Pipeline(loaded, data_dir=where.data_dir, run_dir=where.run_dir, workers=where.workers)
+    return Run(loaded, data_dir=where.data_dir, run_dir=where.run_dir, workers=where.workers)
+
+
+def run_until(stage: str, recipe: str, where: RunConfig) -> None:
+    """Run the stages of `recipe` up to `stage`."""
+    run = open_run(recipe, where)
+    from nmt.pipeline.pipeline import run_stages  # start-up time
+
+    run_stages(run, stage)
