@@ -24,7 +24,7 @@ def open_bundles(paths: Sequence[Path]) -> list[Bundle]:
     for other in others:
         if any(first.config.files.get(name) != other.config.files.get(name) for name in first.tokenizer.files):
             raise UsageError(
-                f"{other.path} has not the vocabulary of {first.path}",
+                f"{other.path} does not share the vocabulary of {first.path}",
                 hint="the models of an ensemble share a tokenizer: train them with --init-from, or with other seeds",
             )
     return bundles
