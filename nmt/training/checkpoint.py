@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from nmt.cards import Card
+from nmt.config.compatibility import changed_inputs
 from nmt.errors import ArtifactError
-from nmt.files import JsonObject, differing, digest_file, read_json, remove, remove_partials, replacing
+from nmt.files import JsonObject, digest_file, read_json, remove, remove_partials, replacing
 from nmt.model.tensors import load_tensors, save_tensors
+from nmt.training.plan import UPDATES
 
 FORMAT = 2
 WEIGHTS, MOMENTS, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
@@ -270,7 +272,7 @@ def step_of(path: Path) -> int:
 
 def refuse_other(path: Path, identity: JsonObject, wanted: JsonObject) -> None:
     """Raise ArtifactError where the checkpoint at `path` belongs to a recipe that makes other updates."""
-    if keys := differing(identity, wanted):
+    if keys := changed_inputs(identity, wanted, UPDATES):
         raise ArtifactError(
             f"{path}: a checkpoint of another recipe: it differs in {', '.join(keys)}",
             hint="take another --run-dir, or delete the folder checkpoints to train anew",
