@@ -116,7 +116,7 @@ def planned_tokens(case: Case) -> int:
 def open_trainer(case: Case) -> Trainer:
     """Return a trainer of the sample that writes nothing. Raises UsageError where the model has no room."""
     pipeline, scratch = case.pipeline, case.scratch
-    plan = pipeline.plan
+    plan = pipeline.training_plan
     training = plan.recipe.training.model_copy(update={"compile": False})
     dev = DevSet(*read_text(case.text, "dev"), PreparedPairs(scratch / "ids" / "dev"))
     files = TrainingFiles(*(scratch / name for name in ("checkpoints", "log", "lock", "tensorboard", "diverged")))
@@ -145,7 +145,7 @@ def check_sizes(case: Case) -> Finding:
     best = training.average_checkpoints if training.average == "best" else 1
     # One more of each kind while it is written, and the model folder.
     needed = (training.keep_checkpoints + 1) * checkpoint + (best + 2) * weights
-    path = case.pipeline.run.path.absolute()
+    path = case.pipeline.folder.path.absolute()
     free = shutil.disk_usage(next(folder for folder in (path, *path.parents) if folder.exists())).free
     found = (
         f"{parameters:,} parameters; {training.keep_checkpoints} checkpoints of {checkpoint / 1e6:,.1f} MB, "

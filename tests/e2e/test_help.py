@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import statistics
 import subprocess
 import sys
@@ -10,29 +12,36 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from conftest import GOLDEN, Run, environment
+from rich.text import Text
 
 import nmt as package
 from nmt import cli
+from nmt.commands.group import LazyCommand
 
 HELP = GOLDEN / "help"
 QUICK = 0.5
 """Seconds in which help has to be there."""
 
 
-def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield every command by its words, groups included."""
-    yield path
-    for name, command in getattr(group, "commands", {}).items():
-        yield from commands(command, (*path, name))
+def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the words and the object of every command, groups included."""
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner.load() if isinstance(inner, LazyCommand) else inner, (*path, name))
 
 
-COMMANDS = sorted(commands(typer.main.get_command(cli.app)))
+BY_WORDS = dict(commands(cli.program))
+COMMANDS = sorted(BY_WORDS)
 
 
 def golden(words: tuple[str, ...]) -> Path:
     return HELP / f"{'-'.join(['nmt', *words])}.txt"
+
+
+def tidy(text: str) -> str:
+    """Return help without the spaces that fill its lines."""
+    return "".join(f"{line.rstrip()}\n" for line in text.strip().splitlines())
 
 
 def test_the_commands_are_these() -> None:
@@ -61,8 +70,8 @@ def test_help_is_as_in_the_golden_file(nmt_here: Run, words: tuple[str, ...]) ->
     assert nmt_here(*words, "-h") == said
     if os.environ.get("NMT_GOLDEN") == "rewrite":
         HELP.mkdir(parents=True, exist_ok=True)
-        golden(words).write_text(said.out, encoding="utf-8", newline="\n")
-    assert said.out == golden(words).read_text(encoding="utf-8")
+        golden(words).write_text(tidy(said.out), encoding="utf-8", newline="\n")
+    assert tidy(said.out) == golden(words).read_text(encoding="utf-8")
 
 
 def test_there_is_no_golden_help_of_a_command_that_is_gone() -> None:
@@ -72,7 +81,7 @@ def test_there_is_no_golden_help_of_a_command_that_is_gone() -> None:
 @pytest.mark.parametrize("words", [(), ("recipe",), ("tokenizer",), ("data",), ("checkpoints",)])
 def test_a_group_without_a_command_shows_its_help(nmt_here: Run, words: tuple[str, ...]) -> None:
     said = nmt_here(*words)
-    assert said == (2, "", nmt_here(*words, "--help").out)
+    assert (said.code, said.out, tidy(said.err)) == (2, "", tidy(nmt_here(*words, "--help").out))
 
 
 def test_help_is_there_in_half_a_second() -> None:
@@ -111,6 +120,99 @@ finally:
     modules = set(json.loads(report.read_text(encoding="utf-8")))
     assert "nmt.cli" in modules
     assert modules & {"torch", "datasets", "pyarrow", "sentencepiece", "sacrebleu", "safetensors"} == set()
+
+
+SLOW = {"torch", "numpy", "datasets", "pyarrow", "sentencepiece", "sacrebleu", "safetensors", "matplotlib"}
+"""Packages that no help and no completion may wait for."""
+
+
+def test_no_help_imports_what_is_slow(tmp_path: Path) -> None:
+    script = f"""
+import contextlib, sys
+from nmt.cli import program
+for words in {[*map(list, COMMANDS)]!r}:
+    with contextlib.redirect_stdout(None):
+        program([*words, "--help"], prog_name="nmt", standalone_mode=False)
+    print(words, {SLOW!r} & set(sys.modules))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment(), cwd=tmp_path, check=True
+    )
+    assert done.stdout == "".join(f"{list(words)} set()\n" for words in COMMANDS)
+
+
+LEAVES = [words for words in COMMANDS if not hasattr(BY_WORDS[words], "commands")]
+
+
+@pytest.mark.parametrize("words", LEAVES, ids="-".join)
+def test_the_example_of_a_command_is_one_that_it_takes(words: tuple[str, ...]) -> None:
+    command = BY_WORDS[words]
+    title, _, example = command.epilog.partition(" ")
+    line = re.split(" [<>] ", example)[0]
+    program, *arguments = shlex.split(line)
+    assert (title, program, tuple(arguments[: len(words)])) == ("Example:", "nmt", words)
+    with command.make_context(words[-1], arguments[len(words) :]) as context:
+        assert context.command is command
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids="-".join)
+def test_no_help_loses_text_to_markup(words: tuple[str, ...]) -> None:
+    command = BY_WORDS[words]
+    for text in [command.help, command.epilog, *(getattr(param, "help", "") for param in command.params)]:
+        written = (text or "").replace("[dim]", "").replace("[/dim]", "").replace("\\[", "[")
+        assert Text.from_markup(text or "").plain == written
+
+
+# Completion
+
+
+def completions(line: str, tmp_path: Path) -> tuple[list[str], set[str]]:
+    """Return what bash is offered at the end of `line`, and the slow packages that were imported for it."""
+    words = line.split(" ")
+    script = f"""
+import sys
+from nmt.cli import main
+sys.argv = ["nmt"]
+try:
+    main()
+finally:
+    print(*{SLOW!r} & set(sys.modules), file=sys.stderr)
+"""
+    env = environment({"_NMT_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)})
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=env, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split(), set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("nmt ", [" ".join(words) for words in BY_WORDS if len(words) == 1]),
+        ("nmt tra", ["train", "translate"]),
+        ("nmt recipe ", ["list", "show", "explain"]),
+        ("nmt data cl", ["clean"]),
+        ("nmt run mu", ["multi30k-en-de"]),
+        ("nmt run own.to", []),  # for bash to complete by files
+        ("nmt run demo --w", ["--workers"]),
+        ("nmt translate model --no-", ["--no-repeat-ngram"]),
+        ("nmt translate model --engine ", ["native", "ctranslate2"]),
+        ("nmt evaluate --precision b", ["bfloat16"]),
+        ("nmt recipe explain decoding.b", ["decoding.beam_size", "decoding.batch_tokens"]),
+        ("nmt translate ", []),
+    ],
+)
+def test_the_shell_completes(tmp_path: Path, line: str, offered: list[str]) -> None:
+    assert completions(line, tmp_path) == (offered, set())
+
+
+def test_the_shell_is_shown_how_to_complete(nmt: Run) -> None:
+    # Otherwise typer asks which shell has started it: none.
+    said = nmt("--show-completion", "bash", env={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})
+    assert (said.code, said.err) == (0, "")
+    assert "_NMT_COMPLETE=complete_bash" in said.out
+    assert "complete -o default -F _nmt_completion nmt" in said.out
 
 
 def test_python_m_nmt_is_the_console_script(nmt: Run) -> None:
