@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from nmt import console, runtime
 from nmt.advice.choices import (
@@ -40,9 +41,17 @@ TRIAL = 8000
 Pair = tuple[str, str]
 
 
-def read(config: CorpusConfig, languages: LanguagesConfig, split: str, odd: Counter[str]) -> Iterator[Pair]:
-    """Yield the pairs of a corpus whose names start at the working directory."""
-    return read_corpus(config, languages, root=Path(), local=False, default_split=split, oddities=odd)
+def read(
+    config: CorpusConfig,
+    languages: LanguagesConfig,
+    split: str,
+    irregularities: Counter[str],
+    stdin: BinaryIO | None = None,
+) -> Iterator[Pair]:
+    """Yield the raw pairs of a corpus whose file names are relative to the working directory."""
+    return read_corpus(
+        config, languages, root=Path(), local=False, default_split=split, oddities=irregularities, stdin=stdin
+    )
 
 
 def look(corpora: Corpora, languages: LanguagesConfig) -> tuple[Found, list[Pair]]:
