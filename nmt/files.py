@@ -1,4 +1,4 @@
-"""Atomic writes, digests, and where things lie in a run folder."""
+"""Atomic writes, JSON files, digests."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+Json = Any
+"""A parsed JSON value."""
+JsonObject = dict[str, Any]
+"""A parsed JSON object."""
 
 
 def digest(data: bytes | str) -> str:
@@ -23,7 +28,7 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def digest_json(value: Any) -> str:
+def digest_json(value: object) -> str:
     """Name a JSON value by the SHA-256 of its canonical form."""
     return digest(json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")))
 
@@ -86,12 +91,12 @@ def write_text(path: Path, text: str) -> None:
         scratch.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Write `value` to `path` as indented JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> Json:
     """Read a JSON value; None where the file is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -99,7 +104,13 @@ def read_json(path: Path) -> Any:
         return None
 
 
-def differing(first: dict[str, Any], second: dict[str, Any], prefix: str = "") -> list[str]:
+def read_record(path: Path, *keys: str) -> JsonObject | None:
+    """Read a JSON object that has `keys`; None where the file is missing, damaged or something else."""
+    values = read_json(path)
+    return values if isinstance(values, dict) and set(keys) <= values.keys() else None
+
+
+def differing(first: JsonObject, second: JsonObject, prefix: str = "") -> list[str]:
     """Name the keys whose values differ, those of inner sections with a dot."""
     keys: list[str] = []
     for key in sorted(first.keys() | second.keys()):

@@ -32,7 +32,8 @@ from nmt.data.reading.hub import is_cached
 from nmt.data.reading.sacrebleu_sets import sacrebleu_missing
 from nmt.data.reading.streams import COMPRESSIONS
 from nmt.errors import DataError, UsageError
-from nmt.pipeline.stage import MANIFEST, read_record
+from nmt.files import read_record
+from nmt.pipeline.stage import MANIFEST
 
 if TYPE_CHECKING:
     pass

@@ -16,7 +16,8 @@ from nmt.config.toml import check, knobs, override_key
 from nmt.data.cleaning.plotting import ENDINGS, draw_funnel, percent, steps_of
 from nmt.data.reading.named_files import STDIN, given_text, shortened
 from nmt.errors import ArtifactError, UsageError
-from nmt.pipeline.stage import MANIFEST, read_record
+from nmt.files import read_record
+from nmt.pipeline.stage import MANIFEST
 from nmt.run_folder import RunFolder
 
 SHOWN = 100

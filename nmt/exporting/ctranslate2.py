@@ -13,13 +13,13 @@ from nmt.config.decoding import DecodingConfig
 from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, UNK_ID, Tokenizer
 from nmt.errors import ArtifactError, DataError
-from nmt.files import digest_file, digest_json, replacing, write_json
+from nmt.files import digest_file, replacing
 from nmt.inference.bundle import WEIGHTS, Bundle, open_bundle
 from nmt.inference.engines.ctranslate2 import (
     ENGINE,
+    EXPORT,
     EXPORTS,
     FORMAT,
-    MANIFEST,
     CTranslate2Engine,
     Export,
     import_ctranslate2,
@@ -97,7 +97,7 @@ def export_ctranslate2(path: Path, *, quantization: Quantization, name: str, sam
                 "parity": parity,
                 "files": {file.name: digest_file(file) for file in sorted(scratch.iterdir())},
             }
-            write_json(scratch / MANIFEST, {**manifest, "digest": digest_json(manifest)})
+            EXPORT.write(scratch, manifest)
     except ArtifactError:
         with suppress(OSError):  # there may be other exports
             (path / EXPORTS).rmdir()

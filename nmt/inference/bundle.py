@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from nmt.cards import Card
 from nmt.config.data import LanguagesConfig
 from nmt.config.decoding import DecodingConfig, EvaluationConfig
 from nmt.config.model import ModelConfig
 from nmt.config.section import Section
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import ArtifactError
-from nmt.files import digest_file, digest_json, read_json, write_json, write_text
+from nmt.files import digest_file, write_json, write_text
 from nmt.version import __version__
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 CONFIG, WEIGHTS, LOCK, SCORES, CARD = "config.json", "model.safetensors", "lock.json", "scores.json", "README.md"
+BUNDLE = Card(CONFIG, "bundle", FORMAT)
 
 
 class BundleConfig(Section):
@@ -100,8 +102,7 @@ def write_bundle(
         protect=protect,
         files={part: digest_file(folder / part) for part in [WEIGHTS, *parts]},
     )
-    values = config.model_dump()
-    write_json(folder / CONFIG, {**values, "digest": digest_json(values)})
+    BUNDLE.write(folder, config.model_dump())
     write_json(folder / LOCK, lock)
     add_scores(folder, config, {})
 
@@ -144,26 +145,12 @@ def open_bundle(path: Path) -> Bundle:
         raise ArtifactError(f"{path}: no such model folder", hint="after `nmt run` it is runs/NAME/model")
     if (inner := path / "model" / CONFIG).is_file():
         raise ArtifactError(f"{path}: a run folder, not a model folder", hint=f"take {inner.parent}")
-    values = read_json(path / CONFIG)
-    if not isinstance(values, dict) or "format" not in values:
-        state = "damaged" if (path / CONFIG).exists() else "missing, so this is no bundle"
-        raise ArtifactError(f"{path / CONFIG}: {state}", hint=again)
-    if values["format"] != FORMAT:
-        raise ArtifactError(
-            f"{path}: a bundle of format {values['format']}; this nmt {__version__} reads format {FORMAT}",
-            hint=f"use nmt {values.get('nmt', '')} or newer",
-        )
-    if values.pop("digest", None) != digest_json(values):
-        raise ArtifactError(f"{path / CONFIG}: damaged: its digest is not that of its content", hint=again)
+    values = BUNDLE.read(path, hint=again)
     try:
         config = BundleConfig.model_validate(values)
     except ValidationError as error:
         finding = error.errors()[0]
         where = ".".join(map(str, finding["loc"]))
         raise ArtifactError(f"{path / CONFIG}: {where}: {finding['msg']}", hint=again) from None
-    for name, expected in config.files.items():
-        if not (path / name).is_file():
-            raise ArtifactError(f"{path / name}: missing", hint=again)
-        if digest_file(path / name) != expected:
-            raise ArtifactError(f"{path / name}: damaged: its SHA-256 is not the one in {CONFIG}", hint=again)
+    BUNDLE.verify(path, config.files, hint=again)
     return Bundle(path, config, Tokenizer.load(path))

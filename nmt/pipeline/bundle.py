@@ -8,8 +8,7 @@ from typing import Any, Literal
 from nmt.config.recipe import Recipe
 from nmt.config.toml import check
 from nmt.errors import ArtifactError, RecipeError, UsageError
-from nmt.files import replacing
-from nmt.pipeline.stage import read_record
+from nmt.files import read_record, replacing
 from nmt.run_folder import RunFolder
 
 

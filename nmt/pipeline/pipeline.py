@@ -20,6 +20,7 @@ from nmt.files import (
     digest_file,
     digest_json,
     read_json,
+    read_record,
     remove,
     remove_partials,
     write_json,
@@ -27,7 +28,7 @@ from nmt.files import (
 )
 from nmt.pipeline.bundle import fill_bundle
 from nmt.pipeline.run import DataStages
-from nmt.pipeline.stage import MANIFEST, Stage, made, making, read_record, work_folder
+from nmt.pipeline.stage import MANIFEST, Stage, made, making, work_folder
 from nmt.version import __version__
 
 SAMPLES = 5

@@ -16,8 +16,8 @@ from nmt.data.cleaning.funnel import numbers, show_funnel
 from nmt.data.reading.corpus import corpus_digests
 from nmt.data.reading.hub import hub_commit
 from nmt.errors import RecipeError, UsageError
-from nmt.files import read_json, write_json
-from nmt.pipeline.stage import MANIFEST, Stage, made, making, read_record, resuming
+from nmt.files import read_json, read_record, write_json
+from nmt.pipeline.stage import MANIFEST, Stage, made, making, resuming
 from nmt.run_folder import RunFolder
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from nmt.files import (
     digest_file,
     digest_json,
     read_json,
+    read_record,
     remove,
     remove_partials,
     replacing,
@@ -122,9 +123,3 @@ def made(folder: Path) -> dict[str, Any]:
         raise ArtifactError(f"{folder / MANIFEST}: missing or damaged", hint="delete the folder and run again")
     files: dict[str, Any] = manifest["files"]
     return files
-
-
-def read_record(path: Path, *keys: str) -> dict[str, Any] | None:
-    """Read a JSON object that has `keys`; None where the file is missing, damaged or something else."""
-    values = read_json(path)
-    return values if isinstance(values, dict) and set(keys) <= values.keys() else None

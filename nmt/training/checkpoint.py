@@ -12,12 +12,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from nmt.cards import Card
 from nmt.errors import ArtifactError
-from nmt.files import differing, digest_file, digest_json, read_json, remove, remove_partials, replacing, write_json
+from nmt.files import JsonObject, differing, digest_file, read_json, remove, remove_partials, replacing
 from nmt.model.tensors import load_tensors, save_tensors
 
 FORMAT = 2
 WEIGHTS, MOMENTS, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+CHECKPOINT = Card(STATE, "checkpoint", FORMAT)
 EMA = "ema.safetensors"
 """Exponential moving average of the weights, where the recipe keeps one."""
 
@@ -51,6 +53,15 @@ class TrainingState:
 
     def __post_init__(self) -> None:
         self.ranked = [(value, step) for value, step in self.ranked]  # JSON knows no tuples
+
+    @classmethod
+    def read(cls, values: JsonObject) -> TrainingState:
+        """Read the state of a card: format 1 had the best validation alone, and keys of a newer nmt are passed over."""
+        known = {key.name for key in dataclasses.fields(cls)}
+        state = cls(**{key: value for key, value in values.items() if key in known})
+        if "best_step" in values and values["best_step"] is not None:
+            state.ranked = [(values["best"], values["best_step"])]
+        return state
 
     @property
     def best(self) -> float | None:
@@ -176,7 +187,7 @@ class Checkpoints:
         if not best:
             return []
         newest = max([*best.values(), *self.paths()], key=lambda path: (step_of(path), path.name))
-        ranked = TrainingState(**read_card(newest)["state"]).ranked
+        ranked = TrainingState.read(CHECKPOINT.read(newest)["state"]).ranked
         return [best[step] for _, step in ranked if step in best]
 
     def has_begun(self) -> bool:
@@ -284,30 +295,14 @@ def write_checkpoint(
             save_tensors(content, scratch / name)
         files = {name: digest_file(scratch / name) for name in tensors}
         card = {"format": FORMAT, "state": dataclasses.asdict(state), "files": files, "identity": identity}
-        write_json(scratch / STATE, {**card, "digest": digest_json(card)})
-
-
-def read_card(path: Path) -> dict[str, Any]:
-    """Read and verify the `state.json` of the checkpoint at `path`. Raises ArtifactError."""
-    card = read_json(path / STATE)
-    if not isinstance(card, dict) or "format" not in card:
-        raise ArtifactError(f"{path / STATE}: missing or damaged")
-    if card["format"] != FORMAT:
-        raise ArtifactError(
-            f"{path}: checkpoint of format {card['format']}, not {FORMAT}", hint="use the nmt that wrote it"
-        )
-    if card.pop("digest", None) != digest_json(card):
-        raise ArtifactError(f"{path / STATE}: damaged: its digest is not that of its content")
-    return card
+        CHECKPOINT.write(scratch, card)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read and verify the checkpoint at `path`. Raises ArtifactError."""
-    card = read_card(path)
-    for name, expected in card["files"].items():
-        if not (path / name).is_file() or digest_file(path / name) != expected:
-            raise ArtifactError(f"{path / name}: missing or damaged")
-    return Checkpoint(path, TrainingState(**card["state"]), card["identity"], card["files"])
+    card = CHECKPOINT.read(path)
+    CHECKPOINT.verify(path, card["files"])
+    return Checkpoint(path, TrainingState.read(card["state"]), card["identity"], card["files"])
 
 
 def look_at(path: Path) -> Finding:
@@ -315,7 +310,7 @@ def look_at(path: Path) -> Finding:
     size = sum(file.stat().st_size for file in path.iterdir())
     state = None
     try:
-        state = TrainingState(**read_card(path)["state"])
+        state = TrainingState.read(CHECKPOINT.read(path)["state"])
         read_checkpoint(path)
     except ArtifactError as error:
         return Finding(path, size, state, str(error))

@@ -62,7 +62,8 @@ def test_a_file_cut_short_is_found(tiny: TinyRun, nmt_here: Run, tmp_path: Path,
 def test_a_missing_file_is_named(tiny: TinyRun, nmt_here: Run, tmp_path: Path, name: str) -> None:
     model = tiny.copy_model(tmp_path / "model")
     (model / name).unlink()
-    assert nmt_here("translate", model, stdin=TEXT) == (4, "", f"nmt: {model / name}: missing {AGAIN}\n")
+    expected = f"nmt: {model / name}: missing, though config.json names it {AGAIN}\n"
+    assert nmt_here("translate", model, stdin=TEXT) == (4, "", expected)
 
 
 def test_a_damaged_config_is_named(tiny: TinyRun, nmt_here: Run, tmp_path: Path) -> None:

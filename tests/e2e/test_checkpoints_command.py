@@ -17,6 +17,7 @@ from nmt.training.checkpoint import EMA, MOMENTS, STATE, WEIGHTS, Checkpoints, T
 
 RANKED = [(21.25, 20), (20.5, 10)]
 NAMES = ["best-00000010", "step-00000010", "best-00000020", "step-00000020", "step-00000030", "halt-00000033"]
+DAMAGED = "damaged: its SHA-256 is not the one in state.json"
 TEXT = b"A small dog sleeps.\nThe woman wants to see the old house.\n"
 
 
@@ -129,11 +130,11 @@ def test_verify_ends_with_an_error_that_names_the_first_damaged_and_how_many_the
         4,
         [
             *("best-00000010: whole", "step-00000010: whole", "best-00000020: whole"),
-            *(f"step-00000020: {WEIGHTS}: missing or damaged", "step-00000030: whole"),
-            f"halt-00000033: {MOMENTS}: missing or damaged",
+            *(f"step-00000020: {WEIGHTS}: {DAMAGED}", "step-00000030: whole"),
+            f"halt-00000033: {MOMENTS}: {DAMAGED}",
         ],
     )
-    assert said.err == f"nmt: 2 of 6 checkpoints are damaged, first {damaged[0]}: missing or damaged\n"
+    assert said.err == f"nmt: 2 of 6 checkpoints are damaged, first {damaged[0]}: {DAMAGED}\n"
 
 
 @pytest.mark.parametrize(
@@ -227,7 +228,7 @@ def test_average_refuses_a_damaged_checkpoint_and_leaves_nothing(nmt_here: Run, 
     cut(path)
     output = tmp_path / "new" / "model"
     said = nmt_here("checkpoints", "average", run, "-o", output, "--last", "2")
-    assert said == (4, "", f"nmt: {path}: missing or damaged\n")
+    assert said == (4, "", f"nmt: {path}: {DAMAGED}\n")
     assert not output.parent.exists()
     assert nmt_here("checkpoints", "average", run, "-o", output, "--last", "1").code == 0
 
@@ -236,7 +237,7 @@ def test_average_needs_a_ranking_that_is_whole(nmt_here: Run, run: Path, tmp_pat
     path = run / "checkpoints" / "step-00000030" / STATE
     cut(path)
     said = nmt_here("checkpoints", "average", run, "-o", tmp_path / "model", "--best", "1")
-    assert said == (4, "", f"nmt: {path}: missing or damaged\n")
+    assert said == (4, "", f"nmt: {path}: damaged\n")
 
 
 def test_average_of_a_run_without_its_tokenizer_leaves_nothing(nmt_here: Run, run: Path, tmp_path: Path) -> None:

@@ -202,8 +202,9 @@ def test_a_damaged_model_or_checkpoint_is_one_line(nmt_here: Run, tiny: TinyRun,
         "again, or make it again with `nmt run`)"
     }
     steps = sorted(store.glob("step-*"))
-    expected[steps[-1]] = f"{steps[-1] / 'model.safetensors'}: missing or damaged"
-    expected[store] = f"{steps[-1] / 'model.safetensors'}: missing or damaged (no older checkpoint is whole)"
+    damaged = "damaged: its SHA-256 is not the one in state.json"
+    expected[steps[-1]] = f"{steps[-1] / 'model.safetensors'}: {damaged}"
+    expected[store] = f"{steps[-1] / 'model.safetensors'}: {damaged} (no older checkpoint is whole)"
     for file in (bundle / "model.safetensors", *(path / "model.safetensors" for path in steps)):
         file.write_bytes(file.read_bytes()[:-1] + b"?")
     for path, message in expected.items():
@@ -220,7 +221,8 @@ def test_of_a_folder_of_checkpoints_the_newest_whole_one_is_taken(
     said = nmt_here("tokenizer", "train", recipe, "--init-from", store, "--run-dir", tmp_path / "run")
     assert said.code == 0
     damaged = store / "step-00000200" / "model.safetensors"
-    assert f"nmt: warning: {damaged}: missing or damaged; beginning with an older checkpoint" in said.messages
+    reason = "damaged: its SHA-256 is not the one in state.json"
+    assert f"nmt: warning: {damaged}: {reason}; beginning with an older checkpoint" in said.messages
     assert read(tmp_path / "run" / "lock.json")["init"]["file"] == str(store / "step-00000150" / "model.safetensors")
     assert (store / ".writing.partial").exists(), "another run's folder was changed"
 

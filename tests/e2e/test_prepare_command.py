@@ -30,7 +30,7 @@ RECIPE = TINY.replace(
 )
 COMMAND = f"""\
 from nmt.cli import main
-from nmt.data import text
+from nmt.data.cleaning import corpus_text
 
 if __name__ == "__main__":
     corpus_text.SHARD = {SHARD}

@@ -112,7 +112,7 @@ def test_what_cannot_be_encoded_or_decoded_is_one_line(
 
 
 def test_a_folder_without_a_tokenizer_is_one_line(nmt_here: Run, tmp_path: Path) -> None:
-    expected = f"nmt: {tmp_path / 'tokenizer.json'}: no such tokenizer (train it again)\n"
+    expected = f"nmt: {tmp_path / 'tokenizer.json'}: missing, so this is no tokenizer (train it again)\n"
     for words in (["show"], ["encode"], ["decode"]):
         assert nmt_here("tokenizer", *words, tmp_path) == (4, "", expected)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import Run, TinyRun
 
+from nmt.commands import score as command
 from nmt.inference.translator import Translator
 
 SENTENCES = [
@@ -152,7 +153,7 @@ def test_chunks_change_nothing(
         return score(self, sources, targets)
 
     monkeypatch.setattr(Translator, "score", noting)
-    monkeypatch.setattr(score, "CHUNK", 3)
+    monkeypatch.setattr(command, "CHUNK", 3)
     chunked = nmt_here("score", tiny_model, *files)
     assert [float(line) for line in chunked.lines] == pytest.approx([float(line) for line in whole.lines], abs=2e-5)
     assert sizes == [3, 1]

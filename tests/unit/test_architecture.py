@@ -14,6 +14,7 @@ PACKAGE = Path(nmt.__file__).parent
 RANKS = [
     {"errors", "version"},
     {"files", "console", "runtime", "run_folder"},
+    {"cards"},
     {"config"},
     {"tasks"},
     {"data"},
@@ -141,6 +142,33 @@ def test_only_the_console_writes_to_the_terminal(module: str) -> None:
 def test_a_module_says_what_it_is_for(module: str) -> None:
     if module != "__main__":
         assert ast.get_docstring(ast.parse(MODULES[module]))
+
+
+def undocumented(source: str) -> list[str]:
+    """Return the public functions and methods of `source` that have more than three statements and no docstring.
+
+    PyTorch's own names are documented there.
+    """
+    return [
+        node.name
+        for part in ast.walk(ast.parse(source))
+        if isinstance(part, ast.Module | ast.ClassDef)
+        for node in part.body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+        if node.name not in {"forward", "backward"}
+        if len(node.body) > 3 and ast.get_docstring(node) is None
+    ]
+
+
+@modules
+def test_a_function_of_several_statements_has_a_docstring(module: str) -> None:
+    # The names of validators and of the grammar's productions are their rules; those of models their protocol's.
+    assert top(module) in {"config", "tasks", "model"} or undocumented(MODULES[module]) == []
+
+
+def test_a_missing_docstring_is_found() -> None:
+    body = "\n    x = 1" * 4
+    assert undocumented(f"def f():{body}\ndef _g():{body}\ndef h():\n    return 1") == ["f"]
 
 
 @pytest.mark.parametrize(

@@ -28,16 +28,18 @@ from typing import Any
 import sentencepiece
 
 from nmt import console
+from nmt.cards import Card
 from nmt.config.data import TokenizerConfig
 from nmt.data import placeholders
 from nmt.data.encoding.subword_regularization import Pieces, Sampler
 from nmt.errors import ArtifactError, DataError
-from nmt.files import digest, digest_file, read_json, write_json
+from nmt.files import digest
 
 PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
 
 CARD = "tokenizer.json"
 FORMAT = 1
+TOKENIZER = Card(CARD, "tokenizer", FORMAT, has_digest=False)
 
 TRAINING_THREADS = 4
 """A number, not the machine's cores: the pieces of a unigram model can depend on it."""
@@ -156,30 +158,16 @@ class Tokenizer:
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
         """Load what `train` wrote to `folder`, and verify it."""
-        card = read_json(folder / CARD)
-        if not isinstance(card, dict):
-            state = "damaged" if (folder / CARD).exists() else "no such tokenizer"
-            raise ArtifactError(f"{folder / CARD}: {state}", hint="train it again")
-        if card.get("format") != FORMAT:
-            raise ArtifactError(
-                f"{folder / CARD}: of format {card.get('format')!r}, not {FORMAT}", hint="train the tokenizer again"
-            )
+        card = TOKENIZER.read(folder, hint="train it again")
         try:
-            digests, normalization = dict(card["files"]), str(card["normalization"])
-            names = [card["source"], card["target"]]
+            normalization = str(card["normalization"])
+            names = [str(card["source"]), str(card["target"])]
+            digests = {name: str(card["files"][name]) for name in names}
             tags, placeholders = [str(tag) for tag in card.get("tags", [])], int(card.get("placeholders", 0))
         except (KeyError, TypeError, ValueError):
             raise ArtifactError(f"{folder / CARD}: damaged", hint="train it again") from None
-        sides: dict[str, Side] = {}
-        for name in dict.fromkeys(names):
-            path = folder / name
-            if not path.is_file():
-                raise ArtifactError(f"{path}: missing, though {CARD} names it", hint="train the tokenizer again")
-            if digest_file(path) != digests.get(name):
-                raise ArtifactError(
-                    f"{path}: its SHA-256 is not the one in {CARD}", hint="copy the folder again or train it again"
-                )
-            sides[name] = Side.load(path)
+        TOKENIZER.verify(folder, digests, hint="copy the folder again or train it again")
+        sides = {name: Side.load(folder / name) for name in digests}
         source, target = (sides[name] for name in names)
         return cls(
             source,
@@ -249,7 +237,7 @@ def train(
         "placeholders": config.placeholders,
         "files": {name: digest(content) for name, content in models.items()},
     }
-    write_json(folder / CARD, card)
+    TOKENIZER.write(folder, card)
     return counts
 
 

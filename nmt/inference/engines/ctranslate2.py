@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nmt import runtime
+from nmt.cards import Card
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.errors import ArtifactError, UsageError
-from nmt.files import digest_file, digest_json, read_json
+from nmt.files import read_json
 from nmt.inference.bundle import CONFIG, WEIGHTS
 from nmt.inference.protocol import Hypothesis, Matrix, Request, Row, length_penalty
-from nmt.version import __version__
 
 if TYPE_CHECKING:
     from ctranslate2 import Translator
@@ -27,6 +27,7 @@ R = TypeVar("R")
 ENGINE = "ctranslate2"
 FORMAT = 1
 EXPORTS, MANIFEST = "exports", "manifest.json"
+EXPORT = Card(MANIFEST, "export", FORMAT)
 
 TASK_ROWS, GPU_TASK_ROWS = 32, 1024
 """A batch is cut into tasks of at most so many rows: several threads then share it, and little of a task is padding."""
@@ -86,27 +87,12 @@ def open_export(folder: Path, weights: str) -> Export:
     Raises ArtifactError.
     """
     again = f"make it again: nmt export {folder.parent.parent} --to {ENGINE} --name {folder.name}"
-    path = folder / MANIFEST
-    values = read_json(path)
-    if not isinstance(values, dict) or "format" not in values:
-        state = "damaged" if path.exists() else "missing, so this is no export"
-        raise ArtifactError(f"{path}: {state}", hint=again)
+    values = EXPORT.read(folder, hint=again, newer_hint=f", or {again}")
     if values.get("engine") != ENGINE:
         raise ArtifactError(f"{folder}: an export for {values.get('engine')!r}, not for {ENGINE}", hint=again)
-    if values["format"] != FORMAT:
-        raise ArtifactError(
-            f"{folder}: an export of format {values['format']}; this nmt {__version__} reads format {FORMAT}",
-            hint=f"use nmt {values.get('nmt', '')} or newer, or {again}",
-        )
-    if values.pop("digest", None) != digest_json(values):
-        raise ArtifactError(f"{path}: damaged: its digest is not that of its content", hint=again)
     if values["weights"] != weights:
         raise ArtifactError(f"{folder}: made from other weights than {folder.parent.parent / WEIGHTS}", hint=again)
-    for name, expected in values["files"].items():
-        if not (folder / name).is_file():
-            raise ArtifactError(f"{folder / name}: missing", hint=again)
-        if digest_file(folder / name) != expected:
-            raise ArtifactError(f"{folder / name}: damaged: its SHA-256 is not the one in {MANIFEST}", hint=again)
+    EXPORT.verify(folder, values["files"], hint=again)
     joint = "shared_vocabulary.json" in values["files"]
     source, target = (
         read_json(folder / f"{'shared' if joint else side}_vocabulary.json") for side in ("source", "target")

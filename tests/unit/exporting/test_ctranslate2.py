@@ -232,7 +232,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         "{folder}/manifest.json: damaged: its digest is not that of its content",
     ),
     "half a model": (cut, "{folder}/model.bin: damaged: its SHA-256 is not the one in manifest.json"),
-    "no model": (lambda folder: (folder / "model.bin").unlink(), "{folder}/model.bin: missing"),
+    "no model": (
+        lambda folder: (folder / "model.bin").unlink(),
+        "{folder}/model.bin: missing, though manifest.json names it",
+    ),
     "a vocabulary": (
         lambda folder: (folder / "shared_vocabulary.json").write_text("[]"),
         "{folder}/shared_vocabulary.json: damaged: its SHA-256 is not the one in manifest.json",
@@ -258,7 +261,7 @@ def test_an_export_for_another_engine_or_by_a_newer_nmt_is_refused(copy: Path) -
         f"{folder}: an export of format 2; this nmt {nmt.__version__} reads format 1 "
         f"(use nmt 9.0 or newer, or {again(copy)[1:]}"
     )
-    edit_manifest(copy, engine="onnx")
+    edit_manifest(copy, format=1, engine="onnx")
     with pytest.raises(ArtifactError) as caught:
         load(copy)
     assert str(caught.value) == f"{folder}: an export for 'onnx', not for ctranslate2 {again(copy)}"

@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt import files
+from nmt import cards, files
 from nmt.errors import ArtifactError, NmtError
 from nmt.files import digest_file, digest_json
 from nmt.model import tensors as tensor_files
 from nmt.training import checkpoint
 from nmt.training.checkpoint import EMA, MOMENTS, STATE, WEIGHTS, Checkpoints, TrainingState, read_checkpoint
+from nmt.version import __version__
 
 IDENTITY = {"data": "abc", "model": {"d_model": 4}}
 
@@ -219,7 +220,7 @@ def test_a_damaged_newest_is_named_and_the_one_before_is_taken(store: Checkpoint
     assert found is not None
     assert found.path == before
     assert_equal(found.weights(), weights(10))
-    assert damage == [f"{newest / name}: missing or damaged"]
+    assert [said.partition(": ")[0] for said in damage] == [str(newest / name)]
 
 
 @pytest.mark.parametrize("harm", [truncate, empty, Path.unlink, lambda path: path.write_text('{"format": 2}')])
@@ -230,7 +231,7 @@ def test_a_damaged_state_is_named_and_the_one_before_is_taken(store: Checkpoints
     assert found is not None
     assert found.path == before
     assert len(damage) == 1
-    assert re.match(f"{re.escape(str(newest / STATE))}: (missing or )?damaged", damage[0])
+    assert re.match(f"{re.escape(str(newest / STATE))}: (missing, so this is no checkpoint$|damaged)", damage[0])
 
 
 def test_where_none_is_whole_the_newest_is_named_and_nothing_is_trained_anew_in_silence(store: Checkpoints) -> None:
@@ -241,7 +242,8 @@ def test_where_none_is_whole_the_newest_is_named_and_nothing_is_trained_anew_in_
         store.newest()
     assert caught.value.exit_code == 4
     assert str(caught.value) == (
-        f"{paths[1] / WEIGHTS}: missing or damaged (no older checkpoint is whole; delete the folder to start anew)"
+        f"{paths[1] / WEIGHTS}: damaged: its SHA-256 is not the one in state.json "
+        "(no older checkpoint is whole; delete the folder to start anew)"
     )
 
 
@@ -251,7 +253,20 @@ def test_a_checkpoint_of_a_newer_format_is_refused(store: Checkpoints) -> None:
     (path / STATE).write_text(json.dumps({**card, "format": checkpoint.FORMAT + 1}))
     with pytest.raises(ArtifactError) as caught:
         read_checkpoint(path)
-    assert str(caught.value) == f"{path}: checkpoint of format 3, not 2 (use the nmt that wrote it)"
+    assert str(caught.value) == (
+        f"{path}: a checkpoint of format 3; this nmt {__version__} reads formats 1 to 2 (use the nmt that wrote it)"
+    )
+
+
+def test_a_checkpoint_of_format_1_is_read_with_its_best_validation(store: Checkpoints) -> None:
+    path = save(store, 10)
+    card = {**json.loads((path / STATE).read_text()), "format": 1}
+    card["state"] = {"step": 10, "epoch": 1, "offset": 3, "metric": "bleu", "best": 20.5, "best_step": 5, "stale": 1}
+    del card["digest"]
+    (path / STATE).write_text(json.dumps({**card, "digest": digest_json(card)}))
+    expected = TrainingState(10, epoch=1, offset=3, metric="bleu", ranked=[(20.5, 5)], stale=1)
+    assert read_checkpoint(path).state == expected
+    assert TrainingState.read({"step": 10, "best": None, "best_step": None, "of_the_future": 1}) == TrainingState(10)
 
 
 def test_a_file_that_is_no_safetensors_is_refused_though_its_digest_is_right(store: Checkpoints) -> None:
@@ -270,7 +285,7 @@ def test_a_save_that_fails_leaves_the_older_ones_and_nothing_partial(
 ) -> None:
     for step in (10, 20, 30):
         save(store, step)
-    monkeypatch.setattr(checkpoint, "write_json", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(cards, "write_json", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         save(store, 40)
     assert names(store) == ["step-00000010", "step-00000020", "step-00000030"]
@@ -346,7 +361,7 @@ def test_there_is_no_average_of_nothing_nor_of_a_damaged_checkpoint(store: Check
     flip(path / WEIGHTS)
     with pytest.raises(ArtifactError) as caught:
         store.average(2)
-    assert str(caught.value) == f"{path / WEIGHTS}: missing or damaged"
+    assert str(caught.value) == f"{path / WEIGHTS}: damaged: its SHA-256 is not the one in state.json"
 
 
 def test_a_checkpoint_reaches_the_disk_before_it_gets_its_name(
@@ -401,7 +416,7 @@ def test_a_survey_finds_every_checkpoint_by_step_and_what_is_wrong_with_it(store
         path.name for path in (whole, moved, changed, halt)
     ]
     assert [finding.verdict for finding in found] == [
-        *("whole", "whole", f"{MOMENTS}: missing or damaged", f"{STATE}: missing or damaged", "whole")
+        *("whole", "whole", f"{MOMENTS}: missing, though {STATE} names it", f"{STATE}: damaged", "whole")
     ]
     assert [finding.state and finding.state.step for finding in found] == [5, 10, 20, None, 33]
     assert [finding.step for finding in found] == [5, 10, 20, 30, 33]

@@ -181,7 +181,8 @@ def test_resuming_restores_the_newest_whole_checkpoint_and_warns_of_the_damaged_
     assert (other.state.step, other.state.epoch, other.state.offset) == position
     assert all(map(torch.equal, values(other).values(), saved.values()))
     assert capsys.readouterr().err == (
-        f"nmt: warning: {damaged}: missing or damaged; going on from an older checkpoint\n"
+        f"nmt: warning: {damaged}: damaged: its SHA-256 is not the one in state.json; "
+        "going on from an older checkpoint\n"
         "train: resuming after step 2\n"
     )
     step_on(other, 1)

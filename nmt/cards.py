@@ -1,0 +1,61 @@
+"""Cards: the JSON object in a folder that holds its format, the SHA-256 of its files, and a digest of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nmt.errors import ArtifactError
+from nmt.files import JsonObject, digest_file, digest_json, read_json, write_json
+from nmt.version import __version__
+
+
+@dataclass(frozen=True)
+class Card:
+    """A kind of card; formats 1 to `format` are read."""
+
+    file: str
+    """Name of the card in its folder."""
+    noun: str
+    """What messages call the folder, such as `bundle`."""
+    format: int
+    """The newest format, raised only where an older nmt would misread it."""
+    has_digest: bool = True
+    """Whether the card holds a digest of its other keys."""
+
+    def write(self, folder: Path, values: Mapping[str, object]) -> None:
+        """Write the card with `values` to `folder`, with its digest."""
+        write_json(folder / self.file, {**values, "digest": digest_json(values)} if self.has_digest else values)
+
+    def read(self, folder: Path, *, hint: str | None = None, newer_hint: str = "") -> JsonObject:
+        """Return the card of `folder` without its digest, which is verified.
+
+        Raises ArtifactError with `hint` where the card is missing or damaged. For a format of the future the hint is to
+        use a newer nmt, followed by `newer_hint`.
+        """
+        path = folder / self.file
+        card = read_json(path)
+        if not isinstance(card, dict) or not isinstance(card.get("format"), int):
+            state = "damaged" if path.exists() else f"missing, so this is no {self.noun}"
+            raise ArtifactError(f"{path}: {state}", hint=hint)
+        if not 1 <= card["format"] <= self.format:
+            article = "an" if self.noun[0] in "aeiou" else "a"
+            formats = "format 1" if self.format == 1 else f"formats 1 to {self.format}"
+            writer = f"nmt {card['nmt']} or newer" if "nmt" in card else "the nmt that wrote it"
+            raise ArtifactError(
+                f"{folder}: {article} {self.noun} of format {card['format']}; this nmt {__version__} reads {formats}",
+                hint=f"use {writer}{newer_hint}",
+            )
+        if self.has_digest and card.pop("digest", None) != digest_json(card):
+            raise ArtifactError(f"{path}: damaged: its digest is not that of its content", hint=hint)
+        return card
+
+    def verify(self, folder: Path, files: Mapping[str, str], *, hint: str | None = None) -> None:
+        """Raise ArtifactError where one of `files` is not in `folder` with its SHA-256."""
+        for name, expected in files.items():
+            path = folder / name
+            if not path.is_file():
+                raise ArtifactError(f"{path}: missing, though {self.file} names it", hint=hint)
+            if digest_file(path) != expected:
+                raise ArtifactError(f"{path}: damaged: its SHA-256 is not the one in {self.file}", hint=hint)
