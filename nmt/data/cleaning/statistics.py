@@ -101,26 +101,33 @@ class Lengths:
         """Count the lengths of some lines."""
         self._lines.update(lengths)
 
-    def report(self) -> dict[str, Any]:
-        """Return total, mean, percentiles, and a histogram: [shortest of the bin, lines], each bin twice the last."""
+    @property
+    def mean(self) -> float:
+        """The mean length."""
+        return self._total() / self._lines.total()
+
+    def quantile(self, share: float) -> int:
+        """Return the least length that `share` of the lines do not exceed."""
         lengths = sorted(self._lines)
         lines = np.cumsum([self._lines[length] for length in lengths])
+        return lengths[int(np.searchsorted(lines, share * lines[-1]))]
 
-        def at(share: float) -> int:
-            return lengths[int(np.searchsorted(lines, share * lines[-1]))]
+    def _total(self) -> int:
+        return sum(length * count for length, count in self._lines.items())
 
+    def report(self) -> dict[str, Any]:
+        """Return total, mean, percentiles, and a histogram: [shortest of the bin, lines], each bin twice the last."""
         bins: Counter[int] = Counter()
         for length, count in self._lines.items():
             bins[1 << length.bit_length() >> 1] += count
-        total = sum(length * count for length, count in self._lines.items())
         return {
-            "total": total,
-            "min": lengths[0],
-            "mean": round(total / int(lines[-1]), 2),
-            "median": at(0.5),
-            "p95": at(0.95),
-            "p99": at(0.99),
-            "max": lengths[-1],
+            "total": self._total(),
+            "min": min(self._lines),
+            "mean": round(self.mean, 2),
+            "median": self.quantile(0.5),
+            "p95": self.quantile(0.95),
+            "p99": self.quantile(0.99),
+            "max": max(self._lines),
             "histogram": [[start, bins[start]] for start in sorted(bins)],
         }
 
@@ -133,7 +140,7 @@ class Side:
         self._lines = 0
         self._lines_with_words: int | None = None
         """The lines whose words are in the vocabulary, once it is full."""
-        self._characters, self._words = Lengths(), Lengths()
+        self.characters, self.words = Lengths(), Lengths()
         self._vocabulary: Counter[str] = Counter()
         self._codes: Counts = np.zeros(0x110000, np.int64)
         self.mended: dict[str, int] = {}
@@ -143,8 +150,8 @@ class Side:
         lengths = list(map(len, texts))
         words = [text.split() for text in texts]
         self._lines += len(texts)
-        self._characters.add(lengths)
-        self._words.add(map(len, words))
+        self.characters.add(lengths)
+        self.words.add(map(len, words))
         if self._lines_with_words is None:
             self._vocabulary.update(chain.from_iterable(words))
             if len(self._vocabulary) > self._bound:
@@ -153,18 +160,28 @@ class Side:
         self._codes += np.bincount(codes, minlength=len(self._codes))
         return lengths
 
+    def scripts(self) -> Counter[str]:
+        """Count the letters by script."""
+        letters: Counter[str] = Counter()
+        for code in np.flatnonzero(self._codes):
+            if chr(code).isalpha():
+                letters[script_of(chr(code))] += int(self._codes[code])
+        return letters
+
+    def alphabet(self, share: float) -> int:
+        """Return how many of the commonest characters make up `share` of the text."""
+        counts = np.cumsum(np.sort(self._codes)[::-1])
+        return int(np.searchsorted(counts, share * counts[-1])) + 1
+
     def report(self) -> dict[str, Any]:
         """Return all that was counted."""
         distinct = len(self._vocabulary)
         once = sum(count == 1 for count in self._vocabulary.values())
-        codes = [int(code) for code in np.flatnonzero(self._codes)]
-        letters: Counter[str] = Counter()
-        for letter in filter(str.isalpha, map(chr, codes)):
-            letters[script_of(letter)] += int(self._codes[ord(letter)])
+        codes, letters = [int(code) for code in np.flatnonzero(self._codes)], self.scripts()
         odd = Counter({code: int(self._codes[code]) for code in codes if oddity(chr(code))})
         return {
-            "characters": self._characters.report(),
-            "words": self._words.report(),
+            "characters": self.characters.report(),
+            "words": self.words.report(),
             "vocabulary": {
                 "lines": self._lines if self._lines_with_words is None else self._lines_with_words,
                 "words": distinct,

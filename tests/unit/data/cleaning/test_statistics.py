@@ -43,6 +43,7 @@ def test_a_percentile_is_the_least_length_that_so_many_lines_do_not_exceed() -> 
     lengths.add(range(1, 101))
     report = lengths.report()
     assert [report[name] for name in ("median", "p95", "p99")] == [50, 95, 99]
+    assert (lengths.quantile(0.999), lengths.quantile(0.98), lengths.mean) == (100, 98, 50.5)
 
 
 def test_words_and_those_seen_once_are_counted() -> None:
@@ -83,6 +84,12 @@ def test_the_scripts_are_shares_of_the_letters() -> None:
     side = Side()
     side.add(["abc, 123", "Дом"])
     assert side.report()["scripts"] == {"LATIN": 0.5, "CYRILLIC": 0.5}
+
+
+def test_the_alphabet_is_the_commonest_characters_that_make_up_a_share_of_the_text() -> None:
+    side = Side()
+    side.add(["aaaa bbb", "cc"])
+    assert [side.alphabet(share) for share in (0.4, 0.5, 0.7, 0.9, 0.91, 1.0)] == [1, 2, 2, 3, 4, 4]
 
 
 def test_a_side_of_nothing_has_no_words_and_no_scripts() -> None:
@@ -216,6 +223,20 @@ def test_a_default_that_drops_much_is_pointed_at() -> None:
     assert suggestion(found, 0).split("\n")[1] == (
         "# max_ratio = 4.0  # drops 3,000 of 10,000 pairs, 30.00%, by default: look at the examples first"
     )
+
+
+@pytest.mark.parametrize(("pairs", "line"), [(99, ""), (100, "min_script"), (99_999, "min_script"), (100_000, "# min")])
+def test_a_filter_is_suggested_from_one_pair_in_ten_thousand_and_commented_out_from_a_tenth(
+    pairs: int, line: str
+) -> None:
+    found = suggestion({"script": finding("min_script", 0.5, pairs, 1_000_000)}, 0)
+    assert found.removeprefix("[cleaning]\n").startswith(line)
+    assert bool(found) == bool(line)
+
+
+@pytest.mark.parametrize(("pairs", "is_suggested"), [(99_999, False), (100_000, True)])
+def test_a_default_is_pointed_at_from_a_tenth_of_the_pairs(pairs: int, is_suggested: bool) -> None:
+    assert bool(suggestion({"max_ratio": finding("max_ratio", 4.0, pairs, 1_000_000)}, 0)) == is_suggested
 
 
 def test_where_nothing_would_matter_nothing_is_suggested() -> None:
