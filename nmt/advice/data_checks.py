@@ -27,7 +27,7 @@ from nmt.data.encoding.dataset import PreparedPairs
 from nmt.data.encoding.tokenizer import Side, Tokenizer
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import download_of
-from nmt.data.reading.corpus import TEST_SET
+from nmt.data.reading.corpus import TEST_SET, file_names
 from nmt.data.reading.downloads import is_fetched
 from nmt.data.reading.hub import is_cached
 from nmt.data.reading.sacrebleu_sets import sacrebleu_missing
@@ -114,12 +114,6 @@ def check_downloads(checkup: Checkup) -> Finding:
     return Finding("skipped" if is_needed else "warning" if tips else "OK", "; ".join(facts), "; ".join(tips))
 
 
-def file_names(config: CorpusConfig) -> list[str]:
-    """Return the names of the files and sacreBLEU test sets of a corpus."""
-    values = (config.source, config.target, config.files)
-    return [name for value in values for name in ([value] if isinstance(value, str) else value or [])]
-
-
 def to_fetch(config: CorpusConfig, checkup: Checkup) -> dict[str, str]:
     """Return the inputs of a corpus that are not on this machine, with their origins."""
     if config.dataset is not None:
@@ -143,12 +137,12 @@ def mirrors(name: str, checkup: Checkup) -> str:
 def check_data(checkup: Checkup) -> Finding:
     """Read every corpus, and find the sentences of dev and test that are in train."""
     corpora = {name: config for name, config in checkup.pipeline.corpora.items() if name not in checkup.left_out}
-    irregularities: dict[str, Counter[str]] = {}
+    anomalies: dict[str, Counter[str]] = {}
 
     def read(name: str) -> Iterator[Pair]:
         split = "train" if is_train(name) else "validation" if name == "dev" else "test"
-        irregularities[name], checkup.pairs[name] = Counter(), 0
-        for source, target in islice(checkup.plan.read(corpora[name], split, irregularities[name]), READ):
+        anomalies[name], checkup.pairs[name] = Counter(), 0
+        for source, target in islice(checkup.plan.read(corpora[name], split, anomalies[name]), READ):
             checkup.pairs[name] += 1
             yield source.strip(), target.strip()
 
@@ -167,7 +161,7 @@ def check_data(checkup: Checkup) -> Finding:
     checkup.leaks = {name: (len(held_out[name]), len(sources[name]), len(pairs[name])) for name in held_out}
     facts = [f"pairs of {', '.join(f'{name} {checkup.pairs[name]:,}' for name in corpora)}"]
     facts.append("UTF-8, each line with its translation")
-    facts += [f"found in {name}: {numbers(irregularities[name])}" for name in corpora if irregularities[name]]
+    facts += [f"found in {name}: {numbers(anomalies[name])}" for name in corpora if anomalies[name]]
     if cut := [name for name in corpora if checkup.pairs[name] == READ]:
         facts.append(f"read no further than {READ:,} pairs: {', '.join(cut)}")
     return Finding("OK", "; ".join(facts))

@@ -10,7 +10,7 @@ from nmt import console
 from nmt.advice.survey import read
 from nmt.data.cleaning.plotting import percent
 from nmt.data.cleaning.statistics import Statistics
-from nmt.data.reading.named_files import Given, shortened
+from nmt.data.reading.named_files import NamedCorpus, shortened
 
 BAR = 24
 """Characters of the longest bar."""
@@ -19,15 +19,15 @@ SHOWN = 70
 SIDES = ("source", "target")
 
 
-def inspect_text(text: Given, stdin: BinaryIO | None) -> dict[str, Any]:
-    """Return the languages, the irregularities and the statistics of a text, which is read once."""
-    irregularities = Counter[str]()
-    pairs = read(text.corpus, text.languages, "train", irregularities, stdin)
+def inspect_text(text: NamedCorpus, stdin: BinaryIO | None) -> dict[str, Any]:
+    """Return the languages, the anomalies and the statistics of a text, which is read once."""
+    anomalies = Counter[str]()
+    pairs = read(text.corpus, text.languages, "train", anomalies, stdin)
     statistics = Statistics(text.languages)
     with console.Progress("inspect", text.corpus.pairs, unit="pairs") as progress:
         for number in statistics.read(pairs):
             progress.update(number)
-    return {"languages": text.languages.model_dump(), "odd": dict(irregularities), **statistics.report()}
+    return {"languages": text.languages.model_dump(), "odd": dict(anomalies), **statistics.report()}
 
 
 def show(report: dict[str, Any]) -> None:

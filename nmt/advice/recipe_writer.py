@@ -30,7 +30,7 @@ from nmt.advice.survey import (
 from nmt.config.data import CorpusConfig, LanguagesConfig, TokenizerConfig
 from nmt.config.toml import load_recipe, to_toml
 from nmt.data.reading.corpus import TEST_SET
-from nmt.data.reading.named_files import Corpora, cleaned, group, one, read_languages
+from nmt.data.reading.named_files import Corpora, language_pair, merged, named_corpora, safe_name
 from nmt.errors import UsageError
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.files import replacing
@@ -58,19 +58,20 @@ def initialize(
 
     Raises UsageError for wrong arguments, DataError where the files cannot be read or have too few pairs.
     """
-    languages = read_languages(source, target)
-    if name is not None and name != cleaned(name):
+    languages = language_pair(source, target, "nmt init SRC TGT --train ...")
+    if name is not None and name != safe_name(name):
         raise UsageError(
             f"--name {name}: a name has letters, digits, '.', '_' and '-', and begins with one of the first"
         )
-    name = name or (cleaned(output.stem) if output else f"{source}-{target}")
+    name = name or (safe_name(output.stem) if output else f"{source}-{target}")
     output = output or Path(f"{name}.toml")
     if output.is_dir():
         raise UsageError(f"{output}: a folder", hint="-o takes the name of a file")
     if output.exists() and not force:
         raise UsageError(f"{output}: there is one already", hint="--force overwrites it, -o takes another name")
-    corpora = group(train, languages, "--train")
-    dev_set, tests = one(group(dev, languages, "--dev")), group(test, languages, "--test")
+    corpora = named_corpora(train, languages, "--train")
+    dev_set = merged(named_corpora(dev, languages, "--dev"))
+    tests = named_corpora(test, languages, "--test")
     held_out = ({"dev": dev_set} if dev_set else {}) | {f"test.{key}": config for key, config in tests.items()}
     for split, config in held_out.items():
         check_held_out(config, languages, split)

@@ -19,7 +19,7 @@ from nmt.data.cleaning.statistics import Lengths, Side
 from nmt.data.encoding import tokenizer
 from nmt.data.languages import scripts_of, share_of_script
 from nmt.data.pairs import Pair
-from nmt.data.reading.corpus import TEST_SET, describe, read_corpus
+from nmt.data.reading.corpus import TEST_SET, describe, file_names, read_corpus
 from nmt.data.reading.named_files import Corpora
 from nmt.errors import DataError
 
@@ -105,24 +105,24 @@ def read(
     config: CorpusConfig,
     languages: LanguagesConfig,
     split: str,
-    irregularities: Counter[str],
+    anomalies: Counter[str],
     stdin: BinaryIO | None = None,
 ) -> Iterator[Pair]:
     """Yield the raw pairs of a corpus whose file names are relative to the working directory."""
     return read_corpus(
-        config, languages, root=Path(), local=False, default_split=split, oddities=irregularities, stdin=stdin
+        config, languages, root=Path(), local=False, default_split=split, anomalies=anomalies, stdin=stdin
     )
 
 
 def survey_text(corpora: Corpora, languages: LanguagesConfig) -> tuple[TextSurvey, list[Pair]]:
     """Count the pairs of the training corpora and survey a sample, which is returned too. Raises DataError."""
     counts = dict.fromkeys(corpora, 0)
-    irregularities = Counter[str]()
+    anomalies = Counter[str]()
 
     def lines() -> Iterator[str]:
         with console.Progress("reading", None, unit="pairs") as progress:
             for name, config in corpora.items():
-                for source, target in read(config, languages, "train", irregularities):
+                for source, target in read(config, languages, "train", anomalies):
                     counts[name] += 1
                     if counts[name] % 10_000 == 0:
                         progress.update(sum(counts.values()))
@@ -130,8 +130,8 @@ def survey_text(corpora: Corpora, languages: LanguagesConfig) -> tuple[TextSurve
                         yield f"{source.strip()}\n{target.strip()}"  # a line holds no line feed
 
     drawn, total = tokenizer.sample(lines(), SAMPLE, seed=SEED)
-    if irregularities:
-        console.log(f"found in the files: {', '.join(f'{name} {count:,}' for name, count in irregularities.items())}")
+    if anomalies:
+        console.log(f"found in the files: {', '.join(f'{name} {count:,}' for name, count in anomalies.items())}")
     if total < MINIMUM:
         raise DataError(
             f"{', '.join(map(describe, corpora.values()))}: {total:,} pairs with text are too few to learn from",
@@ -162,8 +162,7 @@ def survey_side(lines: Sequence[str], language: str) -> SideSurvey:
 
 def check_held_out(config: CorpusConfig, languages: LanguagesConfig, split: str) -> None:
     """Read a dev or test set to its end, unless it is to be downloaded by the run. Raises DataError."""
-    names = [config.files] if isinstance(config.files, str) else config.files or []
-    if not any(name.startswith(TEST_SET) for name in names):
+    if not any(name.startswith(TEST_SET) for name in file_names(config)):
         for _ in read(config, languages, "validation" if split == "dev" else "test", Counter()):
             pass
 

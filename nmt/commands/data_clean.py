@@ -14,7 +14,8 @@ from nmt.commands.text_options import AsJson, Columns, Files, FormatName, Source
 from nmt.config.data import CleaningConfig
 from nmt.config.toml import check, knobs, override_key
 from nmt.data.cleaning.plotting import ENDINGS, draw_funnel, percent, steps_of
-from nmt.data.reading.named_files import STDIN, given_text, shortened
+from nmt.data.reading.corpus import STDIN
+from nmt.data.reading.named_files import named_corpus, shortened
 from nmt.errors import ArtifactError, UsageError
 from nmt.files import read_record
 from nmt.pipeline.stage import MANIFEST
@@ -57,9 +58,9 @@ def clean(
     """
     from nmt.data.cleaning.clean_files import CORPUS, clean_files  # loads NumPy and PyArrow, which --help need not
 
-    text = given_text(files, source_language, target_language, form, columns)
+    text = named_corpus(files, source_language, target_language, form, columns)
     languages = text.languages
-    held_out = given_text(against, languages.source, languages.target) if against else None
+    held_out = named_corpus(against, languages.source, languages.target) if against else None
     config, stdin = cleaning_of(overrides or []), console.stdin() if STDIN in files else None
     paths, counts = clean_files(text, held_out, output, config, workers=workers, stdin=stdin)
     names = [str(path) for path in paths]

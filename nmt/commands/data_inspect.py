@@ -8,7 +8,8 @@ import typer
 
 from nmt import console
 from nmt.commands.text_options import AsJson, Columns, Files, FormatName, SourceLanguage, TargetLanguage
-from nmt.data.reading.named_files import STDIN, given_text
+from nmt.data.reading.corpus import STDIN
+from nmt.data.reading.named_files import named_corpus
 
 
 def inspect(
@@ -27,7 +28,7 @@ def inspect(
     """
     from nmt.advice.inspection import inspect_text, show  # loads NumPy, which --help need not
 
-    text = given_text(files, source_language, target_language, form, columns, pairs)
+    text = named_corpus(files, source_language, target_language, form, columns, pairs)
     report = {"files": files, **inspect_text(text, console.stdin() if STDIN in files else None)}
     if as_json:
         console.json_out(report)

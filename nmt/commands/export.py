@@ -36,8 +36,8 @@ def export(
         raise UsageError(f"--name {name}: not a name", hint="take letters, digits, '.', '_' and '-'")
     from nmt.exporting.ctranslate2 import export_ctranslate2
 
-    manifest = export_ctranslate2(model, quantization=quantization, name=name, sample=sample)
-    for search, found in manifest["parity"].items():
+    parity = export_ctranslate2(model, quantization=quantization, name=name, sample=sample)
+    for search, found in parity.items():
         console.log(
             f"export: {search.replace('_', ' ')}: {found['differing']} of {found['lines']} lines differ from the "
             f"native engine's, {found['ties']} ties; scores within {found['score_difference']:.1e}; "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from nmt.config.section import Name, Section
+from nmt.config.section import Affects, Effect, Name, Section
 
 Coverage = Annotated[float, Field(ge=0.98, le=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -35,6 +35,8 @@ Tag = Annotated[str, AfterValidator(plain_tag)]
 class LanguagesConfig(Section):
     """What is translated into what."""
 
+    affects: ClassVar[frozenset[Effect]] = frozenset({"text", "bundle"})
+
     source: Name
     """Code of the source language, as in ISO 639-1: `en`."""
     target: Name
@@ -46,6 +48,8 @@ class CleaningConfig(Section):
 
     Dev and test are neither mended nor filtered.
     """
+
+    affects: ClassVar[frozenset[Effect]] = frozenset({"text"})
 
     control_characters: bool = True
     """Take out control characters (Unicode's Cc, tabs aside), byte-order marks, and U+FFFE and U+FFFF; line breaks
@@ -92,9 +96,9 @@ class CleaningConfig(Section):
     """Drop pairs whose source stood earlier, letter for letter."""
     drop_same_target: bool = False
     """Drop pairs whose target stood earlier, letter for letter."""
-    max_pieces: PositiveInt | None = 250
+    max_pieces: Annotated[PositiveInt | None, Affects("ids")] = 250
     """Drop pairs with a side of more pieces, EOS not counted; at most `model.max_length` - 1."""
-    max_piece_ratio: Annotated[float, Field(gt=1)] | None = None
+    max_piece_ratio: Annotated[Annotated[float, Field(gt=1)] | None, Affects("ids")] = None
     """Drop pairs with one side so many times as long as the other, in pieces."""
 
 
@@ -103,6 +107,8 @@ class CorpusConfig(Section):
 
     Files may be plain or end in .gz, .bz2, .xz or .zst. A name may go on within an archive: `all.tar.gz/train.en`.
     """
+
+    affects: ClassVar[frozenset[Effect]] = frozenset({"text"})
 
     source: str | list[str] | None = None
     """Source side, one sentence a line; several files are read one after the other."""
@@ -173,7 +179,7 @@ class CorpusConfig(Section):
 class TrainingCorpusConfig(CorpusConfig):
     """A corpus to train on."""
 
-    weight: Annotated[float, Field(gt=0, le=1000)] | None = None
+    weight: Annotated[Annotated[float, Field(gt=0, le=1000)] | None, Affects("updates", neutral=1)] = None
     """How often an epoch sees each pair of this training corpus: 2 is twice, 0.5 a half of them, drawn anew each
     epoch; by default 1, or what `data.temperature` gives."""
     cleaning: CleaningConfig | None = None
@@ -182,6 +188,8 @@ class TrainingCorpusConfig(CorpusConfig):
 
 class DownloadConfig(Section):
     """A file to be fetched where it is not among the data; corpora name it as if it lay there."""
+
+    affects: ClassVar[frozenset[Effect]] = frozenset()
 
     url: str | list[str]
     """Where it is, https or http; of several, mirrors, the first that answers is taken."""
@@ -196,6 +204,8 @@ CORPUS = "train"
 class DataConfig(Section):
     """The corpora. What is missing of dev and test is split off the cleaned training text."""
 
+    affects: ClassVar[frozenset[Effect]] = frozenset({"text"})
+
     train: dict[Name, TrainingCorpusConfig]
     """Training pairs: one corpus, or several, each under a name of its own: [data.train.NAME]."""
     dev: CorpusConfig | None = None
@@ -204,7 +214,7 @@ class DataConfig(Section):
     """Test sets by name; each gets its own scores."""
     downloads: dict[Name, DownloadConfig] = Field(default_factory=dict)
     """Files to be fetched, by name."""
-    temperature: Annotated[float, Field(ge=1)] | None = None
+    temperature: Annotated[Annotated[float, Field(ge=1)] | None, Affects("updates", neutral=1)] = None
     """Give the smaller corpora more weight: one of n pairs, the largest having m, is seen (m/n)^(1 - 1/temperature)
     times an epoch (Arivazhagan et al. 2019, section 4.2); by default every pair once."""
     dev_pairs: PositiveInt = 1000
@@ -213,7 +223,7 @@ class DataConfig(Section):
     """Pairs split off the training text, as the test set `held-out`, where `test` is missing."""
     split_seed: NonNegativeInt = 1
     """Seed of that split."""
-    protect: str | None = None
+    protect: Annotated[str | None, Affects("text", "ids", "decoding")] = None
     """Regular expression of what is not translated, such as addresses: where the two sides of a training pair hold the
     same matches, they become placeholders, and `translate` keeps them; needs `tokenizer.placeholders`."""
 
@@ -274,6 +284,8 @@ class DataConfig(Section):
 class TokenizerConfig(Section):
     """SentencePiece, trained on the cleaned training text alone."""
 
+    affects: ClassVar[frozenset[Effect]] = frozenset({"tokenizer"})
+
     model_type: Literal["bpe", "unigram"] = "bpe"
     """Byte-pair encoding (Sennrich et al. 2016) or unigram language model (Kudo 2018)."""
     vocab_size: Annotated[int, Field(ge=16)] = 8000
@@ -290,7 +302,7 @@ class TokenizerConfig(Section):
     """Pieces that are never split, such as tags."""
     sample_sentences: PositiveInt = 2_000_000
     """Train on at most so many lines, drawn at random with `training.seed`."""
-    sampling: Annotated[float, Field(gt=0, lt=1)] | None = None
+    sampling: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, Affects("updates")] = None
     """Split the training text anew each epoch: of `bpe` the share of merges left out (BPE-dropout, Provilkov
     et al. 2020, section 3.2; 0.1 there), of `unigram` the smoothing alpha (Kudo 2018, section 3.2); by default not."""
     placeholders: NonNegativeInt = 0

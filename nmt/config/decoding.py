@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from nmt.config.section import Section
+from nmt.config.section import Effect, Section
 
 
 class DecodingConfig(Section):
     """Beam search, in validation, `translate` and `evaluate` alike; defaults are the paper's [V17, section 6.1]."""
+
+    affects: ClassVar[frozenset[Effect]] = frozenset({"decoding"})
 
     beam_size: PositiveInt = 4
     """Hypotheses kept for each sentence; 1 is greedy search."""
@@ -30,6 +32,8 @@ class DecodingConfig(Section):
 
 class EvaluationConfig(Section):
     """How sacreBLEU scores."""
+
+    affects: ClassVar[frozenset[Effect]] = frozenset({"decoding"})
 
     tokenize: str = "auto"
     """BLEU's tokenizer; `auto` follows the target language: zh, ja-mecab, ko-mecab, else 13a."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from nmt.config.section import Section
+from nmt.config.section import Affects, Effect, Section
 
-Dropout = Annotated[float, Field(ge=0, lt=1)]
+Dropout = Annotated[float, Field(ge=0, lt=1), Affects("updates")]
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -23,7 +23,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 class ModelConfig(Section):
     """Shape of the encoder-decoder Transformer; defaults are the paper's base model [V17, table 3]."""
 
-    preset: Literal["base", "big", "small", "tiny"] = "base"
+    affects: ClassVar[frozenset[Effect]] = frozenset({"weights", "updates"})
+
+    preset: Annotated[Literal["base", "big", "small", "tiny"], Affects()] = "base"
     """Start from these values: the paper's `base` or `big`, or `small` or `tiny` for CPU."""
     d_model: PositiveInt = 512
     """Width of the residual stream."""
@@ -47,7 +49,7 @@ class ModelConfig(Section):
     """Position encodings [V17, section 3.5]."""
     tied_embeddings: Literal["all", "target", "none"] = "all"
     """Share the output weights with both embeddings [V17, section 3.4], with the target's, or with none."""
-    max_length: Annotated[int, Field(ge=8)] = 256
+    max_length: Annotated[int, Field(ge=8), Affects("ids", "weights", "updates")] = 256
     """Longest sentence in pieces, EOS included; a longer line is translated in segments."""
 
     @model_validator(mode="before")

@@ -7,7 +7,7 @@ Architecture"; [X20] Xiong et al. 2020, "On Layer Normalization in the Transform
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import model_validator
 
@@ -20,16 +20,16 @@ from nmt.config.data import (
 )
 from nmt.config.decoding import DecodingConfig, EvaluationConfig
 from nmt.config.model import ModelConfig
-from nmt.config.section import Name, Section
+from nmt.config.section import Affects, Name, Section
 from nmt.config.training import BatchingConfig, OptimizerConfig, TrainingConfig
 
 
 class Recipe(Section):
     """An experiment, whole."""
 
-    name: Name
+    name: Annotated[Name, Affects()]
     """Names the run folder, `runs/NAME`."""
-    description: str = ""
+    description: Annotated[str, Affects()] = ""
     """One line for `nmt recipe list`."""
     languages: LanguagesConfig
     data: DataConfig

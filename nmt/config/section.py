@@ -1,17 +1,40 @@
-"""What all sections of the recipe are made of."""
+"""The base of all sections of the recipe, and what a field declares: the results that its value changes."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
+from pydantic.fields import FieldInfo
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+Effect = Literal["text", "tokenizer", "ids", "weights", "updates", "training", "decoding", "bundle"]
+"""A result that a knob changes: the cleaned text, the tokenizer, the ids, the shapes of the weights, the updates, the
+rest of a training (its length, checkpoints and validations), all translations and scores, or the bundle."""
+
+
+MISSING = object()
+"""The value of what has none."""
+
+
+class Affects:
+    """Declare the effects of a field, in place of those of its section: `Annotated[int, Affects("ids")]`.
+
+    Without effects, as `Affects()`, the field changes no result. `neutral` is a value that does the same as the one as
+    before, see `AsBefore`.
+    """
+
+    def __init__(self, *effects: Effect, neutral: object = MISSING) -> None:
+        self.effects = frozenset(effects)
+        self.neutral = neutral
+
+
+class AsBefore:
+    """Declare the value of a new field that does what nmt did before it knew the field; otherwise its default."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
 
 
 class Section(BaseModel):
@@ -20,6 +43,8 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
+    affects: ClassVar[frozenset[Effect]] = frozenset({"updates"})
+    """Effects of the fields that declare none: by default checkpoints of another value are refused."""
 
     @model_validator(mode="before")
     @classmethod
@@ -32,6 +57,17 @@ class Section(BaseModel):
 
 
 def allows_none(section: type[Section], key: str) -> bool:
-    """Tell whether the field `key` of `section` may be None."""
+    """Return whether the field `key` of `section` may be None."""
     field = section.model_fields.get(key)
     return field is not None and type(None) in get_args(field.annotation)
+
+
+def section_of(field: FieldInfo) -> type[Section] | None:
+    """Return the section that a field holds, itself or as the values of a table."""
+    candidates = [field.annotation, *get_args(field.annotation)]
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, Section)), None)
+
+
+def is_table(field: FieldInfo) -> bool:
+    """Return whether a field is a table of sections under free names."""
+    return get_origin(field.annotation) is dict

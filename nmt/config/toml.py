@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from nmt.config.recipe import Recipe
-from nmt.config.section import Section
+from nmt.config.section import Section, is_table, section_of
 from nmt.errors import RecipeError
 
 LIBRARY = Path(__file__).resolve().parents[2] / "recipes"
@@ -120,14 +120,8 @@ def section_at(location: Iterable[str]) -> type[Section] | None:
             continue
         field = section.model_fields.get(part) if section else None
         section = section_of(field) if field else None
-        is_name = field is not None and get_origin(field.annotation) is dict
+        is_name = field is not None and is_table(field)
     return section
-
-
-def section_of(field: FieldInfo) -> type[Section] | None:
-    """Return the section that a field holds, itself or as the values of a table."""
-    candidates = [field.annotation, *get_args(field.annotation)]
-    return next((c for c in candidates if isinstance(c, type) and issubclass(c, Section)), None)
 
 
 def suggest(word: str, known: Iterable[str], form: str = " ({})") -> str:
@@ -151,7 +145,7 @@ def knobs(section: type[Section] = Recipe, prefix: str = "") -> Iterator[Knob]:
     for name, field in section.model_fields.items():
         inner = section_of(field)
         if inner is not None:
-            named = ".NAME" if get_origin(field.annotation) is dict else ""
+            named = ".NAME" if is_table(field) else ""
             yield from knobs(inner, f"{prefix}{name}{named}.")
         else:
             default = "required" if field.is_required() else to_toml(field.get_default(call_default_factory=True))

@@ -1,5 +1,3 @@
-"""A sentence pair."""
-
-from __future__ import annotations
+"""The type of a sentence pair."""
 
 Pair = tuple[str, str]

@@ -5,17 +5,17 @@ from __future__ import annotations
 from nmt.inference.protocol import Matrix
 
 SPACE = "\u2581"
-"""How a piece spells a space."""
+"""The spelling of a space in a piece."""
 
 
 def align_words(
     attention: Matrix, source: list[str], target: list[str]
 ) -> tuple[tuple[int, int], list[tuple[int, int]]]:
-    """Return how many words `source` and `target` have, and the pairs of words, from 0, that belong together.
+    """Return the numbers of words in `source` and `target`, and the aligned pairs of words, counted from 0.
 
-    `attention` has a row for each target piece and a column for each source piece. Each target word belongs to
-    the source word that its pieces attend to most, all together; a source word may have none, or several. Words
-    are what spaces separate.
+    `attention` has a row for each target piece and a column for each source piece. A target word is aligned to the
+    source word to which its pieces attend most in total; a source word may have none, or several. Words are
+    separated by spaces.
     """
     source_words, source_count = number_words(source)
     target_words, target_count = number_words(target)
@@ -28,18 +28,18 @@ def align_words(
     return (source_count, target_count), sorted(pairs)
 
 
-def align_segments(segments: list[tuple[Matrix, list[str], list[str]]], begun: int) -> list[tuple[int, int]]:
-    """Return the word alignment of a line, whose segments follow each other on both sides after `begun` source words.
+def align_segments(segments: list[tuple[Matrix, list[str], list[str]]], first: int) -> list[tuple[int, int]]:
+    """Return the word alignment of a line from its segments, the first of which begins at source word `first`.
 
-    Each is the attention, the pieces of the source and those of the target, as `align_words` takes them.
+    A segment is its attention, source pieces and target pieces, as in `align_words`.
     """
     pairs: list[tuple[int, int]] = []
-    source_words, target_words = begun, 0
+    source_words, target_words = first, 0
     last = SPACE
     for attention, source, target in segments:
         sizes, aligned = align_words(attention, source, target)
         if not last.endswith(SPACE) and not source[0].startswith(SPACE):
-            source_words -= 1  # a sentence that was split within a word
+            source_words -= 1  # the segment continues a word
         last = source[-1]
         pairs += [(source_words + i, target_words + j) for i, j in aligned]
         source_words, target_words = source_words + sizes[0], target_words + sizes[1]
@@ -47,16 +47,16 @@ def align_segments(segments: list[tuple[Matrix, list[str], list[str]]], begun: i
 
 
 def number_words(pieces: list[str]) -> tuple[list[int], int]:
-    """Return the word, from 0, that each of `pieces` belongs to, and how many words there are.
+    """Return the index of the word of each piece, and the number of words.
 
-    Spaces belong to the word after them; those at the end have a number that no word has.
+    Spaces belong to the next word; the index of trailing spaces is the number of words.
     """
     numbers = []
-    count = 0  # words that have ended
-    begun = False
+    count = 0  # completed words
+    in_word = False
     for piece in pieces:
-        if begun and piece.startswith(SPACE):
-            count, begun = count + 1, False
+        if in_word and piece.startswith(SPACE):
+            count, in_word = count + 1, False
         numbers.append(count)
-        begun = begun or piece.strip(SPACE) != ""
-    return numbers, count + begun
+        in_word = in_word or piece.strip(SPACE) != ""
+    return numbers, count + in_word

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from nmt.cards import Card
+from nmt.config.compatibility import completed
 from nmt.config.data import LanguagesConfig
 from nmt.config.decoding import DecodingConfig, EvaluationConfig
 from nmt.config.model import ModelConfig
@@ -147,7 +148,7 @@ def open_bundle(path: Path) -> Bundle:
         raise ArtifactError(f"{path}: a run folder, not a model folder", hint=f"take {inner.parent}")
     values = BUNDLE.read(path, hint=again)
     try:
-        config = BundleConfig.model_validate(values)
+        config = BundleConfig.model_validate(completed(values, BundleConfig))
     except ValidationError as error:
         finding = error.errors()[0]
         where = ".".join(map(str, finding["loc"]))

@@ -1,13 +1,15 @@
-"""What every engine does: rows of ids in, hypotheses out. Free of torch, so that an engine may be."""
+"""The interface of inference engines: rows of ids in, hypotheses out. Free of torch, so that an engine may be too."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from nmt.config.decoding import DecodingConfig, SamplingConfig
+from nmt.data.encoding.batching import by_tokens
+from nmt.errors import ArtifactError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,22 +17,25 @@ if TYPE_CHECKING:
 EngineName = Literal["native", "ctranslate2"]
 
 Number = TypeVar("Number", float, "Tensor")
+T = TypeVar("T")
+R = TypeVar("R")
 
 Matrix = list[list[float]]
-"""Rows of numbers."""
+Pair = tuple[list[int], list[int]]
+"""Ids of a source and of a target, both without EOS."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One source to search for."""
+    """One source to translate."""
 
     ids: list[int]
-    """Its pieces, without EOS; at least one."""
+    """Pieces of the source without EOS; at least one."""
     prefix: list[int] = field(default_factory=list)
-    """The pieces that every hypothesis begins with."""
+    """Pieces with which every hypothesis begins."""
 
     def limit(self, decoding: DecodingConfig, longest: int) -> int:
-        """Return the most pieces that a hypothesis may have, EOS included; `longest` is what the model can count."""
+        """Return the length limit of hypotheses in pieces, EOS included; `longest` is the limit of the model."""
         length = len(self.ids) + decoding.max_extra_length
         if decoding.max_length_ratio is not None:
             length = min(length, math.ceil(len(self.ids) * decoding.max_length_ratio))
@@ -38,7 +43,7 @@ class Row:
 
 
 def length_penalty(length: Number, alpha: float) -> Number:
-    """Return lp of a hypothesis of `length` pieces, EOS included (Wu et al. 2016, eq. 14); a tensor will do too."""
+    """Return the penalty of hypotheses of `length` pieces, EOS included (Wu et al. 2016, eq. 14)."""
     return ((5 + length) / 6) ** alpha
 
 
@@ -47,20 +52,20 @@ class Hypothesis:
     """One finished translation."""
 
     ids: list[int]
-    """Pieces, without EOS, the prefix among them."""
+    """Pieces without EOS, the prefix included."""
     score: float
     """Log-probability, EOS included, divided by the length penalty."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """How to search."""
+    """Settings of a search."""
 
     decoding: DecodingConfig
     n_best: int = 1
-    """Hypotheses wanted of each row; at most the beam, any number of samples."""
+    """Hypotheses wanted of each row; at most the beam size, or any number of samples."""
     sampling: SamplingConfig | None = None
-    """Draw `n_best` samples in place of the search."""
+    """Draw `n_best` samples instead of searching."""
 
 
 class Engine(Protocol):
@@ -71,16 +76,33 @@ class Engine(Protocol):
         """Longest target in pieces, EOS included."""
 
     def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]:
-        """Return for each row of each batch its hypotheses, best first; none where the model is no number."""
+        """Return the hypotheses of each row of each batch, best first; none where the output is not a number."""
 
-    def score(self, batches: Iterable[list[tuple[list[int], list[int]]]]) -> Iterator[list[list[float]]]:
-        """Return for each pair of source and target the log-probability of every target piece, EOS last."""
+    def score(self, batches: Iterable[list[Pair]]) -> Iterator[list[list[float]]]:
+        """Return the log-probabilities of the target pieces of each pair, EOS last."""
 
-    def attention(
-        self, batches: Iterable[list[tuple[list[int], list[int]]]], layer: int | None
-    ) -> Iterator[list[Matrix]]:
-        """Return for each pair of source and target what each target piece attends to among the source's.
+    def attention(self, batches: Iterable[list[Pair]], layer: int | None) -> Iterator[list[Matrix]]:
+        """Return the attention of the target pieces (rows) of each pair to its source pieces (columns), EOS left out.
 
-        A row a target piece, a column a source piece, EOS of neither; by the heads of decoder layer `layer`, from
-        1, averaged. Raises UsageError where there is no such layer, or the engine cannot tell.
+        It is the mean over the heads of decoder layer `layer`, counted from 1. Raises UsageError where there is
+        no such layer, or the engine does not provide attention.
         """
+
+
+def by_batch(
+    items: Sequence[T],
+    lengths: Sequence[int],
+    batch_tokens: int,
+    work: Callable[[Iterable[list[T]]], Iterator[list[R]]],
+) -> list[R]:
+    """Pass `items` to `work` in batches of similar lengths; return the results in the order of the items."""
+    batches = by_tokens(lengths, batch_tokens)
+    results: dict[int, R] = {}
+    for batch, of_batch in zip(batches, work([items[i] for i in batch] for batch in batches), strict=True):
+        results.update(zip(batch, of_batch, strict=True))
+    return [results[index] for index in range(len(items))]
+
+
+def not_a_number() -> ArtifactError:
+    """Return the error for a model whose output is not a number."""
+    return ArtifactError("the model's output is not a number", hint="its training diverged")

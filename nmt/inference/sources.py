@@ -1,4 +1,4 @@
-"""From a raw line to rows of pieces: its tags, what is kept as it is, its segments; and back to what was kept."""
+"""From a raw line to rows of pieces (tags, placeholders, segments), and from its placeholders back to their text."""
 
 from __future__ import annotations
 
@@ -8,79 +8,76 @@ from dataclasses import dataclass, field
 
 from nmt.data.encoding.tokenizer import Tokenizer, plain
 from nmt.data.placeholders import SPELLED, Protected, Protector, Restored, put_back, split_tags, symbols
-from nmt.errors import ArtifactError
 from nmt.inference.alignment import SPACE
-from nmt.inference.protocol import Hypothesis, Row
+from nmt.inference.protocol import Hypothesis, Row, not_a_number
 
 SENTENCE_END = re.compile(r"(?<=[.!?…;])\s+|(?<=[。！？；])")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A line as the model takes it."""
+    """An encoded line."""
 
     text: str
     """The line without its tags."""
     spelled: str
-    """The same with placeholders."""
+    """The text with its placeholders."""
     kept: list[str]
-    """What they stand for."""
+    """The text of each placeholder."""
     beyond: int
-    """Matches for which there was no placeholder."""
+    """Number of matches without a placeholder: the model has no more."""
     head: list[int]
     """Pieces of the tags."""
     ids: list[int]
     """All pieces, those of the tags first."""
     words: int
-    """How many words of the line are tags."""
+    """Number of words of the line that are tags."""
 
     @property
     def is_blank(self) -> bool:
-        """Whether nothing but tags is there."""
         return self.ids == self.head
 
 
 @dataclass
 class Chunk:
-    """Lines whose segments are batched together."""
+    """Consecutive lines whose segments are batched together."""
 
     first: int
     """Number of the first line."""
     lines: Sequence[str]
     sources: list[Source]
     segments: list[int]
-    """How many rows each line has."""
+    """Number of rows of each line."""
     rows: list[Row]
     batches: list[list[int]]
-    """Rows that are searched for together."""
-    found: dict[int, list[Hypothesis]] = field(default_factory=dict)
-    """Hypotheses of the rows; batches are done in their order."""
+    """Indices of the rows in each batch."""
+    hypotheses: dict[int, list[Hypothesis]] = field(default_factory=dict)
+    """Hypotheses by row, of the batches done so far."""
     done: int = 0
-    """Batches."""
+    """Number of batches done, in their order."""
 
     @property
     def is_done(self) -> bool:
-        """Whether all rows are searched for."""
         return self.done == len(self.batches)
 
     def take(self, hypotheses: list[list[Hypothesis]]) -> None:
-        """Take what was found for the next batch. Raises ArtifactError where nothing was."""
+        """Add the hypotheses of the next batch. Raises ArtifactError where a row has none."""
         if not all(hypotheses):
-            raise ArtifactError("the model's output is not a number", hint="its training diverged")
-        self.found.update(zip(self.batches[self.done], hypotheses, strict=True))
+            raise not_a_number()
+        self.hypotheses.update(zip(self.batches[self.done], hypotheses, strict=True))
         self.done += 1
 
 
 @dataclass(frozen=True)
 class SourceReader:
-    """What is done with each line before the model sees it."""
+    """Encodes lines, with tags and placeholders, in segments that fit the model."""
 
     tokenizer: Tokenizer
     limit: int
-    """Pieces that the model takes, EOS not counted."""
+    """Longest source in pieces, EOS not included."""
     protector: Protector | None
     tags: tuple[str, ...]
-    """What stands before every line, besides the tags that it has."""
+    """Tags put before every line, ahead of its own."""
 
     def read(self, line: str) -> Source:
         """Encode `line` with its tags and placeholders."""
@@ -89,15 +86,15 @@ class SourceReader:
         tags, spelled = [*self.tags, *own], protected.text
         whole = " ".join([*tags, spelled])
         head, ids = self.tokenizer.encode_source([" ".join(tags), whole])
-        if len(head) >= self.limit:  # they leave no room for a word, and are text like any other
+        if len(head) >= self.limit:  # no room for a word: such tags are text like any other
             head, spelled = [], whole
         words = len(line.split()) - len(text.split())
         return Source(text, spelled, protected.kept, protected.beyond, head, ids, words)
 
     def split(self, source: Source) -> tuple[list[list[int]], bool]:
-        """Return the ids of `source` in as many rows as the model needs, and whether it was split within a sentence.
+        """Return the ids of `source` in rows that fit the model, and whether a sentence was split.
 
-        Each row begins with the tags; a blank line has none.
+        Each row begins with the tags; a blank line has no row.
         """
         if source.is_blank or len(source.ids) <= self.limit:
             return [] if source.is_blank else [source.ids], False
@@ -112,24 +109,24 @@ class SourceReader:
         return rows, any(len(sentence) > room for sentence in sentences)
 
     def spell(self, target: str, source: Source) -> str:
-        """Put the placeholders of `source` into `target`, or into the beginning of one."""
+        """Replace protected text of `source` by its placeholders in `target`, a translation or a prefix of one."""
         return self.protector.apply(plain(target), source.kept) if self.protector else target
 
-    def restore(self, said: str, source: Source) -> Restored:
-        """Put back what the placeholders of `source` stand for, and take out of what was `said` those made up.
+    def restore(self, output: str, source: Source) -> Restored:
+        """Replace the placeholders in the model's `output` by their text, and remove those without any.
 
-        Where nothing is protected, those that stand in `source` are text; none is missing.
+        Without protection, placeholders that occur in `source` are text, and none counts as missing.
         """
         if self.protector:
-            return self.protector.restore(said, source.kept)
-        return put_back(said, {}, self._made_up(source))
+            return self.protector.restore(output, source.kept)
+        return put_back(output, {}, self._invented(source))
 
     def invented(self, pieces: Sequence[str], source: Source) -> set[int]:
-        """Return the places of those `pieces` that `restore` takes out where nothing is protected."""
-        made_up = self._made_up(source)
-        found = {place for place, piece in enumerate(pieces) if piece in made_up}
-        return found | {place - 1 for place in found if place and pieces[place - 1] == SPACE}
+        """Return the indices of those `pieces` that `restore` removes without protection."""
+        placeholders = self._invented(source)
+        indices = {index for index, piece in enumerate(pieces) if piece in placeholders}
+        return indices | {index - 1 for index in indices if index and pieces[index - 1] == SPACE}
 
-    def _made_up(self, source: Source) -> set[str]:
-        """Return the placeholders that mean nothing behind `source`, of which nothing is protected."""
+    def _invented(self, source: Source) -> set[str]:
+        """Return the placeholders that do not occur in the unprotected `source`."""
         return set(symbols(self.tokenizer.placeholders)) - set(SPELLED.findall(source.spelled))

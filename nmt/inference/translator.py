@@ -1,4 +1,4 @@
-"""Text in, text out, order kept: the one path from raw text to raw text, whatever engine computes."""
+"""Text in, text out, in order: the one path from raw text to raw text, for every engine."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TypeVar, get_args
 
 from pydantic import ValidationError
 
@@ -20,36 +20,46 @@ from nmt.config.training import Precision
 from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.placeholders import Protector, check_tags, protector_for
-from nmt.errors import ArtifactError, DataError, UsageError
+from nmt.errors import DataError, UsageError
 from nmt.inference.alignment import align_segments
 from nmt.inference.bundle import BundleConfig
 from nmt.inference.engines.loading import EnginePlan, open_bundles
-from nmt.inference.protocol import Engine, EngineName, Hypothesis, Matrix, Request, Row, length_penalty
+from nmt.inference.protocol import (
+    Engine,
+    EngineName,
+    Hypothesis,
+    Matrix,
+    Pair,
+    Request,
+    Row,
+    by_batch,
+    length_penalty,
+    not_a_number,
+)
 from nmt.inference.report import Report
 from nmt.inference.sources import Chunk, Source, SourceReader
 
-Pair = tuple[list[int], list[int]]
 R = TypeVar("R")
 
 FIRST_CHUNK, LARGEST_CHUNK = 32, 2048
-"""Lines read before the first batch and, doubling, at the most: early answers, then full batches."""
+"""Lines of the first chunk and, doubling, of the largest: early answers first, then full batches."""
 AS_MANY = "give as many prefixes as lines; a blank one leaves the start to the model"
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is wanted of each line."""
+    """The results wanted of each line."""
 
     n_best: int = 1
-    """Hypotheses: at most the beam, or any number of samples."""
+    """Number of hypotheses: at most the beam size, or any number of samples."""
     sampling: SamplingConfig | None = None
     """Draw at random, instead of searching for the best."""
     token_scores: bool = False
-    """Tell the log-probability of every piece."""
+    """Add the log-probability of every piece."""
     alignment: bool = False
-    """Tell which words of the source belong to which of the translation."""
+    """Add the alignment of the words of source and translation."""
     alignment_layer: int | None = None
-    """Decoder layer, from 1, whose attention says so; by default the last but one."""
+    """Decoder layer, from 1, whose attention aligns; by default the last but one."""
 
 
 @dataclass(frozen=True)
@@ -59,26 +69,27 @@ class Candidate:
     text: str
     """One line."""
     score: float
-    """Log-probability over the length penalty; of a line in segments, the sum; of a blank line, 0."""
+    """Log-probability over the length penalty; the sum over the segments of a long line; 0 for a blank line."""
     pieces: list[str]
-    """What the model said, piece by piece, without EOS."""
+    """Output of the model, without EOS."""
     token_scores: list[float] | None = None
-    """Log-probability of each piece, and last of EOS; of a line in segments there is an EOS after each."""
+    """Log-probability of each piece, EOS last; a line in segments has an EOS after each segment."""
     alignment: list[tuple[int, int]] | None = None
     """Pairs of a source word and a target word, counted from 0."""
     unrestored: list[str] | None = None
-    """Protected text of the line that is missing: the model did not say its placeholder; None without protection."""
+    """Protected text missing from the translation, because the model left out its placeholder; None without
+    protection."""
     invented: int = 0
-    """Placeholders that the model said and that stood for nothing; they are not in the text."""
+    """Number of placeholders in the output that stood for nothing; they are not in the text."""
 
 
 @dataclass(frozen=True)
 class Translation:
-    """What became of one line."""
+    """The translation of one line."""
 
     source: str
     candidates: list[Candidate]
-    """Best first (samples: as drawn); as many as asked for where the search found so many."""
+    """Best first, samples in the order drawn; fewer than wanted where the search found fewer."""
 
     @property
     def text(self) -> str:
@@ -87,13 +98,13 @@ class Translation:
 
     @property
     def score(self) -> float:
-        """Its score."""
+        """The score of the best hypothesis."""
         return self.candidates[0].score
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A hypothesis of a row: of a line, or of a part of one."""
+    """A hypothesis of a row, which is a line or a segment of one."""
 
     src: list[int]
     tgt: list[int]
@@ -105,18 +116,18 @@ class Segment:
 
 @dataclass(frozen=True)
 class PairScore:
-    """How likely the model finds a given translation."""
+    """The score of a given translation."""
 
     score: float
     """Log-probability over the length penalty; NaN where a side is blank or too long for the model."""
     pieces: list[str]
-    """The target's."""
+    """Pieces of the target."""
     token_scores: list[float]
-    """Log-probability of each, and last of EOS."""
+    """Log-probability of each piece, EOS last."""
 
 
 class Translator:
-    """An engine with its tokenizer and settings."""
+    """Translates text by an engine, with its tokenizer and settings."""
 
     def __init__(
         self,
@@ -135,20 +146,19 @@ class Translator:
         """Longest source in pieces, EOS included."""
         self.reader = SourceReader(tokenizer, max_length - 1, protector, tuple(tags))
         self.report = Report()
-        """Of all lines since the translator was made, or since this was last replaced."""
+        """Report on all lines since the translator was made, or since the report was last replaced."""
         self.bundle: BundleConfig | None = None
-        """Of what `load` loaded, the first."""
+        """Config of the first bundle, where `load` made the translator."""
 
     @property
     def protector(self) -> Protector | None:
-        """What keeps some text as it is, if anything does."""
         return self.reader.protector
 
     @classmethod
     def load(
         cls,
         *paths: Path | str,
-        decoding: Mapping[str, Any] | None = None,
+        decoding: Mapping[str, object] | None = None,
         engine: EngineName = "native",
         export: str | None = None,
         device: str = "auto",
@@ -158,14 +168,13 @@ class Translator:
         tags: Sequence[str] = (),
         protect: str | None = None,
     ) -> Translator:
-        """Load the bundle at each of `paths`, an ensemble where they are several.
+        """Load the bundle at each of `paths`; several form an ensemble.
 
-        `decoding` replaces settings of the first. With the engine `ctranslate2` the bundle must hold an export,
-        called `export` where there are several.
-        More than one of `devices` are processes, each with a GPU or a share of the processor, that translate
-        different batches; `threads` are those of each. The model's `tags` stand before every line. What matches the
-        regular expression `protect` is kept as it is, by default that of the first bundle; "none" switches it off.
-        Raises ArtifactError, UsageError.
+        `decoding` replaces settings of the first bundle. The engine `ctranslate2` needs an export in the bundle;
+        `export` is its name, needed where there are several. With more than one of `devices`, as many processes,
+        each with a GPU or a share of the processor, translate different batches; `threads` is the number per process.
+        The model's `tags` are put before every line. Text that matches the regular expression `protect`, by default
+        the first bundle's, is kept unchanged; "none" switches it off. Raises ArtifactError, UsageError.
         """
         for name, value, known in (
             ("engine", engine, get_args(EngineName)),
@@ -181,19 +190,12 @@ class Translator:
         try:
             settings = DecodingConfig.model_validate({**config.decoding.model_dump(), **(decoding or {})})
         except ValidationError as error:
-            finding = error.errors()[0]
-            raise UsageError(f"decoding.{'.'.join(map(str, finding['loc']))}: {finding['msg']}") from None
+            first = error.errors()[0]
+            raise UsageError(f"decoding.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
         tokenizer = bundles[0].tokenizer
         check_tags(tags, tokenizer.tags)
         protector = protector_for(config.protect if protect is None else protect, tokenizer.placeholders)
-        plan = EnginePlan(
-            [bundle.path for bundle in bundles],
-            engine=engine,
-            export=export,
-            device=device,
-            precision=precision,
-            threads=threads,
-        )
+        plan = EnginePlan([bundle.path for bundle in bundles], engine, device, precision, threads, export)
         loaded = plan.load() if devices == 1 else plan.share(devices)
         longest = min(bundle.config.model.max_length for bundle in bundles)
         translator = cls(loaded, tokenizer, settings, max_length=longest, protector=protector, tags=tags)
@@ -201,9 +203,9 @@ class Translator:
         return translator
 
     def translate_all(self, lines: Sequence[str]) -> list[str]:
-        """Translate `lines` in the batches of `stream`, so that each number is that of `nmt translate`.
+        """Translate `lines` in the batches of `stream`, so that scores equal those of `nmt translate`.
 
-        Says on the console which were not simply translated.
+        Prints the warnings of the report.
         """
         self.report = Report()
         texts = [translation.text for translation in self.stream(lines)]
@@ -214,9 +216,9 @@ class Translator:
     def translate(
         self, lines: Sequence[str], options: Options | None = None, *, prefixes: Sequence[str] | None = None
     ) -> list[Translation]:
-        """Translate `lines`, each to one line, in their order; each translation begins with its prefix.
+        """Translate each of `lines` to one line, in order; each translation begins with its prefix.
 
-        Raises DataError where a prefix is longer than the model's targets, or there are not as many as lines.
+        Raises DataError where a prefix is longer than the model's targets, or the numbers of prefixes and lines differ.
         """
         if prefixes is not None and len(prefixes) != len(lines):
             raise DataError(f"{len(lines):,} lines but {len(prefixes):,} prefixes")
@@ -230,11 +232,11 @@ class Translator:
         prefixes: Iterable[str] | None = None,
         ready: Callable[[float], bool] | None = None,
     ) -> Iterator[Translation]:
-        """Translate `lines` as they come, in their order, holding a bounded number of them.
+        """Translate `lines` as they arrive, in order, holding a bounded number of them.
 
-        Lines of a chunk are batched by length. A chunk is full, or ends where `ready`, called with the
-        time.monotonic() of its first line, says that no other is there; with `ready` each chunk is answered before
-        more is read. Raises DataError where `prefixes` are not as many as lines.
+        Lines are batched by length within a chunk. A chunk ends when it is full, or when `ready`, called with the
+        time.monotonic() of its first line, returns False because no other line is there; with `ready` each chunk is
+        translated before more is read. Raises DataError where the numbers of prefixes and lines differ.
         """
         options = options or Options()
         chunks = self._chunks(iter(lines), prefixes, ready)
@@ -245,44 +247,42 @@ class Translator:
     def _chunks(
         self, lines: Iterator[str], prefixes: Iterable[str] | None, ready: Callable[[float], bool] | None
     ) -> Iterator[Chunk]:
-        """Read the chunks of `stream`."""
         starts = None if prefixes is None else iter(prefixes)
         size = FIRST_CHUNK
         for line in lines:
             chunk, since = [line], time.monotonic()
             while len(chunk) < size and (ready is None or ready(since)) and (more := next(lines, None)) is not None:
                 chunk.append(more)
-            given = None if starts is None else list(islice(starts, len(chunk)))
-            if given is not None and len(given) < len(chunk):
-                raise DataError(f"line {self.report.lines + len(given) + 1} has no prefix", hint=AS_MANY)
+            begun = None if starts is None else list(islice(starts, len(chunk)))
+            if begun is not None and len(begun) < len(chunk):
+                raise DataError(f"line {self.report.lines + len(begun) + 1} has no prefix", hint=AS_MANY)
             size = min(2 * size, LARGEST_CHUNK) if len(chunk) == size else size
-            yield self._chunk(chunk, given)
+            yield self._chunk(chunk, begun)
         if starts is not None and next(starts, None) is not None:
             raise DataError(f"more prefixes than the {self.report.lines:,} lines", hint=AS_MANY)
 
     def _chunk(self, lines: Sequence[str], prefixes: Sequence[str] | None) -> Chunk:
-        """Encode `lines`, each beginning with its prefix, and plan their batches."""
+        """Encode `lines` and their prefixes, and plan the batches."""
         first = self.report.lines + 1
         self.report.lines += len(lines)
         sources = self._read(lines, first)
         parts = [self._segments(source, number) for number, source in enumerate(sources, first)]
         starts = self._starts(prefixes, sources, first) if prefixes is not None else [[]] * len(lines)
         rows = [
-            # What stands before the translation of a line stands before that of its first segment.
-            Row(ids, start if place == 0 else [])
+            Row(ids, start if index == 0 else [])
             for segments, start in zip(parts, starts, strict=True)
-            for place, ids in enumerate(segments)
+            for index, ids in enumerate(segments)
         ]
         batches = by_tokens([len(row.ids) + 1 for row in rows], self.decoding.batch_tokens)
         return Chunk(first, lines, sources, [len(segments) for segments in parts], rows, batches)
 
     def _run(self, chunks: Iterator[Chunk], options: Options) -> Iterator[Translation]:
-        """Translate `chunks`, up to one of blank lines alone: for it no engine would answer.
+        """Translate `chunks`, up to and including the first chunk of only blank lines: no engine answers it.
 
-        An engine that works ahead is given the next one before this one is done. Raises UsageError where more
-        hypotheses are wanted than there can be, or an alignment together with placeholders.
+        An engine that works ahead receives the next chunk before this one is done. Raises UsageError where more
+        hypotheses are wanted than the search has, or an alignment together with placeholders.
         """
-        # The words of what a placeholder stands for would have to be aligned, and the model has not seen them.
+        # The words that a placeholder stands for cannot be aligned, as the model has not seen them.
         if options.alignment and self.protector is not None:
             raise UsageError("an alignment and placeholders exclude each other", hint='load with protect = "none"')
         most = self.decoding.beam_size if options.sampling is None else math.inf
@@ -306,11 +306,12 @@ class Translator:
             yield from self._finish(chunk, options)
 
     def _finish(self, chunk: Chunk, options: Options) -> Iterator[Translation]:
-        """Make text of what was found for `chunk`."""
-        found = iter(self._details(chunk.rows, [chunk.found[index] for index in range(len(chunk.rows))], options))
+        """Return the translations of `chunk` from the hypotheses of its rows."""
+        hypotheses = [chunk.hypotheses[index] for index in range(len(chunk.rows))]
+        of_rows = iter(self._details(chunk.rows, hypotheses, options))
         lines = zip(chunk.lines, chunk.sources, chunk.segments, strict=True)
         for number, (line, source, segments) in enumerate(lines, chunk.first):
-            candidates = self._join([next(found) for _ in range(segments)], source, options)
+            candidates = self._join([next(of_rows) for _ in range(segments)], source, options)
             best = candidates[0]
             if segments:
                 self.report.judge(number, source.text, best.text, best.pieces)
@@ -319,39 +320,39 @@ class Translator:
             yield Translation(line, candidates)
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[PairScore]:
-        """Tell how likely each target is as the translation of its source. Raises ArtifactError, DataError."""
+        """Score each target as the translation of its source. Raises ArtifactError, DataError."""
         if len(sources) != len(targets):
             raise DataError(f"{len(sources):,} sources but {len(targets):,} targets")
         first = self.report.lines + 1
         self.report.lines += len(sources)
-        given = self._read(sources, first)
-        spelled = [self.reader.spell(line, source) for line, source in zip(targets, given, strict=True)]
-        pairs = list(zip([source.ids for source in given], self.tokenizer.encode_target(spelled), strict=True))
+        read = self._read(sources, first)
+        encoded = self._encode_targets(targets, read)
         fits = [
-            not source.is_blank and len(src) < self.max_length and 0 < len(tgt) < self.engine.target_limit
-            for source, (src, tgt) in zip(given, pairs, strict=True)
+            not source.is_blank and len(source.ids) < self.max_length and 0 < len(tgt) < self.engine.target_limit
+            for source, tgt in zip(read, encoded, strict=True)
         ]
         self.report.unscored += [number for number, fit in enumerate(fits, first) if not fit]
-        found = self._by_batch([pair for pair, fit in zip(pairs, fits, strict=True) if fit], self.engine.score)
-        if any(map(math.isnan, itertools.chain.from_iterable(found))):
-            raise ArtifactError("the model's output is not a number", hint="its training diverged")
-        those = iter(found)
+        pairs = [(source.ids, tgt) for source, tgt, fit in zip(read, encoded, fits, strict=True) if fit]
+        of_pairs = self._by_batch(pairs, self.engine.score)
+        if any(map(math.isnan, itertools.chain.from_iterable(of_pairs))):
+            raise not_a_number()
+        remaining = iter(of_pairs)
         scores = []
-        for (_, tgt), fit in zip(pairs, fits, strict=True):
-            token_scores = next(those) if fit else []
+        for tgt, fit in zip(encoded, fits, strict=True):
+            token_scores = next(remaining) if fit else []
             penalty = length_penalty(len(tgt) + 1, self.decoding.length_penalty)
             score = sum(token_scores) / penalty if fit else math.nan
             scores.append(PairScore(score, self.tokenizer.target.pieces(tgt), token_scores))
         return scores
 
     def _read(self, lines: Sequence[str], first: int) -> list[Source]:
-        """Encode `lines`, counted from `first`, and note what could not be protected."""
+        """Encode `lines`, numbered from `first`, and report the text that could not be protected."""
         sources = [self.reader.read(line) for line in lines]
         self.report.beyond += [number for number, source in enumerate(sources, first) for _ in range(source.beyond)]
         return sources
 
     def _segments(self, source: Source, number: int) -> list[list[int]]:
-        """Return the ids of `source`, in as many rows as the model needs, and note if it is not simply one."""
+        """Return the ids of `source` in rows that fit the model, and report a line that is not simply one row."""
         rows, is_cut = self.reader.split(source)
         if source.is_blank:
             self.report.blank.append(number)
@@ -362,9 +363,8 @@ class Translator:
         return rows
 
     def _starts(self, prefixes: Sequence[str], sources: Sequence[Source], first: int) -> list[list[int]]:
-        """Return the ids of the prefixes of `sources`, which are the lines from `first`."""
-        spelled = [self.reader.spell(prefix, source) for prefix, source in zip(prefixes, sources, strict=True)]
-        starts = self.tokenizer.encode_target(spelled)
+        """Encode the prefixes of `sources`, numbered from `first`. Raises DataError where one is too long."""
+        starts = self._encode_targets(prefixes, sources)
         for number, ids in enumerate(starts, first):
             if len(ids) >= self.engine.target_limit:
                 raise DataError(
@@ -372,45 +372,40 @@ class Translator:
                 )
         return starts
 
-    def _details(self, rows: list[Row], found: list[list[Hypothesis]], options: Options) -> list[list[Segment]]:
-        """Find out what else is wanted of the hypotheses `found` for each of `rows`."""
-        pairs = [(row.ids, h.ids) for row, hypotheses in zip(rows, found, strict=True) for h in hypotheses]
+    def _encode_targets(self, targets: Sequence[str], sources: Sequence[Source]) -> list[list[int]]:
+        spelled = [self.reader.spell(target, source) for target, source in zip(targets, sources, strict=True)]
+        return self.tokenizer.encode_target(spelled)
+
+    def _details(self, rows: list[Row], of_rows: list[list[Hypothesis]], options: Options) -> list[list[Segment]]:
+        """Add the token scores and the attention that `options` ask for to the hypotheses of each of `rows`."""
+
+        def attend(batches: Iterable[list[Pair]]) -> Iterator[list[Matrix]]:
+            return self.engine.attention(batches, options.alignment_layer)
+
+        pairs = [(row.ids, h.ids) for row, hypotheses in zip(rows, of_rows, strict=True) for h in hypotheses]
         nothing: Iterator[None] = itertools.repeat(None)
         scores = iter(self._by_batch(pairs, self.engine.score)) if options.token_scores else nothing
-        matrices = (
-            iter(self._by_batch(pairs, lambda batches: self.engine.attention(batches, options.alignment_layer)))
-            if options.alignment
-            else nothing
-        )
+        matrices = iter(self._by_batch(pairs, attend)) if options.alignment else nothing
         return [
             [Segment(row.ids, h.ids, h.score, next(scores), next(matrices)) for h in hypotheses]
-            for row, hypotheses in zip(rows, found, strict=True)
+            for row, hypotheses in zip(rows, of_rows, strict=True)
         ]
 
     def _by_batch(self, pairs: list[Pair], work: Callable[[Iterable[list[Pair]]], Iterator[list[R]]]) -> list[R]:
-        """Give `pairs` to `work` in batches of like length; return the results in their order."""
-        batches = by_tokens([1 + max(len(src), len(tgt)) for src, tgt in pairs], self.decoding.batch_tokens)
-        results: dict[int, R] = {}
-        for batch, found in zip(batches, work([pairs[index] for index in batch] for batch in batches), strict=True):
-            results.update(zip(batch, found, strict=True))
-        return [results[index] for index in range(len(pairs))]
+        lengths = [1 + max(len(src), len(tgt)) for src, tgt in pairs]
+        return by_batch(pairs, lengths, self.decoding.batch_tokens, work)
 
     def _join(self, parts: list[list[Segment]], source: Source, options: Options) -> list[Candidate]:
-        """Make lines of the hypotheses of a line's segments, the k-th best of each together."""
+        """Return the candidates of a line: the k-th joins the k-th best hypotheses of its segments."""
         if not parts:
-            return [
-                Candidate(
-                    *("", 0.0, []),
-                    token_scores=[] if options.token_scores else None,
-                    alignment=[] if options.alignment else None,
-                    unrestored=[] if self.protector else None,
-                )
-            ]
+            blank = Candidate("", 0.0, [], unrestored=[] if self.protector else None)
+            blank = replace(blank, token_scores=[]) if options.token_scores else blank
+            return [replace(blank, alignment=[]) if options.alignment else blank]
         most = max(map(len, parts))
         return [self._candidate([part[min(k, len(part) - 1)] for part in parts], source) for k in range(most)]
 
     def _candidate(self, segments: list[Segment], source: Source) -> Candidate:
-        """Make a line of one hypothesis of each segment."""
+        """Join one hypothesis of each segment of `source`."""
         pieces = self.tokenizer.target.pieces([i for segment in segments for i in segment.tgt])
         text = " ".join(self.tokenizer.decode_target([segment.tgt for segment in segments]))
         restored = self.reader.restore(text, source)
@@ -427,12 +422,13 @@ class Translator:
         )
 
     def _alignment(self, segments: list[Segment], line: Source) -> list[tuple[int, int]]:
-        """Return the word alignment of `line`; no word belongs to a tag, and what is taken out is no word."""
+        """Return the word alignment of `line`, without its tags and without invented placeholders."""
         tags, parts = len(line.head), []
-        for one in segments:
-            said = self.tokenizer.target.pieces(one.tgt)
-            gone = self.reader.invented(said, line)
-            rows = [row[tags:] for place, row in enumerate(one.attention or []) if place not in gone]
-            stays = [piece for place, piece in enumerate(said) if place not in gone]
-            parts.append((rows, self.tokenizer.source.pieces(one.src[tags:]), stays))
+        for segment in segments:
+            pieces = self.tokenizer.target.pieces(segment.tgt)
+            invented = self.reader.invented(pieces, line)
+            kept = [index for index in range(len(pieces)) if index not in invented]
+            attention = [segment.attention[index][tags:] for index in kept] if segment.attention else []
+            source = self.tokenizer.source.pieces(segment.src[tags:])
+            parts.append((attention, source, [pieces[index] for index in kept]))
         return align_segments(parts, line.words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+from nmt.config.compatibility import completed
 from nmt.config.recipe import Recipe
 from nmt.config.toml import check
 from nmt.errors import ArtifactError, RecipeError, UsageError
@@ -46,7 +47,7 @@ def average_run(
     if lock is None:
         raise ArtifactError(f"{run.lock}: missing or damaged", hint="`nmt run` writes it anew")
     try:
-        recipe = check(lock["recipe"], str(run.lock))
+        recipe = check(completed(lock["recipe"], Recipe), str(run.lock))
     except RecipeError as error:
         raise ArtifactError(str(error), hint="use the nmt that wrote it") from None
     store = Checkpoints(checkpoints, recipe.training.keep_checkpoints)

@@ -1,8 +1,8 @@
-"""The built-in corpus: English-German pairs written by a seeded grammar, without any download.
+"""Generate the built-in corpus: English-German pairs of a seeded grammar, without any download.
 
-Translating them takes what real translation takes: gender, case and agreement, verbs second, last or
-split in two, antecedents of "it", numbers and times that change their shape. A sentence is drawn once
-and written in both languages, and its German follows from its English alone.
+Their translation poses the problems of real translation: gender, case and agreement; verbs that come second, last or
+in two parts; antecedents of "it"; numbers and times in another notation. A sentence is drawn once and written in both
+languages, and its German follows from its English alone.
 """
 
 import random
@@ -12,14 +12,25 @@ from hashlib import blake2b
 from itertools import count, islice
 from typing import Literal
 
-from nmt.tasks.grammar_lexicon import PLURAL, RELATIVES, English, German, Verb, lexicon
-from nmt.tasks.grammar_phrases import FUTURE, PAST, PRESENT, PRONOUNS, Pair, Parts, Phrase, Phrases, join, same
+from nmt.tasks.grammar_lexicon import PLURAL, RELATIVES, English, German, Verb
+from nmt.tasks.grammar_phrases import FUTURE, PAST, PRESENT, PRONOUNS, EnDe, Parts, Phrase, Phrases, join, same
 from nmt.tasks.grammar_words import entries
 
 Split = Literal["train", "dev", "test", "unseen"]
 
+VERSION = (
+    "61c210e3c05c86395c0c8f3be623f5e2a968e3687610c55d8f1db2c28a288ada",
+    "19d9fa2be45f39e7b44d6088e2911e165a48545a5e22d2f0a1b72b2e04e7501a",
+    "71ecd078622fc8ce7a29f0573cc09595c5852969be1c23fb06cddee519019ca1",
+    "fcf6ef9785483c77ba96944a42b2dd2a5c5777b17f089648b0ca23d5b257cbbf",
+)
+"""Version of the sentences, part of the fingerprint of a built-in corpus: change it whenever they change.
+
+Format: the SHA-256 of the grammar's four files when the sentences last changed.
+"""
+
 LONGEST = 24
-"""Words of the longest source outside the unseen set."""
+"""Words of the longest source, the unseen set aside."""
 LONGEST_UNSEEN = 28
 
 _SIMPLE = ("past", "present", "future")
@@ -34,7 +45,7 @@ _REFLEXIVE = (" mich", " dich", " sich", " uns", " sich")
 _ADVERBS = entries("unfortunately/leider perhaps/vielleicht therefore/deshalb fortunately/glücklicherweise")
 _OFTEN = entries("often/oft always/immer never/nie sometimes/manchmal rarely/selten usually/normalerweise")
 _DEGREES = entries("very/sehr too/zu really/wirklich quite/ziemlich")
-_CONJUNCTIONS: tuple[list[Pair], ...] = (
+_CONJUNCTIONS: tuple[list[EnDe], ...] = (
     [("because", "weil"), ("although", "obwohl"), ("when", "als"), ("before", "bevor"), ("after", "nachdem")],
     [("because", "weil"), ("although", "obwohl"), ("when", "wenn"), ("if", "wenn"), ("as soon as", "sobald")],
     [("because", "weil"), ("when", "wenn"), ("if", "wenn"), ("as soon as", "sobald")],
@@ -47,7 +58,7 @@ _COORDINATIONS = (("and", " und"), ("but", ", aber"), ("so", ", deshalb"))
 
 @dataclass(slots=True)
 class _Clause:
-    """A clause before its words are put in order; the German slots hold leading spaces."""
+    """The parts of a clause, in no order yet; the German parts begin with a space."""
 
     subject: Phrase
     english: English
@@ -58,47 +69,47 @@ class _Clause:
     zu: str = ""
     tail: str = ""  # English after the verb
     middle: str = ""  # German between the two parts of the verb
-    relative: Pair = ("", "")  # of the object: it follows everything else
-    front: Pair = ("", "")
+    relative: EnDe = ("", "")  # clause of the object, after everything else
+    front: EnDe = ("", "")
     object: Phrase | None = None
 
     def plain_english(self) -> str:
-        """Order the words as English always does: subject, verb, the rest."""
+        """Return the English clause: subject, verb, the rest."""
         verb = self.english.negated if self.negative else self.often + self.english.affirmative
         return f"{self.subject.subject} {verb}{self.tail}{self.relative[0]}"
 
     def last(self) -> str:
-        """Put the finite German verb last."""
+        """Return the German clause with the finite verb last."""
         return f"{self.subject.german[0]}{self.middle} {self.german.final}{self.relative[1]}"
 
     def inverted(self) -> str:
-        """Put the finite German verb first, as after a fronted part or in a question."""
+        """Return the German clause with the finite verb first, as after a fronted part or in a question."""
         german = self.german
         return f"{german.finite} {self.subject.german[0]}{self.middle}{german.bracket}{self.relative[1]}"
 
-    def main(self) -> Pair:
-        """Order the words of a main clause, the finite German verb second."""
+    def main(self) -> EnDe:
+        """Return the main clause, the finite German verb second."""
         if self.front[0]:
             return f"{self.front[0]}, {self.plain_english()}", f"{self.front[1]} {self.inverted()}"
         german = f"{self.subject.german[0]} {self.german.finite}{self.middle}{self.german.bracket}"
         return self.plain_english(), german + self.relative[1]
 
-    def question(self) -> Pair:
-        """Put an auxiliary first in English, the finite verb in German."""
+    def question(self) -> EnDe:
+        """Return the question: the auxiliary first in English, the finite verb in German."""
         rest = f" {self.english.rest}" if self.english.rest else ""
         return f"{self.english.auxiliary} {self.subject.subject}{rest}{self.tail}?", f"{self.inverted()}?"
 
-    def infinitive(self) -> Pair:
-        """Order the words of "to ..." and "... zu ..."."""
+    def infinitive(self) -> EnDe:
+        """Return the infinitive clause: "to ..." and "... zu ..."."""
         return f"to {self.base}{self.tail}", f"{self.middle} {self.zu}".lstrip()
 
 
 class _Writer(Phrases):
-    """Draws sentences of every kind."""
+    """Draws clauses and sentences of every kind."""
 
     def __init__(self, rng: random.Random, *, novel: bool = False) -> None:
         super().__init__(rng, novel=novel)
-        self.kinds: tuple[tuple[float, Callable[[], Pair]], ...] = (
+        self.kinds: tuple[tuple[float, Callable[[], EnDe]], ...] = (
             (0.26, self.simple), (0.38, self.fronted), (0.47, self.question), (0.59, self.subordinate),
             (0.65, self.subordinate_first), (0.72, self.reported), (0.78, self.subject_relative),
             (0.84, self.object_relative), (0.91, self.purpose), (0.94, self.anaphor), (1.0, self.coordinated),
@@ -118,9 +129,9 @@ class _Writer(Phrases):
         asked: bool = False,
         gap: Verb | None = None,
     ) -> _Clause:
-        """Draw a clause: with an adverbial in `front`, `bare` of any, or with the object of `gap` missing.
+        """Draw a clause: with an adverbial in `front`, without adverbials if `bare`, without the object of `gap`.
 
-        One that is `asked` has what a question can show: no negation, no adverb before the verb.
+        An `asked` clause, for a question, has no negation and no adverb before the verb.
         """
         frame = gap.frame if gap else frame or self.frame(time, subject)
         if frame == "there":
@@ -159,8 +170,8 @@ class _Writer(Phrases):
         clause.middle = "".join([sich, parts.pronouns, spaced[0], parts.objects, *spaced[1:], parts.closing])
         return clause
 
-    def fronting(self, moment: Pair, place: Pair) -> tuple[Pair, Pair, Pair]:
-        """Choose what stands in front; return it, and the time and place that stay behind."""
+    def fronting(self, moment: EnDe, place: EnDe) -> tuple[EnDe, EnDe, EnDe]:
+        """Choose the fronted part; return it, and the time and place that are left."""
         chance = self.random()
         if place[0] and chance < 0.5:
             return place, moment, ("", "")
@@ -185,7 +196,7 @@ class _Writer(Phrases):
         return "perfect" if time == PRESENT and chance < 0.75 else self.one(_MODALS[time])
 
     def complement(self, verb: Verb, subject: Phrase, negative: bool) -> Parts:
-        """Draw what the verb takes."""
+        """Draw the complement of the verb."""
         frame = verb.frame
         if frame in ("acc", "dat", "prep"):
             return self.governed(verb, subject, negative)
@@ -216,7 +227,7 @@ class _Writer(Phrases):
         return Parts(tail, objects=f" {german}", kein=german.startswith("kein"), object=taken)
 
     def giving(self, verb: Verb, subject: Phrase, negative: bool) -> Parts:
-        """Draw a recipient and a gift; English may name either first, German has the dative first."""
+        """Draw a recipient and a gift, in either order in English, the dative first in German."""
         person = self.person()
         while same(person, subject):
             person = self.person()
@@ -232,7 +243,7 @@ class _Writer(Phrases):
         return Parts(tail, dative if pronoun else "", ("" if pronoun else dative) + accusative, kein=kein)
 
     def predicate(self, subject: Phrase, negative: bool) -> Parts:
-        """Draw what somebody or something is."""
+        """Draw the predicate of "be"."""
         chance, noun = self.random(), subject.noun
         human = noun is None or noun.kind == "p"
         if human and chance < 0.15:
@@ -270,13 +281,13 @@ class _Writer(Phrases):
         chance = self.random()
         return PAST if chance < 0.45 else PRESENT if chance < 0.85 else FUTURE
 
-    def simple(self) -> Pair:
+    def simple(self) -> EnDe:
         return self.clause(self.time()).main()
 
-    def fronted(self) -> Pair:
+    def fronted(self) -> EnDe:
         return self.clause(self.time(), self.person(), front=True).main()
 
-    def question(self) -> Pair:
+    def question(self) -> EnDe:
         chance, time = self.random(), self.time()
         if chance < 0.5:
             return self.clause(time, asked=True).question()
@@ -290,32 +301,32 @@ class _Writer(Phrases):
         english, german = clause.question()
         return f"{word} {english}", f"{wort} {german}"
 
-    def dependent(self, time: int) -> Pair:
+    def dependent(self, time: int) -> EnDe:
         """Draw a conjunction and its clause, the German verb last."""
         conjunction, konjunktion = self.one(_CONJUNCTIONS[time])
         tense, frame = ("pluperfect", "acc") if conjunction == "after" else ("", "")
         clause = self.clause(min(time, PRESENT), None, frame, tense=tense, bare=self.random() < 0.5)
         return f"{conjunction} {clause.plain_english()}", f"{konjunktion} {clause.last()}"
 
-    def subordinate(self) -> Pair:
+    def subordinate(self) -> EnDe:
         time = self.time()
         (english, german), (why, warum) = self.clause(time).main(), self.dependent(time)
         return f"{english} {why}", f"{german}, {warum}"
 
-    def subordinate_first(self) -> Pair:
+    def subordinate_first(self) -> EnDe:
         time = self.time()
         (why, warum), clause = self.dependent(time), self.clause(time)
         return f"{why}, {clause.plain_english()}", f"{warum}, {clause.inverted()}"
 
-    def reported(self) -> Pair:
+    def reported(self) -> EnDe:
         frame, time = self.one(("that", "that", "whether")), min(self.time(), PRESENT)
         english, german = self.clause(time, self.person(), frame, bare=True).main()
         what = self.clause(PAST if time == PAST else self.time())
         dass = "dass" if frame == "that" else "ob"
         return f"{english} {frame} {what.plain_english()}", f"{german}, {dass} {what.last()}"
 
-    def purpose(self) -> Pair:
-        """Draw an infinitive with "zu", of a verb that asks for one or after "um"."""
+    def purpose(self) -> EnDe:
+        """Draw an infinitive with "zu", the complement of a verb or after "um"."""
         free = self.random() < 0.4
         frame = self.one(("move", "acc")) if free else "to"
         first = self.clause(min(self.time(), PRESENT), self.person(), frame, bare=True)
@@ -323,7 +334,7 @@ class _Writer(Phrases):
         (english, german), order, um = first.main(), "in order " if free else "", "um " if free else ""
         return f"{english} {order}{to}", f"{german}, {um}{zu}"
 
-    def subject_relative(self) -> Pair:
+    def subject_relative(self) -> EnDe:
         noun = self.one(self.words.by_kind["p"])
         who = self.phrase(noun, self.words.determiners.any)
         der, den, dem = RELATIVES[who.gender]
@@ -332,7 +343,7 @@ class _Writer(Phrases):
         subject = who._replace(subject=english, german=(f"{who.german[0]}, {clause.last()},", "", ""))
         return self.clause(self.time(), subject).main()
 
-    def object_relative(self) -> Pair:
+    def object_relative(self) -> EnDe:
         first = self.clause(self.time(), self.person(), self.one(("acc", "acc", "prep")), bare=True)
         if first.object and (noun := first.object.noun):
             verb = self.partner(self.words.governing[noun.key])
@@ -342,8 +353,8 @@ class _Writer(Phrases):
             first.relative = f" that {clause.plain_english()}", f", {preposition}{pronoun} {clause.last()}"
         return first.main()
 
-    def anaphor(self) -> Pair:
-        """Refer to the object by "it", which takes the gender of the German noun."""
+    def anaphor(self) -> EnDe:
+        """Draw a clause whose object the next one calls "it", in German by the noun's gender."""
         time = self.one((PAST, PRESENT))
         first = self.clause(time, self.person(), "acc", bare=True)
         if first.object is None or first.object.noun is None or first.object.noun.kind in "pa":
@@ -355,12 +366,12 @@ class _Writer(Phrases):
         main = first.main()
         return f"{main[0]} {why[0]} {second.plain_english()}", f"{main[1]}, {why[1]} {second.last()}"
 
-    def coordinated(self) -> Pair:
+    def coordinated(self) -> EnDe:
         complex_ = self.random() < 0.4
         return self.join(self.subordinate() if complex_ else self.simple(), self.clause(self.time()), complex_)
 
-    def join(self, first: Pair, second: _Clause, complex_: bool, end: Pair = ("", "")) -> Pair:
-        """Coordinate; a subordinate clause before "und" is closed by a comma."""
+    def join(self, first: EnDe, second: _Clause, complex_: bool, end: EnDe = ("", "")) -> EnDe:
+        """Coordinate two clauses; a comma closes a subordinate clause before "und"."""
         english, german = self.one(_COORDINATIONS)
         order = second.inverted() if english == "so" else second.main()[1]
         comma = "," if complex_ and english == "and" else ""
@@ -370,15 +381,15 @@ class _Writer(Phrases):
             f"{first[1]}{comma}{german} {order}{end[1]}",
         )
 
-    def long(self) -> Pair:
-        """Join two sentences that each have a subordinate clause."""
+    def long(self) -> EnDe:
+        """Draw two coordinated sentences, each with a subordinate clause."""
         time = self.time()
         why, warum = self.dependent(time)
         first = self.one((self.subordinate, self.reported, self.purpose))()
         return self.join(first, self.clause(time), True, (f" {why}", f", {warum}"))
 
-    def sentence(self, draw: Callable[[], Pair] | None = None) -> Pair:
-        """Draw a sentence of any kind, cased and closed."""
+    def sentence(self, draw: Callable[[], EnDe] | None = None) -> EnDe:
+        """Draw a sentence of any kind, capitalized and punctuated."""
         if draw is None:
             chance = self.random()
             draw = next(kind for bound, kind in self.kinds if chance < bound)
@@ -388,8 +399,8 @@ class _Writer(Phrases):
         return english[0].upper() + english[1:] + point, german[0].upper() + german[1:] + stop
 
 
-def _unseen(rng: random.Random) -> Iterator[Pair]:
-    """Alternate new combinations of ordinary length with longer sentences of known ones."""
+def _unseen(rng: random.Random) -> Iterator[EnDe]:
+    """Alternate sentences with held-out combinations and longer sentences without any."""
     novel, known = _Writer(rng, novel=True), _Writer(rng)
     while True:
         while True:
@@ -404,8 +415,8 @@ def _unseen(rng: random.Random) -> Iterator[Pair]:
         yield pair
 
 
-def _seen(rng: random.Random, rng_of_long: random.Random) -> Iterator[Pair]:
-    """Draw sentences of every kind; one in eight is of the kind that the unseen set has longer."""
+def _seen(rng: random.Random, rng_of_long: random.Random) -> Iterator[EnDe]:
+    """Draw sentences of every kind; one in eight is of the kind that is longer in the unseen set."""
     usual, longer = _Writer(rng), _Writer(rng_of_long)
     for number in count():
         writer, draw = (longer, longer.long) if number % 8 == 0 else (usual, None)
@@ -419,7 +430,7 @@ def _digest(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
 
 
-def _distinct(split: Split, seed: int) -> Iterator[Pair]:
+def _distinct(split: Split, seed: int) -> Iterator[EnDe]:
     rng, rng_of_long = (random.Random(_digest(f"{name} {seed}")) for name in (split, f"long {split}"))
     seen: set[int] = set()
     for pair in _unseen(rng) if split == "unseen" else _seen(rng, rng_of_long):
@@ -430,23 +441,14 @@ def _distinct(split: Split, seed: int) -> Iterator[Pair]:
 
 
 _SHARES = {0: "dev", 1: "test"}
-"""Sixteenths of all sentences, by digest of the source, that training never sees."""
+"""Sixteenths of all sentences, by the digest of the source, that are not for training."""
 
 
-def generate(split: Split, pairs: int, seed: int = 1) -> Iterator[Pair]:
+def generate(split: Split, pairs: int, seed: int = 1) -> Iterator[EnDe]:
     """Yield `pairs` distinct (English, German) pairs of `split`, the same for the same seed.
 
-    Fewer pairs are the first of more. No source of one of "train", "dev" and "test" is in another,
-    whatever the seeds. Of "unseen", every other pair has an adjective or verb with a noun that the
-    others never combine (`held_out`), the rest are longer than `LONGEST` words.
+    A smaller number of pairs is a prefix of a larger one. "train", "dev" and "test" share no source, whatever the
+    seeds. Every other pair of "unseen" combines an adjective or verb with a noun as the other splits never do
+    (`held_out`); the rest are longer than `LONGEST` words.
     """
     return islice(_distinct(split, seed), pairs)
-
-
-def sentences_at_least() -> int:
-    """Count one shape alone: "The ADJ PERSON VERBed the ADJ OBJECT on MONTH DAY, YEAR."."""
-    words = lexicon()
-    adjectives = [len(free) for free, _ in words.describing]
-    subjects = sum(adjectives[noun.key] for noun in words.by_kind["p"])
-    objects = sum(adjectives[noun.key] for verb in words.frames["acc"] for noun in words.objects[verb.key][0])
-    return subjects * objects * 12 * 28 * 30

@@ -1,20 +1,20 @@
-"""The words of the built-in corpus: English beside German, with every inflected form worked out once.
+"""Inflect the words of the built-in corpus: English beside German, each form worked out once a process.
 
-The tables of `synthetic_words` are parsed at the first call of `lexicon`. Each English word stands for one German
-word within its frame, so a sentence has exactly one translation.
+The tables of `grammar_words` are parsed at the first call of `lexicon`. Each English word stands for one German word
+within its frame, so that a sentence has exactly one translation.
 """
 
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple, TypeVar
 
 from nmt.tasks.grammar_words import ADJECTIVES, MODALS, NAMES, NOUNS, NUMBERS, VERBS, entries
 
-T = TypeVar("T")
+Word = TypeVar("Word", "Noun", "Adjective", "Verb")
 
 PERSONS = ("I", "you", "he", "we", "they")
 PLURAL = 3
-"""The row of a declension table after masculine, feminine and neuter."""
+"""Row of the plural in a declension table, after masculine, feminine and neuter."""
 
 _ENDINGS = {  # of adjectives: masculine, feminine, neuter, plural; each nominative, accusative, dative
     "weak": (("e", "en", "en"), ("e", "e", "en"), ("e", "e", "en"), ("en", "en", "en")),
@@ -38,7 +38,7 @@ class Noun(NamedTuple):
     german: tuple[Cases, Cases]
     gender: int
     prepositions: tuple[str, str]
-    """English and German for "at this place", or empty."""
+    """English and German preposition of a location, or empty."""
 
 
 class Adjective(NamedTuple):
@@ -51,7 +51,7 @@ class Adjective(NamedTuple):
 
 
 class Determiner(NamedTuple):
-    """A determiner with its trailing space: forms and adjective endings by gender row and case."""
+    """A determiner with a trailing space: its forms and the endings of adjectives, by gender row and case."""
 
     english: str
     german: tuple[Cases, ...]
@@ -59,7 +59,7 @@ class Determiner(NamedTuple):
 
 
 class English(NamedTuple):
-    """One finite English verb: affirmative, negated, and split as a question does."""
+    """One finite English verb: affirmative, negated, and split for a question."""
 
     affirmative: str
     negated: str
@@ -68,7 +68,7 @@ class English(NamedTuple):
 
 
 class German(NamedTuple):
-    """One finite German verb: second position, right bracket (leading space or empty), clause-final."""
+    """One finite German verb: in second position, its right bracket (leading space or empty), clause-final."""
 
     finite: str
     bracket: str
@@ -91,7 +91,7 @@ class Verb(NamedTuple):
 
 
 def held_out(first: int, second: int) -> bool:
-    """Tell whether an adjective or verb, and a noun, by index, are kept for the unseen set."""
+    """Check whether an adjective or verb and a noun, by index, are combined in the unseen set only."""
     return (3 * first + 5 * second) % 11 == 0
 
 
@@ -108,7 +108,7 @@ def _pluralize(noun: str) -> str:
 
 
 def _items(table: str) -> list[tuple[str, str]]:
-    """Split a table into (head, entry) at line ends and semicolons; a head holds for its whole line."""
+    """Split a table into (head, entry) at line ends and semicolons; a head holds for the rest of its line."""
     items = []
     for line in table.strip().splitlines():
         head = ""
@@ -153,7 +153,7 @@ def _past(base: str) -> str:
 
 
 def _english_forms(spec: str) -> tuple[str, dict[str, tuple[English, ...]]]:
-    """Conjugate `base rest/past/participle`; the words after the first never change."""
+    """Conjugate the first word of `base particle/past/participle`."""
     words, *irregular = spec.split("/")
     head, _, particle = words.partition(" ")
     tail = f" {particle}" if particle else ""
@@ -208,7 +208,7 @@ def _modals() -> dict[str, tuple[str, tuple[str, ...]]]:
 
 
 def _bracketed(finites: tuple[str, ...], bracket: str) -> tuple[German, ...]:
-    """Close the clause with `bracket`; the finite verb follows it in a subordinate clause."""
+    """Return forms with the right bracket `bracket`, which the finite verb follows in a subordinate clause."""
     return tuple(German(finite, f" {bracket}", f"{bracket} {finite}") for finite in finites)
 
 
@@ -280,7 +280,7 @@ def _fixed(word: str) -> tuple[Cases, ...]:
 
 
 class Determiners(NamedTuple):
-    """Weighted lists to draw from, each by number (0 singular, 1 plural)."""
+    """Weighted lists to draw from, each for singular and plural."""
 
     any: tuple[list[Determiner], list[Determiner]]
     definite: tuple[list[Determiner], list[Determiner]]
@@ -318,7 +318,7 @@ def _determiners() -> Determiners:
 
 
 class Lexicon(NamedTuple):
-    """All words, with what goes with what: (free, held out) partners of each noun and verb by index."""
+    """All words, and the (free, held-out) partners of each noun and verb, by index."""
 
     nouns: tuple[Noun, ...]
     by_kind: dict[str, tuple[Noun, ...]]
@@ -349,26 +349,17 @@ def lexicon() -> Lexicon:
         frames=frames,
         copula=copula(),
         human=[adjective for kinds, adjective in adjectives if "p" in kinds],
-        describing=[_adjectives_of(n, adjectives) for n in nouns],
-        objects=[_nouns_of(v, nouns) for v in verbs],
-        governing=[_verbs_of(n, governing) for n in nouns],
+        describing=[
+            _parted((a for kinds, a in adjectives if n.kind in kinds), partial(held_out, second=n.key)) for n in nouns
+        ],
+        objects=[_parted((n for n in nouns if n.kind in v.kinds), partial(held_out, v.key)) for v in verbs],
+        governing=[
+            _parted((v for v in governing if n.kind in v.kinds), partial(held_out, second=n.key)) for n in nouns
+        ],
     )
 
 
-def _parted(words: Iterable[T], held: Callable[[T], bool]) -> tuple[list[T], list[T]]:
+def _parted(words: Iterable[Word], held: Callable[[int], bool]) -> tuple[list[Word], list[Word]]:
+    """Split `words` into the free ones and those whose index is `held` out."""
     words = list(words)
-    return [word for word in words if not held(word)], [word for word in words if held(word)]
-
-
-def _adjectives_of(
-    noun: Noun, adjectives: tuple[tuple[str, Adjective], ...]
-) -> tuple[list[Adjective], list[Adjective]]:
-    return _parted((a for kinds, a in adjectives if noun.kind in kinds), lambda a: held_out(a.key, noun.key))
-
-
-def _nouns_of(verb: Verb, nouns: tuple[Noun, ...]) -> tuple[list[Noun], list[Noun]]:
-    return _parted((n for n in nouns if n.kind in verb.kinds), lambda n: held_out(verb.key, n.key))
-
-
-def _verbs_of(noun: Noun, verbs: list[Verb]) -> tuple[list[Verb], list[Verb]]:
-    return _parted((v for v in verbs if noun.kind in v.kinds), lambda v: held_out(v.key, noun.key))
+    return [word for word in words if not held(word.key)], [word for word in words if held(word.key)]

@@ -1,4 +1,4 @@
-"""The phrases of the built-in corpus: nouns that agree, and adverbials of time, place and manner."""
+"""Draw the phrases of the built-in corpus: noun phrases, and adverbials of time, place and manner."""
 
 import random
 from collections.abc import Sequence
@@ -8,14 +8,15 @@ from typing import NamedTuple, TypeVar
 from nmt.tasks.grammar_lexicon import PLURAL, Determiner, Noun, Verb, lexicon
 from nmt.tasks.grammar_words import CITIES, DAYS, MANNERS, MONTHS, NAMES, NUMBERS, SURNAMES, entries
 
-Pair = tuple[str, str]
+EnDe = tuple[str, str]
+"""English words, and the German ones that translate them."""
 T = TypeVar("T")
 
 PAST, PRESENT, FUTURE = range(3)
 
 
 class Phrase(NamedTuple):
-    """A noun phrase: English as subject and object, German by case, and what agrees with it."""
+    """A noun phrase: English as subject and object, German by case; person and gender for agreement."""
 
     subject: str
     object: str
@@ -36,7 +37,7 @@ PRONOUNS = _pronouns()
 _CONTRACTED = {
     "in dem": "im", "in das": "ins", "an dem": "am", "zu dem": "zum", "zu der": "zur", "von dem": "vom"
 }  # fmt: skip
-_TIMES: tuple[list[Pair], ...] = (
+_TIMES: tuple[list[EnDe], ...] = (
     [("yesterday", "gestern"), ("last week", "letzte Woche"), ("last month", "letzten Monat"),
      ("last year", "letztes Jahr"), ("yesterday evening", "gestern Abend")],
     [("every day", "jeden Tag"), ("today", "heute"), ("every week", "jede Woche"), ("now", "jetzt"),
@@ -48,14 +49,14 @@ _SPANS = entries("days/Tagen weeks/Wochen months/Monaten years/Jahren")
 
 
 def join(preposition: str, phrase: str) -> str:
-    """Contract preposition and article: "in dem Haus" is "im Haus"."""
+    """Join a preposition and a phrase, contracted with its article: "in dem Haus" is "im Haus"."""
     article, _, rest = phrase.partition(" ")
     short = _CONTRACTED.get(f"{preposition} {article}")
     return f"{short} {rest}" if short and rest else f"{preposition} {phrase}"
 
 
 def same(one: Phrase, other: Phrase) -> bool:
-    """Tell whether one is, or as with "I" and "we" includes, the other."""
+    """Check whether one phrase is, or as with "I" and "we" includes, the other."""
     return one.subject == other.subject or {one.person, other.person} == {0, 3}
 
 
@@ -66,7 +67,7 @@ def _article(word: str) -> str:
 
 @dataclass(slots=True)
 class Parts:
-    """What a verb takes: its English, and in German the pronouns, objects and closing part."""
+    """The complement of a verb: in English, and in German its pronouns, objects and closing part."""
 
     tail: str = ""
     pronouns: str = ""
@@ -77,7 +78,7 @@ class Parts:
 
 
 class Phrases:
-    """Draws phrases; with `novel`, it also draws the combinations held out from training."""
+    """Draws phrases; with `novel`, also in combinations held out from training."""
 
     def __init__(self, rng: random.Random, *, novel: bool = False) -> None:
         self.random = rng.random
@@ -89,11 +90,11 @@ class Phrases:
         self.manners = entries(MANNERS)
 
     def one(self, options: Sequence[T]) -> T:
-        """Draw one of `options`, all alike."""
+        """Draw one of `options`, each with the same probability."""
         return options[int(self.random() * len(options))]
 
     def partner(self, halves: tuple[list[T], list[T]]) -> T:
-        """Draw a word that goes with another, a held-out one only where novelty is wanted."""
+        """Draw a partner of a word, a held-out one only if `novel`."""
         free, held = halves
         if self.novel and held and self.random() < 0.4:
             self.fresh = True
@@ -103,7 +104,7 @@ class Phrases:
     # Noun phrases
 
     def phrase(self, noun: Noun, determiners: tuple[list[Determiner], ...], plural: bool | None = None) -> Phrase:
-        """Decline `noun` with a determiner and perhaps an adjective, which agree with it."""
+        """Decline `noun` with a determiner and perhaps an adjective, in agreement with it."""
         if plural is None:
             plural = self.random() < 0.3
         det = self.one(determiners[plural])
@@ -119,7 +120,7 @@ class Phrases:
         return Phrase(english, english, (dn + n, da + a, dd + d), 4 if plural else 2, row, noun)
 
     def named(self) -> Phrase:
-        """Draw a person by name, or two."""
+        """Draw one person or two, by name."""
         chance = self.random()
         first = self.one(NAMES)
         if chance < 0.65:
@@ -137,7 +138,7 @@ class Phrases:
         return Phrase(english, english, (german, german, german), 2, 1, None)
 
     def person(self) -> Phrase:
-        """Draw a subject that can act."""
+        """Draw a person: a pronoun, a name or a noun."""
         chance = self.random()
         if chance < 0.35:
             return self.one(PRONOUNS)
@@ -147,7 +148,7 @@ class Phrases:
 
     # Adverbials
 
-    def clock(self) -> Pair:
+    def clock(self) -> EnDe:
         """Draw a time of day: spoken, or in digits where German counts to 24."""
         hour = int(self.random() * 12)
         english, german = self.numbers[hour]
@@ -166,7 +167,7 @@ class Phrases:
         german_hour = (hour + 1) % 12 + 12 * half
         return f"at {hour + 1}:{minute:02d} {('a.m.', 'p.m.')[half]}", f"um {german_hour}:{minute:02d} Uhr"
 
-    def date(self) -> Pair:
+    def date(self) -> EnDe:
         """Draw a day of the week, a month or a date."""
         chance = self.random()
         if chance < 0.4:
@@ -181,8 +182,8 @@ class Phrases:
         year = 1990 + int(self.random() * 30)
         return f"on {english} {day}, {year}", f"am {day}. {german} {year}"
 
-    def when(self, time: int) -> Pair:
-        """Draw an adverbial of time that suits the past, the present or the future."""
+    def when(self, time: int) -> EnDe:
+        """Draw an adverbial of time for the past, the present or the future."""
         chance = self.random()
         if chance < 0.4 or (time == PRESENT and chance < 0.7):
             return self.one(_TIMES[time])
@@ -200,8 +201,8 @@ class Phrases:
             return f"{number} {span} ago", f"vor {zahl} {spanne}"
         return f"in {number} {span}", f"in {zahl} {spanne}"
 
-    def where(self) -> Pair:
-        """Draw a place to be at, in the dative."""
+    def where(self) -> EnDe:
+        """Draw a location, in the dative."""
         if self.random() < 0.3:
             city, stadt = self.one(self.cities)
             return f"in {city}", f"in {stadt}"
@@ -212,8 +213,8 @@ class Phrases:
             there, dort = self.one((("behind", "hinter"), ("in front of", "vor"), ("next to", "neben")))
         return f"{there} {place.object}", join(dort, place.german[2])
 
-    def whither(self) -> Pair:
-        """Draw a place to go to."""
+    def whither(self) -> EnDe:
+        """Draw a destination."""
         chance = self.random()
         if chance < 0.35:
             city, stadt = self.one(self.cities)
@@ -224,7 +225,7 @@ class Phrases:
             return f"into {place.object}", join("in", place.german[1])
         return f"to {place.object}", join("zu", place.german[2])
 
-    def how(self, verb: Verb) -> Pair:
+    def how(self, verb: Verb) -> EnDe:
         """Draw manner, company or price."""
         if verb.base in ("buy", "sell") and self.random() < 0.6:
             english, german = self.price()
@@ -239,8 +240,8 @@ class Phrases:
             return f"without {other.object}", f"ohne {other.german[1]}"
         return f"with {other.object}", f"mit {other.german[2]}"
 
-    def price(self) -> Pair:
-        """Draw a price; comma, point and currency sign change places."""
+    def price(self) -> EnDe:
+        """Draw a price; German swaps comma and point, and puts the sign last."""
         sign = self.one("€$")
         whole = 1 + int(self.random() * 99)
         if self.random() < 0.3:

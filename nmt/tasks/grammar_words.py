@@ -1,4 +1,4 @@
-"""The word tables of the built-in corpus, English beside German, as text for `synthetic_lexicon` to inflect.
+"""The word tables of the built-in corpus, English beside German, as text for `grammar_lexicon` to inflect.
 
 No table lists a verb whose English past equals its present ("read", "cut"), nor a noun whose plural
 equals its singular ("fish").

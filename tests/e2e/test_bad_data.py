@@ -66,7 +66,7 @@ def test_bytes_that_are_not_utf8_are_named_by_file_and_line(nmt_here: Run, home:
     lines[122] = "für".encode("latin-1")
     (home / "train.de").write_bytes(b"\n".join(lines))
     assert failed(nmt_here, home).messages[-1] == (
-        "nmt: train.de:123: not UTF-8: byte 0xfc at place 2 "
+        "nmt: train.de:123: not UTF-8: byte 0xfc at position 2 "
         "(find out the encoding and convert it: iconv -f LATIN1 -t UTF-8)"
     )
     assert finished(home) == []

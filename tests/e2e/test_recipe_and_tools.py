@@ -100,7 +100,7 @@ def test_show_tells_the_size_and_the_normalisation(tiny: TinyRun, nmt_here: Run)
     [
         (["decode", "--ids"], b"5 6\n7 x\n", 3, "nmt: line 2: 'x' is not an id of this tokenizer: 0 to 399\n"),
         (["decode", "--ids"], b"400\n", 3, "nmt: line 1: '400' is not an id of this tokenizer: 0 to 399\n"),
-        (["encode"], b"a\n\xff\n", 3, "nmt: standard input:2: not UTF-8: byte 0xff at place 1"),
+        (["encode"], b"a\n\xff\n", 3, "nmt: standard input:2: not UTF-8: byte 0xff at position 1"),
     ],
 )
 def test_what_cannot_be_encoded_or_decoded_is_one_line(

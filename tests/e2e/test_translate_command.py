@@ -129,7 +129,7 @@ def test_files_are_read_and_written_plain_or_gzip(
 
 def test_bytes_that_are_not_utf8_are_named_by_line(tiny_model: Path, nmt_here: Run) -> None:
     said = nmt_here("translate", tiny_model, stdin=b"a\nb\nna\xefve\n")
-    assert said == (3, "", f"nmt: standard input:3: not UTF-8: byte 0xef at place 3 ({NOT_UTF8})\n")
+    assert said == (3, "", f"nmt: standard input:3: not UTF-8: byte 0xef at position 3 ({NOT_UTF8})\n")
 
 
 @pytest.mark.parametrize("from_file", [True, False])
@@ -145,7 +145,7 @@ def test_a_bad_input_leaves_no_output_and_an_older_one_as_it_was(
     before = tree(tmp_path)
     for output in ("new", "old"):
         said = nmt_here("translate", tiny_model, *flags, "-o", tmp_path / output, stdin=b"" if from_file else text)
-        assert said == (3, "", f"nmt: {name}:49: not UTF-8: byte 0xff at place 1 ({NOT_UTF8})\n")
+        assert said == (3, "", f"nmt: {name}:49: not UTF-8: byte 0xff at position 1 ({NOT_UTF8})\n")
         assert tree(tmp_path) == before
 
 

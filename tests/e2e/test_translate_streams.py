@@ -153,7 +153,7 @@ def test_bytes_that_are_not_utf8_are_replaced_where_that_is_wanted_and_named_at_
     assert nmt_here("translate", tiny_model, "--errors", "replace", "-i", tmp_path / "text") == said
     strict = nmt_here("translate", tiny_model, "--errors", "strict", stdin=text)
     assert (strict.code, strict.out, len(strict.messages)) == (3, "", 1)
-    assert strict.err.startswith("nmt: standard input:2: not UTF-8: byte 0xef at place 3")
+    assert strict.err.startswith("nmt: standard input:2: not UTF-8: byte 0xef at position 3")
 
 
 def test_garbage_is_an_error_by_its_line_or_as_many_lines_out_as_in(tiny_model: Path, nmt: Run, nmt_here: Run) -> None:

@@ -13,7 +13,7 @@ pytest.importorskip("ctranslate2")
 from nmt.config.decoding import DecodingConfig
 from nmt.config.model import ModelConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID, Side, Tokenizer
-from nmt.exporting.ctranslate2 import ctranslate2_spec
+from nmt.exporting.converter import TransformerConverter
 from nmt.inference.engines.ctranslate2 import CTranslate2Engine, Export
 from nmt.inference.engines.native import NativeEngine
 from nmt.inference.protocol import Hypothesis, Request, Row, length_penalty
@@ -21,6 +21,7 @@ from nmt.model.encoder_decoder import Transformer
 
 SIZE = 60
 PLAIN = DecodingConfig(beam_size=5, length_penalty=0.0, max_extra_length=30)
+PRE_NORM = {"norm": "pre"}
 GREEDY = PLAIN.model_copy(update={"beam_size": 1})
 
 SHAPES = [
@@ -52,14 +53,18 @@ def tokenizer(*, joint: bool) -> Tokenizer:
     return Tokenizer(source, target, normalization="", files=[])
 
 
+def config_of(shape: dict[str, Any]) -> ModelConfig:
+    return ModelConfig.model_validate(
+        {**shape, "d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 2, "decoder_layers": 3, "max_length": 40}
+    )
+
+
 def random_model(
     shape: dict[str, Any], vocabularies: Tokenizer, *, likes: dict[int, float], seed: int = 1
 ) -> Transformer:
     """Draw a model that finds each piece of `likes` so much likelier than the others, as training would."""
     torch.manual_seed(seed)
-    config = ModelConfig.model_validate(
-        {**shape, "d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 2, "decoder_layers": 3, "max_length": 40}
-    )
+    config = config_of(shape)
     model = Transformer(config, vocabularies.source_size, vocabularies.target_size, pad_id=PAD_ID).eval()
     last: Any = model.decoder_norm if config.norm == "pre" else model.decoder[-1].feed_forward_norm
     with torch.no_grad():
@@ -92,12 +97,11 @@ def speaking_model(shape: dict[str, Any], vocabularies: Tokenizer) -> Transforme
 
 
 def exported(
-    model: Transformer, vocabularies: Tokenizer, folder: Path, *, quantization: str = "float32"
+    model: Transformer, shape: dict[str, Any], vocabularies: Tokenizer, folder: Path, *, quantization: str = "float32"
 ) -> CTranslate2Engine:
-    spec = ctranslate2_spec(model, vocabularies)
-    spec.validate()
-    spec.optimize(quantization=quantization)
-    spec.save(str(folder))
+    TransformerConverter(model, config_of(shape), vocabularies).convert(
+        str(folder), quantization=quantization, force=True
+    )
     sides = (side.pieces(range(side.size)) for side in (vocabularies.source, vocabularies.target))
     return CTranslate2Engine(Export(folder, quantization, model.position_limit, *sides), threads=2)
 
@@ -113,12 +117,12 @@ def plain_rows(count: int) -> list[Row]:
 
 @pytest.fixture(scope="module")
 def model() -> Transformer:
-    return speaking_model({"norm": "pre"}, tokenizer(joint=True))
+    return speaking_model(PRE_NORM, tokenizer(joint=True))
 
 
 @pytest.fixture(scope="module")
 def engine(model: Transformer, tmp_path_factory: pytest.TempPathFactory) -> CTranslate2Engine:
-    return exported(model, tokenizer(joint=True), tmp_path_factory.mktemp("exported"))
+    return exported(model, PRE_NORM, tokenizer(joint=True), tmp_path_factory.mktemp("exported"))
 
 
 def search(engine: Any, sources: list[Row], decoding: DecodingConfig, *, n_best: int = 1) -> list[list[Hypothesis]]:
@@ -136,7 +140,7 @@ def test_every_shape_gives_the_log_probabilities_of_a_native_pass_and_its_transl
 ) -> None:
     vocabularies = tokenizer(joint=shape["tied_embeddings"] == "all")
     model = speaking_model(shape, vocabularies)
-    engine = exported(model, vocabularies, tmp_path)
+    engine = exported(model, shape, vocabularies, tmp_path)
     sources, targets = rows(30), rows(31, size=vocabularies.target_size)[1:]
     (scores,) = engine.score([list(zip(sources, targets, strict=True))])
     for src, tgt, found in zip(sources, targets, scores, strict=True):
@@ -243,8 +247,9 @@ def test_the_longest_source_and_target_are_those_of_the_model(engine: CTranslate
 
 def test_padding_and_bos_are_never_drawn_though_the_model_likes_them(tmp_path: Path) -> None:
     vocabularies = tokenizer(joint=False)
-    model = random_model({"tied_embeddings": "none"}, vocabularies, likes={PAD_ID: 7, BOS_ID: 6, EOS_ID: 5})
-    engine = exported(model, vocabularies, tmp_path)
+    shape = {"tied_embeddings": "none"}
+    model = random_model(shape, vocabularies, likes={PAD_ID: 7, BOS_ID: 6, EOS_ID: 5})
+    engine = exported(model, shape, vocabularies, tmp_path)
     sources = [Row(ids) for ids in rows(30)]
     for beam_size in (1, 5):
         decoding = PLAIN.model_copy(update={"beam_size": beam_size})
@@ -258,10 +263,10 @@ def test_padding_and_bos_are_never_drawn_though_the_model_likes_them(tmp_path: P
 
 @pytest.mark.parametrize("quantization", ["int8", "int8_float32", "int16", "float16", "bfloat16"])
 def test_quantized_weights_are_near(model: Transformer, tmp_path: Path, quantization: str) -> None:
-    engine = exported(model, tokenizer(joint=True), tmp_path, quantization=quantization)
+    engine = exported(model, PRE_NORM, tokenizer(joint=True), tmp_path, quantization=quantization)
     pairs = list(zip(rows(30), rows(31)[1:], strict=True))
     (found,) = engine.score([pairs])
-    (wanted,) = exported(model, tokenizer(joint=True), tmp_path).score([pairs])
+    (wanted,) = exported(model, PRE_NORM, tokenizer(joint=True), tmp_path).score([pairs])
     for some, exact in zip(found, wanted, strict=True):
         assert some == pytest.approx(exact, abs=1.0)
         assert some != exact

@@ -1,80 +1,26 @@
 """What holds of greedy and beam search for every model and every batch."""
 
-import math
-from collections import Counter
 from itertools import product
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from random_models import ALPHAS, SEEDS, SENTENCES, ended, few, forced_scores, make_model, search, sources
 from torch.testing import assert_close
 
-from nmt.config.decoding import DecodingConfig, SamplingConfig
-from nmt.config.model import ModelConfig
+from nmt.config.decoding import DecodingConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.inference import search as searching
+from nmt.inference.constraints import Constraints
 from nmt.inference.protocol import Hypothesis, Request, Row, length_penalty
-from nmt.inference.search import BeamState, Decoder, Rules, advance, beam_search, extend
+from nmt.inference.search import BeamState, Decoder, advance, beam_search, extend
 from nmt.model.encoder_decoder import Transformer
-
-ALPHAS = st.one_of(st.sampled_from([0.0, 0.6, 1.0, 2.0]), st.floats(0, 2))
-SEEDS = st.integers(0, 2**32)
-V = 12
-SENTENCES = st.lists(st.lists(st.integers(4, V - 1), max_size=6), min_size=1, max_size=4)
-few = settings(deadline=None, max_examples=40)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def make_model(seed: int, size: int = V, *, sharpness: float = 2.0, end_bias: float = 0.0) -> Transformer:
-    """Make a random model in float64: none of its choices is then so close that rounding decides it."""
-    torch.manual_seed(seed)
-    shape = {"d_model": 8, "heads": 2, "ffn": 12, "encoder_layers": 1, "decoder_layers": 1, "max_length": 16}
-    config = ModelConfig.model_validate({**shape, "norm": "pre", "tied_embeddings": "none"})
-    model = Transformer(config, size, size, pad_id=PAD_ID).double().eval()
-    with torch.no_grad():
-        model.generator.weight.mul_(sharpness)
-        # The decoder's norm is the identity but for its bias, which lifts the logit of EOS by `end_bias`.
-        row = model.generator.weight[EOS_ID]
-        model.get_parameter("decoder_norm.bias").add_(end_bias * row / row.square().sum())
-    return model
-
-
-def sources(sentences: list[list[int]]) -> Tensor:
-    longest = max(map(len, sentences))
-    return torch.tensor([[*s, EOS_ID, *[PAD_ID] * (longest - len(s))] for s in sentences])
-
-
-def search(
-    model: Transformer,
-    sentences: list[list[int]],
-    *,
-    n_best: int = 1,
-    sampling: SamplingConfig | None = None,
-    prefixes: list[list[int]] | None = None,
-    **decoding: float,
-) -> list[list[Hypothesis]]:
-    alpha = decoding.pop("alpha", 0.0)
-    config = DecodingConfig.model_validate({**decoding, "length_penalty": alpha})
-    rows = [Row(ids, start) for ids, start in zip(sentences, prefixes or [[]] * len(sentences), strict=True)]
-    return searching.search([model], rows, Request(config, n_best, sampling))
-
-
-@torch.no_grad()
-def forced_scores(model: Transformer, source: list[int], targets: list[list[int]], alpha: float) -> list[float]:
-    """Score whole `targets` by one full forward pass each, without a cache."""
-    scores = []
-    for ids in targets:
-        logits = model(sources([source]), torch.tensor([[BOS_ID, *ids]]))[0]
-        labels = torch.tensor([*ids, EOS_ID])
-        total = float(logits.log_softmax(-1)[torch.arange(len(labels)), labels].sum())
-        scores.append(total / ((5 + len(labels)) / 6) ** alpha)
-    return scores
 
 
 @settings(deadline=None, max_examples=100)
@@ -158,7 +104,7 @@ def test_a_beam_of_one_without_penalty_is_greedy_search(sentences: list[list[int
     config = DecodingConfig(beam_size=1, length_penalty=0.0, max_extra_length=extra)
     with torch.inference_mode():
         decoder = Decoder([model], sources(sentences))
-        beam = beam_search(decoder, Rules(config, rows, model.position_limit, torch.device("cpu")), n_best=1)
+        beam = beam_search(decoder, Constraints(config, rows, model.position_limit, torch.device("cpu")), n_best=1)
     greedy = search(model, sentences, beam_size=1, max_extra_length=extra)
     assert [h[0].ids for h in beam] == [h[0].ids for h in greedy]
     assert [h[0].score for h in beam] == pytest.approx([h[0].score for h in greedy], abs=1e-5)
@@ -358,148 +304,6 @@ def test_a_step_keeps_the_best_that_go_on_however_many_end_and_the_best_that_end
         assert after.finished_scores[row].tolist() == pytest.approx(expected, rel=1e-5)
         finished = [[*tokens[row, k].tolist(), EOS_ID] for _, k, _ in ended]
         assert after.finished[row, : len(ended)].tolist() == finished
-
-
-def ended(ids: list[int]) -> list[int]:
-    return [*ids, EOS_ID]
-
-
-@few
-@given(SENTENCES, SEEDS, st.integers(1, 4), st.data())
-def test_a_hypothesis_begins_with_its_prefix_and_goes_on_as_the_model_would(
-    sentences: list[list[int]], seed: int, beam_size: int, data: st.DataObject
-) -> None:
-    model = make_model(seed)
-    starts = [data.draw(st.lists(st.sampled_from([1, 4, 5, 6, 7]), max_size=4)) for _ in sentences]
-    found = search(model, sentences, beam_size=beam_size, max_extra_length=5, n_best=beam_size, prefixes=starts)
-    for source, start, hypotheses in zip(sentences, starts, found, strict=True):
-        assert all(h.ids[: len(start)] == start for h in hypotheses)
-        forced = forced_scores(model, source, [h.ids for h in hypotheses], 0.0)
-        assert [h.score for h in hypotheses] == pytest.approx(forced, abs=1e-4)
-        (alone,) = search(model, [source], beam_size=beam_size, max_extra_length=5, n_best=beam_size, prefixes=[start])
-        assert [h.ids for h in alone] == [h.ids for h in hypotheses]
-
-
-@few
-@given(SENTENCES, SEEDS)
-def test_the_best_hypothesis_forced_as_a_prefix_is_found_again(sentences: list[list[int]], seed: int) -> None:
-    model = make_model(seed)
-    best = [h[0] for h in search(model, sentences, beam_size=1, max_extra_length=5)]
-    for cut in (1, 2, 99):
-        again = search(model, sentences, beam_size=1, max_extra_length=5, prefixes=[h.ids[:cut] for h in best])
-        assert [h[0].ids for h in again] == [h.ids for h in best]
-
-
-@few
-@given(SENTENCES, SEEDS, st.integers(1, 4), st.integers(0, 5), st.floats(0, 6))
-def test_no_hypothesis_is_shorter_than_the_least_length_where_the_limit_allows_it(
-    sentences: list[list[int]], seed: int, beam_size: int, least: int, end_bias: float
-) -> None:
-    model = make_model(seed, end_bias=end_bias)
-    found = search(model, sentences, beam_size=beam_size, max_extra_length=2, min_length=least, n_best=beam_size)
-    for source, hypotheses in zip(sentences, found, strict=True):
-        assert hypotheses
-        assert all(min(least, len(source) + 2) <= len(h.ids) <= len(source) + 2 for h in hypotheses)
-
-
-@few
-@given(SENTENCES, SEEDS, st.integers(1, 4), st.sampled_from([0.3, 1.0, 1.5]))
-def test_no_hypothesis_is_longer_than_the_ratio_allows(
-    sentences: list[list[int]], seed: int, beam_size: int, ratio: float
-) -> None:
-    model = make_model(seed, end_bias=-9.0)
-    found = search(model, sentences, beam_size=beam_size, max_extra_length=9, max_length_ratio=ratio)
-    for source, (hypothesis,) in zip(sentences, found, strict=True):
-        assert len(hypothesis.ids) <= min(math.ceil(ratio * len(source)), len(source) + 9)
-
-
-@few
-@given(SENTENCES, SEEDS, st.integers(1, 4), st.integers(1, 3))
-def test_no_hypothesis_says_the_same_ngram_twice(
-    sentences: list[list[int]], seed: int, beam_size: int, size: int
-) -> None:
-    model = make_model(seed, end_bias=-4.0)
-    found = search(model, sentences, beam_size=beam_size, max_extra_length=6, no_repeat_ngram=size, n_best=beam_size)
-    free = search(model, sentences, beam_size=beam_size, max_extra_length=6)
-    for source, hypotheses, (best,) in zip(sentences, found, free, strict=True):
-        assert hypotheses
-        for ids in [h.ids for h in hypotheses]:
-            ngrams = [tuple(ids[i : i + size]) for i in range(len(ids) - size + 1)]
-            assert len(set(ngrams)) == len(ngrams)
-        forced = forced_scores(model, source, [h.ids for h in hypotheses], 0.0)
-        assert [h.score for h in hypotheses] == pytest.approx(forced, abs=1e-4)
-        if beam_size == 1 and len({tuple(best.ids[i : i + size]) for i in range(len(best.ids))}) == len(best.ids):
-            assert hypotheses[0].ids == best.ids
-
-
-@few
-@given(SENTENCES, SEEDS, st.integers(0, 9), st.integers(1, 3))
-def test_samples_depend_on_seed_and_source_alone(
-    sentences: list[list[int]], seed: int, draw: int, samples: int
-) -> None:
-    model, config = make_model(seed), SamplingConfig(seed=draw)
-    found = search(model, sentences, n_best=samples, sampling=config, max_extra_length=5)
-    for source, hypotheses in zip(sentences, found, strict=True):
-        assert len(hypotheses) == samples
-        forced = forced_scores(model, source, [h.ids for h in hypotheses], 0.0)
-        assert [h.score for h in hypotheses] == pytest.approx(forced, abs=1e-4)
-        (alone,) = search(model, [source], n_best=samples, sampling=config, max_extra_length=5)
-        assert [h.ids for h in alone] == [h.ids for h in hypotheses]
-        (fewer,) = search(model, [source], n_best=1, sampling=config, max_extra_length=5)
-        assert fewer[0].ids == hypotheses[0].ids
-
-
-def test_samples_come_as_often_as_they_are_likely() -> None:
-    model, source, draws = make_model(3, size=6, sharpness=1.0), [4, 5], 4000
-    counts: Counter[tuple[int, ...]] = Counter()
-    for seed in range(8):
-        config = SamplingConfig(seed=seed)
-        (hypotheses,) = search(model, [source], n_best=draws // 8, sampling=config, max_extra_length=0)
-        counts.update(tuple(h.ids) for h in hypotheses)
-    every = [ids for length in range(3) for ids in product((1, 4, 5), repeat=length)]
-    assert set(counts) <= set(every)
-    for ids in every:
-        # After two pieces EOS is sure to come.
-        drawn = ended(list(ids))[:2]
-        likely = sum(float(log_probs_after(model, source, drawn[:i])[piece]) for i, piece in enumerate(drawn))
-        assert counts[ids] / draws == pytest.approx(math.exp(likely), abs=0.02)
-
-
-def log_probs_after(model: Transformer, source: list[int], ids: list[int]) -> Tensor:
-    """Return the log-probabilities of what may follow: neither padding nor BOS."""
-    with torch.no_grad():
-        logits = model(sources([source]), torch.tensor([[BOS_ID, *ids]]))[0, -1]
-    logits[[PAD_ID, BOS_ID]] = -torch.inf
-    return logits.log_softmax(-1)
-
-
-@few
-@given(SEEDS, st.sampled_from([(1, 1.0), (2, 1.0), (0, 0.3), (0, 0.8), (3, 0.5)]))
-def test_samples_stay_among_the_likeliest(seed: int, bounds: tuple[int, float]) -> None:
-    top_k, top_p = bounds
-    model, source = make_model(seed), [4, 5, 6]
-    config = SamplingConfig(top_k=top_k, top_p=top_p, seed=seed % 100)
-    (found,) = search(model, [source], n_best=8, sampling=config, max_extra_length=3)
-    for ids in [h.ids for h in found]:
-        for place, piece in enumerate(ended(ids)):
-            if place == len(source) + 3:
-                continue  # it has to end here
-            order = log_probs_after(model, source, ids[:place]).exp().sort(descending=True)
-            if top_k:
-                order = torch.return_types.sort(
-                    (order.values[:top_k] / order.values[:top_k].sum(), order.indices[:top_k])
-                )
-            enough = int((order.values.cumsum(0) < top_p - 1e-9).sum()) + 1
-            assert piece in order.indices[:enough].tolist()
-
-
-def test_a_low_temperature_is_greedy_search() -> None:
-    for seed in range(20):
-        model, sentences = make_model(seed), [[4, 5, 6], [7]]
-        greedy = search(model, sentences, beam_size=1, max_extra_length=5)
-        for temperature in (1e-3, 1e-310):
-            cold = search(model, sentences, sampling=SamplingConfig(temperature=temperature), max_extra_length=5)
-            assert [h[0].ids for h in cold] == [h[0].ids for h in greedy]
 
 
 @few

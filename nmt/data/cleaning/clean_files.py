@@ -13,8 +13,9 @@ from typing import Any, BinaryIO
 from nmt.config.data import CleaningConfig, DataConfig
 from nmt.data.cleaning.corpus_text import TextPlan, iterate_text, write_text
 from nmt.data.reading.archives import is_archive
+from nmt.data.reading.corpus import STDIN
 from nmt.data.reading.formats import format_of, plain_name
-from nmt.data.reading.named_files import STDIN, Given
+from nmt.data.reading.named_files import NamedCorpus
 from nmt.errors import UsageError
 from nmt.files import remove, replacing, sync
 from nmt.runtime import cores
@@ -26,8 +27,8 @@ HELD_OUT = "against"
 
 
 def clean_files(
-    text: Given,
-    held_out: Given | None,
+    text: NamedCorpus,
+    held_out: NamedCorpus | None,
     output: Path,
     config: CleaningConfig,
     *,
@@ -54,7 +55,7 @@ def clean_files(
     return paths, counts
 
 
-def output_paths(output: Path, text: Given, held_out: Given | None) -> list[Path]:
+def output_paths(output: Path, text: NamedCorpus, held_out: NamedCorpus | None) -> list[Path]:
     """Return the files that `output` names: one .tsv, or one file a language.
 
     Raises UsageError where they cannot be written, or are among the files that are read.

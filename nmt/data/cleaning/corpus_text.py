@@ -87,7 +87,7 @@ class TextPlan:
             local=self.local,
             default_split=split,
             downloads=self.data.downloads,
-            oddities=oddities,
+            anomalies=oddities,
             stdin=stdin,
         )
 

@@ -1,4 +1,4 @@
-"""Parallel text from files, from Hugging Face datasets, or built in: the pairs of a corpus, as they are."""
+"""Read the raw pairs of a corpus: from files, test sets, Hugging Face datasets, or the built-in grammar."""
 
 from __future__ import annotations
 
@@ -11,31 +11,21 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from nmt.config.data import CorpusConfig, DownloadConfig, LanguagesConfig
-from nmt.data.reading.archives import count_lines, download_of, find_file, member_names, read_lines, spelled, split_path
-from nmt.data.reading.formats import Pair, Wanted, read_file, read_sides, read_stream
-from nmt.data.reading.hub import dataset_digests, hub_commit, read_dataset
+from nmt.data.pairs import Pair
+from nmt.data.reading.archives import download_of, find_file, member_names, printable, read_lines, split_path
+from nmt.data.reading.formats import Wanted, read_file, read_sides, read_stream
+from nmt.data.reading.hub import dataset_digests, read_dataset
+from nmt.data.reading.sacrebleu_sets import sacrebleu_digest, sacrebleu_files
 from nmt.data.reading.streams import decode_lines, decompress
 from nmt.errors import DataError
 from nmt.files import digest_file, digest_json
-
-__all__ = [
-    "RECIPE_TIP",
-    "Pair",
-    "corpus_digests",
-    "count_lines",
-    "decode_lines",
-    "describe",
-    "find_file",
-    "hub_commit",
-    "read_corpus",
-    "read_lines",
-]
+from nmt.tasks import grammar
 
 RECIPE_TIP = "; names in a recipe start at --data-dir, or else at the recipe's folder"
 STDIN = "-"
-"""The name of standard input."""
+"""Name of standard input."""
 TEST_SET = "sacrebleu:"
-"""What the name of a test set of sacreBLEU begins with."""
+"""Prefix of the names of sacreBLEU's test sets."""
 
 Downloads = Mapping[str, DownloadConfig]
 
@@ -48,25 +38,25 @@ def read_corpus(
     local: bool,
     default_split: str,
     downloads: Downloads | None = None,
-    oddities: Counter[str] | None = None,
+    anomalies: Counter[str] | None = None,
     stdin: BinaryIO | None = None,
 ) -> Iterator[Pair]:
     """Yield the raw pairs (source, target) of a corpus, at most `config.pairs` of them.
 
-    Relative names start at `root`; what is not there is looked for in `downloads`. With `local` (--data-dir was given)
-    a Hub dataset is read from a folder under `root`, without network. The name `-` is `stdin`, where it is given. A
-    corpus of unequal sides is an error once the shorter side ends, not before. `oddities` counts by name what was
-    dropped or is odd. Raises DataError.
+    Relative names start at `root`; missing files are looked up in `downloads`. With `local` (--data-dir was given) a
+    Hub dataset is read from a folder under `root`, without network. The name `-` is `stdin`, if given. Sides of
+    unequal length are an error at the end of the shorter side, not before. `anomalies` counts, by name, dropped
+    characters and other irregularities. Raises DataError.
     """
-    columns = _names(config.columns) or None
-    wanted = Wanted(languages, columns, config.format, Counter() if oddities is None else oddities)
+    columns = _as_list(config.columns) or None
+    wanted = Wanted(languages, columns, config.format, Counter() if anomalies is None else anomalies)
     files = _Files(root, downloads or {}, stdin)
     if config.builtin is not None:
         pairs = _read_builtin(config, languages)
     elif config.dataset is not None:
         pairs = read_dataset(config, root, local, config.split or default_split, wanted)
     elif config.files is not None:
-        pairs = itertools.chain.from_iterable(files.pairs(name, wanted) for name in _names(config.files))
+        pairs = itertools.chain.from_iterable(files.pairs(name, wanted) for name in _as_list(config.files))
     else:
         pairs = _read_sides(config, files, wanted)
     pairs = itertools.islice(pairs, config.pairs)
@@ -83,7 +73,7 @@ def describe(config: CorpusConfig) -> str:
         return f"builtin {config.builtin}"
     if config.dataset is not None:
         return f"dataset {config.dataset}"
-    return ", ".join(_file_names(config))
+    return ", ".join(file_names(config))
 
 
 def corpus_digests(
@@ -94,65 +84,62 @@ def corpus_digests(
     downloads: Downloads | None = None,
     languages: LanguagesConfig | None = None,
 ) -> dict[str, str]:
-    """Name each input of a corpus by a SHA-256: of its bytes for a file, of what is asked for elsewhere.
+    """Return the SHA-256 of each input of a corpus by its name: the digest of a file, or else of its identification.
 
-    Nothing is fetched for it. A file that is to be downloaded has the SHA-256 that it must have; a test set of
-    sacreBLEU those that sacreBLEU knows, and its name may leave out the languages where `languages` are given. For a
-    dataset on the Hub it is its id, configuration, revision, split and columns: what lies behind them is known only
-    after a download, and a digest must not change by that; see `hub_commit`.
+    Nothing is fetched. A download has the SHA-256 of the recipe; a test set of sacreBLEU the digest of the MD5s that
+    sacreBLEU expects, and its name may omit the languages where `languages` are given. A dataset on the Hub is
+    identified by its id, configuration, revision, split and columns: its content is known only after a download, and
+    a digest must not change by that; see `hub_commit`.
     """
     if config.builtin is not None:
-        sources = sorted(Path(__file__).parent.glob("synthetic*.py"))
-        content = [config.builtin, config.pairs, config.seed, *map(digest_file, sources)]
+        content = [config.builtin, config.pairs, config.seed, *grammar.VERSION]
         return {f"builtin:{config.builtin}": digest_json(content)}
     if config.dataset is not None:
         return dataset_digests(config, root, local)
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     digest = cache(digest_file)  # several names may lie in one archive
     try:
-        for name in _file_names(config):
+        for name in file_names(config):
             if name.startswith(TEST_SET):
-                found[name] = _test_set_digest(name, languages)
+                digests[name] = _test_set_digest(name, languages)
             else:
-                found |= _file_digests(name, root, downloads or {}, digest)
+                digests |= _file_digests(name, root, downloads or {}, digest)
     except OSError as error:
         raise DataError(f"{error.filename}: {error.strerror}") from None
-    return found
+    return digests
 
 
-def _names(value: str | list[str] | None) -> list[str]:
+def file_names(config: CorpusConfig) -> list[str]:
+    """Return the names of the files and test sets of a corpus."""
+    return [*_as_list(config.source), *_as_list(config.target), *_as_list(config.files)]
+
+
+def _as_list(value: str | list[str] | None) -> list[str]:
     return [] if value is None else [value] if isinstance(value, str) else value
 
 
-def _file_names(config: CorpusConfig) -> list[str]:
-    return [*_names(config.source), *_names(config.target), *_names(config.files)]
-
-
 class _Files:
-    """The files of a corpus, by the names that the recipe has for them."""
+    """The files of a corpus, by their names in the recipe."""
 
     def __init__(self, root: Path, downloads: Downloads, stdin: BinaryIO | None) -> None:
         self._root, self._downloads, self._stdin = root, downloads, stdin
 
-    def lines(self, name: str, oddities: Counter[str]) -> tuple[Iterator[str], Path]:
-        """Return the lines of a file of one side, and where it lies."""
+    def lines(self, name: str, anomalies: Counter[str]) -> tuple[Iterator[str], Path]:
+        """Return the lines of a file of one side, and its path."""
         if name == STDIN:
-            return decode_lines(self._standard_input(), "standard input", oddities=oddities), Path("standard input")
+            return decode_lines(self._standard_input(), "standard input", anomalies=anomalies), Path("standard input")
         path = find_file(self._root / name, RECIPE_TIP, self._downloads)
-        return read_lines(path, oddities=oddities), path
+        return read_lines(path, anomalies=anomalies), path
 
     def pairs(self, name: str, wanted: Wanted) -> Iterator[Pair]:
-        """Yield the pairs of a file of both sides."""
+        """Return the pairs of a file of both sides, or of a test set."""
         if name == STDIN:
-            yield from read_stream(self._standard_input(), "standard input", wanted.format or "tsv", wanted)
-        elif name.startswith(TEST_SET):
-            from nmt.data.reading.sacrebleu_sets import sacrebleu_files
-
-            source, target = sacrebleu_files(name.removeprefix(TEST_SET), wanted.languages)
-            sources, targets = (read_lines(path, oddities=wanted.oddities) for path in (source, target))
-            yield from read_sides(sources, targets, source, target)
-        else:
-            yield from read_file(find_file(self._root / name, RECIPE_TIP, self._downloads), wanted)
+            return read_stream(self._standard_input(), "standard input", wanted.format or "tsv", wanted)
+        if not name.startswith(TEST_SET):
+            return read_file(find_file(self._root / name, RECIPE_TIP, self._downloads), wanted)
+        source, target = sacrebleu_files(name.removeprefix(TEST_SET), wanted.languages)
+        sources, targets = (read_lines(path, anomalies=wanted.anomalies) for path in (source, target))
+        return read_sides(sources, targets, source, target)
 
     def _standard_input(self) -> io.BufferedReader:
         if self._stdin is None:
@@ -169,7 +156,7 @@ def _no_digest_of_stdin() -> DataError:
 
 
 def _read_sides(config: CorpusConfig, files: _Files, wanted: Wanted) -> Iterator[Pair]:
-    sources, targets = _names(config.source), _names(config.target)
+    sources, targets = _as_list(config.source), _as_list(config.target)
     if len(sources) != len(targets):
         raise DataError(
             f"{len(sources)} source files ({', '.join(sources)}) but {len(targets)} target files "
@@ -178,11 +165,9 @@ def _read_sides(config: CorpusConfig, files: _Files, wanted: Wanted) -> Iterator
         )
     if [*sources, *targets].count(STDIN) > 1:
         raise DataError("standard input can be one file of a corpus, not several")
-    for source, target in zip(sources, targets, strict=True):
-        (source_lines, source_path), (target_lines, target_path) = (
-            files.lines(name, wanted.oddities) for name in (source, target)
-        )
-        yield from read_sides(source_lines, target_lines, source_path, target_path)
+    for names in zip(sources, targets, strict=True):
+        (source_lines, source), (target_lines, target) = (files.lines(name, wanted.anomalies) for name in names)
+        yield from read_sides(source_lines, target_lines, source, target)
 
 
 def _read_builtin(config: CorpusConfig, languages: LanguagesConfig) -> Iterator[Pair]:
@@ -192,17 +177,13 @@ def _read_builtin(config: CorpusConfig, languages: LanguagesConfig) -> Iterator[
             f"builtin {config.builtin} is English-German, not {languages.source}-{languages.target}",
             hint="set languages to en and de, in either order, or give files",
         )
-    from nmt.tasks.grammar import generate
-
     assert config.builtin is not None
     assert config.pairs is not None
-    for english, german in generate(config.builtin, config.pairs, config.seed):
+    for english, german in grammar.generate(config.builtin, config.pairs, config.seed):
         yield (english, german) if direction == ("en", "de") else (german, english)
 
 
 def _test_set_digest(name: str, languages: LanguagesConfig | None) -> str:
-    from nmt.data.reading.sacrebleu_sets import sacrebleu_digest
-
     source, _, target = name.rpartition(":")[2].partition("-")
     if name.count(":") > 1 and source and target:
         languages = LanguagesConfig(source=source, target=target)
@@ -212,12 +193,12 @@ def _test_set_digest(name: str, languages: LanguagesConfig | None) -> str:
 
 
 def _file_digests(name: str, root: Path, downloads: Downloads, digest: Callable[[Path], str]) -> dict[str, str]:
-    """Return the `digest` of a file or of the archive it lies in, or those of the files of a folder."""
+    """Return the `digest` of a file or of the archive that holds it, or the digests of all files of a folder."""
     if name == STDIN:
         raise _no_digest_of_stdin()
     if download := download_of(root / name, downloads):
         return {name: downloads[download].sha256}
     path, _ = split_path(find_file(root / name, RECIPE_TIP))
     if path.is_dir():
-        return {spelled(f"{name}/{file}"): digest(path / file) for file in member_names(path)}
+        return {printable(f"{name}/{file}"): digest(path / file) for file in member_names(path)}
     return {name: digest(path)}

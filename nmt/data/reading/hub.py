@@ -1,24 +1,31 @@
-"""Pairs out of Hugging Face datasets: from the Hub, as they come or kept on the disk, or from a folder."""
+"""Read pairs from Hugging Face datasets: on the Hub, streamed or downloaded, or in a folder."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+import huggingface_hub
 
 from nmt import console
 from nmt.config.data import CorpusConfig
-from nmt.data.reading.archives import spelled
-from nmt.data.reading.formats import TRANSLATION, Pair, Wanted, choose_columns, pair_of
+from nmt.data.pairs import Pair
+from nmt.data.reading.archives import printable
+from nmt.data.reading.formats import TRANSLATION, Wanted, choose_columns, pair_of
 from nmt.errors import DataError
 from nmt.files import digest_file, digest_json, write_text
 
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
+
 BATCH = 1000
-"""Rows that are taken at once."""
+"""Rows to read at once."""
 TIMEOUT = 30.0
-"""Seconds that the Hub has to say which commit a branch is at."""
+"""Seconds to wait for the Hub to name the commit of a branch."""
 HINT = "check data.*.dataset, config and split"
 LOCAL_TIP = "; without network, --data-dir FOLDER reads a copy of the dataset in a folder of its name there"
 COMMIT = re.compile("[0-9a-f]{40}")
@@ -29,11 +36,11 @@ def read_dataset(config: CorpusConfig, root: Path, local: bool, split: str, want
     name = f"dataset {config.dataset}"
     data = _load(config, root, local, split)
     try:
-        # What streams knows its columns only where the files declare them.
-        there = data.column_names or list(next(iter(data), {}))
-        if not there:
+        # A streamed dataset knows its columns only where the files declare them.
+        present = data.column_names or list(next(iter(data), {}))
+        if not present:
             return
-        columns = choose_columns(wanted.columns or [TRANSLATION], there, wanted.languages, name)
+        columns = choose_columns(wanted.columns or [TRANSLATION], present, wanted.languages, name)
         for rows in data.select_columns(columns).iter(batch_size=BATCH):
             for values in zip(*(rows[column] for column in columns), strict=True):
                 yield pair_of(values, columns, wanted, name)
@@ -44,39 +51,37 @@ def read_dataset(config: CorpusConfig, root: Path, local: bool, split: str, want
 
 
 def dataset_digests(config: CorpusConfig, root: Path, local: bool) -> dict[str, str]:
-    """Name a dataset by the SHA-256 of the files of its folder, or else of what is asked of the Hub."""
+    """Return the SHA-256 of each file of a dataset's folder, or else of its identification on the Hub."""
     if local:
         folder, _ = _find(config, root)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
-        return {spelled(f"{config.dataset}/{path.relative_to(folder)}"): digest_file(path) for path in files}
-    asked = [config.dataset, config.config, config.revision, config.split]
-    return {":".join(part for part in asked if part): digest_json([*asked, config.columns or TRANSLATION])}
+        return {printable(f"{config.dataset}/{path.relative_to(folder)}"): digest_file(path) for path in files}
+    key = [config.dataset, config.config, config.revision, config.split]
+    return {":".join(part for part in key if part): digest_json([*key, config.columns or TRANSLATION])}
 
 
 def hub_commit(config: CorpusConfig) -> str | None:
-    """Ask the Hub for the commit of a dataset's revision; where it does not say, return that of `hub_revision`."""
+    """Ask the Hub for the commit of a dataset's revision; if it does not answer, return that of `hub_revision`."""
     if config.dataset is None or _is_commit(config.revision):
         return config.revision
-    from huggingface_hub import HfApi
-
     try:
-        commit = HfApi().dataset_info(config.dataset, revision=config.revision, timeout=TIMEOUT).sha
-    except Exception as error:  # no network, no such dataset, no access: reading it without the Hub will tell
+        commit = huggingface_hub.HfApi().dataset_info(config.dataset, revision=config.revision, timeout=TIMEOUT).sha
+    except Exception as error:  # no network, no such dataset, no access: reading it without the Hub will show
         commit = hub_revision(config)
-        taken = f"commit {commit}, which it named last" if commit else "whatever commit there is"
+        fallback = f"commit {commit}, which it named last" if commit else "whatever commit there is"
         console.log(
-            f"dataset {config.dataset}: the Hub does not name its commit: {_line(error).rstrip('.')}; taking {taken}"
+            f"dataset {config.dataset}: the Hub does not name its commit: {_line(error).rstrip('.')}; taking {fallback}"
         )
         return commit
     if commit is not None:
-        # Data that are asked for by their commit leave the branch in the Hub's cache where it was.
+        # Reading a dataset by its commit does not update the branch in the Hub's cache.
         with suppress(OSError):
             write_text(_head(config.dataset, config.revision), commit)
     return commit
 
 
 def hub_revision(config: CorpusConfig) -> str | None:
-    """Return the commit of a Hub dataset that was asked for last, without network; None where none was."""
+    """Return the commit of a Hub dataset that was last read, without network; None if none was."""
     if config.dataset is None or _is_commit(config.revision):
         return config.revision
     head = _head(config.dataset, config.revision)
@@ -84,11 +89,11 @@ def hub_revision(config: CorpusConfig) -> str | None:
 
 
 def is_cached(config: CorpusConfig) -> bool:
-    """Tell whether a Hub dataset was downloaded before; one that streams never is."""
+    """Check whether a Hub dataset is on this machine; a streamed one never is."""
     commit = hub_revision(config)
     if config.dataset is None or commit is None or config.streaming:
         return False
-    return (_cached(config.dataset) / "snapshots" / commit).is_dir()
+    return (_cache_folder(config.dataset) / "snapshots" / commit).is_dir()
 
 
 def _is_commit(revision: str | None) -> bool:
@@ -97,18 +102,15 @@ def _is_commit(revision: str | None) -> bool:
 
 def _head(dataset: str, revision: str | None) -> Path:
     """Return the file in the Hub's cache that holds the commit of a branch."""
-    return _cached(dataset) / "refs" / (revision or "main")
+    return _cache_folder(dataset) / "refs" / (revision or "main")
 
 
-def _cached(dataset: str) -> Path:
-    """Return where what is fetched from the Hub is kept."""
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    return Path(HF_HUB_CACHE) / f"datasets--{dataset.replace('/', '--')}"
+def _cache_folder(dataset: str) -> Path:
+    return Path(huggingface_hub.constants.HF_HUB_CACHE) / f"datasets--{dataset.replace('/', '--')}"
 
 
 def _find(config: CorpusConfig, root: Path) -> tuple[Path, str | None]:
-    """Find the folder of a Hub dataset under `root`, and the configuration to ask of it."""
+    """Return the folder of a Hub dataset under `root`, and the configuration to load from it. Raises DataError."""
     assert config.dataset is not None
     tried = [root / config.dataset, root / config.dataset.rpartition("/")[2], root]
     for folder in tried:
@@ -126,50 +128,48 @@ def _find(config: CorpusConfig, root: Path) -> tuple[Path, str | None]:
     )
 
 
-def _load(config: CorpusConfig, root: Path, local: bool, split: str) -> Any:
-    import datasets
-    from huggingface_hub.utils.logging import get_logger
+def _load(config: CorpusConfig, root: Path, local: bool, split: str) -> Dataset | IterableDataset:
+    import datasets  # 0.8 s that other corpora need not wait for
 
     datasets.disable_progress_bars()
-    # Without network it tells of each of its attempts.
-    get_logger("huggingface_hub").setLevel("ERROR")
-    name: str | None = config.config
-    where: str = config.dataset or ""
+    # Without network it logs each attempt.
+    logging.getLogger("huggingface_hub").setLevel("ERROR")
+    name, part = config.dataset or "", config.config
     try:
         if not local:
-            builder = datasets.load_dataset_builder(where, name=name, revision=config.revision)
-            # Without network it takes what was made ready last, of whatever commit.
+            builder = datasets.load_dataset_builder(name, name=part, revision=config.revision)
+            # Without network it takes the dataset that was prepared last, of any commit.
             if _is_commit(config.revision) and builder.hash != config.revision:
                 raise DataError(
-                    f"dataset {where}: no commit {config.revision} without the Hub; this machine has {builder.hash}",
+                    f"dataset {name}: no commit {config.revision} without the Hub; this machine has {builder.hash}",
                     hint="fetch it with a network, or set data.*.revision to that commit",
                 )
             if config.streaming:
                 return builder.as_streaming_dataset(split=split)
             builder.download_and_prepare()
             return builder.as_dataset(split=split)
-        folder, name = _find(config, root)
-        where = str(folder)
-        # What `save_to_disk` wrote; such a folder cannot be read by `load_dataset`.
+        folder, part = _find(config, root)
+        name = str(folder)
+        # `load_dataset` cannot read what `save_to_disk` wrote.
         if (folder / "dataset_dict.json").is_file():
-            splits = datasets.load_from_disk(where)
+            splits = datasets.load_from_disk(name)
             if split not in splits:
-                raise DataError(f"dataset {where}: no split {split!r}; it has {', '.join(sorted(splits))}")
+                raise DataError(f"dataset {name}: no split {split!r}; it has {', '.join(sorted(splits))}")
             return splits[split]
         if (folder / "state.json").is_file():
-            data = datasets.load_from_disk(where)
+            data = datasets.load_from_disk(name)
             if data.split is not None and str(data.split) != split:
-                raise DataError(f"dataset {where}: holds the split {str(data.split)!r}, not {split!r}")
+                raise DataError(f"dataset {name}: holds the split {str(data.split)!r}, not {split!r}")
             return data
-        return datasets.load_dataset(where, name=name, split=split, streaming=config.streaming)
+        return datasets.load_dataset(name, name=part, split=split, streaming=config.streaming)
     except DataError:
         raise
     except Exception as error:
-        raise _failed(f"dataset {where}, split {split}", error, local) from error
+        raise _failed(f"dataset {name}, split {split}", error, local) from error
 
 
 def _failed(what: str, error: Exception, local: bool) -> DataError:
-    """Say why `datasets` failed; it documents no set of errors: network, format, name, split, ..."""
+    """Return the error for a failure of `datasets`, which documents no set of exceptions."""
     return DataError(f"{what}: {_line(error)}", hint=HINT + ("" if local else LOCAL_TIP))
 
 

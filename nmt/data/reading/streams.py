@@ -1,7 +1,7 @@
-"""Bytes without their compression, and lines of them.
+"""Decompress bytes and split them into lines.
 
 A line ends at "\\n" and nowhere else: U+2028, U+0085, form feeds and tabs are text. One "\\r" before the "\\n" and
-a byte-order mark at the start of a file are dropped. What is odd in a text is counted by name.
+a byte-order mark at the start of a file are dropped. Anomalies of the text are counted by name.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 from nmt.errors import DataError
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 COMPRESSIONS = {".gz": "gzip", ".xz": "xz", ".zst": "zstd", ".bz2": "bzip2"}
-"""Endings of compressed files, in the order in which they are tried, and what they claim."""
+"""Suffixes of compressed files, in the order in which they are tried, and the compression that each promises."""
 MAGIC = {
     "gzip": re.compile(rb"\x1f\x8b"),
     "xz": re.compile(rb"\xfd7zXZ\0"),
@@ -34,11 +37,11 @@ MAGIC = {
     "bzip2": re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"),
 }
 UNREADABLE = (EOFError, OSError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile)
-"""What reading a file raises: the system's errors, and those of damage."""
+"""Exceptions of reading a file: the system's errors, and the errors of damaged content."""
 BUFFER = 1 << 17
-"""Bytes that are read at once."""
+"""Bytes to read at once."""
 BREAKS = re.compile("[\u2028\u2029\x85\x0b\x0c\x1c-\x1e\r]")
-"""What ends a line for some programs, and is text here."""
+"""Characters that end a line for some programs, and are text here."""
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 Decompressor = bz2.BZ2Decompressor | lzma.LZMADecompressor
@@ -48,16 +51,17 @@ def decode_lines(
     stream: Iterable[bytes],
     name: str,
     replaced: list[int] | None = None,
-    oddities: Counter[str] | None = None,
+    anomalies: Counter[str] | None = None,
     *,
     are_texts: bool = True,
 ) -> Iterator[str]:
-    """Yield the lines of `stream`, as they come, without their ends; `name` stands in the DataError.
+    """Yield the lines of `stream` as they arrive, without their ends; `name` names it in the DataError.
 
-    Given a list `replaced`, bytes that are not UTF-8 are no error: they become U+FFFD, and the list gets the number
-    of their line. `oddities` counts what was dropped, and, where the lines `are_texts` themselves, what is odd in them.
+    Bytes that are not UTF-8 are an error; with a list `replaced` they become U+FFFD, and the list receives the numbers
+    of their lines. `anomalies` counts the dropped characters, and also the unusual ones inside each line where the
+    lines `are_texts` (and not rows of a table or JSON).
     """
-    oddities = Counter() if oddities is None else oddities
+    anomalies = Counter() if anomalies is None else anomalies
     number = 0
     try:
         for number, line in enumerate(stream, 1):
@@ -72,31 +76,35 @@ def decode_lines(
             if not text.isprintable():
                 if text.endswith("\r"):
                     text = text[:-1]
-                    oddities["CRLF line ends"] += 1
+                    anomalies["CRLF line ends"] += 1
                 if number == 1 and text.startswith("\ufeff"):
                     text = text[1:]
-                    oddities["byte-order marks"] += 1
+                    anomalies["byte-order marks"] += 1
                 if are_texts:
-                    count_odd(text, oddities)
+                    count_anomalies(text, anomalies)
             yield text
     except UnicodeDecodeError as error:
-        raise _not_utf8(name, number, error) from None
+        is_utf16 = number == 1 and error.object[:2] in (b"\xff\xfe", b"\xfe\xff")
+        raise DataError(
+            f"{name}:{number}: not UTF-8: byte 0x{error.object[error.start]:02x} at position {error.start + 1}",
+            hint=f"find out the encoding and convert it: iconv -f {'UTF-16' if is_utf16 else 'LATIN1'} -t UTF-8",
+        ) from None
     except UNREADABLE as error:
         raise unreadable(name, error, f" after line {number}") from None
 
 
-def count_odd(text: str, oddities: Counter[str]) -> None:
-    """Count the odd characters that stay in `text`."""
+def count_anomalies(text: str, anomalies: Counter[str]) -> None:
+    """Count the unusual characters that stay in `text`."""
     if "\0" in text:
-        oddities["NUL characters"] += text.count("\0")
+        anomalies["NUL characters"] += text.count("\0")
     if BREAKS.search(text):
-        oddities["odd line breaks"] += len(BREAKS.findall(text))
+        anomalies["odd line breaks"] += len(BREAKS.findall(text))
 
 
-def one_line(text: Any, name: str, oddities: Counter[str]) -> str:
-    """Make the text of a field a line; a missing one is blank. `name` stands in the DataError for what is no text."""
+def one_line(text: object, name: str, anomalies: Counter[str]) -> str:
+    """Return the text of a field as one line, None as a blank one. Raises DataError, with `name`, for other types."""
     if text is None:
-        oddities["missing texts"] += 1
+        anomalies["missing texts"] += 1
         return ""
     if not isinstance(text, str):
         raise DataError(f"{name}: {type(text).__name__} where text should be: {text!r}")
@@ -104,50 +112,50 @@ def one_line(text: Any, name: str, oddities: Counter[str]) -> str:
         return text
     if "\n" in text or "\r" in text:
         text, breaks = re.subn(r"\r\n|\n|\r", " ", text)
-        oddities["line breaks within a text"] += breaks
+        anomalies["line breaks within a text"] += breaks
     if SURROGATE.search(text):  # JSON's escapes can spell halves of characters, which cannot be written as UTF-8
         text, halves = SURROGATE.subn("\ufffd", text)
-        oddities["halves of surrogate pairs"] += halves
-    count_odd(text, oddities)
+        anomalies["halves of surrogate pairs"] += halves
+    count_anomalies(text, anomalies)
     return text
 
 
-def some(names: Iterable[str]) -> str:
-    """List the first few of `names` for a message."""
+def listing(names: Iterable[str]) -> str:
+    """List the first eight of `names` for a message."""
     names = list(names)
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") or "nothing"
 
 
 def decompress(raw: io.BufferedReader, name: str) -> io.BufferedReader:
-    """Undo the compression of `raw`, which its first bytes tell; a DataError where `name` claims one and it is not."""
-    begin = raw.peek(10)
-    kind = next((kind for kind, magic in MAGIC.items() if magic.match(begin)), None)
-    ending = Path(name).suffix
-    claimed = COMPRESSIONS.get(ending)
-    if kind is None and claimed is not None:
+    """Return `raw` decompressed, by its magic number. Raises DataError where the suffix of `name` promises another."""
+    start = raw.peek(10)
+    kind = next((kind for kind, magic in MAGIC.items() if magic.match(start)), None)
+    suffix = Path(name).suffix
+    if kind is None and suffix in COMPRESSIONS:
         raise DataError(
-            f"{name}: not a {claimed} file", hint=f"copy or download the file again, or name it without {ending}"
+            f"{name}: not a {COMPRESSIONS[suffix]} file",
+            hint=f"copy or download the file again, or name it without {suffix}",
         )
     if kind is None:
         return raw
-    opened: Any
+    opened: object
     if kind == "gzip":
         opened = gzip.GzipFile(fileobj=raw)
     elif kind == "bzip2":
-        opened = _Streams(raw, bz2.BZ2Decompressor)
+        opened = _Concatenated(raw, bz2.BZ2Decompressor)
     elif kind == "xz":
-        opened = _Streams(raw, partial(lzma.LZMADecompressor, lzma.FORMAT_XZ))
+        opened = _Concatenated(raw, partial(lzma.LZMADecompressor, lzma.FORMAT_XZ))
     else:
-        import pyarrow as pa
+        import pyarrow as pa  # 0.2 s that other files need not wait for
 
         opened = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
     return io.BufferedReader(cast(io.RawIOBase, opened), BUFFER)
 
 
-class _Streams(io.RawIOBase):
-    """What compressed streams hold that lie one behind the other, zeros between them or behind.
+class _Concatenated(io.RawIOBase):
+    """The content of concatenated compressed streams, which zeros may separate and follow.
 
-    `bz2.BZ2File` and `lzma.LZMAFile` take a stream with a damaged beginning, and all that follows, for no part of it.
+    `bz2.BZ2File` and `lzma.LZMAFile` silently ignore a later stream with a damaged header, and all that follows it.
     """
 
     def __init__(self, raw: io.BufferedReader, start: Callable[[], Decompressor]) -> None:
@@ -155,11 +163,11 @@ class _Streams(io.RawIOBase):
         self._stream = start()
 
     def readable(self) -> bool:
-        """Say that it can be read."""
         return True
 
-    def readinto(self, buffer: Any) -> int:
-        """Fill `buffer`; return the number of bytes, 0 at the end. Raises what the decompressor does, and EOFError."""
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill `buffer` and return the number of bytes, 0 at the end. Raises EOFError and the decompressor's errors."""
+        view = memoryview(buffer)
         while True:
             packed = b""
             if self._stream.eof:
@@ -171,30 +179,22 @@ class _Streams(io.RawIOBase):
                 self._stream = self._start()
             elif self._stream.needs_input and not (packed := self._raw.read1(BUFFER)):
                 raise EOFError("it ends within a stream")
-            if text := self._stream.decompress(packed, len(buffer)):
-                buffer[: len(text)] = text
+            if text := self._stream.decompress(packed, len(view)):
+                view[: len(text)] = text
                 return len(text)
 
 
 @contextmanager
-def reading(name: Path | str, after: str = "") -> Iterator[None]:
-    """Make DataErrors of what goes wrong in the block with the file `name`; `after` says how far it was read."""
+def reading(name: Path | str) -> Iterator[None]:
+    """Raise a DataError that names the file `name` where the block cannot read it."""
     try:
         yield
     except UNREADABLE as error:
-        raise unreadable(name, error, after) from None
+        raise unreadable(name, error) from None
 
 
 def unreadable(name: Path | str, error: Exception, after: str = "") -> DataError:
-    """Say what is wrong with the file `name`: errors of the system have a number, all others are damage."""
+    """Return the error of the file `name`, read until `after`. The system's errors have a number, damage has none."""
     if isinstance(error, OSError) and error.errno:
         return DataError(f"{name}: {error.strerror}")
     return DataError(f"{name}: damaged or cut short{after}: {error}", hint="copy or download the file again")
-
-
-def _not_utf8(name: str, number: int, error: UnicodeDecodeError) -> DataError:
-    wide = number == 1 and error.object[:2] in (b"\xff\xfe", b"\xfe\xff")
-    return DataError(
-        f"{name}:{number}: not UTF-8: byte 0x{error.object[error.start]:02x} at place {error.start + 1}",
-        hint=f"find out the encoding and convert it: iconv -f {'UTF-16' if wide else 'LATIN1'} -t UTF-8",
-    )

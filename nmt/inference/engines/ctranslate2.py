@@ -1,4 +1,4 @@
-"""The engine of the package CTranslate2, on an export of the bundle; answers a second after its start."""
+"""The engine CTranslate2, which runs an export of the bundle and loads in a second."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.errors import ArtifactError, UsageError
 from nmt.files import read_json
 from nmt.inference.bundle import CONFIG, WEIGHTS
-from nmt.inference.protocol import Hypothesis, Matrix, Request, Row, length_penalty
+from nmt.inference.protocol import Hypothesis, Matrix, Pair, Request, Row, length_penalty
 
 if TYPE_CHECKING:
     from ctranslate2 import Translator
@@ -25,22 +25,21 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 ENGINE = "ctranslate2"
-FORMAT = 1
 EXPORTS, MANIFEST = "exports", "manifest.json"
-EXPORT = Card(MANIFEST, "export", FORMAT)
+EXPORT = Card(MANIFEST, "export", format=1)
 
 TASK_ROWS, GPU_TASK_ROWS = 32, 1024
-"""A batch is cut into tasks of at most so many rows: several threads then share it, and little of a task is padding."""
+"""Most rows of a task: batches are cut into tasks, so that threads share them and a task has little padding."""
 PATIENCE = 2
-"""Where hypotheses are compared by a length penalty, a search goes on until so many beams of them have ended: at 1,
-2 of 1,000 lines of Multi30k came out otherwise than by the native engine, at 2 none."""
+"""With a length penalty, a search goes on until this multiple of the beam size has ended: at 1, 2 of 1,000 lines of
+Multi30k differed from the native engine's, at 2 none."""
 NOTHING = -1e9
-"""Totals below are of places in the beam that hold no hypothesis."""
+"""Lower totals mark entries of the beam without a hypothesis."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """An export whose files are as they were written."""
+    """A verified export."""
 
     folder: Path
     quantization: str
@@ -48,7 +47,7 @@ class Export:
     """Longest target in pieces, EOS included."""
     source: list[str]
     target: list[str]
-    """Pieces of both sides, by their ids."""
+    """Pieces of each side by id."""
 
 
 def import_ctranslate2() -> Any:
@@ -63,9 +62,9 @@ def import_ctranslate2() -> Any:
 
 
 def find_export(bundle: Path, name: str | None) -> Path:
-    """Return the folder of the export `name` of `bundle`, or of the only one there.
+    """Return the folder of the export `name` of `bundle`, or of its only export.
 
-    Raises ArtifactError where it is not there, UsageError where there are several to choose from.
+    Raises ArtifactError where it does not exist, UsageError where `name` is needed to choose one of several.
     """
     make = f"nmt export {bundle} --to {ENGINE}"
     folders = (bundle / EXPORTS).iterdir() if (bundle / EXPORTS).is_dir() else ()
@@ -102,18 +101,18 @@ def open_export(folder: Path, weights: str) -> Export:
 
 @dataclass(frozen=True)
 class Draft:
-    """What CTranslate2 says of one hypothesis."""
+    """A hypothesis of CTranslate2, before its final score."""
 
     ids: list[int]
     """Pieces, without EOS."""
     total: float | None
-    """Log-probability, EOS included; None where CTranslate2 tells that of a part, or of other odds."""
+    """Log-probability, EOS included; None where CTranslate2 leaves out a part, or renormalizes the probabilities."""
     cut: bool = False
-    """Whether the limit ended it, not EOS."""
+    """Whether it was ended by the limit, not by EOS."""
 
 
 class CTranslate2Engine:
-    """One exported model; on a processor each thread translates rows of its own."""
+    """One exported model; on a CPU each thread translates different rows."""
 
     def __init__(self, export: Export, *, device: str = "cpu", threads: int | None = None) -> None:
         """Load a verified export. Raises ArtifactError, UsageError."""
@@ -122,16 +121,16 @@ class CTranslate2Engine:
         if device == "cuda" and not has_gpu:
             raise UsageError("no GPU that CTranslate2 can use on this machine", hint="take device cpu or auto")
         on_gpu = has_gpu and device != "cpu"
-        place = "cuda" if on_gpu else "cpu"
-        known = export.quantization in package.get_supported_compute_types(place)
+        kind = "cuda" if on_gpu else "cpu"
+        is_supported = export.quantization in package.get_supported_compute_types(kind)
         self.workers = 1 if on_gpu else threads or runtime.cores()
         self.task_rows = GPU_TASK_ROWS if on_gpu else TASK_ROWS
         try:
             self.translator: Translator = package.Translator(
                 str(export.folder),
-                place,
-                compute_type=export.quantization if known else "float32",
-                # Many tasks of a thread each get more done than one task of many threads.
+                kind,
+                compute_type=export.quantization if is_supported else "float32",
+                # Many tasks of one thread each have a higher throughput than one task of many threads.
                 inter_threads=self.workers,
                 intra_threads=1,
             )
@@ -145,7 +144,7 @@ class CTranslate2Engine:
     def load(
         cls, paths: Sequence[Path], *, device: str, threads: int | None, export: str | None = None
     ) -> CTranslate2Engine:
-        """Load an export of the verified bundle at `paths`, by its name or the only one there.
+        """Load the export named `export`, or the only one, of the verified bundle at `paths`.
 
         Raises ArtifactError, UsageError.
         """
@@ -156,37 +155,31 @@ class CTranslate2Engine:
         return cls(open_export(find_export(paths[0], export), weights), device=device, threads=threads)
 
     def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]:
-        """Return for each row of each batch its hypotheses, best first; none where the model is no number."""
         if request.sampling is not None:
             raise UsageError("sampling needs the native engine", hint="CTranslate2 cannot draw by a seed of one's own")
         return self._in_order(batches, lambda rows: self._start_search(rows, request))
 
-    def score(self, batches: Iterable[list[tuple[list[int], list[int]]]]) -> Iterator[list[list[float]]]:
-        """Return for each pair of source and target the log-probability of every target piece, EOS last."""
+    def score(self, batches: Iterable[list[Pair]]) -> Iterator[list[list[float]]]:
         return self._in_order(batches, self._start_scoring)
 
-    def attention(
-        self,
-        batches: Iterable[list[tuple[list[int], list[int]]]],  # noqa: ARG002 - see `Engine`
-        layer: int | None,  # noqa: ARG002
-    ) -> Iterator[list[Matrix]]:
-        """Raise UsageError: CTranslate2 tells the attention of one layer and head alone."""
+    def attention(self, batches: Iterable[list[Pair]], layer: int | None) -> Iterator[list[Matrix]]:  # noqa: ARG002
+        """Raise UsageError: CTranslate2 returns the attention of one layer and head only."""
         raise UsageError("alignments need the native engine", hint="leave out the engine ctranslate2")
 
     def _in_order(
         self, batches: Iterable[list[T]], start: Callable[[list[T]], Callable[[], list[R]]]
     ) -> Iterator[list[R]]:
-        """Start the tasks of `batches`, a bounded number ahead; yield the results of each batch in order."""
-        under_way: deque[list[Callable[[], list[R]]]] = deque()
+        """Start the tasks of `batches`, a bounded number ahead; yield the results batch by batch, in order."""
+        started: deque[list[Callable[[], list[R]]]] = deque()
         for batch in batches:
-            under_way.append([start(batch[at : at + self.task_rows]) for at in range(0, len(batch), self.task_rows)])
-            while sum(map(len, under_way)) > 2 * self.workers:
-                yield [found for finish in under_way.popleft() for found in finish()]
-        for tasks in under_way:
-            yield [found for finish in tasks for found in finish()]
+            started.append([start(batch[at : at + self.task_rows]) for at in range(0, len(batch), self.task_rows)])
+            while sum(map(len, started)) > 2 * self.workers:
+                yield [result for finish in started.popleft() for result in finish()]
+        for tasks in started:
+            yield [result for finish in tasks for result in finish()]
 
-    def _start_scoring(self, pairs: list[tuple[list[int], list[int]]]) -> Callable[[], list[list[float]]]:
-        """Start to score `pairs`; return what waits for the log-probabilities."""
+    def _start_scoring(self, pairs: list[Pair]) -> Callable[[], list[list[float]]]:
+        """Start to score `pairs`; return a function that waits for the log-probabilities."""
         task = self.translator.score_batch(
             [[self.source[i] for i in src] for src, _ in pairs],
             [[self.target[i] for i in tgt] for _, tgt in pairs],
@@ -196,32 +189,32 @@ class CTranslate2Engine:
         return lambda: [promise.result().log_probs for promise in task]
 
     def _start_search(self, rows: list[Row], request: Request) -> Callable[[], list[list[Hypothesis]]]:
-        """Start to search for `rows`; return what waits for their hypotheses."""
+        """Start to translate `rows`; return a function that waits for their hypotheses."""
         limits = [row.limit(request.decoding, self.target_limit) for row in rows]
-        # Without a length penalty the first to end in front of all others is the best.
+        # Without a length penalty, the first hypothesis to end ahead of all others is the best.
         quick = request.decoding.beam_size == 1 or (request.n_best == 1 and request.decoding.length_penalty == 0)
         first = self._start_drafts(rows, max(limits), request.decoding, quick=quick)
 
         def finish() -> list[list[Hypothesis]]:
             drafts = first()
 
-            def search_again(is_off: Callable[[Draft, int], bool], *, quick: bool, banned: bool = False) -> None:
-                off = [at for at, found in enumerate(drafts) if any(is_off(draft, limits[at]) for draft in found)]
-                # Together only with rows of the same limit, so that the others of the task do not matter.
-                for limit in sorted({limits[at] for at in off}):
-                    places = [at for at in off if limits[at] == limit]
-                    again = [rows[at] for at in places]
-                    found = self._start_drafts(again, limit, request.decoding, quick=quick, banned=banned)()
-                    for at, hypotheses in zip(places, found, strict=True):
-                        drafts[at] = hypotheses
+            def search_again(is_wrong: Callable[[Draft, int], bool], *, quick: bool, banned: bool = False) -> None:
+                wrong = [at for at, of_row in enumerate(drafts) if any(is_wrong(draft, limits[at]) for draft in of_row)]
+                # Only rows of the same limit together, so that a result does not depend on the rest of the task.
+                for limit in sorted({limits[at] for at in wrong}):
+                    indices = [at for at in wrong if limits[at] == limit]
+                    again = [rows[at] for at in indices]
+                    finish = self._start_drafts(again, limit, request.decoding, quick=quick, banned=banned)
+                    for at, of_row in zip(indices, finish(), strict=True):
+                        drafts[at] = of_row
 
-            # CTranslate2 knows one limit a call, that of the longest row.
+            # CTranslate2 takes one limit per call, here the largest.
             search_again(lambda draft, limit: len(draft.ids) >= limit, quick=quick)
             greedy = request.decoding.beam_size == 1
             if quick and not greedy:
-                # What is cut lacks the EOS that may make it less likely than one that ended before.
+                # A cut hypothesis lacks EOS, with which it may be less likely than one that ended earlier.
                 search_again(lambda draft, _: draft.cut, quick=False)
-            # Padding and BOS were no targets in training, so they are hardly ever drawn.
+            # Padding and BOS were no targets in training, so that a second search is hardly ever needed.
             search_again(lambda draft, _: bool({PAD_ID, BOS_ID} & {*draft.ids}), quick=greedy, banned=True)
             return self._rank(rows, drafts, request)
 
@@ -230,9 +223,9 @@ class CTranslate2Engine:
     def _start_drafts(
         self, rows: list[Row], limit: int, decoding: DecodingConfig, *, quick: bool, banned: bool = False
     ) -> Callable[[], list[list[Draft]]]:
-        """Start to search for `rows` within `limit` pieces, EOS included.
+        """Start to translate `rows` within `limit` pieces, EOS included.
 
-        `quick` looks for the best alone, by log-probability; `banned` keeps padding and BOS out.
+        `quick` searches for the single best by log-probability; `banned` excludes padding and BOS.
         """
         patience = 1 if quick else PATIENCE
         task = self.translator.translate_batch(
@@ -245,20 +238,20 @@ class CTranslate2Engine:
             no_repeat_ngram_size=decoding.no_repeat_ngram,
             suppress_sequences=[[self.target[PAD_ID]], [self.target[BOS_ID]]] if banned else None,
             max_input_length=0,
-            # The last place is left for the EOS of what is cut, which CTranslate2 leaves out.
+            # One less than the limit: CTranslate2 does not count the EOS of a cut hypothesis.
             max_decoding_length=limit - 1,
             min_decoding_length=min(decoding.min_length, limit - 1),
             return_scores=True,
             return_end_token=True,
             asynchronous=True,
         )
-        # What is banned loses its probability to the rest, and prefixes have none.
-        other_odds = banned or decoding.min_length > 0 or decoding.no_repeat_ngram > 0
+        # The probability of banned pieces goes to the others, and that of prefixes is left out.
+        is_renormalized = banned or decoding.min_length > 0 or decoding.no_repeat_ngram > 0
 
         def finish() -> list[list[Draft]]:
             return [
                 [
-                    self._draft(pieces, None if other_odds or row.prefix else total)
+                    self._draft(pieces, None if is_renormalized or row.prefix else total)
                     for pieces, total in zip(result.hypotheses, result.scores, strict=True)
                     if total > NOTHING
                 ]
@@ -268,22 +261,18 @@ class CTranslate2Engine:
         return finish
 
     def _draft(self, pieces: list[str], total: float | None) -> Draft:
-        """Read one hypothesis of CTranslate2's."""
+        """Return a hypothesis of CTranslate2 as a draft."""
         ids = [self.ids[piece] for piece in pieces]
         return Draft(ids[:-1], total) if ids[-1:] == [EOS_ID] else Draft(ids, None, cut=True)
 
     def _rank(self, rows: list[Row], drafts: list[list[Draft]], request: Request) -> list[list[Hypothesis]]:
-        """Return the best drafts of each row, by log-probability over this package's length penalty."""
-        unknown = [
-            (row.ids, draft.ids)
-            for row, found in zip(rows, drafts, strict=True)
-            for draft in found
-            if draft.total is None
-        ]
+        """Return the best drafts of each row by log-probability over the length penalty."""
+        by_row = zip(rows, drafts, strict=True)
+        unknown = [(row.ids, draft.ids) for row, of_row in by_row for draft in of_row if draft.total is None]
         totals = iter(map(sum, self._start_scoring(unknown)() if unknown else []))
 
         def hypothesis(draft: Draft) -> Hypothesis:
             total = next(totals) if draft.total is None else draft.total
             return Hypothesis(draft.ids, total / length_penalty(len(draft.ids) + 1, request.decoding.length_penalty))
 
-        return [sorted(map(hypothesis, found), key=lambda found: -found.score)[: request.n_best] for found in drafts]
+        return [sorted(map(hypothesis, of_row), key=lambda one: -one.score)[: request.n_best] for of_row in drafts]

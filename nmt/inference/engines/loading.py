@@ -1,4 +1,4 @@
-"""From the folders of bundles to an engine."""
+"""Loading: from the folders of bundles to an engine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def open_bundles(paths: Sequence[Path]) -> list[Bundle]:
-    """Open bundles that are to translate together. Raises ArtifactError, and UsageError where they cannot."""
+    """Open the bundles of an ensemble. Raises ArtifactError, and UsageError where their vocabularies differ."""
     first, *others = bundles = [open_bundle(path) for path in paths]
     for other in others:
         if any(first.config.files.get(name) != other.config.files.get(name) for name in first.tokenizer.files):
@@ -30,7 +30,7 @@ def open_bundles(paths: Sequence[Path]) -> list[Bundle]:
 
 @dataclass(frozen=True)
 class EnginePlan:
-    """All that an engine is made of; it can be sent to another process."""
+    """The settings of an engine; they can be sent to another process."""
 
     paths: list[Path]
     """Folders of verified bundles."""
@@ -39,7 +39,7 @@ class EnginePlan:
     precision: Precision = "float32"
     threads: int | None = None
     export: str | None = None
-    """Which of the bundle's exports, where the engine takes one; by default the only one."""
+    """Name of the bundle's export, for engines that need one; by default the only export."""
 
     def load(self) -> Engine:
         """Load the engine into this process. Raises ArtifactError, UsageError."""
@@ -57,7 +57,7 @@ class EnginePlan:
         return NativeEngine.load(self.paths, device=self.device, precision=self.precision)
 
     def share(self, devices: int) -> Engine:
-        """Load the engine into `devices` processes, which share the batches."""
+        """Load the engine into each of `devices` processes, which share the batches."""
         from nmt.inference.engines.workers import Workers
 
         return Workers(self, devices)

@@ -1,4 +1,4 @@
-"""The engine of this package: the model in PyTorch, searched by `search`."""
+"""The native engine: the model in PyTorch."""
 
 from __future__ import annotations
 
@@ -13,33 +13,34 @@ from nmt.config.training import Precision
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.errors import UsageError
 from nmt.inference.bundle import open_bundle
-from nmt.inference.protocol import Hypothesis, Matrix, Request, Row
-from nmt.inference.search import pad, search
+from nmt.inference.constraints import pad
+from nmt.inference.protocol import Hypothesis, Matrix, Pair, Request, Row
+from nmt.inference.search import search
 from nmt.model.protocol import Model
 from nmt.runtime import pick_device
 
 ROWS = 512
-"""Positions whose logits exist at once where a target is given: as a whole they are positions times vocabulary."""
+"""Positions whose logits exist at once in scoring: all logits together would be positions times vocabulary."""
 
 
-def pairs(batch: list[tuple[list[int], list[int]]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return what the model reads of both sides: sources with EOS (B, S), targets with BOS (B, T)."""
+def pad_pairs(batch: list[Pair], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the model's inputs: sources with EOS (B, S), targets with BOS (B, T)."""
     sources, targets = [[*src, EOS_ID] for src, _ in batch], [[BOS_ID, *tgt] for _, tgt in batch]
     return pad(sources, device), pad(targets, device)
 
 
-def forced(model: Model, src: Tensor, tgt_in: Tensor, labels: Tensor) -> Tensor:
-    """Return the log-probabilities (N) of `labels` (N), which follow the pieces of `tgt_in` (B, T), row by row."""
+def label_log_probs(model: Model, src: Tensor, tgt_in: Tensor, labels: Tensor) -> Tensor:
+    """Return the log-probabilities (N) of `labels` (N), the next pieces at the real positions of `tgt_in` (B, T)."""
     hidden = model.hidden(src, tgt_in)[tgt_in != PAD_ID]  # (N, D)
-    found = []
-    for some, wanted in zip(hidden.split(ROWS), labels.split(ROWS), strict=True):
-        logits = model.generator(some).float()
-        found.append(logits.gather(1, wanted[:, None])[:, 0] - logits.logsumexp(1))
-    return torch.cat(found)
+    log_probs = []
+    for rows, of_rows in zip(hidden.split(ROWS), labels.split(ROWS), strict=True):
+        logits = model.generator(rows).float()
+        log_probs.append(logits.gather(1, of_rows[:, None])[:, 0] - logits.logsumexp(1))
+    return torch.cat(log_probs)
 
 
 class NativeEngine:
-    """One model, or several that translate together."""
+    """One model, or an ensemble of several."""
 
     def __init__(self, models: Sequence[Model]) -> None:
         self.models = models
@@ -56,39 +57,34 @@ class NativeEngine:
 
     @property
     def target_limit(self) -> int:
-        """Longest target in pieces, EOS included."""
         return min(model.position_limit for model in self.models)
 
     def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]:
-        """Return for each row of each batch its hypotheses, best first; none where the model is no number."""
         for batch in batches:
             yield search(self.models, batch, request)
 
     @torch.inference_mode()
-    def score(self, batches: Iterable[list[tuple[list[int], list[int]]]]) -> Iterator[list[list[float]]]:
-        """Return for each pair of source and target the log-probability of every target piece, EOS last."""
+    def score(self, batches: Iterable[list[Pair]]) -> Iterator[list[list[float]]]:
         for batch in batches:
-            src, tgt_in = pairs(batch, self.device)
+            src, tgt_in = pad_pairs(batch, self.device)
             labels = torch.tensor([piece for _, tgt in batch for piece in (*tgt, EOS_ID)], device=self.device)
-            found = torch.stack([forced(model, src, tgt_in, labels) for model in self.models])
-            log_probs = found.logsumexp(0) - math.log(len(self.models))  # of the mean of the probabilities
-            yield [some.tolist() for some in log_probs.cpu().split([len(tgt) + 1 for _, tgt in batch])]
+            of_models = torch.stack([label_log_probs(model, src, tgt_in, labels) for model in self.models])
+            log_probs = of_models.logsumexp(0) - math.log(len(self.models))  # of the mean of the probabilities
+            yield [of_pair.tolist() for of_pair in log_probs.cpu().split([len(tgt) + 1 for _, tgt in batch])]
 
     @torch.inference_mode()
-    def attention(
-        self, batches: Iterable[list[tuple[list[int], list[int]]]], layer: int | None
-    ) -> Iterator[list[Matrix]]:
-        """Return for each pair of source and target what each target piece attends to; see `Engine`.
+    def attention(self, batches: Iterable[list[Pair]], layer: int | None) -> Iterator[list[Matrix]]:
+        """Return the attention of the target pieces of each pair, for an ensemble the mean; see `Engine`.
 
-        It is that of the step which predicts the piece, by default in the last layer but one (Garg et al. 2019). The
-        step that reads it (Chen et al. 2020) would already attend to the source of the piece after it: measured in
-        each layer of a model of three. Of several models it is the mean.
+        The attention of a piece is taken at the step that predicts it, by default in the last layer but one (Garg et
+        al. 2019). The step that has the piece as input (Chen et al. 2020) attends to the source of the next piece:
+        measured in each layer of a model with three.
         """
         depths = [model.decoder_depth for model in self.models]
         if layer is not None and not 1 <= layer <= min(depths):
             raise UsageError(f"there is no decoder layer {layer}: the model has {min(depths)}, counted from 1")
         for batch in batches:
-            src, tgt_in = pairs(batch, self.device)
+            src, tgt_in = pad_pairs(batch, self.device)
             of_models = [
                 model.attention(src, tgt_in, layer or max(depth - 1, 1))
                 for model, depth in zip(self.models, depths, strict=True)

@@ -25,7 +25,7 @@ from nmt.advice.recipe_writer import choice_text, corpus_text, located, recipe_h
 from nmt.advice.survey import computes_bfloat16, quantile, survey, try_tokenizer
 from nmt.config.data import CorpusConfig, LanguagesConfig
 from nmt.config.recipe import Recipe
-from nmt.data.reading.named_files import distinct, group, one, read_languages, side_of
+from nmt.data.reading.named_files import distinct_names, language_pair, merged, named_corpora, side_of
 from nmt.errors import DataError, UsageError
 
 EN_DE = LanguagesConfig(source="en", target="de")
@@ -216,7 +216,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def grouped(*names: str, languages: LanguagesConfig = EN_DE) -> dict[str, Any]:
-    corpora = group(names, languages, "--train")
+    corpora = named_corpora(names, languages, "--train")
     return {name: config.files or (config.source, config.target) for name, config in corpora.items()}
 
 
@@ -241,7 +241,7 @@ def test_files_of_both_sides_are_corpora_by_themselves() -> None:
 @pytest.mark.usefixtures("here")
 def test_names_that_come_twice_get_their_folder_before_them() -> None:
     assert list(grouped("a.en", "a.de", "sub/a.en", "sub/a.de")) == ["a", "sub-a"]
-    assert distinct(["x", "x", "v 1/dé.en"]) == ["x", "x-2", "d-.en"]
+    assert distinct_names(["x", "x", "v 1/dé.en"]) == ["x", "x-2", "d-.en"]
 
 
 @pytest.mark.parametrize(
@@ -304,18 +304,18 @@ def test_data_that_is_not_there_is_one_line(name: str, message: str) -> None:
 )
 def test_languages_that_cannot_be_are_one_line(codes: tuple[str, str], message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        read_languages(*codes)
+        language_pair(*codes, "nmt init SRC TGT --train ...")
     assert str(caught.value) == message
 
 
 @pytest.mark.usefixtures("here")
 def test_several_files_for_dev_are_one_corpus() -> None:
-    several = one(group(["a.en", "a.de", "x.en", "y.de"], EN_DE, "--dev"))
+    several = merged(named_corpora(["a.en", "a.de", "x.en", "y.de"], EN_DE, "--dev"))
     assert several == CorpusConfig(source=["a.en", "x.en"], target=["a.de", "y.de"])
-    assert one(group(["c.tsv", "sub"], EN_DE, "--dev")) == CorpusConfig(files=["c.tsv", "sub"])
-    assert one({}) is None
+    assert merged(named_corpora(["c.tsv", "sub"], EN_DE, "--dev")) == CorpusConfig(files=["c.tsv", "sub"])
+    assert merged({}) is None
     with pytest.raises(UsageError) as caught:
-        one(group(["a.en", "a.de", "c.tsv"], EN_DE, "--dev"))
+        merged(named_corpora(["a.en", "a.de", "c.tsv"], EN_DE, "--dev"))
     assert str(caught.value) == "--dev: files of one side and of both cannot be mixed (dev is one corpus)"
 
 

@@ -129,7 +129,7 @@ def test_bytes_that_are_not_utf8_become_replacement_characters_and_are_noted(tmp
     reader = open_input(path, "replace", 0.05)
     assert list(reader.lines) == ["a", "na\ufffdve", "\ufffd\ufffd", "b \ufffd", "\ufffd"]
     assert reader.replaced == [2, 3, 5]
-    with pytest.raises(DataError, match=r"text:2: not UTF-8: byte 0xef at place 3"):
+    with pytest.raises(DataError, match=r"text:2: not UTF-8: byte 0xef at position 3"):
         list(open_input(path, "strict", 0.05).lines)
 
 

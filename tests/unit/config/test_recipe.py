@@ -10,8 +10,8 @@ from nmt.config import data, decoding, model, training
 from nmt.config.data import CorpusConfig, TokenizerConfig
 from nmt.config.model import PRESETS, ModelConfig
 from nmt.config.recipe import Recipe
-from nmt.config.section import Section
-from nmt.config.toml import knobs, section_of
+from nmt.config.section import Section, section_of
+from nmt.config.toml import knobs
 from nmt.config.training import OptimizerConfig, TrainingConfig
 
 

@@ -185,6 +185,15 @@ def test_a_format_of_the_future_is_named_before_its_unknown_keys(copy: Path) -> 
     assert error_of(copy).endswith(" reads format 1 (use nmt 3.1 or newer)")
 
 
+def test_a_bundle_of_an_nmt_that_knew_fewer_knobs_works_as_before(copy: Path) -> None:
+    before = open_bundle(copy).config
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    del config["decoding"]["no_repeat_ngram"], config["model"]["attention_dropout"]
+    change_config(copy, decoding=config["decoding"], model={**config["model"], "preset": "big"})
+    found = open_bundle(copy).config
+    assert found == before.model_copy(update={"model": before.model.model_copy(update={"preset": "big"})})
+
+
 def test_an_unknown_key_of_this_format_is_named(copy: Path) -> None:
     change_config(copy, surprise=True)
     assert error_of(copy).startswith(f"{copy / 'config.json'}: surprise: Extra inputs are not permitted")

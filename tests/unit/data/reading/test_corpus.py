@@ -2,11 +2,10 @@ import gzip
 import io
 import json
 import os
-import sys
 import zipfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -111,7 +110,7 @@ def test_bytes_that_are_not_utf8_are_named_by_file_line_and_place(tmp_path: Path
     path = write(tmp_path / "text", b"fine\nna\xefve\n")
     with pytest.raises(DataError) as caught:
         list(read_lines(path))
-    assert caught.value.args[0] == f"{path}:2: not UTF-8: byte 0xef at place 3"
+    assert caught.value.args[0] == f"{path}:2: not UTF-8: byte 0xef at position 3"
     assert caught.value.hint == "find out the encoding and convert it: iconv -f LATIN1 -t UTF-8"
 
 
@@ -119,7 +118,7 @@ def test_an_open_stream_is_decoded_line_by_line_under_its_name() -> None:
     stream = iter([b"\xef\xbb\xbfa\r\n", b"b\x85"])
     lines = decode_lines(stream, "standard input")
     assert next(lines) == "a"
-    with pytest.raises(DataError, match=r"^standard input:2: not UTF-8: byte 0x85 at place 2 "):
+    with pytest.raises(DataError, match=r"^standard input:2: not UTF-8: byte 0x85 at position 2 "):
         next(lines)
 
 
@@ -189,9 +188,10 @@ def test_a_tsv_line_without_a_tab_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture
 def grammar(monkeypatch: pytest.MonkeyPatch) -> None:
-    module: Any = ModuleType("nmt.tasks.grammar")
-    module.generate = lambda split, pairs, seed: ((f"{split} {seed} {i}", f"de {i}") for i in range(pairs))
-    monkeypatch.setitem(sys.modules, "nmt.tasks.grammar", module)
+    def generate(split: str, pairs: int, seed: int) -> Iterator[tuple[str, str]]:
+        return ((f"{split} {seed} {i}", f"de {i}") for i in range(pairs))
+
+    monkeypatch.setattr("nmt.tasks.grammar.generate", generate)
 
 
 @pytest.mark.usefixtures("grammar")
@@ -291,11 +291,11 @@ def test_a_folder_can_stream_and_gives_the_same(tmp_path: Path) -> None:
 def test_each_side_is_counted_for_what_is_odd(tmp_path: Path) -> None:
     write(tmp_path / "a", b"one\r\ntwo\r\n")
     write(tmp_path / "b", "eins\nzw\u2028ei\n".encode())
-    oddities = Counter[str]()
+    anomalies = Counter[str]()
     config = CorpusConfig(source="a", target="b")
-    pairs = read_corpus(config, EN_DE, root=tmp_path, local=False, default_split="train", oddities=oddities)
+    pairs = read_corpus(config, EN_DE, root=tmp_path, local=False, default_split="train", anomalies=anomalies)
     assert list(pairs) == [("one", "eins"), ("two", "zw\u2028ei")]
-    assert oddities == {"CRLF line ends": 2, "odd line breaks": 1}
+    assert anomalies == {"CRLF line ends": 2, "odd line breaks": 1}
 
 
 def from_stdin(content: bytes, **options: Any) -> list[Any]:
@@ -332,9 +332,12 @@ def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Down
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("a.en", "one\n")
         file.writestr("a.de", "eins\n")
-    module: Any = ModuleType("nmt.data.reading.downloads")
-    module.fetch = lambda name, config: {"all.zip": archive}[name] if config.sha256 == "0" * 64 else None
-    monkeypatch.setitem(sys.modules, "nmt.data.reading.downloads", module)
+
+    def fetch(name: str, config: DownloadConfig) -> Path:
+        assert config.sha256 == "0" * 64
+        return {"all.zip": archive}[name]
+
+    monkeypatch.setattr("nmt.data.reading.archives.fetch", fetch)
     return {name: DownloadConfig(url="https://x.org", sha256="0" * 64) for name in ("all.zip", "other.gz")}
 
 
@@ -367,10 +370,16 @@ def test_digests_of_a_folder_are_those_of_its_files(tmp_path: Path) -> None:
 
 def test_a_test_set_is_read_and_named_by_sacrebleus_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = write(tmp_path / "x.en", b"one\n"), write(tmp_path / "x.de", b"eins\n")
-    module: Any = ModuleType("nmt.data.reading.sacrebleu_sets")
-    module.sacrebleu_files = lambda name, languages: paths if (name, languages) == ("wmt14/full:en-de", EN_DE) else 0
-    module.sacrebleu_digest = lambda name, languages: f"{name} {languages.source} {languages.target}"
-    monkeypatch.setitem(sys.modules, "nmt.data.reading.sacrebleu_sets", module)
+
+    def files(name: str, languages: LanguagesConfig) -> tuple[Path, Path]:
+        assert (name, languages) == ("wmt14/full:en-de", EN_DE)
+        return paths
+
+    def digest(name: str, languages: LanguagesConfig) -> str:
+        return f"{name} {languages.source} {languages.target}"
+
+    monkeypatch.setattr("nmt.data.reading.corpus.sacrebleu_files", files)
+    monkeypatch.setattr("nmt.data.reading.corpus.sacrebleu_digest", digest)
     config = CorpusConfig(files="sacrebleu:wmt14/full:en-de")
     assert read(tmp_path, config) == [("one", "eins")]
     name = "sacrebleu:wmt14/full:en-de"

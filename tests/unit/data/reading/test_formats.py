@@ -83,7 +83,7 @@ def test_columns_of_tsv_are_named_in_its_first_line(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", 'id\tde\ten\n1\teins\tone\n\n2\t"zwei\t\n')
     what = wanted(["en", "de"])
     assert list(read_file(path, what)) == [("one", "eins"), ("", '"zwei')]
-    assert what.oddities == {"blank lines": 1}
+    assert what.anomalies == {"blank lines": 1}
 
 
 def test_a_tsv_without_the_column_says_that_numbers_will_do_too(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_columns_of_tsv_without_a_header_are_chosen_by_number(tmp_path: Path) ->
     path = write(tmp_path / "a.tsv", "1\teins\tone\n\n2\tzwei\0\ttwo\tx\n")
     what = wanted(["3", "2"])
     assert list(read_file(path, what)) == [("one", "eins"), ("two", "zwei\0")]
-    assert what.oddities == {"blank lines": 1, "NUL characters": 1}
+    assert what.anomalies == {"blank lines": 1, "NUL characters": 1}
     hint = "(columns that are digits are numbers, from 1, of a .tsv without a header)"
     assert error_of(path, wanted(["4", "1"])) == f"{path}:1: no column 4; the line has 3 {hint}"
     assert error_of(path, wanted(["0", "1"])) == f"{path}: no column 0 (columns are numbered from 1)"
@@ -108,7 +108,7 @@ def test_columns_of_tsv_without_a_header_are_chosen_by_number(tmp_path: Path) ->
 def test_lines_of_tsv_with_more_than_two_columns_are_counted(tmp_path: Path) -> None:
     what = wanted()
     assert list(read_file(write(tmp_path / "a.tsv", "a\tb\tc\td\ne\tf\n"), what)) == [("a", "b"), ("e", "f")]
-    assert what.oddities == {"lines with further columns": 1}
+    assert what.anomalies == {"lines with further columns": 1}
 
 
 def test_a_field_of_csv_may_be_long(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_csv_is_unquoted_and_its_columns_are_named_after_the_languages(tmp_path:
     lines = '\ufeffen,x,de\r\none,,eins\r\n"two, three",,zwei\r\n,,"sagt ""vier"""\r\n"a\r\nb",,c\r\n'
     what = wanted()
     assert list(read_file(write(tmp_path / "a.csv", lines), what)) == [*PAIRS, ("a b", "c")]
-    assert what.oddities == {"byte-order marks": 1, "CRLF line ends": 6, "line breaks within a text": 1}
+    assert what.anomalies == {"byte-order marks": 1, "CRLF line ends": 6, "line breaks within a text": 1}
 
 
 def test_a_row_of_another_number_of_fields_is_named(tmp_path: Path) -> None:
@@ -174,14 +174,14 @@ def test_json_lines_are_objects_with_the_sides_or_a_translation(tmp_path: Path, 
     path = write(tmp_path / f"a.jsonl{ending}", gzip.compress(text) if ending else text)
     what = wanted()
     assert list(read_file(path, what)) == [("one", "eins"), ("a b", ""), ("\0", "")]
-    assert what.oddities == {"blank lines": 2, "line breaks within a text": 1, "missing texts": 1, "NUL characters": 1}
+    assert what.anomalies == {"blank lines": 2, "line breaks within a text": 1, "missing texts": 1, "NUL characters": 1}
 
 
 def test_what_is_odd_in_a_field_is_counted_once(tmp_path: Path) -> None:
     for name, text in (("a.jsonl", '{"en": "\u2028", "de": "x"}\n'), ("a.csv", "en,de\n\u2028,x\n")):
         what = wanted()
         assert list(read_file(write(tmp_path / name, text), what)) == [("\u2028", "x")]
-        assert what.oddities == {"odd line breaks": 1}
+        assert what.anomalies == {"odd line breaks": 1}
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_line_of_json_that_is_no_pair_is_named(tmp_path: Path, line: str, said
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.jsonl"])
 def test_bytes_that_are_not_utf8_are_named_in_each_format(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, {"a.tsv": b"a\tb\n", "a.csv": b"en,de\n", "a.jsonl": b"\n"}[name] + b"\xe9\n")
-    assert error_of(path).startswith(f"{path}:2: not UTF-8: byte 0xe9 at place 1 (")
+    assert error_of(path).startswith(f"{path}:2: not UTF-8: byte 0xe9 at position 1 (")
 
 
 def test_parquet_is_read_by_columns_or_by_translations(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_missing_values_of_parquet_are_blank_and_counted(tmp_path: Path) -> None
     what = wanted()
     path = write(tmp_path / "a.parquet", parquet({"translation": [{"en": "a", "de": None}, None]}))
     assert list(read_file(path, what)) == [("a", ""), ("", "")]
-    assert what.oddities == {"missing texts": 3}
+    assert what.anomalies == {"missing texts": 3}
 
 
 def test_a_parquet_file_of_other_things_is_an_error(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_tmx_gives_the_units_that_have_both_languages(tmp_path: Path) -> None:
         ("a b & c", "d"),
         ("old", "alt"),
     ]
-    assert what.oddities == {"TMX units without both languages": 1, "line breaks within a text": 1}
+    assert what.anomalies == {"TMX units without both languages": 1, "line breaks within a text": 1}
 
 
 def test_tmx_leaves_the_code_of_the_format_out_and_keeps_the_text(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_the_variant_that_is_the_language_to_the_letter_is_taken_or_the_first(tm
     for language, taken, further in (("en", "en", 3), ("en-US", "en-US", 2), ("en-CA", "en", 1)):
         what = wanted(source=language)
         assert list(read_file(path, what)) == [(taken, "de")]
-        assert what.oddities == {"further variants in a TMX unit": further}
+        assert what.anomalies == {"further variants in a TMX unit": further}
 
 
 def test_tmx_may_be_of_another_encoding_and_compressed(tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_tmx_may_be_of_another_encoding_and_compressed(tmp_path: Path) -> None:
     assert list(read_file(path, wanted())) == [("ä", "ö")]
     what = wanted()
     assert len(list(read_file(write(tmp_path / "b.tmx", f"\ufeff{tmx(unit('a', 'b'))}"), what))) == 1
-    assert what.oddities == {"byte-order marks": 1}
+    assert what.anomalies == {"byte-order marks": 1}
 
 
 @pytest.mark.parametrize("encoding", ["shift_jis", "utf-7", "gb18030", "nosuch"])
@@ -344,7 +344,7 @@ def test_tmx_that_is_no_xml_or_cut_short_is_an_error(tmp_path: Path) -> None:
     write(path, text.replace("<seg>b</seg>", "<seg>b & c</seg>"))
     assert error_of(path) == (
         f"{path}:2: not well-formed XML: not well-formed (invalid token) "
-        "(copy or download the file again, or mend that line)"
+        "(copy or download the file again, or fix that line)"
     )
     write(path, text.encode().replace(b"<seg>b<", b"<seg>\xe9<"))
     assert error_of(path).startswith(f"{path}:2: not well-formed XML: ")
@@ -378,7 +378,7 @@ def test_a_folder_gives_all_its_files_by_name(tmp_path: Path) -> None:
         write(tmp_path / name, content)
     what = wanted()
     assert list(read_file(tmp_path, what)) == FOUND
-    assert what.oddities == {"files skipped in a folder": 3}
+    assert what.anomalies == {"files skipped in a folder": 3}
     assert list(read_file(tmp_path, wanted(form="jsonl"))) == [("j", "J")]
 
 
@@ -403,7 +403,7 @@ def test_an_archive_gives_all_its_files_or_those_of_a_folder_in_it(tmp_path: Pat
     path = write(tmp_path / "all.zip", target.getvalue())
     what = wanted()
     assert list(read_file(path, what)) == FOUND
-    assert what.oddities == {"files skipped in a folder": 3}
+    assert what.anomalies == {"files skipped in a folder": 3}
     assert list(read_file(path / "b", wanted())) == [("x", "X")]
     assert list(read_file(path / "a.tsv", wanted())) == [("t", "T")]
 
@@ -429,7 +429,7 @@ def test_sides_of_unequal_length_in_a_folder_are_named(tmp_path: Path) -> None:
 
 
 def test_what_was_wanted_counts_into_the_callers_counter(tmp_path: Path) -> None:
-    oddities = Counter[str]()
+    anomalies = Counter[str]()
     path = write(tmp_path / "a.tsv", b"a\tb\r\n")
-    assert list(read_file(path, Wanted(EN_DE, oddities=oddities))) == [("a", "b")]
-    assert oddities == {"CRLF line ends": 1}
+    assert list(read_file(path, Wanted(EN_DE, anomalies=anomalies))) == [("a", "b")]
+    assert anomalies == {"CRLF line ends": 1}

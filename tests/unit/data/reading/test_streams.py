@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nmt.data.reading.archives import find_file, member_names, open_container, read_lines
-from nmt.data.reading.streams import decode_lines, one_line, some
+from nmt.data.reading.streams import decode_lines, listing, one_line
 from nmt.errors import DataError
 
 TEXT = "".join(f"line {i * i} ä\n" for i in range(500)).encode()
@@ -136,31 +136,31 @@ def test_a_frame_that_zstd_skips_may_come_first(tmp_path: Path) -> None:
 def test_text_of_two_bytes_a_character_gets_the_right_hint(tmp_path: Path) -> None:
     said = error_of(write(tmp_path / "text", "\ufeffab\n".encode("utf-16-le")))
     assert said.endswith(
-        "text:1: not UTF-8: byte 0xff at place 1 (find out the encoding and convert it: iconv -f UTF-16 -t UTF-8)"
+        "text:1: not UTF-8: byte 0xff at position 1 (find out the encoding and convert it: iconv -f UTF-16 -t UTF-8)"
     )
 
 
 def test_what_is_odd_is_counted_by_name() -> None:
-    oddities = Counter[str]()
+    anomalies = Counter[str]()
     lines = ["\ufeffa\r\n", "b\0c\0\n", "d\u2028e\u2029\x85\x0b\x0c\x1c\x1d\x1e\r!\n", "\ufeffü\u00a0\tplain\n"]
-    found = list(decode_lines((line.encode() for line in lines), "text", oddities=oddities))
+    found = list(decode_lines((line.encode() for line in lines), "text", anomalies=anomalies))
     assert found == ["a", "b\0c\0", "d\u2028e\u2029\x85\x0b\x0c\x1c\x1d\x1e\r!", "\ufeffü\u00a0\tplain"]
-    assert oddities == {"byte-order marks": 1, "CRLF line ends": 1, "NUL characters": 2, "odd line breaks": 9}
+    assert anomalies == {"byte-order marks": 1, "CRLF line ends": 1, "NUL characters": 2, "odd line breaks": 9}
 
 
 def test_ordinary_text_has_no_oddities() -> None:
-    oddities = Counter[str]()
-    assert list(decode_lines(iter(TEXT.splitlines(keepends=True)), "text", oddities=oddities)) == LINES
-    assert oddities == {}
+    anomalies = Counter[str]()
+    assert list(decode_lines(iter(TEXT.splitlines(keepends=True)), "text", anomalies=anomalies)) == LINES
+    assert anomalies == {}
 
 
 def test_a_text_becomes_one_line_and_that_is_counted() -> None:
-    oddities = Counter[str]()
-    assert one_line("a\nb\r\nc\rd", "x", oddities) == "a b c d"
-    assert one_line(None, "x", oddities) == ""
-    assert one_line("half \ud83d of a face", "x", oddities) == "half \ufffd of a face"
-    assert one_line("\u2028\0", "x", oddities) == "\u2028\0"
-    assert oddities == {
+    anomalies = Counter[str]()
+    assert one_line("a\nb\r\nc\rd", "x", anomalies) == "a b c d"
+    assert one_line(None, "x", anomalies) == ""
+    assert one_line("half \ud83d of a face", "x", anomalies) == "half \ufffd of a face"
+    assert one_line("\u2028\0", "x", anomalies) == "\u2028\0"
+    assert anomalies == {
         "line breaks within a text": 3,
         "missing texts": 1,
         "halves of surrogate pairs": 1,
@@ -175,9 +175,9 @@ def test_what_is_no_text_is_an_error_with_its_place() -> None:
 
 
 def test_a_list_for_a_message_is_short() -> None:
-    assert some([]) == "nothing"
-    assert some("abc") == "a, b, c"
-    assert some(map(str, range(20))) == "0, 1, 2, 3, 4, 5, 6, 7 and 12 more"
+    assert listing([]) == "nothing"
+    assert listing("abc") == "a, b, c"
+    assert listing(map(str, range(20))) == "0, 1, 2, 3, 4, 5, 6, 7 and 12 more"
 
 
 MEMBERS = {"./b/y.de": b"y\n", "z.en": b"z\n", "a.en.gz": gzip.compress(b"a\n"), ".hidden": b"", "__MACOSX/a.en": b""}

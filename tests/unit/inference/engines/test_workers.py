@@ -367,7 +367,7 @@ def test_a_worker_in_the_middle_of_a_batch_ends_soon_after_the_process_that_star
         "print(*pids(workers), flush=True)\n"
         "list(workers.search(rows(1, STOP_ONCE), REQUEST))\n"
     )
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environ) as process:
         assert process.stdout
         children = [int(pid) for pid in process.stdout.readline().split()]

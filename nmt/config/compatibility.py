@@ -1,0 +1,159 @@
+"""What recorded settings mean today: manifests, checkpoints, locks and bundles of every nmt that wrote one.
+
+A record holds the knobs that its nmt knew. One that it did not know counts as its value "as before", see `AsBefore`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from pydantic.fields import FieldInfo
+
+from nmt.config.recipe import Recipe
+from nmt.config.section import MISSING, Affects, AsBefore, Effect, Section, is_table, section_of
+from nmt.files import Json, JsonObject, differing
+
+RECIPE = "recipe"
+"""Key of the knobs in recorded inputs."""
+
+_ONCE_ALONE = {
+    "seed": "training.seed",
+    "max_length": "model.max_length",
+    "protect": "data.protect",
+    "sampling": "tokenizer.sampling",
+    "temperature": "data.temperature",
+}
+"""Keys under which nmt 0.1.0 recorded single knobs, beside the sections."""
+
+
+def effects_of(section: type[Section], name: str) -> frozenset[Effect]:
+    """Return the effects of a field: those that it declares, or else its section's."""
+    declared = [mark.effects for mark in section.model_fields[name].metadata if isinstance(mark, Affects)]
+    return declared[-1] if declared else section.affects
+
+
+def neutral_of(field: FieldInfo) -> object:
+    """Return the value of a field that does the same as its value as before."""
+    return next((mark.neutral for mark in field.metadata if isinstance(mark, Affects)), MISSING)
+
+
+def as_before(field: FieldInfo) -> object:
+    """Return the value of a field that does what nmt did before it knew the field."""
+    for mark in field.metadata:
+        if isinstance(mark, AsBefore):
+            return mark.value
+    return MISSING if field.is_required() else field.get_default(call_default_factory=True)
+
+
+def knobs_with(effects: Collection[Effect], values: JsonObject, section: type[Section] = Recipe) -> JsonObject:
+    """Return the knobs of `values`, a dumped section, that have one of `effects`; those of inner sections too."""
+    chosen: JsonObject = {}
+    for name, field in section.model_fields.items():
+        inner, value = section_of(field), values.get(name)
+        if name not in values or not _has(effects, section, name):
+            continue
+        if inner is None or value is None:
+            chosen[name] = value
+        elif is_table(field):
+            chosen[name] = {key: knobs_with(effects, each, inner) for key, each in value.items()}
+        else:
+            chosen[name] = knobs_with(effects, value, inner)
+    return chosen
+
+
+def changed_inputs(recorded: JsonObject, wanted: JsonObject, effects: Collection[Effect]) -> list[str]:
+    """Name the inputs that differ in what they do, whichever nmt recorded them; knobs count that have `effects`.
+
+    The version of nmt does not count: a new one alone makes nothing anew.
+    """
+    first, second = (inputs if RECIPE in inputs else _laid_out(inputs) for inputs in (recorded, wanted))
+    one, other = (dict(_knobs_in_use(inputs[RECIPE], effects, Recipe)) for inputs in (first, second))
+    knobs = {key for key in one.keys() | other.keys() if one.get(key, MISSING) != other.get(key, MISSING)}
+    return sorted([*knobs, *(key for key in differing(first, second) if key.partition(".")[0] not in ("nmt", RECIPE))])
+
+
+def recorded_knobs(inputs: JsonObject) -> JsonObject:
+    """Return the knobs of recorded inputs, by section, as far as its nmt recorded them."""
+    return (inputs if RECIPE in inputs else _laid_out(inputs))[RECIPE]
+
+
+def completed(values: JsonObject, section: type[Section]) -> JsonObject:
+    """Add to the recorded `values` of a section the knobs that its nmt did not know, as before them."""
+    whole = dict(values)
+    for name, field in section.model_fields.items():
+        inner, value = section_of(field), values.get(name, as_before(field))
+        if isinstance(value, Section):
+            value = {}
+        if inner and isinstance(value, dict):
+            value = (
+                {key: completed(each, inner) for key, each in value.items()}
+                if is_table(field)
+                else completed(value, inner)
+            )
+        if value is not MISSING:
+            whole[name] = value
+    return whole
+
+
+def _has(effects: Collection[Effect], section: type[Section], name: str) -> bool:
+    """Return whether a field, or one within the section that it holds, has one of `effects`."""
+    inner = section_of(section.model_fields[name])
+    if inner is None:
+        return not effects_of(section, name).isdisjoint(effects)
+    return any(_has(effects, inner, key) for key in inner.model_fields)
+
+
+def _knobs_in_use(
+    values: JsonObject, effects: Collection[Effect], section: type[Section], prefix: str = ""
+) -> Iterator[tuple[str, Json]]:
+    """Yield the knobs of recorded `values`, by dotted key, that have one of `effects` and are not as before them.
+
+    A section that may be missing is one where it is there. Keys of no field count: another nmt knows what they do.
+    """
+    yield from ((prefix + name, value) for name, value in values.items() if name not in section.model_fields)
+    for name, field in section.model_fields.items():
+        if name not in values or not _has(effects, section, name):
+            continue
+        key, inner, value = prefix + name, section_of(field), values[name]
+        if inner and isinstance(value, dict):
+            if as_before(field) is None:
+                yield key, "set"
+            tables = {f"{key}.{each}.": value[each] for each in value} if is_table(field) else {f"{key}.": value}
+            for path, table in tables.items():
+                yield from _knobs_in_use(table, effects, inner, path)
+        elif value not in (as_before(field), neutral_of(field)):
+            yield key, value
+
+
+def _laid_out(inputs: JsonObject) -> JsonObject:
+    """Lay inputs out as today that nmt 0.1.0 recorded, with sections side by side, and some knobs without theirs."""
+    rest: JsonObject = {}
+    recipe: JsonObject = {}
+
+    def put(path: str, value: Json) -> None:
+        *sections, name = path.split(".")
+        inner = recipe
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[name] = value
+
+    for key, value in inputs.items():
+        section = section_of(Recipe.model_fields[key]) if key in Recipe.model_fields else None
+        if key in _ONCE_ALONE:
+            put(_ONCE_ALONE[key], value)
+        elif key == "weights" and isinstance(value, dict):
+            for corpus, weight in value.items():
+                recipe.setdefault("data", {}).setdefault("train", {})[corpus] = {"weight": weight}
+        elif key == "pieces":
+            recipe["cleaning"] = value[""]
+            for corpus, cleaning in value.items():
+                if corpus:
+                    recipe.setdefault("data", {}).setdefault("train", {})[corpus] = {"cleaning": cleaning}
+        elif key == "average":
+            put("training.average", value["of"])
+            put("training.average_checkpoints", value["count"])
+        elif section and isinstance(value, dict) and not section.model_fields.keys().isdisjoint(value):
+            recipe[key] = {**recipe.get(key, {}), **value}
+        else:  # digests and the like
+            rest[key] = value
+    return {**rest, RECIPE: recipe}

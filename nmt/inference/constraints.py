@@ -1,0 +1,60 @@
+"""The constraints of hypotheses: prefixes, lengths, repetition. They act on the logits before each step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from nmt.config.decoding import DecodingConfig
+from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
+from nmt.inference.protocol import Row
+
+
+def pad(rows: Sequence[list[int]], device: torch.device) -> Tensor:
+    """Return `rows` of ids as one tensor (B, longest), padded at the right."""
+    longest = max(map(len, rows))
+    return torch.tensor([[*row, *[PAD_ID] * (longest - len(row))] for row in rows], dtype=torch.long, device=device)
+
+
+class Constraints:
+    """The pieces that may follow a hypothesis, whatever the model's probabilities."""
+
+    def __init__(self, decoding: DecodingConfig, rows: Sequence[Row], longest: int, device: torch.device) -> None:
+        limits = [row.limit(decoding, longest) for row in rows]
+        self.decoding = decoding
+        self.limits = torch.tensor(limits, device=device)
+        """(B) longest target in pieces, EOS included."""
+        self.prefixes = pad([row.prefix for row in rows], device)
+        """(B, P) pieces with which each target begins, padded."""
+        self.first_limit = min(limits)
+
+    def keep_sentences(self, sentences: Tensor) -> None:
+        """Keep the sentences at the indices `sentences`."""
+        self.limits, self.prefixes = self.limits[sentences], self.prefixes[sentences]
+
+    def apply(self, logits: Tensor, histories: Tensor) -> None:
+        """Set `logits` (B, K, V) to minus infinity for pieces that may not follow `histories` (B, K, T).
+
+        Padding and BOS never follow; a prefix is forced; at its limit a hypothesis ends.
+        """
+        step = histories.size(-1)  # of the next piece, from 1
+        forced = None
+        if step >= self.first_limit or step <= self.prefixes.size(1):
+            prefix = (
+                self.prefixes[:, step - 1] if step <= self.prefixes.size(1) else torch.full_like(self.limits, PAD_ID)
+            )
+            forced = torch.where(self.limits == step, EOS_ID, prefix)[:, None, None].expand(*logits.shape[:2], 1)
+            kept = logits.gather(2, forced)
+        if (size := self.decoding.no_repeat_ngram) and step > size:
+            windows = histories[..., 1:].unfold(-1, size, 1)  # (B, K, windows, size)
+            same = (windows[..., :-1] == histories[..., None, step - size + 1 :]).all(-1)
+            logits.scatter_(2, torch.where(same, windows[..., -1], PAD_ID), -torch.inf)
+        logits[..., PAD_ID] = logits[..., BOS_ID] = -torch.inf
+        if step <= self.decoding.min_length:
+            logits[..., EOS_ID] = -torch.inf
+        if forced is not None:
+            is_forced = forced != PAD_ID
+            logits.masked_fill_(is_forced, -torch.inf)
+            logits.scatter_(2, forced, torch.where(is_forced, kept, -torch.inf))
