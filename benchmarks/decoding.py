@@ -65,18 +65,8 @@ def write_random_bundle(bundle: Bundle, preset: str, folder: Path) -> None:
     weights = Transformer(config, size, size, pad_id=PAD_ID).weights()
     # Its logit is 0 then, far under the likeliest of thousands of random ones.
     weights["target_embedding.weight"][EOS_ID] = 0
-    about = bundle.config
-    write_bundle(
-        folder,
-        weights,
-        bundle.path,
-        {},
-        name=f"random-{preset}",
-        languages=about.languages,
-        model=config,
-        decoding=about.decoding,
-        evaluation=about.evaluation,
-    )
+    changes = {"name": f"random-{preset}", "model": config, "protect": None}
+    write_bundle(folder, weights, bundle.path, {}, bundle.config.model_copy(update=changes))
 
 
 def cut_evenly(lines: list[str], tokenizer: Tokenizer) -> list[str]:

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nmt.version import __version__
 
@@ -20,12 +20,12 @@ _HOMES = {
     **dict.fromkeys(("Candidate", "Options", "PairScore", "Translation", "Translator"), "nmt.inference.translator"),
     "SamplingConfig": "nmt.config.decoding",
 }
-"""Where the names of the Python API live; what they import is imported when they are first asked for."""
+"""Modules of the names of the Python API; a module is imported when one of its names is first used."""
 
 __all__ = ["Candidate", "Options", "PairScore", "SamplingConfig", "Translation", "Translator", "__version__"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import a name of the Python API."""
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)

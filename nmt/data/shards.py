@@ -8,21 +8,18 @@ killed one. What a shard holds depends on the rows it is made from alone, never 
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import active_children, connection, get_context, parent_process
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pyarrow as pa
 
 from nmt.errors import DataError, StorageError, WorkersError
 from nmt.files import read_json, replacing, write_json
+from nmt.processes import Child, ChildDiedError, end_all
 
 SHARD = 50_000
 """Raw pairs that make one shard of a corpus."""
@@ -32,6 +29,7 @@ AHEAD = 1
 """Shards that wait for a worker, to keep it busy."""
 
 T = TypeVar("T")
+Task = TypeVar("Task")
 Context = TypeVar("Context")
 
 
@@ -94,99 +92,50 @@ def corpus_of(path: Path) -> str:
         return (reader.schema.metadata or {}).get(b"corpus", b"").decode()
 
 
-def in_order(work: Callable[[Context, Any], T], tasks: Iterable[Any], context: Context, *, workers: int) -> Iterator[T]:
-    """Yield work(context, task) of each task, in their order, from as many processes as `workers`.
+def in_order(
+    work: Callable[[Context, Task], T], tasks: Iterable[Task], context: Context, *, workers: int
+) -> Iterator[T]:
+    """Yield work(context, task) of each task, in their order, computed by at most `workers` processes.
 
-    `tasks` are drawn as they are needed, some ahead of the results. One worker, or a single task, is done here. The
-    function must be importable, and what it takes and gives picklable. Raises what it raises, and WorkersError
-    where a process dies.
+    Tasks are drawn a few ahead of the results. With one worker, or a single task, this process does the work. The
+    function must be importable; context, tasks and results are pickled. Raises what the function raises, and
+    WorkersError where a process dies.
     """
     tasks = iter(tasks)
-    first = [task for _, task in zip(range(2), tasks, strict=False)]
+    first = deque(islice(tasks, 2))
     if workers == 1 or len(first) < 2:
-        for task in first:
-            yield work(context, task)
-        for task in tasks:
-            yield work(context, task)
+        yield from (work(context, task) for task in _chain(first, tasks))
         return
-    with _pool(workers, context) as pool:
-        waiting: deque[Future[T]] = deque()
+    children: list[Child[Context]] = []
+    waiting: deque[Child[Context]] = deque()
+    """The child of each task in hand; each answers in the order of its own tasks."""
+    try:
         for task in _chain(first, tasks):
-            with _without_control_c():  # of which the process that this may start inherits the mask
-                waiting.append(pool.submit(_run, work, task))
+            if len(children) < workers:
+                children.append(child := Child(context))
+            else:
+                child = min(children, key=lambda child: child.pending - child.is_ready())
+            child.call(work, task)
+            waiting.append(child)
             if len(waiting) > workers + AHEAD:
-                yield waiting.popleft().result()
+                yield cast(T, _result(waiting.popleft()))
         while waiting:
-            yield waiting.popleft().result()
+            yield cast(T, _result(waiting.popleft()))
+    finally:
+        end_all(children)
 
 
-def _chain(first: list[Any], rest: Iterator[Any]) -> Iterator[Any]:
+def _chain(first: deque[Task], rest: Iterator[Task]) -> Iterator[Task]:
     while first:
-        yield first.pop(0)  # so that what is done is not kept
+        yield first.popleft()  # so that a finished task is not kept
     yield from rest
 
 
-@contextmanager
-def _pool(workers: int, context: Any) -> Iterator[ProcessPoolExecutor]:
-    others = set(active_children())
-    # Spawned, not forked: the threads of libraries that are loaded here would not survive a fork.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin, initargs=(context,))
+def _result(child: Child[Context]) -> object:
     try:
-        yield pool
-        pool.shutdown()
-    except BaseException as error:
-        # What they are at is made again: nobody waits for it, nor has to press Ctrl-C twice.
-        with _ignoring_control_c():
-            for child in set(active_children()) - others:
-                child.kill()
-            pool.shutdown(cancel_futures=True)
-        if isinstance(error, BrokenProcessPool):
-            raise WorkersError(
-                "a process that prepares data was killed, perhaps for lack of memory",
-                hint="run it again, it goes on where it stopped; fewer --workers need less memory",
-            ) from None
-        raise
-
-
-@contextmanager
-def _ignoring_control_c() -> Iterator[None]:
-    """Let Ctrl-C go unheard in the block."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _without_control_c() -> Iterator[None]:
-    """Let Ctrl-C wait until the block has ended."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-_CONTEXT: Any = None
-
-
-def _begin(context: Any) -> None:
-    """Set up a worker, which ends with its parent."""
-    global _CONTEXT
-    _CONTEXT = context
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-
-def _run(work: Callable[[Any, Any], T], task: Any) -> T:
-    return work(_CONTEXT, task)
+        return child.receive().result()
+    except ChildDiedError:
+        raise WorkersError(
+            "a process that prepares data was killed, perhaps for lack of memory",
+            hint="run it again, it goes on where it stopped; fewer --workers need less memory",
+        ) from None

@@ -5,7 +5,7 @@ signature cannot be compared: Post 2018, "A Call for Clarity in Reporting BLEU S
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 from sacrebleu import BLEU, CHRF, SACREBLEU_DIR, TER
 
@@ -66,7 +66,7 @@ def score(
     unknown or not installed.
     """
     _check_counts(hypotheses, references)
-    scorers: dict[MetricName, Any] = {}
+    scorers: dict[MetricName, BLEU | CHRF | TER] = {}
     for name in metrics:
         match name:
             case "bleu":

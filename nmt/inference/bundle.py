@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from nmt.cards import Card
 from nmt.config.compatibility import completed
@@ -17,7 +17,7 @@ from nmt.config.model import ModelConfig
 from nmt.config.section import Section
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import ArtifactError
-from nmt.files import digest_file, write_json, write_text
+from nmt.files import JsonObject, digest_file, write_json, write_text
 from nmt.version import __version__
 
 if TYPE_CHECKING:
@@ -26,28 +26,27 @@ if TYPE_CHECKING:
     from nmt.evaluation.metrics import Scores
     from nmt.model.protocol import Model
 
-FORMAT = 1
 CONFIG, WEIGHTS, LOCK, SCORES, CARD = "config.json", "model.safetensors", "lock.json", "scores.json", "README.md"
-BUNDLE = Card(CONFIG, "bundle", FORMAT)
+BUNDLE = Card(CONFIG, "bundle", format=1)
 
 
 class BundleConfig(Section):
-    """What `config.json` holds."""
+    """The content of `config.json`."""
 
-    format: int
+    format: int = BUNDLE.format
     """Version of the bundle's layout."""
-    nmt: str
-    """The nmt that wrote it."""
+    nmt: str = __version__
+    """Version of nmt that wrote the bundle."""
     name: str
-    """The recipe's name."""
+    """Name of the recipe."""
     languages: LanguagesConfig
     model: ModelConfig
     decoding: DecodingConfig
     evaluation: EvaluationConfig
     protect: str | None = None
-    """Regular expression of what is kept as it is; bundles of older versions do not say."""
-    files: dict[str, str]
-    """SHA-256 of the weights and of the tokenizer's files."""
+    """Regular expression of text to keep unchanged; missing in bundles of older versions."""
+    files: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of the weights and of the tokenizer's files; set by `write_bundle`."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Bundle:
 
     def model(self) -> Model:
         """Build the model and load its weights. Raises ArtifactError."""
-        from nmt.model.families import build
+        from nmt.model.families import build  # imports torch, which not every engine needs
         from nmt.model.tensors import load_tensors
 
         model = build(self.config.model, self.tokenizer.source_size, self.tokenizer.target_size)
@@ -72,50 +71,30 @@ class Bundle:
 
 
 def write_bundle(
-    folder: Path,
-    weights: dict[str, Tensor],
-    tokenizer: Path,
-    lock: dict[str, Any],
-    *,
-    name: str,
-    languages: LanguagesConfig,
-    model: ModelConfig,
-    decoding: DecodingConfig,
-    evaluation: EvaluationConfig,
-    protect: str | None = None,
+    folder: Path, weights: dict[str, Tensor], tokenizer: Path, lock: JsonObject, config: BundleConfig
 ) -> None:
-    """Fill the new `folder` with all that a bundle holds but its scores; `tokenizer` is a folder."""
-    from nmt.model.tensors import save_tensors
+    """Write a bundle without scores to the new `folder`, with the tokenizer of the folder `tokenizer`."""
+    from nmt.model.tensors import save_tensors  # imports torch
 
     folder.mkdir()
     save_tensors(weights, folder / WEIGHTS)
     parts = Tokenizer.load(tokenizer).files
     for part in parts:
         shutil.copyfile(tokenizer / part, folder / part)
-    config = BundleConfig(
-        format=FORMAT,
-        nmt=__version__,
-        name=name,
-        languages=languages,
-        model=model,
-        decoding=decoding,
-        evaluation=evaluation,
-        protect=protect,
-        files={part: digest_file(folder / part) for part in [WEIGHTS, *parts]},
-    )
+    config = config.model_copy(update={"files": {part: digest_file(folder / part) for part in [WEIGHTS, *parts]}})
     BUNDLE.write(folder, config.model_dump())
     write_json(folder / LOCK, lock)
     add_scores(folder, config, {})
 
 
 def add_scores(folder: Path, config: BundleConfig, scores: dict[str, Scores]) -> None:
-    """Write the scores of every test set, and the card that shows them."""
+    """Write the scores of every test set, and the model card with their table."""
     write_json(folder / SCORES, scores)
     write_text(folder / CARD, card(config, scores))
 
 
 def card(config: BundleConfig, scores: dict[str, Scores]) -> str:
-    """Write the bundle's README."""
+    """Return the model card, the bundle's README."""
     languages, model = config.languages, config.model
     lines = [
         f"# {config.name}: {languages.source} to {languages.target}",
@@ -132,15 +111,15 @@ def card(config: BundleConfig, scores: dict[str, Scores]) -> str:
     if scores:
         lines += ["", "| Test | Metric | Score | Signature |", "|---|---|---|---|"]
         lines += [
-            f"| {test} | {metric} | {found['score']:.2f} | `{found['signature'].replace('|', chr(92) + '|')}` |"
+            f"| {test} | {metric} | {score['score']:.2f} | `{score['signature'].replace('|', chr(92) + '|')}` |"
             for test, metrics in scores.items()
-            for metric, found in metrics.items()
+            for metric, score in metrics.items()
         ]
     return "\n".join(lines) + "\n"
 
 
 def open_bundle(path: Path) -> Bundle:
-    """Open the bundle at `path` and verify its files. Raises ArtifactError."""
+    """Open the bundle at `path`, and verify its files. Raises ArtifactError."""
     again = "copy the bundle again, or make it again with `nmt run`"
     if not path.is_dir():
         raise ArtifactError(f"{path}: no such model folder", hint="after `nmt run` it is runs/NAME/model")
@@ -150,8 +129,8 @@ def open_bundle(path: Path) -> Bundle:
     try:
         config = BundleConfig.model_validate(completed(values, BundleConfig))
     except ValidationError as error:
-        finding = error.errors()[0]
-        where = ".".join(map(str, finding["loc"]))
-        raise ArtifactError(f"{path / CONFIG}: {where}: {finding['msg']}", hint=again) from None
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ArtifactError(f"{path / CONFIG}: {key}: {first['msg']}", hint=again) from None
     BUNDLE.verify(path, config.files, hint=again)
     return Bundle(path, config, Tokenizer.load(path))

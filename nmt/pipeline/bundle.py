@@ -15,13 +15,9 @@ from nmt.run_folder import RunFolder
 
 def fill_bundle(folder: Path, weights: dict[str, Any], run: RunFolder, recipe: Recipe, lock: dict[str, Any]) -> None:
     """Write the bundle of `run` with `weights` to the new `folder`."""
-    from nmt.inference.bundle import write_bundle
+    from nmt.inference.bundle import BundleConfig, write_bundle
 
-    write_bundle(
-        folder,
-        weights,
-        run.tokenizer,
-        lock,
+    config = BundleConfig(
         name=recipe.name,
         languages=recipe.languages,
         model=recipe.model,
@@ -29,6 +25,7 @@ def fill_bundle(folder: Path, weights: dict[str, Any], run: RunFolder, recipe: R
         evaluation=recipe.evaluation,
         protect=recipe.data.protect,
     )
+    write_bundle(folder, weights, run.tokenizer, lock, config)
 
 
 def average_run(

@@ -4,7 +4,7 @@ The tables of `grammar_words` are parsed at the first call of `lexicon`. Each En
 within its frame, so that a sentence has exactly one translation.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from typing import NamedTuple, TypeVar
 
@@ -107,20 +107,17 @@ def _pluralize(noun: str) -> str:
     return noun + ("es" if noun.endswith(("s", "x", "ch", "sh", "to")) else "s")
 
 
-def _items(table: str) -> list[tuple[str, str]]:
+def _items(table: str) -> Iterator[tuple[str, str]]:
     """Split a table into (head, entry) at line ends and semicolons; a head holds for the rest of its line."""
-    items = []
     for line in table.strip().splitlines():
         head = ""
         for item in line.split("; "):
             before, colon, after = item.rpartition(": ")
             head = before if colon else head
-            items.append((head, after.strip()))
-    return items
+            yield head, after.strip()
 
 
-def _nouns() -> tuple[Noun, ...]:
-    nouns = []
+def _nouns() -> Iterator[Noun]:
     for index, (head, entry) in enumerate(_items(NOUNS)):
         kind, _, places = head.partition(" ")
         word, article, german, plural = entry.split()
@@ -129,17 +126,15 @@ def _nouns() -> tuple[Noun, ...]:
         gender = ("der", "die", "das").index(article.rstrip("*"))
         there, _, dort = places.partition(":")
         declined = _decline(german, plural, article.endswith("*"))
-        nouns.append(Noun(index, kind, english, declined, gender, (there, dort)))
-    return tuple(nouns)
+        yield Noun(index, kind, english, declined, gender, (there, dort))
 
 
-def _adjectives() -> tuple[tuple[str, Adjective], ...]:
-    rows = []
+def _adjectives() -> Iterator[tuple[str, Adjective]]:
+    """Yield the kinds of nouns that each adjective describes, and the adjective."""
     for index, (kinds, entry) in enumerate(_items(ADJECTIVES)):
         english, german = entry.split()
         predicate, _, stem = german.partition("/")
-        rows.append((kinds, Adjective(index, english, predicate, stem or predicate)))
-    return tuple(rows)
+        yield kinds, Adjective(index, english, predicate, stem or predicate)
 
 
 def _third(base: str) -> str:
@@ -241,8 +236,7 @@ def _simple_past(form: str) -> tuple[German, ...]:
     return tuple(German(x, "", x) for x in _persons(form, form + "st", form, plural))
 
 
-def _verbs() -> tuple[Verb, ...]:
-    verbs = []
+def _verbs() -> Iterator[Verb]:
     for index, (head, entry) in enumerate(_items(VERBS)):
         frame, _, kinds = head.partition(" ")
         english, _, german = entry.partition(" = ")
@@ -256,8 +250,7 @@ def _verbs() -> tuple[Verb, ...]:
         case = 2 if letter == "d" or frame == "dat" else 1
         zu = f"{prefix}zu{bare}" if prefix else f"zu {bare}"
         deutsch = _german_forms(infinitive, er, participle, options)
-        verbs.append(Verb(index, frame, base, zu, kinds, preposition, case, reflexive, forms, deutsch))
-    return tuple(verbs)
+        yield Verb(index, frame, base, zu, kinds, preposition, case, reflexive, forms, deutsch)
 
 
 def copula() -> Verb:
@@ -301,7 +294,7 @@ def _determiners() -> Determiners:
     pairs = entries("my/mein your/dein his/sein her/ihr our/unser their/ihr")
     own = [Determiner(f"{english} ", _rows(german, _EIN), mixed) for english, german in pairs]
     whose = [Determiner(f"{name}'s ", _fixed(f"{name}s "), strong) for name in NAMES]
-    counted = [Determiner(f"{e} ", _fixed(f"{g} "), strong) for e, g in entries(NUMBERS)[1:]]
+    counted = [Determiner(f"{e} ", _fixed(f"{g} "), strong) for e, g in NUMBERS[1:]]
     amounts = [Determiner(e, _fixed(g), strong) for e, g in (("many ", "viele "), ("some ", "einige "))]
     amounts = [d._replace(german=_rows(d.german[0][0][:-2], _DIESER)) for d in amounts]
     definite = [the] * 40 + [this] * 8 + own * 4 + whose
@@ -338,7 +331,7 @@ class Lexicon(NamedTuple):
 @cache
 def lexicon() -> Lexicon:
     """Parse the tables, once a process."""
-    nouns, adjectives, verbs = _nouns(), _adjectives(), _verbs()
+    nouns, adjectives, verbs = tuple(_nouns()), tuple(_adjectives()), tuple(_verbs())
     frames = {name: tuple(v for v in verbs if v.frame == name) for name in {v.frame for v in verbs}}
     governing = [v for v in verbs if v.frame in ("acc", "dat", "prep")]
     return Lexicon(

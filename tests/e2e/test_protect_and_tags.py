@@ -14,7 +14,7 @@ from nmt.config.decoding import DecodingConfig, EvaluationConfig
 from nmt.config.model import ModelConfig
 from nmt.data.encoding import tokenizer as tokenizers
 from nmt.data.encoding.tokenizer import PAD_ID, Tokenizer
-from nmt.inference.bundle import write_bundle
+from nmt.inference.bundle import BundleConfig, write_bundle
 from nmt.inference.engines.loading import EnginePlan
 from nmt.inference.protocol import Hypothesis, Request, Row
 from nmt.model.encoder_decoder import Transformer
@@ -33,11 +33,8 @@ def make_model(folder: Path, *, placeholders: int, tags: list[str], protect: str
     config = TokenizerConfig(vocab_size=SIZE, placeholders=placeholders)
     tokenizers.train(lines, lines, config, folder / "tokenizer", seed=1, tags=tags)
     torch.manual_seed(1)
-    write_bundle(
-        folder / "model",
-        Transformer(MODEL, SIZE, SIZE, pad_id=PAD_ID).weights(),
-        folder / "tokenizer",
-        {},
+    weights = Transformer(MODEL, SIZE, SIZE, pad_id=PAD_ID).weights()
+    bundle = BundleConfig(
         name="unit",
         languages=LanguagesConfig(source="en", target="de"),
         model=MODEL,
@@ -45,6 +42,7 @@ def make_model(folder: Path, *, placeholders: int, tags: list[str], protect: str
         evaluation=EvaluationConfig(),
         protect=protect,
     )
+    write_bundle(folder / "model", weights, folder / "tokenizer", {}, bundle)
     return folder / "model"
 
 

@@ -13,7 +13,7 @@ from nmt.config.decoding import DecodingConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.inference import search as searching
 from nmt.inference.constraints import Constraints
-from nmt.inference.protocol import Hypothesis, Request, Row, length_penalty
+from nmt.inference.protocol import Hypothesis, Request, Row
 from nmt.inference.search import BeamState, Decoder, advance, beam_search, extend
 from nmt.model.encoder_decoder import Transformer
 
@@ -241,13 +241,6 @@ def test_a_model_whose_output_is_not_a_number_finds_nothing(beam_size: int) -> N
     assert found == [[], []]
 
 
-def test_the_length_penalty_is_equation_14_of_wu_et_al() -> None:
-    assert length_penalty(1, 0.6) == 1.0
-    assert length_penalty(7, 0.0) == 1.0
-    assert length_penalty(7, 1.0) == 2.0
-    assert_close(length_penalty(torch.tensor([7, 19]), 0.5), torch.tensor([2**0.5, 2.0]))
-
-
 @settings(deadline=None, max_examples=100)
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(2, 7), st.integers(1, 9), SEEDS, st.floats(0, 1))
 def test_extend_is_the_best_of_all_extensions(
@@ -339,12 +332,3 @@ def test_bfloat16_scores_a_hypothesis_nearly_as_float32_does(
     for source, (hypothesis,) in zip(sentences, found, strict=True):
         (forced,) = forced_scores(model, source, [hypothesis.ids], alpha)
         assert hypothesis.score == pytest.approx(forced, rel=0.1, abs=0.3)
-
-
-@pytest.mark.parametrize("kept", [[0, 1, 2], [], [2], [0, 2], [1, 2]])
-def test_sentences_that_stay_keep_their_places_if_they_can(kept: list[int]) -> None:
-    flags = torch.tensor([place in kept for place in range(3)])
-    order = searching.in_place(flags).tolist()
-    assert sorted(order) == kept
-    assert [place for place in order if place < len(kept)] == [place for place in range(len(kept)) if place in kept]
-    assert all(order[place] == place for place in kept if place < len(kept))

@@ -13,7 +13,7 @@ import nmt
 PACKAGE = Path(nmt.__file__).parent
 RANKS = [
     {"errors", "version"},
-    {"files", "console", "runtime", "run_folder"},
+    {"files", "console", "processes", "runtime", "run_folder"},
     {"cards"},
     {"config"},
     {"tasks"},

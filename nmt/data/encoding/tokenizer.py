@@ -8,22 +8,15 @@ gets a word in while it computes, Ctrl-C included.
 from __future__ import annotations
 
 import io
-import json
 import math
-import os
 import random
 import re
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import sentencepiece
 
@@ -34,6 +27,7 @@ from nmt.data import placeholders
 from nmt.data.encoding.subword_regularization import Pieces, Sampler
 from nmt.errors import ArtifactError, DataError
 from nmt.files import digest
+from nmt.processes import Child, ChildDiedError
 
 PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
 
@@ -315,71 +309,39 @@ def _fit(lines: Iterable[str], options: dict[str, Any]) -> bytes:
 
 
 def _fit_apart(lines: Sequence[str], options: dict[str, Any], side: str, folder: Path) -> bytes:
-    """Do what `_fit` does, in a process that ends with this one at the latest, and show that it goes on.
+    """Do what `_fit` does in a child process, and show progress meanwhile.
 
-    It is a new interpreter and not one of `multiprocessing`, which would run the caller's script anew. The text goes
-    to it by a file in `folder` that has no name. Raises RuntimeError as `_fit` does, DataError where it dies.
+    The text reaches the child by an unnamed file in `folder`. Raises RuntimeError as `_fit` does, DataError where the
+    child dies.
     """
     title = f"tokenizer: training on {len(lines):,} lines of {side}"
     began = time.monotonic()
     with tempfile.TemporaryFile(dir=folder) as file:
-        file.write(json.dumps(options).encode() + b"\n")
         file.writelines(f"{line}\n".encode() for line in lines)
         file.seek(0)
-        ours, theirs = Pipe()
-        with theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-c", f"from nmt.data.encoding.tokenizer import serve; serve({file.fileno()})"],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                pass_fds=[file.fileno()],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-                process_group=0,  # Ctrl-C is for this process, which ends the other one
-            )
-    try:
-        with ours, console.Progress(title, None, unit="s") as progress:
-            progress.log(title)
-            while not ours.poll(0.2):
-                progress.update(round(time.monotonic() - began))
-            refusal, model = ours.recv()
-    except (EOFError, ConnectionError):
-        code = process.wait()
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        raise DataError(
-            f"the process that trains the tokenizer on {len(lines):,} lines has ended: {how}",
-            hint="does it need more memory than there is? lower tokenizer.sample_sentences",
-        ) from None
-    finally:
-        process.kill()
-        process.wait()
-    if refusal is not None:
-        raise RuntimeError(refusal)
+        child = Child(file.fileno(), files=[file.fileno()])
+    with child, console.Progress(title, None, unit="s") as progress:
+        progress.log(title)
+        child.call(_fit_file, options)
+        while not child.is_ready(0.2):
+            progress.update(round(time.monotonic() - began))
+        try:
+            model = child.receive().result()
+        except ChildDiedError as death:
+            raise DataError(
+                f"the process that trains the tokenizer on {len(lines):,} lines has ended: {death}",
+                hint="does it need more memory than there is? lower tokenizer.sample_sentences",
+            ) from None
     console.log(
         f"tokenizer: {options['vocab_size']:,} pieces of {side} in {console.duration(time.monotonic() - began)}"
     )
-    return bytes(model)
+    return cast(bytes, model)
 
 
-def serve(file: int) -> None:
-    """Be the process of `_fit_apart`: train on what an open `file` holds, answer by standard input, a socket."""
-    pipe = Connection(0)
-
-    def watch() -> None:
-        """End with the other process: nothing ever comes from it but the end."""
-        try:
-            pipe.recv()
-        finally:
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _fit_file(file: int, options: dict[str, Any]) -> bytes:
+    """Train on the lines of an open file."""
     with open(file, encoding="utf-8", newline="\n") as text:
-        options = json.loads(text.readline())
-        answer: tuple[str | None, bytes]
-        try:
-            answer = None, _fit((line.removesuffix("\n") for line in text), options)
-        except RuntimeError as error:
-            answer = str(error), b""
-    pipe.send(answer)
+        return _fit((line.removesuffix("\n") for line in text), options)
 
 
 def _explain(said: str, config: TokenizerConfig, side: str) -> DataError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -133,7 +132,7 @@ def _load(config: CorpusConfig, root: Path, local: bool, split: str) -> Dataset 
 
     datasets.disable_progress_bars()
     # Without network it logs each attempt.
-    logging.getLogger("huggingface_hub").setLevel("ERROR")
+    huggingface_hub.utils.logging.get_logger("huggingface_hub").setLevel("ERROR")
     name, part = config.dataset or "", config.config
     try:
         if not local:

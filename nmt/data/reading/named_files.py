@@ -1,7 +1,5 @@
 """Make corpora of the file names of a command line: NAME.LANGUAGE files, files of both sides, sacreBLEU's test sets."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -60,9 +58,10 @@ def named_corpus(
         if columns is not None:
             raise UsageError("--columns is for files of both sides")
         return NamedCorpus(CorpusConfig(source=files[0], target=files[1], pairs=pairs), languages)
-    chosen = columns.split(",") if columns else None
-    if chosen is not None and len(chosen) > 2:
-        raise UsageError(f"--columns {columns}: not two columns but {len(chosen)}", hint="such as --columns src,tgt")
+    names = columns.split(",") if columns else []
+    if len(names) > 2:
+        raise UsageError(f"--columns {columns}: not two columns but {len(names)}", hint="such as --columns src,tgt")
+    chosen = names if len(names) == 2 else columns or None
     return NamedCorpus(CorpusConfig(files=list(files), format=form, columns=chosen, pairs=pairs), languages)
 
 

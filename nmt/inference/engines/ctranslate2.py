@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import ModuleType
+from typing import TYPE_CHECKING, TypeVar
 
 from nmt import runtime
 from nmt.cards import Card
@@ -50,7 +51,7 @@ class Export:
     """Pieces of each side by id."""
 
 
-def import_ctranslate2() -> Any:
+def import_ctranslate2() -> ModuleType:
     """Import the package CTranslate2. Raises UsageError where it is missing."""
     try:
         import ctranslate2

@@ -24,6 +24,9 @@ def test_the_primary_subtag_names_the_language(code: str, expected: str) -> None
         ("hi", "DEVANAGARI"),
         ("am", "ETHIOPIC"),
         ("tlh", "LATIN"),
+        ("en-TH", "LATIN"),
+        ("zh-Latn-pinyin", "LATIN"),
+        ("pi-Thai", "THAI"),
     ],
 )
 def test_a_language_has_its_script_or_the_one_that_its_code_names(code: str, script: str) -> None:
@@ -34,6 +37,30 @@ def test_a_language_has_its_script_or_the_one_that_its_code_names(code: str, scr
 def test_a_language_may_have_several_scripts(code: str, scripts: set[str]) -> None:
     assert scripts_of(code) >= scripts
     assert "LATIN" not in scripts_of(code)
+
+
+TABLE = {
+    "CYRILLIC": "ab av ba be bg bua ce cv kk krc kv ky mdf mhr mk mn mrj myv os ru sah sr tg tt tyv udm uk xal x-Cyrl",
+    "ARABIC": "ar arz ary azb bal ckb fa glk ks mzn pnb ps sd skr ug ur x-Arab",
+    "HEBREW": "he iw yi x-Hebr",
+    "DEVANAGARI": "awa bh bho brx doi gom hi hne mai mag mr ne new sa x-Deva",
+    "BENGALI": "as bn bpy mni x-Beng",
+    "TIBETAN": "bo dz x-Tibt",
+    "MYANMAR": "ksw mnw my shn x-Mymr",
+    "ETHIOPIC": "am gez ti tig x-Ethi",
+    "GREEK": "el grc pnt x-Grek",
+    "CANADIAN": "cr iu x-Cans",
+    "BOPOMOFO CJK IDEOGRAPHIC": "gan hak lzh wuu yue zh x-Hans x-Hant x-Hani",
+    "CJK HIRAGANA IDEOGRAPHIC KATAKANA KATAKANA-HIRAGANA": "ja x-Jpan",
+    "CJK HANGUL": "ko x-Kore x-Hang",
+    "MONGOLIAN": "x-Mong",
+}
+
+
+@pytest.mark.parametrize("scripts", TABLE)
+def test_each_language_of_the_table_has_its_scripts(scripts: str) -> None:
+    for code in TABLE[scripts].split():
+        assert sorted(scripts_of(code)) == scripts.split()
 
 
 def test_every_script_that_a_language_may_have_is_one_that_letters_have() -> None:

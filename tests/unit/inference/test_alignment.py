@@ -2,7 +2,7 @@
 
 import pytest
 
-from nmt.inference.alignment import align_words, number_words
+from nmt.inference.alignment import align_segments, align_words, number_words
 from nmt.inference.protocol import Matrix
 
 
@@ -62,3 +62,36 @@ def test_a_side_without_words_is_aligned_to_nothing(
     attention: Matrix, source: list[str], target: list[str], sizes: tuple[int, int]
 ) -> None:
     assert align_words(attention, source, target) == (sizes, [])
+
+
+ONE = [[1.0]]
+TWO = [[1.0, 0.0], [0.0, 1.0]]
+
+
+def test_the_words_of_segments_are_counted_on() -> None:
+    segments = [(TWO, ["▁a", "▁b"], ["▁x", "▁y"]), (ONE, ["▁c"], ["▁z"]), (ONE, ["▁d"], ["▁w"])]
+    assert align_segments(segments, 0) == [(0, 0), (1, 1), (2, 2), (3, 3)]
+    assert align_segments(segments, 2) == [(2, 0), (3, 1), (4, 2), (5, 3)]
+    assert align_segments([], 2) == []
+
+
+def test_a_word_that_is_split_over_segments_is_one_source_word() -> None:
+    split = [(ONE, ["▁un"], ["▁x"]), (ONE, ["like"], ["▁y"]), (TWO, ["ly", "▁b"], ["▁z", "▁w"])]
+    assert align_segments(split, 0) == [(0, 0), (0, 1), (0, 2), (1, 3)]
+    assert align_segments(split, 3) == [(3, 0), (3, 1), (3, 2), (4, 3)]
+
+
+def test_a_space_at_either_side_of_the_border_begins_a_word() -> None:
+    for last, first in (("a▁", "b"), ("a", "▁b"), ("a▁", "▁b"), ("▁", "b")):
+        before = [[1.0, 0.0]] if last == "▁" else ONE
+        source = ["▁a", "▁"] if last == "▁" else [last]
+        assert align_segments([(before, source, ["▁x"]), (ONE, [first], ["▁y"])], 0) == [(0, 0), (1, 1)]
+
+
+def test_the_first_segment_continues_no_word() -> None:
+    assert align_segments([(ONE, ["a"], ["▁x"])], 1) == [(1, 0)]
+
+
+def test_a_segment_without_a_translation_counts_its_source_words() -> None:
+    empty: Matrix = []
+    assert align_segments([(empty, ["▁a", "▁b"], []), (ONE, ["▁c"], ["▁x"])], 0) == [(2, 0)]

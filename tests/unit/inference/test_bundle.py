@@ -19,13 +19,20 @@ from nmt.data.encoding.tokenizer import PAD_ID, Tokenizer
 from nmt.errors import ArtifactError
 from nmt.evaluation.metrics import Scores
 from nmt.files import digest_file, digest_json, write_json
-from nmt.inference.bundle import FORMAT, BundleConfig, add_scores, card, open_bundle, write_bundle
+from nmt.inference.bundle import BUNDLE, BundleConfig, add_scores, card, open_bundle, write_bundle
 from nmt.model.encoder_decoder import Transformer
 from nmt.model.tensors import load_tensors, save_tensors
 from nmt.tasks.grammar import generate
 
 MODEL = ModelConfig(d_model=8, heads=2, ffn=16, encoder_layers=1, decoder_layers=1, tied_embeddings="target")
 SIZES = 310, 320
+BUNDLE_CONFIG = BundleConfig(
+    name="unit",
+    languages=LanguagesConfig(source="en", target="de"),
+    model=MODEL,
+    decoding=DecodingConfig(beam_size=3),
+    evaluation=EvaluationConfig(tokenize="char"),
+)
 SCORES: Scores = {
     "bleu": {"score": 12.3456, "signature": "nrefs:1|case:mixed"},
     "ter": {"score": 70.0, "signature": "nrefs:1|case:lc"},
@@ -61,17 +68,7 @@ def made(weights: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -
             "files": {name: digest_file(home / "tokenizer" / name) for name in names.values()},
         },
     )
-    write_bundle(
-        home / "model",
-        weights,
-        home / "tokenizer",
-        {"seed": 7},
-        name="unit",
-        languages=LanguagesConfig(source="en", target="de"),
-        model=MODEL,
-        decoding=DecodingConfig(beam_size=3),
-        evaluation=EvaluationConfig(tokenize="char"),
-    )
+    write_bundle(home / "model", weights, home / "tokenizer", {"seed": 7}, BUNDLE_CONFIG)
     return home / "model"
 
 
@@ -108,16 +105,14 @@ def test_a_bundle_holds_these_files_and_digests_of_those_that_matter(made: Path)
     verified = {"model.safetensors", "source.model", "target.model", "tokenizer.json"}
     assert set(tree(made)) == verified | {"config.json", "lock.json", "scores.json", "README.md"}
     config = json.loads((made / "config.json").read_text(encoding="utf-8"))
-    assert config["format"] == FORMAT
+    assert config["format"] == BUNDLE.format
     assert config["files"] == {name: digest_file(made / name) for name in verified}
     assert json.loads((made / "lock.json").read_text(encoding="utf-8")) == {"seed": 7}
     assert json.loads((made / "scores.json").read_text(encoding="utf-8")) == {}
 
 
 def test_the_same_weights_make_the_same_bytes(made: Path, weights: dict[str, Tensor], tmp_path: Path) -> None:
-    config = open_bundle(made).config
-    parts = {key: getattr(config, key) for key in ("name", "languages", "model", "decoding", "evaluation")}
-    write_bundle(tmp_path / "again", weights, made, {"seed": 7}, **parts)
+    write_bundle(tmp_path / "again", weights, made, {"seed": 7}, open_bundle(made).config)
     assert tree(tmp_path / "again") == tree(made)
 
 
@@ -247,9 +242,7 @@ def test_the_tokenizer_of_a_bundle_is_a_tokenizer_folder(made: Path) -> None:
 def test_a_bundle_says_what_is_kept_as_it_is_and_older_ones_keep_nothing(
     made: Path, weights: dict[str, Tensor], tmp_path: Path, copy: Path
 ) -> None:
-    config = open_bundle(made).config
-    parts = {key: getattr(config, key) for key in ("name", "languages", "model", "decoding", "evaluation")}
-    write_bundle(tmp_path / "keeps", weights, made, {}, **parts, protect="[0-9]+")
+    write_bundle(tmp_path / "keeps", weights, made, {}, BUNDLE_CONFIG.model_copy(update={"protect": "[0-9]+"}))
     assert open_bundle(tmp_path / "keeps").config.protect == "[0-9]+"
     older = json.loads((copy / "config.json").read_text(encoding="utf-8"))
     del older["protect"], older["digest"]

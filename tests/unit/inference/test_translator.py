@@ -41,7 +41,7 @@ def translator(loaded: Translator) -> Translator:
 
 @pytest.fixture(scope="module")
 def lines() -> list[str]:
-    return [source for source, _ in generate("test", 70, 3)]
+    return [source for source, _ in generate("test", 40, 3)]
 
 
 def real_lines(path: Path, count: int) -> list[str]:
@@ -74,7 +74,7 @@ def single(loaded: Translator, lines: list[str]) -> list[Translation]:
     return alone(loaded, lines)
 
 
-@pytest.mark.parametrize("batch_tokens", [1, 100, 777, 4096, 10**6])
+@pytest.mark.parametrize("batch_tokens", [100, 777, 10**6])
 def test_a_line_is_translated_alone_as_in_batches_of_any_size(
     tiny_model: Path, single: list[Translation], lines: list[str], batch_tokens: int
 ) -> None:
@@ -89,7 +89,7 @@ def test_a_line_is_translated_alone_as_in_a_batch_by_beams_of_any_width(
     tiny_model: Path, lines: list[str], beam_size: int
 ) -> None:
     translator = Translator.load(tiny_model, device="cpu", decoding={"beam_size": beam_size})
-    some = lines[::2]
+    some = lines[::3]
     assert ties(alone(translator, some), translator.translate(some)) <= 1
 
 
@@ -108,7 +108,7 @@ def test_a_stream_gives_what_single_calls_give(
 
 
 def test_the_n_best_of_a_line_are_the_same_alone_and_in_a_batch(translator: Translator, lines: list[str]) -> None:
-    some = lines[::2]
+    some = lines[::4]
     for one, line in zip(translator.translate(some, Options(n_best=3)), some, strict=True):
         (other,) = translator.translate([line], Options(n_best=3))
         scores = [candidate.score for candidate in one.candidates]
@@ -119,9 +119,9 @@ def test_the_n_best_of_a_line_are_the_same_alone_and_in_a_batch(translator: Tran
 
 
 def test_real_lines_are_translated_alone_as_in_batches(tiny_model: Path, translator: Translator, data: Path) -> None:
-    found = real_lines(data / "multi30k" / "test_2016_flickr.en.gz", 200)
-    together = Translator.load(tiny_model, device="cpu", decoding={"batch_tokens": 2000})
-    assert ties(alone(translator, found), together.translate(found)) <= 2
+    found = real_lines(data / "multi30k" / "test_2016_flickr.en.gz", 60)
+    together = Translator.load(tiny_model, device="cpu", decoding={"batch_tokens": 600})
+    assert ties(alone(translator, found), together.translate(found)) <= 1
 
 
 @pytest.mark.slow
@@ -161,7 +161,7 @@ def threads(count: int) -> Iterator[None]:
 
 def test_two_threads_translate_as_one(translator: Translator, single: list[Translation], lines: list[str]) -> None:
     with threads(2):
-        assert ties(single, translator.translate(lines)) <= 1
+        assert ties(single[:10], translator.translate(lines[:10])) <= 1
 
 
 def test_a_blank_line_stays_blank_and_costs_no_search(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +186,7 @@ def test_the_report_counts_on_from_call_to_call(translator: Translator) -> None:
 
 def test_long_lines_are_cut_at_sentence_ends_and_nothing_is_lost(translator: Translator, lines: list[str]) -> None:
     short = [line for line in lines if len(translator.tokenizer.encode_source([line])[0]) <= LIMIT]
-    assert len(short) > 30
+    assert len(short) > 15
     rows = translator._segments(translator.reader.read(" ".join(short)), 1)
     sentences = translator.tokenizer.encode_source(SENTENCE_END.split(" ".join(short)))
     assert list(chain(*rows)) == list(chain(*sentences))
@@ -291,7 +291,7 @@ def test_an_engine_that_works_ahead_gets_the_next_chunk_before_the_last_is_done(
     translator: Translator, lines: list[str]
 ) -> None:
     # A chunk of blank lines alone has no batch; of the others each has one or two.
-    some = [*[""] * FIRST_CHUNK, *lines[:3], *[""] * 100, *lines[3:40], *[""] * 300]
+    some = [*[""] * FIRST_CHUNK, *lines[:3], *[""] * 100, *lines[3:20], *[""] * 300]
     expected = list(translator.stream(some))
     report, translator.report = translator.report, Report()
     read: list[str] = []
@@ -364,7 +364,7 @@ def test_targets_are_as_many_as_sources(translator: Translator) -> None:
 
 
 def test_prefixes_go_with_their_lines_from_chunk_to_chunk(translator: Translator, lines: list[str]) -> None:
-    some = [*lines, "", *lines][: 2 * FIRST_CHUNK]
+    some = [*lines[:20], "", *lines, *lines][: 2 * FIRST_CHUNK]
     prefixes = ["Der Hund" if number % 3 else "" for number in range(len(some))]
     found = list(translator.stream(some, prefixes=iter(prefixes)))
     assert ties(found, translator.translate(some, prefixes=prefixes)) <= 1
@@ -442,14 +442,6 @@ def test_translations_that_look_wrong_are_counted_and_listed(
         "copied": "translations that copy their lines: 2 (line 2, 3)",
     }
     assert translator.report.warnings(63)[1:] == ([messages[kind]] if kind else [])
-
-
-def test_a_report_lists_ten_lines_of_a_kind() -> None:
-    report = Report(looping=list(range(1, 1235)), replaced=[7])
-    assert report.warnings(63) == [
-        "input lines not UTF-8, each wrong byte now U+FFFD: 1 (line 7)",
-        "translations that repeat themselves: 1,234 (line 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ...)",
-    ]
 
 
 def test_settings_of_the_bundle_hold_but_for_those_replaced(tiny_model: Path) -> None:

@@ -1,5 +1,6 @@
 """The built-in corpus: correct German, honest splits, and too rich for word or phrase tables."""
 
+import hashlib
 import random
 import re
 from collections import Counter, defaultdict
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import sacrebleu
 
-from nmt.tasks.grammar import LONGEST, LONGEST_UNSEEN, Split, _Writer, generate
+from nmt.tasks.grammar import LONGEST, LONGEST_UNSEEN, VERSION, Split, _Writer, generate
 from nmt.tasks.grammar_lexicon import held_out, lexicon
 
 Pair = tuple[str, str]
@@ -22,6 +23,24 @@ def sample(split: Split, pairs: int) -> list[Pair]:
 
 def words(text: str) -> list[str]:
     return re.findall(r"[^\W\d_]+", text)
+
+
+SENTENCES: dict[Split, tuple[int, str]] = {
+    "train": (20_000, "4e1b09b859937132bea30cc68f90160c6cec210d424497f48835ca0871936379"),
+    "dev": (1000, "6ef48e81173a0a380fd90424085c1e7e04db99e9703aafc1e17f925a42de9d2b"),
+    "test": (1000, "d1627598c3f440c1b08a3efb26869412dbfe36f995eda52661302668cb2c14ae"),
+    "unseen": (1000, "604cd316c1d912af2b840451509307560e9f97814a6b97eec26299de91986c3e"),
+}
+"""Numbers of pairs, and the digest of their lines."""
+
+
+@pytest.mark.parametrize("split", SENTENCES)
+def test_the_sentences_are_those_of_the_version(split: Split) -> None:
+    """Every measured score depends on these sentences: to change them is a decision, and takes another VERSION."""
+    pairs, digest = SENTENCES[split]
+    lines = "".join(f"{source}\t{target}\n" for source, target in sample(split, pairs))
+    assert hashlib.sha256(lines.encode()).hexdigest() == digest
+    assert VERSION[0].startswith("61c210e3c05c")
 
 
 # Drawn by the grammar, then read and judged as German, a few for each construction.
@@ -125,7 +144,6 @@ def test_fewer_pairs_are_the_first_of_more(split: Split) -> None:
 
 
 def test_the_first_pair_never_changes() -> None:
-    """Every measured score depends on these sentences: a changed grammar must be a decision."""
     assert next(generate("test", 1)) == (
         "The truck leaves because Eva and Paul often return to London.",
         "Der Lastwagen fährt ab, weil Eva und Paul oft nach London zurückkehren.",

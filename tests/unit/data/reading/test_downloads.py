@@ -1,116 +1,28 @@
-"""Downloads from a server that misbehaves as it is told, and test sets that sacreBLEU is made to know."""
+"""Downloads from a server that misbehaves on demand."""
 
 import errno
 import hashlib
-import io
 import re
-import tarfile
 import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-import sacrebleu
-from sacrebleu.dataset.plain_text import PlainTextDataset
+from http_server import Server, Start
 
 from nmt import console
 from nmt.config.data import DownloadConfig, LanguagesConfig
 from nmt.data.reading import downloads
 from nmt.data.reading.downloads import cache_folder, fetch
-from nmt.data.reading.sacrebleu_sets import sacrebleu_digest, sacrebleu_files
 from nmt.errors import DataError, RecipeError
 
 BODY = bytes(range(256)) * 400
 ENGLISH_GERMAN = LanguagesConfig(source="en", target="de")
 
 
-class Server:
-    """Serves `files` by path; `plan` says how the next requests go wrong, `asked` and `sent` what happened."""
-
-    def __init__(self, files: dict[str, bytes]) -> None:
-        self.files = files
-        self.etag: str | None = '"one"'
-        self.knows_ranges = True
-        self.announces_length = True
-        self.plan: list[int | str] = []
-        """A status to answer with; `cut N`: break off after N bytes; `shift`: send another range; else as it should."""
-        self.asked: list[tuple[str, str | None, str | None]] = []
-        self.sent = 0
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                server.answer(self)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
-        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        span, if_range = handler.headers["Range"], handler.headers["If-Range"]
-        self.asked.append((handler.path, span, if_range))
-        turn = self.plan.pop(0) if self.plan else "whole"
-        body = self.files.get(handler.path)
-        if isinstance(turn, int) or body is None:
-            handler.send_error(turn if isinstance(turn, int) else 404)
-            return
-        start = int(span.removeprefix("bytes=").removesuffix("-")) if span else 0
-        if not self.knows_ranges or (if_range is not None and if_range != self.etag):
-            start = 0
-        if start >= len(body):
-            handler.send_error(416)
-            return
-        handler.send_response(206 if start else 200)
-        if start:
-            first = start + 1 if turn == "shift" else start
-            handler.send_header("Content-Range", f"bytes {first}-{len(body) - 1}/{len(body)}")
-        if self.etag:
-            handler.send_header("ETag", self.etag)
-        if self.announces_length:
-            handler.send_header("Content-Length", str(len(body) - start))
-        handler.end_headers()
-        cut = int(turn.removeprefix("cut ")) if turn.startswith("cut ") else len(body)
-        handler.wfile.write(body[start : start + cut])
-        self.sent += len(body[start : start + cut])
-
-    def close(self) -> None:
-        self.http.shutdown()
-        self.http.server_close()
-        self.thread.join()
-
-
-Start = Callable[[dict[str, bytes]], Server]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    servers: list[Server] = []
-
-    def started(files: dict[str, bytes]) -> Server:
-        servers.append(Server(files))
-        return servers[-1]
-
-    yield started
-    for server in servers:
-        server.close()
-
-
 @pytest.fixture
 def server(start: Start) -> Server:
     return start({"/a.gz": BODY})
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("NMT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(downloads, "PAUSES", (0.0, 0.0))
-    return tmp_path / "cache"
 
 
 def config(*urls: str, body: bytes = BODY) -> DownloadConfig:
@@ -411,148 +323,3 @@ def test_a_long_download_says_how_far_it_is(
     monkeypatch.setattr(downloads, "BLOCK", 60000)
     fetch("a.gz", config(f"{server.url}/a.gz"))
     assert re.search(r"^a\.gz: \d+ kB, [\d.]+ MB/s, \d+s left$", capfd.readouterr().err, re.MULTILINE)
-
-
-@pytest.fixture
-def corpus(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """Let sacreBLEU know the test set `tiny/a` of two pairs, in an archive on a server."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        for name, text in (("tiny.en", b"one\ntwo\n"), ("tiny.de", b"eins\nzwei\n")):
-            member = tarfile.TarInfo(name)
-            member.size = len(text)
-            tar.addfile(member, io.BytesIO(text))
-    server = start({"/tiny.tar.gz": packed.getvalue()})
-    monkeypatch.setattr("sacrebleu.SACREBLEU_DIR", str(tmp_path / "sb"))
-    monkeypatch.setattr("sacrebleu.dataset.base.SACREBLEU_DIR", str(tmp_path / "sb"))
-    data = PlainTextDataset(
-        "tiny/a",
-        data=[f"{server.url}/tiny.tar.gz"],
-        md5=[hashlib.md5(packed.getvalue()).hexdigest()],
-        langpairs={"en-de": ["tiny.en", "tiny.de"], "de-en": ["tiny.de", "tiny.en"], "en-cs": ["tiny.en", "tiny.cs"]},
-    )
-    monkeypatch.setitem(sacrebleu.DATASETS, "tiny/a", data)
-    return server
-
-
-def archive(tmp_path: Path) -> Path:
-    return tmp_path / "sb" / "tiny" / "a" / "raw" / "tiny_a.tiny.tar.gz"
-
-
-@pytest.mark.parametrize("name", ["tiny/a:en-de", "tiny/a"])
-def test_a_test_set_of_sacrebleu_is_fetched_once(
-    corpus: Server, tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    source, reference = sacrebleu_files(name, ENGLISH_GERMAN)
-    assert (source.read_text(), reference.read_text()) == ("one\ntwo\n", "eins\nzwei\n")
-    assert source.parent == tmp_path / "sb" / "tiny" / "a"
-    assert archive(tmp_path).read_bytes() == corpus.files["/tiny.tar.gz"]
-    assert sacrebleu_files(name, ENGLISH_GERMAN) == (source, reference)
-    assert len(corpus.asked) == 1
-    assert capfd.readouterr() == ("", f"sacrebleu:tiny/a:en-de: needs {corpus.url}/tiny.tar.gz\n")
-
-
-def test_the_other_direction_is_another_test(corpus: Server) -> None:  # noqa: ARG001
-    languages = LanguagesConfig(source="de", target="en")
-    source, reference = sacrebleu_files("tiny/a", languages)
-    assert (source.read_text(), reference.read_text()) == ("eins\nzwei\n", "one\ntwo\n")
-    assert sacrebleu_digest("tiny/a", languages) != sacrebleu_digest("tiny/a", ENGLISH_GERMAN)
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("tiny/b", "sacrebleu:tiny/b: sacreBLEU has no test set 'tiny/b' (did you mean tiny/a?)"),
-        ("Q:en-de", "sacrebleu:Q:en-de: sacreBLEU has no test set 'Q' (`sacrebleu --list` names them)"),
-        (
-            "tiny/a:en-dd",
-            "sacrebleu:tiny/a:en-dd: the test set tiny/a has no pair 'en-dd' (did you mean en-de or en-cs?)",
-        ),
-        ("tiny/a:q", "sacrebleu:tiny/a:q: the test set tiny/a has no pair 'q' (it has de-en, en-cs, en-de)"),
-        (
-            "tiny/a:de-en",
-            "sacrebleu:tiny/a:de-en: of de-en, but the recipe's languages are en-de (sacrebleu:tiny/a:en-de)",
-        ),
-    ],
-)
-def test_a_test_set_that_is_not_there_is_named(corpus: Server, name: str, message: str) -> None:
-    for function in (sacrebleu_files, sacrebleu_digest):
-        with pytest.raises(DataError) as caught:
-            function(name, ENGLISH_GERMAN)
-        assert str(caught.value) == message
-    assert corpus.asked == []
-
-
-def test_another_pair_than_the_recipes_has_no_hint_where_the_set_lacks_that(corpus: Server) -> None:  # noqa: ARG001
-    with pytest.raises(DataError) as caught:
-        sacrebleu_digest("tiny/a:en-de", LanguagesConfig(source="en", target="fr"))
-    assert str(caught.value) == "sacrebleu:tiny/a:en-de: of en-de, but the recipe's languages are en-fr"
-
-
-def test_the_digest_of_a_test_set_needs_no_network(corpus: Server, tmp_path: Path) -> None:
-    digest = sacrebleu_digest("tiny/a", ENGLISH_GERMAN)
-    assert re.fullmatch("[0-9a-f]{64}", digest)
-    assert digest == sacrebleu_digest("tiny/a:en-de", ENGLISH_GERMAN)
-    sacrebleu.DATASETS["tiny/a"].md5 = ["0" * 32]
-    assert digest != sacrebleu_digest("tiny/a", ENGLISH_GERMAN)
-    assert corpus.asked == []
-    assert not (tmp_path / "sb").exists()
-
-
-def test_without_network_the_error_says_where_sacrebleu_looks(
-    corpus: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    url, body = f"{corpus.url}/tiny.tar.gz", corpus.files.pop("/tiny.tar.gz")
-    with pytest.raises(DataError) as caught:
-        sacrebleu_files("tiny/a", ENGLISH_GERMAN)
-    assert str(caught.value) == (
-        f"sacrebleu:tiny/a:en-de: cannot be downloaded: HTTP Error 404: Not Found (put the file {url} at "
-        f"{archive(tmp_path)}; $SACREBLEU names another folder than ~/.sacrebleu)"
-    )
-    archive(tmp_path).write_bytes(body)
-    sacrebleu_files("tiny/a", ENGLISH_GERMAN)
-    assert len(corpus.asked) == 1
-    assert capfd.readouterr().err == f"sacrebleu:tiny/a:en-de: needs {url}\n"
-
-
-def test_a_test_set_that_is_cut_short_is_no_test_set(corpus: Server, tmp_path: Path) -> None:
-    corpus.plan = ["cut 20"]
-    with pytest.raises(DataError, match=r"en-de: cannot be downloaded: IncompleteRead\(20 bytes read"):
-        sacrebleu_files("tiny/a", ENGLISH_GERMAN)
-    assert sacrebleu_files("tiny/a", ENGLISH_GERMAN)[0].read_text() == "one\ntwo\n"
-    assert archive(tmp_path).read_bytes() == corpus.files["/tiny.tar.gz"]
-
-
-def test_a_test_set_of_another_digest_is_refused_each_time(corpus: Server, tmp_path: Path) -> None:
-    url, body = f"{corpus.url}/tiny.tar.gz", b"no archive"
-    expected = hashlib.md5(corpus.files["/tiny.tar.gz"]).hexdigest()
-    corpus.files["/tiny.tar.gz"] = body
-    for _ in range(2):
-        with pytest.raises(DataError) as caught:
-            sacrebleu_files("tiny/a", ENGLISH_GERMAN)
-        assert str(caught.value) == (
-            f"sacrebleu:tiny/a:en-de: {archive(tmp_path)} is not {url}: its MD5 is {hashlib.md5(body).hexdigest()}, "
-            f"expected {expected} (remove it and try again)"
-        )
-    assert len(corpus.asked) == 1
-
-
-def test_a_connection_that_is_not_secure_is_no_exit(corpus: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    def leave(*_: object) -> str:
-        raise SystemExit(1)
-
-    monkeypatch.setattr("sacrebleu.utils.get_source_file", leave)
-    with pytest.raises(DataError, match="en-de: cannot be downloaded: no secure connection"):
-        sacrebleu_files("tiny/a", ENGLISH_GERMAN)
-    assert corpus.asked == []
-
-
-def test_a_test_set_that_was_written_in_part_is_refused(corpus: Server) -> None:  # noqa: ARG001
-    source, reference = sacrebleu_files("tiny/a", ENGLISH_GERMAN)
-    reference.write_text("eins\nzw")
-    with pytest.raises(DataError) as caught:
-        sacrebleu_files("tiny/a", ENGLISH_GERMAN)
-    assert str(caught.value) == (
-        f"sacrebleu:tiny/a:en-de: {source} has 2 lines but {reference} has 1 "
-        f"(sacreBLEU was broken off when it wrote them: remove {source.parent} and try again)"
-    )

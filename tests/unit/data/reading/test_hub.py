@@ -12,7 +12,7 @@ import pytest
 from nmt.config.data import CorpusConfig, LanguagesConfig
 from nmt.config.toml import LoadedRecipe, check
 from nmt.data.cleaning import corpus_text
-from nmt.data.reading.corpus import read_corpus
+from nmt.data.reading.corpus import corpus_digests, read_corpus
 from nmt.data.reading.hub import hub_commit, hub_revision, is_cached
 from nmt.errors import DataError
 from nmt.files import read_json
@@ -27,9 +27,11 @@ A, B = "a" * 40, "b" * 40
 TRANSLATION = {"translation": [{"en": "one\ntwo\r\nthree", "de": "eins"}, {"en": "x", "de": None}]}
 
 
+EN_DE = LanguagesConfig(source="en", target="de")
+
+
 def read(config: CorpusConfig) -> list[Any]:
-    languages = LanguagesConfig(source="en", target="de")
-    return list(read_corpus(config, languages, root=Path(), local=False, default_split="train"))
+    return list(read_corpus(config, EN_DE, root=Path(), local=False, default_split="train"))
 
 
 def error_of(config: CorpusConfig) -> str:
@@ -42,6 +44,26 @@ def dataset(rows: dict[str, Any]) -> Any:
     import datasets
 
     return datasets.Dataset.from_dict(rows)
+
+
+DE_EN = LanguagesConfig(source="de", target="en")
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def read_in(root: Path, config: CorpusConfig, *, languages: LanguagesConfig = EN_DE) -> list[Any]:
+    """Read a dataset below a folder, as with --data-dir."""
+    return list(read_corpus(config, languages, root=root, local=True, default_split="train"))
+
+
+def error_in(root: Path, config: CorpusConfig, **options: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        read_in(root, config, **options)
+    return str(caught.value)
 
 
 class Hub:
@@ -295,3 +317,90 @@ def test_a_run_without_a_commit_does_not_go_on_with_an_older_one(prepare: Run, h
     hub.ready = B
     assert prepare()["hub_commits"] == {}
     assert commits_of(tmp_path / "run" / "prepared" / "text")["train"] == {"b"}
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+@pytest.mark.parametrize("folder", ["org/name", "name", "."])
+def test_a_saved_dataset_is_found_under_the_data_folder(tmp_path: Path, folder: str) -> None:
+    dataset(TRANSLATION).save_to_disk(tmp_path / folder)
+    pairs = [("one two three", "eins"), ("x", "")]
+    assert read_in(tmp_path, CorpusConfig(dataset="org/name")) == pairs
+    swapped = [(target, source) for source, target in pairs]
+    assert read_in(tmp_path, CorpusConfig(dataset="org/name"), languages=DE_EN) == swapped
+
+
+def test_a_saved_dataset_of_splits_gives_the_split_asked_for(tmp_path: Path) -> None:
+    import datasets
+
+    rows = {"a": ["x"], "b": ["y"]}
+    datasets.DatasetDict({"test": dataset(rows)}).save_to_disk(tmp_path / "name")
+    config: dict[str, Any] = {"dataset": "org/name", "columns": ["b", "a"]}
+    assert read_in(tmp_path, CorpusConfig(**config, split="test")) == [("y", "x")]
+    said = error_in(tmp_path, CorpusConfig(**config))
+    assert said == f"dataset {tmp_path}/name: no split 'train'; it has test"
+
+
+@pytest.mark.usefixtures("hub_cache")
+def test_a_folder_of_json_lines_is_read_as_a_dataset(tmp_path: Path) -> None:
+    lines = [{"translation": {"en": "one", "de": "eins"}}, {"translation": {"en": "two", "de": "zwei"}}]
+    write(tmp_path / "data/org/name/de-en/train.jsonl", "\n".join(map(json.dumps, lines)).encode())
+    config = CorpusConfig(dataset="org/name", config="de-en")
+    assert read_in(tmp_path / "data", config) == [("one", "eins"), ("two", "zwei")]
+    said = error_in(tmp_path / "data", CorpusConfig(dataset="org/name", config="de-en", split="dev"))
+    assert said.startswith(f"dataset {tmp_path}/data/org/name/de-en, split dev: ")
+    assert said.endswith("(check data.*.dataset, config and split)")
+
+
+def test_a_dataset_that_is_nowhere_lists_where_it_was_looked_for(tmp_path: Path) -> None:
+    said = error_in(tmp_path, CorpusConfig(dataset="org/name"))
+    assert f"looked at {tmp_path}/org/name, {tmp_path}/name, {tmp_path} (" in said
+
+
+def test_a_missing_column_lists_those_there_are(tmp_path: Path) -> None:
+    dataset({"en": ["x"], "de": ["y"]}).save_to_disk(tmp_path / "name")
+    said = error_in(tmp_path, CorpusConfig(dataset="name"))
+    assert said.startswith("dataset name: no column 'translation'; it has en, de (name them: columns = [")
+
+
+def test_a_missing_language_lists_those_there_are(tmp_path: Path) -> None:
+    dataset(TRANSLATION).save_to_disk(tmp_path / "name")
+    said = error_in(tmp_path, CorpusConfig(dataset="name"), languages=LanguagesConfig(source="en", target="fr"))
+    assert "no language 'fr' in column 'translation'; it has" in said
+
+
+def test_one_column_of_plain_text_is_an_error(tmp_path: Path) -> None:
+    dataset({"translation": ["x"]}).save_to_disk(tmp_path / "name")
+    said = error_in(tmp_path, CorpusConfig(dataset="name"))
+    assert said.startswith("dataset name: column 'translation' holds no {language: text} but str (")
+
+
+def test_numbers_in_place_of_text_are_an_error(tmp_path: Path) -> None:
+    dataset({"a": [1], "b": ["x"]}).save_to_disk(tmp_path / "name")
+    said = error_in(tmp_path, CorpusConfig(dataset="name", columns=["a", "b"]))
+    assert said == "dataset name: int where text should be: 1"
+
+
+@pytest.mark.usefixtures("hub_cache")
+def test_a_folder_can_stream_and_gives_the_same(tmp_path: Path) -> None:
+    lines = [{"a": f"{i}", "b": None if i == 7 else f"b\n{i}"} for i in range(1500)]
+    write(tmp_path / "data/org/name/train.jsonl", "\n".join(map(json.dumps, lines)).encode())
+    options: dict[str, Any] = {"dataset": "org/name", "columns": ["a", "b"]}
+    streamed = read_in(tmp_path / "data", CorpusConfig(**options, streaming=True))
+    assert streamed == read_in(tmp_path / "data", CorpusConfig(**options))
+    assert len(streamed) == 1500
+    assert streamed[7:9] == [("7", ""), ("8", "b 8")]
+
+
+def test_digests_of_a_dataset_are_those_of_its_files_or_of_its_name(tmp_path: Path) -> None:
+    write(tmp_path / "name/x/train.jsonl", b"{}")
+    config = CorpusConfig(dataset="org/name", split="train")
+    assert list(corpus_digests(config, root=tmp_path, local=True)) == ["org/name/x/train.jsonl"]
+    remote = corpus_digests(config, root=tmp_path, local=False)
+    assert list(remote) == ["org/name:train"]
+    assert remote != corpus_digests(config.model_copy(update={"columns": ["a", "b"]}), root=tmp_path, local=False)

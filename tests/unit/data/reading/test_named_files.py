@@ -1,12 +1,23 @@
-"""From file names on a command line to corpora and languages."""
-
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nmt.config.data import CorpusConfig, LanguagesConfig
-from nmt.data.reading.named_files import distinct_names, language_pair, merged, named_corpora, side_of
+from nmt.data.reading.named_files import (
+    NamedCorpus,
+    distinct_names,
+    holds_pairs,
+    language_pair,
+    merged,
+    named_corpora,
+    named_corpus,
+    safe_name,
+    shortened,
+    side_of,
+    stem_of,
+)
 from nmt.errors import DataError, UsageError
 
 EN_DE = LanguagesConfig(source="en", target="de")
@@ -26,6 +37,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "d.jsonl.gz",
         "e.tar.gz",
         "n.txt",
+        "n.text",
         "sub/a.en",
     ):
         path = tmp_path / name
@@ -66,11 +78,11 @@ def test_names_that_come_twice_get_their_folder_before_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "place"),
+    ("name", "side"),
     [("a.en", 0), ("a.PT.gz", 1), ("a.pt_br", 1), ("a.pt-BR", 1), ("a.pt-PT", None), ("en", 0), ("a.fr", None)],
 )
-def test_a_side_is_known_by_the_ending_of_its_name(name: str, place: int | None) -> None:
-    assert side_of(name, LanguagesConfig(source="en", target="pt-BR")) == place
+def test_a_side_is_known_by_the_ending_of_its_name(name: str, side: int | None) -> None:
+    assert side_of(name, LanguagesConfig(source="en", target="pt-BR")) == side
 
 
 def test_two_scripts_of_a_language_are_known_by_the_whole_code() -> None:
@@ -138,3 +150,129 @@ def test_several_files_for_dev_are_one_corpus() -> None:
     with pytest.raises(UsageError) as caught:
         merged(named_corpora(["a.en", "a.de", "c.tsv"], EN_DE, "--dev"))
     assert str(caught.value) == "--dev: files of one side and of both cannot be mixed (dev is one corpus)"
+
+
+@pytest.mark.usefixtures("here")
+def test_two_files_of_one_side_each_are_a_corpus_whose_languages_their_names_say() -> None:
+    assert named_corpus(["a.de", "b.en"]) == NamedCorpus(
+        CorpusConfig(source="a.de", target="b.en"), LanguagesConfig(source="de", target="en")
+    )
+    named = named_corpus(["b.en.gz", "n.txt"], target="pt-BR", pairs=7)
+    assert named.corpus == CorpusConfig(source="b.en.gz", target="n.txt", pairs=7)
+    assert named.languages == LanguagesConfig(source="en", target="pt-BR")
+    assert named.paths == [Path("b.en.gz"), Path("n.txt")]
+
+
+@pytest.mark.parametrize(
+    ("name", "languages"),
+    [
+        ("news.en-de.tsv", ("en", "de")),
+        ("corpus/cs_en/part.jsonl", ("cs", "en")),
+        ("sacrebleu:wmt14/full:en-fr", ("en", "fr")),
+        ("EN-DE.tsv", ("en", "de")),
+        ("wmt-2014.hin-eng.tsv.gz", ("hin", "eng")),
+    ],
+)
+def test_the_name_of_a_file_of_both_sides_may_say_its_languages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, languages: tuple[str, str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if not name.startswith("sacrebleu:"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    found = named_corpus([name]).languages
+    assert (found.source, found.target) == languages
+    given = named_corpus([name], source="x").languages
+    assert (given.source, given.target) == ("x", languages[1])
+
+
+@pytest.mark.parametrize("names", [["one.en-de.tsv", "two.en-fr.tsv"], ["x.english-de.tsv"], ["x.a-de.tsv"], ["-"]])
+def test_names_that_say_no_languages_or_several_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in names:
+        Path(name).touch()
+    with pytest.raises(UsageError) as caught:
+        named_corpus(names)
+    assert str(caught.value) == (
+        f"{', '.join(names)}: no language codes in the file names "
+        "(name the languages by --source-language and --target-language)"
+    )
+    named = named_corpus(names, "en", "de", columns="b,a", form="tsv", pairs=3)
+    assert named.corpus == CorpusConfig(files=names, columns=["b", "a"], format="tsv", pairs=3)
+    assert named_corpus(names, "en", "de", columns="a").corpus.columns == "a"
+    assert named.paths == [Path(name) for name in names if name != "-"]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_format_makes_any_file_one_of_both_sides() -> None:
+    assert named_corpus(["a.en", "n.txt"], "en", "de", "csv").corpus == CorpusConfig(
+        files=["a.en", "n.txt"], format="csv"
+    )
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("names", "options", "message"),
+    [
+        (["n.txt"], {}, "n.txt: its name does not say what format it has (name its format by --format, or give"),
+        (["a.en", "c.tsv"], {}, "a.en and c.tsv: one is a file of one side, the other of both (give two files"),
+        (["a.en", "a.de", "c.tsv"], {}, "a.en, a.de, c.tsv: more than two files, and a.en is taken for a file"),
+        (["nosuch", "a.de"], {}, "nosuch: no such file (nor nosuch.gz)"),
+        (["nosuch"], {"form": "tsv"}, "nosuch: no such file (nor nosuch.gz)"),
+        (["a.en", "x.en"], {}, "a.en and x.en: both end in .en, which cannot be the language of both (name the lang"),
+        (["a.en", "x.en"], {"target": "de"}, "a.en and x.en: both end in .en, which cannot be the language of both"),
+        (["a.en", "n.text"], {}, "a.en, n.text: no language codes in the file names"),
+        (["a.en", "a.de"], {"target": "EN"}, "the source and the target language are both en (name the languages"),
+        (["a.en", "a.de"], {"target": "@"}, "'@' is no language code (codes are as in ISO 639-1: en, de)"),
+        (["a.en", "a.de"], {"columns": "a,b"}, "--columns is for files of both sides"),
+        (["c.tsv"], {"columns": "a,b,c", "source": "en", "target": "de"}, "--columns a,b,c: not two columns but 3 ("),
+    ],
+)
+def test_files_that_are_no_corpus_are_one_line(names: list[str], options: dict[str, Any], message: str) -> None:
+    with pytest.raises((DataError, UsageError)) as caught:
+        named_corpus(names, **options)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.usefixtures("here")
+def test_two_files_of_one_ending_are_a_corpus_of_the_languages_that_are_named() -> None:
+    assert named_corpus(["a.en", "x.en"], "en", "de").corpus == CorpusConfig(source="a.en", target="x.en")
+
+
+def test_folders_and_archives_hold_both_sides_and_files_in_archives_one(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as file:
+        for name in ("a.en", "sub/b.en", "c.tsv"):
+            file.writestr(name, "x\n")
+    (tmp_path / "a.en").touch()
+    expected = {
+        "": True,
+        "all.zip": True,
+        "all.zip/sub": True,
+        "all.zip/c.tsv": True,
+        "all.zip/a.en": False,
+        "a.en": False,
+    }
+    assert {name: holds_pairs(tmp_path / name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [("a.b.tsv", "a.b"), ("a.jsonl.gz", "a"), ("a.tar.gz", "a"), ("a.tgz", "a"), ("a.v1", "a.v1"), ("a.v1.xz", "a.v1")],
+)
+def test_the_stem_of_a_name_has_no_suffix_of_a_format(name: str, stem: str) -> None:
+    assert stem_of(name) == stem
+
+
+def test_a_name_of_suffixes_alone_is_a_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in (".en", ".de"):
+        Path(name).touch()
+    assert list(named_corpora([".en", ".de"], EN_DE, "--train")) == ["corpus"]
+    assert [safe_name(name) for name in ("ü", "-a b-", "x..")] == ["corpus", "a-b", "x"]
+
+
+def test_a_text_in_a_message_has_a_limit() -> None:
+    assert shortened("a\tb", 3) == "'a\\tb'"
+    assert shortened("abcd", 3) == "'ab…'"

@@ -1,16 +1,13 @@
 import bz2
 import gzip
-import io
 import lzma
-import tarfile
-import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from nmt.data.reading.archives import find_file, member_names, open_container, read_lines
+from nmt.data.reading.archives import read_lines
 from nmt.data.reading.streams import decode_lines, listing, one_line
 from nmt.errors import DataError
 
@@ -38,24 +35,6 @@ def write(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
-
-
-def tar(members: dict[str, bytes]) -> bytes:
-    target = io.BytesIO()
-    with tarfile.open(fileobj=target, mode="w") as file:
-        for name, content in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            file.addfile(member, io.BytesIO(content))
-    return target.getvalue()
-
-
-def zipped(members: dict[str, bytes]) -> bytes:
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
-        for name, content in members.items():
-            file.writestr(name, content)
-    return target.getvalue()
 
 
 def error_of(path: Path) -> str:
@@ -180,74 +159,61 @@ def test_a_list_for_a_message_is_short() -> None:
     assert listing(map(str, range(20))) == "0, 1, 2, 3, 4, 5, 6, 7 and 12 more"
 
 
-MEMBERS = {"./b/y.de": b"y\n", "z.en": b"z\n", "a.en.gz": gzip.compress(b"a\n"), ".hidden": b"", "__MACOSX/a.en": b""}
-ARCHIVES = {
-    "all.zip": zipped(MEMBERS),
-    "all.tar": tar(MEMBERS),
-    "all.tgz": gzip.compress(tar(MEMBERS)),
-    "all.tar.gz": gzip.compress(tar(MEMBERS)),
-    "all.tar.bz2": bz2.compress(tar(MEMBERS)),
-    "all.tar.xz": lzma.compress(tar(MEMBERS)),
-    "all.tar.zst": zstd(tar(MEMBERS)),
-}
-each_archive = pytest.mark.parametrize("name", ARCHIVES)
+def test_lines_end_at_line_feeds_alone(tmp_path: Path) -> None:
+    odd = "a\u2028b\x85c\x0bd\x0ce\x1cf\tg\0h\ri"
+    path = write(tmp_path / "text", f"{odd}\nlast".encode())
+    assert list(read_lines(path)) == [odd, "last"]
 
 
-@each_archive
-def test_a_name_goes_on_within_an_archive(tmp_path: Path, name: str) -> None:
-    path = write(tmp_path / name, ARCHIVES[name])
-    assert list(read_lines(path / "z.en")) == ["z"]
-    assert list(read_lines(path / "b/y.de")) == ["y"]
-    assert list(read_lines(path / "a.en")) == ["a"]
-    assert find_file(path / "a.en") == path / "a.en.gz"
-    assert sorted(file.name for file in tmp_path.iterdir()) == [name]
+def test_one_carriage_return_before_the_line_feed_is_dropped(tmp_path: Path) -> None:
+    assert list(read_lines(write(tmp_path / "text", b"a\r\nb\r\r\n\r\nc"))) == ["a", "b\r", "", "c"]
 
 
-@each_archive
-def test_the_files_of_an_archive_are_opened_in_any_order(tmp_path: Path, name: str) -> None:
-    path = write(tmp_path / name, ARCHIVES[name])
-    assert member_names(path) == ["a.en.gz", "b/y.de", "z.en"]
-    with open_container(path) as container:
-        assert [container.open(member).read() for member in ("z.en", "b/y.de", "z.en")] == [b"z\n", b"y\n", b"z\n"]
+def test_a_byte_order_mark_is_dropped_at_the_start_of_the_file_only(tmp_path: Path) -> None:
+    path = write(tmp_path / "text", "\ufeffa\n\ufeffb\n".encode())
+    assert list(read_lines(path)) == ["a", "\ufeffb"]
 
 
-def test_a_folder_names_all_files_below_it(tmp_path: Path) -> None:
-    for name in ("b/c/d", "a", ".git/x", "b/.y"):
-        write(tmp_path / name, b"")
-    assert member_names(tmp_path) == ["a", "b/c/d"]
+def test_an_empty_file_has_no_lines(tmp_path: Path) -> None:
+    assert list(read_lines(write(tmp_path / "text", b""))) == []
 
 
-@each_archive
-def test_what_an_archive_lacks_is_named_beside_what_it_has(tmp_path: Path, name: str) -> None:
-    path = write(tmp_path / name, ARCHIVES[name])
-    assert error_of(path / "x.en") == f"{path}: no x.en in it (it has a.en.gz, b/y.de, z.en)"
-    assert error_of(path / "b") == f"{path}/b: a folder, where a file should be"
+def test_gzip_is_known_without_its_ending(tmp_path: Path) -> None:
+    assert list(read_lines(write(tmp_path / "text", gzip.compress(b"a\nb\n")))) == ["a", "b"]
 
 
-@each_archive
-def test_an_archive_cut_short_is_an_error(tmp_path: Path, name: str) -> None:
-    content = ARCHIVES[name]
-    # The zeros at the end of a plain tar file may be fewer, but nothing else.
-    for length in (700, 1300) if name == "all.tar" else (len(content) // 2, len(content) - 9):
-        path = write(tmp_path / str(length) / name, content[:length])
-        assert error_of(path / "z.en").startswith(f"{path}: damaged or cut short")
+@pytest.mark.parametrize("keep", [-1, -9, 20])
+def test_a_gzip_file_cut_short_is_an_error(tmp_path: Path, keep: int) -> None:
+    whole = gzip.compress(bytes(range(97, 123)) * 50 + b"\n")
+    path = write(tmp_path / "text.gz", whole[:keep])
+    with pytest.raises(DataError, match=r"text\.gz: damaged or cut short after line \d+: .*\(copy or download"):
+        list(read_lines(path))
 
 
-def test_a_tar_file_cut_between_two_files_is_an_error(tmp_path: Path) -> None:
-    path = write(tmp_path / "all.tar", tar({"a": b"a\n", "b": b"b\n"})[:1024])
-    assert error_of(path / "b").startswith(f"{path}: damaged or cut short: the mark of its end is missing (")
+@pytest.mark.parametrize("content", [b"plain\n", b""])
+def test_a_gz_file_that_is_not_gzip_is_an_error(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(DataError, match=r"text\.gz: not a gzip file \(copy or download the file again, or name it"):
+        list(read_lines(write(tmp_path / "text.gz", content)))
 
 
-def test_a_file_that_is_no_archive_has_nothing_in_it(tmp_path: Path) -> None:
-    path = write(tmp_path / "text", b"a\n")
-    assert error_of(path / "b/c") == f"{path}: no archive, so there is no b/c in it (archives are .zip and .tar)"
+def test_damaged_gzip_content_is_an_error(tmp_path: Path) -> None:
+    content = bytearray(gzip.compress(bytes(range(256)).hex().encode() * 20))
+    content[30] ^= 0xFF
+    with pytest.raises(DataError, match=r"text\.gz: damaged or cut short"):
+        list(read_lines(write(tmp_path / "text.gz", bytes(content))))
 
 
-def test_an_archive_under_a_password_is_an_error(tmp_path: Path) -> None:
-    content = bytearray(zipped({"a": b"a\n"}))
-    content[6] |= 1
-    content[content.index(b"PK\x01\x02") + 8] |= 1
-    said = error_of(write(tmp_path / "all.zip", bytes(content)) / "a")
-    assert said.startswith(f"{tmp_path}/all.zip/a: ")
-    assert "password" in said
-    assert said.endswith("(pack the archive anew)")
+def test_bytes_that_are_not_utf8_are_named_by_file_line_and_place(tmp_path: Path) -> None:
+    path = write(tmp_path / "text", b"fine\nna\xefve\n")
+    with pytest.raises(DataError) as caught:
+        list(read_lines(path))
+    assert caught.value.args[0] == f"{path}:2: not UTF-8: byte 0xef at position 3"
+    assert caught.value.hint == "find out the encoding and convert it: iconv -f LATIN1 -t UTF-8"
+
+
+def test_an_open_stream_is_decoded_line_by_line_under_its_name() -> None:
+    stream = iter([b"\xef\xbb\xbfa\r\n", b"b\x85"])
+    lines = decode_lines(stream, "standard input")
+    assert next(lines) == "a"
+    with pytest.raises(DataError, match=r"^standard input:2: not UTF-8: byte 0x85 at position 2 "):
+        next(lines)

@@ -1,0 +1,190 @@
+"""Child processes: new interpreters that answer calls of this one by a pipe, one call after the other.
+
+A child is no fork, which the threads of loaded libraries would not survive, nor a process of `multiprocessing`, which
+would run the caller's script again. It leaves Ctrl-C to its parent, and ends with the parent, however that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe, wait
+from typing import Generic, Self, TypeVar
+
+from nmt.errors import NmtError
+
+Context = TypeVar("Context")
+
+EXIT_SECONDS = 1
+"""Time that a dying child has for an exit code of its own."""
+
+
+class ChildDiedError(Exception):
+    """A child that ended before it answered; the message says how: `killed by SIGKILL`, or `exit code 1`."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The outcome of a call."""
+
+    value: object = None
+    error: Exception | None = None
+
+    def result(self) -> object:
+        """Return what the function returned. Raises what it raised, with the traceback of the child as a note."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class Child(Generic[Context]):
+    """A child process, with the object that all its calls share; use it as a context manager, or call `end`."""
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        environment: Mapping[str, str] | None = None,
+        files: Sequence[int] = (),
+        quiet: bool = False,
+    ) -> None:
+        """Start the process and send it `context`, which is pickled.
+
+        `environment` holds further variables, `files` the open files that it keeps under their numbers; a `quiet` one
+        writes nothing to standard error.
+        """
+        self.pipe, theirs = Pipe()
+        self.pending = 0
+        """Calls without an answer so far."""
+        with theirs, blocked(signal.SIGINT):  # the child inherits the mask
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-c", "from nmt.processes import serve; serve()"],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL if quiet else None,
+                pass_fds=files,
+                env={**os.environ, **(environment or {}), "PYTHONPATH": os.pathsep.join(sys.path)},
+            )
+        self._send(context)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def call(self, work: Callable[..., object], *arguments: object) -> None:
+        """Have the child call work(context, *arguments): an importable function, all of it picklable."""
+        self.pending += 1
+        self._send((work, arguments))
+
+    def _send(self, message: object) -> None:
+        """Send a message. The death of a child is no error here but where its answer is received."""
+        with blocked(signal.SIGPIPE), suppress(OSError):
+            self.pipe.send(message)
+
+    def is_ready(self, seconds: float = 0) -> bool:
+        """Wait at most some `seconds`; return whether `receive` would return or raise at once."""
+        return self.pipe.poll(seconds)
+
+    def receive(self) -> Answer:
+        """Return the answer to the earliest pending call. Raises ChildDiedError, after `end`."""
+        try:
+            answer: Answer = self.pipe.recv()
+        except (EOFError, OSError):
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(EXIT_SECONDS)
+            raise ChildDiedError(self.end()) from None
+        self.pending -= 1
+        return answer
+
+    def end(self) -> str:
+        """Kill the process if it still runs; return how it ended."""
+        self.process.kill()
+        self.pipe.close()
+        code = self.process.wait()
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def wait_for(children: Sequence[Child[Context]]) -> list[Child[Context]]:
+    """Wait until some of `children` are ready; return those."""
+    ready = wait([child.pipe for child in children])
+    return [child for child in children if child.pipe in ready]
+
+
+def end_all(children: list[Child[Context]]) -> None:
+    """End all of `children`, and ignore Ctrl-C meanwhile."""
+    with ignoring_interrupts():
+        while children:
+            children.pop().end()
+
+
+@contextmanager
+def ignoring_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C in the block, if this is the main thread: in another one nothing is raised anyway."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def blocked(number: signal.Signals) -> Iterator[None]:
+    """Block a signal in the block. A SIGPIPE of the block is dropped; another signal comes when the block has ended."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        if number == signal.SIGPIPE and number not in before and number in signal.sigpending():
+            signal.sigwait({number})
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def serve() -> None:
+    """Run a child: answer the calls that come by standard input, a socket, until the parent ends."""
+    pipe = Connection(0)
+    messages: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def listen() -> None:
+        """Read calls while others are computed, so that the parent need not wait, and its end is noticed at once."""
+        try:
+            while True:
+                messages.put(pipe.recv_bytes())
+        finally:
+            os._exit(1)
+
+    threading.Thread(target=listen, daemon=True).start()
+    context = pickle.loads(messages.get())
+    while True:
+        pipe.send_bytes(answer(context, messages.get()))
+
+
+def answer(context: object, call: bytes) -> bytes:
+    """Return the pickled answer to a pickled call."""
+    try:
+        work, arguments = pickle.loads(call)
+        return pickle.dumps(Answer(work(context, *arguments)))
+    except NmtError as error:
+        return pickle.dumps(Answer(error=error))
+    except Exception as error:
+        trace = traceback.format_exc()
+        try:
+            error.add_note(f"in a child process:\n{trace}")
+            message = pickle.dumps(Answer(error=error))
+            pickle.loads(message)  # an exception may refuse its own arguments
+        except Exception:
+            return pickle.dumps(Answer(error=RuntimeError(f"in a child process:\n{trace}")))
+        return message

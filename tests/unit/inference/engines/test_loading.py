@@ -1,0 +1,68 @@
+"""From folders to engines: what goes together, and what each engine is told."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nmt import runtime
+from nmt.errors import UsageError
+from nmt.inference.engines import loading
+from nmt.inference.engines.ctranslate2 import CTranslate2Engine
+from nmt.inference.engines.loading import EnginePlan, open_bundles
+from nmt.inference.engines.native import NativeEngine
+
+PATHS = [Path("a"), Path("b")]
+
+
+def bundles(*digests: str) -> dict[Path, Any]:
+    """Return bundles whose tokenizers have these digests, and whose weights differ."""
+    return {
+        path: SimpleNamespace(
+            path=path,
+            config=SimpleNamespace(files={"tokenizer.model": digest, "model.safetensors": path.name}),
+            tokenizer=SimpleNamespace(files=["tokenizer.model"]),
+        )
+        for path, digest in zip(PATHS, digests, strict=False)
+    }
+
+
+def test_models_of_an_ensemble_share_a_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    same = bundles("1", "1")
+    monkeypatch.setattr(loading, "open_bundle", same.get)
+    assert open_bundles(PATHS) == list(same.values())
+    monkeypatch.setattr(loading, "open_bundle", bundles("1", "2").get)
+    with pytest.raises(UsageError) as caught:
+        open_bundles(PATHS)
+    assert str(caught.value) == (
+        "b has not the vocabulary of a (the models of an ensemble share a tokenizer: "
+        "train them with --init-from, or with other seeds)"
+    )
+
+
+def test_the_native_engine_is_loaded_with_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
+    for name in ("keep_freed_memory", "bound_kernels"):
+        monkeypatch.setattr(runtime, name, lambda name=name: calls.append(name))
+    monkeypatch.setattr(runtime, "set_threads", calls.append)
+    monkeypatch.setattr(NativeEngine, "load", lambda *paths, **settings: (paths, settings))
+    loaded: Any = EnginePlan(PATHS, device="cpu", precision="bfloat16", threads=3).load()
+    assert loaded == ((PATHS,), {"device": "cpu", "precision": "bfloat16"})
+    assert calls == ["keep_freed_memory", "bound_kernels", 3]
+
+
+def test_ctranslate2_is_loaded_by_the_name_of_its_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CTranslate2Engine, "load", lambda *paths, **settings: (paths, settings))
+    loaded: Any = EnginePlan(PATHS, "ctranslate2", "cpu", threads=3, export="small").load()
+    assert loaded == ((PATHS,), {"device": "cpu", "threads": 3, "export": "small"})
+    with pytest.raises(UsageError) as caught:
+        EnginePlan(PATHS, "ctranslate2", precision="bfloat16").load()
+    assert str(caught.value) == "the precision of an export is its own (nmt export has --quantization)"
+
+
+def test_a_plan_is_shared_by_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nmt.inference.engines.workers.Workers", lambda *arguments: arguments)
+    plan = EnginePlan(PATHS)
+    shared: Any = plan.share(3)
+    assert shared == (plan, 3)

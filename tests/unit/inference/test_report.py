@@ -1,0 +1,76 @@
+"""The report: which translations look wrong, and how each kind is worded."""
+
+from dataclasses import fields
+
+import pytest
+
+from nmt.inference.report import Report, has_loop, list_lines
+
+
+def test_each_kind_has_its_sentence_in_this_order() -> None:
+    kinds = [kind.name for kind in fields(Report) if kind.name != "lines"]
+    report = Report(9, **{name: [number] for number, name in enumerate(sorted(kinds), 1)})
+    number = {name: f"1 (line {number})" for number, name in enumerate(sorted(kinds), 1)}
+    assert report.warnings(63) == [
+        f"input lines not UTF-8, each wrong byte now U+FFFD: {number['replaced']}",
+        f"input lines blank, and so are their translations: {number['blank']}",
+        f"input lines longer than 63 pieces, and translated in segments: {number['segmented']}",
+        f"input lines with a sentence longer than 63 pieces, split within it: {number['cut']}",
+        f"matches to be protected beyond the model's placeholders, translated as any text: {number['beyond']}",
+        f"pairs with a side that is blank or too long for the model, not scored: {number['unscored']}",
+        f"translations that repeat themselves: {number['looping']}",
+        f"translations that are blank though their lines are not: {number['emptied']}",
+        f"translations that copy their lines: {number['copied']}",
+        f"placeholders that could not be restored, their text is missing: {number['unrestored']}",
+        f"placeholders that stand for nothing, taken out of translations: {number['invented']}",
+    ]
+    assert Report(lines=9).warnings(63) == []
+
+
+def test_ten_lines_of_a_kind_are_listed_and_all_are_counted() -> None:
+    assert Report(looping=list(range(1, 1235))).warnings(63) == [
+        "translations that repeat themselves: 1,234 (line 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ...)"
+    ]
+    assert list_lines(range(1, 11)) == "line 1, 2, 3, 4, 5, 6, 7, 8, 9, 10"
+    assert list_lines([3, 3, 1, 3]) == "line 3, 1"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "is_loop"),
+    [
+        ("a a a a", True),
+        ("a a a", False),
+        ("x a a a a y", True),
+        ("a b a b a b a b", True),
+        ("a b a b a b a", False),
+        ("1 2 3 4 5 6 7 8 " * 4, True),
+        ("1 2 3 4 5 6 7 8 " * 3, False),
+        ("1 2 3 4 5 6 7 8 9 " * 4, False),
+        ("", False),
+    ],
+)
+def test_a_loop_is_up_to_eight_pieces_four_times_in_a_row(pieces: str, is_loop: bool) -> None:
+    assert has_loop(pieces.split()) is is_loop
+
+
+@pytest.mark.parametrize(
+    ("source", "translation", "pieces", "kind"),
+    [
+        ("a dog", " ", [], "emptied"),
+        ("a b c d", "a b c d", [], "copied"),
+        (" a b c d ", "a b c d", [], "copied"),
+        ("a b c", "a b c", [], None),
+        ("a b c d", "a b c e", [], None),
+        ("a dog", "x", ["x"] * 4, "looping"),
+        ("a dog", "x", ["x"] * 3, None),
+        ("so so so so old", "x", ["x"] * 4, None),
+        ("stop!!!!", "x", ["x"] * 4, None),
+        ("a b c d", "a b c d", ["x"] * 4, "copied"),
+    ],
+)
+def test_a_translation_is_judged_by_its_first_fault(
+    source: str, translation: str, pieces: list[str], kind: str | None
+) -> None:
+    report = Report()
+    report.judge(7, source, translation, pieces)
+    assert report == (Report(**{kind: [7]}) if kind else Report())  # type: ignore[arg-type]
