@@ -90,10 +90,8 @@ def choose_data(survey: TextSurvey, held_out: set[str]) -> list[Choice]:
             choices.append(Choice(f"{split}_pairs", min(most, survey.pairs // 20), why))
     sizes = survey.corpora.values()
     if len(sizes) > 1 and max(sizes) >= UNEVEN * min(sizes):
-        why = (
-            f"The corpora have {min(sizes):,} to {max(sizes):,} pairs: the smaller ones are seen more often than "
-            "once an epoch, or the largest would dominate (Arivazhagan et al. 2019, section 4.2; there it is 5)."
-        )
+        why = f"The corpora have {min(sizes):,} to {max(sizes):,} pairs: the smaller ones are seen more often than "
+        why += "once an epoch, or the largest would dominate (Arivazhagan et al. 2019, section 4.2; there it is 5)."
         choices.append(Choice("temperature", 1.5, why))
     return choices
 
@@ -130,8 +128,8 @@ def choose_vocabulary(survey: TextSurvey) -> list[Choice]:
     size = next((size for most, size in VOCABULARY if pairs < most), 32_000)
     why = (
         f"For {pairs:,} pairs: a Transformer needs few merges where data is scarce (Ding et al. 2019), and each piece "
-        "has to be seen often enough (Gowda & May 2020)"
     )
+    why += "has to be seen often enough (Gowda & May 2020)"
     why += "; Multi30k's recipe, 29,000 pairs, has 8,000." if size == 8000 else "."
     if 2 * alphabet > size:
         size = 1000 * math.ceil(2 * alphabet / 1000)
@@ -154,10 +152,8 @@ def choose_vocabulary(survey: TextSurvey) -> list[Choice]:
     why = "A character that is not in the training text is split into its bytes, so nothing becomes the unknown piece."
     choices.append(Choice("byte_fallback", True, why))
     if pairs < SMALL:
-        why = (
-            "BPE-dropout: a word is split differently each time it is seen, which helps most where data is scarce "
-            "(Provilkov et al. 2020; 0.1 there)."
-        )
+        why = "BPE-dropout: a word is split differently each time it is seen, which helps most where data is scarce "
+        why += "(Provilkov et al. 2020; 0.1 there)."
         choices.append(Choice("sampling", 0.1, why))
     return choices
 
@@ -174,8 +170,8 @@ def choose_model(survey: TextSurvey, vocabulary: list[Choice], lengths: PieceLen
     if scale == "base":
         why = (
             "The paper's base model (Vaswani et al. 2017, table 3); its big one had 28.4 BLEU instead of 27.3 on WMT14 "
-            "English-German (table 2), at several times the cost."
         )
+        why += "English-German (table 2), at several times the cost."
     elif scale == "medium":
         why = (
             "Width and depth of the paper's base model (Vaswani et al. 2017, table 3), as in the recipe iwslt14-de-en."
@@ -185,8 +181,8 @@ def choose_model(survey: TextSurvey, vocabulary: list[Choice], lengths: PieceLen
     else:
         why = (
             "Width 256 and 3+3 layers, which a CPU trains in reasonable time: Multi30k's recipe took 19 minutes on two "
-            "cores (recipes/README.md). With a GPU, let `nmt init` write it anew."
         )
+        why += "cores (recipes/README.md). With a GPU, let `nmt init` write it anew."
     choices = [Choice("preset", "small" if scale == "small" else "base", why)]
     if scale == "medium":
         why = "Half of base's: there is less data than base is made for (compare Araabi & Monz 2020)."
@@ -294,7 +290,7 @@ def choose_steps(survey: TextSurvey, lengths: PieceLengths, machine: Machine, to
 
 def choose_evaluation(survey: TextSurvey) -> list[Choice]:
     """Choose BLEU's tokenizer for the target language, where it is not the default one."""
-    tokenize = tokenizer_for(survey.target.language)
+    tokenize = tokenizer_for(survey.sides[1].language)
     if tokenize == tokenizer_for(None):
         return []
     why = "sacreBLEU's tokenizer for this language; `auto` does the same."

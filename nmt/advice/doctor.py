@@ -10,28 +10,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from nmt.advice import data_checks as data
+from nmt.advice import training_checks as training
 from nmt.advice.checkup import Checkup, Finding
-from nmt.advice.data_checks import (
-    check_cleaning,
-    check_data,
-    check_downloads,
-    check_filters,
-    check_leakage,
-    check_shares,
-    check_symbols,
-    check_vocabulary,
-)
-from nmt.advice.training_checks import (
-    check_batching,
-    check_compiler,
-    check_device,
-    check_export,
-    check_memory,
-    check_schedule,
-    check_sizes,
-    check_tensorboard,
-    check_time,
-)
 from nmt.errors import NmtError
 from nmt.pipeline.pipeline import Pipeline
 
@@ -65,22 +46,22 @@ def check_folder(checkup: Checkup) -> Finding:
 
 CHECKS: list[tuple[str, Callable[[Checkup], Finding], tuple[str, ...]]] = [
     ("run folder", check_folder, ()),
-    ("device", check_device, ()),
-    ("compiler", check_compiler, ("device",)),
-    ("tensorboard", check_tensorboard, ()),
-    ("schedule", check_schedule, ()),
-    ("export", check_export, ()),
-    ("symbols", check_symbols, ()),
-    ("filters", check_filters, ()),
-    ("downloads", check_downloads, ()),
-    ("data", check_data, ("downloads",)),
-    ("leakage", check_leakage, ("data",)),
-    ("cleaning", check_cleaning, ("symbols", "filters", "data")),
-    ("vocabulary", check_vocabulary, ("run folder", "cleaning")),
-    ("shares", check_shares, ("vocabulary",)),
-    ("sizes", check_sizes, ("vocabulary",)),
-    ("batching", check_batching, ("device", "vocabulary")),
-    ("memory", check_memory, ("batching",)),
-    ("time", check_time, ("memory",)),
+    ("device", training.check_device, ()),
+    ("compiler", training.check_compiler, ("device",)),
+    ("tensorboard", training.check_tensorboard, ()),
+    ("schedule", training.check_schedule, ()),
+    ("export", training.check_export, ()),
+    ("symbols", data.check_symbols, ()),
+    ("filters", data.check_filters, ()),
+    ("downloads", data.check_downloads, ()),
+    ("data", data.check_data, ("downloads",)),
+    ("leakage", data.check_leakage, ("data",)),
+    ("cleaning", data.check_cleaning, ("symbols", "filters", "data")),
+    ("vocabulary", data.check_vocabulary, ("run folder", "cleaning")),
+    ("shares", data.check_shares, ("vocabulary",)),
+    ("sizes", training.check_sizes, ("vocabulary",)),
+    ("batching", training.check_batching, ("device", "vocabulary")),
+    ("memory", training.check_memory, ("batching",)),
+    ("time", training.check_time, ("memory",)),
 ]
 """Name, function, and the checks that it needs, in the order in which they run."""

@@ -22,7 +22,7 @@ SIDES = ("source", "target")
 def inspect_text(text: NamedCorpus, stdin: BinaryIO | None) -> dict[str, Any]:
     """Return the languages, the anomalies and the statistics of a text, which is read once."""
     anomalies = Counter[str]()
-    pairs = read(text.corpus, text.languages, "train", anomalies, stdin)
+    pairs = read(text.corpus, text.languages, anomalies=anomalies, stdin=stdin)
     statistics = Statistics(text.languages)
     with console.Progress("inspect", text.corpus.pairs, unit="pairs") as progress:
         for number in statistics.read(pairs):

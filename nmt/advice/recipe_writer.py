@@ -9,15 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nmt import console
-from nmt.advice.choices import (
-    SECTIONS,
-    Choice,
-    Choices,
-    choose,
-    choose_vocabulary,
-    data_warnings,
-    with_vocabulary_size,
-)
+from nmt.advice.choices import SECTIONS, Choice, Choices, choose, choose_vocabulary, data_warnings, with_vocabulary_size
 from nmt.advice.survey import (
     Machine,
     PieceLengths,

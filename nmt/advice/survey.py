@@ -10,8 +10,8 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 from nmt import console, runtime
 from nmt.config.data import CorpusConfig, LanguagesConfig, TokenizerConfig
@@ -56,8 +56,8 @@ class SideSurvey:
 class TextSurvey:
     """Facts about the training text."""
 
-    source: SideSurvey
-    target: SideSurvey
+    sides: tuple[SideSurvey, SideSurvey]
+    """Source and target."""
     corpora: dict[str, int]
     """Pairs of each corpus."""
     length_ratio: float
@@ -69,15 +69,10 @@ class TextSurvey:
         return sum(self.corpora.values())
 
     @property
-    def sides(self) -> tuple[SideSurvey, SideSurvey]:
-        """Source and target."""
-        return self.source, self.target
-
-    @property
     def shares_script(self) -> bool:
         """Whether at least a tenth of the letters of both sides is in scripts that they share."""
-        common = self.source.scripts.keys() & self.target.scripts.keys()
-        return sum(min(side.scripts[script] for side in self.sides) for script in common) >= 0.1
+        source, target = (side.scripts for side in self.sides)
+        return sum(min(source[script], target[script]) for script in source.keys() & target.keys()) >= 0.1
 
 
 @dataclass(frozen=True)
@@ -101,17 +96,8 @@ class Machine:
     """Whether it has instructions for bfloat16."""
 
 
-def read(
-    config: CorpusConfig,
-    languages: LanguagesConfig,
-    split: str,
-    anomalies: Counter[str],
-    stdin: BinaryIO | None = None,
-) -> Iterator[Pair]:
-    """Yield the raw pairs of a corpus whose file names are relative to the working directory."""
-    return read_corpus(
-        config, languages, root=Path(), local=False, default_split=split, anomalies=anomalies, stdin=stdin
-    )
+read = partial(read_corpus, root=Path(), local=False, default_split="train")
+"""Yields the raw pairs of a corpus whose file names are relative to the working directory."""
 
 
 def survey_text(corpora: Corpora, languages: LanguagesConfig) -> tuple[TextSurvey, list[Pair]]:
@@ -122,7 +108,7 @@ def survey_text(corpora: Corpora, languages: LanguagesConfig) -> tuple[TextSurve
     def lines() -> Iterator[str]:
         with console.Progress("reading", None, unit="pairs") as progress:
             for name, config in corpora.items():
-                for source, target in read(config, languages, "train", anomalies):
+                for source, target in read(config, languages, anomalies=anomalies):
                     counts[name] += 1
                     if counts[name] % 10_000 == 0:
                         progress.update(sum(counts.values()))
@@ -141,7 +127,7 @@ def survey_text(corpora: Corpora, languages: LanguagesConfig) -> tuple[TextSurve
     sources, targets = ([pair[side] for pair in sample] for side in range(2))
     shorter, longer = sorted(sum(map(len, lines)) for lines in (sources, targets))
     sides = survey_side(sources, languages.source), survey_side(targets, languages.target)
-    return TextSurvey(*sides, counts, longer / shorter), sample
+    return TextSurvey(sides, counts, longer / shorter), sample
 
 
 def survey_side(lines: Sequence[str], language: str) -> SideSurvey:
@@ -163,7 +149,7 @@ def survey_side(lines: Sequence[str], language: str) -> SideSurvey:
 def check_held_out(config: CorpusConfig, languages: LanguagesConfig, split: str) -> None:
     """Read a dev or test set to its end, unless it is to be downloaded by the run. Raises DataError."""
     if not any(name.startswith(TEST_SET) for name in file_names(config)):
-        for _ in read(config, languages, "validation" if split == "dev" else "test", Counter()):
+        for _ in read(config, languages, default_split="validation" if split == "dev" else "test"):
             pass
 
 

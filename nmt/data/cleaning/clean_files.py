@@ -93,13 +93,10 @@ def writing_pairs(paths: Sequence[Path]) -> Iterator[Callable[[str, str], None]]
         with ExitStack() as stack:
             files = [stack.enter_context(opened(*both)) for both in zip(scratches, paths, strict=True)]
 
-            def write(source: str, target: str) -> None:
-                if len(files) == 2:
-                    files[0].write(f"{source}\n".encode())
-                    files[1].write(f"{target}\n".encode())
-                else:
-                    source, target = (side.replace("\t", " ") for side in (source, target))
-                    files[0].write(f"{source}\t{target}\n".encode())
+            def write(*pair: str) -> None:
+                lines = pair if len(files) == 2 else ["\t".join(side.replace("\t", " ") for side in pair)]
+                for file, line in zip(files, lines, strict=True):
+                    file.write(f"{line}\n".encode())
 
             yield write
         if len(paths) > 1:

@@ -66,7 +66,7 @@ def test_the_longest_line_leaves_one_in_a_thousand_out() -> None:
 
 def test_sides_share_a_script_from_a_tenth_of_the_letters_of_both() -> None:
     def shares(source: SideSurvey, target: SideSurvey) -> bool:
-        return TextSurvey(source, target, {}, 1.0).shares_script
+        return TextSurvey((source, target), {}, 1.0).shares_script
 
     assert shares(side(LATIN=1.0), side(CJK=0.9, LATIN=0.1))
     assert not shares(side(LATIN=1.0), side(CJK=0.91, LATIN=0.09))
@@ -112,7 +112,7 @@ def test_files_are_read_from_the_working_directory_with_their_anomalies(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.tsv").write_bytes(b"\xef\xbb\xbfword\twort\n")
     anomalies = Counter[str]()
-    assert list(read(CorpusConfig(files="a.tsv"), EN_DE, "train", anomalies)) == [("word", "wort")]
+    assert list(read(CorpusConfig(files="a.tsv"), EN_DE, anomalies=anomalies)) == [("word", "wort")]
     assert anomalies == {"byte-order marks": 1}
 
 
