@@ -122,8 +122,8 @@ def choose_cleaning(survey: TextSurvey, lengths: PieceLengths) -> list[Choice]:
     return choices
 
 
-def choose_vocabulary(survey: TextSurvey) -> list[Choice]:
-    """Choose the section of the tokenizer."""
+def choose_vocabulary(survey: TextSurvey, allowed: float = math.inf) -> list[Choice]:
+    """Choose the section of the tokenizer; `allowed` is the largest vocabulary that the text allows, if it is known."""
     pairs, alphabet = survey.pairs, max(side.alphabet for side in survey.sides)
     size = next((size for most, size in VOCABULARY if pairs < most), 32_000)
     why = (
@@ -134,6 +134,8 @@ def choose_vocabulary(survey: TextSurvey) -> list[Choice]:
     if 2 * alphabet > size:
         size = 1000 * math.ceil(2 * alphabet / 1000)
         why = f"{alphabet:,} characters need a piece of their own, and as many are left for words."
+    if allowed < size:
+        size, why = int(allowed), "The text has no more different pieces, as training a tokenizer on it showed."
     choices = [Choice("vocab_size", size, why)]
     if survey.shares_script:
         why = "The two sides share a script, so that words spelled alike are the same pieces (Sennrich et al. 2016)."
@@ -156,12 +158,6 @@ def choose_vocabulary(survey: TextSurvey) -> list[Choice]:
         why += "(Provilkov et al. 2020; 0.1 there)."
         choices.append(Choice("sampling", 0.1, why))
     return choices
-
-
-def with_vocabulary_size(choices: list[Choice], size: int) -> list[Choice]:
-    """Return the `choices` of the tokenizer with a vocabulary of `size`, the largest that the text allows."""
-    why = "The text has no more different pieces, as training a tokenizer on it showed."
-    return [Choice("vocab_size", size, why) if choice.key == "vocab_size" else choice for choice in choices]
 
 
 def choose_model(survey: TextSurvey, vocabulary: list[Choice], lengths: PieceLengths, machine: Machine) -> list[Choice]:

@@ -150,8 +150,7 @@ def check_data(checkup: Checkup) -> Finding:
     for name, targets in held_out.items():
         for source, target in read(name):
             targets.setdefault(source, set()).add(target)
-    sources: dict[str, set[str]] = {name: set() for name in held_out}
-    pairs: dict[str, set[str]] = {name: set() for name in held_out}
+    sources, pairs = ({name: set[str]() for name in held_out} for _ in range(2))
     for source, target in (pair for name in corpora if is_train(name) for pair in read(name)):
         for name, targets in held_out.items():
             if source in targets:
@@ -255,11 +254,7 @@ def check_vocabulary(checkup: Checkup) -> Finding:
         return Finding("skipped", f"{checkup.size} allow no such tokenizer, all may: {error}")
     checkup.tokenizer = Tokenizer.load(folder)
     plan = IdsPlan(
-        checkup.text,
-        folder,
-        recipe.cleaning,
-        checkup.pipeline.own_cleaning,
-        recipe.model.max_length,
+        *(checkup.text, folder, recipe.cleaning, checkup.pipeline.own_cleaning, recipe.model.max_length),
         protect=recipe.data.protect,
         keep_text=recipe.tokenizer.sampling is not None,
     )

@@ -105,16 +105,10 @@ def bar(share: float) -> str:
 
 def show_filters(report: dict[str, Any]) -> None:
     """Print the pairs that each filter would drop, and examples."""
-    rows = [
-        [
-            name,
-            f"{found['key']} = {json.dumps(found['value'])}",
-            f"{found['pairs']:,}",
-            f"{found['of']:,}",
-            percent(found["pairs"], found["of"]),
-        ]
-        for name, found in report["filters"].items()
-    ]
+    rows = []
+    for name, found in report["filters"].items():
+        counts = (f"{found['pairs']:,}", f"{found['of']:,}", percent(found["pairs"], found["of"]))
+        rows.append([name, f"{found['key']} = {json.dumps(found['value'])}", *counts])
     console.out("")
     console.table(["filter, alone", "switched on by", "would drop", "of", ""], rows)
     for name, reason in report["unchecked"].items():

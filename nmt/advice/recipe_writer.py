@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nmt import console
-from nmt.advice.choices import SECTIONS, Choice, Choices, choose, choose_vocabulary, data_warnings, with_vocabulary_size
+from nmt.advice.choices import SECTIONS, Choice, Choices, choose, choose_vocabulary, data_warnings
 from nmt.advice.survey import (
     Machine,
     PieceLengths,
@@ -70,11 +70,9 @@ def initialize(
     survey, sample = survey_text(corpora, languages)
     for warning in data_warnings(survey):
         console.warn(warning)
-    machine, vocabulary = find_machine(), choose_vocabulary(survey)
-    wanted = TokenizerConfig.model_validate({choice.key: choice.value for choice in vocabulary})
+    wanted = TokenizerConfig.model_validate({choice.key: choice.value for choice in choose_vocabulary(survey)})
     size, lengths = fit_tokenizer(wanted, sample)
-    if size < wanted.vocab_size:
-        vocabulary = with_vocabulary_size(vocabulary, size)
+    machine, vocabulary = find_machine(), choose_vocabulary(survey, size)
     choices = choose(survey, vocabulary, lengths, machine, {split.partition(".")[0] for split in held_out})
     folder = output.absolute().parent
     sections = recipe_sections(choices, relative_to(folder, corpora), relative_to(folder, held_out), survey.corpora)

@@ -45,11 +45,8 @@ def check_compiler(checkup: Checkup) -> Finding:
         return Finding("OK", "not asked for")
     if runtime.compiler_works(checkup.device):
         return Finding("OK", "torch.compile works")
-    return Finding(
-        "warning",
-        "training.compile = true, and no compiler works on this machine: the layers will run uncompiled",
-        "install a C++ compiler, or set training.compile = false",
-    )
+    message = "training.compile = true, and no compiler works on this machine: the layers will run uncompiled"
+    return Finding("warning", message, "install a C++ compiler, or set training.compile = false")
 
 
 def check_tensorboard(checkup: Checkup) -> Finding:
@@ -114,22 +111,12 @@ def planned_tokens(checkup: Checkup) -> int:
 
 def open_trainer(checkup: Checkup) -> Trainer:
     """Return a trainer of the sample that writes nothing. Raises UsageError where the model has no room."""
-    pipeline, scratch = checkup.pipeline, checkup.scratch
-    plan = pipeline.plan
-    uncompiled = plan.training.model_copy(update={"compile": False})
+    scratch, plan = checkup.scratch, checkup.pipeline.plan
+    plan = dataclasses.replace(plan, training=plan.training.model_copy(update={"compile": False}))
     dev = DevSet(*read_text(checkup.text, "dev"), PreparedPairs(scratch / "ids" / "dev"))
     files = TrainingFiles(*(scratch / name for name in ("checkpoints", "log", "lock", "tensorboard", "diverged")))
     try:
-        return Trainer(
-            dataclasses.replace(plan, training=uncompiled),
-            checkup.tokenizer,
-            checkup.train,
-            dev,
-            files,
-            data="",
-            start=None,
-            ranks=Ranks(),
-        )
+        return Trainer(plan, checkup.tokenizer, checkup.train, dev, files, data="", start=None, ranks=Ranks())
     except (RuntimeError, MemoryError) as error:
         if not memory.is_out_of_memory(error):
             raise
@@ -148,15 +135,11 @@ def check_sizes(checkup: Checkup) -> Finding:
     needed = (training.keep_checkpoints + 1) * checkpoint + (best + 2) * weights
     path = checkup.pipeline.run.path.absolute()
     free = shutil.disk_usage(next(folder for folder in (path, *path.parents) if folder.exists())).free
-    sizes = (
-        f"{parameters:,} parameters; {training.keep_checkpoints} checkpoints of {checkpoint / 1e6:,.1f} MB, "
-        f"the best and the model need {needed / 1e9:.2f} GB"
-    )
+    sizes = f"{parameters:,} parameters; {training.keep_checkpoints} checkpoints of {checkpoint / 1e6:,.1f} MB, "
+    sizes += f"the best and the model need {needed / 1e9:.2f} GB"
     if needed > free:
-        raise StorageError(
-            f"{sizes}, but {path} has {free / 1e9:.2f} GB free",
-            hint="free some space, take another --run-dir, or lower training.keep_checkpoints",
-        )
+        tip = "free some space, take another --run-dir, or lower training.keep_checkpoints"
+        raise StorageError(f"{sizes}, but {path} has {free / 1e9:.2f} GB free", hint=tip)
     return Finding("OK", f"{sizes} of {free / 1e9:,.1f} GB free")
 
 
@@ -176,9 +159,8 @@ def check_memory(checkup: Checkup) -> Finding:
     estimated = f", estimated from {trials.tried:,} tokens" if trials.tried < size else ""
     problems = []
     if size < wanted and asked != "auto":
-        problems.append(
-            (f"a micro-batch of {wanted:,} may not fit", 'set batching.micro_batch_tokens = "auto", or that size')
-        )
+        tip = 'set batching.micro_batch_tokens = "auto", or that size'
+        problems.append((f"a micro-batch of {wanted:,} may not fit", tip))
     return Finding.of(
         f"a step of up to {whole:,} padded tokens {cut} {verb} {trials.taken[size] / 2**30:.2f} of "
         f"{room / 2**30:.1f} GiB{estimated}; the longest {dev} fit",

@@ -12,7 +12,6 @@ from nmt.advice.choices import (
     choose_vocabulary,
     data_warnings,
     rounded,
-    with_vocabulary_size,
 )
 from nmt.advice.recipe_writer import recipe_head, recipe_sections
 from nmt.advice.survey import Machine, PieceLengths, SideSurvey, TextSurvey
@@ -39,13 +38,8 @@ JAPANESE = {"source": side("ja", "HIRAGANA", alphabet=2600), "length_ratio": 2.4
 
 def survey_of(pairs: int, **facts: Any) -> TextSurvey:
     """Return the survey of a corpus of `pairs`."""
-    usual: dict[str, Any] = {
-        "source": side("en"),
-        "target": side("de"),
-        "corpora": {"train": pairs},
-        "length_ratio": 1.1,
-    }
-    return TextSurvey(**(usual | facts))
+    sides = facts.get("source", side("en")), facts.get("target", side("de"))
+    return TextSurvey(sides, facts.get("corpora", {"train": pairs}), facts.get("length_ratio", 1.1))
 
 
 def choices_of(
@@ -364,7 +358,8 @@ def test_bleu_has_the_tokenizer_of_the_target_language(language: str, tokenize: 
 
 def test_a_smaller_vocabulary_replaces_the_size_alone() -> None:
     before = choose_vocabulary(survey_of(300))
-    after = with_vocabulary_size(before, 650)
+    assert choose_vocabulary(survey_of(300), 1000) == before
+    after = choose_vocabulary(survey_of(300), 650)
     assert (after[0].key, after[0].value, after[1:]) == ("vocab_size", 650, before[1:])
     assert after[0].reason != before[0].reason
 
