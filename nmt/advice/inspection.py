@@ -112,7 +112,7 @@ def show_filters(report: dict[str, Any]) -> None:
     console.out("")
     console.table(["filter, alone", "switched on by", "would drop", "of", ""], rows)
     for name, reason in report["unchecked"].items():
-        console.out(f"{name}: not looked at: {reason}")
+        console.out(f"{name}: not checked: {reason}")
     for name, found in report["filters"].items():
         for source, target in found["examples"]:
             console.out(f"  {name}: {shortened(source, SHOWN)} / {shortened(target, SHOWN)}")
