@@ -9,14 +9,13 @@ from importlib.util import find_spec
 
 import torch
 
-from nmt import console, runtime
+from nmt import console, devices
 from nmt.advice.checkup import Checkup, Finding
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.errors import StorageError, UsageError
 from nmt.model.families import build_without_weights
 from nmt.training import memory, profiling
-from nmt.training.distributed import Ranks
 from nmt.training.log import summary_writer
 from nmt.training.loop import Trainer
 from nmt.training.optimizer import learning_rate
@@ -32,8 +31,8 @@ DAYS = 7
 def check_device(checkup: Checkup) -> Finding:
     """Check that the recipe's device is there."""
     training = checkup.recipe.training
-    checkup.device = runtime.pick_device(training.device)
-    free = runtime.free_memory(checkup.device) / 2**30
+    checkup.device = devices.pick_device(training.device)
+    free = devices.free_memory(checkup.device) / 2**30
     is_gpu = checkup.device.type == "cuda"
     name = torch.cuda.get_device_name(checkup.device) if is_gpu else f"threads: {torch.get_num_threads()}"
     return Finding("OK", f"{checkup.device.type}, {name}, {free:.1f} GiB of free memory, {training.precision}")
@@ -43,7 +42,7 @@ def check_compiler(checkup: Checkup) -> Finding:
     """Check that torch.compile works, if the recipe asks for it."""
     if not checkup.recipe.training.compile:
         return Finding("OK", "not asked for")
-    if runtime.compiler_works(checkup.device):
+    if devices.compiler_works(checkup.device):
         return Finding("OK", "torch.compile works")
     message = "training.compile = true, and no compiler works on this machine: the layers will run uncompiled"
     return Finding("warning", message, "install a C++ compiler, or set training.compile = false")
@@ -112,11 +111,12 @@ def planned_tokens(checkup: Checkup) -> int:
 def open_trainer(checkup: Checkup) -> Trainer:
     """Return a trainer of the sample that writes nothing. Raises UsageError where the model has no room."""
     scratch, plan = checkup.scratch, checkup.pipeline.plan
-    plan = dataclasses.replace(plan, training=plan.training.model_copy(update={"compile": False}))
+    training = plan.recipe.training.model_copy(update={"compile": False})
+    plan = dataclasses.replace(plan, recipe=plan.recipe.model_copy(update={"training": training}))
     dev = DevSet(*read_text(checkup.text, "dev"), PreparedPairs(scratch / "ids" / "dev"))
     files = TrainingFiles(*(scratch / name for name in ("checkpoints", "log", "lock", "tensorboard", "diverged")))
     try:
-        return Trainer(plan, checkup.tokenizer, checkup.train, dev, files, data="", start=None, ranks=Ranks())
+        return Trainer(plan, checkup.tokenizer, checkup.train, dev, files, data="")
     except (RuntimeError, MemoryError) as error:
         if not memory.is_out_of_memory(error):
             raise
@@ -148,15 +148,15 @@ def check_memory(checkup: Checkup) -> Finding:
     trainer, asked = checkup.trainer, checkup.recipe.batching.micro_batch_tokens
     whole = memory.longest_step(trainer.pairs, trainer.steps)
     wanted = min(asked, whole) if isinstance(asked, int) else whole
-    room = runtime.free_memory(trainer.device) - 8 * trainer.engine.flat.numel()  # Adam's moments come later
-    trials = profiling.Trials(memory.trial(trainer.engine, trainer.pairs))
+    room = memory.room_for_micro_batches(trainer.updater)
+    trials = profiling.MemoryTrials(memory.micro_batch_cost(trainer.updater, trainer.pairs))
     size = memory.fit(trials, wanted, room)
     trainer.try_longest_dev()
-    checkup.micro_batch = min(size, trials.tried)
+    checkup.micro_batch = min(size, trials.largest)
     cut = "is one micro-batch" if size == whole else f"is cut into micro-batches of {size:,}, which"
     verb = "and takes" if size == whole else "take"
     dev = "training sentences in place of dev" if "dev" in checkup.left_out else "dev sentences"
-    estimated = f", estimated from {trials.tried:,} tokens" if trials.tried < size else ""
+    estimated = f", estimated from {trials.largest:,} tokens" if trials.largest < size else ""
     problems = []
     if size < wanted and asked != "auto":
         tip = 'set batching.micro_batch_tokens = "auto", or that size'

@@ -9,9 +9,9 @@ from __future__ import annotations
 import shlex
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nmt import console, runtime
+from nmt import console, devices, runtime
 from nmt.errors import RecipeError
 from nmt.evaluation.metrics import Scores, resolve_tokenizer, score
 from nmt.files import (
@@ -30,6 +30,9 @@ from nmt.pipeline.bundle import fill_bundle
 from nmt.pipeline.run import DataStages
 from nmt.pipeline.stage import MANIFEST, Stage, made, making, work_folder
 from nmt.version import __version__
+
+if TYPE_CHECKING:
+    from nmt.training.plan import TrainingPlan
 
 SAMPLES = 5
 """Translations shown at the end of a run."""
@@ -70,7 +73,7 @@ class Pipeline(DataStages):
         """Create the run folder with its recipe and lock; refuse one that another recipe made."""
         resolve_tokenizer(self.recipe.evaluation.tokenize, self.recipe.languages.target)  # it fails now or never
         lock = self.refuse_other_folder()
-        now = {"versions": runtime.versions(), "machine": runtime.machine()}
+        now = {"versions": runtime.versions(), "machine": devices.machine()}
         sessions = lock.get("sessions", [])
         changes = differing({key: sessions[-1].get(key) for key in now}, now) if sessions else []
         if changes:
@@ -131,24 +134,11 @@ class Pipeline(DataStages):
         }
 
     @cached_property
-    def plan(self) -> Any:
-        """The sections that training reads."""
+    def plan(self) -> TrainingPlan:
+        """The plan of the training."""
         from nmt.training.plan import TrainingPlan
 
-        recipe = self.recipe
-        return TrainingPlan(
-            model=recipe.model,
-            batching=recipe.batching,
-            optimizer=recipe.optimizer,
-            training=recipe.training,
-            decoding=recipe.decoding,
-            evaluation=recipe.evaluation,
-            target_language=recipe.languages.target,
-            init=self.start.weights if self.start else None,
-            protect=recipe.data.protect,
-            corpora=recipe.data,
-            sampling=recipe.tokenizer.sampling,
-        )
+        return TrainingPlan(self.recipe, self.start.weights if self.start else None)
 
     def train(self, manifest: dict[str, Any]) -> None:
         """Train, from the newest checkpoint if there is one."""
@@ -156,23 +146,24 @@ class Pipeline(DataStages):
         from nmt.data.encoding.dataset import PreparedPairs
         from nmt.data.encoding.tokenizer import Tokenizer
         from nmt.training.checkpoint import MOMENTS
-        from nmt.training.loop import train
+        from nmt.training.loop import Trainer
         from nmt.training.plan import TrainingFiles
         from nmt.training.validation import DevSet
 
         dev = DevSet(*read_text(self.run.text, "dev"), PreparedPairs(self.run.ids / "dev"))
         self.run.checkpoints.mkdir(parents=True, exist_ok=True)
         pairs = PreparedPairs(self.run.ids / "train")
-        state = train(
+        trainer = Trainer(
             self.plan,
             Tokenizer.load(self.run.tokenizer),
             pairs,
             dev,
             TrainingFiles(self.run.checkpoints, self.run.log, self.run.lock, self.run.tensorboard, self.run.diverged),
             data=digest_json(made(self.run.ids)),
-            start=self.start,
+            initial=self.start,
             ranks=self.ranks,
         )
+        state = trainer.run()
         if not self.ranks.is_main:
             return
         kept = [path for kind in ("step", "best") for path in self.run.checkpoints.glob(f"{kind}-*/*.safetensors")]

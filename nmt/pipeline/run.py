@@ -23,7 +23,7 @@ from nmt.run_folder import RunFolder
 if TYPE_CHECKING:
     from nmt.data.cleaning.corpus_text import TextPlan
     from nmt.data.encoding.tokenizer import Tokenizer
-    from nmt.training.init_from import Start
+    from nmt.training.init_from import InitialModel
 
 PIECES = {"max_pieces", "max_piece_ratio"}
 """The filters of encoded pairs."""
@@ -162,14 +162,14 @@ class DataStages:
     # Tokenizer: trained on the cleaned training text alone, or taken over with the weights.
 
     @cached_property
-    def start(self) -> Start | None:
+    def start(self) -> InitialModel | None:
         """The trained model that `training.init_from` names. Raises ArtifactError where it cannot be one to begin with.
 
         It is what the lock says on all ranks but the first, which wrote it, and where it is gone but no longer needed,
         for there is a checkpoint.
         """
         from nmt.training.checkpoint import Checkpoints
-        from nmt.training.init_from import Start, open_start
+        from nmt.training.init_from import InitialModel, open_initial_model
 
         name = self.recipe.training.init_from
         if name is None:
@@ -179,8 +179,8 @@ class DataStages:
         store = Checkpoints(self.run.checkpoints, self.recipe.training.keep_checkpoints)
         is_gone = not path.exists() and lock and lock["recipe"]["training"]["init_from"] == name and store.has_begun()
         if lock and (is_gone or (self.ranks and not self.ranks.is_main)):
-            return Start(**lock["init"])
-        start = open_start(path, self.recipe.model, self.recipe.languages)
+            return InitialModel(**lock["init"])
+        start = open_initial_model(path, self.recipe.model, self.recipe.languages)
         if Path(start.file).is_relative_to(self.run.path.resolve()):
             raise UsageError(f"{path}: lies in the run folder that is to begin with it", hint="take another --run-dir")
         return start

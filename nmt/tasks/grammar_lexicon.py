@@ -16,13 +16,11 @@ PERSONS = ("I", "you", "he", "we", "they")
 PLURAL = 3
 """Row of the plural in a declension table, after masculine, feminine and neuter."""
 
-_ENDINGS = {  # of adjectives: masculine, feminine, neuter, plural; each nominative, accusative, dative
-    "weak": (("e", "en", "en"), ("e", "e", "en"), ("e", "e", "en"), ("en", "en", "en")),
-    "mixed": (("er", "en", "en"), ("e", "e", "en"), ("es", "es", "en"), ("en", "en", "en")),
-    "strong": (("er", "en", "em"), ("e", "e", "er"), ("es", "es", "em"), ("e", "e", "en")),
-}
+# Endings of adjectives: masculine, feminine, neuter, plural; each nominative, accusative, dative.
+_WEAK = (("e", "en", "en"), ("e", "e", "en"), ("e", "e", "en"), ("en", "en", "en"))
+_MIXED = (("er", "en", "en"), ("e", "e", "en"), ("es", "es", "en"), ("en", "en", "en"))
+_STRONG = (("er", "en", "em"), ("e", "e", "er"), ("es", "es", "em"), ("e", "e", "en"))
 _ARTICLES = (("der", "den", "dem"), ("die", "die", "der"), ("das", "das", "dem"), ("die", "die", "den"))
-_DIESER = (("er", "en", "em"), ("e", "e", "er"), ("es", "es", "em"), ("e", "e", "en"))
 _EIN = (("", "en", "em"), ("e", "e", "er"), ("", "", "em"), ("e", "e", "en"))
 RELATIVES = (*_ARTICLES[:PLURAL], ("die", "die", "denen"))
 
@@ -173,8 +171,7 @@ def _english_forms(spec: str) -> tuple[str, dict[str, tuple[English, ...]]]:
             first, _, rest = english.partition(" ")
             if first in ("do", "did"):
                 verb = rest.split()[0]
-                finite = _third(verb) if first == "do" and he else {"want": "wanted", "have": "had"}[verb]
-                finite = verb if first == "do" and not he else finite
+                finite = {"want": "wanted", "have": "had"}[verb] if first == "did" else _third(verb) if he else verb
                 add(name, f"{finite} to {head}", do if first == "do" else "did", f"{rest} {head}")
             else:
                 add(name, f"{english} {head}", first, f"{rest} {head}".strip())
@@ -285,18 +282,16 @@ class Determiners(NamedTuple):
 
 
 def _determiners() -> Determiners:
-    weak, mixed, strong = _ENDINGS["weak"], _ENDINGS["mixed"], _ENDINGS["strong"]
-    the = Determiner("the ", _rows("", _ARTICLES), weak)
-    a, bare = Determiner("a ", _rows("ein", _EIN), mixed), Determiner("", _fixed(""), strong)
-    this, these = (Determiner(x, _rows("dies", _DIESER), weak) for x in ("this ", "these "))
-    every = Determiner("every ", _rows("jed", _DIESER), weak)
-    no, none = (Determiner(x, _rows("kein", _EIN), mixed) for x in ("a ", "any "))
+    the = Determiner("the ", _rows("", _ARTICLES), _WEAK)
+    a, bare = Determiner("a ", _rows("ein", _EIN), _MIXED), Determiner("", _fixed(""), _STRONG)
+    this, these = (Determiner(x, _rows("dies", _STRONG), _WEAK) for x in ("this ", "these "))
+    every = Determiner("every ", _rows("jed", _STRONG), _WEAK)
+    no, none = (Determiner(x, _rows("kein", _EIN), _MIXED) for x in ("a ", "any "))
     pairs = entries("my/mein your/dein his/sein her/ihr our/unser their/ihr")
-    own = [Determiner(f"{english} ", _rows(german, _EIN), mixed) for english, german in pairs]
-    whose = [Determiner(f"{name}'s ", _fixed(f"{name}s "), strong) for name in NAMES]
-    counted = [Determiner(f"{e} ", _fixed(f"{g} "), strong) for e, g in NUMBERS[1:]]
-    amounts = [Determiner(e, _fixed(g), strong) for e, g in (("many ", "viele "), ("some ", "einige "))]
-    amounts = [d._replace(german=_rows(d.german[0][0][:-2], _DIESER)) for d in amounts]
+    own = [Determiner(f"{english} ", _rows(german, _EIN), _MIXED) for english, german in pairs]
+    whose = [Determiner(f"{name}'s ", _fixed(f"{name}s "), _STRONG) for name in NAMES]
+    counted = [Determiner(f"{e} ", _fixed(f"{g} "), _STRONG) for e, g in NUMBERS[1:]]
+    amounts = [Determiner(e, _rows(g, _STRONG), _STRONG) for e, g in (("many ", "viel"), ("some ", "einig"))]
     definite = [the] * 40 + [this] * 8 + own * 4 + whose
     several = [the] * 30 + [these] * 8 + own * 3 + whose
     return Determiners(

@@ -159,12 +159,10 @@ had to: did have to; musste musstest musste mussten
 """
 
 NAMES = [
-    name
-    for name, _ in entries(
-        "Anna Peter Maria Paul Julia David Emma Martin Laura Simon Sarah Robert Lena Oliver Eva Daniel"
-    )
-]
-SURNAMES = [name for name, _ in entries("Keller Weber Wagner Schneider Becker Miller Taylor Baker Fischer Koch")]
+    "Anna", "Peter", "Maria", "Paul", "Julia", "David", "Emma", "Martin",
+    "Laura", "Simon", "Sarah", "Robert", "Lena", "Oliver", "Eva", "Daniel",
+]  # fmt: skip
+SURNAMES = ["Keller", "Weber", "Wagner", "Schneider", "Becker", "Miller", "Taylor", "Baker", "Fischer", "Koch"]
 CITIES = entries("""Berlin Hamburg Munich/München Cologne/Köln Vienna/Wien Zurich/Zürich London Paris Rome/Rom
 Prague/Prag Warsaw/Warschau Brussels/Brüssel Lisbon/Lissabon Athens/Athen Moscow/Moskau Nuremberg/Nürnberg Geneva/Genf
 Venice/Venedig Milan/Mailand Germany/Deutschland France/Frankreich Italy/Italien Spain/Spanien Austria/Österreich

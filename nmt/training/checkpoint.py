@@ -94,13 +94,13 @@ class Checkpoint:
         return load_tensors(self.path / EMA) if EMA in self.files else None
 
     @property
-    def shipped_file(self) -> str:
+    def bundle_file(self) -> str:
         """Name of the file with the weights that a bundle holds: their moving average where there is one."""
         return EMA if EMA in self.files else WEIGHTS
 
-    def shipped(self) -> dict[str, Tensor]:
+    def bundle_weights(self) -> dict[str, Tensor]:
         """Read the weights that a bundle holds."""
-        return load_tensors(self.path / self.shipped_file)
+        return load_tensors(self.path / self.bundle_file)
 
     def moments(self) -> dict[str, Tensor]:
         """Read the optimizer's moments by `MOMENT.PARAMETER`."""
@@ -266,7 +266,7 @@ class Checkpoints:
         total: dict[str, Tensor] = {}
         for checkpoint in checkpoints:
             refuse_other(checkpoint.path, checkpoint.identity, checkpoints[0].identity)
-            for name, tensor in checkpoint.shipped().items():
+            for name, tensor in checkpoint.bundle_weights().items():
                 total[name] = total[name] + tensor.double() if name in total else tensor.double()
         return {name: (tensor / len(checkpoints)).float() for name, tensor in total.items()}
 

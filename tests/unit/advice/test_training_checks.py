@@ -8,7 +8,7 @@ import pytest
 import torch
 from checkups import checkup_of
 
-from nmt import runtime
+from nmt import devices
 from nmt.advice import checkup as checkups
 from nmt.advice import training_checks
 from nmt.advice.checkup import Checkup, Finding
@@ -38,12 +38,12 @@ def prepared(folder: Path, *settings: str) -> Checkup:
 
 
 def test_the_device_is_named_with_its_free_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "free_memory", lambda _: 3 * 2**29)
+    monkeypatch.setattr(devices, "free_memory", lambda _: 3 * 2**29)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
     checkup = checkup_of(tmp_path, "training.device=cpu")
     assert str(check_device(checkup)) == "cpu, threads: 7, 1.5 GiB of free memory, float32"
     assert checkup.device == torch.device("cpu")
-    monkeypatch.setattr(runtime, "pick_device", lambda _: torch.device("cuda"))
+    monkeypatch.setattr(devices, "pick_device", lambda _: torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Some GPU")
     assert str(check_device(checkup)) == "cuda, Some GPU, 1.5 GiB of free memory, float32"
 
@@ -54,7 +54,7 @@ def test_a_compiler_is_tried_only_where_it_is_asked_for(tmp_path: Path, monkeypa
     checkup.device = torch.device("cpu")
     levels = []
     for works in (True, False):
-        monkeypatch.setattr(runtime, "compiler_works", lambda _, works=works: works)
+        monkeypatch.setattr(devices, "compiler_works", lambda _, works=works: works)
         levels.append(check_compiler(checkup).level)
     assert levels == ["OK", "warning"]
 
@@ -189,8 +189,8 @@ def test_checkpoints_have_to_fit_on_the_disk(
 
 def test_micro_batches_are_tried_up_to_a_whole_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def tried(*settings: str, free: int, taken: int) -> Finding:
-        monkeypatch.setattr(runtime, "free_memory", lambda _: free)
-        monkeypatch.setattr(memory, "trial", lambda *_: lambda tokens: tokens * taken)
+        monkeypatch.setattr(devices, "free_memory", lambda _: free)
+        monkeypatch.setattr(memory, "micro_batch_cost", lambda *_: lambda tokens: tokens * taken)
         found.append(prepared(tmp_path, *settings))
         shutil.rmtree(tmp_path / "scratch" / "tokenizer")
         check_batching(found[-1])
