@@ -6,7 +6,7 @@ from conftest import TINY
 
 from nmt.advice.checkup import Checkup
 from nmt.config.toml import load_recipe
-from nmt.pipeline.pipeline import Pipeline
+from nmt.pipeline.run import Run
 from nmt.tasks.grammar import generate
 
 TRAIN = '[data.train]\nbuiltin = "train"\npairs = 800\n'
@@ -30,7 +30,7 @@ def checkup_of(folder: Path, *settings: str, train: str = TRAIN) -> Checkup:
     recipe.write_text(text, encoding="utf-8")
     scratch = folder / "scratch"
     scratch.mkdir(exist_ok=True)
-    return Checkup(Pipeline(load_recipe(str(recipe), settings), run_dir=folder / "run"), scratch)
+    return Checkup(Run(load_recipe(str(recipe), settings), run_dir=folder / "run"), scratch)
 
 
 def write_corpora(folder: Path) -> None:

@@ -12,7 +12,7 @@ from nmt.data.cleaning.corpus_text import TextPlan
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import NmtError
-from nmt.pipeline.pipeline import Pipeline
+from nmt.pipeline.run import Run
 
 if TYPE_CHECKING:
     import torch
@@ -48,13 +48,13 @@ class Finding:
 class Checkup:
     """A recipe under examination, and the facts that earlier checks leave for later ones."""
 
-    pipeline: Pipeline
+    run: Run
     scratch: Path
     """A temporary folder for all files that the checks write."""
     left_out: list[str] = field(default_factory=list)
-    """Dev and test sets that are not downloaded yet, by the names of `Pipeline.corpora`."""
+    """Dev and test sets that are not downloaded yet, by the names of `Run.corpora`."""
     pairs: dict[str, int] = field(default_factory=dict)
-    """Pairs read of each corpus, by the names of `Pipeline.corpora`."""
+    """Pairs read of each corpus, by the names of `Run.corpora`."""
     leaks: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     """Of each dev and test set: all sources, those that are in train, and those in train with the same target."""
     sample: dict[str, Any] = field(default_factory=dict)
@@ -69,13 +69,13 @@ class Checkup:
 
     @property
     def recipe(self) -> Recipe:
-        return self.pipeline.recipe
+        return self.run.recipe
 
     @property
     def plan(self) -> TextPlan:
         """The plan of the text, without placeholders, which are known only with the tokenizer."""
-        recipe, pipeline = self.recipe, self.pipeline
-        return TextPlan(recipe.data, recipe.cleaning, recipe.languages, pipeline.root, pipeline.local)
+        recipe, run = self.recipe, self.run
+        return TextPlan(recipe.data, recipe.cleaning, recipe.languages, run.root, run.local)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -129,5 +129,5 @@ class Checkup:
 
 
 def is_train(name: str) -> bool:
-    """Return whether a name of `Pipeline.corpora` is a training corpus."""
+    """Return whether a name of `Run.corpora` is a training corpus."""
     return name.partition(".")[0] == "train"

@@ -33,8 +33,7 @@ from nmt.data.reading.hub import is_cached
 from nmt.data.reading.sacrebleu_sets import sacrebleu_missing
 from nmt.data.reading.streams import COMPRESSIONS
 from nmt.errors import DataError, UsageError
-from nmt.files import read_record
-from nmt.pipeline.stage import MANIFEST
+from nmt.pipeline.tokenizer import has_own_settings
 
 SAMPLE = 50_000
 """Training pairs that are cleaned, encoded, and used to train a tokenizer: the first of each corpus, by its size."""
@@ -57,17 +56,17 @@ SPELLED = 0.01
 
 def check_symbols(checkup: Checkup) -> Finding:
     """Check whether the tokenizer of `training.init_from` has the recipe's tags and placeholders."""
-    data, pipeline = checkup.recipe.data, checkup.pipeline
+    data, run = checkup.recipe.data, checkup.run
     if not data.tags and data.protect is None:
         return Finding("OK", "not asked for")
-    if data.protect is not None and not pipeline.placeholders:
+    if data.protect is not None and not run.placeholders:
         raise UsageError(
             "data.protect needs placeholders, and the tokenizer of training.init_from has none",
             hint="begin with a model whose recipe had tokenizer.placeholders, or leave out data.protect",
         )
-    symbols = [*data.tags, *([f"{pipeline.placeholders} placeholders"] if data.protect else [])]
+    symbols = [*data.tags, *([f"{run.placeholders} placeholders"] if data.protect else [])]
     problems = []
-    if pipeline.start:
+    if run.initial:
         known = Tokenizer.load(initial_tokenizer(checkup)).tags
         if missing := [tag for tag in data.tags if tag not in known]:
             tip = "begin with a model whose recipe had these tags, or leave out training.init_from or the tags"
@@ -77,9 +76,9 @@ def check_symbols(checkup: Checkup) -> Finding:
 
 def initial_tokenizer(checkup: Checkup) -> Path:
     """Return the folder of the tokenizer of `training.init_from`, or the run's copy of it."""
-    assert checkup.pipeline.start is not None
-    folder = Path(checkup.pipeline.start.tokenizer)
-    return folder if folder.exists() else checkup.pipeline.run.tokenizer
+    assert checkup.run.initial is not None
+    folder = Path(checkup.run.initial.tokenizer)
+    return folder if folder.exists() else checkup.run.folder.tokenizer
 
 
 def check_filters(checkup: Checkup) -> Finding:
@@ -96,7 +95,7 @@ def check_filters(checkup: Checkup) -> Finding:
 
 def check_downloads(checkup: Checkup) -> Finding:
     """List the missing downloads, and leave such dev and test sets out of the other checks. Downloads nothing."""
-    corpora, facts, tips = checkup.pipeline.corpora, ["nothing to download"], []
+    corpora, facts, tips = checkup.run.corpora, ["nothing to download"], []
     missing = {name: origins for name, config in corpora.items() if (origins := to_fetch(config, checkup))}
     is_needed = any(map(is_train, missing))
     if missing:
@@ -117,7 +116,7 @@ def check_downloads(checkup: Checkup) -> Finding:
 def to_fetch(config: CorpusConfig, checkup: Checkup) -> dict[str, str]:
     """Return the inputs of a corpus that are not on this machine, with their origins."""
     if config.dataset is not None:
-        is_here = checkup.pipeline.local or is_cached(config)
+        is_here = checkup.run.local or is_cached(config)
         return {} if is_here else {f"dataset {config.dataset}": "the Hugging Face Hub"}
     return {name: origin for name in file_names(config) if (origin := mirrors(name, checkup))}
 
@@ -127,7 +126,7 @@ def mirrors(name: str, checkup: Checkup) -> str:
     if name.startswith(TEST_SET):
         return " and ".join(sacrebleu_missing(name.removeprefix(TEST_SET), checkup.recipe.languages))
     downloads = checkup.recipe.data.downloads
-    file = download_of(checkup.pipeline.root / name, downloads)
+    file = download_of(checkup.run.root / name, downloads)
     if file is None or is_fetched(file, downloads[file]):
         return ""
     urls = downloads[file].url
@@ -136,7 +135,7 @@ def mirrors(name: str, checkup: Checkup) -> str:
 
 def check_data(checkup: Checkup) -> Finding:
     """Read every corpus, and find the sentences of dev and test that are in train."""
-    corpora = {name: config for name, config in checkup.pipeline.corpora.items() if name not in checkup.left_out}
+    corpora = {name: config for name, config in checkup.run.corpora.items() if name not in checkup.left_out}
     anomalies: dict[str, Counter[str]] = {}
 
     def read(name: str) -> Iterator[Pair]:
@@ -188,7 +187,7 @@ def check_leakage(checkup: Checkup) -> Finding:
 
 def check_cleaning(checkup: Checkup) -> Finding:
     """Clean the sample, and check how many pairs the filters drop."""
-    placeholders = checkup.pipeline.placeholders if checkup.recipe.data.protect else 0
+    placeholders = checkup.run.placeholders if checkup.recipe.data.protect else 0
     plan = dataclasses.replace(checkup.plan, data=sampled(checkup), placeholders=placeholders)
     checkup.sample = write_text(plan, checkup.text, workers=1)
     funnel = checkup.sample["funnel"]
@@ -254,7 +253,7 @@ def check_vocabulary(checkup: Checkup) -> Finding:
         return Finding("skipped", f"{checkup.size} allow no such tokenizer, all may: {error}")
     checkup.tokenizer = Tokenizer.load(folder)
     plan = IdsPlan(
-        *(checkup.text, folder, recipe.cleaning, checkup.pipeline.own_cleaning, recipe.model.max_length),
+        *(checkup.text, folder, recipe.cleaning, recipe.data.own_cleaning, recipe.model.max_length),
         protect=recipe.data.protect,
         keep_text=recipe.tokenizer.sampling is not None,
     )
@@ -288,14 +287,12 @@ def open_tokenizer(checkup: Checkup) -> tuple[str, Path]:
     def side(index: int) -> Iterator[str]:
         return (pair[index] for pair in iterate_text(checkup.text, "train"))
 
-    config, pipeline = checkup.recipe.tokenizer, checkup.pipeline
+    config, run = checkup.recipe.tokenizer, checkup.run
     tags, seed = checkup.recipe.data.tags, checkup.recipe.training.seed
-    if pipeline.start:
+    if run.initial:
         return "the tokenizer of training.init_from", initial_tokenizer(checkup)
-    manifest = read_record(pipeline.run.tokenizer / MANIFEST, "inputs")
-    wanted = {"tokenizer": config.model_dump(exclude={"sampling"}), "tags": tags}
-    if manifest and wanted.items() <= manifest["inputs"].items():
-        return "the run folder's tokenizer", pipeline.run.tokenizer.absolute()
+    if has_own_settings(run):
+        return "the run folder's tokenizer", run.folder.tokenizer.absolute()
     folder = checkup.scratch / "tokenizer"
     folder.mkdir()
     tokenizer.train(side(0), side(1), config, folder, seed=seed, tags=tags)

@@ -14,16 +14,16 @@ from nmt.advice import data_checks as data
 from nmt.advice import training_checks as training
 from nmt.advice.checkup import Checkup, Finding
 from nmt.errors import NmtError
-from nmt.pipeline.pipeline import Pipeline
+from nmt.pipeline.run import Run
 
 
-def examine(pipeline: Pipeline) -> Iterator[tuple[str, Finding]]:
+def examine(run: Run) -> Iterator[tuple[str, Finding]]:
     """Yield the name and the finding of each check, as soon as it is done.
 
     A check is skipped where a check that it needs failed or was skipped.
     """
     with tempfile.TemporaryDirectory(prefix="nmt-doctor-") as scratch:
-        checkup, failed = Checkup(pipeline, Path(scratch)), set[str]()
+        checkup, failed = Checkup(run, Path(scratch)), set[str]()
         for name, check, needs in CHECKS:
             if missing := [need for need in needs if need in failed]:
                 finding = Finding("skipped", f"needs the check of {missing[0]}")
@@ -39,8 +39,8 @@ def examine(pipeline: Pipeline) -> Iterator[tuple[str, Finding]]:
 
 def check_folder(checkup: Checkup) -> Finding:
     """Check that the run folder belongs to no other recipe and has no checkpoints of other settings."""
-    checkup.pipeline.refuse_other_folder()
-    run = checkup.pipeline.run
+    checkup.run.refuse_other_folder()
+    run = checkup.run.folder
     return Finding("OK", f"{run.path} is {'of this recipe' if run.lock.exists() else 'new'}")
 
 

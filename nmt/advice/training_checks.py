@@ -110,7 +110,7 @@ def planned_tokens(checkup: Checkup) -> int:
 
 def open_trainer(checkup: Checkup) -> Trainer:
     """Return a trainer of the sample that writes nothing. Raises UsageError where the model has no room."""
-    scratch, plan = checkup.scratch, checkup.pipeline.plan
+    scratch, plan = checkup.scratch, checkup.run.training_plan
     training = plan.recipe.training.model_copy(update={"compile": False})
     plan = dataclasses.replace(plan, recipe=plan.recipe.model_copy(update={"training": training}))
     dev = DevSet(*read_text(checkup.text, "dev"), PreparedPairs(scratch / "ids" / "dev"))
@@ -133,7 +133,7 @@ def check_sizes(checkup: Checkup) -> Finding:
     best = training.average_checkpoints if training.average == "best" else 1
     # One more of each kind while it is written, and the model folder.
     needed = (training.keep_checkpoints + 1) * checkpoint + (best + 2) * weights
-    path = checkup.pipeline.run.path.absolute()
+    path = checkup.run.folder.path.absolute()
     free = shutil.disk_usage(next(folder for folder in (path, *path.parents) if folder.exists())).free
     sizes = f"{parameters:,} parameters; {training.keep_checkpoints} checkpoints of {checkpoint / 1e6:,.1f} MB, "
     sizes += f"the best and the model need {needed / 1e9:.2f} GB"

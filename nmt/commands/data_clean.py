@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from nmt import console
 from nmt.commands.options import Workers
 from nmt.commands.text_options import AsJson, Columns, Files, FormatName, SourceLanguage, TargetLanguage
+from nmt.config.data import CleaningConfig
+from nmt.config.toml import check, knobs, override_key
 from nmt.data.cleaning.plotting import ENDINGS, draw_funnel, percent, steps_of
+from nmt.data.reading.corpus import STDIN
+from nmt.data.reading.named_files import named_corpus, shortened
 from nmt.errors import ArtifactError, UsageError
 from nmt.files import read_record
-from nmt.pipeline.stage import MANIFEST
+from nmt.pipeline.manifest import MANIFEST
 from nmt.run_folder import RunFolder
-
-if TYPE_CHECKING:
-    from nmt.config.data import CleaningConfig
 
 SHOWN = 100
 """Characters shown of each side of an example."""
@@ -56,8 +57,6 @@ def clean(
     With -v, examples too. `nmt data filters` lists what can be set.
     """
     from nmt.data.cleaning.clean_files import CORPUS, clean_files  # loads NumPy and PyArrow, which --help need not
-    from nmt.data.reading.corpus import STDIN
-    from nmt.data.reading.named_files import named_corpus
 
     text = named_corpus(files, source_language, target_language, form, columns)
     languages = text.languages
@@ -76,8 +75,6 @@ def clean(
 
 def cleaning_of(overrides: Sequence[str]) -> CleaningConfig:
     """Return [cleaning] with `overrides`, such as `cleaning.max_ratio=3`. Raises UsageError, and RecipeError."""
-    from nmt.config.toml import check, override_key
-
     tree: dict[str, Any] = {}
     for override in overrides:
         override_key(tree, override)
@@ -95,8 +92,6 @@ def cleaning_of(overrides: Sequence[str]) -> CleaningConfig:
 
 def filters() -> None:
     """List what [cleaning] can mend and drop: the name in reports, the key of the recipe, its default, what it does."""
-    from nmt.config.data import CleaningConfig
-    from nmt.config.toml import knobs
     from nmt.data.cleaning.statistics import filter_names  # loads NumPy
 
     found = {knob.key: knob for knob in knobs(CleaningConfig)}
@@ -134,8 +129,6 @@ def counts_of(run: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
 
 def show_funnel(text: Mapping[str, Any], ids: Mapping[str, Any] | None, *, examples: bool = False) -> None:
     """Print the pairs that each filter dropped, in total and by corpus; `examples`, or -v, show some."""
-    from nmt.data.reading.named_files import shortened
-
     read = text["funnel"]["read"]
     names = list(text["corpora"]) if len(text["corpora"]) > 1 else []
     steps, rows = steps_of(text, ids), []

@@ -8,6 +8,8 @@ import typer
 
 from nmt import console
 from nmt.commands.text_options import AsJson, Columns, Files, FormatName, SourceLanguage, TargetLanguage
+from nmt.data.reading.corpus import STDIN
+from nmt.data.reading.named_files import named_corpus
 
 
 def inspect(
@@ -25,8 +27,6 @@ def inspect(
     [cleaning] section for a recipe. Files are read once, as a stream.
     """
     from nmt.advice.inspection import inspect_text, show  # loads NumPy, which --help need not
-    from nmt.data.reading.corpus import STDIN
-    from nmt.data.reading.named_files import named_corpus
 
     text = named_corpus(files, source_language, target_language, form, columns, pairs)
     report = {"files": files, **inspect_text(text, console.stdin() if STDIN in files else None)}

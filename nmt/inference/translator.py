@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from nmt import console
 from nmt.config.decoding import DecodingConfig, SamplingConfig
+from nmt.config.inference import EngineName
 from nmt.config.training import Precision
 from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.tokenizer import Tokenizer
@@ -26,7 +27,6 @@ from nmt.inference.bundle import BundleConfig
 from nmt.inference.engines.loading import EnginePlan, open_bundles
 from nmt.inference.protocol import (
     Engine,
-    EngineName,
     Hypothesis,
     Matrix,
     Pair,

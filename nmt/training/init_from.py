@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from nmt import console
+from nmt.config.compatibility import completed, knobs_with, recorded_knobs
 from nmt.config.data import LanguagesConfig
 from nmt.config.model import ModelConfig
 from nmt.data.encoding.tokenizer import Tokenizer
@@ -21,9 +21,6 @@ from nmt.model.families import build_without_weights
 from nmt.model.tensors import load_tensors
 from nmt.run_folder import RunFolder
 from nmt.training.checkpoint import STATE, Checkpoint, Checkpoints, read_checkpoint
-
-FREE = {"preset", "dropout", "attention_dropout", "activation_dropout"}
-"""Keys of [model] that may differ: the weights do not depend on them."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def open_initial_model(path: Path, model: ModelConfig, languages: LanguagesConfi
     if (path / CONFIG).is_file():
         bundle = open_bundle(path)
         initial = describe(path / WEIGHTS, bundle.config.files[WEIGHTS], path, bundle.tokenizer)
-        config, theirs = bundle.config.model.model_dump(), bundle.config.languages.model_dump()
+        config, theirs = bundle.config.model, bundle.config.languages.model_dump()
     else:
         checkpoint = find_checkpoint(path)
         run = RunFolder(checkpoint.path.parent.parent)
@@ -74,7 +71,8 @@ def open_initial_model(path: Path, model: ModelConfig, languages: LanguagesConfi
             )
         name, tokenizer = checkpoint.bundle_file, Tokenizer.load(run.tokenizer)
         initial = describe(checkpoint.path / name, checkpoint.files[name], run.tokenizer, tokenizer)
-        config, theirs = checkpoint.identity["model"], languages_of(run)
+        recorded = completed(recorded_knobs(checkpoint.identity)["model"], ModelConfig)
+        config, theirs = ModelConfig.model_validate(recorded), languages_of(run)
     refuse_misfit(path, config, model, initial.load(), Tokenizer.load(Path(initial.tokenizer)))
     if theirs and theirs != languages.model_dump():
         console.warn(
@@ -117,20 +115,21 @@ def languages_of(run: RunFolder) -> dict[str, str] | None:
 
 
 def refuse_misfit(
-    path: Path, config: Mapping[str, object], model: ModelConfig, weights: dict[str, Tensor], tokenizer: Tokenizer
+    path: Path, config: ModelConfig, model: ModelConfig, weights: dict[str, Tensor], tokenizer: Tokenizer
 ) -> None:
     """Raise ArtifactError where the `weights` of a model with the section `config` do not fit `model`."""
-    free = FREE if model.positions == "learned" else {*FREE, "max_length"}
-    here = model.model_dump(exclude=free)
-    keys = [key for key in here if config.get(key) != here[key]]
-    facts = [f"model.{key} = {json.dumps(config.get(key))} there, {json.dumps(here[key])} here" for key in keys]
+    there, here = (knobs_with({"weights"}, section) for section in (config, model))
+    if model.positions != "learned":
+        del here["max_length"]
+    keys = [key for key in here if there[key] != here[key]]
+    facts = [f"model.{key} = {json.dumps(there[key])} there, {json.dumps(here[key])} here" for key in keys]
     skeleton = build_without_weights(model, tokenizer.source_size, tokenizer.target_size)
     try:
         skeleton.load_weights(weights)
     except ValueError as error:
         facts.append(str(error))
     if facts:
-        wanted = ", ".join(f"model.{key} = {json.dumps(config.get(key))}" for key in keys)
+        wanted = ", ".join(f"model.{key} = {json.dumps(there[key])}" for key in keys)
         raise ArtifactError(
             f"{path}: does not fit the model of the recipe: {'; '.join(facts)}",
             hint=f"set {wanted}" if keys else "the tokenizer beside it is not the one that it was trained with",

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from nmt.config.compatibility import RECIPE, knobs_with
 from nmt.config.recipe import Recipe
+from nmt.config.section import Effect
 from nmt.files import JsonObject
+
+UPDATES: frozenset[Effect] = frozenset({"updates"})
+"""The effect of the knobs that a checkpoint is bound to."""
 
 
 @dataclass(frozen=True)
@@ -20,20 +25,14 @@ class TrainingPlan:
     def identity(self, data: str) -> JsonObject:
         """Return the inputs of the updates, `data` being the digest of the prepared ids.
 
-        A checkpoint is resumed only under the same. How a step is cut, how often to log, save and validate may change.
+        A checkpoint is resumed only under the same knobs that affect updates, see `changed_inputs`; others may change.
         """
-        recipe, training = self.recipe, self.recipe.training
-        sampling = recipe.tokenizer.sampling
+        is_linear = self.recipe.optimizer.schedule == "linear"
         return {
             "data": data,
             "init": self.init,
-            "model": recipe.model.model_dump(exclude={"preset"}),
-            "batching": recipe.batching.model_dump(include={"tokens_per_step"}),
-            "optimizer": recipe.optimizer.model_dump(),
-            "training": training.model_dump(include={"seed", "label_smoothing", "precision", "ema_decay"}),
-            "max_steps": training.max_steps if recipe.optimizer.schedule == "linear" else None,
-            **({"sampling": sampling} if sampling else {}),
-            **recipe.data.given_weights,
+            "max_steps": self.recipe.training.max_steps if is_linear else None,
+            RECIPE: knobs_with(UPDATES, self.recipe),
         }
 
 

@@ -251,8 +251,8 @@ def test_models_of_different_vocabularies_are_no_ensemble(
     other = tmp_path / "runs" / "tiny" / "model"
     assert refused(nmt_here, tiny.model, other) == (
         2,
-        f"{other} has not the vocabulary of {tiny.model} (the models of an ensemble share a tokenizer: train them "
-        "with --init-from, or with other seeds)",
+        f"{other} does not share the vocabulary of {tiny.model} (the models of an ensemble share a tokenizer: train "
+        "them with --init-from, or with other seeds)",
     )
 
 
@@ -274,10 +274,19 @@ def test_each_model_of_an_ensemble_has_to_be_whole(tiny: TinyRun, nmt_here: Run,
         (["--seed", "5", "--top-p", "0.5"], "--top-p, --seed: for translations drawn at random (add --sample)"),
         (["--temperature", "2"], "--temperature: for translations drawn at random (add --sample)"),
         (["--sample", "--beam-size", "2"], "--beam-size and --length-penalty are for the search, not for --sample"),
-        (["--sample", "--top-p", "0"], "--top-p 0.0: Input should be greater than 0"),
-        (["--sample", "--temperature", "0"], "--temperature 0.0: Input should be greater than 0"),
-        (["--sample", "--temperature", "inf"], "--temperature inf: Input should be a finite number"),
-        (["--max-length-ratio", "0"], "--max-length-ratio 0.0: Input should be greater than 0"),
+        (["--sample", "--top-p", "0"], "Invalid value for '--top-p': Input should be greater than 0, not 0.0"),
+        (
+            ["--sample", "--temperature", "0"],
+            "Invalid value for '--temperature': Input should be greater than 0, not 0.0",
+        ),
+        (
+            ["--sample", "--temperature", "inf"],
+            "Invalid value for '--temperature': Input should be a finite number, not inf",
+        ),
+        (
+            ["--max-length-ratio", "0"],
+            "Invalid value for '--max-length-ratio': Input should be greater than 0, not 0.0",
+        ),
         (["--format", "text", "--n-best", "2"], "--format text has one translation a line, not 2 (take tsv or jsonl)"),
         (["--alignment-layer", "1"], "--alignment-layer says which layer --alignment takes (add --alignment)"),
         (["--export", "x"], "--export is for another engine than the native one (add --engine ctranslate2)"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nmt.config.inference import EngineName
 from nmt.config.training import Precision
 from nmt.errors import UsageError
 from nmt.inference.bundle import Bundle, open_bundle
@@ -14,7 +15,7 @@ from nmt.inference.engines.ctranslate2 import CTranslate2Engine
 from nmt.inference.engines.workers import Workers
 
 if TYPE_CHECKING:
-    from nmt.inference.protocol import Engine, EngineName
+    from nmt.inference.protocol import Engine
 
 
 def open_bundles(paths: Sequence[Path]) -> list[Bundle]:
@@ -23,7 +24,7 @@ def open_bundles(paths: Sequence[Path]) -> list[Bundle]:
     for other in others:
         if any(first.config.files.get(name) != other.config.files.get(name) for name in first.tokenizer.files):
             raise UsageError(
-                f"{other.path} has not the vocabulary of {first.path}",
+                f"{other.path} does not share the vocabulary of {first.path}",
                 hint="the models of an ensemble share a tokenizer: train them with --init-from, or with other seeds",
             )
     return bundles

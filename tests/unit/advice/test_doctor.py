@@ -33,7 +33,7 @@ def test_what_needs_a_failed_check_is_skipped_and_so_is_what_needs_that(
         ("eighth", fine, ("seventh",)),
     ]
     monkeypatch.setattr(doctor, "CHECKS", checks)
-    found = {name: (finding.level, str(finding)) for name, finding in examine(checkup_of(tmp_path).pipeline)}
+    found = {name: (finding.level, str(finding)) for name, finding in examine(checkup_of(tmp_path).run)}
     assert found == {
         "first": ("OK", "fine"),
         "second": ("error", "broken (repair it)"),
@@ -57,7 +57,7 @@ def test_an_error_is_kept_with_its_kind_and_the_scratch_folder_is_removed(
         return fails(checkup)
 
     monkeypatch.setattr(doctor, "CHECKS", [("data", look, ())])
-    ((_, finding),) = examine(checkup_of(tmp_path).pipeline)
+    ((_, finding),) = examine(checkup_of(tmp_path).run)
     assert isinstance(finding.error, DataError)
     assert not folders[0].exists()
 

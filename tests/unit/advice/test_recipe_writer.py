@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from nmt import cli
 from nmt.advice import recipe_writer
 from nmt.advice.choices import SECTIONS, Choice, Choices
 from nmt.advice.recipe_writer import (
@@ -131,14 +130,3 @@ def test_a_recipe_has_the_vocabulary_that_the_text_allows(tmp_path: Path, monkey
 
 def test_rough_numbers_have_two_digits() -> None:
     assert [rough(number) for number in (344_123, 0.2, 7, 99.9)] == ["340,000", "0", "7", "100"]
-
-
-def test_options_of_several_values_are_spread() -> None:
-    assert cli.spread(["init", "en", "de", "--train", "a", "b", "--dev", "c", "-o", "x", "-v"]) == [
-        *("-v", "init", "en", "de", "--train", "a", "--train", "b", "--dev", "c", "-o", "x"),
-    ]
-    assert cli.spread(["evaluate", "m", "--reference", "a", "b"]) == [
-        *("evaluate", "m", "--reference", "a", "--reference", "b")
-    ]
-    assert cli.spread(["run", "--train", "a", "b"]) == ["run", "--train", "a", "b"]
-    assert cli.spread([]) == []

@@ -112,7 +112,7 @@ def test_steps_are_compared_with_epochs(tmp_path: Path, monkeypatch: pytest.Monk
     for steps in (1, epoch, 200 * epoch, 200 * epoch + 1):
         training = checkup.recipe.training.model_copy(update={"max_steps": steps})
         recipe = checkup.recipe.model_copy(update={"training": training})
-        monkeypatch.setattr(checkup.pipeline, "recipe", recipe)
+        monkeypatch.setattr(checkup.run, "recipe", recipe)
         found[steps] = check_batching(checkup)
     assert [finding.level for finding in found.values()] == ["warning", "OK", "OK", "warning"]
     assert found[1].message.endswith(f"; {1 - 1 / epoch:.0%} of the pairs are never seen")
