@@ -1,20 +1,19 @@
-"""The commands `data clean`, `data filters` and `data funnel`."""
+"""The work of the commands `data clean`, `data filters` and `data funnel`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from nmt import console
-from nmt.commands.options import Workers
-from nmt.commands.text_options import AsJson, Columns, Files, FormatName, SourceLanguage, TargetLanguage
 from nmt.config.data import CleaningConfig
 from nmt.config.toml import check, knobs, override_key
+from nmt.data.cleaning.clean_files import CORPUS, clean_files
 from nmt.data.cleaning.plotting import ENDINGS, draw_funnel, percent, steps_of
+from nmt.data.cleaning.statistics import filter_names
 from nmt.data.reading.corpus import STDIN
+from nmt.data.reading.formats import Format
 from nmt.data.reading.named_files import named_corpus, shortened
 from nmt.errors import ArtifactError, UsageError
 from nmt.files import read_record
@@ -26,38 +25,18 @@ SHOWN = 100
 
 
 def clean(
-    files: Files,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="NAME",
-            help="Write NAME.SOURCE and NAME.TARGET, or one file where NAME ends in .tsv; if NAME ends in .gz, what is "
-            "written is compressed.",
-        ),
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Set a key of [cleaning], such as cleaning.max_ratio=3."),
-    ] = None,
-    against: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FILE...", help="Held-out text whose pairs are not to be in the output; see FILES."),
-    ] = None,
-    source_language: SourceLanguage = None,
-    target_language: TargetLanguage = None,
-    form: FormatName = None,
-    columns: Columns = None,
-    workers: Workers = None,
-    as_json: AsJson = False,
+    files: list[str],
+    output: Path,
+    overrides: list[str] | None,
+    against: list[str] | None,
+    source_language: str | None,
+    target_language: str | None,
+    form: Format | None,
+    columns: str | None,
+    workers: int | None,
+    as_json: bool,
 ) -> None:
-    """Mend and filter parallel text as a recipe does, and write what is left; show what each filter dropped.
-
-    With -v, examples too. `nmt data filters` lists what can be set.
-    """
-    from nmt.data.cleaning.clean_files import CORPUS, clean_files  # loads NumPy and PyArrow, which --help need not
-
+    """Write the pairs of `files` that the cleaning keeps to `output`, and show what each filter dropped."""
     text = named_corpus(files, source_language, target_language, form, columns)
     languages = text.languages
     held_out = named_corpus(against, languages.source, languages.target) if against else None
@@ -91,21 +70,14 @@ def cleaning_of(overrides: Sequence[str]) -> CleaningConfig:
 
 
 def filters() -> None:
-    """List what [cleaning] can mend and drop: the name in reports, the key of the recipe, its default, what it does."""
-    from nmt.data.cleaning.statistics import filter_names  # loads NumPy
-
+    """List the mends and filters of [cleaning]."""
     found = {knob.key: knob for knob in knobs(CleaningConfig)}
     rows = [[name, key, found[key].default, found[key].text] for name, key in filter_names().items()]
     console.table(["name", "key", "default", "what it does"], rows)
 
 
-def funnel(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, runs/NAME, whose text is prepared.")],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Draw it: an .svg or a .png.")
-    ] = None,
-) -> None:
-    """Show what became of the pairs of RUN: what each filter dropped of which corpus, with examples; or draw it."""
+def funnel(run: Path, output: Path | None) -> None:
+    """Show the funnel of a run, or draw it to `output`."""
     if output is not None and output.suffix not in ENDINGS:
         raise UsageError(f"-o {output}: not a picture", hint=f"name it {' or '.join(ENDINGS)}")
     if output is not None and not output.parent.is_dir():
