@@ -74,16 +74,16 @@ def autocast() -> str:
     """Cast within the pass, by autocast, instead of computing on a bfloat16 copy; the loss is `whole_logits`."""
     import torch
 
-    from nmt.training.updater import Engine
+    from nmt.training.updater import Updater
 
     whole_logits()
-    accumulate = Engine.accumulate
+    accumulate = Updater.accumulate
 
     def cast(self: Any, batches: Any, **values: Any) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             accumulate(self, batches, **values)
 
-    setattr(Engine, "accumulate", cast)  # noqa: B010
+    setattr(Updater, "accumulate", cast)  # noqa: B010
     return "nmt-float32"
 
 

@@ -316,9 +316,9 @@ def scale(millions: list[float], folder: Path, arguments: argparse.Namespace) ->
 MEASURE = """
 import json, sys, time
 from pathlib import Path
-from nmt.runtime import forget_peak, process_memory
+from nmt.runtime import process_memory, reset_peak_memory
 {setup}
-forget_peak()
+reset_peak_memory()
 before, own, began = process_memory("VmRSS"), process_memory("RssAnon"), time.perf_counter()
 {work}
 found = {{"seconds": time.perf_counter() - began}}

@@ -82,14 +82,14 @@ def nmt_update(vocabulary: int, precision: str) -> Callable[..., None]:
     from nmt.data.encoding.dataset import Batch
     from nmt.data.encoding.tokenizer import PAD_ID
     from nmt.model.encoder_decoder import Transformer
-    from nmt.training.updater import Engine
+    from nmt.training.updater import Updater
 
     model = Transformer(ModelConfig(**SIZE), vocabulary, vocabulary, pad_id=PAD_ID)  # type: ignore[arg-type]
-    engine = Engine(model, OptimizerConfig(), "bfloat16" if precision == "bfloat16" else "float32")
+    updater = Updater(model, OptimizerConfig(), "bfloat16" if precision == "bfloat16" else "float32")
 
     def update(batch: Batch) -> None:
-        engine.accumulate([batch], seed=1, smoothing=0.1, tokens=batch.target_tokens)
-        engine.apply(1, rate=1e-4, tokens=batch.target_tokens)
+        updater.accumulate([batch], seed=1, smoothing=0.1, tokens=batch.target_tokens)
+        updater.apply(1, rate=1e-4, tokens=batch.target_tokens)
 
     return update
 
@@ -179,7 +179,8 @@ def write_record(
     path: Path, figures: dict[str, dict[str, Any]], left_out: dict[str, str], settings: dict[str, Any]
 ) -> None:
     """Write the figures with all that they depend on; `settings` say how many `threads` there were."""
-    from nmt.runtime import machine, versions
+    from nmt.devices import machine
+    from nmt.runtime import versions
 
     tcmalloc = TCMALLOC.with_name(".ready")
     record = {

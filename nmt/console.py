@@ -9,7 +9,8 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, BinaryIO
+from contextlib import AbstractContextManager, redirect_stdout
+from typing import Any, BinaryIO, TextIO
 
 from nmt.errors import UsageError
 
@@ -39,6 +40,11 @@ def stdout() -> BinaryIO:
     if sys.stdout is None:
         raise UsageError("standard output is closed")
     return sys.stdout.buffer
+
+
+def results_on_stderr() -> AbstractContextManager[TextIO]:
+    """Send what the block prints on standard output to standard error."""
+    return redirect_stdout(sys.stderr)
 
 
 def log(text: str) -> None:

@@ -12,7 +12,7 @@ from nmt.data.cleaning.corpus_text import TextPlan
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import NmtError
-from nmt.pipeline.pipeline import Pipeline
+from nmt.pipeline.run import Run
 
 if TYPE_CHECKING:
     import torch
@@ -58,13 +58,13 @@ def judge(found: str, doubts: list[tuple[str, str]]) -> Finding:
 class Case:
     """A recipe under examination: what the checks have found out for those after them."""
 
-    pipeline: Pipeline
+    pipeline: Run
     scratch: Path
     """A temporary folder, for all that is made."""
     left_out: list[str] = field(default_factory=list)
-    """Dev and test sets that are yet to be fetched, by the names of `Pipeline.corpora`."""
+    """Dev and test sets that are yet to be fetched, by the names of `Run.corpora`."""
     pairs: dict[str, int] = field(default_factory=dict)
-    """Pairs read of each corpus, by the names of `Pipeline.corpora`."""
+    """Pairs read of each corpus, by the names of `Run.corpora`."""
     seen: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     """Of each dev and test set: its sources, those that are in train, and those there with one of their targets."""
     sample: dict[str, Any] = field(default_factory=dict)
@@ -141,5 +141,5 @@ class Case:
 
 
 def is_train(name: str) -> bool:
-    """Tell whether a name of `Pipeline.corpora` is that of a training corpus."""
+    """Tell whether a name of `Run.corpora` is that of a training corpus."""
     return name.partition(".")[0] == "train"

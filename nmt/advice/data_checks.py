@@ -32,8 +32,7 @@ from nmt.data.reading.hub import is_cached
 from nmt.data.reading.sacrebleu_sets import sacrebleu_missing
 from nmt.data.reading.streams import COMPRESSIONS
 from nmt.errors import DataError, UsageError
-from nmt.files import read_record
-from nmt.pipeline.stage import MANIFEST
+from nmt.pipeline.tokenizer import has_own_settings
 
 if TYPE_CHECKING:
     pass
@@ -65,7 +64,7 @@ def check_symbols(case: Case) -> Finding:
         )
     facts = [*data.tags, *([f"{pipeline.placeholders} placeholders"] if data.protect else [])]
     doubts = []
-    if pipeline.start:
+    if pipeline.initial:
         known = Tokenizer.load(taken_over(case)).tags
         if missing := [tag for tag in data.tags if tag not in known]:
             tip = "begin with a model whose recipe had these tags, or leave out training.init_from or the tags"
@@ -75,9 +74,9 @@ def check_symbols(case: Case) -> Finding:
 
 def taken_over(case: Case) -> Path:
     """Return the folder of the tokenizer that training begins with: where it was, or the run's copy of it."""
-    assert case.pipeline.start is not None
-    folder = Path(case.pipeline.start.tokenizer)
-    return folder if folder.exists() else case.pipeline.run.tokenizer
+    assert case.pipeline.initial is not None
+    folder = Path(case.pipeline.initial.tokenizer)
+    return folder if folder.exists() else case.pipeline.folder.tokenizer
 
 
 def check_filters(case: Case) -> Finding:
@@ -256,7 +255,7 @@ def check_vocabulary(case: Case) -> Finding:
         case.text,
         folder,
         recipe.cleaning,
-        case.pipeline.own_cleaning,
+        recipe.data.own_cleaning,
         recipe.model.max_length,
         protect=recipe.data.protect,
         keep_text=recipe.tokenizer.sampling is not None,
@@ -295,12 +294,10 @@ def open_tokenizer(case: Case) -> tuple[str, Path]:
 
     config, pipeline = case.recipe.tokenizer, case.pipeline
     tags, seed = case.recipe.data.tags, case.recipe.training.seed
-    if pipeline.start:
+    if pipeline.initial:
         return "the tokenizer of training.init_from", taken_over(case)
-    made = read_record(pipeline.run.tokenizer / MANIFEST, "inputs")
-    wanted = {"tokenizer": config.model_dump(exclude={"sampling"}), "tags": tags}
-    if made and wanted.items() <= made["inputs"].items():
-        return "the run folder's tokenizer", pipeline.run.tokenizer.absolute()
+    if has_own_settings(pipeline):
+        return "the run folder's tokenizer", pipeline.folder.tokenizer.absolute()
     folder = case.scratch / "tokenizer"
     folder.mkdir()
     tokenizer.train(side(0), side(1), config, folder, seed=seed, tags=tags)

@@ -33,10 +33,10 @@ from nmt.advice.training_checks import (
     check_time,
 )
 from nmt.errors import NmtError
-from nmt.pipeline.pipeline import Pipeline
+from nmt.pipeline.run import Run
 
 
-def examine(pipeline: Pipeline) -> Iterator[tuple[str, Finding]]:
+def examine(pipeline: Run) -> Iterator[tuple[str, Finding]]:
     """Yield the name and the finding of each check, as soon as it is done.
 
     A check that needs one that failed is skipped, and so are those that need it.
@@ -59,7 +59,7 @@ def examine(pipeline: Pipeline) -> Iterator[tuple[str, Finding]]:
 def check_folder(case: Case) -> Finding:
     """Look whether the run folder can be used: no other recipe's, no checkpoints of other settings."""
     case.pipeline.refuse_other_folder()
-    run = case.pipeline.run
+    run = case.pipeline.folder
     return Finding("OK", f"{run.path} is {'of this recipe' if run.lock.exists() else 'new'}")
 
 

@@ -136,9 +136,11 @@ def try_tokenizer(choices: list[Choice], sample: Sequence[Pair]) -> tuple[list[C
 
 def find_machine() -> Machine:
     """Look at what this machine trains on."""
-    import torch
+    import torch  # start-up: the command may end before
 
-    if runtime.pick_device("auto").type == "cuda":
+    from nmt import devices
+
+    if devices.pick_device("auto").type == "cuda":
         return Machine(torch.cuda.get_device_name(), True, torch.cuda.is_bf16_supported(including_emulation=False))
     cores = runtime.cores()
     return Machine(f"a CPU of {cores} core{'s' * (cores > 1)}", False, computes_bfloat16(Path("/proc/cpuinfo")))

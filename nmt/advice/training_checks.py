@@ -8,14 +8,13 @@ import shutil
 
 import torch
 
-from nmt import console, runtime
+from nmt import console, devices
 from nmt.advice.case import Case, Finding, judge
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.errors import StorageError, UsageError
 from nmt.model.families import build_without_weights
 from nmt.training import memory, profiling
-from nmt.training.distributed import Ranks
 from nmt.training.log import summary_writer
 from nmt.training.loop import Trainer
 from nmt.training.optimizer import learning_rate
@@ -33,8 +32,8 @@ DAYS = 7
 def check_device(case: Case) -> Finding:
     """Look for the device that the recipe asks for."""
     training = case.recipe.training
-    case.device = runtime.pick_device(training.device)
-    free = runtime.free_memory(case.device) / 2**30
+    case.device = devices.pick_device(training.device)
+    free = devices.free_memory(case.device) / 2**30
     what = f"threads: {torch.get_num_threads()}"
     if case.device.type == "cuda":
         what = torch.cuda.get_device_name(case.device)
@@ -45,7 +44,7 @@ def check_compiler(case: Case) -> Finding:
     """Look for a compiler, if the recipe asks for one."""
     if not case.recipe.training.compile:
         return Finding("OK", "not asked for")
-    if runtime.compiler_works(case.device):
+    if devices.compiler_works(case.device):
         return Finding("OK", "torch.compile works")
     return Finding(
         "warning",
@@ -117,20 +116,18 @@ def planned_tokens(case: Case) -> int:
 def open_trainer(case: Case) -> Trainer:
     """Return a trainer of the sample that writes nothing. Raises UsageError where the model has no room."""
     pipeline, scratch = case.pipeline, case.scratch
-    plan = pipeline.plan
-    as_they_are = plan.training.model_copy(update={"compile": False})
+    plan = pipeline.training_plan
+    training = plan.recipe.training.model_copy(update={"compile": False})
     dev = DevSet(*read_text(case.text, "dev"), PreparedPairs(scratch / "ids" / "dev"))
     files = TrainingFiles(*(scratch / name for name in ("checkpoints", "log", "lock", "tensorboard", "diverged")))
     try:
         return Trainer(
-            dataclasses.replace(plan, training=as_they_are),
+            dataclasses.replace(plan, recipe=plan.recipe.model_copy(update={"training": training})),
             case.tokenizer,
             case.train,
             dev,
             files,
             data="",
-            start=None,
-            ranks=Ranks(),
         )
     except (RuntimeError, MemoryError) as error:
         if not memory.is_out_of_memory(error):
@@ -148,7 +145,7 @@ def check_sizes(case: Case) -> Finding:
     best = training.average_checkpoints if training.average == "best" else 1
     # One more of each kind while it is written, and the model folder.
     needed = (training.keep_checkpoints + 1) * checkpoint + (best + 2) * weights
-    path = case.pipeline.run.path.absolute()
+    path = case.pipeline.folder.path.absolute()
     free = shutil.disk_usage(next(folder for folder in (path, *path.parents) if folder.exists())).free
     found = (
         f"{parameters:,} parameters; {training.keep_checkpoints} checkpoints of {checkpoint / 1e6:,.1f} MB, "
@@ -167,15 +164,15 @@ def check_memory(case: Case) -> Finding:
     trainer, asked = case.trainer, case.recipe.batching.micro_batch_tokens
     whole = memory.longest_step(trainer.pairs, trainer.steps)
     wanted = min(asked, whole) if isinstance(asked, int) else whole
-    room = runtime.free_memory(trainer.device) - 8 * trainer.engine.flat.numel()  # Adam's moments come later
-    trials = profiling.Trials(memory.trial(trainer.engine, trainer.pairs))
+    room = memory.room_for_micro_batches(trainer.updater)
+    trials = profiling.MemoryTrials(memory.micro_batch_cost(trainer.updater, trainer.pairs))
     size = memory.fit(trials, wanted, room)
     trainer.try_longest_dev()
-    case.pass_tokens = min(size, trials.tried)
+    case.pass_tokens = min(size, trials.largest)
     cut = "is one pass" if size == whole else f"is cut into passes of {size:,}, which"
     verb = "and takes" if size == whole else "take"
     dev = "sentences that stand for dev" if "dev" in case.left_out else "dev sentences"
-    reckoned = f", reckoned from {trials.tried:,} tokens" if trials.tried < size else ""
+    reckoned = f", reckoned from {trials.largest:,} tokens" if trials.largest < size else ""
     doubts = []
     if size < wanted and asked != "auto":
         doubts.append((f"a pass of {wanted:,} may not fit", 'set batching.micro_batch_tokens = "auto", or that size'))

@@ -260,7 +260,7 @@ def funnel(
 def counts_of(run: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Read what was counted as text and ids of a run were made, None of ids there are not yet. Raises ArtifactError."""
     from nmt.files import read_record
-    from nmt.pipeline.stage import MANIFEST
+    from nmt.pipeline.manifest import MANIFEST
     from nmt.run_folder import RunFolder
 
     folder = RunFolder(run)

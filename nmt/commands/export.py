@@ -9,10 +9,15 @@ from typing import Annotated, Literal
 import typer
 
 from nmt import console
-from nmt.commands.options import Model
+from nmt.commands.group import new_app
+from nmt.commands.model_options import Model
+from nmt.commands.options import command
 from nmt.errors import UsageError
 
+app = new_app("Export.")
 
+
+@command(app, "nmt export runs/demo/model --to ctranslate2 --quantization int8")
 def export(
     model: Model,
     to: Annotated[Literal["ctranslate2"], typer.Option("--to", help="The engine; needs nmt[ctranslate2].")],
@@ -31,11 +36,11 @@ def export(
     A sample is translated by both engines first: in float32 the export has to translate it as the native engine
     does, else it has to come near; where it does not, nothing is written.
     """
+    from nmt.exporting.ctranslate2 import export_ctranslate2  # start-up time
+
     name = name or f"{to}-{quantization}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UsageError(f"--name {name}: not a name", hint="take letters, digits, '.', '_' and '-'")
-    from nmt.exporting.ctranslate2 import export_ctranslate2
-
     parity = export_ctranslate2(model, quantization=quantization, name=name, sample=sample)
     for search, found in parity.items():
         console.log(

@@ -1,146 +1,195 @@
-"""What the commands have in common: their options, and how a recipe is opened."""
+"""The decorator that makes a command, with options made from sections of the configuration; shared options."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, TypeVar
+from types import NoneType, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    BinaryIO,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+)
 
 import typer
+from pydantic import ValidationError
 
 from nmt import console
-from nmt.errors import UsageError
+from nmt.commands.group import SeveralValues, Verbose, prose
+from nmt.config.section import Flag, Section
+from nmt.files import replacing
 
 if TYPE_CHECKING:
-    from nmt.config.section import Section
-    from nmt.inference.translator import Translator
-    from nmt.pipeline.pipeline import Pipeline
+    from pydantic.fields import FieldInfo
 
-S = TypeVar("S", bound="Section")
-Flags = Mapping[str, float | None]
-"""What flags give of a section of the configuration, by its keys; None is not given."""
+P = ParamSpec("P")
+S = TypeVar("S", bound=Section)
 
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or the name of one in recipes/.")]
-DataDir = Annotated[
-    Path | None, typer.Option(help="Where the recipe's relative file names lie; by default beside the recipe.")
-]
-RunDir = Annotated[Path | None, typer.Option(help="The run folder; by default runs/NAME.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override section.key of the recipe.")
-]
-InitFrom = Annotated[
-    Path | None,
-    typer.Option(metavar="MODEL", help="Fine-tune this model folder or checkpoint: sets training.init_from."),
-]
 Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Processes that prepare data, whose number changes nothing; by default a core each."),
 ]
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder: runs/NAME/model.")]
-Models = Annotated[
-    list[Path],
-    typer.Argument(metavar="MODEL", help="A model folder: runs/NAME/model; several translate together."),
-]
-RunOrFolder = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run folder, runs/NAME, or the folder checkpoints in it.")
-]
 Input = Annotated[Path | None, typer.Option("-i", "--input", help="Read this file instead of standard input.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write this file instead of standard output.")]
-BeamSize = Annotated[int | None, typer.Option(min=1, help="Hypotheses kept for each sentence; 1 is greedy.")]
-LengthPenalty = Annotated[float | None, typer.Option(min=0, max=2, help="Alpha of Wu et al. 2016, eq. 14.")]
-MaxExtraLength = Annotated[int | None, typer.Option(min=0, help="Pieces a hypothesis may have more than its source.")]
-MaxLengthRatio = Annotated[
-    float | None, typer.Option(min=0, help="Pieces a hypothesis may have, as a multiple of its source's.")
-]
-MinLength = Annotated[int | None, typer.Option(min=0, help="Pieces a hypothesis has to have.")]
-NoRepeatNgram = Annotated[
-    int | None, typer.Option(min=0, help="No run of so many pieces twice in a hypothesis; 0 allows it.")
-]
-Tags = Annotated[
-    list[str] | None,
-    typer.Option("--tag", metavar="TAG", help="A tag of the model to put before every line; several may be given."),
-]
-Protect = Annotated[
-    str | None,
-    typer.Option(metavar="REGEX", help="Keep what matches as it is; by default as MODEL's recipe says. none: nothing."),
-]
-BatchTokens = Annotated[int | None, typer.Option(min=1, help="Padded source tokens decoded at once.")]
-EngineOption = Annotated[Literal["native", "ctranslate2"], typer.Option("--engine", help="What computes.")]
-ExportName = Annotated[
-    str | None, typer.Option("--export", metavar="NAME", help="Which of MODEL's exports the engine takes.")
-]
-Devices = Annotated[
-    int, typer.Option(min=1, help="Processes that share the work, each with a GPU or a part of the processor.")
-]
-Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
-PrecisionName = Annotated[Literal["float32", "bfloat16"], typer.Option(help="float32 is exact, bfloat16 faster.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads of each process; by default one a core.")]
-SideName = Annotated[Literal["source", "target"], typer.Option(help="Which tokenizer, where they are separate.")]
 
 
-def open_pipeline(
-    recipe: str,
-    data_dir: Path | None,
-    run_dir: Path | None,
-    overrides: list[str] | None,
-    init_from: Path | None = None,
-    workers: int | None = None,
-) -> Pipeline:
-    """Load `recipe` and bind it to its folders."""
-    from nmt.config.toml import load_recipe, to_toml
+@dataclass(frozen=True)
+class OptionsOf:
+    """Marks a parameter of a command that is a section: its fields are the options of a panel of the help.
 
-    given = [f"training.init_from={to_toml(str(init_from.absolute()))}"] if init_from else []
-    loaded = load_recipe(recipe, [*(overrides or []), *given])
-    if data_dir is not None and not data_dir.is_dir():
-        raise UsageError(f"--data-dir {data_dir}: no such folder")
-    from nmt.pipeline.pipeline import Pipeline
+    The section is made of the options that were given, its `model_fields_set`.
+    """
 
-    return Pipeline(loaded, data_dir=data_dir, run_dir=run_dir, workers=workers)
+    panel: str
+    only: tuple[str, ...] = ()
+    """The fields that are options; empty for all."""
+    default: str = "{}"
+    """How the help writes the default of a field."""
 
 
-def from_flags(section: type[S], flags: Flags) -> S:
-    """Set what `flags` give of `section`, its defaults otherwise. Raises UsageError where a value cannot be."""
-    from pydantic import ValidationError
+class Body(Protocol):
+    """The function of a command, called by the names of its parameters."""
 
+    def __call__(self, **values: object) -> None: ...
+
+
+def command(
+    app: typer.Typer, example: str, name: str | None = None
+) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Register a function as the command `name` of `app`, by default its own name, with an `example` in the help.
+
+    A parameter that is a section and marked by `OptionsOf` becomes an option for each of its fields; every command
+    has `-v`.
+    """
+
+    def register(function: Callable[P, None]) -> Callable[P, None]:
+        decorate = app.command(
+            name, cls=SeveralValues, help=prose(inspect.getdoc(function) or ""), epilog=f"Example: {prose(example)}"
+        )
+        decorate(with_options(function))
+        return function
+
+    return register
+
+
+def with_options(function: Callable[P, None]) -> Body:
+    """Return `function` with the options of sections in place of the sections, and with `-v`."""
+    sections: dict[str, tuple[type[Section], OptionsOf]] = {}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(function, eval_str=True).parameters.values():
+        base, *marks = get_args(parameter.annotation) or [parameter.annotation]
+        mark = next((mark for mark in marks if isinstance(mark, OptionsOf)), None)
+        if mark is None:
+            parameters.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
+        else:
+            sections[parameter.name] = base, mark
+            parameters += [option(base, key, mark) for key in mark.only or base.model_fields]
+    verbose = inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Verbose)
+
+    def run(**values: object) -> None:
+        del values["verbose"]
+        for parameter, (section, mark) in sections.items():
+            keys = mark.only or section.model_fields
+            given = {key: value for key in keys if (value := values.pop(key)) is not None}
+            values[parameter] = filled(section, given)
+        cast("Body", function)(**values)
+
+    run.__name__ = function.__name__
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in [*parameters, verbose]}
+    vars(run)["__signature__"] = inspect.Signature([*parameters, verbose])
+    return run
+
+
+def option(section: type[Section], key: str, mark: OptionsOf) -> inspect.Parameter:
+    """Return the option of a field: its name, type, bounds, default and docstring."""
+    field = section.model_fields[key]
+    kind, constraints = plain_type(field.annotation, field.metadata)
+    flag = flag_of(field)
+    default = field.get_default(call_default_factory=True)
+    shown = "" if default in (None, False, []) else f" [dim]\\[default: {mark.default.format(default)}][/dim]"
+    info = typer.Option(
+        written(section, key),
+        help=prose(described(section, key)) + shown,
+        metavar=flag.metavar or ranged(kind, constraints),
+        rich_help_panel=mark.panel,
+    )
+    return inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, info])
+
+
+def flag_of(field: FieldInfo) -> Flag:
+    """Return how a command line writes a field where that differs from its name."""
+    return next((one for one in field.metadata if isinstance(one, Flag)), Flag())
+
+
+def plain_type(annotation: object, constraints: Sequence[object] = ()) -> tuple[type, list[object]]:
+    """Return the type of a field without None, and its constraints, wherever in the annotation they stand."""
+    base, *others = get_args(annotation) or [annotation]
+    if get_origin(annotation) is Annotated:
+        return plain_type(base, [*constraints, *others])
+    if get_origin(annotation) in (Union, UnionType):
+        (kind,) = [one for one in (base, *others) if one is not NoneType]
+        return plain_type(kind, constraints)
+    return cast("type", annotation), [one for each in constraints for one in getattr(each, "metadata", [each])]
+
+
+def ranged(kind: type, constraints: Sequence[object]) -> str | None:
+    """Write the type and the bounds of a number as typer does, `<float range> [0<x<=1]`; None without bounds."""
+
+    def limit(strict: str, loose: str, step: int) -> tuple[float, str] | None:
+        for one in constraints:
+            if (value := getattr(one, strict, None)) is not None:
+                return (value + step, "=") if kind is int else (value, "")
+            if (value := getattr(one, loose, None)) is not None:
+                return value, "="
+        return None
+
+    low, high = limit("gt", "ge", 1), limit("lt", "le", -1)
+    if low and high:
+        bounds = f"{low[0]}<{low[1]}x<{high[1]}{high[0]}"
+    elif low:
+        bounds = f"x>{low[1]}{low[0]}"
+    elif high:
+        bounds = f"x<{high[1]}{high[0]}"
+    else:
+        return None
+    return f"<{kind.__name__} range> [{bounds}]"
+
+
+def written(section: type[Section], key: str) -> str:
+    """Write a field as an option: `--beam-size`."""
+    return flag_of(section.model_fields[key]).name or f"--{key.replace('_', '-')}"
+
+
+def described(section: type[Section], key: str) -> str:
+    """Return the docstring of a field, with other fields of the section written as options."""
+    fields = section.model_fields
+    text = fields[key].description or ""
+    return re.sub(r"`(\w+)`", lambda found: written(section, found[1]) if found[1] in fields else found[0], text)
+
+
+def filled(section: type[S], given: Mapping[str, object]) -> S:
+    """Return the section with the values that were `given`, its defaults otherwise.
+
+    Raises BadParameter where a value is out of bounds, and what the section itself raises where values do not go
+    together.
+    """
     try:
-        return section.model_validate({key: value for key, value in flags.items() if value is not None})
+        return section.model_validate(given)
     except ValidationError as error:
         finding = error.errors()[0]
-        flag = str(finding["loc"][0]).replace("_", "-")
-        raise UsageError(f"--{flag} {finding['input']}: {finding['msg']}") from None
-
-
-def load_translator(
-    models: Sequence[Path],
-    flags: Flags,
-    *,
-    engine: Literal["native", "ctranslate2"] = "native",
-    export: str | None = None,
-    device: str = "auto",
-    devices: int = 1,
-    precision: Literal["float32", "bfloat16"] = "float32",
-    threads: int | None = None,
-    tags: Sequence[str] | None = None,
-    protect: str | None = None,
-) -> Translator:
-    """Load `models` with the flags that were given in place of the first one's own decoding settings."""
-    if export is not None and engine == "native":
-        raise UsageError("--export is for another engine than the native one", hint="add --engine ctranslate2")
-    from nmt.inference.translator import Translator
-
-    return Translator.load(
-        *models,
-        decoding={key: value for key, value in flags.items() if value is not None},
-        engine=engine,
-        export=export,
-        device=device,
-        devices=devices,
-        precision=precision,
-        threads=threads,
-        tags=tags or (),
-        protect=protect,
-    )
+        name = written(section, str(finding["loc"][0]))
+        raise typer.BadParameter(f"{finding['msg']}, not {finding['input']}", param_hint=f"'{name}'") from None
 
 
 @contextmanager
@@ -153,8 +202,6 @@ def writing(path: Path | None) -> Iterator[BinaryIO]:
         with path.open("wb") as file:
             yield file
     else:
-        from nmt.files import replacing
-
         with replacing(path) as scratch, scratch.open("wb") as file:
             yield file
             file.flush()

@@ -12,24 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nmt import console
+from nmt.commands.group import new_app
 from nmt.commands.line_output import Format
-from nmt.commands.options import (
-    BatchTokens,
-    Device,
-    Devices,
-    EngineOption,
-    ExportName,
-    LengthPenalty,
-    Models,
-    Output,
-    PrecisionName,
-    Protect,
-    Tags,
-    Threads,
-    from_flags,
-    load_translator,
-    writing,
-)
+from nmt.commands.model_options import Inference, Models, Scoring, load_translator
+from nmt.commands.options import Output, command, writing
+from nmt.data.reading.archives import count_lines, find_file, read_lines
 from nmt.errors import DataError
 
 if TYPE_CHECKING:
@@ -38,9 +25,13 @@ if TYPE_CHECKING:
 CHUNK = 2048
 """Pairs read at once, to be batched by length."""
 
+app = new_app("Score.")
 
+
+@command(app, "nmt score runs/demo/model --source test.en --target test.de")
 def score(
     models: Models,
+    *,
     source: Annotated[Path, typer.Option(metavar="FILE", help="Source text, plain or gzip.")],
     target: Annotated[Path, typer.Option(metavar="FILE", help="Its translations, line by line, plain or gzip.")],
     output: Output = None,
@@ -52,41 +43,19 @@ def score(
             "a line, with pieces and their scores.",
         ),
     ] = "text",
-    tag: Tags = None,
-    protect: Protect = None,
-    length_penalty: LengthPenalty = None,
-    batch_tokens: BatchTokens = None,
-    engine: EngineOption = "native",
-    export: ExportName = None,
-    device: Device = "auto",
-    devices: Devices = 1,
-    precision: PrecisionName = "float32",
-    threads: Threads = None,
+    scoring: Scoring,
+    inference: Inference,
 ) -> None:
     """Score given translations with MODEL: one line out for every pair, in order.
 
     The score is that of `nmt translate`: the log-probability over the length penalty. A pair with a side that is
     blank, or too long for the model, has the score nan, in jsonl null. Several MODELs score as an ensemble.
     """
-    from nmt.config.decoding import DecodingConfig
-
-    flags = {"length_penalty": length_penalty, "batch_tokens": batch_tokens}
-    from_flags(DecodingConfig, flags)
     (sources, total), (targets, other) = counted(source), counted(target)
     if total != other:
         raise DataError(f"{source} has {total:,} lines but {target} has {other:,}")
     with writing(output) as file:
-        translator = load_translator(
-            *(models, flags),
-            engine=engine,
-            export=export,
-            device=device,
-            devices=devices,
-            precision=precision,
-            threads=threads,
-            tags=tag,
-            protect=protect,
-        )
+        translator = load_translator(models, scoring, inference)
         pairs = zip(sources, targets, strict=True)
         with console.Progress("score", total, unit="lines") as progress:
             while chunk := list(islice(pairs, CHUNK)):
@@ -99,8 +68,6 @@ def score(
 
 def counted(path: Path) -> tuple[Iterable[str], int]:
     """Return the lines of `path` and how many they are. A pipe, which can be read only once, is held in memory."""
-    from nmt.data.reading.archives import count_lines, find_file, read_lines
-
     if find_file(path).is_file():
         return read_lines(path), count_lines(path)
     lines = list(read_lines(path))

@@ -3,47 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from nmt import console
+from nmt.commands.group import new_app
+from nmt.commands.line_input import open_input, read_beside
 from nmt.commands.line_output import Format, render
-from nmt.commands.options import (
-    BatchTokens,
-    BeamSize,
-    Device,
-    Devices,
-    EngineOption,
-    ExportName,
-    Flags,
-    Input,
-    LengthPenalty,
-    MaxExtraLength,
-    MaxLengthRatio,
-    MinLength,
-    Models,
-    NoRepeatNgram,
-    Output,
-    PrecisionName,
-    Protect,
-    Tags,
-    Threads,
-    from_flags,
-    load_translator,
-    writing,
-)
+from nmt.commands.model_options import Inference, Models, Search, load_translator
+from nmt.commands.options import Input, OptionsOf, Output, command, writing, written
+from nmt.config.decoding import DecodingConfig, SamplingConfig
+from nmt.data.reading.archives import count_lines
 from nmt.errors import UsageError
-
-if TYPE_CHECKING:
-    from nmt.config.decoding import SamplingConfig
 
 MAX_WAIT = 50
 """Milliseconds that a line waits for more to share its batch: unnoticed by a human, long for a program that writes."""
 
+app = new_app("Translate.")
 
+Sampling = Annotated[SamplingConfig, OptionsOf("Sampling (with --sample)")]
+
+
+@command(app, "nmt translate runs/demo/model < in.en > out.de")
 def translate(
     models: Models,
+    *,
     input: Input = None,
     output: Output = None,
     form: Annotated[
@@ -64,91 +49,49 @@ def translate(
     prefix: Annotated[
         Path | None, typer.Option(metavar="FILE", help="How each translation begins, line by line.")
     ] = None,
-    tag: Tags = None,
-    protect: Protect = None,
-    beam_size: BeamSize = None,
-    length_penalty: LengthPenalty = None,
-    max_extra_length: MaxExtraLength = None,
-    max_length_ratio: MaxLengthRatio = None,
-    min_length: MinLength = None,
-    no_repeat_ngram: NoRepeatNgram = None,
     sample: Annotated[
         bool, typer.Option("--sample", help="Draw translations at random, in place of a search.")
     ] = False,
-    top_k: Annotated[int | None, typer.Option(min=0, help="Draw among so many pieces; 0 is all.")] = None,
-    top_p: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Draw among the likeliest pieces of this probability in all.")
-    ] = None,
-    temperature: Annotated[
-        float | None, typer.Option(min=0, help="Under 1 likely pieces become likelier, over 1 less so.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="What is drawn depends on this and the line alone.")] = None,
     errors: Annotated[
         Literal["strict", "replace"], typer.Option(help="Bytes that are not UTF-8 end it, or become U+FFFD.")
     ] = "strict",
     max_wait_ms: Annotated[
         float, typer.Option(min=0, max=60_000, help="Milliseconds a piped line waits for others to share its batch.")
     ] = MAX_WAIT,
-    batch_tokens: BatchTokens = None,
-    engine: EngineOption = "native",
-    export: ExportName = None,
-    device: Device = "auto",
-    devices: Devices = 1,
-    precision: PrecisionName = "float32",
-    threads: Threads = None,
+    search: Search,
+    sampling: Sampling,
+    inference: Inference,
 ) -> None:
     """Translate raw text with MODEL: one line out for every line in, in order, as soon as it is done.
 
     Lines are taken in chunks, of 32 at first and of 2,048 in the end, to be batched by length; of a pipe what comes
     within --max-wait-ms; on a terminal each is answered at once. Several MODELs translate as an ensemble.
     """
-    flags = {
-        "beam_size": beam_size,
-        "length_penalty": length_penalty,
-        "max_extra_length": max_extra_length,
-        "max_length_ratio": max_length_ratio,
-        "min_length": min_length,
-        "no_repeat_ngram": no_repeat_ngram,
-        "batch_tokens": batch_tokens,
-    }
     # All that can be wrong but the model is looked at before it, for loading it takes seconds.
-    sampling = how_to_sample(sample, flags, {"top_k": top_k, "top_p": top_p, "temperature": temperature, "seed": seed})
+    check_sampling(sample, search, sampling)
     if form is None:
         form = "text" if n_best == 1 else "tsv"
     if form == "text" and n_best > 1:
         raise UsageError(f"--format text has one translation a line, not {n_best}", hint="take tsv or jsonl")
     if alignment_layer is not None and not alignment:
         raise UsageError("--alignment-layer says which layer --alignment takes", hint="add --alignment")
-    if engine != "native" and (sample or alignment):
+    if inference.engine != "native" and (sample or alignment):
         raise UsageError(
-            f"the engine {engine} has no --{'sample' if sample else 'alignment'}", hint="leave out --engine"
+            f"the engine {inference.engine} has no --{'sample' if sample else 'alignment'}", hint="leave out --engine"
         )
-    from nmt.commands.line_input import open_input, read_beside
-    from nmt.data.reading.archives import count_lines
-    from nmt.inference.translator import Options
+    from nmt.inference.translator import Options  # start-up time
 
     reader = open_input(input, errors, max_wait_ms / 1000)
     prefixes = read_beside(prefix, reader, input) if prefix else None
     with writing(output) as file:
-        translator = load_translator(
-            models,
-            flags,
-            engine=engine,
-            export=export,
-            device=device,
-            devices=devices,
-            precision=precision,
-            threads=threads,
-            tags=tag,
-            protect=protect,
-        )
+        translator = load_translator(models, search, inference)
         if alignment and translator.protector is not None:
             raise UsageError("--alignment and placeholders exclude each other", hint="add --protect none")
-        if sampling is None and n_best > translator.decoding.beam_size:
+        if not sample and n_best > translator.decoding.beam_size:
             raise UsageError(
                 f"--n-best {n_best} is more than the beam of {translator.decoding.beam_size}", hint="raise --beam-size"
             )
-        options = Options(n_best, sampling, form == "jsonl", alignment, alignment_layer)
+        options = Options(n_best, sampling if sample else None, form == "jsonl", alignment, alignment_layer)
         translator.report.replaced = reader.replaced
         found = translator.stream(reader.lines, options, prefixes=prefixes, ready=reader.ready)
         # A pipe can be read once only; and only a terminal shows how far it is.
@@ -163,15 +106,13 @@ def translate(
         console.warn(warning)
 
 
-def how_to_sample(sample: bool, search: Flags, draw: Flags) -> SamplingConfig | None:
-    """Return how to draw, where that is asked for. Raises UsageError where flags cannot be, or not together."""
-    from nmt.config.decoding import DecodingConfig, SamplingConfig
-
-    from_flags(DecodingConfig, search)
-    if sample:
-        if any(search[key] is not None for key in ("beam_size", "length_penalty")):
-            raise UsageError("--beam-size and --length-penalty are for the search, not for --sample")
-        return from_flags(SamplingConfig, draw)
-    if names := [f"--{key.replace('_', '-')}" for key, value in draw.items() if value is not None]:
+def check_sampling(sample: bool, search: DecodingConfig, sampling: SamplingConfig) -> None:
+    """Raise UsageError where options of the search and of sampling are mixed."""
+    if sample and search.model_fields_set & {"beam_size", "length_penalty"}:
+        raise UsageError("--beam-size and --length-penalty are for the search, not for --sample")
+    if not sample and (
+        names := [
+            written(SamplingConfig, key) for key in SamplingConfig.model_fields if key in sampling.model_fields_set
+        ]
+    ):
         raise UsageError(f"{', '.join(names)}: for translations drawn at random", hint="add --sample")
-    return None

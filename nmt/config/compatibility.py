@@ -45,19 +45,18 @@ def as_before(field: FieldInfo) -> object:
     return MISSING if field.is_required() else field.get_default(call_default_factory=True)
 
 
-def knobs_with(effects: Collection[Effect], values: JsonObject, section: type[Section] = Recipe) -> JsonObject:
-    """Return the knobs of `values`, a dumped section, that have one of `effects`; those of inner sections too."""
+def knobs_with(effects: Collection[Effect], section: Section) -> JsonObject:
+    """Return the values of the knobs of `section`, and of the sections in it, that have one of `effects`."""
     chosen: JsonObject = {}
-    for name, field in section.model_fields.items():
-        inner, value = section_of(field), values.get(name)
-        if name not in values or not _has(effects, section, name):
-            continue
-        if inner is None or value is None:
+    for name in type(section).model_fields:
+        if _has(effects, type(section), name):
+            value = getattr(section, name)
+            match value:
+                case Section():
+                    value = knobs_with(effects, value)
+                case dict():
+                    value = {key: knobs_with(effects, each) for key, each in value.items()}
             chosen[name] = value
-        elif is_table(field):
-            chosen[name] = {key: knobs_with(effects, each, inner) for key, each in value.items()}
-        else:
-            chosen[name] = knobs_with(effects, value, inner)
     return chosen
 
 

@@ -10,33 +10,34 @@ from nmt.config.section import Effect, Section
 
 
 class DecodingConfig(Section):
-    """Beam search, in validation, `translate` and `evaluate` alike; defaults are the paper's [V17, section 6.1]."""
+    """Search settings of validation, `translate` and `evaluate`; defaults are the paper's [V17, section 6.1]."""
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"decoding"})
 
     beam_size: PositiveInt = 4
     """Hypotheses kept for each sentence; 1 is greedy search."""
     length_penalty: Annotated[float, Field(ge=0, le=2)] = 0.6
-    """Alpha of the length penalty [W16, eq. 14]."""
+    """Alpha of the length penalty (Wu et al. 2016, eq. 14)."""
     max_extra_length: NonNegativeInt = 50
-    """A hypothesis has at most so many pieces more than its source."""
+    """Largest number of pieces that a hypothesis may have more than its source."""
     max_length_ratio: PositiveFloat | None = None
-    """A hypothesis has at most so many times the pieces of its source; by default `max_extra_length` alone says."""
+    """Largest length of a hypothesis as a multiple of its source's, in pieces; by default `max_extra_length` alone
+    limits it."""
     min_length: NonNegativeInt = 0
-    """A hypothesis has at least so many pieces, where `max_extra_length` and `max_length_ratio` allow it."""
+    """Smallest number of pieces of a hypothesis, as far as `max_extra_length` and `max_length_ratio` allow it."""
     no_repeat_ngram: NonNegativeInt = 0
-    """No hypothesis holds the same run of so many pieces twice; 0 allows it."""
+    """Length of the piece n-grams that may occur only once in a hypothesis; 0 allows all repetitions."""
     batch_tokens: PositiveInt = 4096
     """Padded source tokens decoded at once, beams not counted."""
 
 
 class EvaluationConfig(Section):
-    """How sacreBLEU scores."""
+    """Settings of sacreBLEU."""
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"decoding"})
 
     tokenize: str = "auto"
-    """BLEU's tokenizer; `auto` follows the target language: zh, ja-mecab, ko-mecab, else 13a."""
+    """BLEU's tokenizer; auto follows the target language: zh, ja-mecab, ko-mecab, else 13a."""
     lowercase: bool = False
     """Score without case."""
     chrf_word_order: NonNegativeInt = 0
@@ -44,13 +45,13 @@ class EvaluationConfig(Section):
 
 
 class SamplingConfig(Section):
-    """Drawing translations at random, in place of the search for the best."""
+    """Settings of drawing translations at random, in place of the search for the best."""
 
     temperature: PositiveFloat = 1.0
-    """Divides the logits: under 1 the likely pieces become likelier."""
+    """Divisor of the logits: under 1 likely pieces become likelier, over 1 less so."""
     top_k: NonNegativeInt = 0
-    """Draw among the so many likeliest pieces (Fan et al. 2018); 0 is all."""
+    """Draw among this many likeliest pieces (Fan et al. 2018); 0 is all."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Draw among the fewest likeliest pieces that together have this probability (Holtzman et al. 2020)."""
+    """Draw among the fewest likeliest pieces whose probabilities sum to this (Holtzman et al. 2020)."""
     seed: NonNegativeInt = 1
-    """Together with the source it determines what is drawn."""
+    """Seed; what is drawn depends on it and on the source line alone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
@@ -35,6 +36,16 @@ class AsBefore:
 
     def __init__(self, value: object) -> None:
         self.value = value
+
+
+@dataclass(frozen=True)
+class Flag:
+    """How a command line writes a field, where its name does not say it."""
+
+    name: str = ""
+    """The option: `--tag` of the field `tags`."""
+    metavar: str | None = None
+    """The option's value in the help, in place of its type."""
 
 
 class Section(BaseModel):

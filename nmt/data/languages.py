@@ -1,7 +1,5 @@
 """Look up the scripts in which a language is written, and the script of a letter."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from functools import cache

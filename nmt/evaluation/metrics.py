@@ -4,7 +4,7 @@ BLEU: Papineni et al. 2002. chrF: Popović 2015. TER: Snover et al. 2006. Why a 
 signature cannot be compared: Post 2018, "A Call for Clarity in Reporting BLEU Scores".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, TypedDict
 
 from sacrebleu import BLEU, CHRF, SACREBLEU_DIR, TER
@@ -24,25 +24,18 @@ class MetricScore(TypedDict):
 Scores = dict[MetricName, MetricScore]
 
 # ISO 639-1 codes as in sacreBLEU's own table, and the ISO 639-3 codes that FLORES and NLLB use.
-_TOKENIZERS = {
-    "zh": "zh",
-    "zho": "zh",
-    "cmn": "zh",
-    "ja": "ja-mecab",
-    "jpn": "ja-mecab",
-    "ko": "ko-mecab",
-    "kor": "ko-mecab",
-}
+_TOKENIZERS = {"zh": "zh", "zho": "zh", "cmn": "zh"} | {"ja": "ja-mecab", "jpn": "ja-mecab"}
+_TOKENIZERS |= {"ko": "ko-mecab", "kor": "ko-mecab"}
 
 
 def tokenizer_for(language: str | None) -> str:
-    """Name sacreBLEU's BLEU tokenizer for target `language`, a code such as `de`, `zh-CN` or `jpn_Jpan`."""
+    """Return sacreBLEU's BLEU tokenizer for target `language`, a code such as `de`, `zh-CN` or `jpn_Jpan`."""
     code = (language or "").replace("_", "-").split("-")[0].lower()
     return _TOKENIZERS.get(code, BLEU.TOKENIZER_DEFAULT)
 
 
 def looks_tokenized(lines: Sequence[str]) -> bool:
-    """Tell whether `lines` look tokenized, by sacreBLEU's test: then BLEU is not what others report."""
+    """Whether `lines` look tokenized by sacreBLEU's test: their BLEU is not comparable with that of raw text."""
     return sum(line.endswith(" .") for line in lines) >= 100
 
 
@@ -57,36 +50,32 @@ def score(
 ) -> Scores:
     """Score a corpus against one or more reference sets, each as long as `hypotheses`.
 
-    `tokenize` concerns BLEU alone, `lowercase` BLEU and chrF: TER ignores case always, as Tercom does,
-    and, splitting words at spaces only, says little about Chinese or Japanese. A `chrf_word_order` of
-    0 gives chrF2, one of 2 gives chrF++. TER is the slow one, seconds on a single line of hundreds of
-    words in another order: leave it out of `metrics` where it is not read.
+    `tokenize` applies to BLEU only, `lowercase` to BLEU and chrF: TER always ignores case, as Tercom does, and
+    splits words at spaces only, so that it says little about Chinese or Japanese. A `chrf_word_order` of 0 gives
+    chrF2, of 2 chrF++. TER takes seconds on a single line of hundreds of words in another order: leave it out of
+    `metrics` where it is not needed.
 
-    Raises `DataError` where counts differ or nothing is there, `UsageError` on a tokenizer that is
-    unknown or not installed.
+    Raises `DataError` where there are no lines or their numbers differ, `UsageError` on a tokenizer that is unknown or
+    not installed.
     """
     _check_counts(hypotheses, references)
-    scorers: dict[MetricName, BLEU | CHRF | TER] = {}
-    for name in metrics:
-        match name:
-            case "bleu":
-                scorers[name] = _bleu(tokenize, lowercase)
-            case "chrf":
-                scorers[name] = CHRF(word_order=chrf_word_order, lowercase=lowercase)
-            case "ter":
-                scorers[name] = TER()
+    builders: dict[MetricName, Callable[[], BLEU | CHRF | TER]] = {
+        "bleu": lambda: _bleu(tokenize, lowercase),
+        "chrf": lambda: CHRF(word_order=chrf_word_order, lowercase=lowercase),
+        "ter": TER,
+    }
     scores: Scores = {}
-    for name, scorer in scorers.items():
+    for name, scorer in [(name, builders[name]()) for name in metrics]:
         value = scorer.corpus_score(hypotheses, references).score
-        # Only now: the signature counts the references that were scored.
+        # After scoring: the signature counts the references that were scored.
         scores[name] = {"score": value, "signature": str(scorer.get_signature())}
     return scores
 
 
 def _check_counts(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
-    """Refuse what sacreBLEU would cut to the shorter side without a word."""
+    """Refuse sides of different lengths, which sacreBLEU would cut to the shorter one in silence."""
     if isinstance(hypotheses, str) or any(isinstance(lines, str) for lines in references):
-        # A bug of the caller that types cannot catch, as a string is a sequence of strings.
+        # A type checker cannot find this bug, as a string is a sequence of strings.
         raise TypeError("hypotheses is a list of strings, references a list of such lists")
     if not hypotheses:
         raise DataError("no hypotheses to score", hint="the file of translations is empty")
@@ -101,9 +90,9 @@ def _check_counts(hypotheses: Sequence[str], references: Sequence[Sequence[str]]
 
 
 def resolve_tokenizer(tokenize: str, language: str | None) -> str:
-    """Return the tokenizer that `evaluation.tokenize` means for target `language`; it is known to work.
+    """Return the tokenizer for target `language` by the setting `evaluation.tokenize`, and check that it works.
 
-    Raises UsageError where sacreBLEU has none of that name or lacks what it needs.
+    Raises UsageError where sacreBLEU has no such tokenizer, or lacks a package or file for it.
     """
     name = tokenizer_for(language) if tokenize == "auto" else tokenize
     _bleu(name, lowercase=False)
@@ -111,13 +100,13 @@ def resolve_tokenizer(tokenize: str, language: str | None) -> str:
 
 
 def _bleu(tokenize: str, lowercase: bool) -> BLEU:
-    """Build BLEU, turning what sacreBLEU raises about its tokenizers into our errors."""
+    """Build BLEU. Raises UsageError where sacreBLEU cannot build its tokenizer."""
     if tokenize not in BLEU.TOKENIZERS:
         raise UsageError(f"unknown BLEU tokenizer '{tokenize}'", hint=f"choose one of {', '.join(BLEU.TOKENIZERS)}")
     # sacreBLEU logs a warning at the old name; the signature says flores101 for both.
     name = "flores101" if tokenize == "spm" else tokenize
     try:
-        # `force` drops the log lines on tokenized text; `nmt evaluate` asks `looks_tokenized` instead.
+        # `force` suppresses the log lines about tokenized text; `nmt evaluate` warns by `looks_tokenized`.
         return BLEU(tokenize=name, lowercase=lowercase, force=True)
     except (OSError, RuntimeError) as error:
         if name in ("ja-mecab", "ko-mecab"):

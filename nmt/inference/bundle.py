@@ -76,7 +76,7 @@ def write_bundle(
     """Write a bundle without scores to the new `folder`, with the tokenizer of the folder `tokenizer`."""
     from nmt.model.tensors import save_tensors  # imports torch
 
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     save_tensors(weights, folder / WEIGHTS)
     parts = Tokenizer.load(tokenizer).files
     for part in parts:

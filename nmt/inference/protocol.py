@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from nmt.config.decoding import DecodingConfig, SamplingConfig
 from nmt.data.encoding.batching import by_tokens
@@ -13,8 +13,6 @@ from nmt.errors import ArtifactError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-EngineName = Literal["native", "ctranslate2"]
 
 Number = TypeVar("Number", float, "Tensor")
 T = TypeVar("T")

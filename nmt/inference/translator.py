@@ -7,7 +7,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar, get_args
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from nmt import console
 from nmt.config.decoding import DecodingConfig, SamplingConfig
+from nmt.config.inference import EngineName
 from nmt.config.training import Precision
 from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.tokenizer import Tokenizer
@@ -26,7 +27,6 @@ from nmt.inference.bundle import BundleConfig
 from nmt.inference.engines.loading import EnginePlan, open_bundles
 from nmt.inference.protocol import (
     Engine,
-    EngineName,
     Hypothesis,
     Matrix,
     Pair,
@@ -104,14 +104,14 @@ class Translation:
 
 @dataclass(frozen=True)
 class Segment:
-    """A hypothesis of a row, which is a line or a segment of one."""
+    """A hypothesis of a row, which is a line or a segment of one; scores and attention are empty unless wanted."""
 
     src: list[int]
     tgt: list[int]
     """Pieces of both sides, without EOS."""
     score: float
-    token_scores: list[float] | None
-    attention: Matrix | None
+    token_scores: list[float]
+    attention: Matrix
 
 
 @dataclass(frozen=True)
@@ -336,14 +336,13 @@ class Translator:
         of_pairs = self._by_batch(pairs, self.engine.score)
         if any(map(math.isnan, itertools.chain.from_iterable(of_pairs))):
             raise not_a_number()
-        remaining = iter(of_pairs)
-        scores = []
-        for tgt, fit in zip(encoded, fits, strict=True):
-            token_scores = next(remaining) if fit else []
-            penalty = length_penalty(len(tgt) + 1, self.decoding.length_penalty)
-            score = sum(token_scores) / penalty if fit else math.nan
-            scores.append(PairScore(score, self.tokenizer.target.pieces(tgt), token_scores))
-        return scores
+        scores = iter(of_pairs)
+        return [self._pair_score(tgt, next(scores) if fit else []) for tgt, fit in zip(encoded, fits, strict=True)]
+
+    def _pair_score(self, tgt: list[int], token_scores: list[float]) -> PairScore:
+        penalty = length_penalty(len(token_scores), self.decoding.length_penalty)
+        score = sum(token_scores) / penalty if token_scores else math.nan
+        return PairScore(score, self.tokenizer.target.pieces(tgt), token_scores)
 
     def _read(self, lines: Sequence[str], first: int) -> list[Source]:
         """Encode `lines`, numbered from `first`, and report the text that could not be protected."""
@@ -383,9 +382,8 @@ class Translator:
             return self.engine.attention(batches, options.alignment_layer)
 
         pairs = [(row.ids, h.ids) for row, hypotheses in zip(rows, of_rows, strict=True) for h in hypotheses]
-        nothing: Iterator[None] = itertools.repeat(None)
-        scores = iter(self._by_batch(pairs, self.engine.score)) if options.token_scores else nothing
-        matrices = iter(self._by_batch(pairs, attend)) if options.alignment else nothing
+        scores = iter(self._by_batch(pairs, self.engine.score)) if options.token_scores else itertools.repeat([])
+        matrices = iter(self._by_batch(pairs, attend)) if options.alignment else itertools.repeat([])
         return [
             [Segment(row.ids, h.ids, h.score, next(scores), next(matrices)) for h in hypotheses]
             for row, hypotheses in zip(rows, of_rows, strict=True)
@@ -397,26 +395,21 @@ class Translator:
 
     def _join(self, parts: list[list[Segment]], source: Source, options: Options) -> list[Candidate]:
         """Return the candidates of a line: the k-th joins the k-th best hypotheses of its segments."""
-        if not parts:
-            blank = Candidate("", 0.0, [], unrestored=[] if self.protector else None)
-            blank = replace(blank, token_scores=[]) if options.token_scores else blank
-            return [replace(blank, alignment=[]) if options.alignment else blank]
-        most = max(map(len, parts))
-        return [self._candidate([part[min(k, len(part) - 1)] for part in parts], source) for k in range(most)]
+        most = max(map(len, parts), default=1)
+        return [self._candidate([part[min(k, len(part) - 1)] for part in parts], source, options) for k in range(most)]
 
-    def _candidate(self, segments: list[Segment], source: Source) -> Candidate:
-        """Join one hypothesis of each segment of `source`."""
+    def _candidate(self, segments: list[Segment], source: Source, options: Options) -> Candidate:
+        """Join one hypothesis of each segment of `source`; a blank line has no segments."""
         pieces = self.tokenizer.target.pieces([i for segment in segments for i in segment.tgt])
         text = " ".join(self.tokenizer.decode_target([segment.tgt for segment in segments]))
         restored = self.reader.restore(text, source)
+        token_scores = [score for segment in segments for score in segment.token_scores]
         return Candidate(
             restored.text,
-            sum(segment.score for segment in segments),
+            sum((segment.score for segment in segments), 0.0),
             pieces,
-            [score for segment in segments for score in segment.token_scores or []]
-            if segments[0].token_scores is not None
-            else None,
-            self._alignment(segments, source) if segments[0].attention is not None else None,
+            token_scores if options.token_scores else None,
+            self._alignment(segments, source) if options.alignment else None,
             restored.missing if self.protector else None,
             restored.unknown,
         )
@@ -428,7 +421,7 @@ class Translator:
             pieces = self.tokenizer.target.pieces(segment.tgt)
             invented = self.reader.invented(pieces, line)
             kept = [index for index in range(len(pieces)) if index not in invented]
-            attention = [segment.attention[index][tags:] for index in kept] if segment.attention else []
+            attention = [segment.attention[index][tags:] for index in kept]
             source = self.tokenizer.source.pieces(segment.src[tags:])
             parts.append((attention, source, [pieces[index] for index in kept]))
         return align_segments(parts, line.words)

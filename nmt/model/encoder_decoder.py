@@ -99,6 +99,7 @@ class Transformer(Model):
         return self.decoder_norm(x)
 
     def start_cache(self, src: Tensor) -> DecoderCache:
+        """Encode `src`, and project the memory to keys and values once a sentence."""
         memory, mask = self.encode(src)
         cross_kv = [
             (keys.contiguous(), values.contiguous())  # read at every step
@@ -108,6 +109,7 @@ class Transformer(Model):
         return DecoderCache(prepare_mask(mask), cross_kv, [(empty, empty) for _ in cross_kv])
 
     def decode_next(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
+        """Return logits (B, K, V) of the piece after `tokens` (B, K)."""
         x = self.target_embedding(tokens) * self.scale + self.positions(cache.length, 1)  # (B, K, D)
         cache.extend(tokens.size(1))
         for index, layer in enumerate(self.decoder_layers):
@@ -115,7 +117,7 @@ class Transformer(Model):
         return self.generator(self.decoder_norm(x))
 
     def attention(self, src: Tensor, tgt_in: Tensor, layer: int) -> Tensor:
-        # The fused kernel keeps no weights: they are computed again from the inputs of the layer's attention.
+        """Return the weights (B, T, S), computed again from the inputs of the layer: the fused kernel keeps none."""
         attention = self.decoder_layers[layer - 1].cross_attention
         inputs: list[Tensor] = []
         with attention.register_forward_pre_hook(lambda _, args: inputs.extend(args[:2])):

@@ -1,23 +1,45 @@
-"""Bundles of a run: the one that its pipeline makes, and others from its checkpoints."""
+"""The stage `bundle`, which averages checkpoints into the model folder, and other averages of a run's checkpoints."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from nmt.config.compatibility import completed
+from nmt import console
+from nmt.config.compatibility import changed_inputs, completed
 from nmt.config.recipe import Recipe
 from nmt.config.toml import check
 from nmt.errors import ArtifactError, RecipeError, UsageError
-from nmt.files import read_record, replacing
+from nmt.files import JsonObject, read_json, read_record, replacing
+from nmt.inference.bundle import CARD, SCORES, BundleConfig, add_scores, open_bundle, write_bundle
+from nmt.pipeline import evaluation
+from nmt.pipeline.manifest import Manifest, making
+from nmt.pipeline.run import Run
+from nmt.pipeline.stage import Stage, digests_of
 from nmt.run_folder import RunFolder
+from nmt.training.checkpoint import Checkpoints
 
 
-def fill_bundle(folder: Path, weights: dict[str, Any], run: RunFolder, recipe: Recipe, lock: dict[str, Any]) -> None:
-    """Write the bundle of `run` with `weights` to the new `folder`."""
-    from nmt.inference.bundle import BundleConfig, write_bundle
+def inputs(run: Run) -> JsonObject:
+    """Return the digests of checkpoints and tokenizer."""
+    return {"checkpoints": digests_of(run.folder.checkpoints), "tokenizer": digests_of(run.folder.tokenizer)}
 
-    config = BundleConfig(
+
+def make(run: Run, manifest: Manifest) -> None:
+    """Average the checkpoints that the recipe names, and write the model folder."""
+    folder, training = run.folder, run.recipe.training
+    weights = run.checkpoints.average(training.average_checkpoints, training.average)
+    with making(folder.bundle, manifest, changing=(SCORES, CARD)) as scratch:
+        write_bundle(scratch, weights, folder.tokenizer, read_json(folder.lock), config_of(run.recipe))
+    scored = Manifest.read(folder.evaluation)
+    if scored and not changed_inputs(scored.inputs, evaluation.inputs(run), evaluation.STAGE.effects):
+        add_scores(folder.bundle, open_bundle(folder.bundle).config, read_json(folder.scores))
+    console.log(f"bundle: {folder.bundle}")
+
+
+def config_of(recipe: Recipe) -> BundleConfig:
+    """Return the config of a recipe's bundle, whose files are not yet known."""
+    return BundleConfig(
         name=recipe.name,
         languages=recipe.languages,
         model=recipe.model,
@@ -25,7 +47,6 @@ def fill_bundle(folder: Path, weights: dict[str, Any], run: RunFolder, recipe: R
         evaluation=recipe.evaluation,
         protect=recipe.data.protect,
     )
-    write_bundle(folder, weights, run.tokenizer, lock, config)
 
 
 def average_run(
@@ -36,8 +57,6 @@ def average_run(
     Without `count`, those that its recipe names. Raises UsageError where `folder` is in use, and ArtifactError
     where the run folder is damaged or there are too few checkpoints.
     """
-    from nmt.training.checkpoint import Checkpoints
-
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UsageError(f"{folder}: is there already", hint="name a new or an empty folder")
     lock = read_record(run.lock, "recipe")
@@ -58,5 +77,8 @@ def average_run(
         )
     weights = store.average(wanted, of)
     with replacing(folder) as scratch:
-        fill_bundle(scratch, weights, run, recipe, {**lock, "averaged": names})
+        write_bundle(scratch, weights, run.tokenizer, {**lock, "averaged": names}, config_of(recipe))
     return names
+
+
+STAGE = Stage("bundle", lambda run: run.folder.bundle, frozenset({"bundle", "decoding"}), inputs, make)

@@ -4,7 +4,7 @@ The tables of `grammar_words` are parsed at the first call of `lexicon`. Each En
 within its frame, so that a sentence has exactly one translation.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from typing import NamedTuple, TypeVar
 
@@ -16,13 +16,11 @@ PERSONS = ("I", "you", "he", "we", "they")
 PLURAL = 3
 """Row of the plural in a declension table, after masculine, feminine and neuter."""
 
-_ENDINGS = {  # of adjectives: masculine, feminine, neuter, plural; each nominative, accusative, dative
-    "weak": (("e", "en", "en"), ("e", "e", "en"), ("e", "e", "en"), ("en", "en", "en")),
-    "mixed": (("er", "en", "en"), ("e", "e", "en"), ("es", "es", "en"), ("en", "en", "en")),
-    "strong": (("er", "en", "em"), ("e", "e", "er"), ("es", "es", "em"), ("e", "e", "en")),
-}
+# Endings of adjectives: masculine, feminine, neuter, plural; each nominative, accusative, dative.
+_WEAK = (("e", "en", "en"), ("e", "e", "en"), ("e", "e", "en"), ("en", "en", "en"))
+_MIXED = (("er", "en", "en"), ("e", "e", "en"), ("es", "es", "en"), ("en", "en", "en"))
+_STRONG = (("er", "en", "em"), ("e", "e", "er"), ("es", "es", "em"), ("e", "e", "en"))
 _ARTICLES = (("der", "den", "dem"), ("die", "die", "der"), ("das", "das", "dem"), ("die", "die", "den"))
-_DIESER = (("er", "en", "em"), ("e", "e", "er"), ("es", "es", "em"), ("e", "e", "en"))
 _EIN = (("", "en", "em"), ("e", "e", "er"), ("", "", "em"), ("e", "e", "en"))
 RELATIVES = (*_ARTICLES[:PLURAL], ("die", "die", "denen"))
 
@@ -107,20 +105,17 @@ def _pluralize(noun: str) -> str:
     return noun + ("es" if noun.endswith(("s", "x", "ch", "sh", "to")) else "s")
 
 
-def _items(table: str) -> list[tuple[str, str]]:
+def _items(table: str) -> Iterator[tuple[str, str]]:
     """Split a table into (head, entry) at line ends and semicolons; a head holds for the rest of its line."""
-    items = []
     for line in table.strip().splitlines():
         head = ""
         for item in line.split("; "):
             before, colon, after = item.rpartition(": ")
             head = before if colon else head
-            items.append((head, after.strip()))
-    return items
+            yield head, after.strip()
 
 
-def _nouns() -> tuple[Noun, ...]:
-    nouns = []
+def _nouns() -> Iterator[Noun]:
     for index, (head, entry) in enumerate(_items(NOUNS)):
         kind, _, places = head.partition(" ")
         word, article, german, plural = entry.split()
@@ -129,17 +124,15 @@ def _nouns() -> tuple[Noun, ...]:
         gender = ("der", "die", "das").index(article.rstrip("*"))
         there, _, dort = places.partition(":")
         declined = _decline(german, plural, article.endswith("*"))
-        nouns.append(Noun(index, kind, english, declined, gender, (there, dort)))
-    return tuple(nouns)
+        yield Noun(index, kind, english, declined, gender, (there, dort))
 
 
-def _adjectives() -> tuple[tuple[str, Adjective], ...]:
-    rows = []
+def _adjectives() -> Iterator[tuple[str, Adjective]]:
+    """Yield the kinds of nouns that each adjective describes, and the adjective."""
     for index, (kinds, entry) in enumerate(_items(ADJECTIVES)):
         english, german = entry.split()
         predicate, _, stem = german.partition("/")
-        rows.append((kinds, Adjective(index, english, predicate, stem or predicate)))
-    return tuple(rows)
+        yield kinds, Adjective(index, english, predicate, stem or predicate)
 
 
 def _third(base: str) -> str:
@@ -178,8 +171,7 @@ def _english_forms(spec: str) -> tuple[str, dict[str, tuple[English, ...]]]:
             first, _, rest = english.partition(" ")
             if first in ("do", "did"):
                 verb = rest.split()[0]
-                finite = _third(verb) if first == "do" and he else {"want": "wanted", "have": "had"}[verb]
-                finite = verb if first == "do" and not he else finite
+                finite = {"want": "wanted", "have": "had"}[verb] if first == "did" else _third(verb) if he else verb
                 add(name, f"{finite} to {head}", do if first == "do" else "did", f"{rest} {head}")
             else:
                 add(name, f"{english} {head}", first, f"{rest} {head}".strip())
@@ -241,8 +233,7 @@ def _simple_past(form: str) -> tuple[German, ...]:
     return tuple(German(x, "", x) for x in _persons(form, form + "st", form, plural))
 
 
-def _verbs() -> tuple[Verb, ...]:
-    verbs = []
+def _verbs() -> Iterator[Verb]:
     for index, (head, entry) in enumerate(_items(VERBS)):
         frame, _, kinds = head.partition(" ")
         english, _, german = entry.partition(" = ")
@@ -256,8 +247,7 @@ def _verbs() -> tuple[Verb, ...]:
         case = 2 if letter == "d" or frame == "dat" else 1
         zu = f"{prefix}zu{bare}" if prefix else f"zu {bare}"
         deutsch = _german_forms(infinitive, er, participle, options)
-        verbs.append(Verb(index, frame, base, zu, kinds, preposition, case, reflexive, forms, deutsch))
-    return tuple(verbs)
+        yield Verb(index, frame, base, zu, kinds, preposition, case, reflexive, forms, deutsch)
 
 
 def copula() -> Verb:
@@ -292,18 +282,16 @@ class Determiners(NamedTuple):
 
 
 def _determiners() -> Determiners:
-    weak, mixed, strong = _ENDINGS["weak"], _ENDINGS["mixed"], _ENDINGS["strong"]
-    the = Determiner("the ", _rows("", _ARTICLES), weak)
-    a, bare = Determiner("a ", _rows("ein", _EIN), mixed), Determiner("", _fixed(""), strong)
-    this, these = (Determiner(x, _rows("dies", _DIESER), weak) for x in ("this ", "these "))
-    every = Determiner("every ", _rows("jed", _DIESER), weak)
-    no, none = (Determiner(x, _rows("kein", _EIN), mixed) for x in ("a ", "any "))
+    the = Determiner("the ", _rows("", _ARTICLES), _WEAK)
+    a, bare = Determiner("a ", _rows("ein", _EIN), _MIXED), Determiner("", _fixed(""), _STRONG)
+    this, these = (Determiner(x, _rows("dies", _STRONG), _WEAK) for x in ("this ", "these "))
+    every = Determiner("every ", _rows("jed", _STRONG), _WEAK)
+    no, none = (Determiner(x, _rows("kein", _EIN), _MIXED) for x in ("a ", "any "))
     pairs = entries("my/mein your/dein his/sein her/ihr our/unser their/ihr")
-    own = [Determiner(f"{english} ", _rows(german, _EIN), mixed) for english, german in pairs]
-    whose = [Determiner(f"{name}'s ", _fixed(f"{name}s "), strong) for name in NAMES]
-    counted = [Determiner(f"{e} ", _fixed(f"{g} "), strong) for e, g in entries(NUMBERS)[1:]]
-    amounts = [Determiner(e, _fixed(g), strong) for e, g in (("many ", "viele "), ("some ", "einige "))]
-    amounts = [d._replace(german=_rows(d.german[0][0][:-2], _DIESER)) for d in amounts]
+    own = [Determiner(f"{english} ", _rows(german, _EIN), _MIXED) for english, german in pairs]
+    whose = [Determiner(f"{name}'s ", _fixed(f"{name}s "), _STRONG) for name in NAMES]
+    counted = [Determiner(f"{e} ", _fixed(f"{g} "), _STRONG) for e, g in NUMBERS[1:]]
+    amounts = [Determiner(e, _rows(g, _STRONG), _STRONG) for e, g in (("many ", "viel"), ("some ", "einig"))]
     definite = [the] * 40 + [this] * 8 + own * 4 + whose
     several = [the] * 30 + [these] * 8 + own * 3 + whose
     return Determiners(
@@ -338,7 +326,7 @@ class Lexicon(NamedTuple):
 @cache
 def lexicon() -> Lexicon:
     """Parse the tables, once a process."""
-    nouns, adjectives, verbs = _nouns(), _adjectives(), _verbs()
+    nouns, adjectives, verbs = tuple(_nouns()), tuple(_adjectives()), tuple(_verbs())
     frames = {name: tuple(v for v in verbs if v.frame == name) for name in {v.frame for v in verbs}}
     governing = [v for v in verbs if v.frame in ("acc", "dat", "prep")]
     return Lexicon(

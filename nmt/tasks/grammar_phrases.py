@@ -85,9 +85,6 @@ class Phrases:
         self.words = lexicon()
         self.novel = novel
         self.fresh = False
-        self.numbers = entries(NUMBERS)
-        self.cities, self.days, self.months = entries(CITIES), entries(DAYS), entries(MONTHS)
-        self.manners = entries(MANNERS)
 
     def one(self, options: Sequence[T]) -> T:
         """Draw one of `options`, each with the same probability."""
@@ -151,8 +148,8 @@ class Phrases:
     def clock(self) -> EnDe:
         """Draw a time of day: spoken, or in digits where German counts to 24."""
         hour = int(self.random() * 12)
-        english, german = self.numbers[hour]
-        after = self.numbers[(hour + 1) % 12]
+        english, german = NUMBERS[hour]
+        after = NUMBERS[(hour + 1) % 12]
         chance = self.random()
         if chance < 0.2:
             return f"at {english} o'clock", f"um {german} Uhr"
@@ -171,9 +168,9 @@ class Phrases:
         """Draw a day of the week, a month or a date."""
         chance = self.random()
         if chance < 0.4:
-            english, german = self.one(self.days)
+            english, german = self.one(DAYS)
             return f"on {english}", f"am {german}"
-        english, german = self.one(self.months)
+        english, german = self.one(MONTHS)
         if chance < 0.55:
             return f"in {english}", f"im {german}"
         day = 1 + int(self.random() * 28)
@@ -192,11 +189,11 @@ class Phrases:
         if chance < 0.8:
             return self.clock()
         if chance < 0.88:
-            (english, german), (hour, stunde) = self.one(self.days), self.clock()
+            (english, german), (hour, stunde) = self.one(DAYS), self.clock()
             return f"on {english} {hour}", f"am {german} {stunde}"
         if time == PRESENT:
             return self.clock()
-        (number, zahl), (span, spanne) = self.one(self.numbers[1:]), self.one(_SPANS)
+        (number, zahl), (span, spanne) = self.one(NUMBERS[1:]), self.one(_SPANS)
         if time == PAST:
             return f"{number} {span} ago", f"vor {zahl} {spanne}"
         return f"in {number} {span}", f"in {zahl} {spanne}"
@@ -204,7 +201,7 @@ class Phrases:
     def where(self) -> EnDe:
         """Draw a location, in the dative."""
         if self.random() < 0.3:
-            city, stadt = self.one(self.cities)
+            city, stadt = self.one(CITIES)
             return f"in {city}", f"in {stadt}"
         noun = self.one(self.words.by_kind["l"])
         place = self.phrase(noun, self.words.determiners.place, False)
@@ -217,7 +214,7 @@ class Phrases:
         """Draw a destination."""
         chance = self.random()
         if chance < 0.35:
-            city, stadt = self.one(self.cities)
+            city, stadt = self.one(CITIES)
             return f"to {city}", f"nach {stadt}"
         noun = self.one(self.words.by_kind["l"])
         place = self.phrase(noun, self.words.determiners.place, False)
@@ -232,7 +229,7 @@ class Phrases:
             return f"for {english}", f"für {german}"
         chance = self.random()
         if chance < 0.5:
-            return self.one(self.manners)
+            return self.one(MANNERS)
         other = self.named()
         if chance < 0.75:
             other = self.phrase(self.one(self.words.by_kind["p"]), self.words.determiners.place)

@@ -4,6 +4,13 @@ No table lists a verb whose English past equals its present ("read", "cut"), nor
 equals its singular ("fish").
 """
 
+
+def entries(table: str) -> list[tuple[str, str]]:
+    """Split `English/German` words; a word without a slash is the same in both."""
+    halves = (word.partition("/") for word in table.split())
+    return [(english, german or english) for english, _, german in halves]
+
+
 # class | English[|plural] article German plural; `der*` declines weakly; a place names its prepositions.
 NOUNS = """
 p: man|men der Mann Männer; woman|women die Frau Frauen; child|children das Kind Kinder; boy der* Junge Jungen
@@ -156,21 +163,15 @@ NAMES = [
     "Laura", "Simon", "Sarah", "Robert", "Lena", "Oliver", "Eva", "Daniel",
 ]  # fmt: skip
 SURNAMES = ["Keller", "Weber", "Wagner", "Schneider", "Becker", "Miller", "Taylor", "Baker", "Fischer", "Koch"]
-CITIES = """Berlin Hamburg Munich/München Cologne/Köln Vienna/Wien Zurich/Zürich London Paris Rome/Rom Prague/Prag
-Warsaw/Warschau Brussels/Brüssel Lisbon/Lissabon Athens/Athen Moscow/Moskau Nuremberg/Nürnberg Geneva/Genf
+CITIES = entries("""Berlin Hamburg Munich/München Cologne/Köln Vienna/Wien Zurich/Zürich London Paris Rome/Rom
+Prague/Prag Warsaw/Warschau Brussels/Brüssel Lisbon/Lissabon Athens/Athen Moscow/Moskau Nuremberg/Nürnberg Geneva/Genf
 Venice/Venedig Milan/Mailand Germany/Deutschland France/Frankreich Italy/Italien Spain/Spanien Austria/Österreich
-Poland/Polen Greece/Griechenland Sweden/Schweden Norway/Norwegen Hungary/Ungarn"""
-NUMBERS = """one/ein two/zwei three/drei four/vier five/fünf six/sechs seven/sieben eight/acht nine/neun ten/zehn
-eleven/elf twelve/zwölf"""
-DAYS = """Monday/Montag Tuesday/Dienstag Wednesday/Mittwoch Thursday/Donnerstag Friday/Freitag Saturday/Samstag
-Sunday/Sonntag"""
-MONTHS = """January/Januar February/Februar March/März April/April May/Mai June/Juni July/Juli August/August
-September/September October/Oktober November/November December/Dezember"""
-MANNERS = """quickly/schnell slowly/langsam carefully/vorsichtig quietly/leise secretly/heimlich alone/allein
-patiently/geduldig calmly/ruhig gladly/gern immediately/sofort"""
-
-
-def entries(table: str) -> list[tuple[str, str]]:
-    """Split `English/German` words; a word without a slash is the same in both."""
-    halves = (word.partition("/") for word in table.split())
-    return [(english, german or english) for english, _, german in halves]
+Poland/Polen Greece/Griechenland Sweden/Schweden Norway/Norwegen Hungary/Ungarn""")
+NUMBERS = entries("""one/ein two/zwei three/drei four/vier five/fünf six/sechs seven/sieben eight/acht nine/neun
+ten/zehn eleven/elf twelve/zwölf""")
+DAYS = entries("""Monday/Montag Tuesday/Dienstag Wednesday/Mittwoch Thursday/Donnerstag Friday/Freitag Saturday/Samstag
+Sunday/Sonntag""")
+MONTHS = entries("""January/Januar February/Februar March/März April/April May/Mai June/Juni July/Juli August/August
+September/September October/Oktober November/November December/Dezember""")
+MANNERS = entries("""quickly/schnell slowly/langsam carefully/vorsichtig quietly/leise secretly/heimlich alone/allein
+patiently/geduldig calmly/ruhig gladly/gern immediately/sofort""")

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from nmt.cards import Card
+from nmt.config.compatibility import changed_inputs
 from nmt.errors import ArtifactError
-from nmt.files import JsonObject, differing, digest_file, read_json, remove, remove_partials, replacing
+from nmt.files import JsonObject, digest_file, read_json, remove, remove_partials, replacing
 from nmt.model.tensors import load_tensors, save_tensors
+from nmt.training.plan import UPDATES
 
 FORMAT = 2
 WEIGHTS, MOMENTS, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
@@ -80,7 +82,7 @@ class Checkpoint:
 
     path: Path
     state: TrainingState
-    identity: dict[str, Any]
+    identity: JsonObject
     """What shaped the updates so far; resuming under another is refused."""
     files: dict[str, str]
     """SHA-256 of each file of tensors."""
@@ -94,13 +96,13 @@ class Checkpoint:
         return load_tensors(self.path / EMA) if EMA in self.files else None
 
     @property
-    def shipped_file(self) -> str:
+    def bundle_file(self) -> str:
         """Name of the file with the weights that a bundle holds: their moving average where there is one."""
         return EMA if EMA in self.files else WEIGHTS
 
-    def shipped(self) -> dict[str, Tensor]:
+    def bundle_weights(self) -> dict[str, Tensor]:
         """Read the weights that a bundle holds."""
-        return load_tensors(self.path / self.shipped_file)
+        return load_tensors(self.path / self.bundle_file)
 
     def moments(self) -> dict[str, Tensor]:
         """Read the optimizer's moments by `MOMENT.PARAMETER`."""
@@ -203,7 +205,7 @@ class Checkpoints:
                     return found
         return None
 
-    def refuse_other(self, identity: Callable[[str], dict[str, Any]]) -> None:
+    def refuse_other(self, identity: Callable[[str], JsonObject]) -> None:
         """Raise ArtifactError where the newest checkpoint is of a recipe that makes other updates.
 
         `identity` is what the recipe wants, given the digest of the data: which is taken as it is, for it may
@@ -266,7 +268,7 @@ class Checkpoints:
         total: dict[str, Tensor] = {}
         for checkpoint in checkpoints:
             refuse_other(checkpoint.path, checkpoint.identity, checkpoints[0].identity)
-            for name, tensor in checkpoint.shipped().items():
+            for name, tensor in checkpoint.bundle_weights().items():
                 total[name] = total[name] + tensor.double() if name in total else tensor.double()
         return {name: (tensor / len(checkpoints)).float() for name, tensor in total.items()}
 
@@ -276,9 +278,9 @@ def step_of(path: Path) -> int:
     return int(path.name.partition("-")[2])
 
 
-def refuse_other(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+def refuse_other(path: Path, found: JsonObject, wanted: JsonObject) -> None:
     """Raise ArtifactError where the checkpoint at `path` is of a recipe that makes other updates."""
-    if keys := differing(found, wanted):
+    if keys := changed_inputs(found, wanted, UPDATES):
         raise ArtifactError(
             f"{path}: a checkpoint of another recipe: it differs in {', '.join(keys)}",
             hint="take another --run-dir, or delete the folder checkpoints to train anew",

@@ -8,20 +8,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from nmt.errors import RankError
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
 
-PATIENCE = timedelta(days=2)
+T = TypeVar("T")
+
+TIMEOUT = timedelta(days=2)
 """How long a rank waits for another, which may be reading the data; torchrun ends them all when one dies."""
-ANSWER = 3.0
-"""Seconds in which every rank that lives notices that another is gone, and says so."""
+REPORT_SECONDS = 3.0
+"""Time in which every live rank notices that another is lost, and reports to the store."""
 
 
 @dataclass(frozen=True)
@@ -31,45 +33,42 @@ class Ranks:
     rank: int = 0
     size: int = 1
     store: Store | None = None
-    """What the launcher lets them share; it outlives a rank."""
+    """The launcher's key-value store, which outlives a rank."""
 
     @property
     def is_main(self) -> bool:
-        """Tell whether this rank prints and writes."""
+        """Whether this rank prints and writes."""
         return self.rank == 0
 
-    def add_up(self, tensor: Tensor) -> None:
-        """Replace `tensor` by its sum over the ranks."""
+    def all_reduce(self, tensor: Tensor, operation: Literal["SUM", "MAX", "MIN"] = "SUM") -> None:
+        """Replace `tensor` by its reduction over the ranks. Raises RankError where one of them is lost."""
         if self.size > 1:
-            with naming_the_dead(self):
-                torch.distributed.all_reduce(tensor)
+            with naming_lost_ranks(self):
+                distributed.all_reduce(tensor, getattr(distributed.ReduceOp, operation))
 
     def any(self, *flags: bool) -> list[bool]:
-        """Return each flag as true if it is on any rank; the devices are not waited for."""
+        """Return each flag as true if it is on any rank, without waiting for the devices."""
         if self.size == 1:
             return list(flags)
-        found = torch.tensor(flags, dtype=torch.int32)
-        with naming_the_dead(self):
-            torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
-        return [bool(flag) for flag in found]
+        tensor = torch.tensor(flags, dtype=torch.int32)
+        self.all_reduce(tensor, "MAX")
+        return [bool(flag) for flag in tensor]
 
-    def smallest(self, value: int) -> int:
-        """Return the least `value` of any rank."""
-        found = torch.tensor(value)
-        if self.size > 1:
-            with naming_the_dead(self):
-                torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MIN)
-        return int(found)
+    def min(self, value: int) -> int:
+        """Return the smallest `value` of any rank."""
+        tensor = torch.tensor(value)
+        self.all_reduce(tensor, "MIN")
+        return int(tensor)
 
-    def gather(self, value: Any) -> list[Any]:
+    def gather(self, value: T) -> list[T]:
         """Return the `value` of every rank, in order."""
-        found = [value] * self.size
+        values = [value] * self.size
         if self.size > 1:
-            with naming_the_dead(self):
-                torch.distributed.all_gather_object(found, value)
-        return found
+            with naming_lost_ranks(self):
+                distributed.all_gather_object(values, value)
+        return values
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Wait until every rank is here."""
         self.any(False)
 
@@ -80,18 +79,19 @@ def joined() -> Iterator[Ranks]:
 
     Raises RankError in the block where another rank dies.
     """
-    if not torch.distributed.is_available() or "TORCHELASTIC_RUN_ID" not in os.environ:
+    if not distributed.is_available() or "TORCHELASTIC_RUN_ID" not in os.environ:
         yield Ranks()
         return
+    # These exist only where torch is built with its distributed part.
     from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
 
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
-    # The store may outlive a restart, with the addresses of the dead: each attempt has keys of its own.
+    store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
+    # The store may outlive a restart, with the addresses of dead ranks: each attempt has keys of its own.
     attempt = "/".join(os.environ[name] for name in ("TORCHELASTIC_RESTART_COUNT", "MASTER_PORT", "WORLD_SIZE"))
     store = PrefixStore(f"nmt/{attempt}", store)
-    torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
     try:
         yield Ranks(rank, size, store)
     finally:
@@ -99,20 +99,20 @@ def joined() -> Iterator[Ranks]:
 
 
 def leave() -> None:
-    """Close the connections to the other ranks, who notice where they wait for this one."""
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    """Close the connections, so that ranks that wait for this one notice."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 @contextmanager
-def naming_the_dead(ranks: Ranks) -> Iterator[None]:
-    """Turn the failure of a collective operation into one line that names the rank that is gone, if it can be found."""
+def naming_lost_ranks(ranks: Ranks) -> Iterator[None]:
+    """Turn the failure of a collective operation into one line that names the lost ranks where they can be found."""
     try:
         yield
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        lost = silent(ranks)
+        lost = find_lost(ranks)
         who = f"rank{'s' * (len(lost) > 1)} {', '.join(map(str, lost))}" if lost else "another rank"
         raise RankError(
             f"rank {ranks.rank}: {who} of this training {'are' if len(lost) > 1 else 'is'} gone",
@@ -120,18 +120,18 @@ def naming_the_dead(ranks: Ranks) -> Iterator[None]:
         ) from error
 
 
-def silent(ranks: Ranks) -> list[int]:
-    """Return the ranks that do not answer within a few seconds, after a failure that all who live see too."""
+def find_lost(ranks: Ranks) -> list[int]:
+    """Return the ranks that do not report within a few seconds after a failure that every live rank sees."""
     if ranks.store is None:
         return []
-    leave()  # or a third one, who waits for this one alone, would see nothing and count as gone
-    end = time.monotonic() + ANSWER
+    leave()  # or a third rank, which waits for this one alone, would see no failure and count as lost
+    end = time.monotonic() + REPORT_SECONDS
     try:
         ranks.store.set(f"alive/{ranks.rank}", "")
         while lost := [rank for rank in range(ranks.size) if not ranks.store.check([f"alive/{rank}"])]:
             if time.monotonic() > end:
                 return lost
             time.sleep(0.05)
-    except RuntimeError:  # whoever kept the store is gone too
+    except RuntimeError:  # the process that kept the store is gone too
         return []
     return []

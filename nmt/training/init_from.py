@@ -1,17 +1,16 @@
-"""What fine-tuning begins with: the weights and the tokenizer of a bundle or of a checkpoint."""
+"""The initial model of a fine-tuning: weights and tokenizer of a bundle or a checkpoint."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from nmt import console
+from nmt.config.compatibility import completed, knobs_with, recorded_knobs
 from nmt.config.data import LanguagesConfig
 from nmt.config.model import ModelConfig
 from nmt.data.encoding.tokenizer import Tokenizer
@@ -23,20 +22,17 @@ from nmt.model.tensors import load_tensors
 from nmt.run_folder import RunFolder
 from nmt.training.checkpoint import STATE, Checkpoint, Checkpoints, read_checkpoint
 
-FREE = {"preset", "dropout", "attention_dropout", "activation_dropout"}
-"""Keys of the model that its weights do not depend on."""
-
 
 @dataclass(frozen=True)
-class Start:
-    """A trained model that a training begins with, found and verified once; a lock remembers it."""
+class InitialModel:
+    """A trained model that a training starts from, verified once and kept in the run's lock."""
 
     file: str
-    """Its weights, an absolute path."""
+    """Absolute path of its weights."""
     weights: str
-    """SHA-256 of them."""
+    """SHA-256 of the weights."""
     tokenizer: str
-    """The folder of its tokenizer, an absolute path."""
+    """Absolute path of the folder of its tokenizer."""
     tokenizer_files: dict[str, str]
     """SHA-256 of the tokenizer's files by name."""
 
@@ -46,69 +42,71 @@ class Start:
             shutil.copyfile(Path(self.tokenizer) / name, folder / name)
 
     def load(self) -> dict[str, Tensor]:
-        """Read the weights by parameter name. Raises ArtifactError where they are gone or others by now."""
+        """Read the weights by parameter name. Raises ArtifactError where they are gone or have changed."""
         path = Path(self.file)
         if not path.is_file() or digest_file(path) != self.weights:
-            raise ArtifactError(f"{path}: gone or changed since this training took note of it", hint="run it again")
+            raise ArtifactError(f"{path}: gone or changed since this run began", hint="run it again")
         return load_tensors(path)
 
 
-def open_start(path: Path, model: ModelConfig, languages: LanguagesConfig) -> Start:
+def open_initial_model(path: Path, model: ModelConfig, languages: LanguagesConfig) -> InitialModel:
     """Open the bundle, checkpoint or folder of checkpoints at `path`, to train `model` from.
 
     Warns where it translates other languages. Raises ArtifactError where it is none of them, is damaged, or its
     weights do not fit.
     """
     path = path.resolve()
-    spoken: dict[str, str] | None
+    theirs: dict[str, str] | None
     if (path / CONFIG).is_file():
         bundle = open_bundle(path)
-        start = start_of(path / WEIGHTS, bundle.config.files[WEIGHTS], path, bundle.tokenizer)
-        there, spoken = bundle.config.model.model_dump(), bundle.config.languages.model_dump()
+        initial = describe(path / WEIGHTS, bundle.config.files[WEIGHTS], path, bundle.tokenizer)
+        config, theirs = bundle.config.model, bundle.config.languages.model_dump()
     else:
-        found = find_checkpoint(path)
-        run = RunFolder(found.path.parent.parent)
+        checkpoint = find_checkpoint(path)
+        run = RunFolder(checkpoint.path.parent.parent)
         if not run.tokenizer.is_dir():
             raise ArtifactError(
-                f"{found.path}: its tokenizer is not at {run.tokenizer}",
+                f"{checkpoint.path}: its tokenizer is not at {run.tokenizer}",
                 hint="take a checkpoint in its run folder, or a model folder",
             )
-        tokenizer = Tokenizer.load(run.tokenizer)
-        start = start_of(found.path / found.shipped_file, found.files[found.shipped_file], run.tokenizer, tokenizer)
-        there, spoken = found.identity["model"], languages_of(run)
-    refuse_misfit(path, there, model, start.load(), Tokenizer.load(Path(start.tokenizer)))
-    if spoken and spoken != languages.model_dump():
+        name, tokenizer = checkpoint.bundle_file, Tokenizer.load(run.tokenizer)
+        initial = describe(checkpoint.path / name, checkpoint.files[name], run.tokenizer, tokenizer)
+        recorded = completed(recorded_knobs(checkpoint.identity)["model"], ModelConfig)
+        config, theirs = ModelConfig.model_validate(recorded), languages_of(run)
+    refuse_misfit(path, config, model, initial.load(), Tokenizer.load(Path(initial.tokenizer)))
+    if theirs and theirs != languages.model_dump():
         console.warn(
-            f"{path} translates {spoken['source']} to {spoken['target']}, the recipe {languages.source} to "
+            f"{path} translates {theirs['source']} to {theirs['target']}, the recipe {languages.source} to "
             f"{languages.target}: its tokenizer and its weights know other text"
         )
-    return start
+    return initial
 
 
-def start_of(file: Path, weights: str, folder: Path, tokenizer: Tokenizer) -> Start:
-    """Note where the weights and the `tokenizer` of `folder` lie, with their digests."""
-    return Start(str(file), weights, str(folder), {name: digest_file(folder / name) for name in tokenizer.files})
+def describe(file: Path, weights: str, folder: Path, tokenizer: Tokenizer) -> InitialModel:
+    """Return the model with the weights in `file`, of digest `weights`, and the `tokenizer` in `folder`."""
+    digests = {name: digest_file(folder / name) for name in tokenizer.files}
+    return InitialModel(str(file), weights, str(folder), digests)
 
 
 def find_checkpoint(path: Path) -> Checkpoint:
     """Return the checkpoint at `path`, or the newest whole one in it. Raises ArtifactError."""
     if (path / STATE).exists():
         return read_checkpoint(path)
-    found, damage = Checkpoints(path, keep=1).newest_whole()
-    if found is None and damage:
+    newest, damage = Checkpoints(path, keep=1).newest_whole()
+    if newest is None and damage:
         raise ArtifactError(damage[0], hint="no older checkpoint is whole")
-    if found is None:
+    if newest is None:
         raise ArtifactError(
             f"{path}: neither a model folder nor a checkpoint",
             hint="training.init_from takes runs/NAME/model, runs/NAME/checkpoints, or a folder in that",
         )
     for message in damage:
-        console.warn(f"{message}; beginning with an older checkpoint")
-    return found
+        console.warn(f"{message}; starting from an older checkpoint")
+    return newest
 
 
 def languages_of(run: RunFolder) -> dict[str, str] | None:
-    """Return the languages of `run` as its lock has them, if it has."""
+    """Return the languages in the lock of `run`, if it has one."""
     try:
         languages: dict[str, str] = read_json(run.lock)["recipe"]["languages"]
     except (KeyError, TypeError):
@@ -117,20 +115,21 @@ def languages_of(run: RunFolder) -> dict[str, str] | None:
 
 
 def refuse_misfit(
-    path: Path, there: Mapping[str, Any], model: ModelConfig, weights: Mapping[str, Tensor], tokenizer: Tokenizer
+    path: Path, config: ModelConfig, model: ModelConfig, weights: dict[str, Tensor], tokenizer: Tokenizer
 ) -> None:
-    """Raise ArtifactError where `weights` of a model with the keys `there` are not those of `model`."""
-    free = FREE if model.positions == "learned" else {*FREE, "max_length"}
-    here = model.model_dump(exclude=free)
-    keys = [key for key in here if there.get(key) != here[key]]
-    facts = [f"model.{key} = {json.dumps(there.get(key))} there, {json.dumps(here[key])} here" for key in keys]
-    outline = build_without_weights(model, tokenizer.source_size, tokenizer.target_size)
+    """Raise ArtifactError where the `weights` of a model with the section `config` do not fit `model`."""
+    there, here = (knobs_with({"weights"}, section) for section in (config, model))
+    if model.positions != "learned":
+        del here["max_length"]
+    keys = [key for key in here if there[key] != here[key]]
+    facts = [f"model.{key} = {json.dumps(there[key])} there, {json.dumps(here[key])} here" for key in keys]
+    skeleton = build_without_weights(model, tokenizer.source_size, tokenizer.target_size)
     try:
-        outline.load_weights(dict(weights))
+        skeleton.load_weights(weights)
     except ValueError as error:
         facts.append(str(error))
     if facts:
-        wanted = ", ".join(f"model.{key} = {json.dumps(there.get(key))}" for key in keys)
+        wanted = ", ".join(f"model.{key} = {json.dumps(there[key])}" for key in keys)
         raise ArtifactError(
             f"{path}: does not fit the model of the recipe: {'; '.join(facts)}",
             hint=f"set {wanted}" if keys else "the tokenizer beside it is not the one that it was trained with",

@@ -1,4 +1,4 @@
-"""What is written down of the training while it runs: the log file, the live panel, TensorBoard."""
+"""The record of a training while it runs: the log file, the live panel, TensorBoard."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -16,24 +16,24 @@ from nmt.errors import UsageError
 from nmt.files import write_text
 from nmt.training.checkpoint import TrainingState
 from nmt.training.updater import UpdateResult
-from nmt.training.validation import Validation
+from nmt.training.validation import Validation, perplexity
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 METRICS = {"bleu": "BLEU", "loss": "loss"}
-"""How people write `training.best_metric`."""
+"""Names of `training.best_metric` in messages."""
 CURVES = ("loss", "perplexity", "bleu", "learning_rate", "gradient_norm", "tokens_per_second")
-"""What TensorBoard shows of the values in the log."""
+"""The values of the log that TensorBoard shows."""
 ROWS = ("train", "dev", "best dev", "optimizer", "speed", "memory", "skipped")
-"""The rows of the live panel, from above; the empty ones are left out."""
+"""The rows of the live panel, from top to bottom; empty ones are left out."""
 
 
-class Log:
-    """`log.jsonl`: one object a line, in the order of the steps, also over interruptions."""
+class LogFile:
+    """`log.jsonl`: one JSON object a line, in the order of the steps, also over interruptions."""
 
     def __init__(self, path: Path, *, resume_after: int) -> None:
-        """Open the log, without the lines of the steps after `resume_after`, which will be done again."""
+        """Open the file; drop the lines of the steps after `resume_after`, which will be repeated."""
         self.path = path
         kept = []
         for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else []:
@@ -41,11 +41,11 @@ class Log:
                 if json.loads(line)["step"] <= resume_after:
                     kept.append(line + "\n")
             except (ValueError, KeyError, TypeError):
-                continue  # a line that was being written when the run was killed
+                continue  # a line that a killed run had not finished
         write_text(path, "".join(kept))
 
-    def write(self, values: Mapping[str, Any]) -> None:
-        """Append one object; JSON has no NaN and no infinity, they become null."""
+    def write(self, values: Mapping[str, object]) -> None:
+        """Append one object; NaN and infinity, which JSON lacks, become null."""
         finite = {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in values.items()
@@ -54,8 +54,8 @@ class Log:
             file.write(json.dumps(finite, allow_nan=False) + "\n")
 
 
-class Window:
-    """The updates since the last line: what they saw, and the seconds that went into data and into them."""
+class Interval:
+    """The updates since the last line of the log, and the seconds spent on data and on updates."""
 
     def __init__(self) -> None:
         self.results: list[UpdateResult] = []
@@ -63,15 +63,15 @@ class Window:
         self.mark = time.perf_counter()
 
     def lap(self) -> float:
-        """Return the seconds since the last call."""
+        """Return the seconds since the last lap."""
         before, self.mark = self.mark, time.perf_counter()
         return self.mark - before
 
     def close(self) -> dict[str, float | None]:
         """Return means over the tokens, the last gradient norm and the speed; start anew. Waits for the device.
 
-        Updates that were skipped, their loss or gradient being no number, count in nothing but the time; where
-        there were no others, loss, perplexity and gradient norm are None.
+        Skipped updates, whose loss is NaN, count in nothing but the time; where there were no others, loss, perplexity
+        and gradient norm are None.
         """
         columns = [
             torch.stack([getattr(result, name) for result in self.results]).tolist()
@@ -79,7 +79,7 @@ class Window:
         ]
         rows = zip(*columns, (result.tokens for result in self.results), strict=True)
         taken = [row for row in rows if all(map(math.isfinite, row))]
-        # The device works on what was queued until here: reading has waited for it.
+        # Reading the results has waited for the queued work of the device.
         self.computing += self.lap()
         tokens = sum(row[3] for row in taken)
         seconds = self.computing + self.waiting
@@ -87,7 +87,7 @@ class Window:
         if taken:
             values = {
                 "loss": round(sum(row[0] for row in taken) / tokens, 5),
-                "perplexity": round(math.exp(min(sum(row[1] for row in taken) / tokens, 700.0)), 4),
+                "perplexity": round(perplexity(sum(row[1] for row in taken) / tokens), 4),
                 "gradient_norm": round(taken[-1][2], 4),
             }
         values["tokens_per_second"] = round(tokens / seconds, 1)
@@ -96,30 +96,30 @@ class Window:
         return values
 
 
-class Journal:
-    """All that is written down of a training while it runs: log.jsonl, the live panel, TensorBoard.
+class TrainingLog:
+    """The record of one training: log.jsonl, the live panel, TensorBoard.
 
-    The time of the loop is measured in laps: `waited`, `add`, and `start_lap` where something else came between.
+    It measures the time of the loop in laps: `data_ready` and `add_update` end one, `start_lap` discards one.
     """
 
     def __init__(
         self, path: Path | None, *, resume_after: int, max_steps: int, tensorboard: Path | None, shown: bool
     ) -> None:
-        """Take up the journal of a training that goes on after step `resume_after`.
+        """Open the record of a training that resumes after step `resume_after`.
 
-        `path` is the log file and `tensorboard` the folder of TensorBoard's; None writes none. Unless `shown`
-        nothing is said. Raises UsageError where TensorBoard is asked for and not installed.
+        `path` is the log file and `tensorboard` the folder of TensorBoard; None writes none. Nothing is printed unless
+        `shown`. Raises UsageError where TensorBoard is asked for and not installed.
         """
         self._curves = None if tensorboard is None else summary_writer(tensorboard, resume_after)
-        self._log = None if path is None else Log(path, resume_after=resume_after)
+        self._file = None if path is None else LogFile(path, resume_after=resume_after)
         self._shown = shown
         self._progress = console.Progress("train", max_steps, done=resume_after, unit="steps", shown=shown)
         self._rows = dict.fromkeys(ROWS, "")
         self._max_steps, self._updates = max_steps, 0
-        self._window = Window()
+        self._interval = Interval()
         self._began = time.perf_counter()
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> TrainingLog:
         self._progress.__enter__()
         self._began = time.perf_counter()
         self.start_lap()
@@ -130,43 +130,44 @@ class Journal:
         if self._curves is not None:
             self._curves.close()
 
-    def waited(self) -> None:
-        """Count the time of this lap as waiting: the data of the next step are there."""
-        self._window.waiting += self._window.lap()
+    def data_ready(self) -> None:
+        """Count the time of this lap as waiting for data."""
+        self._interval.waiting += self._interval.lap()
 
-    def add(self, result: UpdateResult) -> None:
-        """Count one update and the time since `waited`. Does not wait for the device."""
+    def add_update(self, result: UpdateResult) -> None:
+        """Count one update, and the time of this lap as computing. Does not wait for the device."""
         self._updates += 1
-        self._window.results.append(result)
-        self._window.computing += self._window.lap()
+        self._interval.results.append(result)
+        self._interval.computing += self._interval.lap()
 
     def start_lap(self) -> None:
-        """Forget the time since `add` or the last line: validations and checkpoints are not training."""
-        self._window.lap()
+        """Discard the time of this lap: validations and checkpoints are not training."""
+        self._interval.lap()
 
-    def update(self, step: int) -> None:
-        """Move the live line to `step`; cheap enough for every step."""
+    def show_step(self, step: int) -> None:
+        """Move the progress bar to `step`; cheap enough for every step."""
         self._progress.update(step, self._left(step))
 
     def train_line(
-        self, state: TrainingState, rate: float, *, memory: int, skipped: int, seen: Mapping[str, int]
+        self, state: TrainingState, rate: float, *, memory: int, skipped: int, tokens_seen: Mapping[str, int]
     ) -> dict[str, float | None]:
-        """Write down the updates since the last line, of which there is one at least, and return the values.
+        """Record the updates since the last line, at least one, and return their values. Waits for the device.
 
-        `rate` is the learning rate, `memory` the peak in bytes, `skipped` the updates skipped so far, `seen` the target
-        tokens of each corpus since the last line. Waits for the device.
+        `rate` is the learning rate, `memory` the peak in bytes, `skipped` the updates skipped so far, `tokens_seen` the
+        target tokens of each corpus since the last line.
         """
-        found = self._window.close()
-        values = {"learning_rate": rate, **found, "memory_mib": round(memory / 2**20), "skipped": skipped}
-        total = max(sum(seen.values()), 1)
-        shares = {"corpora": {name: round(count / total, 4) for name, count in seen.items()}} if len(seen) > 1 else {}
+        means = self._interval.close()
+        values = {"learning_rate": rate, **means, "memory_mib": round(memory / 2**20), "skipped": skipped}
+        total = max(sum(tokens_seen.values()), 1)
+        corpora = {name: round(count / total, 4) for name, count in tokens_seen.items()}
+        shares = {"corpora": corpora} if len(corpora) > 1 else {}
         self._write("train", state.step, {"epoch": state.epoch, **values, **shares})
         loss = "no update taken, all were skipped"
         optimizer = f"learning rate {rate:.1e}"
-        if found["loss"] is not None:
-            loss = f"loss {found['loss']:.3f}, perplexity {found['perplexity']:.2f}"
-            optimizer += f", gradient norm {found['gradient_norm']:.2f}"
-        speed, waiting = f"{found['tokens_per_second']:,.0f} target tokens/s", f"{found['waiting']:.1%}"
+        if means["loss"] is not None:
+            loss = f"loss {means['loss']:.3f}, perplexity {means['perplexity']:.2f}"
+            optimizer += f", gradient norm {means['gradient_norm']:.2f}"
+        speed, waiting = f"{means['tokens_per_second']:,.0f} target tokens/s", f"{means['waiting']:.1%}"
         size, best = f"{memory / 1e9:.1f} GB", best_dev(state)
         self._show(
             {
@@ -187,43 +188,40 @@ class Journal:
             self._progress.log(f"step {state.step:,} of {self._max_steps:,}: {', '.join(filter(None, facts))}")
         return values
 
-    def dev_line(self, state: TrainingState, found: Validation) -> None:
-        """Write down the validation after `state.step`; `state` has judged it already."""
-        self._write(
-            "dev",
-            state.step,
-            {"loss": found.loss, "perplexity": found.perplexity, "bleu": found.bleu, "signature": found.signature},
-        )
-        facts = f"loss {found.loss:.3f}, perplexity {found.perplexity:.2f}, BLEU {found.bleu:.2f}"
+    def dev_line(self, state: TrainingState, dev: Validation) -> None:
+        """Record the validation `dev` after `state.step`, which `state` has ranked already."""
+        values = {"loss": dev.loss, "perplexity": dev.perplexity, "bleu": dev.bleu, "signature": dev.signature}
+        self._write("dev", state.step, values)
+        facts = f"loss {dev.loss:.3f}, perplexity {dev.perplexity:.2f}, BLEU {dev.bleu:.2f}"
         self._show({"dev": f"{facts} at step {state.step:,}", "best dev": best_dev(state)})
         best = " best so far" if state.best_step == state.step else ""
         self.say(f"step {state.step:,}: dev {facts}{best}")
 
-    def event(self, step: int, kind: str, values: Mapping[str, Any]) -> None:
-        """Write down in the log alone what happened at `step`."""
+    def event(self, step: int, kind: str, values: Mapping[str, object]) -> None:
+        """Record an event at `step`, in the log file alone."""
         self._write(kind, step, values)
 
     def say(self, text: str) -> None:
-        """Print a line that stays."""
+        """Print a line above the panel."""
         if self._shown:
             self._progress.say(text)
 
-    def _write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
-        """Append to the log, and draw what is a curve."""
-        if self._log is not None:
-            self._log.write({"kind": kind, "step": step, **values})
+    def _write(self, kind: str, step: int, values: Mapping[str, object]) -> None:
+        """Append to the log file, and add the points of the curves."""
+        if self._file is not None:
+            self._file.write({"kind": kind, "step": step, **values})
         if self._curves is not None and kind in ("train", "dev"):
             for name in CURVES:
                 if values.get(name) is not None:
                     self._curves.add_scalar(f"{kind}/{name}", values[name], step)
 
     def _show(self, rows: Mapping[str, str]) -> None:
-        """Renew some rows of the panel."""
+        """Replace some rows of the panel."""
         self._rows.update(rows)
         self._progress.show((label, facts) for label, facts in self._rows.items() if facts)
 
     def _left(self, step: int) -> str:
-        """Say how long it takes from `step` to the last one, by all since the beginning, validations too."""
+        """Estimate the time left after `step`, from the mean of all steps so far, validations included."""
         if not self._updates:
             return ""
         seconds = (time.perf_counter() - self._began) / self._updates * (self._max_steps - step)
@@ -231,16 +229,16 @@ class Journal:
 
 
 def best_dev(state: TrainingState) -> str:
-    """Write the best score on dev so far; nothing where there is none."""
+    """Return the best score on dev so far; nothing where there is none."""
     return "" if state.best is None else f"{METRICS[state.metric]} {state.best:.2f} at step {state.best_step:,}"
 
 
 def summary_writer(folder: Path, resume_after: int) -> SummaryWriter:
-    """Open the curves in `folder`; TensorBoard drops those points after step `resume_after` that it finds there.
+    """Open the curves in `folder`, where TensorBoard drops the points after step `resume_after`.
 
     Raises UsageError where the package is missing.
     """
-    try:
+    try:  # an optional extra
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise UsageError(

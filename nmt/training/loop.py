@@ -7,13 +7,11 @@ import json
 import signal
 import sys
 from collections import Counter, deque
-from collections.abc import Callable
 from contextlib import closing
 
 import torch
 
-from nmt import console, runtime
-from nmt.config.training import TrainingConfig
+from nmt import console, devices, runtime
 from nmt.data.encoding.batching import Ints, Step, StepStream
 from nmt.data.encoding.dataset import Batch, PreparedPairs, Sampling
 from nmt.data.encoding.tokenizer import Tokenizer
@@ -27,47 +25,26 @@ from nmt.model.families import build
 from nmt.training import memory
 from nmt.training.checkpoint import Checkpoint, Checkpoints, TrainingState, refuse_other, step_of
 from nmt.training.distributed import Ranks
-from nmt.training.init_from import Start
-from nmt.training.log import METRICS, Journal
+from nmt.training.init_from import InitialModel
+from nmt.training.log import METRICS, TrainingLog
 from nmt.training.optimizer import learning_rate
-from nmt.training.plan import TrainingFiles as TrainingFiles
-from nmt.training.plan import TrainingPlan as TrainingPlan
+from nmt.training.plan import TrainingFiles, TrainingPlan
 from nmt.training.signals import catching_signals, halt
-from nmt.training.updater import Engine, step_seed
-from nmt.training.validation import DevSet, Validation, validate
+from nmt.training.updater import Updater, step_seed
+from nmt.training.validation import DevSet, rank_validation, should_stop, validate
 
-LOOK_EVERY = 10
-"""Steps after which the updates skipped are looked at: the device is waited for."""
-TOO_MANY = 5
-"""Updates skipped in a row that mean divergence."""
-DEV_TRIAL = 8
-"""Longest dev sentences that are translated before the first step."""
-ROLLBACKS = 1
+CHECK_EVERY = 10
+"""Steps between checks of the skipped updates, which wait for the device."""
+MAX_SKIPPED_IN_A_ROW = 4
+"""More updates than these skipped in a row mean divergence."""
+MAX_ROLLBACKS = 1
 """Returns to an older checkpoint before the training gives up."""
-
-
-def train(
-    plan: TrainingPlan,
-    tokenizer: Tokenizer,
-    pairs: PreparedPairs,
-    dev: DevSet,
-    files: TrainingFiles,
-    *,
-    data: str,
-    start: Start | None = None,
-    ranks: Ranks | None = None,
-) -> TrainingState:
-    """Train to the end, from the newest whole checkpoint if there is one, else from `start`; return the last state.
-
-    `data` is the digest of the prepared ids. Killed at any instant and called again, it ends with the same
-    bits, on a CPU with as many threads and ranks. Raises ArtifactError where the checkpoints are another recipe's
-    and DivergedError where too many updates are off.
-    """
-    return Trainer(plan, tokenizer, pairs, dev, files, data=data, start=start, ranks=ranks or Ranks()).run()
+DEV_SAMPLE = 8
+"""Longest dev sentences that are translated before the first step."""
 
 
 class Trainer:
-    """One training under way on this rank."""
+    """One training on this rank."""
 
     def __init__(
         self,
@@ -78,155 +55,172 @@ class Trainer:
         files: TrainingFiles,
         *,
         data: str,
-        start: Start | None,
-        ranks: Ranks,
+        initial: InitialModel | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
-        self.plan, self.config, self.ranks, self.files, self.start = plan, plan.training, ranks, files, start
+        """Build the model and all that trains it; `data` is the digest of the prepared ids.
+
+        `initial` is the model whose weights a training starts from, by default random ones.
+        """
+        recipe = self.recipe = plan.recipe
+        self.config, self.files, self.initial, self.ranks = recipe.training, files, initial, ranks or Ranks()
         self.tokenizer, self.pairs, self.dev = tokenizer, pairs, dev
         self.identity = plan.identity(data)
         runtime.keep_freed_memory()
         runtime.bound_kernels()
-        self.device = runtime.pick_device(self.config.device)
+        self.device = devices.pick_device(self.config.device)
         torch.manual_seed(self.config.seed)
-        model = build(plan.model, tokenizer.source_size, tokenizer.target_size).to(self.device)
-        compiled = self.config.compile and runtime.compiler_works(self.device)
+        model = build(recipe.model, tokenizer.source_size, tokenizer.target_size).to(self.device)
+        compiled = self.config.compile and devices.compiler_works(self.device)
         if self.config.compile and not compiled:
             console.warn("training.compile: no compiler that works on this machine; the layers run as they are")
-        self.engine = Engine(
-            model, plan.optimizer, self.config.precision, ranks, ema_decay=self.config.ema_decay, compiled=compiled
+        self.updater = Updater(
+            model,
+            recipe.optimizer,
+            self.config.precision,
+            self.ranks,
+            ema_decay=self.config.ema_decay,
+            compiled=compiled,
         )
         self.translator = Translator(
-            NativeEngine([self.engine.shipping]),
+            NativeEngine([self.updater.eval_model]),
             tokenizer,
-            plan.decoding,
-            max_length=plan.model.max_length,
-            protector=protector_for(plan.protect, tokenizer.placeholders),
+            recipe.decoding,
+            max_length=recipe.model.max_length,
+            protector=protector_for(recipe.data.protect, tokenizer.placeholders),
         )
-        self.tokenize = resolve_tokenizer(plan.evaluation.tokenize, plan.target_language)
-        self.store = Checkpoints(files.checkpoints, self.config.keep_checkpoints)
-        sizes_of = {name: end - start for name, (start, end) in pairs.corpora.items()}
-        self.weights = plan.corpora.weights(sizes_of) if plan.corpora else dict.fromkeys(sizes_of, 1.0)
+        self.tokenize = resolve_tokenizer(recipe.evaluation.tokenize, recipe.languages.target)
+        self.checkpoints = Checkpoints(files.checkpoints, self.config.keep_checkpoints)
+        self.corpus_sizes = {name: end - start for name, (start, end) in pairs.corpora.items()}
+        sampling, longest = recipe.tokenizer.sampling, recipe.model.max_length - 1
         self.steps = StepStream(
             pairs,
-            plan.batching.tokens_per_step,
+            recipe.batching.tokens_per_step,
             self.config.seed,
-            weights=self.weights,
-            sampling=Sampling(tokenizer, plan.sampling, self.config.seed, longest=plan.model.max_length - 1)
-            if plan.sampling
-            else None,
-            rank=ranks.rank,
-            ranks=ranks.size,
+            weights=recipe.data.weights(self.corpus_sizes),
+            sampling=Sampling(tokenizer, sampling, self.config.seed, longest=longest) if sampling else None,
+            rank=self.ranks.rank,
+            ranks=self.ranks.size,
         )
-        self.seen = Counter(dict.fromkeys(pairs.corpora, 0))
+        self.tokens_seen = Counter(dict.fromkeys(pairs.corpora, 0))
         """Target tokens of each corpus since the last line of the log."""
         self.state = TrainingState()
-        self.recent: deque[Ints] = deque(maxlen=2 * LOOK_EVERY)
+        self.recent: deque[Ints] = deque(maxlen=2 * CHECK_EVERY)
         """Sentences of the last steps."""
 
     def run(self) -> TrainingState:
-        """Train to the end."""
+        """Train to the end, from the newest whole checkpoint if there is one, else from the initial weights.
+
+        Killed at any instant and called again, it ends with the same bits, on a CPU with as many threads and ranks.
+        Raises ArtifactError where the checkpoints are another recipe's, DivergedError where too many updates are
+        skipped.
+        """
         self.resume()
         state, config = self.state, self.config
         if state.step > config.max_steps:
             raise ArtifactError(
-                f"{self.store.folder}: trained for {state.step} steps, beyond training.max_steps = {config.max_steps}",
+                f"{self.checkpoints.folder}: trained for {state.step} steps, beyond training.max_steps = "
+                f"{config.max_steps}",
                 hint="take another --run-dir, or delete the folder checkpoints to train anew",
             )
-        if is_tired(state, config) or state.step == config.max_steps:
+        if should_stop(state, config) or state.step == config.max_steps:
             console.log(f"train: step {state.step:,} was the last one; nothing to do")
             return state
         if state.step == 0:
-            if self.start is not None:
-                self.engine.start_from(self.start.load())
-                console.log(f"train: beginning with the weights {self.start.file}")
+            if self.initial is not None:
+                self.updater.load_weights(self.initial.load())
+                console.log(f"train: starting from the weights {self.initial.file}")
             self.fit_memory()
-        self.say_shares()
+        self.log_shares()
         is_main = self.ranks.is_main
         with (
             catching_signals() as signals,
-            Journal(
+            TrainingLog(
                 self.files.log if is_main else None,
                 resume_after=state.step,
                 max_steps=config.max_steps,
                 tensorboard=self.files.tensorboard if is_main and config.tensorboard else None,
                 shown=is_main,
-            ) as journal,
+            ) as log,
         ):
-            # After a return to an older checkpoint the stream is entered anew, where the data stand.
-            while not self.go_on(journal, signals):
+            # A rollback restarts the stream of steps at its current position.
+            while not self.run_steps(log, signals):
                 pass
-        if is_tired(self.state, config):
+        if should_stop(self.state, config):
             console.log(
                 f"train: stopped early: {self.state.stale} validations without a better dev "
                 f"{METRICS[config.best_metric]}"
             )
         return self.state
 
-    def say_shares(self) -> None:
-        """Say what part of an epoch each corpus has, where there are several."""
-        if self.plan.corpora and len(self.pairs.corpora) > 1:
-            found = self.plan.corpora.shares({name: end - start for name, (start, end) in self.pairs.corpora.items()})
-            shares = (f"{name} {its['share']:.1%} (weight {its['weight']:.3g})" for name, its in found.items())
-            console.log(f"train: pairs of an epoch: {', '.join(shares)}")
+    def log_shares(self) -> None:
+        """Log the share of each corpus in an epoch, where there are several."""
+        if len(self.corpus_sizes) > 1:
+            shares = self.recipe.data.shares(self.corpus_sizes)
+            facts = (f"{name} {its['share']:.1%} (weight {its['weight']:.3g})" for name, its in shares.items())
+            console.log(f"train: pairs of an epoch: {', '.join(facts)}")
 
     def resume(self) -> None:
         """Restore the newest whole checkpoint, if there is one."""
         if not self.ranks.is_main:
-            self.ranks.wait()  # the first one removes what a killed writer left
-        found, damage = self.store.newest()
+            self.ranks.barrier()  # the first rank removes the partial files of a killed writer
+        newest, damage = self.checkpoints.newest()
         if self.ranks.is_main:
-            self.ranks.wait()
+            self.ranks.barrier()
         for message in damage:
             console.warn(f"{message}; going on from an older checkpoint")
-        if found is not None:
-            refuse_other(found.path, found.identity, self.identity)
-            self.take_over(found)
-            console.log(f"train: resuming after step {found.state.step:,}")
-            if found.state.ranks != self.ranks.size:
+        if newest is not None:
+            refuse_other(newest.path, newest.identity, self.identity)
+            self.restore(newest)
+            console.log(f"train: resuming after step {newest.state.step:,}")
+            if newest.state.ranks != self.ranks.size:
                 console.warn(
-                    f"trained by {found.state.ranks} processes so far, now by {self.ranks.size}: the sentences of each "
-                    "step stay, but dropout and rounding differ from an uninterrupted run"
+                    f"trained by {newest.state.ranks} processes so far, now by {self.ranks.size}: the sentences of "
+                    "each step stay, but dropout and rounding differ from an uninterrupted run"
                 )
         if self.state.metric != self.config.best_metric:
             self.state = dataclasses.replace(self.state, metric=self.config.best_metric, ranked=[], stale=0)
         self.state.ranks = self.ranks.size
 
-    def take_over(self, found: Checkpoint) -> None:
-        """Put weights, moments and state back to those of a checkpoint."""
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Restore the weights, moments and state of `checkpoint`."""
         try:
-            self.engine.restore(found)
+            self.updater.restore(checkpoint)
         except (ValueError, KeyError) as error:
-            raise ArtifactError(f"{found.path}: does not hold this model: {error}") from None
-        self.state = found.state
+            raise ArtifactError(f"{checkpoint.path}: does not hold this model: {error}") from None
+        self.state = checkpoint.state
 
     def fit_memory(self) -> None:
-        """Find how many tokens a pass may have, where the recipe leaves it open."""
-        if self.plan.batching.micro_batch_tokens != "auto":
+        """Find the largest micro-batch that fits into the memory, where the recipe leaves it open.
+
+        The lock keeps the result, so that a run that is killed before its first checkpoint cuts its steps alike.
+        """
+        if self.recipe.batching.micro_batch_tokens != "auto":
             return
-        lock, wanted = read_json(self.files.lock) or {}, digest_json(self.identity)
-        if (known := lock.get("passes")) and known["identity"] == wanted and known["ranks"] == self.ranks.size:
+        lock, identity = read_json(self.files.lock) or {}, digest_json(self.identity)
+        if (known := lock.get("passes")) and known["identity"] == identity and known["ranks"] == self.ranks.size:
             self.state.micro_batch_tokens = known["micro_batch_tokens"]
             return
-        # Adam's two moments come with the first update; processes on CPUs share one memory.
-        room = runtime.free_memory(self.device) - 8 * self.engine.flat.numel()
-        room //= self.ranks.size if self.device.type == "cpu" else 1
+        room = memory.room_for_micro_batches(self.updater)
+        room //= self.ranks.size if self.device.type == "cpu" else 1  # processes on CPUs share one memory
         share = -(-memory.longest_step(self.pairs, self.steps) // self.ranks.size)
-        size = self.ranks.smallest(memory.fit(memory.trial(self.engine, self.pairs), share, room))
+        size = self.ranks.min(memory.fit(memory.micro_batch_cost(self.updater, self.pairs), share, room))
         self.try_longest_dev()
-        text = f"a step is one pass of up to {share:,} padded tokens a side"
+        text = f"a step is one micro-batch of up to {share:,} padded tokens a side"
         if size < share:
-            text = f"a step is cut into passes of {size:,} padded tokens a side"
-        if size < share or self.plan.sampling:  # splits drawn anew may make a step longer than all that were tried
+            text = f"a step is cut into micro-batches of up to {size:,} padded tokens a side"
+        if size < share or self.recipe.tokenizer.sampling:  # new splits may make a step longer than any that was tried
             self.state.micro_batch_tokens = min(size, share)
         console.log(f"train: {text}, which fits into {room / 2**30:.1f} GiB of free memory")
         if self.ranks.is_main:
-            passes = {"identity": wanted, "ranks": self.ranks.size, "micro_batch_tokens": self.state.micro_batch_tokens}
-            write_json(self.files.lock, {**lock, "passes": passes})
+            size_now = self.state.micro_batch_tokens
+            fitted = {"identity": identity, "ranks": self.ranks.size, "micro_batch_tokens": size_now}
+            write_json(self.files.lock, {**lock, "passes": fitted})
 
     def try_longest_dev(self) -> None:
-        """Translate the longest dev sentences once, so that what does not fit fails now. Raises UsageError."""
+        """Translate the longest dev sentences, so that a memory too small for them fails now. Raises UsageError."""
         try:
-            self.translator.translate(sorted(self.dev.sources, key=len)[-DEV_TRIAL:])
+            self.translator.translate(sorted(self.dev.sources, key=len)[-DEV_SAMPLE:])
         except (RuntimeError, MemoryError) as error:
             if not memory.is_out_of_memory(error):
                 raise
@@ -235,207 +229,171 @@ class Trainer:
             ) from None
 
     @property
-    def pass_size(self) -> int | None:
-        """How a step is cut now; None: it is one pass."""
-        asked = self.plan.batching.micro_batch_tokens
-        sizes = [size for size in (asked, self.state.micro_batch_tokens) if isinstance(size, int)]
-        return min(sizes, default=None)
+    def micro_batch_tokens(self) -> int | None:
+        """The size into which a step is cut now; None: it is one micro-batch."""
+        sizes = (self.recipe.batching.micro_batch_tokens, self.state.micro_batch_tokens)
+        return min((size for size in sizes if isinstance(size, int)), default=None)
 
-    def go_on(self, journal: Journal, signals: list[int]) -> bool:
-        """Take steps from where the state stands; return False where it went back to an older checkpoint."""
-        self.steps.micro_batch_tokens = self.pass_size
+    def run_steps(self, log: TrainingLog, signals: list[int]) -> bool:
+        """Take steps from the state's position to the last one; return False after a rollback."""
+        self.steps.micro_batch_tokens = self.micro_batch_tokens
+        config = self.config
         with closing(self.steps.from_position(self.state.epoch, self.state.offset)) as stream:
-            journal.start_lap()
+            log.start_lap()
             for step in stream:
-                journal.waited()
-                stop = self.update(step, journal, signals)
-                journal.update(self.state.step)
-                is_last = self.state.step == self.config.max_steps
-                if (is_last or self.state.step % LOOK_EVERY == 0) and self.is_off(journal):
+                log.data_ready()
+                is_told_to_stop = self.update(step, log, signals)
+                number = self.state.step
+                log.show_step(number)
+                is_last = number == config.max_steps
+                if (is_last or number % CHECK_EVERY == 0) and self.roll_back_if_diverged(log):
                     return False
-                if is_last or self.state.step % self.config.log_every == 0:
-                    skipped, _ = self.engine.skipped()
-                    journal.train_line(
-                        self.state,
-                        self.rate(),
-                        memory=runtime.peak_memory(self.device),
-                        skipped=skipped,
-                        seen=self.seen,
-                    )
-                    self.seen = Counter(dict.fromkeys(self.seen, 0))
-                if is_last or self.state.step % self.config.validate_every == 0:
-                    self.validate(journal)
-                is_last = is_last or is_tired(self.state, self.config)
-                is_regular = is_last or self.state.step % self.config.checkpoint_every == 0
-                if is_regular or stop:
+                if is_last or number % config.log_every == 0:
+                    self.log_updates(log)
+                if is_last or number % config.validate_every == 0:
+                    self.validate(log)
+                is_last = is_last or should_stop(self.state, config)
+                is_regular = is_last or number % config.checkpoint_every == 0
+                if is_regular or is_told_to_stop:
                     self.save(halting=not is_regular)
                 if is_last:
                     return True
-                if stop:
-                    halt(signals[0] if signals else signal.SIGTERM, self.state.step)
-                journal.start_lap()
+                if is_told_to_stop:
+                    halt(signals[0] if signals else signal.SIGTERM, number)
+                log.start_lap()
         return True
 
     def rate(self) -> float:
         """Return the learning rate of the last update."""
-        return learning_rate(
-            self.state.step, self.plan.optimizer, d_model=self.plan.model.d_model, max_steps=self.config.max_steps
-        )
+        width, last = self.recipe.model.d_model, self.config.max_steps
+        return learning_rate(self.state.step, self.recipe.optimizer, d_model=width, max_steps=last)
 
-    def update(self, step: Step, journal: Journal, signals: list[int]) -> bool:
-        """Take one step, in smaller passes where memory runs out; return whether a rank was told to stop."""
+    def update(self, step: Step, log: TrainingLog, signals: list[int]) -> bool:
+        """Take one step, in smaller micro-batches where memory runs out; return whether a rank was told to stop."""
         state = self.state
         state.step += 1
         state.epoch, state.offset = step.next_epoch, step.next_offset
         seed = step_seed(self.config.seed, state.step - 1, self.ranks.rank)
-        passes = step.micro_batches
-        if step.micro_batch_tokens != self.pass_size:
-            passes = self.steps.passes(step.indices, self.pass_size, step.epoch)
+        batches = step.micro_batches
+        if step.micro_batch_tokens != self.micro_batch_tokens:
+            batches = self.steps.passes(step.indices, self.micro_batch_tokens, step.epoch)
         while True:
-            is_short = not self.accumulate(passes, seed, step.target_tokens)
-            is_short, stop = self.ranks.any(is_short, bool(signals))
+            is_short = not self.accumulate(batches, seed, step.target_tokens)
+            is_short, is_told_to_stop = self.ranks.any(is_short, bool(signals))
             if not is_short:
                 break
-            passes = self.cut_smaller(step, journal)
-        result = self.engine.apply(state.step, rate=self.rate(), tokens=step.target_tokens)
-        journal.add(result)
+            batches = self.cut_smaller(step, log)
+        log.add_update(self.updater.apply(state.step, rate=self.rate(), tokens=step.target_tokens))
         self.recent.append(step.indices)
-        self.seen.update(self.pairs.tokens_by_corpus(step.indices))
-        return stop
+        self.tokens_seen.update(self.pairs.tokens_by_corpus(step.indices))
+        return is_told_to_stop
 
-    def accumulate(self, passes: list[Batch], seed: int, tokens: int) -> bool:
+    def accumulate(self, batches: list[Batch], seed: int, tokens: int) -> bool:
         """Compute the gradients of this rank; return whether the memory sufficed."""
+        smoothing = self.config.label_smoothing
         try:
-            self.engine.accumulate(
-                [batch.to(self.device) for batch in passes],
-                seed=seed,
-                smoothing=self.config.label_smoothing,
-                tokens=tokens,
-            )
+            on_device = [batch.to(self.device) for batch in batches]
+            self.updater.accumulate(on_device, seed=seed, smoothing=smoothing, tokens=tokens)
         except (RuntimeError, MemoryError) as error:
             if not memory.is_out_of_memory(error):
                 raise
             return False
         return True
 
-    def cut_smaller(self, step: Step, journal: Journal) -> list[Batch]:
-        """Halve the passes, for this step and all that follow; every rank does the same."""
+    def cut_smaller(self, step: Step, log: TrainingLog) -> list[Batch]:
+        """Halve the micro-batches of this step and all later ones; every rank does the same."""
         longer = memory.longer_sides(self.pairs)[step.indices]
-        now = min(self.pass_size or sys.maxsize, -(-len(step.indices) // self.ranks.size) * int(longer.max()))
+        now = min(self.micro_batch_tokens or sys.maxsize, -(-len(step.indices) // self.ranks.size) * int(longer.max()))
         if now <= longer.max():
             raise UsageError(
-                f"out of memory at step {self.state.step} with a pass of a single sentence of {longer.max()} pieces",
+                f"out of memory at step {self.state.step} with a single sentence of {longer.max()} pieces",
                 hint="take a smaller model, lower cleaning.max_pieces, or a device with more memory",
             )
         self.state.micro_batch_tokens = self.steps.micro_batch_tokens = now // 2
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        text = f"out of memory at step {self.state.step:,}: redone in passes of {now // 2:,} padded tokens"
-        journal.say(f"nmt: warning: {text}")
-        journal.event(self.state.step, "out_of_memory", {"micro_batch_tokens": now // 2})
+        text = f"out of memory at step {self.state.step:,}: repeated in micro-batches of {now // 2:,} padded tokens"
+        log.say(f"nmt: warning: {text}")
+        log.event(self.state.step, "out_of_memory", {"micro_batch_tokens": now // 2})
         return self.steps.passes(step.indices, now // 2, step.epoch)
 
-    def is_off(self, journal: Journal) -> bool:
-        """Look at the updates skipped; go back to an older checkpoint, and return True, where there are too many.
+    def roll_back_if_diverged(self, log: TrainingLog) -> bool:
+        """Report skipped updates; where too many follow each other, return to an older checkpoint and return True.
 
-        The data go on where they stand, as in Chowdhery et al. 2022, section 5.1: the same steps would end the
-        same. Raises DivergedError where there is no older checkpoint, or not for the first time.
+        The data go on where they stand, as in Chowdhery et al. 2022, section 5.1: the same steps would diverge again.
+        Raises DivergedError where there is no older checkpoint, or not for the first time.
         """
         state = self.state
-        skipped, state.in_a_row = self.engine.skipped()
+        skipped, state.in_a_row = self.updater.guard.counts()
         if skipped > state.skipped:
             new = skipped - state.skipped
-            journal.say(f"step {state.step:,}: {new} update{'s' * (new > 1)} skipped: loss or gradient was off")
-            journal.event(state.step, "skipped", {"updates": new})
+            log.say(f"step {state.step:,}: {new} update{'s' * (new > 1)} skipped: abnormal loss or gradient")
+            log.event(state.step, "skipped", {"updates": new})
         state.skipped = skipped
-        if state.in_a_row < TOO_MANY:
+        if state.in_a_row <= MAX_SKIPPED_IN_A_ROW:
             return False
-        good = self.store.newest_good()
-        if state.rollbacks == ROLLBACKS or good is None:
+        good = self.checkpoints.newest_good()
+        if state.rollbacks == MAX_ROLLBACKS or good is None:
             raise self.diverged(state.step - state.in_a_row + 1)
-        journal.say(
-            f"step {state.step:,}: {state.in_a_row} updates in a row were off; back to step {good.state.step:,}, "
+        log.say(
+            f"step {state.step:,}: {state.in_a_row} updates skipped in a row; back to step {good.state.step:,}, "
             "going on with the data that come next"
         )
-        self.take_over(good)
-        self.state = dataclasses.replace(
-            good.state,
-            epoch=state.epoch,
-            offset=state.offset,
-            rollbacks=state.rollbacks + 1,
-            skipped=skipped,
-            micro_batch_tokens=state.micro_batch_tokens,
-            ranks=state.ranks,
-        )
-        self.engine.guard["skipped"].fill_(skipped)
+        self.restore(good)
+        kept = {name: getattr(state, name) for name in ("epoch", "offset", "micro_batch_tokens", "ranks")}
+        self.state = dataclasses.replace(good.state, **kept, rollbacks=state.rollbacks + 1, skipped=skipped)
+        self.updater.guard.skipped.fill_(skipped)
         if self.ranks.is_main:
-            for path in self.store.all_paths():
+            for path in self.checkpoints.all_paths():
                 if step_of(path) > good.state.step:
                     remove(path)
-        self.ranks.wait()
-        journal.event(state.step, "rollback", {"to_step": self.state.step})
+        self.ranks.barrier()
+        log.event(state.step, "rollback", {"to_step": self.state.step})
         return True
 
     def diverged(self, step: int) -> DivergedError:
-        """Return the error of a training that went off at `step`, and write down the sentences of that step.
+        """Write the sentences of `step`, where the training diverged, and return the error to raise.
 
         Where that step was taken before an interruption, it is the first one since then.
         """
         back = min(self.state.step - step + 1, len(self.recent))
         step, indices = self.state.step - back + 1, self.recent[-back]
+        source, target = self.tokenizer.source, self.tokenizer.target
         rows = [
             {
                 "pair": index + 1,
-                "source": self.tokenizer.source.decode([self.pairs.src(index).tolist()])[0],
-                "target": self.tokenizer.target.decode([self.pairs.tgt(index).tolist()])[0],
+                "source": source.decode([self.pairs.src(index).tolist()])[0],
+                "target": target.decode([self.pairs.tgt(index).tolist()])[0],
             }
             for index in indices.tolist()
         ]
         if self.ranks.is_main:
             write_text(self.files.diverged, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         return DivergedError(
-            f"loss or gradient is off since step {step:,}, in {self.state.in_a_row} updates in a row"
+            f"abnormal loss or gradient since step {step:,}, in {self.state.in_a_row} updates in a row"
             f"{' again, after a return to an older checkpoint' if self.state.rollbacks else ''}; the "
             f"{len(rows):,} sentence pairs of that step are in {self.files.diverged}",
             hint="likely causes: learning_rate too high, warmup_steps too short, no clip_norm, or broken pairs",
         )
 
-    def validate(self, journal: Journal) -> None:
+    def log_updates(self, log: TrainingLog) -> None:
+        """Write the line of the updates since the last one."""
+        skipped, _ = self.updater.guard.counts()
+        peak = devices.peak_memory(self.device)
+        log.train_line(self.state, self.rate(), memory=peak, skipped=skipped, tokens_seen=self.tokens_seen)
+        self.tokens_seen = Counter(dict.fromkeys(self.tokens_seen, 0))
+
+    def validate(self, log: TrainingLog) -> None:
         """Score dev; keep the weights where they are among the best."""
-        evaluation = self.plan.evaluation
-        found = validate(
-            self.engine.shipping,
-            self.translator,
-            self.dev,
-            self.ranks,
-            tokenize=self.tokenize,
-            lowercase=evaluation.lowercase,
-        )
-        if judge(self.state, found, self.config) and self.ranks.is_main:
-            self.store.save_best(self.state, self.engine.shipping.weights(), self.identity)
-        journal.dev_line(self.state, found)
+        model, lowercase = self.updater.eval_model, self.recipe.evaluation.lowercase
+        validation = validate(model, self.translator, self.dev, self.ranks, tokenize=self.tokenize, lowercase=lowercase)
+        if rank_validation(self.state, validation, self.config) and self.ranks.is_main:
+            self.checkpoints.save_best(self.state, model.weights(), self.identity)
+        log.dev_line(self.state, validation)
 
     def save(self, *, halting: bool) -> None:
-        """Write a checkpoint; no rank goes on before it is there."""
-        _, self.state.in_a_row = self.engine.skipped()
+        """Write a checkpoint; no rank goes on before it is complete."""
+        _, self.state.in_a_row = self.updater.guard.counts()
         if self.ranks.is_main:
-            self.store.save(self.state, self.engine.state(), self.identity, halting=halting)
-        self.ranks.wait()
-
-
-def is_tired(state: TrainingState, config: TrainingConfig) -> bool:
-    """Tell whether `patience` is at its end."""
-    return config.patience is not None and state.stale >= config.patience
-
-
-def judge(state: TrainingState, found: Validation, config: TrainingConfig) -> bool:
-    """Rank `found` in `state`, and return whether it is among the best that are kept."""
-    is_bleu = config.best_metric == "bleu"
-    value = found.bleu if is_bleu else found.loss
-    better: Callable[[float, float], bool] = float.__gt__ if is_bleu else float.__lt__
-    state.stale = 0 if state.best is None or better(value, state.best) else state.stale + 1
-    kept = config.average_checkpoints if config.average == "best" else 1
-    # Of equals the earlier one is better: it stood there first, and the sort is stable.
-    ranked = sorted([*state.ranked, (value, state.step)], key=lambda entry: entry[0], reverse=is_bleu)
-    state.ranked = ranked[:kept]
-    return state.step in {step for _, step in state.ranked}
+            self.checkpoints.save(self.state, self.updater.state(), self.identity, halting=halting)
+        self.ranks.barrier()

@@ -1,4 +1,4 @@
-"""Label-smoothed cross-entropy over the vocabulary, summed over real tokens, together with the product it is about."""
+"""Label-smoothed cross-entropy, fused with the output layer's product."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import torch
 from torch import Tensor
 
 PRODUCT = {"cpu": 2**24, "cuda": 2**27}
-"""Logits computed at once: enough for a fast product, and all of them that ever exist."""
+"""Logits computed at a time: enough for a fast product; no more of them ever exist."""
 SOFTMAX = {"cpu": 2**20, "cuda": 2**27}
-"""Logits that are float32 at once: few enough to stay in a processor's cache."""
+"""Logits converted to float32 at a time: few enough to stay in a processor's cache."""
 
 
 def smoothed_loss(hidden: Tensor, weight: Tensor, labels: Tensor, *, smoothing: float) -> tuple[Tensor, Tensor]:
-    """Sum, never average, the loss of the logits `hidden` (N, D) @ `weight` (V, D).T against `labels` (N).
+    """Sum the loss of the logits `hidden` (N, D) @ `weight` (V, D).T against `labels` (N).
 
-    Returns the smoothed loss, which is differentiable, and the plain negative log-likelihood, which is what
-    perplexity is made of; both float32 scalars in nats. As in Szegedy et al. 2016, section 7, eps/V goes to
-    every class. The caller divides by the tokens of the whole update, so gradients do not depend on how the
-    update was cut into micro-batches or spread over ranks.
+    Returns the smoothed loss, which is differentiable, and the negative log-likelihood, for the perplexity; both
+    float32 scalars in nats. As in Szegedy et al. 2016, section 7, eps/V goes to every class. Neither is averaged: the
+    caller divides by the tokens of the whole update, so that gradients do not depend on its cut into micro-batches
+    or ranks.
     """
-    # Asked here: within the function autograd is off, and a parameter says that it wants a gradient even in validation.
+    # Asked here: autograd is off within the function, and a parameter requires a gradient even in validation.
     wants_gradient = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
     loss, nll = _SmoothedLoss.apply(hidden, weight, labels, smoothing, wants_gradient)  # type: ignore[no-untyped-call]
     return loss, nll
@@ -31,7 +31,7 @@ def smoothed_loss(hidden: Tensor, weight: Tensor, labels: Tensor, *, smoothing: 
 class _SmoothedLoss(torch.autograd.Function):
     """Logits, loss and both gradients, some rows at a time: memory does not grow with rows times vocabulary.
 
-    Softmax and sums are float32 whatever the type of the operands, which the products keep.
+    Softmax and sums are float32; the products keep the type of their operands.
     """
 
     @staticmethod
@@ -49,13 +49,13 @@ class _SmoothedLoss(torch.autograd.Function):
             for some, wanted in _pieces(logits, labels[rows, None], max(1, SOFTMAX[device] // size)):
                 exact = some.float()
                 probs = exact.softmax(-1)
-                # The log of the sum of exponentials, by way of the largest: cheaper than log-softmax and exp.
+                # Log-sum-exp by way of the largest logit: cheaper than log-softmax and exp.
                 total = (exact.amax(-1) - probs.amax(-1).log_()).sum()
                 some_nll = total - exact.gather(-1, wanted).sum()
                 nll += some_nll
                 loss += (1 - smoothing) * some_nll + smoothing * (total - exact.sum() / size)
                 if wants_gradient:
-                    # d loss / d logits = softmax - smoothed target; it takes the place of the logits.
+                    # d loss / d logits = softmax - smoothed target, written over the logits.
                     probs -= smoothing / size
                     certain = torch.full_like(wanted, smoothing - 1, dtype=torch.float32)
                     some.copy_(probs.scatter_add_(-1, wanted, certain))
@@ -73,5 +73,5 @@ class _SmoothedLoss(torch.autograd.Function):
 
 
 def _pieces(logits: Tensor, labels: Tensor, rows: int) -> Iterable[tuple[Tensor, Tensor]]:
-    """Yield views of so many rows."""
+    """Yield views of `rows` rows at a time."""
     return zip(logits.split(rows), labels.split(rows), strict=True)

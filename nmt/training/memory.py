@@ -1,4 +1,4 @@
-"""How many tokens a pass may have: fitted to the memory before the first step, lowered where it does not suffice."""
+"""The size of micro-batches: fitted to the memory before the first step."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from nmt import runtime
+from nmt import devices
 from nmt.data.encoding.batching import Ints, StepStream
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.errors import UsageError
-from nmt.training.updater import Engine
+from nmt.training.updater import Updater
 
 HEADROOM = 0.8
-"""Share of the free memory that a pass may take."""
+"""Share of the free memory that a micro-batch may take."""
 SMALLEST = 1024
 """Padded tokens of the first trial."""
 
 
-def fit(need: Callable[[int], int], whole: int, room: int) -> int:
-    """Return the most padded tokens a pass may have, `whole` or a smaller power of two times SMALLEST.
+def fit(cost: Callable[[int], int], whole: int, room: int) -> int:
+    """Return the most padded tokens that a micro-batch may have: `whole`, or a smaller power of two times SMALLEST.
 
-    `need` makes a pass of so many tokens and returns the bytes it took; it may raise what `is_out_of_memory` knows.
-    Each size is tried before it is taken, and only where twice the need of its half has `room`. Raises
-    UsageError where not even the smallest fits.
+    `cost` computes a micro-batch of a number of tokens and returns the bytes it took; it may raise an error that
+    `is_out_of_memory`. Each size is tried before it is taken, and only where `room` holds twice the cost of its half.
+    Raises UsageError where not even the smallest fits.
     """
     fitting, size = 0, min(SMALLEST, whole)
     while True:
         try:
-            needed = need(size)
+            taken = cost(size)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             break
-        if needed > room * HEADROOM:
+        if taken > room * HEADROOM:
             break
         fitting = size
-        if size == whole or 2 * needed > room * HEADROOM:
+        if size == whole or 2 * taken > room * HEADROOM:
             break
         size = min(2 * size, whole)
     if not fitting:
@@ -48,22 +48,27 @@ def fit(need: Callable[[int], int], whole: int, room: int) -> int:
     return fitting
 
 
-def trial(engine: Engine, pairs: PreparedPairs) -> Callable[[int], int]:
-    """Return what makes a pass over the longest of `pairs` and tells the bytes that it took; weights stay."""
+def micro_batch_cost(updater: Updater, pairs: PreparedPairs) -> Callable[[int], int]:
+    """Return the function that `fit` wants: it computes the longest of `pairs`; weights stay."""
     longest = np.argsort(longer_sides(pairs), kind="stable")[::-1]
 
-    def need(tokens: int) -> int:
+    def cost(tokens: int) -> int:
         rows = max(1, tokens // int(longer_sides(pairs)[longest[0]]))
-        batch = pairs.collate(longest[:rows]).to(engine.device)
-        with runtime.watching_memory(engine.device) as taken:
-            engine.accumulate([batch], seed=0, smoothing=0.1, tokens=batch.target_tokens)
+        batch = pairs.collate(longest[:rows]).to(updater.device)
+        with devices.measuring_memory(updater.device) as taken:
+            updater.accumulate([batch], seed=0, smoothing=0.1, tokens=batch.target_tokens)
         return taken()
 
-    return need
+    return cost
+
+
+def room_for_micro_batches(updater: Updater) -> int:
+    """Return the free bytes that Adam's two moments will leave, which come with the first update."""
+    return devices.free_memory(updater.device) - 8 * updater.flat_gradient.numel()
 
 
 def longest_step(pairs: PreparedPairs, stream: StepStream) -> int:
-    """Return the padded tokens a side of the widest step: sentences times the longest of them."""
+    """Return the padded tokens a side of the largest step: its sentences times the longest of them."""
     longer = longer_sides(pairs)
     return max(len(indices) * int(longer[indices].max()) for indices in stream.plan(0))
 
@@ -74,5 +79,5 @@ def longer_sides(pairs: PreparedPairs) -> Ints:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell a full memory, of a GPU or of the machine, from other failures."""
+    """Return whether `error` means a full memory, of a GPU or of the machine."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -11,10 +11,10 @@ from nmt.config.training import OptimizerConfig
 
 
 def learning_rate(step: int, config: OptimizerConfig, *, d_model: int, max_steps: int) -> float:
-    """Return the rate of update `step`, counted from 1.
+    """Return the learning rate of update `step`, counted from 1.
 
     Linear warm-up to the peak, then the inverse square root of the step (eq. 3 of the paper, whose peak is
-    the default), or a straight fall to 0 just after `max_steps`.
+    the default), or linear decay to 0 just after `max_steps`.
     """
     warmup = config.warmup_steps
     peak = config.learning_rate or 1 / math.sqrt(d_model * warmup)
@@ -26,5 +26,5 @@ def learning_rate(step: int, config: OptimizerConfig, *, d_model: int, max_steps
 
 
 def make_adam(parameters: Iterable[torch.Tensor], config: OptimizerConfig) -> torch.optim.Adam:
-    """Make the optimizer; its rate is set before each step."""
+    """Make the optimizer; its learning rate is set before each step."""
     return torch.optim.Adam(parameters, lr=0.0, betas=(config.beta1, config.beta2), eps=config.epsilon, fused=True)

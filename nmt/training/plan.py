@@ -1,54 +1,38 @@
-"""What a training reads of a recipe, and where it reads and writes."""
+"""What a training is made from, and where it reads and writes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from nmt.config.data import DataConfig
-from nmt.config.decoding import DecodingConfig, EvaluationConfig
-from nmt.config.model import ModelConfig
-from nmt.config.training import BatchingConfig, OptimizerConfig, TrainingConfig
+from nmt.config.compatibility import RECIPE, knobs_with
+from nmt.config.recipe import Recipe
+from nmt.config.section import Effect
+from nmt.files import JsonObject
+
+UPDATES: frozenset[Effect] = frozenset({"updates"})
+"""The effect of the knobs that a checkpoint is bound to."""
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """The sections of a recipe that training reads."""
+    """A recipe, and the digest of the weights that its training starts from."""
 
-    model: ModelConfig
-    batching: BatchingConfig
-    optimizer: OptimizerConfig
-    training: TrainingConfig
-    decoding: DecodingConfig
-    evaluation: EvaluationConfig
-    target_language: str
+    recipe: Recipe
     init: str | None = None
-    """SHA-256 of the weights that the training begins with, where they are not drawn."""
-    protect: str | None = None
-    """Regular expression of what translations of dev keep as it is."""
-    corpora: DataConfig | None = None
-    """The training corpora with their weights; None: each pair once an epoch."""
-    sampling: float | None = None
-    """As in `tokenizer.sampling`."""
+    """SHA-256 of these weights; None: they are random."""
 
-    def identity(self, data: str) -> dict[str, Any]:
-        """Return what shapes the updates, `data` being the digest of the prepared ids.
+    def identity(self, data: str) -> JsonObject:
+        """Return the inputs of the updates, `data` being the digest of the prepared ids.
 
-        A checkpoint goes on only under the same; how a step is cut, how often to log, save and validate is free
-        to change.
+        A checkpoint is resumed only under the same knobs that affect updates, see `changed_inputs`; others may change.
         """
-        training = self.training
+        is_linear = self.recipe.optimizer.schedule == "linear"
         return {
             "data": data,
             "init": self.init,
-            "model": self.model.model_dump(exclude={"preset"}),
-            "batching": self.batching.model_dump(include={"tokens_per_step"}),
-            "optimizer": self.optimizer.model_dump(),
-            "training": training.model_dump(include={"seed", "label_smoothing", "precision", "ema_decay"}),
-            "max_steps": training.max_steps if self.optimizer.schedule == "linear" else None,
-            **({"sampling": self.sampling} if self.sampling else {}),
-            **(self.corpora.given_weights if self.corpora else {}),
+            "max_steps": self.recipe.training.max_steps if is_linear else None,
+            RECIPE: knobs_with(UPDATES, self.recipe),
         }
 
 
@@ -59,7 +43,7 @@ class TrainingFiles:
     checkpoints: Path
     log: Path
     lock: Path
-    """The run's lock, which keeps what was fitted to the memory."""
+    """The run's lock, which keeps the size of the micro-batches."""
     tensorboard: Path
     diverged: Path
-    """The sentences of the step where it went wrong."""
+    """The sentences of the step where the training diverged."""

@@ -1,4 +1,4 @@
-"""Try a training for some seconds: what a pass takes of the memory, how fast it trains and translates."""
+"""Profiling of a training for some seconds: memory of a micro-batch, speed of training and translation."""
 
 from __future__ import annotations
 
@@ -12,83 +12,81 @@ from nmt.inference.translator import Translator
 from nmt.training.loop import Trainer
 
 SECONDS = 10.0
-"""Time for passes of growing size, and again for the speed of training."""
-PASSES = 100
-"""Passes whose speed is measured, at most."""
-TRANSLATED = 32
-"""Dev sentences that are translated, at most."""
+"""Time for micro-batches of growing size, and again for the speed of training."""
+MAX_MICRO_BATCHES = 100
+"""Micro-batches whose speed is measured."""
+MAX_SENTENCES = 32
+"""Dev sentences whose translation is measured."""
 
 
-class Trials:
-    """Passes of growing size while there is time; then their need in proportion to the last one's."""
+class MemoryTrials:
+    """Measures the memory of micro-batches while there is time, then extrapolates in proportion to the last one."""
 
-    def __init__(self, need: Callable[[int], int]) -> None:
-        self.need = need
+    def __init__(self, cost: Callable[[int], int]) -> None:
+        self.cost = cost
         self.taken: dict[int, int] = {}
         """Bytes by padded tokens."""
-        self.tried = 0
-        """Padded tokens of the largest pass that was made."""
+        self.largest = 0
+        """Padded tokens of the largest micro-batch that was measured."""
         self.began = time.perf_counter()
 
     def __call__(self, tokens: int) -> int:
-        """Return the bytes that a pass of so many padded tokens takes."""
-        # A pass of twice the size takes about as long as all before it.
-        if self.tried and time.perf_counter() - self.began > SECONDS / 2:
-            self.taken[tokens] = self.taken[self.tried] * tokens // self.tried
+        """Return the bytes that a micro-batch of `tokens` padded tokens takes."""
+        # A micro-batch of twice the size takes about as long as all before it.
+        if self.largest and time.perf_counter() - self.began > SECONDS / 2:
+            self.taken[tokens] = self.taken[self.largest] * tokens // self.largest
         else:
-            self.taken[tokens] = self.need(tokens)
-            self.tried = tokens
+            self.taken[tokens] = self.cost(tokens)
+            self.largest = tokens
         return self.taken[tokens]
 
 
-def training_speed(trainer: Trainer, pass_tokens: int) -> tuple[float, float]:
+def training_speed(trainer: Trainer, micro_batch_tokens: int) -> tuple[float, float]:
     """Return the target tokens a second of forward and backward, and the seconds of an update; weights stay.
 
-    The passes are the training's first ones, of at most `pass_tokens` padded tokens a side.
+    The micro-batches are the training's first ones, of at most `micro_batch_tokens` padded tokens a side.
     """
-    engine, config = trainer.engine, trainer.config
-    trainer.steps.micro_batch_tokens = pass_tokens
-    passes = (batch for step in trainer.steps.steps(0, 0) for batch in step.micro_batches)
+    updater, smoothing = trainer.updater, trainer.config.label_smoothing
+    trainer.steps.micro_batch_tokens = micro_batch_tokens
+    batches = (batch for step in trainer.steps.steps(0, 0) for batch in step.micro_batches)
 
     def accumulate() -> int:
-        batch = next(passes)
+        batch = next(batches)
         tokens = batch.target_tokens
-        engine.accumulate([batch.to(engine.device)], seed=0, smoothing=config.label_smoothing, tokens=tokens)
-        finish(engine.device)
+        updater.accumulate([batch.to(updater.device)], seed=0, smoothing=smoothing, tokens=tokens)
+        finish(updater.device)
         return tokens
 
     def update(step: int) -> None:
-        engine.apply(step, rate=0.0, tokens=1)
-        finish(engine.device)
+        updater.apply(step, rate=0.0, tokens=1)
+        finish(updater.device)
 
-    accumulate()  # the first ones are slower
+    accumulate()  # the first calls are slower
     update(1)
     began, tokens = time.perf_counter(), 0
-    for _ in range(PASSES):
+    for _ in range(MAX_MICRO_BATCHES):
         tokens += accumulate()
         if time.perf_counter() - began > SECONDS:
             break
-    passed = time.perf_counter()
+    ended = time.perf_counter()
     update(2)
-    return tokens / (passed - began), time.perf_counter() - passed
+    return tokens / (ended - began), time.perf_counter() - ended
 
 
 def translation_speed(trainer: Trainer) -> float:
     """Return the seconds that a dev sentence takes, its translation being as long as the source."""
-    # Untrained, the model ends no sentence by itself: the longest that is allowed stands for what it will learn.
-    decoding = trainer.plan.decoding.model_copy(update={"max_extra_length": 0})
-    model = trainer.engine.shipping.eval()
-    translator = Translator(
-        NativeEngine([model]), trainer.tokenizer, decoding, max_length=trainer.plan.model.max_length
-    )
+    # An untrained model never ends a sentence: the length limit stands for the length that it will learn.
+    decoding = trainer.recipe.decoding.model_copy(update={"max_extra_length": 0})
+    engine = NativeEngine([trainer.updater.eval_model.eval()])
+    translator = Translator(engine, trainer.tokenizer, decoding, max_length=trainer.recipe.model.max_length)
     sources = trainer.dev.sources
-    chosen = sources[:: -(-len(sources) // TRANSLATED)]
+    sample = sources[:: -(-len(sources) // MAX_SENTENCES)]
     began = time.perf_counter()
-    translator.translate(chosen)
-    return (time.perf_counter() - began) / len(chosen)
+    translator.translate(sample)
+    return (time.perf_counter() - began) / len(sample)
 
 
 def finish(device: torch.device) -> None:
-    """Wait for a GPU to have done all that it was told."""
+    """Wait until a GPU has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

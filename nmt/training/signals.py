@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, which a training answers at the end of a step."""
+"""Ctrl-C and SIGTERM, to which a training reacts at the end of a step."""
 
 from __future__ import annotations
 
@@ -6,35 +6,36 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from nmt.errors import InterruptedTrainingError, TerminatedTrainingError
 
 
 @contextmanager
 def catching_signals() -> Iterator[list[int]]:
-    """Yield a list that gets the number of the first SIGINT or SIGTERM; a second one acts as it always does."""
+    """Yield a list that receives the number of the first SIGINT or SIGTERM; a second one has its usual effect."""
     caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
         yield caught
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def note(number: int, _: Any) -> None:
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def note(number: int, _frame: object) -> None:
         caught.append(number)
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        restore()
 
     for number in before:
         signal.signal(number, note)
     try:
         yield caught
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        restore()
 
 
 def halt(number: int, step: int) -> None:
-    """Raise what ends the program after signal `number`; `step` is saved."""
+    """Raise the error that ends the program after signal `number`, `step` being saved."""
     kind = TerminatedTrainingError if number == signal.SIGTERM else InterruptedTrainingError
     raise kind(f"{signal.Signals(number).name}: stopped after step {step}, saved", hint="run it again to go on")

@@ -1,9 +1,8 @@
-"""One update: float32 weights, passes in the precision asked for, the same whatever the micro-batches and ranks."""
+"""One update, the same for any cut into micro-batches and any number of ranks."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,21 +15,13 @@ from nmt.files import digest
 from nmt.model.protocol import Model
 from nmt.training.checkpoint import EMA, MOMENTS, WEIGHTS, Checkpoint, moments_of, restore_moments
 from nmt.training.distributed import Ranks
+from nmt.training.guard import Guard
 from nmt.training.objectives import translation_loss
 from nmt.training.optimizer import make_adam
 
-WINDOW = 100
-"""Updates whose loss is remembered, to tell a loss that is off."""
-ENOUGH = 20
-"""Updates to be remembered before any is called off."""
-FAR = 2.5
-"""A loss of more than so many times the median of the window is off."""
-GUARD = "guard."
-"""What the guard remembers is saved among the optimizer's moments, under this prefix."""
 
-
-class Engine:
-    """Float32 weights and their optimizer, with a copy of the weights in the precision that computes."""
+class Updater:
+    """Float32 weights and their optimizer, with a working copy of the weights in the training precision."""
 
     def __init__(
         self,
@@ -49,39 +40,35 @@ class Engine:
         self.device = self.parameters[0].device
         self.clip_norm = config.clip_norm
         self.optimizer = make_adam(self.parameters, config)
-        # In bfloat16 the whole pass runs on a copy of the weights, cast once an update: no cast within it.
+        # In bfloat16 forward and backward run on a copy of the weights, cast once an update: no cast within them.
         self.working = model if precision == "float32" else copy.deepcopy(model).bfloat16()
         self.working_parameters: list[Tensor] = list(self.working.parameters())
         if compiled:
             self.working.compile_layers()
-        # All gradients and the two sums of losses lie in one row, which the ranks add up at once.
+        # All gradients and the two sums of losses lie in one tensor: one all-reduce a step.
         sizes = [parameter.numel() for parameter in self.parameters]
-        self.row = torch.zeros(sum(sizes) + 2, device=self.device)
-        self.flat, self.sums = self.row[:-2], self.row[-2:]
-        self.gradients = [
-            part.view_as(parameter) for part, parameter in zip(self.flat.split(sizes), self.parameters, strict=True)
-        ]
+        self.reduced = torch.zeros(sum(sizes) + 2, device=self.device)
+        self.flat_gradient, self.loss_sums = self.reduced[:-2], self.reduced[-2:]
+        parts = self.flat_gradient.split(sizes)
+        self.gradients = [part.view_as(parameter) for part, parameter in zip(parts, self.parameters, strict=True)]
         for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
             parameter.grad = gradient
         self.ema_decay = ema_decay
-        self.shipping = model if ema_decay is None else copy.deepcopy(model)
-        """The model that is validated and shipped: the moving average where one is kept."""
-        self.guard = {
-            "recent": torch.full((WINDOW,), torch.nan, device=self.device),
-            "skipped": torch.zeros((), device=self.device),
-            "in_a_row": torch.zeros((), device=self.device),
-        }
+        self.eval_model = model if ema_decay is None else copy.deepcopy(model)
+        """The model that is validated and bundled: the moving average where the recipe keeps one."""
+        self.guard = Guard(self.device)
 
     def accumulate(self, batches: list[Batch], *, seed: int, smoothing: float, tokens: int) -> None:
-        """Sum gradients over `batches`, this rank's passes of one step; whatever was summed before is forgotten.
+        """Sum the gradients over `batches`, this rank's micro-batches of one step, and drop earlier sums.
 
         The loss is divided by `tokens`, the real target tokens of the whole step on all ranks, so neither the cut
-        into passes nor the number of ranks changes the update. `seed` decides the dropout: no generator has a
-        state that outlives a step. May raise what `is_out_of_memory` knows; then call again with smaller passes.
+        into micro-batches nor the number of ranks changes the update. `seed` decides the dropout: no generator has a
+        state that outlives a step. Where this raises an error that `is_out_of_memory`, call it again with smaller
+        micro-batches.
         """
         torch.manual_seed(seed)
         self.working.train()
-        self.row.zero_()
+        self.reduced.zero_()
         for parameter in self.working_parameters if self.working is not self.model else []:
             parameter.grad = None
         for batch in batches:
@@ -91,88 +78,68 @@ class Engine:
                 for gradient, parameter in zip(self.gradients, self.working_parameters, strict=True):
                     gradient += cast("Tensor", parameter.grad)
                     parameter.grad = None
-            self.sums += torch.stack([loss.detach(), nll])
+            self.loss_sums += torch.stack([loss.detach(), nll])
 
     @torch.no_grad()
     def apply(self, step: int, *, rate: float, tokens: int) -> UpdateResult:
         """Take optimizer step number `step` with the accumulated gradients of all ranks, or skip it.
 
-        It is skipped where loss or gradient is no number or the loss is far above its recent median: on the
-        device, which nobody waits for.
+        The guard decides on the device, so that nothing waits for it.
         """
-        self.ranks.add_up(self.row)
-        loss, nll = self.sums.clone().unbind()
-        norm = self.flat.norm()
-        is_off = self.judge(step, loss / tokens, norm)
+        self.ranks.all_reduce(self.reduced)
+        loss, nll = self.loss_sums.clone().unbind()
+        norm = self.flat_gradient.norm()
+        is_abnormal = self.guard.check(step, loss / tokens, norm)
         if self.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.clip_norm, norm)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.found_inf = is_off  # type: ignore[attr-defined]  # what the fused kernel asks before it writes
+        self.optimizer.found_inf = is_abnormal  # type: ignore[attr-defined]  # the fused kernel reads it
         self.optimizer.step()
-        self.cast()
+        self.update_copy()
         if self.ema_decay is not None:
-            # Short at first, or the random start would weigh for long.
+            # A short average at first, or the random initial weights would count for long.
             decay = min(self.ema_decay, (1 + step) / (10 + step))
-            torch._foreach_lerp_(list(self.shipping.parameters()), self.parameters, 1 - decay)
-        return UpdateResult(torch.where(is_off.bool(), torch.nan, loss), nll, norm, tokens)
-
-    def judge(self, step: int, loss: Tensor, norm: Tensor) -> Tensor:
-        """Return 1.0 where update `step` is off, else 0.0, and remember it; `loss` is that of a token."""
-        recent = self.guard["recent"]
-        # The median by hand, NaN being sorted last: torch's own may wait for the device to count them.
-        known = recent.isfinite().sum()
-        median = recent.sort().values.index_select(0, ((known - 1) // 2).clamp_min(0)[None])[0]
-        limit = torch.where(known >= ENOUGH, FAR * median, torch.inf)
-        is_off = ~(loss.isfinite() & norm.isfinite() & (loss <= limit))
-        recent[step % WINDOW] = torch.where(is_off, recent[step % WINDOW], loss)
-        self.guard["skipped"] += is_off
-        self.guard["in_a_row"].add_(1).mul_(is_off)
-        return is_off.float()
-
-    def skipped(self) -> tuple[int, int]:
-        """Return how many updates were skipped, and how many of them in a row just now. Waits for the device."""
-        return int(self.guard["skipped"]), int(self.guard["in_a_row"])
+            torch._foreach_lerp_(list(self.eval_model.parameters()), self.parameters, 1 - decay)
+        return UpdateResult(torch.where(is_abnormal.bool(), torch.nan, loss), nll, norm, tokens)
 
     @torch.no_grad()
-    def cast(self) -> None:
-        """Bring the copy up to date with the weights."""
+    def update_copy(self) -> None:
+        """Copy the weights to the working model."""
         if self.working is not self.model:
             torch._foreach_copy_(self.working_parameters, self.parameters)
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Return the weights, the optimizer's moments and the moving average if there is one, by file and name."""
-        guard = {GUARD + name: tensor for name, tensor in self.guard.items()}
-        files = {WEIGHTS: self.model.weights(), MOMENTS: {**moments_of(self.optimizer, self.names), **guard}}
-        return files if self.ema_decay is None else {**files, EMA: self.shipping.weights()}
+        moments = {**moments_of(self.optimizer, self.names), **self.guard.state()}
+        files = {WEIGHTS: self.model.weights(), MOMENTS: moments}
+        return files if self.ema_decay is None else {**files, EMA: self.eval_model.weights()}
 
-    def restore(self, found: Checkpoint) -> None:
-        """Put back what `state` returned. Raises ValueError where it is another model's."""
-        moments = found.moments()
-        for name, tensor in self.guard.items():
-            tensor.copy_(moments.pop(GUARD + name))
-        self.model.load_weights(found.weights())
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Restore the result of `state` from `checkpoint`. Raises ValueError where it is another model's."""
+        moments = checkpoint.moments()
+        self.guard.restore(moments)
+        self.model.load_weights(checkpoint.weights())
         if self.ema_decay is not None:
-            self.shipping.load_weights(found.shipped())
+            self.eval_model.load_weights(checkpoint.bundle_weights())
         restore_moments(self.optimizer, self.names, moments)
-        self.cast()
+        self.update_copy()
 
-    def start_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Take over `weights` of another training. Raises ValueError where a name or a shape does not fit."""
-        self.model.load_weights(dict(weights))
-        if self.ema_decay is not None:
-            self.shipping.load_weights(dict(weights))
-        self.cast()
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Start from `weights` of another training. Raises ValueError where a name or a shape differs."""
+        for model in (self.model, self.eval_model):
+            model.load_weights(weights)
+        self.update_copy()
 
 
 @dataclass(frozen=True)
 class UpdateResult:
-    """What one update saw; tensors, so that nothing waits for the device."""
+    """The losses of one update; tensors, so that nothing waits for the device."""
 
     loss: Tensor
     """Smoothed loss, summed over the tokens, in nats; NaN where the update was skipped."""
     nll: Tensor
-    """The same without smoothing."""
+    """Negative log-likelihood: the loss without smoothing."""
     gradient_norm: Tensor
     """Before clipping."""
     tokens: int
@@ -180,5 +147,5 @@ class UpdateResult:
 
 
 def step_seed(seed: int, step: int, rank: int = 0) -> int:
-    """Return the seed of update `step` on `rank`; neighbours share nothing."""
+    """Return the seed of the dropout of update `step` on `rank`: a hash, for neighbouring seeds draw alike."""
     return int(digest(f"{seed}/{step}/{rank}" if rank else f"{seed}/{step}")[:15], 16)

@@ -1,19 +1,25 @@
-"""What dev says of the model: loss, perplexity, and BLEU by the same path as `translate`."""
+"""Validation on dev: loss, perplexity, BLEU by the same path as `translate`, and the ranking of the results."""
 
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
 
 import torch
 
+from nmt.config.training import TrainingConfig
 from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.evaluation.metrics import score
 from nmt.inference.translator import Translator
 from nmt.model.protocol import Model
+from nmt.training.checkpoint import TrainingState
 from nmt.training.distributed import Ranks
 from nmt.training.objectives import translation_loss
+
+MAX_NLL = 700.0
+"""Nats above which a perplexity would overflow a float."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ class DevSet:
 
 @dataclass(frozen=True)
 class Validation:
-    """One look at dev."""
+    """The result of one validation."""
 
     loss: float
     """Negative log-likelihood of a target piece, in nats, unsmoothed."""
@@ -37,12 +43,17 @@ class Validation:
     @property
     def perplexity(self) -> float:
         """Of a target piece; it depends on the vocabulary."""
-        return math.exp(min(self.loss, 700.0))
+        return perplexity(self.loss)
+
+
+def perplexity(nll: float) -> float:
+    """Return exp(`nll`), or the largest that can be written."""
+    return math.exp(min(nll, MAX_NLL))
 
 
 @torch.inference_mode()
 def dev_nll(model: Model, pairs: PreparedPairs, batch_tokens: int, ranks: Ranks) -> tuple[float, int]:
-    """Return the negative log-likelihood of this rank's share of the target pieces, in nats, and their number."""
+    """Return the negative log-likelihood, in nats, and the number of the target pieces in this rank's share."""
     longest = [max(int(s), int(t)) for s, t in zip(pairs.src_lengths, pairs.tgt_lengths, strict=True)]
     total, tokens = 0.0, 0
     for indices in by_tokens(longest, batch_tokens)[ranks.rank :: ranks.size]:
@@ -67,3 +78,21 @@ def validate(
         hypotheses[rank :: ranks.size] = share
     bleu = score(hypotheses, [dev.references], tokenize=tokenize, lowercase=lowercase, metrics=("bleu",))["bleu"]
     return Validation(loss, bleu["score"], bleu["signature"])
+
+
+def rank_validation(state: TrainingState, validation: Validation, config: TrainingConfig) -> bool:
+    """Rank `validation` in `state`, and return whether it is among the best that are kept."""
+    is_bleu = config.best_metric == "bleu"
+    value = validation.bleu if is_bleu else validation.loss
+    is_better = operator.gt if is_bleu else operator.lt
+    state.stale = 0 if state.best is None or is_better(value, state.best) else state.stale + 1
+    kept = config.average_checkpoints if config.average == "best" else 1
+    # Of equal values the earlier one is better: it comes first, and the sort is stable.
+    ranked = sorted([*state.ranked, (value, state.step)], key=lambda entry: entry[0], reverse=is_bleu)
+    state.ranked = ranked[:kept]
+    return state.step in {step for _, step in state.ranked}
+
+
+def should_stop(state: TrainingState, config: TrainingConfig) -> bool:
+    """Return whether `patience` validations in a row brought no better one."""
+    return config.patience is not None and state.stale >= config.patience

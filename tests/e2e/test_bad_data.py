@@ -166,7 +166,7 @@ def test_a_gpu_that_is_not_there_is_one_line(nmt_here: Run, prepared: Path) -> N
 def test_without_a_compiler_the_layers_run_as_they_are(
     nmt_here: Run, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nmt.runtime.compiler_works", lambda _: False)
+    monkeypatch.setattr("nmt.devices.compiler_works", lambda _: False)
     options = ["--set", "training.compile=true", "--set", "training.max_steps=1"]
     said = nmt_here("train", "tiny.toml", *options, cwd=prepared)
     assert said.code == 0

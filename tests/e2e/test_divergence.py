@@ -16,7 +16,7 @@ from nmt.data.encoding.batching import StepStream
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.training.checkpoint import Checkpoint, Checkpoints, read_checkpoint
 from nmt.training.loop import Trainer
-from nmt.training.updater import Engine, UpdateResult
+from nmt.training.updater import Updater, UpdateResult
 
 STEPS = 40
 RECIPE = (
@@ -24,7 +24,7 @@ RECIPE = (
     .replace("checkpoint_every = 50", "checkpoint_every = 10")
     .replace("validate_every = 100", "validate_every = 20")
 )
-OFF = "loss or gradient was off"
+REASON = "abnormal loss or gradient"
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +56,9 @@ class Killed(BaseException):
 @pytest.fixture
 def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return what spoils the sum of some steps; these are told by their data, counted from the first step on."""
-    update, apply = Trainer.update, Engine.apply
+    update, apply = Trainer.update, Updater.apply
 
-    def call(places: Iterable[int], spoil: Callable[[Engine], None], kill_at: int | None = None) -> None:
+    def call(places: Iterable[int], spoil: Callable[[Updater], None], kill_at: int | None = None) -> None:
         here: list[int] = []
 
         def updating(self: Trainer, step: Any, *rest: Any) -> bool:
@@ -67,27 +67,27 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 raise Killed
             return update(self, step, *rest)
 
-        def applying(self: Engine, step: int, **values: Any) -> UpdateResult:
+        def applying(self: Updater, step: int, **values: Any) -> UpdateResult:
             if here[0] in places:
                 spoil(self)
             return apply(self, step, **values)
 
         monkeypatch.setattr(Trainer, "update", updating)
-        monkeypatch.setattr(Engine, "apply", applying)
+        monkeypatch.setattr(Updater, "apply", applying)
 
     return call
 
 
-def no_number(engine: Engine) -> None:
-    engine.sums[0] = torch.nan
+def no_number(updater: Updater) -> None:
+    updater.loss_sums[0] = torch.nan
 
 
-def no_gradient(engine: Engine) -> None:
-    engine.flat[7] = torch.inf
+def no_gradient(updater: Updater) -> None:
+    updater.flat_gradient[7] = torch.inf
 
 
-def far_too_large(engine: Engine) -> None:
-    engine.sums *= 4
+def far_too_large(updater: Updater) -> None:
+    updater.loss_sums *= 4
 
 
 def log_of(folder: Path, kind: str) -> list[dict[str, Any]]:
@@ -108,7 +108,11 @@ def changed(old: dict[str, Tensor], new: dict[str, Tensor]) -> set[str]:
 
 @pytest.mark.parametrize(("spoil", "step"), [(no_number, 5), (no_gradient, 5), (far_too_large, 25)])
 def test_one_bad_update_is_skipped_and_counted_and_changes_nothing(
-    train: Callable[..., Result], plant: Callable[..., None], tmp_path: Path, spoil: Callable[[Engine], None], step: int
+    train: Callable[..., Result],
+    plant: Callable[..., None],
+    tmp_path: Path,
+    spoil: Callable[[Updater], None],
+    step: int,
 ) -> None:
     folder, kept = tmp_path / "run", "training.keep_checkpoints=100"
     plant({step}, spoil)
@@ -121,7 +125,7 @@ def test_one_bad_update_is_skipped_and_counted_and_changes_nothing(
     assert after.state.in_a_row == 1
     assert changed(after.weights(), checkpoint(folder, step + 1).weights()) == set(after.weights())
 
-    assert f"step {seen}: 1 update skipped: {OFF}" in said.messages
+    assert f"step {seen}: 1 update skipped: {REASON}" in said.messages
     assert log_of(folder, "skipped") == [{"step": seen, "updates": 1}]
     assert [line["skipped"] for line in log_of(folder, "train")] == [int(n >= step) for n in range(1, seen + 3)]
     assert log_of(folder, "train")[step - 1]["loss"] is None
@@ -138,7 +142,7 @@ def test_a_loss_that_is_large_from_the_beginning_is_not_off(
 
 
 ROLLBACK = (
-    "step 30: 8 updates in a row were off; back to step 20, going on with the data that come next",
+    "step 30: 8 updates skipped in a row; back to step 20, going on with the data that come next",
     [{"step": 30, "to_step": 20}],
 )
 
@@ -199,7 +203,7 @@ def test_many_bad_updates_again_end_the_training_with_the_sentences_where_it_beg
     # The data of place 44 are those of update 34: ten updates were taken back.
     errors = [line for line in said.messages if line.startswith("nmt: ")]
     assert errors == [
-        "nmt: loss or gradient is off since step 34, in 7 updates in a row again, after a return to an older "
+        "nmt: abnormal loss or gradient since step 34, in 7 updates in a row again, after a return to an older "
         f"checkpoint; the {len(found)} sentence pairs of that step are in {folder / 'diverged.jsonl'} (likely causes: "
         "learning_rate too high, warmup_steps too short, no clip_norm, or broken pairs)"
     ]
@@ -217,7 +221,7 @@ def test_many_bad_updates_without_a_checkpoint_end_the_training_at_once(
     said = train(tmp_path / "run", "--set", "training.checkpoint_every=1000")
     assert said.code == 5
     assert [line.partition(";")[0] for line in said.messages if line.startswith("nmt: ")] == [
-        "nmt: loss or gradient is off since step 4, in 7 updates in a row"
+        "nmt: abnormal loss or gradient since step 4, in 7 updates in a row"
     ]
     assert (tmp_path / "run" / "diverged.jsonl").is_file()
     assert log_of(tmp_path / "run", "rollback") == []
@@ -230,10 +234,10 @@ def test_the_checkpoint_of_a_bad_stretch_is_not_one_to_go_back_to(
     plant(range(18, 31), no_number)  # the checkpoint after step 20 lies among them
     said = train(tmp_path / "run", "--set", "training.checkpoint_every=4")
     assert said.code == 0, said.err
-    assert any(" updates in a row were off; back to step 16, " in line for line in said.messages)
+    assert any(" updates skipped in a row; back to step 16, " in line for line in said.messages)
 
 
 def test_what_diverges_in_earnest_ends_with_exit_code_5(train: Callable[..., Result], tmp_path: Path) -> None:
     said = train(tmp_path / "run", "--set", "optimizer.learning_rate=1e30", "--set", "optimizer.warmup_steps=1")
     assert said.code == 5
-    assert said.messages[-1].startswith("nmt: loss or gradient is off since step ")
+    assert said.messages[-1].startswith("nmt: abnormal loss or gradient since step ")

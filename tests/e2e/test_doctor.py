@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import TINY, Result, Run, TinyRun, tree
 
-from nmt import runtime
+from nmt import devices
 from nmt.advice import data_checks, doctor
 from nmt.tasks.grammar import Split, generate
 from nmt.training import memory, profiling
@@ -33,7 +33,7 @@ CHECKS = [
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure for a moment only."""
     monkeypatch.setattr(profiling, "SECONDS", 0.5)
-    monkeypatch.setattr(profiling, "PASSES", 3)
+    monkeypatch.setattr(profiling, "MAX_MICRO_BATCHES", 3)
 
 
 @pytest.fixture
@@ -341,8 +341,8 @@ def test_a_training_of_the_wrong_length_is_a_warning(nmt_here: Run, home: Path) 
 
 
 def test_too_little_free_memory_is_an_error(nmt_here: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "free_memory", lambda _: 2**20)
-    monkeypatch.setattr(memory, "trial", lambda *_: lambda tokens: tokens * 2**10)
+    monkeypatch.setattr(devices, "free_memory", lambda _: 2**20)
+    monkeypatch.setattr(memory, "micro_batch_cost", lambda *_: lambda tokens: tokens * 2**10)
     said = examined(nmt_here, home)
     assert lines(said)["memory"] == (
         "error: not even 1,024 padded tokens of the longest sentences fit into 0.0 GiB of free memory (take a smaller "
@@ -355,8 +355,8 @@ def test_too_little_free_memory_is_an_error(nmt_here: Run, home: Path, monkeypat
 def test_a_step_that_does_not_fit_at_once_is_cut_or_a_warning(
     nmt_here: Run, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime, "free_memory", lambda _: 4 * 2**30)
-    monkeypatch.setattr(memory, "trial", lambda *_: lambda tokens: tokens * 2**20)
+    monkeypatch.setattr(devices, "free_memory", lambda _: 4 * 2**30)
+    monkeypatch.setattr(memory, "micro_batch_cost", lambda *_: lambda tokens: tokens * 2**20)
     said = examined(nmt_here, home, "batching.tokens_per_step=5000")
     assert (said.code, lines(said)["memory"][:5]) == (0, "OK: a")
     assert " is cut into passes of 2,048, which take 2.00 of 4.0 GiB; the longest dev " in lines(said)["memory"]
@@ -371,7 +371,7 @@ def test_a_pass_that_takes_too_long_to_try_is_reckoned(
     nmt_here: Run, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(profiling, "SECONDS", 0.0)
-    monkeypatch.setattr(memory, "trial", lambda *_: lambda tokens: tokens * 2**10)
+    monkeypatch.setattr(memory, "micro_batch_cost", lambda *_: lambda tokens: tokens * 2**10)
     said = examined(nmt_here, home, "batching.tokens_per_step=5000")
     assert said.code == 0
     assert " GiB, reckoned from 1,024 tokens; the longest dev sentences fit" in lines(said)["memory"]
@@ -403,14 +403,14 @@ def test_a_disk_too_small_for_the_checkpoints_is_an_error(
 
 
 def test_a_missing_compiler_is_a_warning(nmt_here: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "compiler_works", lambda _: False)
+    monkeypatch.setattr(devices, "compiler_works", lambda _: False)
     said = examined(nmt_here, home, "training.compile=true")
     assert said.code == 0
     assert lines(said)["compiler"] == (
         "warning: training.compile = true, and no compiler works on this machine: the layers will run as they are "
         "(install a C++ compiler, or set training.compile = false)"
     )
-    monkeypatch.setattr(runtime, "compiler_works", lambda _: True)
+    monkeypatch.setattr(devices, "compiler_works", lambda _: True)
     assert lines(examined(nmt_here, home, "training.compile=true"))["compiler"] == "OK: torch.compile works"
 
 

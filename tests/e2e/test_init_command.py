@@ -44,7 +44,7 @@ def test_doctor_and_train_accept_what_init_writes(
     nmt_here: Run, home: Path, given: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(profiling, "SECONDS", 0.2)
-    monkeypatch.setattr(profiling, "PASSES", 2)
+    monkeypatch.setattr(profiling, "MAX_MICRO_BATCHES", 2)
     said = nmt_here("init", "en", "de", "--train", "a.en", "a.de", *given, "-o", "my recipe.toml", cwd=home)
     assert said.code == 0, said.err
     assert said.messages == [

@@ -15,7 +15,7 @@ from conftest import TINY, Run, TinyRun, command, environment, tree
 from nmt.config.toml import load_recipe
 from nmt.errors import ArtifactError
 from nmt.model.tensors import load_tensors
-from nmt.training.init_from import open_start
+from nmt.training.init_from import open_initial_model
 
 SET = "--set"
 STEPS = 6
@@ -70,7 +70,7 @@ def test_fine_tuning_begins_at_the_dev_loss_of_the_checkpoint_that_it_takes_over
     said = nmt_here("train", recipe, "--init-from", newest, *options)
     assert said.code == 0, said.err
     assert dev_losses(tmp_path / "run")[1] == pytest.approx(dev_losses(tiny.folder)[200], rel=1e-5)
-    assert f"train: beginning with the weights {newest / 'model.safetensors'}" in said.messages
+    assert f"train: starting from the weights {newest / 'model.safetensors'}" in said.messages
 
 
 def test_without_it_the_first_dev_loss_is_that_of_a_random_model(
@@ -222,7 +222,7 @@ def test_of_a_folder_of_checkpoints_the_newest_whole_one_is_taken(
     assert said.code == 0
     damaged = store / "step-00000200" / "model.safetensors"
     reason = "damaged: its SHA-256 is not the one in state.json"
-    assert f"nmt: warning: {damaged}: {reason}; beginning with an older checkpoint" in said.messages
+    assert f"nmt: warning: {damaged}: {reason}; starting from an older checkpoint" in said.messages
     assert read(tmp_path / "run" / "lock.json")["init"]["file"] == str(store / "step-00000150" / "model.safetensors")
     assert (store / ".writing.partial").exists(), "another run's folder was changed"
 
@@ -321,12 +321,12 @@ def test_a_run_does_not_begin_with_itself(nmt_here: Run, tiny: TinyRun, tmp_path
 def test_weights_that_changed_since_they_were_found_are_one_line(tiny: TinyRun, tmp_path: Path) -> None:
     recipe = load_recipe(str(tiny.recipe)).recipe
     bundle = tiny.copy_model(tmp_path / "base")
-    start = open_start(bundle, recipe.model, recipe.languages)
-    assert start.load().keys() == load_tensors(bundle / "model.safetensors").keys()
+    initial = open_initial_model(bundle, recipe.model, recipe.languages)
+    assert initial.load().keys() == load_tensors(bundle / "model.safetensors").keys()
     (bundle / "model.safetensors").write_bytes(b"others")
     with pytest.raises(ArtifactError) as caught:
-        start.load()
-    message = "gone or changed since this training took note of it (run it again)"
+        initial.load()
+    message = "gone or changed since this run began (run it again)"
     assert str(caught.value) == f"{bundle / 'model.safetensors'}: {message}"
 
 

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from conftest import TINY, Run, tree
 
-from nmt import cli, files
+from nmt import cards, cli, files
 from nmt.model import tensors
 from nmt.training import checkpoint
 from nmt.training.checkpoint import Checkpoints
-from nmt.training.log import Log
-from nmt.training.updater import Engine
+from nmt.training.log import LogFile
+from nmt.training.updater import Updater
 
 STEPS = 12
 RECIPE = (
@@ -35,8 +35,8 @@ RECIPE = (
 POINTS = 20
 TOUCHED = [
     *((os, "fsync"), (os, "replace"), (os, "mkdir"), (files, "remove"), (shutil, "rmtree")),
-    *((checkpoint, "save_tensors"), (checkpoint, "write_json"), (tensors, "save_tensors"), (Log, "write")),
-    *((Engine, "accumulate"), (Engine, "apply")),
+    *((checkpoint, "save_tensors"), (cards, "write_json"), (tensors, "save_tensors"), (LogFile, "write")),
+    *((Updater, "accumulate"), (Updater, "apply")),
 ]
 """What changes the disk or the weights: a run may be killed before and after each call of these."""
 

@@ -149,7 +149,7 @@ def test_run_again_every_stage_is_skipped_and_nothing_changes(tiny: TinyRun, nmt
             "training.average_checkpoints=1",
             {
                 "train": "training.average_checkpoints changed",
-                "bundle": "average.count changed",
+                "bundle": "training.average_checkpoints changed",
                 "evaluate": "config, weights changed",
             },
         ),

@@ -238,7 +238,7 @@ def app(**_):
     except KeyboardInterrupt:
         return 130
 
-cli.app = app
+cli.program = app
 cli.main()
 """
 """Ctrl-C while a data class is made, which Python does by `exec`."""

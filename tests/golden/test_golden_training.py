@@ -16,7 +16,7 @@ from nmt.data.encoding.dataset import Batch
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.model.encoder_decoder import Transformer
 from nmt.training.optimizer import learning_rate
-from nmt.training.updater import Engine, step_seed
+from nmt.training.updater import Updater, step_seed
 
 V = 40
 TOLERANCE = 1e-4
@@ -47,15 +47,15 @@ def train(norm: str, precision: Precision, updates: int = 5) -> list[float]:
     torch.manual_seed(1)
     model = Transformer(ModelConfig.model_validate({**shape, **dropouts}), V, V, pad_id=PAD_ID)
     optimizer = OptimizerConfig(warmup_steps=4, learning_rate=3e-3, clip_norm=1.0)
-    engine = Engine(model, optimizer, precision)
+    updater = Updater(model, optimizer, precision)
     generator = torch.Generator().manual_seed(2)
     losses = []
     for step in range(updates):
         batches = [make_batch(generator, 8), make_batch(generator, 5)]
         tokens = sum(batch.target_tokens for batch in batches)
-        engine.accumulate(batches, seed=step_seed(1, step), smoothing=0.1, tokens=tokens)
+        updater.accumulate(batches, seed=step_seed(1, step), smoothing=0.1, tokens=tokens)
         rate = learning_rate(step + 1, optimizer, d_model=32, max_steps=100)
-        result = engine.apply(step + 1, rate=rate, tokens=tokens)
+        result = updater.apply(step + 1, rate=rate, tokens=tokens)
         losses.append(float(result.loss) / result.tokens)
     return losses
 

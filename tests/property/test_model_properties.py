@@ -13,7 +13,7 @@ from nmt.config.model import ModelConfig
 from nmt.config.training import OptimizerConfig
 from nmt.data.encoding.dataset import Batch
 from nmt.model.encoder_decoder import Transformer
-from nmt.training.updater import Engine
+from nmt.training.updater import Updater
 
 V, PAD, BOS, EOS = 15, 0, 2, 3
 PIECES = st.lists(st.integers(4, V - 1), max_size=7)
@@ -149,17 +149,17 @@ def test_the_cut_into_micro_batches_changes_no_update(
     parts = [pairs[a:b] for a, b in zip([0, *cuts], [*cuts, len(pairs)], strict=True)]
     # Where a gradient is nothing but rounding, Adam's usual epsilon would blow it up to a whole step.
     config = OptimizerConfig(epsilon=1e-2, clip_norm=1.0)
-    engines, results = [], []
+    updaters, results = [], []
     for batches in ([make_batch(pairs)], [make_batch(part) for part in parts]):
         torch.manual_seed(seed)
         shape = {"d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 1, "decoder_layers": 1, "dropout": 0.0}
         model = Transformer(ModelConfig.model_validate(shape), V, V, pad_id=PAD)
-        engine = Engine(model, config, "float32")
+        updater = Updater(model, config, "float32")
         tokens = sum(batch.target_tokens for batch in batches)
-        engine.accumulate(batches, seed=1, smoothing=0.1, tokens=tokens)
-        results.append(engine.apply(1, rate=0.1, tokens=tokens))
-        engines.append(engine)
-    for whole, cut in zip(*(engine.model.weights().values() for engine in engines), strict=True):
+        updater.accumulate(batches, seed=1, smoothing=0.1, tokens=tokens)
+        results.append(updater.apply(1, rate=0.1, tokens=tokens))
+        updaters.append(updater)
+    for whole, cut in zip(*(updater.model.weights().values() for updater in updaters), strict=True):
         assert_close(cut, whole, rtol=0, atol=2e-5)
     assert results[0].tokens == results[1].tokens == sum(len(target) + 1 for _, target in pairs)
     assert_close(results[1].loss, results[0].loss, rtol=1e-5, atol=0)

@@ -3,8 +3,6 @@
 A path may go on within an archive: `all.tar.gz/train.en`.
 """
 
-from __future__ import annotations
-
 import io
 import tarfile
 import zipfile

@@ -1,7 +1,5 @@
 """Read the raw pairs of a corpus: from files, test sets, Hugging Face datasets, or the built-in grammar."""
 
-from __future__ import annotations
-
 import io
 import itertools
 from collections import Counter

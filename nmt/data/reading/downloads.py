@@ -1,7 +1,5 @@
 """Download files once, verify them by their SHA-256, and keep them in a cache."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import re

@@ -1,7 +1,5 @@
 """Read pairs from files that hold both sides: TSV, CSV, JSON lines, Parquet, TMX, folders and archives of them."""
 
-from __future__ import annotations
-
 import csv
 import io
 import itertools

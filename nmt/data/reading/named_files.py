@@ -1,7 +1,5 @@
 """Make corpora of the file names of a command line: NAME.LANGUAGE files, files of both sides, sacreBLEU's test sets."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Fetch the test sets that sacreBLEU knows, and check their files."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import socket

@@ -1,7 +1,5 @@
 """Read pairs from TMX, the exchange format of translation memories (version 1.4b), a unit at a time."""
 
-from __future__ import annotations
-
 import io
 from collections import Counter
 from collections.abc import Iterator

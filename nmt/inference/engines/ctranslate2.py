@@ -54,7 +54,7 @@ class Export:
 def import_ctranslate2() -> ModuleType:
     """Import the package CTranslate2. Raises UsageError where it is missing."""
     try:
-        import ctranslate2
+        import ctranslate2  # an optional extra
     except ImportError:
         raise UsageError(
             "the engine ctranslate2 needs a package that is not installed", hint='pip install "nmt[ctranslate2]"'

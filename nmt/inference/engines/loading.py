@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmt import runtime
+from nmt.config.inference import EngineName
 from nmt.config.training import Precision
 from nmt.errors import UsageError
 from nmt.inference.bundle import Bundle, open_bundle
+from nmt.inference.engines.ctranslate2 import CTranslate2Engine
+from nmt.inference.engines.workers import Workers
 
 if TYPE_CHECKING:
-    from nmt.inference.protocol import Engine, EngineName
+    from nmt.inference.protocol import Engine
 
 
 def open_bundles(paths: Sequence[Path]) -> list[Bundle]:
@@ -44,20 +46,13 @@ class EnginePlan:
     def load(self) -> Engine:
         """Load the engine into this process. Raises ArtifactError, UsageError."""
         if self.engine == "ctranslate2":
-            from nmt.inference.engines.ctranslate2 import CTranslate2Engine
-
             if self.precision != "float32":
                 raise UsageError("the precision of an export is its own", hint="nmt export has --quantization")
             return CTranslate2Engine.load(self.paths, device=self.device, threads=self.threads, export=self.export)
-        from nmt.inference.engines.native import NativeEngine
+        from nmt.inference.engines.native import NativeEngine  # imports torch
 
-        runtime.keep_freed_memory()
-        runtime.bound_kernels()
-        runtime.set_threads(self.threads)
-        return NativeEngine.load(self.paths, device=self.device, precision=self.precision)
+        return NativeEngine.load(self.paths, device=self.device, precision=self.precision, threads=self.threads)
 
     def share(self, devices: int) -> Engine:
         """Load the engine into each of `devices` processes, which share the batches."""
-        from nmt.inference.engines.workers import Workers
-
         return Workers(self, devices)

@@ -9,15 +9,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from nmt import runtime
 from nmt.config.training import Precision
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
+from nmt.devices import pick_device
 from nmt.errors import UsageError
 from nmt.inference.bundle import open_bundle
 from nmt.inference.constraints import pad
 from nmt.inference.protocol import Hypothesis, Matrix, Pair, Request, Row
 from nmt.inference.search import search
 from nmt.model.protocol import Model
-from nmt.runtime import pick_device
 
 ROWS = 512
 """Positions whose logits exist at once in scoring: all logits together would be positions times vocabulary."""
@@ -46,8 +47,15 @@ class NativeEngine:
         self.models = models
 
     @classmethod
-    def load(cls, paths: Sequence[Path], *, device: str, precision: Precision) -> NativeEngine:
-        """Load the models of the bundles at `paths`. Raises ArtifactError, UsageError."""
+    def load(cls, paths: Sequence[Path], *, device: str, precision: Precision, threads: int | None) -> NativeEngine:
+        """Load the models of the bundles at `paths`, to compute in `threads` threads, by default torch's own choice.
+
+        Raises ArtifactError, UsageError.
+        """
+        runtime.keep_freed_memory()
+        runtime.bound_kernels()
+        if threads is not None:
+            torch.set_num_threads(threads)
         kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
         return cls([open_bundle(path).model().to(pick_device(device), kind).eval() for path in paths])
 

@@ -2,87 +2,85 @@
 
 from __future__ import annotations
 
-import os
-import queue
-import signal
-import subprocess
-import sys
-import threading
-import traceback
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection, Pipe, wait
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from nmt import console, runtime
-from nmt.errors import NmtError, UsageError, WorkersError
-from nmt.inference.protocol import Hypothesis, Matrix, Request, Row
+from nmt.errors import UsageError, WorkersError
+from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Request, Row
+from nmt.processes import Answer, Child, ChildDiedError, wait_for
 
 if TYPE_CHECKING:
     from nmt.inference.engines.loading import EnginePlan
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 AHEAD = 2
-"""Batches in the hands of a worker: the one it computes, and the next."""
+"""Batches handed to a worker at a time: the one it computes, and the next."""
 FATAL = 2
-"""Workers that may end with the same batch before it is taken for the cause."""
+"""Number of workers that die at the same batch before it counts as the cause."""
+
+
+class Host:
+    """The engine of a worker. Its methods run in the worker, and take one batch."""
+
+    engine: Engine
+
+    def __init__(self, plan: EnginePlan) -> None:
+        self.plan = plan
+
+    def load(self) -> int:
+        """Load the engine; return its target limit."""
+        self.engine = self.plan.load()
+        return self.engine.target_limit
+
+    def search(self, batch: list[Row], request: Request) -> list[list[Hypothesis]]:
+        return next(self.engine.search([batch], request))
+
+    def score(self, batch: list[Pair]) -> list[list[float]]:
+        return next(self.engine.score([batch]))
+
+    def attention(self, batch: list[Pair], layer: int | None) -> list[Matrix]:
+        return next(self.engine.attention([batch], layer))
 
 
 @dataclass(eq=False)
 class Job:
-    """What one worker is to do."""
+    """A call of a method of `Host`."""
 
-    call: tuple[Any, ...]
-    """The method of the engine, the batch and further arguments; or the plan of the engine, to load it."""
+    call: Callable[[Child[Host]], None]
     lines: int = 0
     again: bool = True
-    """Whether another has to do it where the worker dies."""
-    reply: tuple[bool, Any] | None = None
-    """Whether it was done, and the result; where it was not, the error, or the traceback of a bug."""
+    """Whether another worker must do it if its worker dies."""
+    answer: Answer | None = None
     deaths: int = 0
-    """Workers that ended while they did it."""
-
-    def result(self) -> Any:
-        """Return what came of it. Raises what the worker raised."""
-        assert self.reply
-        done, value = self.reply
-        if done:
-            return value
-        if isinstance(value, NmtError):
-            raise value
-        raise RuntimeError(f"in a worker:\n{value}")
+    """Number of workers that died while they did it."""
 
 
 @dataclass(eq=False)
 class Worker:
-    """A process and the pipe to it."""
+    """A process and its jobs."""
 
     number: int
     """From 1."""
-    process: subprocess.Popen[bytes]
-    pipe: Connection
+    child: Child[Host]
     jobs: deque[Job] = field(default_factory=deque)
-    """Handed over and not answered yet, in the order of the answers."""
+    """Jobs handed over and not answered yet, in the order of the answers."""
 
     def give(self, job: Job) -> None:
-        """Hand `job` over. To a dead worker as well: whoever reads its answers finds out."""
+        """Hand over `job`, also to a dead worker: its death is noticed when its answers are read."""
         self.jobs.append(job)
-        with without_sigpipe(), suppress(OSError):
-            self.pipe.send(job.call)
-
-    def end(self) -> int:
-        """End the process, if it has not ended; return its exit code, less than 0 for a signal."""
-        self.pipe.close()
-        self.process.kill()
-        return self.process.wait()
+        job.call(self.child)
 
 
 class Workers:
-    """The engine of a plan in `devices` processes, each with its own GPU or its share of the processor's threads.
+    """An engine in `devices` processes, each with its own GPU or a share of the CPU threads.
 
-    They end with this object, or with this process, however it ends.
+    The processes end with this object, and with this process however it ends.
     """
 
     def __init__(self, plan: EnginePlan, devices: int) -> None:
@@ -94,57 +92,61 @@ class Workers:
         self.devices = devices
         self.workers: list[Worker] = []
         self.close = weakref.finalize(self, end_all, self.workers)
-        self._waiting: deque[Job] = deque()  # of workers that have died
+        self._waiting: deque[Job] = deque()  # from dead workers
         plan = replace(plan, threads=plan.threads or max(1, runtime.cores() // devices))
         try:
-            for number in range(1, devices + 1):
-                self.workers.append(start(number, devices, plan))
+            self.workers += [start(number, devices, plan) for number in range(1, devices + 1)]
             loading = [worker.jobs[0] for worker in self.workers]
             while any(worker.jobs for worker in self.workers):
                 self._receive()
-            self.target_limit: int = min([job.result() for job in loading if job.reply])
+            self.target_limit = min([cast("int", job.answer.result()) for job in loading if job.answer])
         except BaseException:
             self.close()
             raise
 
     def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]:
-        """Return for each row of each batch its hypotheses; see `Engine`. Raises WorkersError."""
-        return self._spread("search", batches, request)
+        return self._share(batches, lambda child, batch: child.call(Host.search, batch, request))
 
-    def score(self, batches: Iterable[list[tuple[list[int], list[int]]]]) -> Iterator[list[list[float]]]:
-        """Return the log-probabilities of the pieces of each pair; see `Engine`. Raises WorkersError."""
-        return self._spread("score", batches)
+    def score(self, batches: Iterable[list[Pair]]) -> Iterator[list[list[float]]]:
+        return self._share(batches, lambda child, batch: child.call(Host.score, batch))
 
-    def attention(
-        self, batches: Iterable[list[tuple[list[int], list[int]]]], layer: int | None
-    ) -> Iterator[list[Matrix]]:
-        """Return what the target pieces of each pair attend to; see `Engine`. Raises UsageError, WorkersError."""
-        return self._spread("attention", batches, layer)
+    def attention(self, batches: Iterable[list[Pair]], layer: int | None) -> Iterator[list[Matrix]]:
+        return self._share(batches, lambda child, batch: child.call(Host.attention, batch, layer))
 
-    def _spread(self, method: str, batches: Iterable[Sequence[Any]], *arguments: Any) -> Iterator[Any]:
-        """Hand `batches` out as workers become free; yield the results in the order of the batches."""
-        jobs = (Job((method, batch, *arguments), lines=len(batch)) for batch in batches)
-        under_way: deque[Job] = deque()
+    def _share(self, batches: Iterable[list[T]], call: Callable[[Child[Host], list[T]], None]) -> Iterator[R]:
+        """Hand out `batches` as workers become free; yield the results in the order of the batches.
+
+        Raises what the engine raises, and WorkersError.
+        """
+
+        def job_of(batch: list[T]) -> Job:
+            return Job(lambda child: call(child, batch), len(batch))
+
+        jobs = map(job_of, batches)
+        given: deque[Job] = deque()
         more = True
         try:
-            while more or under_way:
+            while more or given:
                 free = self._free()
                 if free and more:
                     if more := (job := next(jobs, None)) is not None:
-                        under_way.append(job)
+                        given.append(job)
                         free.give(job)
-                elif under_way and under_way[0].reply:
-                    yield under_way.popleft().result()
+                elif given and (answer := given[0].answer):
+                    given.popleft()
+                    yield cast("R", answer.result())
                 else:
                     self._receive()
-        finally:  # where whoever asked wants no more
-            for job in under_way:
+        finally:  # also where the caller wants no more results
+            for job in given:
                 job.again = False
 
     def _free(self) -> Worker | None:
-        """Return a worker that may have another batch, after what the dead have left is handed out."""
-        for worker in [worker for worker in self.workers if not worker.jobs and worker.process.poll() is not None]:
-            self._bury(worker)  # before it gets a batch that would be blamed
+        """Return a worker that can take another batch, once the jobs of dead workers are handed out."""
+        for worker in [
+            worker for worker in self.workers if not worker.jobs and worker.child.process.poll() is not None
+        ]:
+            self._bury(worker, worker.child.end())  # before it is given a batch, which would be blamed
         while self.workers:
             worker = min(self.workers, key=lambda worker: len(worker.jobs))
             if len(worker.jobs) >= AHEAD:
@@ -156,26 +158,22 @@ class Workers:
         raise WorkersError("no worker is left", hint="load the model again")
 
     def _receive(self) -> None:
-        """Wait until some workers answer, or die."""
-        ready = wait([worker.pipe for worker in self.workers])
-        for worker in [worker for worker in self.workers if worker.pipe in ready]:
+        """Wait until some workers answer or die."""
+        ready = wait_for([worker.child for worker in self.workers])
+        for worker in [worker for worker in self.workers if worker.child in ready]:
             try:
-                reply = worker.pipe.recv()
-            except (EOFError, OSError):
-                self._bury(worker)
+                answer = worker.child.receive()
+            except ChildDiedError as death:
+                self._bury(worker, str(death))
             else:
-                worker.jobs.popleft().reply = reply
+                worker.jobs.popleft().answer = answer
 
-    def _bury(self, worker: Worker) -> None:
-        """Keep the batches of a dead worker for the others. Raises WorkersError where that would not help."""
+    def _bury(self, worker: Worker, how: str) -> None:
+        """Remove a dead worker, and keep its jobs for the others. Raises WorkersError where that cannot help."""
         self.workers.remove(worker)
         left = [job for job in worker.jobs if job.again]
         self._waiting.extendleft(reversed(left))
-        with suppress(subprocess.TimeoutExpired):
-            worker.process.wait(1)  # for the exit code of its own
-        code = worker.end()
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        if left and left[0] is worker.jobs[0]:  # what it did, for it does one after the other
+        if left and left[0] is worker.jobs[0]:  # the job it was doing
             left[0].deaths += 1
             if left[0].deaths >= FATAL:
                 raise WorkersError(
@@ -192,83 +190,18 @@ class Workers:
 
 
 def start(number: int, devices: int, plan: EnginePlan) -> Worker:
-    """Start worker `number` of `devices`, and let it load `plan`.
-
-    It is a new interpreter, not a fork: torch survives no fork. Nor is it one of `multiprocessing`, which would run
-    the caller's script anew.
-    """
-    ours, theirs = Pipe()
-    surroundings = {
-        "PYTHONPATH": os.pathsep.join(sys.path),
+    """Start worker `number` of `devices`, and let it load `plan`."""
+    environment = {
         "OMP_NUM_THREADS": str(plan.threads),
-        # As under torchrun: see `runtime.pick_device`.
+        # As under torchrun: see `devices.pick_device`.
         "LOCAL_RANK": str(number - 1),
         "LOCAL_WORLD_SIZE": str(devices),
     }
-    with theirs:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-c", "from nmt.inference.engines.workers import serve; serve()"],
-            stdin=theirs.fileno(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **surroundings},
-        )
-    worker = Worker(number, process, ours)
-    worker.give(Job((plan,), again=False))
+    worker = Worker(number, Child(Host(plan), environment=environment, quiet=True))
+    worker.give(Job(lambda child: child.call(Host.load), again=False))
     return worker
 
 
 def end_all(workers: list[Worker]) -> None:
-    """End all of `workers`."""
     while workers:
-        workers.pop().end()
-
-
-@contextmanager
-def without_sigpipe() -> Iterator[None]:
-    """Let no write in the block end this process: `console.end_with_pipe` has made the signal deadly for a filter."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
-    try:
-        yield
-    finally:
-        if signal.SIGPIPE not in before and signal.SIGPIPE in signal.sigpending():
-            signal.sigwait({signal.SIGPIPE})
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def serve() -> None:
-    """Be a worker, whose standard input is the pipe to the process that started it, until that one ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the other process ends this one
-    pipe = Connection(0)
-    calls: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
-
-    def listen() -> None:
-        """Take calls while others are computed, so that neither side waits to write and the end comes at once."""
-        try:
-            while True:
-                calls.put(pipe.recv())
-        finally:
-            os._exit(1)
-
-    threading.Thread(target=listen, daemon=True).start()
-    (plan,) = calls.get()
-    done, engine = attempt(plan.load)
-    pipe.send((done, engine.target_limit if done else engine))
-    while True:
-        method, batch, *arguments = calls.get()
-        pipe.send(attempt(compute, getattr(engine, method), batch, *arguments))
-
-
-def compute(method: Callable[..., Iterator[Any]], batch: Sequence[Any], *arguments: Any) -> Any:
-    """Return what a method of an engine finds for one batch."""
-    return next(method([batch], *arguments))
-
-
-def attempt(work: Callable[..., Any], *arguments: Any) -> tuple[bool, Any]:
-    """Return a `Job.reply`: what `work` returns, or what it raises."""
-    try:
-        return True, work(*arguments)
-    except NmtError as error:
-        return False, error
-    except Exception:
-        return False, traceback.format_exc()
+        workers.pop().child.end()

@@ -27,7 +27,7 @@ from nmt.config.toml import load_recipe
 from nmt.data.cleaning import filters
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import DataError, UsageError
-from nmt.pipeline.pipeline import Pipeline
+from nmt.pipeline.run import Run
 from nmt.tasks.grammar import generate
 
 TRAIN = '[data.train]\nbuiltin = "train"\npairs = 800\n'
@@ -51,7 +51,7 @@ def case_of(folder: Path, *settings: str, train: str = TRAIN) -> Case:
     recipe.write_text(text, encoding="utf-8")
     scratch = folder / "scratch"
     scratch.mkdir(exist_ok=True)
-    return Case(Pipeline(load_recipe(str(recipe), settings), run_dir=folder / "run"), scratch)
+    return Case(Run(load_recipe(str(recipe), settings), run_dir=folder / "run"), scratch)
 
 
 def write_corpora(folder: Path) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from nmt import cli
 from nmt.advice.choices import (
     ORDER,
     Choices,
@@ -264,17 +263,6 @@ def test_the_processors_instructions_are_read(tmp_path: Path) -> None:
 def test_numbers_are_rounded_to_two_digits() -> None:
     assert [rounded(number) for number in (0.2, 7.4, 99.6, 2549, 123_456)] == [1, 7, 100, 2500, 120_000]
     assert rough(344_123) == "340,000"
-
-
-def test_options_of_several_values_are_spread() -> None:
-    assert cli.spread(["init", "en", "de", "--train", "a", "b", "--dev", "c", "-o", "x", "-v"]) == [
-        *("-v", "init", "en", "de", "--train", "a", "--train", "b", "--dev", "c", "-o", "x"),
-    ]
-    assert cli.spread(["evaluate", "m", "--reference", "a", "b"]) == [
-        *("evaluate", "m", "--reference", "a", "--reference", "b")
-    ]
-    assert cli.spread(["run", "--train", "a", "b"]) == ["run", "--train", "a", "b"]
-    assert cli.spread([]) == []
 
 
 def test_the_sections_are_those_of_the_recipe() -> None:

@@ -43,7 +43,7 @@ def recipe(**sections: Any) -> Recipe:
 
 
 def inputs(given: Recipe, effects: set[Effect], **others: Any) -> dict[str, Any]:
-    return {**others, RECIPE: knobs_with(effects, given.model_dump())}
+    return {**others, RECIPE: knobs_with(effects, given)}
 
 
 def changes(effects: set[Effect], **sections: Any) -> list[str]:
@@ -100,13 +100,13 @@ def test_a_knob_counts_for_the_results_that_it_declares(key: str, effects: set[E
     assert issubclass(annotation, Section)
     assert effects_of(annotation, name) == effects
     for effect in ("text", "tokenizer", "ids", "weights", "updates", "training", "decoding", "bundle"):
-        chosen = knobs_with({effect}, recipe().model_dump())
+        chosen = knobs_with({effect}, recipe())
         assert (name in chosen.get(section, {})) == (effect in effects)
 
 
 def test_knobs_of_corpora_and_of_their_own_cleaning_are_chosen_alone() -> None:
     own = {"train": {"a": {"files": "a.tsv", "weight": 2.0, "cleaning": {"max_pieces": 9}}, "b": {"files": "b.tsv"}}}
-    dump = recipe(data=own).model_dump()
+    dump = recipe(data=own)
     assert knobs_with(UPDATES, dump)["data"] == {
         "train": {"a": {"weight": 2.0}, "b": {"weight": None}},
         "temperature": None,
@@ -201,7 +201,7 @@ def test_a_knob_that_the_record_does_not_know_compares_as_before(training: dict[
     old = inputs(recipe(), UPDATES)
     dump = recipe().model_dump()
     new = NewRecipe.model_validate({**dump, "training": {**dump["training"], **training}})
-    wanted = {RECIPE: knobs_with(UPDATES, new.model_dump(), NewRecipe)}
+    wanted = {RECIPE: knobs_with(UPDATES, new)}
     assert changed_inputs(old, wanted, UPDATES) == keys
     assert changed_inputs(wanted, old, UPDATES) == keys
     wanted[RECIPE]["more"]["size"] = 3
@@ -269,7 +269,7 @@ def test_a_manifest_of_nmt_0_1_0_holds_for_the_recipe_that_it_was_made_from(old_
         del others["tokenizer"]
     if stage == "prepared/text":
         del others["data"]
-    wanted = {**others, RECIPE: knobs_with(effects, lock["recipe"])}
+    wanted = {**others, RECIPE: knobs_with(effects, Recipe.model_validate(lock["recipe"]))}
     assert changed_inputs(recorded, wanted, effects) == []
     for key, value in CHANGES[stage].items():
         *path, name = key.split(".")

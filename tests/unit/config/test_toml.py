@@ -262,7 +262,12 @@ def test_any_plain_value_is_written_as_toml_reads_it(value: Any) -> None:
 
 def test_a_key_is_explained_with_type_bounds_default_and_source() -> None:
     assert explain("decoding.length_penalty") == [
-        Knob("decoding.length_penalty", "float >= 0, <= 2", "0.6", "Alpha of the length penalty [W16, eq. 14].")
+        Knob(
+            "decoding.length_penalty",
+            "float >= 0, <= 2",
+            "0.6",
+            "Alpha of the length penalty (Wu et al. 2016, eq. 14).",
+        )
     ]
     assert explain("model.heads") == [Knob("model.heads", "int > 0", "8", "Attention heads; must divide `d_model`.")]
     assert [(knob.type, knob.default) for knob in explain("training.precision")] == [

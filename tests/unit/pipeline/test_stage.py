@@ -1,136 +1,168 @@
-"""What a stage depends on, and the folder in which it grows."""
+"""A stage is skipped where its manifest holds, whichever nmt wrote it."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from conftest import tree
+from runs import make_run, record, unpack_old_run
 
-from nmt import files
-from nmt.config.toml import LoadedRecipe, check
-from nmt.files import digest_json
-from nmt.pipeline.pipeline import Pipeline
-from nmt.pipeline.stage import MANIFEST, list_files, resuming, work_folder
-
-
-def corpus(root: Path, name: str) -> dict[str, str]:
-    (root / f"{name}.tsv").write_text(f"{name}\t{name.upper()}\n", encoding="utf-8")
-    return {"files": f"{name}.tsv"}
-
-
-def pipeline(root: Path, **data: Any) -> Pipeline:
-    files = {"files": "a.tsv"}
-    recipe = {
-        "name": "x",
-        "languages": {"source": "en", "target": "de"},
-        "data": {"train": {"a": files, "b": files}, **data},
-        "tokenizer": {"placeholders": 2},
-    }
-    loaded = LoadedRecipe(check(recipe, "x"), root / "x.toml", "")
-    return Pipeline(loaded, run_dir=root / "run")
+from nmt.config import compatibility
+from nmt.config.compatibility import RECIPE
+from nmt.config.recipe import Recipe
+from nmt.config.section import Affects, AsBefore
+from nmt.config.toml import LoadedRecipe
+from nmt.config.training import TrainingConfig
+from nmt.errors import ArtifactError
+from nmt.files import read_json, write_json
+from nmt.pipeline.manifest import MANIFEST, Manifest, making, work_folder
+from nmt.pipeline.pipeline import STAGES
+from nmt.pipeline.run import Run
+from nmt.pipeline.stage import Stage, digests_of
+from nmt.version import __version__
 
 
-def inputs(root: Path, **data: Any) -> dict[str, Any]:
-    return pipeline(root, **data).text_inputs()
+def make(run: Run, manifest: Manifest) -> None:
+    with making(run.folder.tokenizer, manifest) as scratch:
+        (scratch / "a").write_text("made")
 
 
-def test_weights_change_nothing_of_the_text_and_the_rest_of_a_corpus_does(tmp_path: Path) -> None:
-    files = corpus(tmp_path, "a")
-    plain = inputs(tmp_path)
-    assert inputs(tmp_path, train={"a": {**files, "weight": 2.0}, "b": files}) == plain
-    assert inputs(tmp_path, temperature=5.0) == plain
-    for changed in (
-        {"a": {**files, "tags": ["<a>"]}, "b": files},
-        {"a": files, "c": files},
-        {"a": {**files, "cleaning": {"max_characters": 9}}, "b": files},
-        {"a": {**files, "pairs": 2}, "b": files},
-    ):
-        assert inputs(tmp_path, train=changed) != plain
+def stage(**others: Any) -> Stage:
+    return Stage("tokenizer", lambda run: run.folder.tokenizer, frozenset({"tokenizer"}), lambda _: others, make)
 
 
-def test_the_order_of_the_corpora_is_part_of_what_the_text_depends_on(tmp_path: Path) -> None:
-    train = {name: corpus(tmp_path, name) for name in ("one", "two")}
-    forth, back = (inputs(tmp_path, train=given) for given in (train, dict(reversed(train.items()))))
-    assert digest_json(forth) != digest_json(back)
+Said = Callable[[], str]
 
 
-def test_filters_of_pieces_of_a_corpus_change_nothing_of_the_text(tmp_path: Path) -> None:
-    files = corpus(tmp_path, "a")
-    found = [
-        inputs(tmp_path, train={"a": {**files, "cleaning": cleaning}, "b": files})
-        for cleaning in ({"max_pieces": 9}, {"max_pieces": 8, "max_piece_ratio": 2.0})
-    ]
-    assert found[0] == found[1]
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Said:
+    return lambda: capsys.readouterr().err
 
 
-def test_the_pattern_of_placeholders_is_part_of_what_the_bundle_depends_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("nmt.pipeline.pipeline.made", lambda _: {})
-    found = [pipeline(tmp_path, protect=pattern).bundle_inputs() for pattern in ("a", "b", "a")]
-    assert found[0] == found[2] != found[1]
+def test_a_stage_runs_until_its_manifest_holds_and_says_why(tmp_path: Path, said: Said) -> None:
+    run = make_run(tmp_path)
+    manifest = stage(more=1).due(run)
+    assert manifest is not None
+    assert said() == "tokenizer: running\n"
+    assert (manifest.stage, manifest.inputs["nmt"], manifest.inputs["more"]) == ("tokenizer", __version__, 1)
+    assert manifest.inputs[RECIPE]["training"] == {"seed": 1}
+    stage().run(run, manifest)
+    assert stage(more=1).due(run) is None
+    assert said() == "tokenizer: skipped, nothing that it depends on changed\n"
+    assert stage(more=2).due(make_run(tmp_path, training={"seed": 2})) is not None
+    assert said() == "tokenizer: running: more, training.seed changed\n"
+    (run.folder.tokenizer / "a").unlink()
+    assert stage(more=1).due(run) is not None
+    assert said() == "tokenizer: running: a is missing\n"
 
 
-def test_a_corpus_may_be_named_like_a_key(tmp_path: Path) -> None:
-    corpus(tmp_path, "a")
-    named = [
-        pipeline(tmp_path, train={"temperature": {"files": "a.tsv", "weight": weight}}).recipe.data.given_weights
-        for weight in (0.5, 3.0, 1.0)
-    ]
-    assert named == [{"weights": {"temperature": 0.5}}, {"weights": {"temperature": 3.0}}, {}]
+def test_five_changes_are_named_at_most(tmp_path: Path, said: Said) -> None:
+    run = make_run(tmp_path)
+    record(run.folder.tokenizer)
+    stage(**{f"k{number}": number for number in range(7)}).due(run)
+    assert said() == "tokenizer: running: k0, k1, k2, k3, k4 changed\n"
 
 
-def grow(folder: Path, manifest: dict[str, Any], names: list[str], also: Any = None) -> list[str]:
-    """Make `names` in a stage's folder; return what was there before."""
-    with resuming(folder, manifest, also=also) as growing:
-        before = sorted(str(path.relative_to(growing)) for path in growing.rglob("*"))
-        for name in names:
-            files.write_text(growing / name, name)
-            if name == "stop":
-                raise KeyboardInterrupt
-    return before
+def test_inputs_may_replace_the_knobs(tmp_path: Path) -> None:
+    manifest = stage(**{RECIPE: {}}).due(make_run(tmp_path))
+    assert manifest is not None
+    assert manifest.inputs == {"nmt": __version__, RECIPE: {}}
 
 
-def test_a_folder_that_grows_appears_when_it_is_whole_and_outlives_what_broke_off(tmp_path: Path) -> None:
-    folder = tmp_path / "text"
-    with pytest.raises(KeyboardInterrupt):
-        grow(folder, {"fingerprint": "x"}, ["one", "a/two", "stop"])
+def test_a_version_of_nmt_alone_makes_nothing_anew(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    stage().run(run, stage().due(run))
+    path = run.folder.tokenizer / MANIFEST
+    written = read_json(path)
+    write_json(path, {**written, "inputs": {**written["inputs"], "nmt": "0.0.1"}, "fingerprint": "other"})
+    assert stage().due(run) is None
+
+
+def test_a_skipped_stage_forgets_what_a_killed_run_left(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    folder = work_folder(run.folder.tokenizer)
+    (folder / "made").mkdir(parents=True)
+    stage().run(run, None)
     assert not folder.exists()
-    (work_folder(folder) / "made" / "a" / ".three.7.partial").touch()
-    assert grow(folder, {"fingerprint": "x"}, ["three"]) == ["a", "a/two", "one", "stop"]
-    manifest = files.read_json(folder / MANIFEST)
-    assert list(manifest["files"]) == ["a/two", "one", "stop", "three"]
-    assert [path.name for path in tmp_path.iterdir()] == ["text"]
 
 
-@pytest.mark.parametrize("change", [{"fingerprint": "y"}, {"also": "z"}])
-def test_what_was_made_from_other_inputs_is_not_gone_on_with(tmp_path: Path, change: dict[str, str]) -> None:
-    folder = tmp_path / "text"
-    grow(folder, {"fingerprint": "old"}, ["whole"])
-    with pytest.raises(KeyboardInterrupt):
-        grow(folder, {"fingerprint": "x"}, ["one", "stop"])
-    assert list(files.read_json(folder / MANIFEST)["files"]) == ["whole"], "the old is lost before the new is there"
-    fingerprint = change.get("fingerprint", "x")
-    assert grow(folder, {"fingerprint": fingerprint}, ["two"], also=change.get("also")) == []
-    assert sorted(path.name for path in folder.iterdir()) == [MANIFEST, "two"]
+def test_digests_are_those_of_the_manifest(tmp_path: Path) -> None:
+    record(tmp_path, **{"train/0": "1", "dev/0": "2", "test/0": "3"})
+    assert digests_of(tmp_path) == {"train/0": "1", "dev/0": "2", "test/0": "3"}
+    assert digests_of(tmp_path, "train", "dev") == {"train/0": "1", "dev/0": "2"}
+    with pytest.raises(ArtifactError):
+        digests_of(tmp_path / "missing")
 
 
-def test_a_manifest_that_a_killed_run_had_written_is_not_listed_in_the_next(tmp_path: Path) -> None:
-    folder, alone = tmp_path / "text", tmp_path / "alone"
-    grow(alone, {"fingerprint": "x"}, ["one"])
-    with pytest.raises(KeyboardInterrupt):
-        grow(folder, {"fingerprint": "x"}, ["one", "stop"])
-    growing = work_folder(folder) / "made"
-    (growing / "stop").unlink()
-    list_files(growing, {"fingerprint": "x"})
-    grow(folder, {"fingerprint": "x"}, [])
-    assert tree(folder) == tree(alone)
+# A run folder of nmt 0.1.0.
 
 
-def test_a_growing_folder_that_was_moved_away_as_its_run_was_killed_is_made_anew(tmp_path: Path) -> None:
-    folder = tmp_path / "text"
-    with pytest.raises(KeyboardInterrupt):
-        grow(folder, {"fingerprint": "x"}, ["one", "stop"])
-    files.remove(work_folder(folder) / "made")
-    assert grow(folder, {"fingerprint": "x"}, ["one"]) == []
-    assert (folder / "one").is_file()
+def load(folder: Path, recipe: type[Recipe] = Recipe, **training: Any) -> Run:
+    """Return the run of `folder`, its recipe read by the class `recipe`, with some keys of [training] changed."""
+    values = read_json(folder / "lock.json")["recipe"]
+    found = recipe.model_validate({**values, "training": {**values["training"], **training}})
+    return Run(LoadedRecipe(found, folder / "recipe.toml", ""), run_dir=folder)
+
+
+def due(run: Run) -> list[str]:
+    """Name the stages of a run that are to be made."""
+    return [stage.name for stage in STAGES if stage.due(run) is not None]
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return unpack_old_run(tmp_path_factory.mktemp("old"))
+
+
+def test_a_run_folder_of_nmt_0_1_0_is_whole(old: Path) -> None:
+    run = load(old)
+    run.refuse_other_folder()
+    assert due(run) == []
+
+
+def test_what_changes_in_an_old_run_folder_is_made_anew_or_refused(old: Path) -> None:
+    longer = load(old, max_steps=6)
+    longer.refuse_other_folder()
+    assert due(longer) == ["train"]
+    with pytest.raises(ArtifactError, match=r"another recipe: it differs in training\.label_smoothing \("):
+        load(old, label_smoothing=0.2).refuse_other_folder()
+
+
+class NewTraining(TrainingConfig):
+    """The section of an nmt to come."""
+
+    shaping: float = 0.5
+    other_default: Annotated[bool, AsBefore(False)] = True
+    free: Annotated[int, Affects()] = 3
+    """Changes nothing."""
+
+
+class NewRecipe(Recipe):
+    """The recipe of an nmt to come."""
+
+    training: NewTraining = NewTraining()
+
+
+@pytest.mark.parametrize(
+    ("training", "key"),
+    [
+        ({"other_default": False}, ""),
+        ({"other_default": False, "free": 4}, ""),
+        ({"other_default": False, "shaping": 0.6}, "training.shaping"),
+        ({}, "training.other_default"),
+    ],
+)
+def test_an_old_run_is_refused_under_a_new_knob_that_shapes_updates_unless_it_is_as_before(
+    old: Path, monkeypatch: pytest.MonkeyPatch, training: dict[str, Any], key: str
+) -> None:
+    monkeypatch.setattr(compatibility, "Recipe", NewRecipe)
+    run = load(old, NewRecipe, **training)
+    if key:
+        with pytest.raises(
+            ArtifactError, match=rf"step-00000004: a checkpoint of another recipe: it differs in {key} \("
+        ):
+            run.refuse_other_folder()
+        assert due(run) == ["train"]
+    else:
+        run.refuse_other_folder()
+        assert due(run) == []

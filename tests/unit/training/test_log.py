@@ -13,9 +13,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from nmt import console
 from nmt.errors import UsageError
-from nmt.training import log as journal_module
+from nmt.training import log as log_module
 from nmt.training.checkpoint import TrainingState
-from nmt.training.log import Journal, Log
+from nmt.training.log import LogFile, TrainingLog
 from nmt.training.updater import UpdateResult
 from nmt.training.validation import Validation
 
@@ -36,21 +36,21 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(journal_module, "time", clock)
+    monkeypatch.setattr(log_module, "time", clock)
     return clock
 
 
-def open_journal(path: Path | None, **values: Any) -> Journal:
-    return Journal(path, **{"resume_after": 0, "max_steps": 2500, "tensorboard": None, "shown": False, **values})
+def open_log(path: Path | None, **values: Any) -> TrainingLog:
+    return TrainingLog(path, **{"resume_after": 0, "max_steps": 2500, "tensorboard": None, "shown": False, **values})
 
 
 def update(
-    journal: Journal, clock: Clock, result: UpdateResult, *, waiting: float = 0.0, computing: float = 1.0
+    log: TrainingLog, clock: Clock, result: UpdateResult, *, waiting: float = 0.0, computing: float = 1.0
 ) -> None:
     clock.pass_by(waiting)
-    journal.waited()
+    log.data_ready()
     clock.pass_by(computing)
-    journal.add(result)
+    log.add_update(result)
 
 
 def result(loss: float = 40.0, nll: float = 20.0, norm: float = 1.0, tokens: int = 10) -> UpdateResult:
@@ -62,9 +62,14 @@ def at(step: int, best: tuple[float, int] | None = None, metric: str = "bleu") -
 
 
 def line(
-    journal: Journal, step: int = 100, *, memory: int = 0, skipped: int = 0, seen: Mapping[str, int] | None = None
+    log: TrainingLog,
+    step: int = 100,
+    *,
+    memory: int = 0,
+    skipped: int = 0,
+    tokens_seen: Mapping[str, int] | None = None,
 ) -> dict[str, float | None]:
-    return journal.train_line(at(step), 1e-3, memory=memory, skipped=skipped, seen=seen or {"train": 1})
+    return log.train_line(at(step), 1e-3, memory=memory, skipped=skipped, tokens_seen=tokens_seen or {"train": 1})
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -77,11 +82,11 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def test_a_resumed_log_drops_the_steps_that_will_be_done_again(tmp_path: Path) -> None:
     path = tmp_path / "run" / "log.jsonl"
-    log = Log(path, resume_after=0)
+    log = LogFile(path, resume_after=0)
     for step in (10, 20, 30):
         log.write({"kind": "train", "step": step, "loss": 1.5})
         log.write({"kind": "dev", "step": step})
-    Log(path, resume_after=20).write({"kind": "train", "step": 21})
+    LogFile(path, resume_after=20).write({"kind": "train", "step": 21})
     assert [(line["kind"], line["step"]) for line in lines(path)] == [
         ("train", 10), ("dev", 10), ("train", 20), ("dev", 20), ("train", 21),
     ]  # fmt: skip
@@ -91,31 +96,31 @@ def test_a_resumed_log_drops_the_steps_that_will_be_done_again(tmp_path: Path) -
 def test_a_half_written_line_of_the_log_is_dropped(half: str, tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n' + half, encoding="utf-8")
-    Log(path, resume_after=5).write({"step": 3})
+    LogFile(path, resume_after=5).write({"step": 3})
     assert lines(path) == [{"step": 1}, {"step": 2}, {"step": 3}]
 
 
 def test_a_last_line_without_its_line_end_keeps_apart_from_the_next(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}', encoding="utf-8")
-    Log(path, resume_after=5).write({"step": 3})
+    LogFile(path, resume_after=5).write({"step": 3})
     assert [line["step"] for line in lines(path)] == [1, 2, 3]
 
 
 def test_what_is_no_number_is_null_in_the_log(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    Log(path, resume_after=0).write({"step": 1, "loss": math.nan, "bleu": -math.inf, "tokens": 7})
+    LogFile(path, resume_after=0).write({"step": 1, "loss": math.nan, "bleu": -math.inf, "tokens": 7})
     assert lines(path) == [{"step": 1, "loss": None, "bleu": None, "tokens": 7}]
 
 
 def test_a_line_of_the_log_holds_the_updates_since_the_one_before(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "log.jsonl"
-    with open_journal(path) as journal:
-        update(journal, clock, result(40.0, 20.0, 1.0, 10), computing=0.5)
-        update(journal, clock, result(60.0, 40.0, 3.0, 30), computing=1.5)
-        values = line(journal, 100, memory=3 * 2**30, skipped=2)
-        update(journal, clock, result(10.0, 10.0, 2.0, 10))
-        journal.train_line(at(101), 2e-3, memory=0, skipped=2, seen={})
+    with open_log(path) as log:
+        update(log, clock, result(40.0, 20.0, 1.0, 10), computing=0.5)
+        update(log, clock, result(60.0, 40.0, 3.0, 30), computing=1.5)
+        values = line(log, 100, memory=3 * 2**30, skipped=2)
+        update(log, clock, result(10.0, 10.0, 2.0, 10))
+        log.train_line(at(101), 2e-3, memory=0, skipped=2, tokens_seen={})
     first = {
         "learning_rate": 1e-3,
         "loss": 2.5,  # over tokens, not over updates
@@ -134,10 +139,10 @@ def test_a_line_of_the_log_holds_the_updates_since_the_one_before(tmp_path: Path
 
 def test_of_several_corpora_the_log_says_what_share_of_the_target_pieces_each_had(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "log.jsonl"
-    with open_journal(path) as journal:
+    with open_log(path) as log:
         for seen in ({"large": 20, "small": 10, "unseen": 0}, {"large": 0, "small": 0, "unseen": 0}, {"only": 7}):
-            update(journal, clock, result())
-            line(journal, seen=seen)
+            update(log, clock, result())
+            line(log, tokens_seen=seen)
     assert [line.get("corpora") for line in lines(path)] == [
         {"large": 0.6667, "small": 0.3333, "unseen": 0.0},
         {"large": 0.0, "small": 0.0, "unseen": 0.0},
@@ -146,29 +151,29 @@ def test_of_several_corpora_the_log_says_what_share_of_the_target_pieces_each_ha
 
 
 def test_waiting_is_the_share_of_the_time_until_the_data_came(clock: Clock) -> None:
-    with open_journal(None) as journal:
+    with open_log(None) as log:
         clock.pass_by(0.5)
-        journal.waited()
+        log.data_ready()
         clock.pass_by(1.5)
-        journal.add(result(tokens=80))
+        log.add_update(result(tokens=80))
         clock.pass_by(100.0)  # a validation
-        journal.start_lap()
-        update(journal, clock, result(tokens=20), waiting=0.5, computing=1.5)
-        first = line(journal)
+        log.start_lap()
+        update(log, clock, result(tokens=20), waiting=0.5, computing=1.5)
+        first = line(log)
         clock.pass_by(100.0)  # a checkpoint
-        journal.start_lap()
-        update(journal, clock, result(tokens=10), waiting=0.0, computing=1.0)
-        second = line(journal)
+        log.start_lap()
+        update(log, clock, result(tokens=10), waiting=0.0, computing=1.0)
+        second = line(log)
     assert (first["waiting"], first["tokens_per_second"]) == (0.25, 25.0)
     assert (second["waiting"], second["tokens_per_second"]) == (0.0, 10.0)
 
 
 def test_the_time_before_the_journal_opens_is_not_training(clock: Clock) -> None:
-    journal = open_journal(None)
+    log = open_log(None)
     clock.pass_by(60.0)
-    with journal:
-        update(journal, clock, result(tokens=10), computing=2.0)
-        assert line(journal)["tokens_per_second"] == 5.0
+    with log:
+        update(log, clock, result(tokens=10), computing=2.0)
+        assert line(log)["tokens_per_second"] == 5.0
 
 
 def test_the_work_that_reading_waits_for_is_computing(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,31 +183,31 @@ def test_the_work_that_reading_waits_for_is_computing(clock: Clock, monkeypatch:
         clock.pass_by(1.0)
         return read(tensor)
 
-    with open_journal(None) as journal:
-        update(journal, clock, result(tokens=10), waiting=1.0, computing=0.0)
+    with open_log(None) as log:
+        update(log, clock, result(tokens=10), waiting=1.0, computing=0.0)
         monkeypatch.setattr(torch.Tensor, "tolist", slow)
-        values = line(journal)
+        values = line(log)
     assert (values["waiting"], values["tokens_per_second"]) == (0.25, 2.5)
 
 
 def test_only_a_line_waits_for_the_device(clock: Clock) -> None:
     meta = torch.zeros((), device="meta")  # raises where it is read
-    with open_journal(None) as journal:
-        update(journal, clock, UpdateResult(meta, meta, meta, 10))
-        journal.update(1)
-        journal.start_lap()
+    with open_log(None) as log:
+        update(log, clock, UpdateResult(meta, meta, meta, 10))
+        log.show_step(1)
+        log.start_lap()
         with pytest.raises((RuntimeError, NotImplementedError)):
-            line(journal)
+            line(log)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("what", ["loss", "nll", "norm"])
 def test_a_skipped_update_counts_in_nothing_but_the_time(clock: Clock, what: str, bad: float) -> None:
     skipped: dict[str, Any] = {what: bad}
-    with open_journal(None) as journal:
-        update(journal, clock, result(40.0, 20.0, 1.5, 20))
-        update(journal, clock, result(tokens=1000, **skipped))
-        values = line(journal, skipped=1)
+    with open_log(None) as log:
+        update(log, clock, result(40.0, 20.0, 1.5, 20))
+        update(log, clock, result(tokens=1000, **skipped))
+        values = line(log, skipped=1)
     assert values["loss"] == 2.0
     assert values["perplexity"] == round(math.e, 4)
     assert values["gradient_norm"] == 1.5
@@ -213,9 +218,9 @@ def test_where_all_updates_were_skipped_the_log_has_null(
     tmp_path: Path, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "log.jsonl"
-    with open_journal(path, tensorboard=tmp_path / "tensorboard", shown=True) as journal:
-        update(journal, clock, result(math.nan, math.nan, math.nan))
-        line(journal, skipped=1)
+    with open_log(path, tensorboard=tmp_path / "tensorboard", shown=True) as log:
+        update(log, clock, result(math.nan, math.nan, math.nan))
+        line(log, skipped=1)
     (logged,) = lines(path)
     assert [logged[name] for name in ("loss", "perplexity", "gradient_norm", "tokens_per_second", "skipped")] == [
         None, None, None, 0.0, 1,
@@ -228,19 +233,19 @@ def test_where_all_updates_were_skipped_the_log_has_null(
 
 
 def test_a_huge_loss_has_a_perplexity_that_is_still_a_number(clock: Clock) -> None:
-    with open_journal(None) as journal:
-        update(journal, clock, result(1e6, 1e6, 1.0, 1))
-        perplexity = line(journal)["perplexity"]
+    with open_log(None) as log:
+        update(log, clock, result(1e6, 1e6, 1.0, 1))
+        perplexity = line(log)["perplexity"]
     assert perplexity is not None
     assert math.isfinite(perplexity)
 
 
 def test_validations_and_events_have_lines_of_their_own(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    with open_journal(path) as journal:
-        journal.dev_line(at(100), Validation(2.0, 31.25, "nrefs:1"))
-        journal.event(120, "rollback", {"to": 100, "loss": math.nan})
-        journal.say("not in the log")
+    with open_log(path) as log:
+        log.dev_line(at(100), Validation(2.0, 31.25, "nrefs:1"))
+        log.event(120, "rollback", {"to": 100, "loss": math.nan})
+        log.say("not in the log")
     assert lines(path) == [
         {"kind": "dev", "step": 100, "loss": 2.0, "perplexity": math.exp(2.0), "bleu": 31.25, "signature": "nrefs:1"},
         {"kind": "rollback", "step": 120, "to": 100, "loss": None},
@@ -251,13 +256,13 @@ def test_a_journal_without_a_file_writes_and_says_nothing(
     tmp_path: Path, clock: Clock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with open_journal(None) as journal:
-        update(journal, clock, result())
-        journal.update(1)
-        assert line(journal)["loss"] == 4.0
-        journal.dev_line(at(100), Validation(2.0, 31.25, "nrefs:1"))
-        journal.event(100, "rollback", {})
-        journal.say("said by another process")
+    with open_log(None) as log:
+        update(log, clock, result())
+        log.show_step(1)
+        assert line(log)["loss"] == 4.0
+        log.dev_line(at(100), Validation(2.0, 31.25, "nrefs:1"))
+        log.event(100, "rollback", {})
+        log.say("said by another process")
     assert list(tmp_path.iterdir()) == []
     assert capsys.readouterr() == ("", "")
 
@@ -265,18 +270,18 @@ def test_a_journal_without_a_file_writes_and_says_nothing(
 def test_off_a_terminal_there_is_a_plain_line_for_each_of_the_log(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with open_journal(None, shown=True) as journal:
-        journal.update(0)
-        update(journal, clock, result(80.0, 40.0, 0.517, 28), waiting=0.03, computing=2.97)
-        journal.update(100)
-        journal.train_line(at(100), 1.94e-3, memory=1_700_000_000, skipped=0, seen={})
-        journal.dev_line(at(100, (31.204, 100)), Validation(2.5, 31.204, "nrefs:1"))
+    with open_log(None, shown=True) as log:
+        log.show_step(0)
+        update(log, clock, result(80.0, 40.0, 0.517, 28), waiting=0.03, computing=2.97)
+        log.show_step(100)
+        log.train_line(at(100), 1.94e-3, memory=1_700_000_000, skipped=0, tokens_seen={})
+        log.dev_line(at(100, (31.204, 100)), Validation(2.5, 31.204, "nrefs:1"))
         clock.pass_by(57.0)
-        journal.start_lap()
-        update(journal, clock, result(80.0, 40.0, 0.517, 28_000), computing=3.0)
-        journal.train_line(at(200, (31.204, 100)), 2e-3, memory=1_700_000_000, skipped=1234, seen={})
-        journal.dev_line(at(200, (31.204, 100)), Validation(2.6, 30.9, "nrefs:1"))
-        journal.say("so it goes")
+        log.start_lap()
+        update(log, clock, result(80.0, 40.0, 0.517, 28_000), computing=3.0)
+        log.train_line(at(200, (31.204, 100)), 2e-3, memory=1_700_000_000, skipped=1234, tokens_seen={})
+        log.dev_line(at(200, (31.204, 100)), Validation(2.6, 30.9, "nrefs:1"))
+        log.say("so it goes")
     assert capsys.readouterr().err.splitlines() == [
         "step 100 of 2,500: loss 2.857, perplexity 4.17, 9 target tokens/s, learning rate 1.9e-03, gradient norm 0.52, "
         "waiting 1.0%, memory 1.7 GB, 2h 00m left",
@@ -290,21 +295,21 @@ def test_off_a_terminal_there_is_a_plain_line_for_each_of_the_log(
 
 
 def test_the_best_may_be_the_loss(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
-    with open_journal(None, shown=True) as journal:
-        update(journal, clock, result())
-        journal.train_line(at(100, (2.41, 50), "loss"), 1e-3, memory=0, skipped=0, seen={})
+    with open_log(None, shown=True) as log:
+        update(log, clock, result())
+        log.train_line(at(100, (2.41, 50), "loss"), 1e-3, memory=0, skipped=0, tokens_seen={})
     assert ", best dev loss 2.41 at step 50, " in capsys.readouterr().err
 
 
 def test_the_panel_has_a_row_for_each_kind_of_fact(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[list[tuple[str, str]]] = []
     monkeypatch.setattr(console.Progress, "show", lambda _, rows: shown.append(list(rows)))
-    with open_journal(None) as journal:
-        update(journal, clock, result(80.0, 40.0, 0.517, 28), waiting=0.03, computing=2.97)
-        journal.train_line(at(100), 1.94e-3, memory=1_700_000_000, skipped=0, seen={})
-        journal.dev_line(at(100, (31.2, 100)), Validation(2.5, 31.2, "nrefs:1"))
-        update(journal, clock, result(math.nan))
-        journal.train_line(at(1100, (31.2, 100)), 1.94e-3, memory=1_700_000_000, skipped=1, seen={})
+    with open_log(None) as log:
+        update(log, clock, result(80.0, 40.0, 0.517, 28), waiting=0.03, computing=2.97)
+        log.train_line(at(100), 1.94e-3, memory=1_700_000_000, skipped=0, tokens_seen={})
+        log.dev_line(at(100, (31.2, 100)), Validation(2.5, 31.2, "nrefs:1"))
+        update(log, clock, result(math.nan))
+        log.train_line(at(1100, (31.2, 100)), 1.94e-3, memory=1_700_000_000, skipped=1, tokens_seen={})
     assert shown[0] == [
         ("train", "loss 2.857, perplexity 4.17"),
         ("optimizer", "learning rate 1.9e-03, gradient norm 0.52"),
@@ -329,13 +334,13 @@ def test_the_panel_has_a_row_for_each_kind_of_fact(clock: Clock, monkeypatch: py
 def test_the_time_left_follows_from_the_updates_since_the_start(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     moves: list[tuple[int, str]] = []
     monkeypatch.setattr(console.Progress, "update", lambda _, done, note: moves.append((done, note)))
-    with open_journal(None, resume_after=1000) as journal:
-        journal.update(1000)
-        update(journal, clock, result(), computing=60.0)
-        journal.update(1001)
+    with open_log(None, resume_after=1000) as log:
+        log.show_step(1000)
+        update(log, clock, result(), computing=60.0)
+        log.show_step(1001)
         clock.pass_by(60.0)  # a validation
-        update(journal, clock, result(), computing=30.0)
-        journal.update(1001)  # after a return to step 1000
+        update(log, clock, result(), computing=30.0)
+        log.show_step(1001)  # after a return to step 1000
     assert moves == [(1000, ""), (1001, "24h 59m left"), (1001, "31h 13m left")]
 
 
@@ -347,11 +352,11 @@ def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def test_tensorboard_gets_the_curves(tmp_path: Path, clock: Clock) -> None:
-    with open_journal(tmp_path / "log.jsonl", tensorboard=tmp_path / "tensorboard") as journal:
-        update(journal, clock, result(40.0, 20.0, 1.5, 20))
-        line(journal, 100, memory=7, skipped=1)
-        journal.dev_line(at(100), Validation(2.0, 31.25, "nrefs:1"))
-        journal.event(100, "rollback", {"loss": 7.0})
+    with open_log(tmp_path / "log.jsonl", tensorboard=tmp_path / "tensorboard") as log:
+        update(log, clock, result(40.0, 20.0, 1.5, 20))
+        line(log, 100, memory=7, skipped=1)
+        log.dev_line(at(100), Validation(2.0, 31.25, "nrefs:1"))
+        log.event(100, "rollback", {"loss": 7.0})
     found = curves(tmp_path / "tensorboard")
     assert {name: [step for step, _ in points] for name, points in found.items()} == {name: [100] for name in found}
     assert {name: points[0][1] for name, points in found.items()} == pytest.approx(
@@ -371,10 +376,10 @@ def test_tensorboard_gets_the_curves(tmp_path: Path, clock: Clock) -> None:
 
 def test_a_resumed_run_shows_no_step_twice_in_tensorboard(tmp_path: Path, clock: Clock) -> None:
     for number, (resume_after, steps) in enumerate([(0, (10, 20, 30)), (20, (30, 40))]):
-        with open_journal(None, resume_after=resume_after, tensorboard=tmp_path) as journal:
+        with open_log(None, resume_after=resume_after, tensorboard=tmp_path) as log:
             for step in steps:
-                update(journal, clock, result(float(step + resume_after), tokens=1))
-                line(journal, step)
+                update(log, clock, result(float(step + resume_after), tokens=1))
+                line(log, step)
         # TensorBoard reads in the order of the names, which begin with the second of the start; ours is the same.
         (written,) = tmp_path.glob("events.*")
         written.rename(tmp_path / f"{number}.{written.name}")
@@ -387,7 +392,7 @@ def test_tensorboard_that_is_not_installed_is_named_before_anything_is_written(
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(UsageError) as caught:
-        open_journal(tmp_path / "log.jsonl", tensorboard=tmp_path / "tensorboard")
+        open_log(tmp_path / "log.jsonl", tensorboard=tmp_path / "tensorboard")
     assert caught.value.exit_code == 2
     assert str(caught.value) == (
         'training.tensorboard = true needs a package that is not installed (pip install "nmt[tensorboard]")'

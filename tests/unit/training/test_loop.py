@@ -1,6 +1,5 @@
-"""The parts of the loop: what a checkpoint is bound to, resuming, one step, the ranking of validations."""
+"""The parts of the loop: resuming, one step, the shares of the corpora."""
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,20 +11,18 @@ import torch
 from torch import Tensor
 
 from nmt.config.data import DataConfig
-from nmt.config.decoding import DecodingConfig, EvaluationConfig
 from nmt.config.model import ModelConfig
-from nmt.config.training import BatchingConfig, OptimizerConfig, TrainingConfig
+from nmt.config.recipe import Recipe
+from nmt.config.training import BatchingConfig, TrainingConfig
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.shards import shard_path, write_shard
 from nmt.errors import ArtifactError
-from nmt.files import differing
 from nmt.training.checkpoint import MOMENTS, Checkpoints, TrainingState
-from nmt.training.distributed import Ranks
-from nmt.training.log import Journal
-from nmt.training.loop import Trainer, is_tired, judge
+from nmt.training.log import TrainingLog
+from nmt.training.loop import Trainer
 from nmt.training.plan import TrainingFiles, TrainingPlan
-from nmt.training.validation import DevSet, Validation
+from nmt.training.validation import DevSet
 
 V = 20
 SMALL = {"d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 1, "decoder_layers": 1}
@@ -37,52 +34,8 @@ def one_thread() -> None:
 
 
 def make_plan(**sections: Any) -> TrainingPlan:
-    given: dict[str, Any] = {
-        "model": ModelConfig(),
-        "batching": BatchingConfig(),
-        "optimizer": OptimizerConfig(),
-        "training": TrainingConfig(),
-        "decoding": DecodingConfig(),
-        "evaluation": EvaluationConfig(),
-        **sections,
-    }
-    return TrainingPlan(**given, target_language="de")
-
-
-def test_what_shapes_the_updates_is_in_the_identity_and_nothing_else_is() -> None:
-    plan = make_plan().identity("abc")
-    free = TrainingConfig(
-        max_steps=7, device="cpu", checkpoint_every=3, keep_checkpoints=9, average_checkpoints=2, validate_every=4,
-        best_metric="loss", patience=2, log_every=1, average="best", tensorboard=True, compile=True,
-    )  # fmt: skip
-    same = make_plan(
-        training=free,
-        batching=BatchingConfig(micro_batch_tokens=512),
-        decoding=DecodingConfig(beam_size=1),
-        evaluation=EvaluationConfig(lowercase=True),
-        model=ModelConfig(preset="base"),
-    )
-    assert same.identity("abc") == plan
-    assert json.loads(json.dumps(plan)) == plan
-    shaping = {
-        "training.seed": make_plan(training=TrainingConfig(seed=2)),
-        "training.label_smoothing": make_plan(training=TrainingConfig(label_smoothing=0.2)),
-        "training.precision": make_plan(training=TrainingConfig(precision="bfloat16")),
-        "training.ema_decay": make_plan(training=TrainingConfig(ema_decay=0.999)),
-        "model.dropout": make_plan(model=ModelConfig(dropout=0.2)),
-        "batching.tokens_per_step": make_plan(batching=BatchingConfig(tokens_per_step=9)),
-        "optimizer.clip_norm": make_plan(optimizer=OptimizerConfig(clip_norm=1.0)),
-        "init": make_plan(init="5" * 64),
-    }
-    for key, changed in shaping.items():
-        assert differing(changed.identity("abc"), plan) == [key]
-    assert differing(make_plan().identity("xyz"), plan) == ["data"]
-
-
-def test_a_linear_schedule_binds_the_checkpoint_to_its_last_step() -> None:
-    linear = OptimizerConfig(schedule="linear")
-    plans = [make_plan(optimizer=linear, training=TrainingConfig(max_steps=steps)) for steps in (5000, 6000)]
-    assert differing(plans[0].identity("abc"), plans[1].identity("abc")) == ["max_steps"]
+    languages, data = {"source": "en", "target": "de"}, {"train": {"files": "a.tsv"}}
+    return TrainingPlan(Recipe.model_validate({"name": "x", "languages": languages, "data": data, **sections}))
 
 
 def write_ids(folder: Path, number: int, corpus: str, count: int) -> None:
@@ -123,25 +76,25 @@ def store(tmp_path: Path) -> Checkpoints:
     return Checkpoints(tmp_path / "checkpoints", 3)
 
 
-def make_trainer(pairs: PreparedPairs, store: Checkpoints, data: str = "abc", **sections: Any) -> Trainer:
+def make_trainer(pairs: PreparedPairs, store: Checkpoints, digest: str = "abc", **sections: Any) -> Trainer:
     """Make a trainer whose tokenizer knows nothing but how many pieces there are."""
     sizes = cast("Tokenizer", SimpleNamespace(source_size=V, target_size=V, placeholders=0))
     given = {"model": ModelConfig.model_validate(SMALL), "batching": BatchingConfig(tokens_per_step=60), **sections}
     home = store.folder.parent
     files = TrainingFiles(store.folder, home / "log", home / "lock", home / "tensorboard", home / "diverged")
     dev = DevSet([], [], pairs)
-    return Trainer(make_plan(**given), sizes, pairs, dev, files, data=data, start=None, ranks=Ranks())
+    return Trainer(make_plan(**given), sizes, pairs, dev, files, data=digest)
 
 
 def step_on(trainer: Trainer, count: int) -> None:
     """Take the next steps."""
-    with Journal(None, resume_after=0, max_steps=100, tensorboard=None, shown=False) as journal:
+    with TrainingLog(None, resume_after=0, max_steps=100, tensorboard=None, shown=False) as log:
         for step, _ in zip(trainer.steps.steps(trainer.state.epoch, trainer.state.offset), range(count), strict=False):
-            assert trainer.update(step, journal, []) is False
+            assert trainer.update(step, log, []) is False
 
 
 def values(trainer: Trainer) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in trainer.engine.model.weights().items()}
+    return {name: tensor.clone() for name, tensor in trainer.updater.model.weights().items()}
 
 
 def test_resuming_without_a_checkpoint_begins_at_the_beginning(pairs: PreparedPairs, store: Checkpoints) -> None:
@@ -170,10 +123,10 @@ def test_resuming_restores_the_newest_whole_checkpoint_and_warns_of_the_damaged_
     trainer = make_trainer(pairs, store)
     trainer.resume()
     step_on(trainer, 2)
-    first = store.save(trainer.state, trainer.engine.state(), trainer.identity)
+    first = store.save(trainer.state, trainer.updater.state(), trainer.identity)
     saved, position = values(trainer), (trainer.state.step, trainer.state.epoch, trainer.state.offset)
     step_on(trainer, 1)
-    damaged = store.save(trainer.state, trainer.engine.state(), trainer.identity) / MOMENTS
+    damaged = store.save(trainer.state, trainer.updater.state(), trainer.identity) / MOMENTS
     damaged.write_bytes(damaged.read_bytes()[:-1])
     other = make_trainer(pairs, store)
     other.resume()
@@ -193,9 +146,9 @@ def test_a_checkpoint_of_another_recipe_is_refused_with_the_keys_that_differ(
     pairs: PreparedPairs, store: Checkpoints
 ) -> None:
     trainer = make_trainer(pairs, store)
-    path = store.save(TrainingState(step=5), trainer.engine.state(), trainer.identity)
+    path = store.save(TrainingState(step=5), trainer.updater.state(), trainer.identity)
     with pytest.raises(ArtifactError) as caught:
-        make_trainer(pairs, store, data="xyz", model=ModelConfig.model_validate({**SMALL, "d_model": 32})).resume()
+        make_trainer(pairs, store, digest="xyz", model=ModelConfig.model_validate({**SMALL, "d_model": 32})).resume()
     assert str(caught.value) == (
         f"{path}: a checkpoint of another recipe: it differs in data, model.d_model "
         "(take another --run-dir, or delete the folder checkpoints to train anew)"
@@ -205,7 +158,7 @@ def test_a_checkpoint_of_another_recipe_is_refused_with_the_keys_that_differ(
 def test_a_checkpoint_that_does_not_fit_the_model_is_refused(pairs: PreparedPairs, store: Checkpoints) -> None:
     trainer = make_trainer(pairs, store)
     wide = make_trainer(pairs, store, model=ModelConfig.model_validate({**SMALL, "ffn": 32}))
-    path = store.save(TrainingState(step=5), wide.engine.state(), trainer.identity)
+    path = store.save(TrainingState(step=5), wide.updater.state(), trainer.identity)
     with pytest.raises(ArtifactError) as caught:
         trainer.resume()
     assert str(caught.value) == (
@@ -216,20 +169,12 @@ def test_a_checkpoint_that_does_not_fit_the_model_is_refused(pairs: PreparedPair
 def test_another_metric_begins_a_ranking_of_its_own(pairs: PreparedPairs, store: Checkpoints) -> None:
     trainer = make_trainer(pairs, store)
     state = TrainingState(step=5, epoch=1, offset=2, metric="bleu", ranked=[(21.5, 3)], stale=1)
-    store.save(state, trainer.engine.state(), trainer.identity)
+    store.save(state, trainer.updater.state(), trainer.identity)
     trainer.resume()
     assert (trainer.state.ranked, trainer.state.stale) == ([(21.5, 3)], 1)
     other = make_trainer(pairs, store, training=TrainingConfig(best_metric="loss"))
     other.resume()
     assert other.state == TrainingState(step=5, epoch=1, offset=2, metric="loss")
-
-
-def test_the_weights_of_corpora_are_in_the_identity_only_where_the_recipe_gives_some() -> None:
-    plain = make_plan().identity("abc")
-    assert make_plan(corpora=two()).identity("abc") == plain
-    for corpora, expected in ((two(2.0), {"weights": {"small": 2.0}}), (two(temperature=5.0), {"temperature": 5.0})):
-        identity = make_plan(corpora=corpora).identity("abc")
-        assert identity == {**plain, **expected}
 
 
 @pytest.mark.parametrize(
@@ -248,65 +193,19 @@ def test_the_share_of_each_corpus_follows_from_its_weight_and_is_said(
     weights: list[float],
     said: str,
 ) -> None:
-    trainer = make_trainer(two_corpora, store, corpora=corpora)
-    assert trainer.weights == pytest.approx(dict(zip(("large", "small"), weights, strict=True)))
-    trainer.say_shares()
+    trainer = make_trainer(two_corpora, store, data=corpora)
+    assert trainer.steps.weights == pytest.approx(dict(zip(("large", "small"), weights, strict=True)))
+    trainer.log_shares()
     assert capsys.readouterr().err == f"train: pairs of an epoch: {said}\n"
     epoch = trainer.steps.plan(0)
     step_on(trainer, len(epoch))
-    assert sum(trainer.seen.values()) == sum(int(two_corpora.tgt_lengths[step].sum()) for step in epoch)
+    assert sum(trainer.tokens_seen.values()) == sum(int(two_corpora.tgt_lengths[step].sum()) for step in epoch)
     small = weights[1] * int(two_corpora.tgt_lengths[30:].sum())
-    assert trainer.seen["small"] == pytest.approx(small, rel=0.2)
+    assert trainer.tokens_seen["small"] == pytest.approx(small, rel=0.2)
 
 
 def test_of_a_single_corpus_no_share_is_said(
     pairs: PreparedPairs, store: Checkpoints, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make_trainer(pairs, store).say_shares()
+    make_trainer(pairs, store).log_shares()
     assert capsys.readouterr().err == ""
-
-
-@pytest.mark.parametrize(
-    ("patience", "stale", "expected"), [(None, 1000, False), (2, 1, False), (2, 2, True), (2, 3, True)]
-)
-def test_a_training_is_tired_after_as_many_validations_as_it_has_patience(
-    patience: int | None, stale: int, expected: bool
-) -> None:
-    assert is_tired(TrainingState(stale=stale), TrainingConfig(patience=patience)) is expected
-
-
-@pytest.mark.parametrize(
-    ("metric", "found", "best_steps", "stale"),
-    [
-        ("bleu", [(3.0, 10.0), (2.0, 9.0), (2.5, 11.0), (9.0, 11.0)], [1, 1, 3, 3], 1),
-        ("loss", [(3.0, 10.0), (2.0, 9.0), (2.5, 11.0), (2.0, 12.0)], [1, 2, 2, 2], 2),
-    ],
-)
-def test_the_best_validation_is_the_first_of_the_highest_bleu_or_of_the_lowest_loss(
-    metric: str, found: list[tuple[float, float]], best_steps: list[int], stale: int
-) -> None:
-    state, config = TrainingState(), TrainingConfig.model_validate({"best_metric": metric})
-    for number, ((loss, bleu), best_step) in enumerate(zip(found, best_steps, strict=True), 1):
-        state.step = number
-        assert judge(state, Validation(loss, bleu, "signature"), config) == (best_step == number)
-        assert state.best_step == best_step
-    assert state.stale == stale
-    assert state.best == (11.0 if metric == "bleu" else 2.0)
-
-
-@pytest.mark.parametrize(
-    ("metric", "ranked"),
-    [("bleu", [(11.0, 3), (11.0, 4), (10.0, 1)]), ("loss", [(2.0, 2), (2.0, 5), (2.5, 3)])],
-)
-def test_where_the_best_are_averaged_as_many_are_kept_of_equals_the_earlier(
-    metric: str, ranked: list[tuple[float, int]]
-) -> None:
-    config = TrainingConfig.model_validate({"best_metric": metric, "average": "best", "average_checkpoints": 3})
-    state, kept = TrainingState(), []
-    for number, (loss, bleu) in enumerate([(3.0, 10.0), (2.0, 9.0), (2.5, 11.0), (9.0, 11.0), (2.0, 8.0)], 1):
-        state.step = number
-        kept.append(judge(state, Validation(loss, bleu, "signature"), config))
-    assert state.ranked == ranked
-    assert kept == ([True, True, True, True, False] if metric == "bleu" else [True, True, True, False, True])
-    assert (state.best, state.best_step) == ranked[0]
-    assert state.stale == (2 if metric == "bleu" else 3)

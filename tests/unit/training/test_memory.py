@@ -2,23 +2,21 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import TINY, Result, Run, environment
+from conftest import TINY, Result, Run
 from torch.testing import assert_close
 
-from nmt import runtime
+from nmt import devices
 from nmt.errors import UsageError
 from nmt.training import memory
 from nmt.training.checkpoint import Checkpoint, read_checkpoint
 from nmt.training.memory import fit, is_out_of_memory
-from nmt.training.updater import Engine
+from nmt.training.updater import Updater
 
 NO_CPU_MEMORY = "[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried"
 
@@ -91,52 +89,6 @@ def test_a_full_memory_is_told_from_other_failures(error: Exception, full: bool)
     assert is_out_of_memory(error) == full
 
 
-WATCHING = """\
-import torch
-from nmt import runtime
-runtime.keep_freed_memory()
-filler = [torch.ones(2**20) for _ in range(100)]  # freed, not given back: what is measured may come to lie in it
-del filler
-with runtime.watching_memory(torch.device("cpu")) as taken:
-    torch.ones(200 * 10**6 // 4).sum()
-print(taken())
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forgets a peak")
-def test_the_memory_that_a_pass_takes_is_measured() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", WATCHING], capture_output=True, check=True, env=environment(), timeout=120
-    )
-    assert int(done.stdout) == pytest.approx(200e6, rel=0.2)
-
-
-SHAPES = """\
-import sys, torch
-from nmt import runtime
-if sys.argv[1] == "bounded":
-    runtime.bound_kernels()
-weight = torch.ones(256, 256, dtype=torch.bfloat16)
-before = runtime.process_memory("VmRSS")
-with torch.inference_mode():
-    for rows in range(100, 700):
-        torch.nn.functional.linear(torch.ones(rows, 256, dtype=torch.bfloat16), weight)
-print(runtime.process_memory("VmRSS") - before)
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="oneDNN has no bfloat16 here")
-def test_products_of_ever_new_shapes_do_not_fill_the_memory() -> None:
-    def taken(how: str) -> int:
-        command = [sys.executable, "-c", SHAPES, how]
-        # This process may have bounded itself, and those that it starts would inherit it.
-        env = {key: value for key, value in environment().items() if not key.endswith("CACHE_CAPACITY")}
-        return int(subprocess.run(command, capture_output=True, check=True, env=env, timeout=120).stdout)
-
-    assert taken("bounded") < taken("unbounded") / 2
-
-
 # The training, in a memory that is said to be small.
 
 STEPS = 12
@@ -175,8 +127,8 @@ def train(nmt_here: Run, prepared: Path) -> Callable[..., Result]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a pass take a megabyte a token, of 1,400 that are free: 1,024 tokens fit, twice as many do not."""
-    monkeypatch.setattr(memory, "trial", lambda *_: lambda tokens: 10**6 * tokens)
-    monkeypatch.setattr(runtime, "free_memory", lambda _: 1400 * 10**6)
+    monkeypatch.setattr(memory, "micro_batch_cost", lambda *_: lambda tokens: 10**6 * tokens)
+    monkeypatch.setattr(devices, "free_memory", lambda _: 1400 * 10**6)
 
 
 def newest(folder: Path) -> Checkpoint:
@@ -211,8 +163,8 @@ def test_a_small_memory_cuts_the_steps_and_the_run_remembers_it(
     folder = tmp_path / "run"
     said = train(folder, steps=4)
     assert said.code == 0, said.err
-    line = "train: a step is cut into passes of 1,024 padded tokens a side, which fits into 1.3 GiB of free memory"
-    assert said.messages.count(line) == 1
+    cut = "train: a step is cut into micro-batches of up to 1,024 padded tokens a side"
+    assert said.messages.count(f"{cut}, which fits into 1.3 GiB of free memory") == 1
     assert passes_of(folder) == 1024
     assert newest(folder).state.micro_batch_tokens == 1024
 
@@ -234,7 +186,7 @@ def test_a_memory_that_suffices_leaves_a_step_whole_and_says_so(
     said = train(tmp_path / "run", steps=1)
     assert said.code == 0
     assert any(
-        line.startswith("train: a step is one pass of up to ") and line.endswith(" GiB of free memory")
+        line.startswith("train: a step is one micro-batch of up to ") and line.endswith(" GiB of free memory")
         for line in said.messages
     )
     assert passes_of(tmp_path / "run") is None
@@ -288,16 +240,16 @@ class Shortage:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, limit: int, error: Exception, *, at: int = 6) -> None:
         self.calls = 0
-        real = Engine.accumulate
+        real = Updater.accumulate
 
-        def accumulate(engine: Engine, batches: list[Any], **values: Any) -> None:
+        def accumulate(updater: Updater, batches: list[Any], **values: Any) -> None:
             self.calls += values["seed"] != 0  # the trials have that seed
             if self.calls >= at and any(batch.tgt_in.numel() > limit for batch in batches):
-                real(engine, batches[:1], **values)  # what was summed before it failed has to be forgotten
+                real(updater, batches[:1], **values)  # what was summed before it failed has to be forgotten
                 raise error
-            real(engine, batches, **values)
+            real(updater, batches, **values)
 
-        monkeypatch.setattr(Engine, "accumulate", accumulate)
+        monkeypatch.setattr(Updater, "accumulate", accumulate)
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError(NO_CPU_MEMORY)])
@@ -318,7 +270,7 @@ def test_a_step_that_runs_out_of_memory_is_done_again_in_smaller_passes(
     for line in found:
         size = line["micro_batch_tokens"]
         assert said.messages.count(
-            f"nmt: warning: out of memory at step {line['step']}: redone in passes of {size:,} padded tokens"
+            f"nmt: warning: out of memory at step {line['step']}: repeated in micro-batches of {size:,} padded tokens"
         )
     sizes = [line["micro_batch_tokens"] for line in found]
     assert sizes == [sizes[0] // 2**n for n in range(len(sizes))]
@@ -337,13 +289,13 @@ def test_a_run_remembers_the_smaller_passes(
         assert train(folder, steps=4).code == 0
     size = newest(folder).state.micro_batch_tokens
     widest: list[int] = []
-    real = Engine.accumulate
+    real = Updater.accumulate
 
-    def accumulate(engine: Engine, batches: list[Any], **values: Any) -> None:
+    def accumulate(updater: Updater, batches: list[Any], **values: Any) -> None:
         widest.extend(batch.tgt_in.numel() for batch in batches)
-        real(engine, batches, **values)
+        real(updater, batches, **values)
 
-    monkeypatch.setattr(Engine, "accumulate", accumulate)
+    monkeypatch.setattr(Updater, "accumulate", accumulate)
     assert train(folder).code == 0
     assert size is not None
     assert 0 < max(widest) <= size
@@ -357,7 +309,7 @@ def test_a_single_sentence_that_does_not_fit_is_one_line(
     said = train(tmp_path / "run")
     assert said.code == 2
     start, _, hint = said.messages[-1].partition(" (")
-    assert start.startswith("nmt: out of memory at step 6 with a pass of a single sentence of ")
+    assert start.startswith("nmt: out of memory at step 6 with a single sentence of ")
     assert start.endswith(" pieces")
     assert hint == "take a smaller model, lower cleaning.max_pieces, or a device with more memory)"
     assert "Traceback" not in said.err

@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from nmt.data.reading.archives import count_lines, find_file, member_names, open_container, read_lines
+from nmt.config.data import DownloadConfig
+from nmt.data.reading.archives import (
+    count_lines,
+    download_of,
+    find_file,
+    is_archive,
+    member_names,
+    open_container,
+    printable,
+    read_lines,
+    split_path,
+)
 from nmt.errors import DataError
 
 
@@ -142,3 +153,79 @@ def test_a_folder_is_no_text_file(tmp_path: Path) -> None:
 def test_lines_are_counted_as_they_are_read(tmp_path: Path) -> None:
     write(tmp_path / "text.gz", gzip.compress("a\u2028\x85\n\nlast".encode()))
     assert count_lines(tmp_path / "text") == 3
+
+
+@pytest.mark.parametrize(
+    "suffix", ["zip", "tar", "tgz", "tbz2", "txz", "tzst", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"]
+)
+def test_archives_are_known_by_their_suffixes(suffix: str) -> None:
+    assert is_archive(f"a.{suffix}")
+    assert is_archive(f"A.{suffix}".upper())
+    assert not is_archive(f"a.{suffix}x")
+
+
+def test_a_path_is_split_where_it_ends_on_the_disk(tmp_path: Path) -> None:
+    path = write(tmp_path / "d" / "a.zip", b"")
+    assert split_path(path) == (path, "")
+    assert split_path(path / "b" / "c") == (path, "b/c")
+    assert split_path(tmp_path / "e" / "f") == (tmp_path, "e/f")
+
+
+def test_a_relative_path_that_is_not_there_starts_in_this_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert split_path(Path("a/b")) == (Path(), "a/b")
+    with pytest.raises(DataError, match=r"^a/b: no such file \(nor b\.gz\)$"):
+        find_file(Path("a/b"))
+
+
+def test_a_name_that_is_not_utf8_is_printable() -> None:
+    assert printable("café") == "café"
+    assert printable("caf\udce9") == "caf\\udce9"
+
+
+def test_a_compressed_file_is_preferred_in_the_order_of_the_compressions(tmp_path: Path) -> None:
+    for suffix in (".bz2", ".zst", ".xz", ".gz", ""):
+        write(tmp_path / f"a{suffix}", b"")
+        assert find_file(tmp_path / "a") == tmp_path / f"a{suffix}"
+
+
+def test_a_download_is_named_by_the_file_or_archive_that_is_missing(tmp_path: Path) -> None:
+    one = DownloadConfig(url="https://x.org", sha256="0" * 64)
+    downloads = {"a.zip": one, "b.en.gz": one, "c": one}
+    names = ["a.zip", "a.zip/x.en", "b.en", "b.en.gz", "c", "d", "d/c"]
+    found = [download_of(tmp_path / name, downloads) for name in names]
+    assert found == ["a.zip", "a.zip", "b.en.gz", "b.en.gz", "c", None, None]
+    write(tmp_path / "a.zip", b"")
+    write(tmp_path / "b.en.xz", b"")
+    assert [download_of(tmp_path / name, downloads) for name in names[:3]] == [None] * 3
+
+
+def test_one_block_of_zeros_ends_a_plain_tar_file(tmp_path: Path) -> None:
+    whole = tar({"a": b"x" * 512})
+    assert list(read_lines(write(tmp_path / "all.tar", whole[: 3 * 512]) / "a")) == ["x" * 512]
+
+
+def test_the_names_in_an_archive_are_read_again_when_it_changes(tmp_path: Path) -> None:
+    path = write(tmp_path / "all.zip", zipped({"a": b"x\n"}))
+    assert member_names(path) == ["a"]
+    write(path, zipped({"a": b"x\n", "b": b"y\n"}))
+    assert member_names(path) == ["a", "b"]
+    with pytest.raises(DataError, match=rf"^{tmp_path}/none: No such file or directory$"):
+        member_names(tmp_path / "none")
+
+
+def test_a_tar_file_is_read_twice_at_most_for_a_member(tmp_path: Path) -> None:
+    path = write(tmp_path / "all.tar", tar({"a": b"a\n"}))
+    with open_container(path) as container, pytest.raises(tarfile.ReadError, match=r"^no b in it$"):
+        container.open("b")
+
+
+def test_opening_a_file_of_a_folder_closes_the_one_before(tmp_path: Path) -> None:
+    for name in "ab":
+        write(tmp_path / name, name.encode())
+    with open_container(tmp_path) as container:
+        first, second = container.open("a"), container.open("b")
+        assert (first.closed, second.read()) == (True, b"b")
+    assert second.closed

@@ -16,8 +16,9 @@ from nmt.data.reading.corpus import corpus_digests, read_corpus
 from nmt.data.reading.hub import hub_commit, hub_revision, is_cached
 from nmt.errors import DataError
 from nmt.files import read_json
-from nmt.pipeline.pipeline import Pipeline
-from nmt.pipeline.stage import MANIFEST
+from nmt.pipeline import run as pipeline
+from nmt.pipeline import text
+from nmt.pipeline.manifest import MANIFEST
 
 HINT = (
     "check data.*.dataset, config and split; without network, --data-dir FOLDER reads a copy of the dataset in a "
@@ -264,11 +265,11 @@ def prepare(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:  
         }
         recipe = {"name": "x", "languages": {"source": "en", "target": "de"}, "data": parts}
         loaded = LoadedRecipe(check(recipe, "x"), tmp_path / "x.toml", "")
-        pipeline = Pipeline(loaded, run_dir=tmp_path / "run", workers=1)
-        pipeline.write_lock([])
-        manifest = pipeline.data_stages[0].open_manifest()
+        made = pipeline.Run(loaded, run_dir=tmp_path / "run", workers=1)
+        made.write_lock([])
+        manifest = text.STAGE.due(made)
         assert manifest is not None
-        pipeline.make_text(manifest)
+        text.make(made, manifest)
         written: dict[str, Any] = read_json(tmp_path / "run" / "prepared" / "text" / MANIFEST)
         return written
 

@@ -3,15 +3,18 @@
 import hashlib
 import io
 import re
+import socket
 import tarfile
 from pathlib import Path
 
 import pytest
 import sacrebleu
 from http_server import Server, Start
+from sacrebleu import utils
 from sacrebleu.dataset.plain_text import PlainTextDataset
 
 from nmt.config.data import LanguagesConfig
+from nmt.data.reading.downloads import TIMEOUT
 from nmt.data.reading.sacrebleu_sets import sacrebleu_digest, sacrebleu_files, sacrebleu_missing
 from nmt.errors import DataError
 
@@ -172,3 +175,25 @@ def test_a_test_set_that_was_written_in_part_is_refused(corpus: Server) -> None:
         f"sacrebleu:tiny/a:en-de: {source} has 2 lines but {reference} has 1 "
         f"(sacreBLEU was broken off when it wrote them: remove {source.parent} and try again)"
     )
+
+
+def test_long_test_sets_are_complete_too(corpus: Server) -> None:  # noqa: ARG001
+    paths = sacrebleu_files("tiny/a", ENGLISH_GERMAN)
+    for path in paths:
+        path.write_text("x\n" * 1000)
+    assert sacrebleu_files("tiny/a", ENGLISH_GERMAN) == paths
+
+
+@pytest.mark.usefixtures("corpus")
+def test_sacrebleu_is_quiet_and_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    get, seen = utils.get_source_file, list[object]()
+
+    def watched(*names: str) -> str:
+        seen.extend((utils.sacrelogger.disabled, socket.getdefaulttimeout()))
+        return get(*names)
+
+    monkeypatch.setattr("sacrebleu.utils.get_source_file", watched)
+    before = utils.sacrelogger.disabled, socket.getdefaulttimeout()
+    sacrebleu_files("tiny/a", ENGLISH_GERMAN)
+    assert seen == [True, TIMEOUT]
+    assert (utils.sacrelogger.disabled, socket.getdefaulttimeout()) == before

@@ -129,3 +129,7 @@ def test_entities_of_a_tmx_file_are_refused(tmp_path: Path) -> None:
     assert error_of(path) == f"{path}:2: declares the entity 'a' (write its text in place of it)"
     write(path, tmx("\n" + unit("a&nbsp;b", "x"), '<?xml version="1.0"?>\n<!DOCTYPE tmx SYSTEM "tmx14.dtd">'))
     assert error_of(path) == f"{path}:3: the entity 'nbsp' is not known (write the character in place of &nbsp;)"
+
+
+def test_tmx_without_units_has_no_pairs(tmp_path: Path) -> None:
+    assert list(read_file(write(tmp_path / "a.tmx", tmx("")), wanted())) == []

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from nmt import runtime
 from nmt.errors import UsageError
 from nmt.inference.engines import loading
 from nmt.inference.engines.ctranslate2 import CTranslate2Engine
@@ -42,14 +41,9 @@ def test_models_of_an_ensemble_share_a_tokenizer(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_native_engine_is_loaded_with_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[object] = []
-    for name in ("keep_freed_memory", "bound_kernels"):
-        monkeypatch.setattr(runtime, name, lambda name=name: calls.append(name))
-    monkeypatch.setattr(runtime, "set_threads", calls.append)
     monkeypatch.setattr(NativeEngine, "load", lambda *paths, **settings: (paths, settings))
     loaded: Any = EnginePlan(PATHS, device="cpu", precision="bfloat16", threads=3).load()
-    assert loaded == ((PATHS,), {"device": "cpu", "precision": "bfloat16"})
-    assert calls == ["keep_freed_memory", "bound_kernels", 3]
+    assert loaded == ((PATHS,), {"device": "cpu", "precision": "bfloat16", "threads": 3})
 
 
 def test_ctranslate2_is_loaded_by_the_name_of_its_export(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +56,7 @@ def test_ctranslate2_is_loaded_by_the_name_of_its_export(monkeypatch: pytest.Mon
 
 
 def test_a_plan_is_shared_by_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nmt.inference.engines.workers.Workers", lambda *arguments: arguments)
+    monkeypatch.setattr(loading, "Workers", lambda *arguments: arguments)
     plan = EnginePlan(PATHS)
     shared: Any = plan.share(3)
     assert shared == (plan, 3)

@@ -1,21 +1,9 @@
 """The picture of the imports: packages, their arrows, and circles."""
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
+import draw_imports
 import pytest
-from conftest import ROOT
-
-
-@pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("draw_imports", ROOT / "tools" / "draw_imports.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -33,8 +21,8 @@ def package(tmp_path: Path) -> Path:
     return tmp_path / "nmt"
 
 
-def test_packages_and_their_imports_are_found(tool: ModuleType, package: Path) -> None:
-    modules, graph = tool.read_package(package)
+def test_packages_and_their_imports_are_found(package: Path) -> None:
+    modules, graph = draw_imports.read_package(package)
     assert modules == {"cli": ["cli"], "data.reading": ["tmx"], "ground": ["errors"], "pipeline": ["run"]}
     assert graph == {
         "cli": {"pipeline"},
@@ -42,17 +30,17 @@ def test_packages_and_their_imports_are_found(tool: ModuleType, package: Path) -
         "ground": set(),
         "pipeline": {"data.reading", "ground"},
     }
-    assert tool.reduced(graph)["pipeline"] == {"data.reading"}
-    assert tool.levels(graph) == [["cli"], ["pipeline"], ["data.reading"], ["ground"]]
+    assert draw_imports.reduced(graph)["pipeline"] == {"data.reading"}
+    assert draw_imports.levels(graph) == [["cli"], ["pipeline"], ["data.reading"], ["ground"]]
 
 
-def test_a_circle_is_refused(tool: ModuleType) -> None:
+def test_a_circle_is_refused() -> None:
     with pytest.raises(ValueError, match="in a circle: a, b"):
-        tool.reduced({"a": {"b"}, "b": {"a"}, "c": {"a"}})
+        draw_imports.reduced({"a": {"b"}, "b": {"a"}, "c": {"a"}})
 
 
-def test_a_box_a_package_and_an_arrow_an_import(tool: ModuleType, package: Path) -> None:
-    picture = tool.picture(package)
+def test_a_box_a_package_and_an_arrow_an_import(package: Path) -> None:
+    picture = draw_imports.picture(package)
     assert picture.count("<rect") == 4
     assert picture.count("marker-end") == 3
     assert ">tmx<" in picture

@@ -1,0 +1,121 @@
+"""Commands and groups of commands: each is imported when it is called, and its help fits the terminal."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from inspect import cleandoc
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
+
+from nmt import console
+from nmt.errors import UsageError
+
+if TYPE_CHECKING:
+    from typer._click.core import Command, Context, Parameter
+
+SEVERAL = "..."
+"""End of the metavar of an option that takes all values up to the next option."""
+
+
+def without_types(params: list[Parameter]) -> list[Parameter]:
+    """Let the help of flags show no type: typer writes `--verbose <bool>`."""
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+    return params
+
+
+class SeveralValues(TyperCommand):
+    """A command whose options with a metavar such as `FILE...` take several values: `--reference A B`."""
+
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        return without_types(super().get_params(ctx))
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Parse `args`, with `--reference A B` written as `--reference A --reference B`."""
+        greedy = {name for param in self.params if (param.metavar or "").endswith(SEVERAL) for name in param.opts}
+        written: list[str] = []
+        option = ""
+        for index, argument in enumerate(args):
+            if argument == "--":
+                written += args[index:]
+                break
+            if argument.startswith("-") and argument != "-":
+                option = argument if argument in greedy else ""
+            elif option and written[-1] != option:
+                written.append(option)
+            written.append(argument)
+        return super().parse_args(ctx, written)
+
+
+class LazyCommand(TyperCommand):
+    """The name, the summary and the panel of a command or group whose module is imported when it is called."""
+
+    def __init__(self, name: str, module: str, summary: str, panel: str) -> None:
+        super().__init__(name, short_help=summary, rich_help_panel=panel)
+        self.module = module
+
+    def load(self) -> Command:
+        """Import the module and return its command of this name, or the group of all its commands."""
+        group = get_group(import_module(self.module).app)
+        return group.commands.get(self.name or "", group)
+
+
+class LazyGroup(TyperGroup):
+    """A group that imports the module of a command when it is called, and shows its help where none is."""
+
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        return without_types(super().get_params(ctx))
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Parse `args`; without any, show the help on standard error and exit with the code of a usage error."""
+        if not args and not ctx.resilient_parsing:
+            with console.results_on_stderr():
+                ctx.get_help()
+            ctx.exit(UsageError.exit_code)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
+        """Return the name, the loaded command and its arguments."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command.load() if isinstance(command, LazyCommand) else command, rest
+
+
+def set_verbose(value: bool) -> None:
+    """Show details from now on, if `value`."""
+    console.VERBOSE |= value
+
+
+Verbose = Annotated[
+    bool, typer.Option("-v", "--verbose", callback=set_verbose, expose_value=False, help="Show details and samples.")
+]
+
+
+def common(verbose: Verbose = False) -> None:
+    """Set what holds for every command of a group."""
+
+
+def new_app(help: str, *, add_completion: bool = False) -> typer.Typer:
+    """Return a group of commands, whose options are `-v` and `-h`."""
+    return typer.Typer(
+        callback=common,
+        cls=LazyGroup,
+        help=prose(help),
+        add_completion=add_completion,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def prose(text: str) -> str:
+    """Return `text` for help: one line a paragraph, so that the terminal wraps it, and `[key]` not taken for markup.
+
+    >>> prose("Set a key of [cleaning].")
+    'Set a key of \\\\[cleaning].'
+    """
+    paragraphs = (" ".join(paragraph.split()) for paragraph in cleandoc(text).split("\n\n"))
+    return re.sub(r"\[(?=[a-z#/@])", r"\\[", "\n\n".join(paragraphs))

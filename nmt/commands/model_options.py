@@ -1,0 +1,48 @@
+"""The options of the commands that load models, and how they load them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nmt.commands.options import OptionsOf
+from nmt.config.decoding import DecodingConfig
+from nmt.config.inference import InferenceConfig
+
+if TYPE_CHECKING:
+    from nmt.inference.translator import Translator
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder: runs/NAME/model.")]
+Models = Annotated[
+    list[Path],
+    typer.Argument(metavar="MODEL", help="A model folder: runs/NAME/model; several translate together."),
+]
+OF_MODEL = "MODEL's, or {}"
+"""How the help writes the default of a setting that the model's recipe may set."""
+Search = Annotated[DecodingConfig, OptionsOf("Search", default=OF_MODEL)]
+Scoring = Annotated[DecodingConfig, OptionsOf("Scoring", only=("length_penalty", "batch_tokens"), default=OF_MODEL)]
+Inference = Annotated[InferenceConfig, OptionsOf("Model and device")]
+
+
+def load_translator(models: Sequence[Path], search: DecodingConfig, inference: InferenceConfig) -> Translator:
+    """Load `models` with the settings of `search` that were given, in place of the first model's own."""
+    from nmt.inference.translator import Translator  # start-up time
+
+    protect = inference.protect
+    if protect is None and "protect" in inference.model_fields_set:  # the section's way to write the word
+        protect = "none"
+    return Translator.load(
+        *models,
+        decoding=search.model_dump(exclude_unset=True),
+        engine=inference.engine,
+        export=inference.export,
+        device=inference.device,
+        devices=inference.devices,
+        precision=inference.precision,
+        threads=inference.threads,
+        tags=inference.tags,
+        protect=protect,
+    )

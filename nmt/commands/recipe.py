@@ -1,0 +1,44 @@
+"""The commands `recipe`: recipes, and the reference of their keys."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from nmt import console
+from nmt.commands.group import new_app
+from nmt.commands.options import command
+from nmt.commands.recipe_options import Overrides, RecipeName, recipe_names
+from nmt.config.toml import LIBRARY, explain, knobs, load_recipe, resolved_toml
+
+app = new_app("Show recipes and the reference of their keys.")
+
+
+def key_names() -> list[str]:
+    """Return the keys of a recipe, for completion."""
+    return [knob.key for knob in knobs()]
+
+
+@command(app, "nmt recipe list", "list")
+def recipe_list() -> None:
+    """List the recipes that come with nmt."""
+    recipes = [load_recipe(str(LIBRARY / f"{name}.toml")).recipe for name in recipe_names()]
+    console.table(["recipe", "what it is"], [[recipe.name, recipe.description] for recipe in recipes])
+
+
+@command(app, "nmt recipe show demo --set training.seed=2 > own.toml", "show")
+def recipe_show(recipe: RecipeName, overrides: Overrides = None) -> None:
+    """Print every key of RECIPE, defaults included, as TOML."""
+    console.out(resolved_toml(load_recipe(recipe, overrides or []).recipe))
+
+
+@command(app, "nmt recipe explain decoding", "explain")
+def recipe_explain(
+    key: Annotated[
+        str | None,
+        typer.Argument(metavar="KEY", help="A key or a section; by default all.", autocompletion=key_names),
+    ] = None,
+) -> None:
+    """Print the reference of the recipe's keys: type, default and meaning."""
+    console.out("\n\n".join(f"{knob.key} ({knob.type}) = {knob.default}\n    {knob.text}" for knob in explain(key)))

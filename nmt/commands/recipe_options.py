@@ -1,0 +1,72 @@
+"""The options of the commands that open a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from pydantic import Field, PositiveInt
+
+from nmt.commands.options import OptionsOf
+from nmt.config.section import Flag, Section
+from nmt.config.toml import LIBRARY, load_recipe, to_toml
+from nmt.errors import UsageError
+
+if TYPE_CHECKING:
+    from nmt.pipeline.run import Run
+
+
+class RunConfig(Section):
+    """Where a recipe runs, and with which changes."""
+
+    data_dir: Path | None = None
+    """Folder of the recipe's relative file names; by default that of the recipe."""
+    run_dir: Path | None = None
+    """The run folder; by default runs/NAME."""
+    overrides: Annotated[list[str], Field(default_factory=list), Flag("--set", "KEY=VALUE")]
+    """Override section.key of the recipe; may be given several times."""
+    init_from: Annotated[Path | None, Flag(metavar="MODEL")] = None
+    """Fine-tune this model folder or checkpoint: sets training.init_from."""
+    workers: PositiveInt | None = None
+    """Processes that prepare data, whose number changes nothing; by default one a core."""
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with nmt."""
+    return sorted(path.stem for path in LIBRARY.glob("*.toml"))
+
+
+RecipeName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE",
+        help="A TOML file, or the name of one in recipes/.",
+        autocompletion=recipe_names,
+    ),
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override section.key of the recipe.")
+]
+Where = Annotated[RunConfig, OptionsOf("Options")]
+WhereTrained = Annotated[RunConfig, OptionsOf("Options", only=("data_dir", "run_dir", "overrides", "init_from"))]
+
+
+def open_run(recipe: str, where: RunConfig) -> Run:
+    """Load `recipe` and bind it to its folders."""
+    init_from = where.init_from
+    given = [f"training.init_from={to_toml(str(init_from.absolute()))}"] if init_from else []
+    loaded = load_recipe(recipe, [*where.overrides, *given])
+    if where.data_dir is not None and not where.data_dir.is_dir():
+        raise UsageError(f"--data-dir {where.data_dir}: no such folder")
+    from nmt.pipeline.run import Run  # start-up time
+
+    return Run(loaded, data_dir=where.data_dir, run_dir=where.run_dir, workers=where.workers)
+
+
+def run_until(stage: str, recipe: str, where: RunConfig) -> None:
+    """Run the stages of `recipe` up to `stage`."""
+    run = open_run(recipe, where)
+    from nmt.pipeline.pipeline import run_stages  # start-up time
+
+    run_stages(run, stage)

@@ -1,0 +1,32 @@
+"""The commands `run`, `prepare` and `train`: a recipe through all stages, or up to one."""
+
+from __future__ import annotations
+
+from nmt.commands.group import new_app
+from nmt.commands.options import command
+from nmt.commands.recipe_options import RecipeName, Where, WhereTrained, open_run, run_until
+
+app = new_app("Run a recipe.")
+
+
+@command(app, "nmt run demo --set training.seed=2")
+def run(recipe: RecipeName, *, where: Where) -> None:
+    """Do all that RECIPE says: tokenizer, data, training, model folder, scores. Continues where it stopped."""
+    opened = open_run(recipe, where)
+    from nmt.pipeline.pipeline import run_stages, show_results  # start-up time
+
+    run_stages(opened)
+    if opened.ranks.is_main:
+        show_results(opened)
+
+
+@command(app, "nmt prepare demo --workers 4")
+def prepare(recipe: RecipeName, *, where: Where) -> None:
+    """Read, clean, split and encode the data of RECIPE, training the tokenizer if there is none."""
+    run_until("prepare", recipe, where)
+
+
+@command(app, "nmt train demo --set training.max_steps=2000")
+def train(recipe: RecipeName, *, where: WhereTrained) -> None:
+    """Train the model of RECIPE, resuming if a checkpoint exists, and write its model folder."""
+    run_until("bundle", recipe, where)

@@ -1,0 +1,41 @@
+"""The settings of inference that are no hyper-parameters: engine, device, and what is kept of the source."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from nmt.config.section import Flag, Section
+from nmt.config.training import Precision
+from nmt.errors import UsageError
+
+EngineName = Literal["native", "ctranslate2"]
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+
+class InferenceConfig(Section):
+    """How models are loaded to translate or to score; no part of a recipe."""
+
+    tags: Annotated[list[str], Field(default_factory=list), Flag("--tag", "TAG")]
+    """Tag of the model to put before every source line; may be given several times."""
+    protect: Annotated[str | None, Flag(metavar="REGEX")] = None
+    """Regular expression of text to keep as it is, or none to keep nothing; by default as in MODEL's recipe."""
+    engine: EngineName = "native"
+    """Inference engine: native (PyTorch), or ctranslate2 (after `nmt export`)."""
+    export: Annotated[str | None, Flag(metavar="NAME")] = None
+    """Name of MODEL's export for an engine other than native; by default its only one."""
+    device: DeviceName = "auto"
+    """Device to compute on; auto takes a GPU if there is one."""
+    devices: PositiveInt = 1
+    """Processes that share the batches, each with its own GPU or a part of the processor's cores."""
+    precision: Precision = "float32"
+    """Precision of the native engine: float32 is exact, bfloat16 faster."""
+    threads: PositiveInt | None = None
+    """CPU threads of each process; by default one a core."""
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if self.export is not None and self.engine == "native":
+            raise UsageError("--export is for another engine than the native one", hint="add --engine ctranslate2")
+        return self

@@ -1,0 +1,84 @@
+"""The device that computes: its choice, its memory, its compiler, and the record of the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from nmt import runtime
+from nmt.errors import UsageError
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device called `name`: `auto`, `cpu` or `cuda`. Raises UsageError where it is missing.
+
+    Where several processes were started on this machine, each gets a GPU of its own, by torchrun's LOCAL_RANK.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("no GPU that torch can use on this machine", hint="take device cpu or auto")
+    if name != "cuda":
+        return torch.device(name)
+    rank, count = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+    if rank >= count:
+        wanted = os.environ.get("LOCAL_WORLD_SIZE", rank + 1)
+        raise UsageError(
+            f"{wanted} processes want a GPU each, and torch can use {count} on this machine", hint="start no more"
+        )
+    return torch.device(name, rank)
+
+
+def compiler_works(device: torch.device) -> bool:
+    """Return whether torch.compile can generate code for `device` on this machine."""
+    try:
+        return bool(torch.compile(lambda x: x + 1)(torch.ones(2, device=device)).sum() == 4)
+    except Exception:  # a missing or broken compiler may raise anything
+        return False
+
+
+@contextmanager
+def measuring_memory(device: torch.device) -> Iterator[Callable[[], int]]:
+    """Measure the peak memory of a block, in bytes above its start; the function yielded returns it afterwards."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        yield lambda: torch.cuda.max_memory_reserved(device) - before
+        return
+    runtime.return_freed_memory()
+    runtime.reset_peak_memory()
+    before = runtime.process_memory("VmRSS")
+    yield lambda: runtime.process_memory("VmHWM") - before
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the peak memory of this process in bytes, of the GPU where it computes there."""
+    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else runtime.process_memory("VmHWM")
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that this process may still take on `device`."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return runtime.free_memory()
+
+
+def machine() -> dict[str, str | int]:
+    """Return the properties of the machine that may change a result's bits or its speed."""
+    record: dict[str, str | int] = {
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+    }
+    if torch.cuda.is_available():
+        record["gpu"] = torch.cuda.get_device_name()
+        record["cuda"] = torch.version.cuda or ""
+    return record

@@ -1,0 +1,51 @@
+"""The stage `evaluate`: every test set translated with the bundle, and scored."""
+
+from __future__ import annotations
+
+from nmt.data.cleaning.corpus_text import read_text
+from nmt.evaluation.metrics import Scores, resolve_tokenizer, score
+from nmt.files import JsonObject, write_json
+from nmt.inference.bundle import CONFIG, WEIGHTS, add_scores, open_bundle
+from nmt.inference.translator import Translator
+from nmt.pipeline.manifest import Manifest, making
+from nmt.pipeline.run import Run
+from nmt.pipeline.stage import Stage, digests_of
+
+
+def inputs(run: Run) -> JsonObject:
+    """Return the digests of the test sets, and of the bundle's weights and config, which holds all settings."""
+    bundle = digests_of(run.folder.bundle)
+    return {"text": digests_of(run.folder.text, "test."), "weights": bundle[WEIGHTS], "config": bundle[CONFIG]}
+
+
+def make(run: Run, manifest: Manifest) -> None:
+    """Translate and score every test set; the bundle gets the scores too."""
+    folder, evaluation, target = run.folder, run.recipe.evaluation, run.recipe.languages.target
+    config = open_bundle(folder.bundle).config
+    translator = Translator.load(folder.bundle, device=run.recipe.training.device)
+    scores: dict[str, Scores] = {}
+    with making(folder.evaluation, manifest) as scratch:
+        for test in names_of_tests(run):
+            sources, references = read_text(folder.text, f"test.{test}")
+            hypotheses = translator.translate_all(sources)
+            text = "".join(line + "\n" for line in hypotheses)
+            (scratch / f"{test}.{target}").write_text(text, encoding="utf-8", newline="\n")
+            scores[test] = score(
+                hypotheses,
+                [references],
+                tokenize=resolve_tokenizer(evaluation.tokenize, target),
+                lowercase=evaluation.lowercase,
+                chrf_word_order=evaluation.chrf_word_order,
+            )
+        write_json(scratch / "scores.json", scores)
+        add_scores(folder.bundle, config, scores)
+
+
+def names_of_tests(run: Run) -> list[str]:
+    """Return the names of the test sets, given or split off, in the recipe's order."""
+    folders = sorted(path.name for path in run.folder.text.glob("test.*"))
+    names = [name.removeprefix("test.") for name in folders]
+    return sorted(names, key=[*run.recipe.data.test, *names].index)
+
+
+STAGE = Stage("evaluate", lambda run: run.folder.evaluation, frozenset(), inputs, make)

@@ -1,0 +1,47 @@
+"""The stage `prepare`: the cleaned text encoded, and cleaned by pieces."""
+
+from __future__ import annotations
+
+from nmt import console
+from nmt.data.cleaning.funnel import show_funnel
+from nmt.data.encoding.corpus_ids import IdsPlan, write_ids
+from nmt.files import JsonObject
+from nmt.pipeline.manifest import Manifest, resuming
+from nmt.pipeline.run import Run
+from nmt.pipeline.stage import Stage, digests_of
+
+
+def inputs(run: Run) -> JsonObject:
+    """Return the digests of text and tokenizer, and whether the text is kept beside the ids."""
+    return {
+        "keep_text": run.recipe.tokenizer.sampling is not None,
+        "text": digests_of(run.folder.text, "train", "dev"),
+        "tokenizer": digests_of(run.folder.tokenizer),
+    }
+
+
+def make(run: Run, manifest: Manifest) -> None:
+    """Write memory-mapped ids."""
+    recipe = run.recipe
+    plan = IdsPlan(
+        run.folder.text,
+        run.folder.tokenizer,
+        recipe.cleaning,
+        recipe.data.own_cleaning,
+        recipe.model.max_length,
+        protect=recipe.data.protect,
+        keep_text=recipe.tokenizer.sampling is not None,
+    )
+    with resuming(run.folder.ids, manifest) as folder:
+        counts = manifest.counts = write_ids(plan, folder, workers=run.workers)
+    show_funnel("prepare", counts)
+    tokens = counts["tokens"]["train"]
+    console.log(
+        f"prepare: {counts['pairs']['train']:,} training pairs, {tokens['source']:,} source and "
+        f"{tokens['target']:,} target pieces"
+    )
+    if counts["dev_cut"]:
+        console.warn(f"{counts['dev_cut']} dev pairs are longer than model.max_length and were cut for the dev loss")
+
+
+STAGE = Stage("prepare", lambda run: run.folder.ids, frozenset({"ids"}), inputs, make)

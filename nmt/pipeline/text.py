@@ -1,0 +1,80 @@
+"""The stage `text`: corpora read, split into train, dev and tests, and cleaned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import uuid4
+
+from nmt import console
+from nmt.config.data import CorpusConfig
+from nmt.data.cleaning.corpus_text import TextPlan, write_text
+from nmt.data.cleaning.funnel import numbers, show_funnel
+from nmt.data.reading.hub import hub_commit
+from nmt.files import JsonObject, read_json
+from nmt.pipeline.manifest import Manifest, resuming
+from nmt.pipeline.run import Run, train_key
+from nmt.pipeline.stage import Stage
+
+
+def inputs(run: Run) -> JsonObject:
+    """Return the digests of the corpora, their order, and the placeholders of the tokenizer."""
+    data = run.recipe.data
+    return {
+        "order": list(data.train),  # which no digest of a JSON object shows
+        "placeholders": run.placeholders if data.protect else None,
+        "files": run.data_digests,
+    }
+
+
+def make(run: Run, manifest: Manifest) -> None:
+    """Read, split and clean."""
+    commits = hub_commits(run)
+    # A dataset without a commit may be another one by the time that a killed run is continued.
+    also = {name: commit or uuid4().hex for name, commit in commits.items()}
+    with resuming(run.folder.text, manifest, also=also) as folder:
+        counts = manifest.counts = write_text(text_plan(run, commits), folder, workers=run.workers)
+        manifest.hub_commits = {name: commit for name, commit in commits.items() if commit}
+    run.write_lock(read_json(run.folder.lock)["sessions"])
+    show_counts(counts)
+
+
+def hub_commits(run: Run) -> dict[str, str | None]:
+    """Find the commits to read the datasets of the Hub at, by corpus; None where one cannot be found."""
+    corpora = {} if run.local else {name: corpus for name, corpus in run.corpora.items() if corpus.dataset}
+    # Asked once for all splits of a dataset, so that they are of one commit.
+    first = {(corpus.dataset, corpus.revision): corpus for corpus in corpora.values()}
+    commits = {key: hub_commit(corpus) for key, corpus in first.items()}
+    return {name: commits[corpus.dataset, corpus.revision] for name, corpus in corpora.items()}
+
+
+def text_plan(run: Run, commits: Mapping[str, str | None]) -> TextPlan:
+    """Return the plan of the text, each dataset of the Hub pinned to its commit."""
+
+    def at_commit(name: str, corpus: CorpusConfig) -> CorpusConfig:
+        return corpus.model_copy(update={"revision": commits.get(name) or corpus.revision})
+
+    recipe, data = run.recipe, run.recipe.data
+    pinned = data.model_copy(
+        update={
+            "train": {name: at_commit(train_key(name), corpus) for name, corpus in data.train.items()},
+            "dev": data.dev and at_commit("dev", data.dev),
+            "test": {name: at_commit(f"test.{name}", corpus) for name, corpus in data.test.items()},
+        }
+    )
+    return TextPlan(pinned, recipe.cleaning, recipe.languages, run.root, run.local, placeholders=run.placeholders)
+
+
+def show_counts(counts: JsonObject) -> None:
+    """Show what was read and what is left."""
+    pairs = counts["pairs"]
+    show_funnel("text", counts)
+    for name, odd in [*((name, found["odd"]) for name, found in counts["corpora"].items()), *counts["odd"].items()]:
+        if odd:
+            console.log(f"text: found in {name}: {numbers(odd)}")
+    if "protected" in counts:
+        console.log(f"text: training pairs with placeholders: {counts['protected']:,}")
+    tests = ", ".join(f"{name} {count:,}" for name, count in pairs["test"].items())
+    console.log(f"text: pairs of train {pairs['train']:,}, dev {pairs['dev']:,}, test {tests}")
+
+
+STAGE = Stage("text", lambda run: run.folder.text, frozenset({"text"}), inputs, make)

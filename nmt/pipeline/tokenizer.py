@@ -1,0 +1,59 @@
+"""The stage `tokenizer`: trained on the cleaned training text alone, or copied from the initial model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nmt import console
+from nmt.config.compatibility import RECIPE, changed_inputs, knobs_with
+from nmt.data.cleaning.corpus_text import iterate_text
+from nmt.data.encoding import tokenizer
+from nmt.files import JsonObject
+from nmt.pipeline.manifest import Manifest, making
+from nmt.pipeline.run import Run
+from nmt.pipeline.stage import Stage, digests_of
+
+
+def inputs(run: Run) -> JsonObject:
+    """Return the tags and the digests of the training text, or those of the initial model's tokenizer."""
+    if run.initial:
+        return {"init": run.initial.tokenizer_files, RECIPE: {}}
+    return {"tags": run.recipe.data.tags, "text": digests_of(run.folder.text, "train")}
+
+
+def make(run: Run, manifest: Manifest) -> None:
+    """Train SentencePiece, or copy the tokenizer of the initial model."""
+    config = run.recipe.tokenizer
+    if run.initial:
+        with making(run.folder.tokenizer, manifest) as scratch:
+            run.initial.copy_tokenizer(scratch)
+        console.log(
+            f"tokenizer: taken over from {run.initial.tokenizer}; the recipe's section [tokenizer] is not used"
+            + (", but for sampling" if config.sampling else "")
+        )
+        return
+
+    def side(index: int) -> Iterator[str]:
+        return (pair[index] for pair in iterate_text(run.folder.text, "train"))
+
+    with making(run.folder.tokenizer, manifest) as scratch:
+        manifest.counts = tokenizer.train(
+            side(0), side(1), config, scratch, seed=run.recipe.training.seed, tags=run.recipe.data.tags
+        )
+    kind = "joint" if config.joint else "separate"
+    console.log(
+        f"tokenizer: {kind} {config.model_type} of {config.vocab_size:,} pieces, normalisation {config.normalization}"
+    )
+
+
+def has_own_settings(run: Run) -> bool:
+    """Return whether the run folder has a tokenizer of the recipe's settings and tags, whatever its text."""
+    made = Manifest.read(run.folder.tokenizer)
+    if made is None:
+        return False
+    knobs = knobs_with(STAGE.effects, run.recipe)
+    changed = changed_inputs(made.inputs, {RECIPE: knobs, "tags": run.recipe.data.tags}, STAGE.effects)
+    return set(changed) <= {"text"}
+
+
+STAGE = Stage("tokenizer", lambda run: run.folder.tokenizer, frozenset({"tokenizer"}), inputs, make)

@@ -1,0 +1,58 @@
+"""The stage `train`: from ids to checkpoints."""
+
+from __future__ import annotations
+
+from nmt.data.cleaning.corpus_text import read_text
+from nmt.data.encoding.dataset import PreparedPairs
+from nmt.data.encoding.tokenizer import Tokenizer
+from nmt.files import JsonObject, digest_file, digest_json
+from nmt.pipeline.manifest import Manifest
+from nmt.pipeline.run import Run
+from nmt.pipeline.stage import Stage, digests_of
+from nmt.training.checkpoint import MOMENTS
+from nmt.training.loop import Trainer
+from nmt.training.plan import TrainingFiles
+from nmt.training.validation import DevSet
+
+
+def inputs(run: Run) -> JsonObject:
+    """Return the digests of the ids and of the initial weights."""
+    return {"data": data_digest(run), "init": run.training_plan.init}
+
+
+def data_digest(run: Run) -> str:
+    """Return the digest of the prepared ids."""
+    return digest_json(digests_of(run.folder.ids))
+
+
+def make(run: Run, manifest: Manifest) -> None:
+    """Train, from the newest checkpoint if there is one; every rank does."""
+    folder = run.folder
+    folder.checkpoints.mkdir(parents=True, exist_ok=True)
+    pairs = PreparedPairs(folder.ids / "train")
+    trainer = Trainer(
+        run.training_plan,
+        Tokenizer.load(folder.tokenizer),
+        pairs,
+        DevSet(*read_text(folder.text, "dev"), PreparedPairs(folder.ids / "dev")),
+        TrainingFiles(folder.checkpoints, folder.log, folder.lock, folder.tensorboard, folder.diverged),
+        data=data_digest(run),
+        initial=run.initial,
+        ranks=run.ranks,
+    )
+    state = trainer.run()
+    if not run.ranks.is_main:
+        return
+    kept = [path for kind in ("step", "best") for path in folder.checkpoints.glob(f"{kind}-*/*.safetensors")]
+    files = sorted(path for path in kept if path.name != MOMENTS)
+    manifest.files = {str(path.relative_to(folder.checkpoints)): digest_file(path) for path in files}
+    manifest.counts = {
+        "steps": state.step,
+        "best_step": state.best_step,
+        "best": state.best,
+        "corpora": run.recipe.data.shares({name: end - start for name, (start, end) in pairs.corpora.items()}),
+    }
+    manifest.write(folder.checkpoints)
+
+
+STAGE = Stage("train", lambda run: run.folder.checkpoints, frozenset({"updates", "training", "decoding"}), inputs, make)

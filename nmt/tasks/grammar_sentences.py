@@ -1,0 +1,379 @@
+"""Draw the clauses and sentences of the built-in corpus, with their words in the order of each language."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nmt.tasks.grammar_lexicon import PLURAL, RELATIVES, English, German, Verb
+from nmt.tasks.grammar_phrases import FUTURE, PAST, PRESENT, PRONOUNS, EnDe, Parts, Phrase, Phrases, join, same
+from nmt.tasks.grammar_words import entries
+
+_SIMPLE = ("past", "present", "future")
+_MODALS = (
+    ("could", "wanted to", "had to"),
+    ("can", "must", "may", "should", "would like to", "want to", "have to"),
+)
+_THERE = Phrase("there", "", ("es", "", ""), 2, 2, None)
+_ES_GIBT = (German("gab", "", "gab"), German("gibt", "", "gibt"), German("wird", " geben", "geben wird"))
+_IT = ("er", "sie", "es", "sie")
+_REFLEXIVE = (" mich", " dich", " sich", " uns", " sich")
+_ADVERBS = entries("unfortunately/leider perhaps/vielleicht therefore/deshalb fortunately/glücklicherweise")
+_OFTEN = entries("often/oft always/immer never/nie sometimes/manchmal rarely/selten usually/normalerweise")
+_DEGREES = entries("very/sehr too/zu really/wirklich quite/ziemlich")
+_CONJUNCTIONS: tuple[list[EnDe], ...] = (
+    [("because", "weil"), ("although", "obwohl"), ("when", "als"), ("before", "bevor"), ("after", "nachdem")],
+    [("because", "weil"), ("although", "obwohl"), ("when", "wenn"), ("if", "wenn"), ("as soon as", "sobald")],
+    [("because", "weil"), ("when", "wenn"), ("if", "wenn"), ("as soon as", "sobald")],
+)  # fmt: skip
+_FRAMES = ((0.36, "acc"), (0.45, "dat"), (0.6, "prep"), (0.69, "give"), (0.79, "move"), (0.91, "act"), (1.0, "be"))
+_ACTIONS = ("acc", "acc", "dat", "prep", "give", "move", "act")
+_STATES = ("have", "need", "know", "love", "understand")
+_COORDINATIONS = (("and", " und"), ("but", ", aber"), ("so", ", deshalb"))
+
+
+@dataclass(slots=True)
+class _Clause:
+    """The parts of a clause, in no order yet; the German parts begin with a space."""
+
+    subject: Phrase
+    english: English
+    german: German
+    negative: bool = False
+    often: str = ""
+    base: str = ""
+    zu: str = ""
+    tail: str = ""  # English after the verb
+    middle: str = ""  # German between the two parts of the verb
+    relative: EnDe = ("", "")  # clause of the object, after everything else
+    front: EnDe = ("", "")
+    object: Phrase | None = None
+
+    def plain_english(self) -> str:
+        """Return the English clause: subject, verb, the rest."""
+        verb = self.english.negated if self.negative else self.often + self.english.affirmative
+        return f"{self.subject.subject} {verb}{self.tail}{self.relative[0]}"
+
+    def last(self) -> str:
+        """Return the German clause with the finite verb last."""
+        return f"{self.subject.german[0]}{self.middle} {self.german.final}{self.relative[1]}"
+
+    def inverted(self) -> str:
+        """Return the German clause with the finite verb first, as after a fronted part or in a question."""
+        german = self.german
+        return f"{german.finite} {self.subject.german[0]}{self.middle}{german.bracket}{self.relative[1]}"
+
+    def main(self) -> EnDe:
+        """Return the main clause, the finite German verb second."""
+        if self.front[0]:
+            return f"{self.front[0]}, {self.plain_english()}", f"{self.front[1]} {self.inverted()}"
+        german = f"{self.subject.german[0]} {self.german.finite}{self.middle}{self.german.bracket}"
+        return self.plain_english(), german + self.relative[1]
+
+    def question(self) -> EnDe:
+        """Return the question: the auxiliary first in English, the finite verb in German."""
+        rest = f" {self.english.rest}" if self.english.rest else ""
+        return f"{self.english.auxiliary} {self.subject.subject}{rest}{self.tail}?", f"{self.inverted()}?"
+
+    def infinitive(self) -> EnDe:
+        """Return the infinitive clause: "to ..." and "... zu ..."."""
+        return f"to {self.base}{self.tail}", f"{self.middle} {self.zu}".lstrip()
+
+
+class Writer:
+    """Draws clauses and sentences of every kind."""
+
+    def __init__(self, rng: random.Random, *, novel: bool = False) -> None:
+        self.draw = Phrases(rng, novel=novel)
+        self.words = self.draw.words
+        self.kinds: tuple[tuple[float, Callable[[], EnDe]], ...] = (
+            (0.26, self.simple), (0.38, self.fronted), (0.47, self.question), (0.59, self.subordinate),
+            (0.65, self.subordinate_first), (0.72, self.reported), (0.78, self.subject_relative),
+            (0.84, self.object_relative), (0.91, self.purpose), (0.94, self.anaphor), (1.0, self.coordinated),
+        )  # fmt: skip
+
+    # Clauses
+
+    def clause(
+        self,
+        time: int,
+        subject: Phrase | None = None,
+        frame: str = "",
+        *,
+        tense: str = "",
+        front: bool = False,
+        bare: bool = False,
+        asked: bool = False,
+        gap: Verb | None = None,
+    ) -> _Clause:
+        """Draw a clause: with an adverbial in `front`, without adverbials if `bare`, without the object of `gap`.
+
+        An `asked` clause, for a question, has no negation and no adverb before the verb.
+        """
+        frame = gap.frame if gap else frame or self.frame(time, subject)
+        if frame == "there":
+            return self.existence(time)
+        subject = subject or self.subject(frame)
+        verb = gap or (self.words.copula if frame in ("be", "thing") else self.draw.one(self.words.frames[frame]))
+        tense, given = tense or self.tense(time, frame), bool(tense)
+        negative = not given and not gap and not asked and frame != "cost" and self.draw.random() < 0.15
+        modal = "may" if negative and tense == "must" else tense
+        person = subject.person
+        clause = _Clause(subject, verb.english[tense][person], verb.german[modal][person], negative)
+        clause.base, clause.zu = verb.base, verb.zu
+        parts = Parts() if gap else self.complement(verb, subject, negative)
+        clause.object = parts.object
+        manner = place = moment = ("", "")
+        if not bare and tense != "perfect":
+            if frame in ("acc", "act", "prep") and not gap:
+                manner = self.draw.how(verb) if self.draw.random() < 0.2 and verb.base not in _STATES else manner
+                place = self.draw.where() if self.draw.random() < 0.25 else place
+            if self.draw.random() < 0.4 or front:
+                moment = self.draw.when(time)
+            elif (
+                tense in ("present", "past")
+                and frame not in ("be", "thing", "cost", "ride")
+                and not negative
+                and not asked
+            ):
+                often = self.draw.one(_OFTEN) if self.draw.random() < 0.15 else ("", "")
+                clause.often, moment = often[0] and f"{often[0]} ", ("", often[1])
+        if front:
+            clause.front, moment, place = self.fronting(moment, place)
+        clause.tail = "".join([parts.tail, *(f" {x}" for x in (manner[0], place[0], moment[0]) if x)])
+        sich = _REFLEXIVE[person] if verb.reflexive else ""
+        nicht = "nicht" if negative and not parts.kein else ""
+        spaced = [f" {x}" if x else "" for x in (moment[1], nicht, manner[1], place[1])]
+        clause.middle = "".join([sich, parts.pronouns, spaced[0], parts.objects, *spaced[1:], parts.closing])
+        return clause
+
+    def fronting(self, moment: EnDe, place: EnDe) -> tuple[EnDe, EnDe, EnDe]:
+        """Choose the fronted part; return it, and the time and place that are left."""
+        chance = self.draw.random()
+        if place[0] and chance < 0.5:
+            return place, moment, ("", "")
+        return (moment, ("", ""), place) if chance < 0.75 else (self.draw.one(_ADVERBS), moment, place)
+
+    def frame(self, time: int, subject: Phrase | None) -> str:
+        if subject is None and self.draw.random() < 0.12:
+            return self.draw.one(("thing", "ride", "there", "cost")[: 3 if time == PAST else 4])
+        chance = self.draw.random()
+        return next(name for bound, name in _FRAMES if chance < bound)
+
+    def subject(self, frame: str) -> Phrase:
+        if frame not in ("thing", "ride", "cost"):
+            return self.draw.person()
+        kinds = {"thing": "tucvofxle", "ride": "v", "cost": "tucvfdx"}[frame]
+        return self.draw.phrase(
+            self.draw.one(self.words.by_kind[self.draw.one(kinds)]), self.words.determiners.definite
+        )
+
+    def tense(self, time: int, frame: str) -> str:
+        chance = self.draw.random()
+        if time == FUTURE or frame in ("be", "thing", "cost", "ride", "that", "whether", "to") or chance < 0.65:
+            return _SIMPLE[time]
+        return "perfect" if time == PRESENT and chance < 0.75 else self.draw.one(_MODALS[time])
+
+    def complement(self, verb: Verb, subject: Phrase, negative: bool) -> Parts:
+        """Draw the complement of the verb."""
+        frame = verb.frame
+        if frame in ("acc", "dat", "prep"):
+            return self.governed(verb, subject, negative)
+        if frame == "give":
+            return self.giving(verb, subject, negative)
+        if frame == "be":
+            return self.predicate(subject, negative)
+        english, german = self.draw.whither() if frame == "move" else self.draw.price() if frame == "cost" else ("", "")
+        return Parts(f" {english}", closing=f" {german}") if english else Parts()
+
+    def governed(self, verb: Verb, subject: Phrase, negative: bool) -> Parts:
+        """Draw the one object of `verb`."""
+        chance, determiners = self.draw.random(), self.words.determiners
+        if "p" in verb.kinds and chance < 0.25:
+            taken = self.draw.one([p for p in PRONOUNS if not same(p, subject)])
+        elif "p" in verb.kinds and chance < 0.4:
+            taken = self.draw.named()
+        else:
+            free = determiners.negative if verb.frame == "acc" else determiners.definite
+            noun = self.draw.partner(self.words.objects[verb.key])
+            taken = self.draw.phrase(noun, free if negative else determiners.any)
+        tail, german = f" {taken.object}", taken.german[verb.case]
+        if verb.frame == "prep":
+            joined = join(verb.preposition, german) if verb.case == 2 else f"{verb.preposition} {german}"
+            return Parts(tail, closing=f" {joined}", object=taken)
+        if taken in PRONOUNS:
+            return Parts(tail, pronouns=f" {german}", object=taken)
+        return Parts(tail, objects=f" {german}", kein=german.startswith("kein"), object=taken)
+
+    def giving(self, verb: Verb, subject: Phrase, negative: bool) -> Parts:
+        """Draw a recipient and a gift, in either order in English, the dative first in German."""
+        person = self.draw.person()
+        while same(person, subject):
+            person = self.draw.person()
+        determiners = self.words.determiners
+        noun = self.draw.partner(self.words.objects[verb.key])
+        gift = self.draw.phrase(noun, determiners.negative if negative else determiners.any)
+        tail = f" {person.object} {gift.object}"
+        if self.draw.random() < 0.4:
+            tail = f" {gift.object} to {person.object}"
+        pronoun = person in PRONOUNS
+        dative, accusative = f" {person.german[2]}", f" {gift.german[1]}"
+        kein = gift.german[1].startswith("kein")
+        return Parts(tail, dative if pronoun else "", ("" if pronoun else dative) + accusative, kein=kein)
+
+    def predicate(self, subject: Phrase, negative: bool) -> Parts:
+        """Draw the predicate of "be"."""
+        chance, noun = self.draw.random(), subject.noun
+        human = noun is None or noun.kind == "p"
+        if human and chance < 0.15:
+            age = 18 + int(self.draw.random() * 70)
+            return Parts(f" {age} years old", closing=f" {age} Jahre alt")
+        if subject.gender != 2 and (subject in PRONOUNS or (noun and human)) and chance < 0.4:
+            kinds = self.words.determiners.none if negative else self.words.determiners.indefinite
+            gender = subject.gender % PLURAL  # masculine for a group
+            people = [person for person in self.words.by_kind["p"] if person.gender == gender]
+            role = self.draw.phrase(self.draw.one(people), kinds, subject.person > 2)
+            return Parts(f" {role.object}", closing=f" {role.german[0]}", kein=negative)
+        adjective = self.draw.partner(self.words.describing[noun.key]) if noun else self.draw.one(self.words.human)
+        english, german = adjective.english, adjective.german
+        if human and chance < 0.5:
+            other = self.draw.named()
+            return Parts(f" as {english} as {other.object}", closing=f" so {german} wie {other.german[0]}")
+        if chance < 0.8:
+            degree, grad = self.draw.one(_DEGREES)
+            english, german = f"{degree} {english}", f"{grad} {german}"
+        return Parts(f" {english}", closing=f" {german}")
+
+    def existence(self, time: int) -> _Clause:
+        """Draw "there is", in German "es gibt" with the accusative."""
+        kind = self.draw.one(self.words.by_kind[self.draw.one("lltup")])
+        what = self.draw.phrase(kind, self.words.determiners.existing)
+        english = self.words.copula.english[_SIMPLE[time]][what.person]
+        where, wo = self.draw.where()
+        clause = _Clause(_THERE, english, _ES_GIBT[time])
+        clause.tail, clause.middle = f" {what.object} {where}", f" {what.german[1]} {wo}"
+        return clause
+
+    # Sentences
+
+    def time(self) -> int:
+        chance = self.draw.random()
+        return PAST if chance < 0.45 else PRESENT if chance < 0.85 else FUTURE
+
+    def simple(self) -> EnDe:
+        return self.clause(self.time()).main()
+
+    def fronted(self) -> EnDe:
+        return self.clause(self.time(), self.draw.person(), front=True).main()
+
+    def question(self) -> EnDe:
+        chance, time = self.draw.random(), self.time()
+        if chance < 0.5:
+            return self.clause(time, asked=True).question()
+        word, wort = self.draw.one((("why", "warum"), ("when", "wann"), ("where", "wo")))
+        if word == "why":
+            clause = self.clause(time, self.draw.person(), asked=True)
+        else:
+            clause = self.clause(
+                time, self.draw.person(), self.draw.one(("acc", "act")), tense=_SIMPLE[time], bare=True, asked=True
+            )
+        english, german = clause.question()
+        return f"{word} {english}", f"{wort} {german}"
+
+    def dependent(self, time: int) -> EnDe:
+        """Draw a conjunction and its clause, the German verb last."""
+        conjunction, konjunktion = self.draw.one(_CONJUNCTIONS[time])
+        tense, frame = ("pluperfect", "acc") if conjunction == "after" else ("", "")
+        clause = self.clause(min(time, PRESENT), None, frame, tense=tense, bare=self.draw.random() < 0.5)
+        return f"{conjunction} {clause.plain_english()}", f"{konjunktion} {clause.last()}"
+
+    def subordinate(self) -> EnDe:
+        time = self.time()
+        (english, german), (why, warum) = self.clause(time).main(), self.dependent(time)
+        return f"{english} {why}", f"{german}, {warum}"
+
+    def subordinate_first(self) -> EnDe:
+        time = self.time()
+        (why, warum), clause = self.dependent(time), self.clause(time)
+        return f"{why}, {clause.plain_english()}", f"{warum}, {clause.inverted()}"
+
+    def reported(self) -> EnDe:
+        frame, time = self.draw.one(("that", "that", "whether")), min(self.time(), PRESENT)
+        english, german = self.clause(time, self.draw.person(), frame, bare=True).main()
+        what = self.clause(PAST if time == PAST else self.time())
+        dass = "dass" if frame == "that" else "ob"
+        return f"{english} {frame} {what.plain_english()}", f"{german}, {dass} {what.last()}"
+
+    def purpose(self) -> EnDe:
+        """Draw an infinitive with "zu", the complement of a verb or after "um"."""
+        free = self.draw.random() < 0.4
+        frame = self.draw.one(("move", "acc")) if free else "to"
+        first = self.clause(min(self.time(), PRESENT), self.draw.person(), frame, bare=True)
+        to, zu = self.clause(PRESENT, first.subject, self.draw.one(_ACTIONS), tense="present", bare=True).infinitive()
+        (english, german), order, um = first.main(), "in order " if free else "", "um " if free else ""
+        return f"{english} {order}{to}", f"{german}, {um}{zu}"
+
+    def subject_relative(self) -> EnDe:
+        noun = self.draw.one(self.words.by_kind["p"])
+        who = self.draw.phrase(noun, self.words.determiners.any)
+        der, den, dem = RELATIVES[who.gender]
+        clause = self.clause(
+            self.time(), who._replace(subject="who", german=(der, den, dem)), bare=self.draw.random() < 0.6
+        )
+        english = f"{who.subject} {clause.plain_english()}"
+        subject = who._replace(subject=english, german=(f"{who.german[0]}, {clause.last()},", "", ""))
+        return self.clause(self.time(), subject).main()
+
+    def object_relative(self) -> EnDe:
+        first = self.clause(self.time(), self.draw.person(), self.draw.one(("acc", "acc", "prep")), bare=True)
+        if first.object and (noun := first.object.noun):
+            verb = self.draw.partner(self.words.governing[noun.key])
+            clause = self.clause(self.draw.one((PAST, PRESENT)), self.draw.person(), gap=verb)
+            pronoun = RELATIVES[first.object.gender][verb.case]
+            preposition = f"{verb.preposition} " if verb.preposition else ""
+            first.relative = f" that {clause.plain_english()}", f", {preposition}{pronoun} {clause.last()}"
+        return first.main()
+
+    def anaphor(self) -> EnDe:
+        """Draw a clause whose object the next one calls "it", in German by the noun's gender."""
+        time = self.draw.one((PAST, PRESENT))
+        first = self.clause(time, self.draw.person(), "acc", bare=True)
+        if first.object is None or first.object.noun is None or first.object.noun.kind in "pa":
+            return first.main()
+        thing, why = first.object, self.draw.one(_CONJUNCTIONS[time][:2])
+        english = "they" if thing.person == 4 else "it"
+        it = thing._replace(subject=english, german=(_IT[thing.gender], "", ""))
+        second = self.clause(time, it, "be", bare=True)
+        main = first.main()
+        return f"{main[0]} {why[0]} {second.plain_english()}", f"{main[1]}, {why[1]} {second.last()}"
+
+    def coordinated(self) -> EnDe:
+        complex_ = self.draw.random() < 0.4
+        return self.join(self.subordinate() if complex_ else self.simple(), self.clause(self.time()), complex_)
+
+    def join(self, first: EnDe, second: _Clause, complex_: bool, end: EnDe = ("", "")) -> EnDe:
+        """Coordinate two clauses; a comma closes a subordinate clause before "und"."""
+        english, german = self.draw.one(_COORDINATIONS)
+        order = second.inverted() if english == "so" else second.main()[1]
+        comma = "," if complex_ and english == "and" else ""
+        left = "" if english == "and" else ","
+        return (
+            f"{first[0]}{left} {english} {second.plain_english()}{end[0]}",
+            f"{first[1]}{comma}{german} {order}{end[1]}",
+        )
+
+    def long(self) -> EnDe:
+        """Draw two coordinated sentences, each with a subordinate clause."""
+        time = self.time()
+        why, warum = self.dependent(time)
+        first = self.draw.one((self.subordinate, self.reported, self.purpose))()
+        return self.join(first, self.clause(time), True, (f" {why}", f", {warum}"))
+
+    def sentence(self, kind: Callable[[], EnDe] | None = None) -> EnDe:
+        """Draw a sentence of any kind, capitalized and punctuated."""
+        if kind is None:
+            chance = self.draw.random()
+            kind = next(draw for bound, draw in self.kinds if chance < bound)
+        english, german = kind()
+        point = "" if english[-1] in ".?" else "."  # "a.m." has its own
+        stop = "" if english[-1] == "?" else "."
+        return english[0].upper() + english[1:] + point, german[0].upper() + german[1:] + stop

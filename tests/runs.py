@@ -1,0 +1,56 @@
+"""Runs of small recipes, for the tests of stages, and a run folder of nmt 0.1.0."""
+
+import tarfile
+from pathlib import Path
+from typing import Any
+
+from conftest import GOLDEN
+
+from nmt.config.compatibility import RECIPE, changed_inputs, knobs_with
+from nmt.config.toml import LoadedRecipe, check
+from nmt.pipeline.manifest import Manifest
+from nmt.pipeline.run import Run
+from nmt.pipeline.stage import Stage
+
+
+def corpus(root: Path, name: str) -> dict[str, str]:
+    """Write a corpus of one pair, and return its section."""
+    (root / f"{name}.tsv").write_text(f"{name}\t{name.upper()}\n", encoding="utf-8")
+    return {"files": f"{name}.tsv"}
+
+
+def make_run(root: Path, **sections: Any) -> Run:
+    """Return a run in `root` of two corpora, with some sections changed."""
+    files = corpus(root, "a")
+    recipe = {
+        "name": "x",
+        "languages": {"source": "en", "target": "de"},
+        "tokenizer": {"placeholders": 2},
+        **sections,
+        "data": {"train": {"a": files, "b": files}, **sections.get("data", {})},
+    }
+    loaded = LoadedRecipe(check(recipe, "x"), root / "x.toml", "")
+    return Run(loaded, run_dir=root / "run", workers=1)
+
+
+def all_inputs(stage: Stage, run: Run) -> dict[str, Any]:
+    """Return the inputs of a stage, knobs among them."""
+    return {RECIPE: knobs_with(stage.effects, run.recipe), **stage.inputs(run)}
+
+
+def changes(stage: Stage, first: Run, second: Run) -> list[str]:
+    """Name the inputs of a stage that differ between two runs."""
+    return changed_inputs(all_inputs(stage, first), all_inputs(stage, second), stage.effects)
+
+
+def record(folder: Path, **files: str) -> None:
+    """Write the manifest of a stage that made `files`, of these digests."""
+    folder.mkdir(parents=True, exist_ok=True)
+    Manifest("made", {}, files=files).write(folder)
+
+
+def unpack_old_run(folder: Path) -> Path:
+    """Unpack a run folder of nmt 0.1.0: two corpora, one with a weight and tags, one with filters of its own."""
+    with tarfile.open(GOLDEN / "run-0.1.0.tar.gz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "old"

@@ -1,0 +1,165 @@
+"""Validation: the likelihood of dev, its perplexity, the ranking of results and early stopping."""
+
+import math
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from nmt.config.model import ModelConfig
+from nmt.config.training import TrainingConfig
+from nmt.data.encoding.dataset import Pairs
+from nmt.inference.translator import Translator
+from nmt.model.families import build
+from nmt.model.protocol import Model
+from nmt.training.checkpoint import TrainingState
+from nmt.training.distributed import Ranks
+from nmt.training.validation import (
+    DevSet,
+    Validation,
+    dev_nll,
+    perplexity,
+    rank_validation,
+    should_stop,
+    validate,
+)
+
+V = 12
+ROWS = [([5, 6, 7], [8, 9]), ([4], [5, 6, 7, 8]), ([9, 10], [11]), ([7, 7, 7, 7, 7], [6])]
+
+
+class Listed(Pairs):
+    """Some pairs of ids."""
+
+    def __init__(self, rows: list[tuple[list[int], list[int]]]) -> None:
+        self.rows = rows
+        self.src_lengths = np.array([len(src) + 1 for src, _ in rows])
+        self.tgt_lengths = np.array([len(tgt) + 1 for _, tgt in rows])
+
+    def src(self, index: int) -> Any:
+        return self.rows[index][0]
+
+    def tgt(self, index: int) -> Any:
+        return self.rows[index][1]
+
+
+@pytest.fixture
+def model() -> Model:
+    torch.manual_seed(1)
+    shape = {"d_model": 16, "heads": 2, "ffn": 24, "encoder_layers": 1, "decoder_layers": 1, "dropout": 0.5}
+    return build(ModelConfig.model_validate(shape), V, V)
+
+
+def expected_nll(model: Model, rows: list[tuple[list[int], list[int]]]) -> float:
+    total = 0.0
+    with torch.no_grad():
+        for src, tgt in rows:
+            logits = model(torch.tensor([[*src, 3]]), torch.tensor([[2, *tgt]]))[0]
+            total += float(F.cross_entropy(logits, torch.tensor([*tgt, 3]), reduction="sum"))
+    return total
+
+
+@pytest.mark.parametrize("batch_tokens", [6, 100])
+def test_the_likelihood_of_dev_is_summed_over_its_real_pieces(model: Model, batch_tokens: int) -> None:
+    nll, tokens = dev_nll(model.eval(), cast("Any", Listed(ROWS)), batch_tokens, Ranks())
+    assert tokens == sum(len(tgt) + 1 for _, tgt in ROWS)
+    assert nll == pytest.approx(expected_nll(model, ROWS), rel=1e-5)
+
+
+def test_each_rank_takes_a_share_of_the_batches(model: Model) -> None:
+    shares = [dev_nll(model.eval(), cast("Any", Listed(ROWS)), 6, Ranks(rank, 3)) for rank in range(3)]
+    assert all(tokens for _, tokens in shares)
+    assert sum(tokens for _, tokens in shares) == sum(len(tgt) + 1 for _, tgt in ROWS)
+    assert sum(nll for nll, _ in shares) == pytest.approx(expected_nll(model, ROWS), rel=1e-5)
+
+
+class Echo:
+    """Stands for a translator: it returns the source in capitals."""
+
+    decoding = SimpleNamespace(batch_tokens=100)
+
+    def stream(self, lines: list[str]) -> Any:
+        return (SimpleNamespace(text=line.upper()) for line in lines)
+
+
+def test_a_validation_holds_the_loss_of_a_piece_and_the_bleu_of_the_translations(model: Model) -> None:
+    dev = DevSet(["a b c d e", "f g h i", "j", "k"], ["A B C D E", "F G H I", "J", "K"], cast("Any", Listed(ROWS)))
+    model.train()  # dropout would change the loss
+    found = validate(model, cast("Translator", Echo()), dev, Ranks(), tokenize="13a", lowercase=False)
+    assert found.loss == pytest.approx(expected_nll(model.eval(), ROWS) / 12, rel=1e-5)
+    assert found.perplexity == pytest.approx(math.exp(found.loss))
+    assert found.bleu == pytest.approx(100)
+    assert "tok:13a" in found.signature
+    other = DevSet(dev.sources, ["a b c d e", "f g h i", "J", "K"], dev.pairs)
+    assert validate(model, cast("Translator", Echo()), other, Ranks(), tokenize="13a", lowercase=False).bleu < 50
+    lowercase = validate(model, cast("Translator", Echo()), other, Ranks(), tokenize="13a", lowercase=True)
+    assert lowercase.bleu == pytest.approx(100)
+
+
+class TwoRanks(Ranks):
+    """The first of two ranks; the other one has the given share."""
+
+    def gather(self, value: Any) -> list[Any]:
+        return [value, ((6.0, 2), ["F G H I", "K"])]
+
+
+def test_the_shares_of_the_ranks_are_put_together_in_the_order_of_dev(model: Model) -> None:
+    dev = DevSet(["a b c d e", "f g h i", "j", "k"], ["A B C D E", "F G H I", "J", "K"], cast("Any", Listed(ROWS)))
+    found = validate(model, cast("Translator", Echo()), dev, TwoRanks(0, 2), tokenize="13a", lowercase=False)
+    assert found.bleu == pytest.approx(100)
+    nll, tokens = dev_nll(model.eval(), dev.pairs, 100, Ranks(0, 2))
+    assert found.loss == pytest.approx((nll + 6.0) / (tokens + 2))
+
+
+def test_a_huge_loss_has_a_perplexity_that_is_still_a_number() -> None:
+    assert perplexity(2.0) == math.exp(2)
+    assert perplexity(700.5) == perplexity(1e9) == math.exp(700)
+
+
+@pytest.mark.parametrize(
+    ("patience", "stale", "expected"), [(None, 1000, False), (2, 1, False), (2, 2, True), (2, 3, True)]
+)
+def test_a_training_should_stop_after_as_many_validations_as_it_has_patience(
+    patience: int | None, stale: int, expected: bool
+) -> None:
+    assert should_stop(TrainingState(stale=stale), TrainingConfig(patience=patience)) is expected
+
+
+@pytest.mark.parametrize(
+    ("metric", "found", "best_steps", "stale"),
+    [
+        ("bleu", [(3.0, 10.0), (2.0, 9.0), (2.5, 11.0), (9.0, 11.0)], [1, 1, 3, 3], 1),
+        ("loss", [(3.0, 10.0), (2.0, 9.0), (2.5, 11.0), (2.0, 12.0)], [1, 2, 2, 2], 2),
+    ],
+)
+def test_the_best_validation_is_the_first_of_the_highest_bleu_or_of_the_lowest_loss(
+    metric: str, found: list[tuple[float, float]], best_steps: list[int], stale: int
+) -> None:
+    state, config = TrainingState(), TrainingConfig.model_validate({"best_metric": metric})
+    for number, ((loss, bleu), best_step) in enumerate(zip(found, best_steps, strict=True), 1):
+        state.step = number
+        assert rank_validation(state, Validation(loss, bleu, "signature"), config) == (best_step == number)
+        assert state.best_step == best_step
+    assert state.stale == stale
+    assert state.best == (11.0 if metric == "bleu" else 2.0)
+
+
+@pytest.mark.parametrize(
+    ("metric", "ranked"),
+    [("bleu", [(11.0, 3), (11.0, 4), (10.0, 1)]), ("loss", [(2.0, 2), (2.0, 5), (2.5, 3)])],
+)
+def test_where_the_best_are_averaged_as_many_are_kept_of_equals_the_earlier(
+    metric: str, ranked: list[tuple[float, int]]
+) -> None:
+    config = TrainingConfig.model_validate({"best_metric": metric, "average": "best", "average_checkpoints": 3})
+    state, kept = TrainingState(), []
+    for number, (loss, bleu) in enumerate([(3.0, 10.0), (2.0, 9.0), (2.5, 11.0), (9.0, 11.0), (2.0, 8.0)], 1):
+        state.step = number
+        kept.append(rank_validation(state, Validation(loss, bleu, "signature"), config))
+    assert state.ranked == ranked
+    assert kept == ([True, True, True, True, False] if metric == "bleu" else [True, True, True, False, True])
+    assert (state.best, state.best_step) == ranked[0]
+    assert state.stale == (2 if metric == "bleu" else 3)
