@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from nmt.config.recipe import Recipe
 from nmt.data.cleaning.corpus_text import TextPlan
+from nmt.data.cleaning.funnel import TextCounts
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import NmtError
@@ -67,7 +68,7 @@ class Case:
     """Pairs read of each corpus, by the names of `Run.corpora`."""
     seen: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     """Of each dev and test set: its sources, those that are in train, and those there with one of their targets."""
-    sample: dict[str, Any] = field(default_factory=dict)
+    sample: TextCounts = field(init=False)
     """The counts of `write_text`."""
     tokenizer: Tokenizer = field(init=False)
     train: PreparedPairs = field(init=False)
@@ -101,12 +102,12 @@ class Case:
     @property
     def is_whole(self) -> bool:
         """Tell whether the sample is all of the training text."""
-        return bool(self.sample["funnel"]["read"] >= sum(self.sizes.values()))
+        return self.sample.funnel.read >= sum(self.sizes.values())
 
     @property
     def size(self) -> str:
         """Say what the sample is."""
-        read, total = f"{self.sample['funnel']['read']:,}", f"{sum(self.sizes.values()):,}"
+        read, total = f"{self.sample.funnel.read:,}", f"{sum(self.sizes.values()):,}"
         if self.is_whole:
             return f"all {read} pairs"
         if len(self.sizes) == 1:
@@ -132,7 +133,7 @@ class Case:
         data, pairs = self.recipe.data, {}
         tokens = {}
         for name, size in self.sizes.items():
-            scale = size / self.sample["corpora"][name]["funnel"]["read"]
+            scale = size / self.sample.funnels[name].read
             start, end = self.train.corpora.get(name, (0, 0))
             pairs[name] = round(scale * (end - start))
             tokens[name] = scale * float(self.train.tgt_lengths[start:end].sum())

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from nmt.advice.case import LEAST, READ, SAMPLE, Case, Finding, is_train, judge
 from nmt.config.data import CorpusConfig, DataConfig
 from nmt.data.cleaning.corpus_text import iterate_text, write_text
 from nmt.data.cleaning.filters import duplicate_filters, filters
-from nmt.data.cleaning.funnel import numbers
+from nmt.data.cleaning.funnel import Funnel, numbers
 from nmt.data.cleaning.keys import HeldOut
 from nmt.data.encoding import tokenizer
 from nmt.data.encoding.corpus_ids import IdsPlan, write_ids
@@ -189,29 +189,27 @@ def check_cleaning(case: Case) -> Finding:
     placeholders = case.pipeline.placeholders if case.recipe.data.protect else 0
     plan = dataclasses.replace(case.plan, data=shortened(case), placeholders=placeholders)
     case.sample = write_text(plan, case.text, workers=1)
-    funnel = case.sample["funnel"]
-    facts = [f"of {case.size}, dropped: {numbers(funnel['dropped']) or 'none'}"]
-    if mended := numbers(funnel["mended"]):
+    funnel = case.sample.funnel
+    facts = [f"of {case.size}, dropped: {numbers(funnel.dropped) or 'none'}"]
+    if mended := numbers(funnel.mended):
         facts.append(f"mended: {mended}")
     shares, doubts = [], []
-    for name, found in case.sample["corpora"].items():
-        dropped = found["funnel"]["dropped"]
-        share = sum(dropped.values()) / found["funnel"]["read"]
+    for name, found in case.sample.funnels.items():
+        share = sum(found.dropped.values()) / found.read
         shares.append(f"{share:.0%} of {name}")
         if share > DROPPED:
             much = f"that is {share:.0%}" if len(case.sizes) == 1 else f"over {DROPPED:.0%} of {name}"
-            doubts += hardly_left(name, found["funnel"]) or [(much, look_at_worst(dropped))]
+            doubts += hardly_left(name, found) or [(much, look_at_worst(found.dropped))]
     if len(shares) > 1:
         facts.append(f"that is {', '.join(shares)}")
     return judge("; ".join(facts), doubts)
 
 
-def hardly_left(name: str, funnel: dict[str, Any]) -> list[tuple[str, str]]:
+def hardly_left(name: str, funnel: Funnel) -> list[tuple[str, str]]:
     """Doubt that what the filters left of a training corpus is one still."""
-    read, kept = funnel["read"], funnel["kept"]
-    if kept >= LEFT * read:
+    if funnel.kept >= LEFT * funnel.read:
         return []
-    return [(f"left of {name}: {kept or 'none'} of {read:,} pairs", look_at_worst(funnel["dropped"]))]
+    return [(f"left of {name}: {funnel.kept or 'none'} of {funnel.read:,} pairs", look_at_worst(funnel.dropped))]
 
 
 def look_at_worst(dropped: dict[str, int]) -> str:
@@ -254,16 +252,15 @@ def check_vocabulary(case: Case) -> Finding:
     plan = IdsPlan(
         case.text,
         folder,
+        recipe.data,
         recipe.cleaning,
-        recipe.data.own_cleaning,
         recipe.model.max_length,
-        protect=recipe.data.protect,
         keep_text=recipe.tokenizer.sampling is not None,
     )
     counts = write_ids(plan, case.scratch / "ids", workers=1)
     case.train = PreparedPairs(case.scratch / "ids" / "train")
     facts, doubts = [origin], []
-    every = max(1, case.sample["pairs"]["train"] // SPELLED)
+    every = max(1, case.sample.pairs // SPELLED)
     text = list(islice(iterate_text(case.text, "train"), 0, None, every))
     sides = (case.tokenizer.source, case.train.src_columns), (case.tokenizer.target, case.train.tgt_columns)
     for index, (name, (side, columns)) in enumerate(zip(("source", "target"), sides, strict=True)):
@@ -274,15 +271,15 @@ def check_vocabulary(case: Case) -> Finding:
         facts.append(f"{name}: {per_word:.2f} pieces a word, {odd:.2%} single bytes or unknown")
         if odd > BYTES:
             doubts.append((f"too many of {name}", "raise tokenizer.character_coverage or vocab_size"))
-    funnel = counts["funnel"]
-    long = funnel["dropped"]["max_pieces"]
-    facts.append(f"{long / funnel['read']:.2%} of the pairs over {' or '.join(map(str, case.limits))} pieces")
-    if long > LONG * funnel["read"]:
+    funnel = counts.funnel
+    long = funnel.dropped["max_pieces"]
+    facts.append(f"{long / funnel.read:.2%} of the pairs over {' or '.join(map(str, case.limits))} pieces")
+    if long > LONG * funnel.read:
         doubts.append(("these are dropped", "raise cleaning.max_pieces and model.max_length"))
-    for name, found in counts["corpora"].items():
-        doubts += hardly_left(name, found["funnel"])
-    if counts["dev_cut"] and "dev" not in case.left_out:
-        doubts.append((f"{counts['dev_cut']:,} dev pairs are cut for the dev loss", "raise model.max_length"))
+    for name, found in counts.funnels.items():
+        doubts += hardly_left(name, found)
+    if counts.dev_cut and "dev" not in case.left_out:
+        doubts.append((f"{counts.dev_cut:,} dev pairs are cut for the dev loss", "raise model.max_length"))
     return judge("; ".join(facts), doubts)
 
 

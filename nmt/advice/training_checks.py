@@ -190,10 +190,10 @@ def check_time(case: Case) -> Finding:
     tokens = planned_tokens(case) / len(trainer.steps.plan(0))
     step = tokens / rate + update
     sentence = profiling.translation_speed(trainer)
-    pairs, given = case.sample["pairs"], case.recipe.data.test
-    validation = 0.0 if "dev" in case.left_out else sentence * pairs["dev"]
+    counts, given = case.sample, case.recipe.data.test
+    validation = 0.0 if "dev" in case.left_out else sentence * counts.dev
     validations = math.ceil(training.max_steps / training.validate_every)
-    tests = sentence * sum(count for name, count in pairs["test"].items() if not given or name in given)
+    tests = sentence * sum(count for name, count in counts.test.items() if not given or name in given)
     total = step * training.max_steps + validation * validations + tests
     parts = [f"{training.max_steps:,} steps of {step:.2f} s ({tokens / step:,.0f} target tokens a second)"]
     if validation:

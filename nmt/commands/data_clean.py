@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
@@ -19,6 +19,7 @@ from nmt.errors import ArtifactError, UsageError
 
 if TYPE_CHECKING:
     from nmt.config.data import CleaningConfig, CorpusConfig, DataConfig
+    from nmt.data.cleaning.funnel import IdsCounts, TextCounts
     from nmt.data.reading.named_files import NamedCorpus
 
 CORPUS = "text"
@@ -91,12 +92,12 @@ def clean(
         remove(scratch)
     names = [str(path) for path in paths]
     if as_json:
-        console.json_out({"files": files, "written": names, "languages": languages.model_dump(), **counts})
+        console.json_out({"files": files, "written": names, "languages": languages.model_dump(), **counts.to_json()})
         return
-    for name, count in counts["corpora"][CORPUS]["odd"].items():
+    for name, count in counts.anomalies[CORPUS].items():
         console.log(f"clean: found in the text: {name} {count:,}")
     show_funnel(counts, None)
-    console.log(f"clean: wrote {counts['pairs']['train']:,} pairs to {' and '.join(names)}")
+    console.log(f"clean: wrote {counts.pairs:,} pairs to {' and '.join(names)}")
 
 
 def outputs(output: Path, given: NamedCorpus, held_out: NamedCorpus | None) -> list[Path]:
@@ -243,49 +244,52 @@ def funnel(
     ] = None,
 ) -> None:
     """Show what became of the pairs of RUN: what each filter dropped of which corpus, with examples; or draw it."""
-    from nmt.data.cleaning.plotting import ENDINGS, draw_funnel
+    from nmt.data.cleaning.funnel import PICTURES
 
-    if output is not None and output.suffix not in ENDINGS:
-        raise UsageError(f"-o {output}: not a picture", hint=f"name it {' or '.join(ENDINGS)}")
+    if output is not None and output.suffix not in PICTURES:
+        raise UsageError(f"-o {output}: not a picture", hint=f"name it {' or '.join(PICTURES)}")
     if output is not None and not output.parent.is_dir():
         raise UsageError(f"-o {output}: no folder {output.parent}", hint="make it first")
     text, ids = counts_of(run)
     if output is None:
         show_funnel(text, ids, examples=True)
     else:
+        from nmt.data.cleaning.plotting import draw_funnel
+
         draw_funnel(text, ids, output)
         console.log(f"funnel: drawn to {output}")
 
 
-def counts_of(run: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Read what was counted as text and ids of a run were made, None of ids there are not yet. Raises ArtifactError."""
+def counts_of(run: Path) -> tuple[TextCounts, IdsCounts | None]:
+    """Read the counts of the text of a run, and of its ids if they are made. Raises ArtifactError."""
+    from nmt.data.cleaning.funnel import IdsCounts, TextCounts
     from nmt.files import read_record
     from nmt.pipeline.manifest import MANIFEST
     from nmt.run_folder import RunFolder
 
     folder = RunFolder(run)
     text, ids = (read_record(path / MANIFEST, "counts") for path in (folder.text, folder.ids))
-    if text is None or not {"funnel", "corpora", "samples"} <= text["counts"].keys():
-        raise ArtifactError(f"{run}: no prepared text in it", hint="nmt prepare RECIPE makes it")
-    return text["counts"], ids and ids["counts"]
+    try:
+        return TextCounts.from_json((text or {})["counts"]), IdsCounts.from_json(ids["counts"]) if ids else None
+    except (KeyError, TypeError):
+        raise ArtifactError(f"{run}: no prepared text in it", hint="nmt prepare RECIPE makes it") from None
 
 
-def show_funnel(text: Mapping[str, Any], ids: Mapping[str, Any] | None, *, examples: bool = False) -> None:
+def show_funnel(text: TextCounts, ids: IdsCounts | None, *, examples: bool = False) -> None:
     """Print what each filter dropped, zeros included, in all and by corpus; `examples`, or -v, show some."""
-    from nmt.data.cleaning.plotting import percent, steps_of
+    from nmt.data.cleaning.funnel import percent, steps_of
     from nmt.data.reading.named_files import shortened
 
-    read = text["funnel"]["read"]
-    names = list(text["corpora"]) if len(text["corpora"]) > 1 else []
+    names = list(text.train) if len(text.train) > 1 else []
     steps, rows = steps_of(text, ids), []
     for step in steps:
         of_corpora = [f"{step.corpora[name]:,}" if step.corpora else "" for name in names]
-        rows.append([step.name, f"{step.pairs:,}", percent(step.pairs, read), *of_corpora])
+        rows.append([step.name, f"{step.pairs:,}", percent(step.pairs, text.funnel.read), *of_corpora])
     console.table(["", "pairs", "share", *names], rows)
-    for name, count in text["funnel"]["mended"].items():
+    for name, count in text.funnel.mended.items():
         if count:
             console.out(f"mended: {name} {count:,} sides")
-    samples = {**text["samples"], **(ids["samples"] if ids else {})}
+    samples = {**text.funnel.samples, **(ids.funnel.samples if ids else {})}
     for step in steps if examples or console.VERBOSE else ():
         for source, target in samples.get(step.name, ()):
             console.out(f"  {step.name}: {shortened(source, SHOWN)} / {shortened(target, SHOWN)}")

@@ -11,7 +11,7 @@ import typer
 
 from nmt import console
 from nmt.commands.text_options import AsJson, Columns, Files, FormatName, SourceLanguage, TargetLanguage
-from nmt.data.cleaning.plotting import percent
+from nmt.data.cleaning.funnel import percent
 
 BAR = 24
 """Characters of the longest bar."""

@@ -170,7 +170,7 @@ def differs_in_sentences(most: int) -> Filter:
     return lambda source, target: abs(len(_SENTENCE_END.findall(source)) - len(_SENTENCE_END.findall(target))) > most
 
 
-class LanguageIdentifier(Protocol):
+class Identifier(Protocol):
     """The part of py3langid's identifier that is used."""
 
     labels: Sequence[str]
@@ -182,15 +182,15 @@ _ALSO_CALLED = {"cmn": "zh", "fil": "tl", "in": "id", "iw": "he", "nb": "no"}
 
 
 @cache
-def _identifier() -> LanguageIdentifier:
+def _identifier() -> Identifier:
     """Load the model that identifies languages. Raises UsageError where the package is missing."""
     try:
-        from py3langid import langid  # an optional extra
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier  # an optional extra
     except ImportError:
         raise UsageError(
             "cleaning.check_language = true needs a package that is not installed", hint='pip install "nmt[langid]"'
         ) from None
-    identifier: LanguageIdentifier = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE)
+    identifier: Identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
     return identifier
 
 

@@ -234,6 +234,7 @@ class Statistics:
             yield self.pairs
 
     def add(self, pairs: Sequence[Pair]) -> None:
+        """Count pairs, which come after those counted so far."""
         self.pairs += len(pairs)
         sources, targets = ([pair[side] for pair in pairs] for side in range(2))
         self._add_ratios(self.source.add(sources), self.target.add(targets), pairs)

@@ -102,7 +102,7 @@ def test_the_sample_has_of_each_corpus_its_share_but_some_pairs_at_least(
     assert check_cleaning(case).found.startswith(
         "of 110 of 800 pairs, the first of each corpus, dropped: none; that is"
     )
-    assert {name: found["funnel"]["read"] for name, found in case.sample["corpora"].items()} == {
+    assert {name: funnel.read for name, funnel in case.sample.funnels.items()} == {
         "large": 60,
         "small": 50,
     }
