@@ -1,4 +1,4 @@
-"""The commands for cleaning: `data clean`, `data filters`, `data funnel`."""
+"""The work of the commands for cleaning: `data clean`, `data filters`, `data funnel`."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
-
-import typer
+from typing import Any, BinaryIO
 
 from nmt import console
-from nmt.commands.options import Workers
-from nmt.commands.text_options import AsJson, Columns, Files, FormatName, SourceLanguage, TargetLanguage
+from nmt.config.data import CleaningConfig, CorpusConfig, DataConfig
+from nmt.config.toml import check, knobs, override_key
+from nmt.data.cleaning.corpus_text import TextPlan, iterate_text, write_text
+from nmt.data.cleaning.funnel import PICTURES, IdsCounts, TextCounts, percent, steps_of
+from nmt.data.cleaning.statistics import filter_names
+from nmt.data.reading.archives import is_archive
+from nmt.data.reading.corpus import STDIN
+from nmt.data.reading.formats import Format, format_of, plain_name
+from nmt.data.reading.named_files import NamedCorpus, named_corpus, shortened
 from nmt.errors import ArtifactError, UsageError
-
-if TYPE_CHECKING:
-    from nmt.config.data import CleaningConfig, CorpusConfig, DataConfig
-    from nmt.data.cleaning.funnel import IdsCounts, TextCounts
-    from nmt.data.reading.named_files import NamedCorpus
+from nmt.files import read_record, remove, replacing, sync
+from nmt.pipeline.manifest import MANIFEST
+from nmt.run_folder import RunFolder
+from nmt.runtime import cores
 
 CORPUS = "text"
 """Name of the corpus that is cleaned."""
@@ -31,42 +35,18 @@ SHOWN = 100
 
 
 def clean(
-    files: Files,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="NAME",
-            help="Write NAME.SOURCE and NAME.TARGET, or one file where NAME ends in .tsv; if NAME ends in .gz, what is "
-            "written is compressed.",
-        ),
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Set a key of [cleaning], such as cleaning.max_ratio=3."),
-    ] = None,
-    against: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FILE...", help="Held-out text whose pairs are not to be in the output; see FILES."),
-    ] = None,
-    source_language: SourceLanguage = None,
-    target_language: TargetLanguage = None,
-    form: FormatName = None,
-    columns: Columns = None,
-    workers: Workers = None,
-    as_json: AsJson = False,
+    files: list[str],
+    output: Path,
+    overrides: list[str] | None,
+    against: list[str] | None,
+    source_language: str | None,
+    target_language: str | None,
+    form: Format | None,
+    columns: str | None,
+    workers: int | None,
+    as_json: bool,
 ) -> None:
-    """Mend and filter parallel text as a recipe does, and write what is left; show what each filter dropped.
-
-    With -v, examples too. `nmt data filters` lists what can be set.
-    """
-    from nmt.data.cleaning.corpus_text import TextPlan, iterate_text, write_text
-    from nmt.data.reading.corpus import STDIN
-    from nmt.data.reading.named_files import named_corpus
-    from nmt.files import remove
-    from nmt.runtime import cores
-
+    """Write the pairs of `files` that the cleaning keeps to `output`, and show what each filter dropped."""
     given = named_corpus(files, source_language, target_language, form, columns)
     languages = given.languages
     held_out = named_corpus(against, languages.source, languages.target) if against else None
@@ -102,10 +82,6 @@ def clean(
 
 def outputs(output: Path, given: NamedCorpus, held_out: NamedCorpus | None) -> list[Path]:
     """Return the files to write. Raises UsageError where they cannot be, or are among those that are read."""
-    from nmt.data.reading.archives import is_archive
-    from nmt.data.reading.corpus import STDIN
-    from nmt.data.reading.formats import format_of, plain_name
-
     if str(output) == STDIN:
         raise UsageError("-o -: the output is files, not standard output", hint="such as -o clean, or -o clean.tsv")
     name, ending = output.name, ".gz" if output.name.endswith(".gz") else ""
@@ -133,9 +109,6 @@ def outputs(output: Path, given: NamedCorpus, held_out: NamedCorpus | None) -> l
 
 def cleaning_of(overrides: Sequence[str]) -> CleaningConfig:
     """Return the filters that `overrides`, such as `cleaning.max_ratio=3`, set. Raises UsageError, and RecipeError."""
-    from nmt.config.data import CleaningConfig
-    from nmt.config.toml import check, override_key
-
     of_pieces = {"max_pieces", "max_piece_ratio"}
     tree: dict[str, Any] = {}
     for override in overrides:
@@ -154,8 +127,6 @@ def cleaning_of(overrides: Sequence[str]) -> CleaningConfig:
 
 def data_of(corpus: CorpusConfig, held_out: CorpusConfig | None) -> DataConfig:
     """Make the recipe's section of a corpus and of what is kept out of it."""
-    from nmt.config.data import DataConfig
-
     test = {AGAINST: held_out.model_dump()} if held_out else {}
     return DataConfig.model_validate({"train": {CORPUS: corpus.model_dump()}, "test": test})
 
@@ -166,8 +137,6 @@ def writing_pairs(paths: Sequence[Path]) -> Iterator[Any]:
 
     A tab within a side becomes a space in a .tsv.
     """
-    from nmt.files import remove, replacing, sync
-
     with ExitStack() as renaming:
         scratches = [renaming.enter_context(replacing(path)) for path in paths]
         with ExitStack() as stack:
@@ -192,8 +161,6 @@ def writing_pairs(paths: Sequence[Path]) -> Iterator[Any]:
 
 def remove_leftovers(output: Path, paths: Sequence[Path]) -> None:
     """Delete what killed runs that were to write `output`, or `paths`, left beside them."""
-    from nmt.files import remove
-
     names = "|".join(re.escape(path.name) for path in (output, *paths))
     for path in output.parent.iterdir():
         found = re.fullmatch(rf"\.(?:{names})\.([0-9]+)(?:\.text|\.old)?\.partial", path.name)
@@ -227,25 +194,14 @@ def opened(scratch: Path, path: Path) -> Iterator[BinaryIO]:
 
 
 def filters() -> None:
-    """List what [cleaning] can mend and drop: the name in reports, the key of the recipe, its default, what it does."""
-    from nmt.config.data import CleaningConfig
-    from nmt.config.toml import knobs
-    from nmt.data.cleaning.statistics import filter_names
-
+    """List what the section [cleaning] can set."""
     found = {knob.key: knob for knob in knobs(CleaningConfig)}
     rows = [[name, key, found[key].default, found[key].text] for name, key in filter_names().items()]
     console.table(["name", "key", "default", "what it does"], rows)
 
 
-def funnel(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, runs/NAME, whose text is prepared.")],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Draw it: an .svg or a .png.")
-    ] = None,
-) -> None:
-    """Show what became of the pairs of RUN: what each filter dropped of which corpus, with examples; or draw it."""
-    from nmt.data.cleaning.funnel import PICTURES
-
+def funnel(run: Path, output: Path | None) -> None:
+    """Show, or draw to `output`, what became of the pairs of `run`."""
     if output is not None and output.suffix not in PICTURES:
         raise UsageError(f"-o {output}: not a picture", hint=f"name it {' or '.join(PICTURES)}")
     if output is not None and not output.parent.is_dir():
@@ -254,7 +210,7 @@ def funnel(
     if output is None:
         show_funnel(text, ids, examples=True)
     else:
-        from nmt.data.cleaning.plotting import draw_funnel
+        from nmt.data.cleaning.plotting import draw_funnel  # loads Matplotlib, which only a picture needs
 
         draw_funnel(text, ids, output)
         console.log(f"funnel: drawn to {output}")
@@ -262,11 +218,6 @@ def funnel(
 
 def counts_of(run: Path) -> tuple[TextCounts, IdsCounts | None]:
     """Read the counts of the text of a run, and of its ids if they are made. Raises ArtifactError."""
-    from nmt.data.cleaning.funnel import IdsCounts, TextCounts
-    from nmt.files import read_record
-    from nmt.pipeline.manifest import MANIFEST
-    from nmt.run_folder import RunFolder
-
     folder = RunFolder(run)
     text, ids = (read_record(path / MANIFEST, "counts") for path in (folder.text, folder.ids))
     try:
@@ -277,9 +228,6 @@ def counts_of(run: Path) -> tuple[TextCounts, IdsCounts | None]:
 
 def show_funnel(text: TextCounts, ids: IdsCounts | None, *, examples: bool = False) -> None:
     """Print what each filter dropped, zeros included, in all and by corpus; `examples`, or -v, show some."""
-    from nmt.data.cleaning.funnel import percent, steps_of
-    from nmt.data.reading.named_files import shortened
-
     names = list(text.train) if len(text.train) > 1 else []
     steps, rows = steps_of(text, ids), []
     for step in steps:

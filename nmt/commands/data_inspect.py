@@ -1,17 +1,18 @@
-"""The command `data inspect`: what a parallel text is like, and what would be dropped of it."""
+"""The work of the command `data inspect`: what a parallel text is like, and what would be dropped of it."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from nmt import console
-from nmt.commands.text_options import AsJson, Columns, Files, FormatName, SourceLanguage, TargetLanguage
 from nmt.data.cleaning.funnel import percent
+from nmt.data.cleaning.statistics import Statistics
+from nmt.data.reading.corpus import read_corpus
+from nmt.data.reading.formats import Format
+from nmt.data.reading.named_files import named_corpus, shortened
 
 BAR = 24
 """Characters of the longest bar."""
@@ -21,23 +22,15 @@ SIDES = ("source", "target")
 
 
 def inspect(
-    files: Files,
-    source_language: SourceLanguage = None,
-    target_language: TargetLanguage = None,
-    pairs: Annotated[int | None, typer.Option(min=1, help="Look at so many pairs, the first.")] = None,
-    form: FormatName = None,
-    columns: Columns = None,
-    as_json: AsJson = False,
+    files: list[str],
+    source_language: str | None,
+    target_language: str | None,
+    pairs: int | None,
+    form: Format | None,
+    columns: str | None,
+    as_json: bool,
 ) -> None:
-    """Look at parallel text: lengths, words, characters, duplicates, what each filter would drop, and examples.
-
-    Each filter is counted alone, and switched on for it if it is off by default; what would matter comes as a
-    [cleaning] section for a recipe. Files are read once, as a stream.
-    """
-    from nmt.data.cleaning.statistics import Statistics
-    from nmt.data.reading.corpus import read_corpus
-    from nmt.data.reading.named_files import named_corpus
-
+    """Show what the text of `files` is like, as tables or as JSON."""
     given = named_corpus(files, source_language, target_language, form, columns, pairs)
     odd: Counter[str] = Counter()
     raw = read_corpus(
@@ -66,8 +59,6 @@ def inspect(
 
 def show(report: dict[str, Any]) -> None:
     """Print what was found, for people."""
-    from nmt.data.reading.named_files import shortened
-
     sides = [report["languages"][side] for side in SIDES]
     console.out(f"{', '.join(report['files'])}: {report['pairs']:,} pairs")
     for name, count in report["odd"].items():
@@ -145,8 +136,6 @@ def bar(share: float) -> str:
 
 def show_filters(report: dict[str, Any]) -> None:
     """Print what each filter would drop, and examples of it."""
-    from nmt.data.reading.named_files import shortened
-
     console.out("")
     rows = [
         [

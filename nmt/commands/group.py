@@ -118,4 +118,4 @@ def prose(text: str) -> str:
     'Set a key of \\\\[cleaning].'
     """
     paragraphs = (" ".join(paragraph.split()) for paragraph in cleandoc(text).split("\n\n"))
-    return re.sub(r"\[(?=[a-z#/@])", r"\\[", "\n\n".join(paragraphs))
+    return re.sub(r"(?<!\\)\[(?=[a-z#/@])", r"\\[", "\n\n".join(paragraphs))

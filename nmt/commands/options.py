@@ -24,6 +24,7 @@ from typing import (
 
 import typer
 from pydantic import ValidationError
+from typer.models import ParameterInfo
 
 from nmt import console
 from nmt.commands.group import SeveralValues, Verbose, prose
@@ -91,6 +92,9 @@ def with_options(function: Callable[P, None]) -> Body:
         base, *marks = get_args(parameter.annotation) or [parameter.annotation]
         mark = next((mark for mark in marks if isinstance(mark, OptionsOf)), None)
         if mark is None:
+            for info in marks:
+                if isinstance(info, ParameterInfo):
+                    info.help = prose(info.help or "")
             parameters.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
         else:
             sections[parameter.name] = base, mark

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nmt.errors import ArtifactError
-from nmt.exporting.parity import Agreement, Quantization, check, compare, sample_sources
+from nmt.exporting.parity import Agreement, Quantization, check, compare, draw_sample, read_sample
 from nmt.files import digest_file, replacing
 from nmt.inference.bundle import WEIGHTS, open_bundle
 from nmt.inference.engines.ctranslate2 import (
@@ -33,7 +33,7 @@ def export_ctranslate2(
     from nmt.exporting.converter import TransformerConverter  # an optional extra
 
     bundle = open_bundle(path)
-    sources = sample_sources(sample, bundle)
+    sources = read_sample(sample, bundle) if sample else draw_sample(bundle)
     model = bundle.model().eval()
     try:
         with replacing(path / EXPORTS / name) as scratch:

@@ -46,11 +46,6 @@ class Agreement(TypedDict):
     """BLEU over pieces, with the native translations as references."""
 
 
-def sample_sources(path: Path | None, bundle: Bundle) -> list[list[int]]:
-    """Return the ids of the sample: of the text at `path`, else drawn from the vocabulary. Raises DataError."""
-    return read_sample(path, bundle) if path else draw_sample(bundle)
-
-
 def read_sample(path: Path, bundle: Bundle) -> list[list[int]]:
     """Return the ids of the first lines of `path`, without blank ones and those too long. Raises DataError."""
     rows = bundle.tokenizer.encode_source(list(islice(read_lines(path), MOST_LINES)))

@@ -36,37 +36,43 @@ def search(models: Sequence[Model], rows: Sequence[Row], request: Request) -> li
     hypothesis where the model's output is not a number.
     """
     device = models[0].device
-    decoder = Decoder(models, pad([[*row.ids, EOS_ID] for row in rows], device))
     longest = min(model.position_limit for model in models)
     constraints = Constraints(request.decoding, rows, longest, device)
+    decoder = Decoder(models, pad([[*row.ids, EOS_ID] for row in rows], device), constraints)
     if request.sampling is not None:
         keys = [sample_key(row, request.sampling.seed) for row in rows]
-        return walk(decoder, constraints, request.n_best, Sampler(request.sampling, torch.tensor(keys, device=device)))
+        return walk(decoder, request.n_best, Sampler(request.sampling, torch.tensor(keys, device=device)))
     if request.decoding.beam_size == 1:
-        return walk(decoder, constraints, 1, None)
-    return beam_search(decoder, constraints, request.n_best)
+        return walk(decoder, 1, None)
+    return beam_search(decoder, request.n_best)
 
 
 class Decoder:
-    """The next-piece distribution of one model or of an ensemble, each model with its cache."""
+    """The constrained next-piece distribution of one model or of an ensemble, each model with its cache."""
 
-    def __init__(self, models: Sequence[Model], src: Tensor) -> None:
+    def __init__(self, models: Sequence[Model], src: Tensor, constraints: Constraints) -> None:
         self.models = models
+        self.constraints = constraints
         self.caches = [model.start_cache(src) for model in models]
         self.size = len(src)
         self.device = src.device
 
-    def next(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits (B, K, V) of the piece after `tokens` (B, K), and their log-norms (B, K).
+    def next(self, histories: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits (B, K, V) of the piece after `histories` (B, K, T), and log-norms (B, K).
 
-        The logits of an ensemble are the logarithms of its mean probabilities.
+        The logits of an ensemble are the logarithms of its mean probabilities. Logits of pieces that may not follow are
+        minus infinity; they count in the norms.
         """
+        tokens = histories[..., -1]
         pairs = zip(self.models, self.caches, strict=True)
         logits, *others = (model.decode_next(tokens, cache) for model, cache in pairs)
-        if not others:
-            return logits, log_norms(logits)
-        mean = torch.stack([row.float().log_softmax(-1) for row in (logits, *others)]).logsumexp(0)
-        return mean, torch.full(tokens.shape, math.log(len(self.models)), device=self.device)
+        if others:
+            logits = torch.stack([each.float().log_softmax(-1) for each in (logits, *others)]).logsumexp(0)
+            norms = torch.full(tokens.shape, math.log(len(self.models)), device=self.device)
+        else:
+            norms = log_norms(logits)
+        self.constraints.apply(logits, histories)
+        return logits, norms
 
     def reorder(self, parents: Tensor) -> None:
         """Continue with the hypotheses `parents` (B, K) of each sentence."""
@@ -75,6 +81,7 @@ class Decoder:
 
     def keep_sentences(self, sentences: Tensor) -> None:
         """Keep the sentences at the indices `sentences`."""
+        self.constraints.keep_sentences(sentences)
         for cache in self.caches:
             cache.keep_sentences(sentences)
 
@@ -115,14 +122,14 @@ class BeamState:
         return BeamState(*(getattr(self, field.name)[sentences] for field in fields(self)))
 
 
-def beam_search(decoder: Decoder, constraints: Constraints, n_best: int) -> list[list[Hypothesis]]:
+def beam_search(decoder: Decoder, n_best: int) -> list[list[Hypothesis]]:
     """Keep the best hypotheses of each sentence at each step, up to the beam size; return the `n_best` finished ones.
 
     A sentence ends only when no unfinished hypothesis can still enter its n best: totals never rise, so that
     a total divided by the penalty of the longest target bounds every score that can follow from it.
     """
-    size, device = decoder.size, decoder.device
-    beam_size, alpha = constraints.decoding.beam_size, constraints.decoding.length_penalty
+    size, device, decoding = decoder.size, decoder.device, decoder.constraints.decoding
+    beam_size, alpha = decoding.beam_size, decoding.length_penalty
     state = BeamState(
         torch.arange(size, device=device),
         torch.full((size, 1, 1), BOS_ID, device=device),  # one hypothesis at the start
@@ -132,10 +139,9 @@ def beam_search(decoder: Decoder, constraints: Constraints, n_best: int) -> list
     )
     results: list[list[Hypothesis]] = [[] for _ in range(size)]
     while True:
-        logits, norms = decoder.next(state.tokens[..., -1])
-        constraints.apply(logits, state.tokens)
+        logits, norms = decoder.next(state.tokens)
         state, parents = advance(state, logits, norms, beam_size, alpha)
-        bound = state.totals[:, 0] / length_penalty(constraints.limits, alpha)
+        bound = state.totals[:, 0] / length_penalty(decoder.constraints.limits, alpha)
         is_going = state.finished_scores[:, n_best - 1] < bound  # false for NaN, which ends the search too
         if int(is_going.sum()) <= SHRINK * len(bound):
             collect(state.select((~is_going).nonzero()[:, 0]), results, n_best)
@@ -143,7 +149,6 @@ def beam_search(decoder: Decoder, constraints: Constraints, n_best: int) -> list
             if not len(going):
                 return results
             state, parents = state.select(going), parents[going]
-            constraints.keep_sentences(going)
             decoder.keep_sentences(going)
         decoder.reorder(parents)
 
@@ -271,17 +276,16 @@ def sample_key(row: Row, seed: int) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
 
 
-def walk(decoder: Decoder, constraints: Constraints, width: int, sampler: Sampler | None) -> list[list[Hypothesis]]:
+def walk(decoder: Decoder, width: int, sampler: Sampler | None) -> list[list[Hypothesis]]:
     """Extend `width` hypotheses per sentence until EOS, by the piece that `sampler` draws or else by the likeliest."""
-    device, alpha = decoder.device, constraints.decoding.length_penalty
+    device, alpha = decoder.device, decoder.constraints.decoding.length_penalty
     sentences = torch.arange(decoder.size, device=device)
     tokens = torch.full((decoder.size, width, 1), BOS_ID, device=device)
     totals = torch.zeros(decoder.size, width, device=device)
     ended = torch.zeros_like(totals, dtype=torch.bool)
     results: list[list[Hypothesis]] = [[] for _ in range(decoder.size)]
     while True:
-        logits, norms = decoder.next(tokens[..., -1])
-        constraints.apply(logits, tokens)
+        logits, norms = decoder.next(tokens)
         chosen = logits.argmax(-1) if sampler is None else sampler.draw(logits, tokens.size(-1))
         chosen = chosen.masked_fill(ended, PAD_ID)
         totals = totals + (logits.gather(2, chosen[..., None])[..., 0] - norms).masked_fill(ended, 0.0)
@@ -303,5 +307,4 @@ def walk(decoder: Decoder, constraints: Constraints, width: int, sampler: Sample
                 return results
             sentences, tokens, totals, ended = (kept[going] for kept in (sentences, tokens, totals, ended))
             sampler = sampler and sampler.select(going)
-            constraints.keep_sentences(going)
             decoder.keep_sentences(going)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -25,10 +25,13 @@ CHECKPOINT = Card(STATE, "checkpoint", FORMAT)
 EMA = "ema.safetensors"
 """Exponential moving average of the weights, where the recipe keeps one."""
 
+TensorFiles = Mapping[str, Mapping[str, Tensor]]
+"""Tensors by file and name."""
+
 
 @dataclass
 class TrainingState:
-    """Where training stands between two steps; all else follows from the seed."""
+    """The state of a training between two steps, beside its tensors; everything else follows from the seed."""
 
     step: int = 0
     """Updates done."""
@@ -37,17 +40,17 @@ class TrainingState:
     offset: int = 0
     """Steps of that epoch already done."""
     metric: str = ""
-    """The `training.best_metric` that the next two are about."""
+    """The `training.best_metric` of the next two fields."""
     ranked: list[tuple[float, int]] = field(default_factory=list)
     """Value and step of the best validations so far, best first, as many as are kept."""
     stale: int = 0
     """Validations since the best one."""
     micro_batch_tokens: int | None = None
-    """Padded tokens a side of a pass, once fitted to the memory or lowered."""
+    """Padded tokens a side of a micro-batch, once fitted to the memory or lowered."""
     skipped: int = 0
-    """Updates skipped because loss or gradient was off."""
+    """Updates skipped because of an abnormal loss or gradient."""
     in_a_row: int = 0
-    """Of them, those just before the next step."""
+    """Skipped updates just before the next step."""
     rollbacks: int = 0
     """Returns to an older checkpoint."""
     ranks: int = 1
@@ -58,7 +61,7 @@ class TrainingState:
 
     @classmethod
     def read(cls, values: JsonObject) -> TrainingState:
-        """Read the state of a card: format 1 had the best validation alone, and keys of a newer nmt are passed over."""
+        """Read the state in a card. Format 1 has the best validation alone; keys of a newer nmt are ignored."""
         known = {key.name for key in dataclasses.fields(cls)}
         state = cls(**{key: value for key, value in values.items() if key in known})
         if "best_step" in values and values["best_step"] is not None:
@@ -83,35 +86,29 @@ class Checkpoint:
     path: Path
     state: TrainingState
     identity: JsonObject
-    """What shaped the updates so far; resuming under another is refused."""
+    """The inputs of its updates; resuming under others is refused."""
     files: dict[str, str]
     """SHA-256 of each file of tensors."""
-
-    def weights(self) -> dict[str, Tensor]:
-        """Read the weights by parameter name."""
-        return load_tensors(self.path / WEIGHTS)
-
-    def ema(self) -> dict[str, Tensor] | None:
-        """Read the moving average of the weights by parameter name; None where the recipe keeps none."""
-        return load_tensors(self.path / EMA) if EMA in self.files else None
 
     @property
     def bundle_file(self) -> str:
         """Name of the file with the weights that a bundle holds: their moving average where there is one."""
         return EMA if EMA in self.files else WEIGHTS
 
+    def weights(self) -> dict[str, Tensor]:
+        return load_tensors(self.path / WEIGHTS)
+
     def bundle_weights(self) -> dict[str, Tensor]:
-        """Read the weights that a bundle holds."""
         return load_tensors(self.path / self.bundle_file)
 
     def moments(self) -> dict[str, Tensor]:
-        """Read the optimizer's moments by `MOMENT.PARAMETER`."""
+        """Read the optimizer's moments, by `MOMENT.PARAMETER`, and the guard's tensors."""
         return load_tensors(self.path / MOMENTS)
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What lies in a checkpoint's folder."""
+class Inspection:
+    """The result of verifying a checkpoint's folder."""
 
     path: Path
     size: int
@@ -119,16 +116,15 @@ class Finding:
     state: TrainingState | None
     """None where the card is damaged."""
     damage: str
-    """What is wrong with it; empty where it is whole."""
+    """The message of the error; empty where it is whole."""
 
     @property
     def step(self) -> int:
-        """The step in its name."""
         return step_of(self.path)
 
     @property
     def verdict(self) -> str:
-        """`whole`, or what is wrong, without the folder's path."""
+        """`whole`, or the damage without the folder's path."""
         return self.damage.removeprefix(str(self.path)).lstrip("/: ") or "whole"
 
 
@@ -136,29 +132,26 @@ class Checkpoints:
     """The checkpoints of one run: `step-00001000/`, `best-00000800/`, and `halt-00001234/` where a signal ended it."""
 
     def __init__(self, folder: Path, keep: int) -> None:
-        self.folder = folder
-        self.keep = keep
+        self.folder, self.keep = folder, keep
 
-    def save(
-        self, state: TrainingState, tensors: Mapping[str, Mapping[str, Tensor]], identity: Any, *, halting: bool = False
-    ) -> Path:
-        """Write a checkpoint of `tensors` by file whole or not at all, then delete those that it outdates.
+    def save(self, state: TrainingState, tensors: TensorFiles, identity: JsonObject, *, halting: bool = False) -> Path:
+        """Write a checkpoint, whole or not at all, then delete those that it replaces.
 
-        One that is written only because the run is `halting` does not count among the newest `keep`, nor in
-        an average: the run ends with the same files as if nothing had happened.
+        A checkpoint that is written only because the run is `halting` counts neither among the newest `keep` nor in
+        an average: the run ends with the same files as without the signal.
         """
         path = self.folder / f"{'halt' if halting else 'step'}-{state.step:08}"
         write_checkpoint(path, state, tensors, identity)
         outdated = [old for old in self.folder.glob("halt-*") if old != path]
         if not halting:
-            # While updates are skipped the last good one stays, however old: it may be gone back to.
+            # While updates are skipped the last good one stays, however old: a rollback may need it.
             outdated += [*([] if state.in_a_row else self.paths()[: -self.keep]), *self.unranked(state)]
         for old in outdated:
             remove(old)
         return path
 
-    def save_best(self, state: TrainingState, weights: Mapping[str, Tensor], identity: Any) -> None:
-        """Keep the weights that would ship after one of the best validations; delete those that are no longer."""
+    def save_best(self, state: TrainingState, weights: Mapping[str, Tensor], identity: JsonObject) -> None:
+        """Write the weights of one of the best validations; delete those that are no longer among the best."""
         write_checkpoint(self.folder / f"best-{state.step:08}", state, {WEIGHTS: weights}, identity)
         for old in self.unranked(state):
             remove(old)
@@ -168,7 +161,7 @@ class Checkpoints:
         return sorted(self.folder.glob(f"{kind}-{'[0-9]' * 8}"))
 
     def paths(self) -> list[Path]:
-        """Return the folders of the newest checkpoints, oldest first."""
+        """Return the folders of the regular checkpoints, oldest first."""
         return self.of_kind("step")
 
     def all_paths(self) -> list[Path]:
@@ -176,7 +169,7 @@ class Checkpoints:
         return sorted([path for kind in ("best", "halt", "step") for path in self.of_kind(kind)], key=step_of)
 
     def unranked(self, state: TrainingState) -> list[Path]:
-        """Return the `best-STEP` that are not, or no longer, among the best."""
+        """Return the folders `best-STEP` whose step is not among the best."""
         ranked = {step for _, step in state.ranked}
         return [path for path in self.of_kind("best") if step_of(path) not in ranked]
 
@@ -193,43 +186,43 @@ class Checkpoints:
         return [best[step] for _, step in ranked if step in best]
 
     def has_begun(self) -> bool:
-        """Tell whether there is a checkpoint to go on from."""
+        """Return whether there is a checkpoint to resume from."""
         return bool(self.paths() or self.of_kind("halt"))
 
     def newest_good(self) -> Checkpoint | None:
         """Return the newest whole checkpoint whose last update was taken, if there is one."""
         for path in reversed(self.paths()):
             with suppress(ArtifactError):
-                found = read_checkpoint(path)
-                if not found.state.in_a_row:
-                    return found
+                checkpoint = read_checkpoint(path)
+                if not checkpoint.state.in_a_row:
+                    return checkpoint
         return None
 
     def refuse_other(self, identity: Callable[[str], JsonObject]) -> None:
-        """Raise ArtifactError where the newest checkpoint is of a recipe that makes other updates.
+        """Raise ArtifactError where the newest checkpoint belongs to a recipe that makes other updates.
 
-        `identity` is what the recipe wants, given the digest of the data: which is taken as it is, for it may
-        not be known yet.
+        `identity` returns the recipe's identity for a digest of the data. The checkpoint's own digest is used: the
+        data may not be prepared yet.
         """
         for path in self.paths()[-1:]:
             card = read_json(path / STATE)
-            found = card.get("identity") if isinstance(card, dict) else None
-            if isinstance(found, dict):
-                refuse_other(path, found, identity(found.get("data", "")))
+            known = card.get("identity") if isinstance(card, dict) else None
+            if isinstance(known, dict):
+                refuse_other(path, known, identity(known.get("data", "")))
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:
-        """Return the newest checkpoint that is whole, and what is wrong with newer ones.
+        """Return the newest whole checkpoint and the damage of newer ones; delete partial files.
 
         Raises ArtifactError where there are checkpoints and none is whole.
         """
         remove_partials(self.folder)
-        found, damage = self.newest_whole()
-        if found is None and damage:
+        newest, damage = self.newest_whole()
+        if newest is None and damage:
             raise ArtifactError(damage[0], hint="no older checkpoint is whole; delete the folder to start anew")
-        return found, damage
+        return newest, damage
 
     def newest_whole(self) -> tuple[Checkpoint | None, list[str]]:
-        """Return the newest checkpoint that is whole, if one is, and what is wrong with newer ones; change nothing."""
+        """Return the newest whole checkpoint, if there is one, and the damage of newer ones; change nothing."""
         damage: list[str] = []
         for path in sorted([*self.paths(), *self.of_kind("halt")], key=step_of, reverse=True):
             try:
@@ -238,15 +231,15 @@ class Checkpoints:
                 damage.append(str(error))
         return None, damage
 
-    def survey(self) -> list[Finding]:
-        """Look at every checkpoint and verify it, by step; nothing is changed."""
-        findings = []
+    def survey(self) -> list[Inspection]:
+        """Verify every checkpoint, by step; change nothing."""
+        inspections = []
         for path in self.all_paths():
             with suppress(FileNotFoundError):  # a training under way may delete it at this moment
-                found = look_at(path)
+                inspection = inspect(path)
                 if path.is_dir():
-                    findings.append(found)
-        return findings
+                    inspections.append(inspection)
+        return inspections
 
     def chosen(self, count: int, of: Literal["last", "best"] = "last") -> list[Path]:
         """Return the folders of the newest or the best `count` checkpoints, or of as many as there are.
@@ -260,9 +253,9 @@ class Checkpoints:
         return paths
 
     def average(self, count: int, of: Literal["last", "best"] = "last") -> dict[str, Tensor]:
-        """Return the mean of what the newest or the best `count` would ship (Vaswani et al. 2017, section 6.1).
+        """Return the mean of the bundle weights of the newest or best `count` (Vaswani et al. 2017, section 6.1).
 
-        Raises ArtifactError where there is none, or one is damaged or of another recipe than the others.
+        Raises ArtifactError where there is none, or one is damaged or belongs to another recipe than the others.
         """
         checkpoints = [read_checkpoint(path) for path in self.chosen(count, of)]
         total: dict[str, Tensor] = {}
@@ -274,23 +267,20 @@ class Checkpoints:
 
 
 def step_of(path: Path) -> int:
-    """Return the step in the name of a checkpoint's folder."""
     return int(path.name.partition("-")[2])
 
 
-def refuse_other(path: Path, found: JsonObject, wanted: JsonObject) -> None:
-    """Raise ArtifactError where the checkpoint at `path` is of a recipe that makes other updates."""
-    if keys := changed_inputs(found, wanted, UPDATES):
+def refuse_other(path: Path, identity: JsonObject, wanted: JsonObject) -> None:
+    """Raise ArtifactError where the checkpoint at `path` belongs to a recipe that makes other updates."""
+    if keys := changed_inputs(identity, wanted, UPDATES):
         raise ArtifactError(
             f"{path}: a checkpoint of another recipe: it differs in {', '.join(keys)}",
             hint="take another --run-dir, or delete the folder checkpoints to train anew",
         )
 
 
-def write_checkpoint(
-    path: Path, state: TrainingState, tensors: Mapping[str, Mapping[str, Tensor]], identity: Any
-) -> None:
-    """Write files of tensors, and `state.json` with the digest of each."""
+def write_checkpoint(path: Path, state: TrainingState, tensors: TensorFiles, identity: JsonObject) -> None:
+    """Write the files of tensors, and `state.json` with the digest of each."""
     with replacing(path) as scratch:
         scratch.mkdir()
         for name, content in tensors.items():
@@ -307,20 +297,19 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(path, TrainingState.read(card["state"]), card["identity"], card["files"])
 
 
-def look_at(path: Path) -> Finding:
-    """Verify the checkpoint at `path` and say what is wrong with it."""
-    size = sum(file.stat().st_size for file in path.iterdir())
-    state = None
+def inspect(path: Path) -> Inspection:
+    """Verify the checkpoint at `path`."""
+    size, state, damage = sum(file.stat().st_size for file in path.iterdir()), None, ""
     try:
         state = TrainingState.read(CHECKPOINT.read(path)["state"])
         read_checkpoint(path)
     except ArtifactError as error:
-        return Finding(path, size, state, str(error))
-    return Finding(path, size, state, "")
+        damage = str(error)
+    return Inspection(path, size, state, damage)
 
 
 def moments_of(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
-    """Return Adam's state by `MOMENT.PARAMETER`; `names` are those of its parameters, in order."""
+    """Return Adam's state by `MOMENT.PARAMETER`; `names` are the names of its parameters, in order."""
     return {
         f"{moment}.{name}": tensor
         for name, parameter in zip(names, optimizer.param_groups[0]["params"], strict=True)
@@ -329,8 +318,9 @@ def moments_of(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, 
 
 
 def restore_moments(optimizer: torch.optim.Optimizer, names: list[str], moments: Mapping[str, Tensor]) -> None:
-    """Put back what `moments_of` returned."""
+    """Restore the result of `moments_of`."""
+    parameters = dict(zip(names, optimizer.param_groups[0]["params"], strict=True))
     for key, tensor in moments.items():
         moment, _, name = key.partition(".")
-        parameter = optimizer.param_groups[0]["params"][names.index(name)]
+        parameter = parameters[name]
         optimizer.state[parameter][moment] = tensor.to(parameter.device)

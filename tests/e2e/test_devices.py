@@ -95,7 +95,7 @@ def test_where_all_workers_are_killed_it_says_so(tiny_model: Path) -> None:
     assert process.returncode == 1
     assert err.decode().splitlines()[-1] == (
         "nmt: none of 2 workers is left, the last has ended: killed by SIGKILL "
-        "(do they need more memory than there is? lower --devices or --batch-tokens)"
+        "(if memory ran out, lower --devices or --batch-tokens)"
     )
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import statistics
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import GOLDEN, Run, environment
+from rich.text import Text
 
 import nmt as package
 from nmt import cli
@@ -117,6 +120,99 @@ finally:
     modules = set(json.loads(report.read_text(encoding="utf-8")))
     assert "nmt.cli" in modules
     assert modules & {"torch", "datasets", "pyarrow", "sentencepiece", "sacrebleu", "safetensors"} == set()
+
+
+SLOW = {"torch", "numpy", "datasets", "pyarrow", "sentencepiece", "sacrebleu", "safetensors", "matplotlib"}
+"""Packages that no help and no completion may wait for."""
+
+
+def test_no_help_imports_what_is_slow(tmp_path: Path) -> None:
+    script = f"""
+import contextlib, sys
+from nmt.cli import program
+for words in {[*map(list, COMMANDS)]!r}:
+    with contextlib.redirect_stdout(None):
+        program([*words, "--help"], prog_name="nmt", standalone_mode=False)
+    print(words, {SLOW!r} & set(sys.modules))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment(), cwd=tmp_path, check=True
+    )
+    assert done.stdout == "".join(f"{list(words)} set()\n" for words in COMMANDS)
+
+
+LEAVES = [words for words in COMMANDS if not hasattr(BY_WORDS[words], "commands")]
+
+
+@pytest.mark.parametrize("words", LEAVES, ids="-".join)
+def test_the_example_of_a_command_is_one_that_it_takes(words: tuple[str, ...]) -> None:
+    command = BY_WORDS[words]
+    title, _, example = command.epilog.partition(" ")
+    line = re.split(" [<>] ", example)[0]
+    program, *arguments = shlex.split(line)
+    assert (title, program, tuple(arguments[: len(words)])) == ("Example:", "nmt", words)
+    with command.make_context(words[-1], arguments[len(words) :]) as context:
+        assert context.command is command
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids="-".join)
+def test_no_help_loses_text_to_markup(words: tuple[str, ...]) -> None:
+    command = BY_WORDS[words]
+    for text in [command.help, command.epilog, *(getattr(param, "help", "") for param in command.params)]:
+        written = (text or "").replace("[dim]", "").replace("[/dim]", "").replace("\\[", "[")
+        assert Text.from_markup(text or "").plain == written
+
+
+# Completion
+
+
+def completions(line: str, tmp_path: Path) -> tuple[list[str], set[str]]:
+    """Return what bash is offered at the end of `line`, and the slow packages that were imported for it."""
+    words = line.split(" ")
+    script = f"""
+import sys
+from nmt.cli import main
+sys.argv = ["nmt"]
+try:
+    main()
+finally:
+    print(*{SLOW!r} & set(sys.modules), file=sys.stderr)
+"""
+    env = environment({"_NMT_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)})
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=env, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split(), set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("nmt ", [" ".join(words) for words in BY_WORDS if len(words) == 1]),
+        ("nmt tra", ["train", "translate"]),
+        ("nmt recipe ", ["list", "show", "explain"]),
+        ("nmt data cl", ["clean"]),
+        ("nmt run mu", ["multi30k-en-de"]),
+        ("nmt run own.to", []),  # for bash to complete by files
+        ("nmt run demo --w", ["--workers"]),
+        ("nmt translate model --no-", ["--no-repeat-ngram"]),
+        ("nmt translate model --engine ", ["native", "ctranslate2"]),
+        ("nmt evaluate --precision b", ["bfloat16"]),
+        ("nmt recipe explain decoding.b", ["decoding.beam_size", "decoding.batch_tokens"]),
+        ("nmt translate ", []),
+    ],
+)
+def test_the_shell_completes(tmp_path: Path, line: str, offered: list[str]) -> None:
+    assert completions(line, tmp_path) == (offered, set())
+
+
+def test_the_shell_is_shown_how_to_complete(nmt: Run) -> None:
+    # Otherwise typer asks which shell has started it: none.
+    said = nmt("--show-completion", "bash", env={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})
+    assert (said.code, said.err) == (0, "")
+    assert "_NMT_COMPLETE=complete_bash" in said.out
+    assert "complete -o default -F _nmt_completion nmt" in said.out
 
 
 def test_python_m_nmt_is_the_console_script(nmt: Run) -> None:

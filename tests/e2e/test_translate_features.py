@@ -251,8 +251,8 @@ def test_models_of_different_vocabularies_are_no_ensemble(
     other = tmp_path / "runs" / "tiny" / "model"
     assert refused(nmt_here, tiny.model, other) == (
         2,
-        f"{other} has not the vocabulary of {tiny.model} (the models of an ensemble share a tokenizer: train them "
-        "with --init-from, or with other seeds)",
+        f"{other} does not share the vocabulary of {tiny.model} (the models of an ensemble share a tokenizer: train "
+        "them with --init-from, or with other seeds)",
     )
 
 

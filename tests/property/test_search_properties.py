@@ -103,8 +103,8 @@ def test_a_beam_of_one_without_penalty_is_greedy_search(sentences: list[list[int
     rows = [Row(sentence) for sentence in sentences]
     config = DecodingConfig(beam_size=1, length_penalty=0.0, max_extra_length=extra)
     with torch.inference_mode():
-        decoder = Decoder([model], sources(sentences))
-        beam = beam_search(decoder, Constraints(config, rows, model.position_limit, torch.device("cpu")), n_best=1)
+        constraints = Constraints(config, rows, model.position_limit, torch.device("cpu"))
+        beam = beam_search(Decoder([model], sources(sentences), constraints), n_best=1)
     greedy = search(model, sentences, beam_size=1, max_extra_length=extra)
     assert [h[0].ids for h in beam] == [h[0].ids for h in greedy]
     assert [h[0].score for h in beam] == pytest.approx([h[0].score for h in greedy], abs=1e-5)

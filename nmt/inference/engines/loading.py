@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmt.config.inference import EngineName
+from nmt.config.inference import DeviceName, EngineName
 from nmt.config.training import Precision
 from nmt.errors import UsageError
 from nmt.inference.bundle import Bundle, open_bundle
@@ -24,7 +24,7 @@ def open_bundles(paths: Sequence[Path]) -> list[Bundle]:
     for other in others:
         if any(first.config.files.get(name) != other.config.files.get(name) for name in first.tokenizer.files):
             raise UsageError(
-                f"{other.path} has not the vocabulary of {first.path}",
+                f"{other.path} does not share the vocabulary of {first.path}",
                 hint="the models of an ensemble share a tokenizer: train them with --init-from, or with other seeds",
             )
     return bundles
@@ -37,7 +37,7 @@ class EnginePlan:
     paths: list[Path]
     """Folders of verified bundles."""
     engine: EngineName = "native"
-    device: str = "auto"
+    device: DeviceName = "auto"
     precision: Precision = "float32"
     threads: int | None = None
     export: str | None = None

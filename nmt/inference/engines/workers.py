@@ -123,22 +123,22 @@ class Workers:
             return Job(lambda child: call(child, batch), len(batch))
 
         jobs = map(job_of, batches)
-        given: deque[Job] = deque()
+        pending: deque[Job] = deque()
         more = True
         try:
-            while more or given:
+            while more or pending:
                 free = self._free()
                 if free and more:
                     if more := (job := next(jobs, None)) is not None:
-                        given.append(job)
+                        pending.append(job)
                         free.give(job)
-                elif given and (answer := given[0].answer):
-                    given.popleft()
+                elif pending and (answer := pending[0].answer):
+                    pending.popleft()
                     yield cast("R", answer.result())
                 else:
                     self._receive()
         finally:  # also where the caller wants no more results
-            for job in given:
+            for job in pending:
                 job.again = False
 
     def _free(self) -> Worker | None:
@@ -146,7 +146,7 @@ class Workers:
         for worker in [
             worker for worker in self.workers if not worker.jobs and worker.child.process.poll() is not None
         ]:
-            self._bury(worker, worker.child.end())  # before it is given a batch, which would be blamed
+            self._bury(worker, worker.child.end())  # before it gets a batch, which would be blamed
         while self.workers:
             worker = min(self.workers, key=lambda worker: len(worker.jobs))
             if len(worker.jobs) >= AHEAD:
@@ -178,14 +178,14 @@ class Workers:
             if left[0].deaths >= FATAL:
                 raise WorkersError(
                     f"the same batch of {left[0].lines:,} lines has ended {FATAL} workers, the last: {how}",
-                    hint="does it need more memory than there is? lower --batch-tokens",
+                    hint="if memory ran out, lower --batch-tokens",
                 )
         if not self.workers:
             raise WorkersError(
                 f"none of {self.devices} workers is left, the last has ended: {how}",
-                hint="do they need more memory than there is? lower --devices or --batch-tokens",
+                hint="if memory ran out, lower --devices or --batch-tokens",
             )
-        again = f"{sum(job.lines for job in left):,} lines are begun anew by the others" if left else "the others go on"
+        again = f"{sum(job.lines for job in left):,} lines are done again by the others" if left else "the others go on"
         console.warn(f"worker {worker.number} of {self.devices} has ended ({how}): {again}")
 
 

@@ -73,6 +73,8 @@ def test_the_words_of_segments_are_counted_on() -> None:
     assert align_segments(segments, 0) == [(0, 0), (1, 1), (2, 2), (3, 3)]
     assert align_segments(segments, 2) == [(2, 0), (3, 1), (4, 2), (5, 3)]
     assert align_segments([], 2) == []
+    longer = [(ONE, ["▁a"], ["▁x"]), (TWO, ["▁b", "▁c"], ["▁y", "▁z"])]
+    assert align_segments(longer, 0) == [(0, 0), (1, 1), (2, 2)]
 
 
 def test_a_word_that_is_split_over_segments_is_one_source_word() -> None:
@@ -95,3 +97,9 @@ def test_the_first_segment_continues_no_word() -> None:
 def test_a_segment_without_a_translation_counts_its_source_words() -> None:
     empty: Matrix = []
     assert align_segments([(empty, ["▁a", "▁b"], []), (ONE, ["▁c"], ["▁x"])], 0) == [(2, 0)]
+
+
+@pytest.mark.parametrize("attention", [[[1.0]], [[1.0, 0.0, 0.0]], [[1.0, 0.0]] * 2, []])
+def test_attention_has_a_row_for_each_target_piece_and_a_column_for_each_source_piece(attention: Matrix) -> None:
+    with pytest.raises(ValueError, match="zip"):
+        align_words(attention, ["▁a", "▁b"], ["▁x"])

@@ -12,6 +12,7 @@ from torch import Tensor
 from nmt.config.decoding import DecodingConfig, SamplingConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.inference import search as searching
+from nmt.inference.constraints import Constraints
 from nmt.inference.protocol import Hypothesis, Request, Row
 from nmt.inference.search import (
     BeamState,
@@ -261,8 +262,10 @@ def test_a_piece_is_drawn_by_its_share_among_the_likeliest(
 
 def test_the_decoder_gives_logits_and_their_norms() -> None:
     models: Any = [Table(TEMPTING)]
-    logits, norms = Decoder(models, torch.tensor([[A, EOS_ID]])).next(torch.tensor([[BOS_ID]]))
+    src, constraints = torch.tensor([[A, EOS_ID]]), Constraints(DecodingConfig(), [Row([A])], 30, torch.device("cpu"))
+    logits, norms = Decoder(models, src, constraints).next(torch.tensor([[[BOS_ID]]]))
     assert (logits - norms[..., None]).exp()[0, 0, [A, B]].tolist() == pytest.approx([0.6, 0.4])
-    logits, norms = Decoder(models * 2, torch.tensor([[A, EOS_ID]])).next(torch.tensor([[BOS_ID, A]]))
+    assert logits[0, 0, PAD_ID] == NEVER
+    logits, norms = Decoder(models * 2, src, constraints).next(torch.tensor([[[BOS_ID], [A]]]))
     assert norms.tolist() == [[pytest.approx(math.log(2))] * 2]
     assert (logits - norms[..., None]).exp()[0, 0, [A, B]].tolist() == pytest.approx([0.6, 0.4])

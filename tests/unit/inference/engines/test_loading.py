@@ -35,7 +35,7 @@ def test_models_of_an_ensemble_share_a_tokenizer(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UsageError) as caught:
         open_bundles(PATHS)
     assert str(caught.value) == (
-        "b has not the vocabulary of a (the models of an ensemble share a tokenizer: "
+        "b does not share the vocabulary of a (the models of an ensemble share a tokenizer: "
         "train them with --init-from, or with other seeds)"
     )
 

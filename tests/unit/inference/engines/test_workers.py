@@ -215,7 +215,7 @@ def test_what_a_killed_worker_had_is_done_by_the_others(
     number = said[len("nmt: warning: worker ")]
     lines = 4 if " 4 lines" in said else 2  # the one it had begun; the next too, where it had one
     beginning = f"nmt: warning: worker {number} of 3 has ended (killed by SIGKILL): "
-    assert said == f"{beginning}{lines} lines are begun anew by the others\n"
+    assert said == f"{beginning}{lines} lines are done again by the others\n"
 
 
 @pytest.mark.parametrize(("order", "how"), [(KILL, "killed by SIGKILL"), (LEAVE, "exit code 3")])
@@ -226,8 +226,7 @@ def test_a_batch_that_ends_two_workers_ends_the_translation(
     with pytest.raises(WorkersError) as error:
         list(workers.search(rows(1, 2, 3, 4, order, 5, 6, 7, 8), REQUEST))
     assert str(error.value) == (
-        f"the same batch of 2 lines has ended 2 workers, the last: {how} "
-        "(does it need more memory than there is? lower --batch-tokens)"
+        f"the same batch of 2 lines has ended 2 workers, the last: {how} (if memory ran out, lower --batch-tokens)"
     )
     assert error.value.exit_code == 1
     assert capsys.readouterr().err.count(f" of 3 has ended ({how}): ") == 1
@@ -240,7 +239,7 @@ def test_the_death_of_the_last_worker_ends_the_translation(start: Start, capsys:
         list(workers.search(rows(1, KILL, 2), REQUEST))
     assert str(error.value) == (
         "none of 1 workers is left, the last has ended: killed by SIGKILL "
-        "(do they need more memory than there is? lower --devices or --batch-tokens)"
+        "(if memory ran out, lower --devices or --batch-tokens)"
     )
     assert capsys.readouterr().err == ""
     with pytest.raises(WorkersError, match=r"^no worker is left \(load the model again\)$"):
@@ -277,7 +276,7 @@ def test_a_batch_for_a_worker_that_has_just_died_is_done_by_another(
     assert ids(workers.search(rows(*range(9)), REQUEST)) == list(range(9))
     assert job.answer
     assert ids([job.answer.result()]) == [8]  # type: ignore[list-item]
-    said = "nmt: warning: worker 2 of 2 has ended (killed by SIGKILL): 2 lines are begun anew by the others\n"
+    said = "nmt: warning: worker 2 of 2 has ended (killed by SIGKILL): 2 lines are done again by the others\n"
     assert capsys.readouterr().err.replace("4 lines", "2 lines") == said
 
 

@@ -1,0 +1,38 @@
+"""Families: what is built for a recipe, and its outline without weights."""
+
+import torch
+
+from nmt.config.model import ModelConfig
+from nmt.data.encoding.tokenizer import PAD_ID
+from nmt.model.encoder_decoder import Transformer
+from nmt.model.families import build, build_without_weights
+
+CONFIG = ModelConfig(d_model=16, heads=4, ffn=24, encoder_layers=1, decoder_layers=3, tied_embeddings="target")
+
+
+def test_a_recipe_builds_the_encoder_decoder_with_vocabularies_of_its_sizes() -> None:
+    model = build(CONFIG, 11, 17)
+    assert isinstance(model, Transformer)
+    assert (model.source_embedding.num_embeddings, model.target_embedding.num_embeddings) == (11, 17)
+    assert (len(model.encoder), len(model.decoder), model.decoder_depth) == (1, 3, 3)
+    assert model.pad_id == PAD_ID
+    assert model.device == torch.device("cpu")
+
+
+def test_the_weights_follow_the_seed() -> None:
+    models = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        models.append(build(CONFIG, 11, 17).weights()["target_embedding.weight"])
+    assert torch.equal(models[0], models[1])
+    assert not torch.equal(models[0], models[2])
+
+
+def test_an_outline_has_the_names_and_shapes_and_no_memory_and_draws_nothing() -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    outline = build_without_weights(CONFIG, 11, 17)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert outline.device == torch.device("meta")
+    expected = {name: tensor.shape for name, tensor in build(CONFIG, 11, 17).weights().items()}
+    assert {name: tensor.shape for name, tensor in outline.weights().items()} == expected

@@ -1,0 +1,95 @@
+"""The interface of a model: the inputs of the loss, weights in and out, tensors for an export, attention."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nmt.config.model import ModelConfig
+from nmt.data.encoding.dataset import Batch
+from nmt.model.encoder_decoder import Transformer
+from nmt.model.layers import NORM_EPSILON
+from nmt.model.protocol import Model
+
+PAD, V = 0, 12
+SRC = torch.tensor([[5, 6, 3], [7, 3, PAD]])
+TGT_IN = torch.tensor([[2, 8, 9, 10], [2, 11, PAD, PAD]])
+LABELS = torch.tensor([[8, 9, 10, 3], [11, 3, PAD, PAD]])
+
+
+def make_model(norm: str = "post", tied: str = "all", positions: str = "sinusoidal") -> Transformer:
+    torch.manual_seed(1)
+    shape = {"d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 2, "decoder_layers": 3, "max_length": 16}
+    values = {**shape, "norm": norm, "tied_embeddings": tied, "positions": positions, "dropout": 0.3}
+    return Transformer(ModelConfig.model_validate(values), V, V, pad_id=PAD)
+
+
+def test_a_family_must_have_every_method() -> None:
+    class Half(Model):
+        pass
+
+    with pytest.raises(TypeError, match=r"abstract methods.*attention.*decode_next.*hidden.*start_cache"):
+        Half()  # type: ignore[abstract]
+
+
+def test_the_inputs_of_the_loss_are_the_hidden_states_of_the_real_labels() -> None:
+    model = make_model().eval()
+    real = LABELS != PAD
+    hidden, labels = model.loss_inputs(Batch(SRC, TGT_IN, LABELS, real.flatten().nonzero()[:, 0]))
+    assert labels.tolist() == [8, 9, 10, 3, 11, 3]
+    assert torch.equal(hidden, model.hidden(SRC, TGT_IN)[real])
+    torch.testing.assert_close(model.generator(hidden), model(SRC, TGT_IN)[real])
+
+
+def test_every_layer_and_nothing_else_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, compiled = make_model(), list[tuple[nn.Module, dict[str, object]]]()
+    monkeypatch.setattr(nn.Module, "compile", lambda module, **how: compiled.append((module, how)))
+    model.compile_layers()
+    assert compiled == [(layer, {"dynamic": True}) for layer in [*model.encoder, *model.decoder]]
+
+
+@pytest.mark.parametrize("positions", ["sinusoidal", "learned"])
+def test_an_export_gets_tied_weights_under_each_of_their_names_and_the_positions(positions: str) -> None:
+    model = make_model(positions=positions)
+    tensors, weights = model.all_tensors(), model.weights()
+    tied = [f"{name}.weight" for name in ("source_embedding", "target_embedding", "generator")]
+    assert len({tensors[name].data_ptr() for name in tied}) == 1
+    assert len(weights.keys() & set(tied)) == 1
+    assert tensors.keys() == weights.keys() | {*tied, "positions.table"}
+    assert tensors["positions.table"].shape == (32, 16)
+    assert not any(tensor.requires_grad for tensor in [*tensors.values(), *weights.values()])
+
+
+def test_the_epsilon_of_every_norm_is_the_one_that_exports_name() -> None:
+    epsilons = {module.eps for module in make_model("pre").modules() if isinstance(module, nn.LayerNorm)}
+    assert epsilons == {NORM_EPSILON}
+
+
+def by_hand(model: Transformer, src: Tensor, tgt_in: Tensor, layer: int) -> Tensor:
+    """Return the attention of a layer from the inputs that a spy in its place sees."""
+    attention = model.decoder_layers[layer - 1].cross_attention
+    seen: list[Tensor] = []
+    handle = attention.register_forward_pre_hook(lambda _, args: seen.extend(args))
+    model.hidden(src, tgt_in)
+    handle.remove()
+    x, memory, mask = seen
+    heads = []
+    for head in range(4):
+        rows = slice(4 * head, 4 * head + 4)
+        queries = x @ attention.query.weight[rows].T + attention.query.bias[rows]
+        keys = memory @ attention.key_value.weight[rows].T + attention.key_value.bias[rows]
+        scores = queries @ keys.transpose(1, 2) / 2  # the root of D/H
+        heads.append(scores.masked_fill(~mask[:, 0], -torch.inf).softmax(-1))
+    return torch.stack(heads).mean(0)
+
+
+@pytest.mark.parametrize("layer", [1, 2, 3])
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_attention_is_the_mean_over_the_heads_of_the_layer(norm: str, layer: int) -> None:
+    model = make_model(norm).eval()
+    with torch.no_grad():
+        weights = model.attention(SRC, TGT_IN, layer)
+        torch.testing.assert_close(weights, by_hand(model, SRC, TGT_IN, layer))
+    assert weights.shape == (2, 4, 3)
+    assert not weights[1, :, 2].any()  # padding
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 4))
+    assert not model.decoder_layers[layer - 1].cross_attention._forward_pre_hooks
