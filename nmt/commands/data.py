@@ -59,9 +59,9 @@ def inspect(
     Each filter is counted alone, and switched on for it if it is off by default; what would matter comes as a
     [cleaning] section for a recipe. Files are read once, as a stream.
     """
-    from nmt.commands import data_inspect  # start-up time
+    from nmt.advice import inspection  # start-up time
 
-    data_inspect.inspect(files, source_language, target_language, pairs, form, columns, as_json)
+    inspection.inspect(files, source_language, target_language, pairs, form, columns, as_json)
 
 
 @command(app, "nmt data clean train.en train.de -o clean --set cleaning.max_ratio=3")
