@@ -1,73 +1,36 @@
-"""Where things lie in a run folder."""
+"""The paths of a run folder."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 
-@dataclass(frozen=True)
 class RunFolder:
-    """Where the files of one run lie; the names are stable, scripts rely on them."""
+    """The paths of one run's files; the names are stable, scripts rely on them."""
 
-    path: Path
-
-    @property
-    def recipe(self) -> Path:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe = path / "recipe.toml"
         """The recipe as given."""
-        return self.path / "recipe.toml"
-
-    @property
-    def lock(self) -> Path:
+        self.lock = path / "lock.json"
         """The resolved recipe with digests, versions and machine."""
-        return self.path / "lock.json"
-
-    @property
-    def log(self) -> Path:
+        self.log = path / "log.jsonl"
         """Progress of the training, one JSON object a line."""
-        return self.path / "log.jsonl"
-
-    @property
-    def tensorboard(self) -> Path:
-        """The curves of the training, where the recipe asks for them."""
-        return self.path / "tensorboard"
-
-    @property
-    def diverged(self) -> Path:
-        """The sentence pairs of the step where a training went off, one JSON object a line."""
-        return self.path / "diverged.jsonl"
-
-    @property
-    def text(self) -> Path:
+        self.tensorboard = path / "tensorboard"
+        """The curves of the training, if the recipe asks for them."""
+        self.diverged = path / "diverged.jsonl"
+        """The sentence pairs of the step where a training diverged, one JSON object a line."""
+        self.text = path / "prepared" / "text"
         """The cleaned pairs."""
-        return self.path / "prepared" / "text"
-
-    @property
-    def tokenizer(self) -> Path:
+        self.tokenizer = path / "tokenizer"
         """The SentencePiece models."""
-        return self.path / "tokenizer"
-
-    @property
-    def ids(self) -> Path:
+        self.ids = path / "prepared" / "ids"
         """The encoded pairs."""
-        return self.path / "prepared" / "ids"
-
-    @property
-    def checkpoints(self) -> Path:
+        self.checkpoints = path / "checkpoints"
         """Resumable training states."""
-        return self.path / "checkpoints"
-
-    @property
-    def bundle(self) -> Path:
-        """The model that is shipped."""
-        return self.path / "model"
-
-    @property
-    def evaluation(self) -> Path:
+        self.bundle = path / "model"
+        """The model folder."""
+        self.evaluation = path / "evaluation"
         """Hypotheses and scores of the test sets."""
-        return self.path / "evaluation"
-
-    @property
-    def scores(self) -> Path:
+        self.scores = self.evaluation / "scores.json"
         """Scores of every test set: {test: {metric: {score, signature}}}."""
-        return self.evaluation / "scores.json"

@@ -8,20 +8,119 @@ from typing import Annotated, Literal
 import typer
 
 from nmt import console
-from nmt.commands.data_clean import clean, filters, funnel
-from nmt.commands.data_inspect import inspect
 from nmt.commands.group import new_app
-from nmt.commands.options import command
+from nmt.commands.options import Workers, command
+from nmt.data.reading.formats import Format
 from nmt.files import replacing
 from nmt.tasks.grammar import generate
 
 app = new_app("Inspect parallel text, clean it, make some.")
 
 
-command(app, "nmt data inspect train.en train.de")(inspect)
-command(app, "nmt data clean train.en train.de -o clean --set cleaning.max_ratio=3")(clean)
-command(app, "nmt data filters")(filters)
-command(app, "nmt data funnel runs/demo -o funnel.svg")(funnel)
+Files = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILES",
+        help="Two files, line by line translations, such as train.en train.de; or files of both sides: .tsv, .csv, "
+        ".jsonl, .parquet, .tmx, folders and archives of such, or - for standard input.",
+    ),
+]
+SourceLanguage = Annotated[
+    str | None, typer.Option(metavar="CODE", help="Source language; by default as the names of the files say.")
+]
+TargetLanguage = Annotated[str | None, typer.Option(metavar="CODE", help="Target language, likewise.")]
+FormatName = Annotated[
+    Format | None,
+    typer.Option("--format", help="Format of FILES of both sides; by default their names say it."),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SOURCE,TARGET",
+        help="Their columns, by name, or of .tsv without a header by number, from 1; by default the first two of "
+        ".tsv, else the languages.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@command(app, "nmt data inspect train.en train.de")
+def inspect(
+    files: Files,
+    source_language: SourceLanguage = None,
+    target_language: TargetLanguage = None,
+    pairs: Annotated[int | None, typer.Option(min=1, help="Look at so many pairs, the first.")] = None,
+    form: FormatName = None,
+    columns: Columns = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look at parallel text: lengths, words, characters, duplicates, what each filter would drop, and examples.
+
+    Each filter is counted alone, and switched on for it if it is off by default; what would matter comes as a
+    [cleaning] section for a recipe. Files are read once, as a stream.
+    """
+    from nmt.advice import inspection  # start-up time
+
+    inspection.inspect(files, source_language, target_language, pairs, form, columns, as_json)
+
+
+@command(app, "nmt data clean train.en train.de -o clean --set cleaning.max_ratio=3")
+def clean(
+    files: Files,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="NAME",
+            help="Write NAME.SOURCE and NAME.TARGET, or one file where NAME ends in .tsv; if NAME ends in .gz, what is "
+            "written is compressed.",
+        ),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set a key of [cleaning], such as cleaning.max_ratio=3."),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE...", help="Held-out text whose pairs are not to be in the output; see FILES."),
+    ] = None,
+    source_language: SourceLanguage = None,
+    target_language: TargetLanguage = None,
+    form: FormatName = None,
+    columns: Columns = None,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Mend and filter parallel text as a recipe does, and write what is left; show what each filter dropped.
+
+    With -v, examples too. `nmt data filters` lists what can be set.
+    """
+    from nmt.commands import data_clean  # start-up time
+
+    languages = (source_language, target_language)
+    data_clean.clean(files, output, overrides, against, *languages, form, columns, workers, as_json)
+
+
+@command(app, "nmt data filters")
+def filters() -> None:
+    """List what [cleaning] can mend and drop: the name in reports, the key of the recipe, its default, what it does."""
+    from nmt.commands import data_clean  # start-up time
+
+    data_clean.filters()
+
+
+@command(app, "nmt data funnel runs/demo -o funnel.svg")
+def funnel(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, runs/NAME, whose text is prepared.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Draw it: an .svg or a .png.")
+    ] = None,
+) -> None:
+    """Show what became of the pairs of RUN: what each filter dropped of which corpus, with examples; or draw it."""
+    from nmt.commands import data_clean  # start-up time
+
+    data_clean.funnel(run, output)
 
 
 @command(app, "nmt data synthesize folder --split test --pairs 1000", "synthesize")

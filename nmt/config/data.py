@@ -1,9 +1,9 @@
-"""The part of the recipe that says what text there is: languages, corpora, cleaning, tokenizer."""
+"""The sections [languages], [data], [cleaning] and [tokenizer]."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -15,11 +15,12 @@ from pydantic import (
 )
 
 from nmt.config.section import Affects, Effect, Name, Section
+from nmt.files import Json
 
 Coverage = Annotated[float, Field(ge=0.98, le=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 NO_TAG = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2581]|^(<pad>|<unk>|<s>|</s>|<0x[0-9A-F]{2}>)$|\u27e6\d+\u27e7")
-"""What a tag cannot be or hold: white space and control characters, pieces of every tokenizer, placeholders."""
+"""Found in what cannot be a tag: white space and control characters, pieces of every tokenizer, placeholders."""
 
 
 def plain_tag(tag: str) -> str:
@@ -33,7 +34,7 @@ Tag = Annotated[str, AfterValidator(plain_tag)]
 
 
 class LanguagesConfig(Section):
-    """What is translated into what."""
+    """The direction of translation."""
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"text", "bundle"})
 
@@ -44,9 +45,9 @@ class LanguagesConfig(Section):
 
 
 class CleaningConfig(Section):
-    """What is mended in the training pairs, and what drops them, in this order; all of it is counted.
+    """Fixes of the training pairs and filters that drop pairs, in this order; each is counted.
 
-    Dev and test are neither mended nor filtered.
+    Dev and test sets are neither fixed nor filtered.
     """
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"text"})
@@ -65,41 +66,41 @@ class CleaningConfig(Section):
     max_characters: PositiveInt | None = 1000
     """Drop pairs with a longer side."""
     max_ratio: Annotated[float, Field(gt=1)] | None = 4.0
-    """Drop pairs with one side so many times as long as the other, in characters; see `ratio_from`."""
+    """Drop pairs whose longer side has over this many times the characters of the shorter; see `ratio_from`."""
     ratio_from: PositiveInt = 20
-    """The ratio is looked at only where the longer side has so many characters."""
+    """The ratio is checked only where the longer side has at least this many characters."""
     drop_copies: bool = True
     """Drop pairs whose target equals their source."""
     drop_urls: bool = True
     """Drop pairs with a side that holds nothing but web and e-mail addresses."""
     min_script: Share | None = None
-    """Drop pairs with a side where a lesser share of the letters is of the language's own scripts."""
+    """Drop pairs with a side of which a smaller share of the letters belongs to the language's scripts."""
     drop_digit_mismatch: bool = False
-    """Drop pairs whose sides do not hold the same digits, whatever their order and what separates them."""
+    """Drop pairs whose sides differ in their digits, regardless of order and separators."""
     max_punctuation_difference: NonNegativeInt | None = None
-    """Drop pairs where one side has so many more marks that end sentences (. ? ! and their like) than the other."""
+    """Drop pairs whose sides differ by more than this number of sentence-final marks (. ? ! and their like)."""
     check_language: bool = False
-    """Drop pairs with a side that is taken for another language; needs `nmt[langid]`."""
+    """Drop pairs with a side that is identified as another language; needs `nmt[langid]`."""
     language_from: PositiveInt = 20
-    """The language is looked at only where the side has so many characters."""
+    """The language is checked only of sides of at least this many characters."""
     drop_leaked: bool = True
-    """Drop pairs that also stand in dev or test."""
+    """Drop pairs that are in dev or test."""
     drop_leaked_near: bool = True
-    """Drop pairs that also stand in dev or test but for case, digits, punctuation and white space."""
+    """Drop pairs that are in dev or test, apart from case, digits, punctuation and white space."""
     drop_leaked_sides: bool = False
-    """Drop pairs with a side that also stands in dev or test, but for the same, whatever the other side."""
+    """Drop pairs with a side that is in dev or test, apart from the same differences, whatever the other side."""
     drop_duplicates: bool = True
-    """Drop pairs that stood earlier, letter for letter."""
+    """Drop pairs that occurred earlier, letter for letter."""
     drop_near_duplicates: bool = False
-    """Drop pairs that stood earlier but for case, digits, punctuation and white space."""
+    """Drop pairs that occurred earlier, apart from case, digits, punctuation and white space."""
     drop_same_source: bool = False
-    """Drop pairs whose source stood earlier, letter for letter."""
+    """Drop pairs whose source occurred earlier, letter for letter."""
     drop_same_target: bool = False
-    """Drop pairs whose target stood earlier, letter for letter."""
+    """Drop pairs whose target occurred earlier, letter for letter."""
     max_pieces: Annotated[PositiveInt | None, Affects("ids")] = 250
     """Drop pairs with a side of more pieces, EOS not counted; at most `model.max_length` - 1."""
     max_piece_ratio: Annotated[Annotated[float, Field(gt=1)] | None, Affects("ids")] = None
-    """Drop pairs with one side so many times as long as the other, in pieces."""
+    """Drop pairs whose longer side has over this many times the pieces of the shorter."""
 
 
 class CorpusConfig(Section):
@@ -136,7 +137,7 @@ class CorpusConfig(Section):
     builtin: Literal["train", "dev", "test", "unseen"] | None = None
     """Split of the built-in English-German grammar; needs no download."""
     pairs: PositiveInt | None = None
-    """Take only so many pairs; `builtin` needs it."""
+    """Take only this many pairs, the first ones; `builtin` needs it."""
     seed: NonNegativeInt = 1
     """Seed of the `builtin` generator."""
     tags: list[Tag] = Field(default_factory=list)
@@ -168,9 +169,9 @@ class CorpusConfig(Section):
         for kind, keys in of_kind.items():
             idle = [key for key in keys if getattr(self, key) != type(self).model_fields[key].default]
             if idle and getattr(self, kind) is None:
-                raise ValueError(f"{idle[0]} says something of {kind}, and there is none")
+                raise ValueError(f"{idle[0]} applies to {kind} alone, and there is none")
         if self.columns is not None and self.dataset is None and self.files is None:
-            raise ValueError("columns says something of a dataset or of files, and there is none")
+            raise ValueError("columns applies to a dataset or files alone, and there is none")
         if isinstance(self.columns, list) and len(self.columns) != 2:
             raise ValueError(f"columns names one column or two, not {len(self.columns)}")
         return self
@@ -181,28 +182,28 @@ class TrainingCorpusConfig(CorpusConfig):
 
     weight: Annotated[Annotated[float, Field(gt=0, le=1000)] | None, Affects("updates", neutral=1)] = None
     """How often an epoch sees each pair of this training corpus: 2 is twice, 0.5 a half of them, drawn anew each
-    epoch; by default 1, or what `data.temperature` gives."""
+    epoch; by default 1, or the weight that follows from `data.temperature`."""
     cleaning: CleaningConfig | None = None
-    """What differs from [cleaning] for this training corpus."""
+    """Keys of [cleaning] that differ for this training corpus."""
 
 
 class DownloadConfig(Section):
-    """A file to be fetched where it is not among the data; corpora name it as if it lay there."""
+    """A file to download if it is not in the data folder; corpora name it as if it were there."""
 
     affects: ClassVar[frozenset[Effect]] = frozenset()
 
     url: str | list[str]
-    """Where it is, https or http; of several, mirrors, the first that answers is taken."""
+    """Its address, https or http; of several mirrors the first that answers is used."""
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
-    """Its SHA-256, in hexadecimal; a file of another is refused."""
+    """Its SHA-256, in hexadecimal; a file with another is refused."""
 
 
 CORPUS = "train"
-"""Name of a training corpus that has none of its own."""
+"""Name of the training corpus where the recipe names none."""
 
 
 class DataConfig(Section):
-    """The corpora. What is missing of dev and test is split off the cleaned training text."""
+    """The corpora. A missing dev or test set is split off the cleaned training text."""
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"text"})
 
@@ -213,7 +214,7 @@ class DataConfig(Section):
     test: dict[Name, CorpusConfig] = Field(default_factory=dict)
     """Test sets by name; each gets its own scores."""
     downloads: dict[Name, DownloadConfig] = Field(default_factory=dict)
-    """Files to be fetched, by name."""
+    """Files to download, by name."""
     temperature: Annotated[Annotated[float, Field(ge=1)] | None, Affects("updates", neutral=1)] = None
     """Give the smaller corpora more weight: one of n pairs, the largest having m, is seen (m/n)^(1 - 1/temperature)
     times an epoch (Arivazhagan et al. 2019, section 4.2); by default every pair once."""
@@ -222,14 +223,14 @@ class DataConfig(Section):
     test_pairs: PositiveInt = 1000
     """Pairs split off the training text, as the test set `held-out`, where `test` is missing."""
     split_seed: NonNegativeInt = 1
-    """Seed of that split."""
+    """Seed of the split."""
     protect: Annotated[str | None, Affects("text", "ids", "decoding")] = None
-    """Regular expression of what is not translated, such as addresses: where the two sides of a training pair hold the
-    same matches, they become placeholders, and `translate` keeps them; needs `tokenizer.placeholders`."""
+    """Regular expression of text that is not translated, such as addresses: where both sides of a training pair have
+    the same matches, these become placeholders, and `translate` copies them; needs `tokenizer.placeholders`."""
 
     @model_validator(mode="before")
     @classmethod
-    def name_the_only_corpus(cls, values: Any) -> Any:
+    def name_the_only_corpus(cls, values: Json) -> Json:
         train = values.get("train") if isinstance(values, dict) else None
         if isinstance(train, dict) and not all(isinstance(value, dict | CorpusConfig) for value in train.values()):
             return {**values, "train": {CORPUS: train}}
@@ -249,15 +250,8 @@ class DataConfig(Section):
                 raise ValueError(f"protect: not a regular expression: {error}") from None
         return self
 
-    @property
-    def given_weights(self) -> dict[str, Any]:
-        """What the recipe says of weights that changes the training, if anything."""
-        weights = {name: corpus.weight for name, corpus in self.train.items() if corpus.weight not in (None, 1)}
-        given = {"weights": weights} if weights else {}
-        return {**given, **({"temperature": self.temperature} if self.temperature not in (None, 1) else {})}
-
     def weights(self, pairs: dict[str, int]) -> dict[str, float]:
-        """Return how often an epoch sees each pair of each training corpus, which has so many `pairs`."""
+        """Return how often an epoch sees each pair of each training corpus, given its number of `pairs`."""
         power = 0.0 if self.temperature is None else 1 - 1 / self.temperature
         most = max(pairs.values(), default=0)
         return {
@@ -266,7 +260,7 @@ class DataConfig(Section):
         }
 
     def shares(self, pairs: dict[str, int]) -> dict[str, dict[str, float]]:
-        """Return weight and share of the pairs of an epoch, of each training corpus with so many `pairs`."""
+        """Return the weight and the share of an epoch of each training corpus, given its number of `pairs`."""
         weights = self.weights(pairs)
         total = sum(weights[name] * count for name, count in pairs.items()) or 1
         return {
@@ -306,9 +300,10 @@ class TokenizerConfig(Section):
     user_defined_symbols: list[str] = Field(default_factory=list)
     """Pieces that are never split, such as tags."""
     sample_sentences: PositiveInt = 2_000_000
-    """Train on at most so many lines, drawn at random with `training.seed`."""
+    """Train on at most this many lines, drawn at random with `training.seed`."""
     sampling: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, Affects("updates")] = None
-    """Split the training text anew each epoch: of `bpe` the share of merges left out (BPE-dropout, Provilkov
-    et al. 2020, section 3.2; 0.1 there), of `unigram` the smoothing alpha (Kudo 2018, section 3.2); by default not."""
+    """Subword regularization, which splits the training text anew each epoch: for `bpe` the share of merges left out
+    (BPE-dropout, Provilkov et al. 2020, section 3.2; 0.1 there), for `unigram` the smoothing alpha (Kudo 2018,
+    section 3.2); by default none."""
     placeholders: NonNegativeInt = 0
-    """Pieces that stand for what `data.protect` or `nmt translate --protect` keeps as it is, so many in one line."""
+    """Pieces that stand for matches of `data.protect` or `nmt translate --protect`: the most in one line."""

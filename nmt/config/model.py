@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -11,7 +11,7 @@ from nmt.config.section import Affects, Effect, Section
 Dropout = Annotated[float, Field(ge=0, lt=1), Affects("updates")]
 
 
-PRESETS: dict[str, dict[str, Any]] = {
+PRESETS: dict[str, dict[str, float]] = {
     "base": {},
     "big": {"d_model": 1024, "ffn": 4096, "heads": 16, "dropout": 0.3},
     "small": {"d_model": 256, "ffn": 1024, "heads": 4, "encoder_layers": 3, "decoder_layers": 3},
@@ -54,7 +54,7 @@ class ModelConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def start_from_preset(cls, values: Any) -> Any:
+    def start_from_preset(cls, values: object) -> object:
         if isinstance(values, dict) and values.get("preset") in PRESETS:
             return {**PRESETS[values["preset"]], **values}
         return values

@@ -7,7 +7,7 @@ Architecture"; [X20] Xiong et al. 2020, "On Layer Normalization in the Transform
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import model_validator
 
@@ -22,10 +22,11 @@ from nmt.config.decoding import DecodingConfig, EvaluationConfig
 from nmt.config.model import ModelConfig
 from nmt.config.section import Affects, Name, Section
 from nmt.config.training import BatchingConfig, OptimizerConfig, TrainingConfig
+from nmt.files import Json
 
 
 class Recipe(Section):
-    """An experiment, whole."""
+    """An experiment."""
 
     name: Annotated[Name, Affects()]
     """Names the run folder, `runs/NAME`."""
@@ -44,8 +45,8 @@ class Recipe(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def complete_cleaning(cls, values: Any) -> Any:
-        """Give the corpora that have a `cleaning` of their own what they do not say from the recipe's."""
+    def complete_cleaning(cls, values: Json) -> Json:
+        """Complete the `cleaning` of training corpora with the keys of [cleaning]."""
         match values:
             case {"data": {"train": dict(train)} as data, "cleaning": dict(common)}:
                 named = all(isinstance(corpus, dict) for corpus in train.values())
@@ -69,7 +70,7 @@ class Recipe(Section):
         if self.cleaning.max_pieces is not None and self.cleaning.max_pieces >= self.model.max_length:
             raise ValueError(
                 f"cleaning.max_pieces = {self.cleaning.max_pieces} must be under "
-                f"model.max_length = {self.model.max_length}: EOS takes one place"
+                f"model.max_length = {self.model.max_length}: EOS takes one position"
             )
         if self.optimizer.schedule == "linear" and self.optimizer.warmup_steps >= self.training.max_steps:
             raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
+from typing import Annotated, ClassVar, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 from pydantic.fields import FieldInfo
@@ -59,7 +59,7 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def none_has_a_name(cls, values: Any) -> Any:
+    def none_has_a_name(cls, values: object) -> object:
         # TOML has no null: an option is switched off by the word "none" where its type allows None.
         if not isinstance(values, dict):
             return values

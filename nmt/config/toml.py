@@ -1,4 +1,4 @@
-"""From TOML to the recipe tree: `--set`, messages with the nearest right key, the reference of all keys."""
+"""Reading recipes: TOML, `--set`, messages with the nearest right key, and the reference of all keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from nmt.config.recipe import Recipe
 from nmt.config.section import Section, is_table, section_of
 from nmt.errors import RecipeError
+from nmt.files import JsonObject
 
 LIBRARY = Path(__file__).resolve().parents[2] / "recipes"
 """The recipes that come with the source."""
@@ -43,9 +44,9 @@ def find_recipe(name: str) -> Path:
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> LoadedRecipe:
-    """Read the recipe `name`, apply `overrides` such as `training.seed=2`, and check all of it.
+    """Read the recipe `name`, with `overrides` such as `training.seed=2`.
 
-    Raises RecipeError: one line with the file, the key, and the nearest right one.
+    Raises RecipeError, one line with the file, the key, and the nearest right one.
     """
     path = find_recipe(name)
     try:
@@ -58,16 +59,16 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> LoadedRecipe:
     return LoadedRecipe(check(tree, str(path)), path, text)
 
 
-def check(tree: dict[str, Any], origin: str) -> Recipe:
-    """Bind `tree` to the recipe; `origin` names it in the message of a RecipeError."""
+def check(tree: JsonObject, origin: str) -> Recipe:
+    """Validate the recipe `tree`. Raises RecipeError, which names its `origin`."""
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
         raise RecipeError(f"{origin}: {describe(error)}") from None
 
 
-def override_key(tree: dict[str, Any], override: str) -> None:
-    """Apply one `section.key=value`, the value as in TOML or a bare word."""
+def override_key(tree: JsonObject, override: str) -> None:
+    """Set one `section.key=value` in `tree`, the value as in TOML or a bare word. Raises RecipeError."""
     key, separator, value = override.partition("=")
     path = key.strip().split(".")
     if not separator or not all(path):
@@ -84,10 +85,10 @@ def override_key(tree: dict[str, Any], override: str) -> None:
 
 
 def describe(error: ValidationError) -> str:
-    """Write the first finding of `error` as one line."""
+    """Return the first error of several as one line."""
     finding = error.errors()[0]
     location = key_path(finding["loc"])
-    key = ".".join(location).replace("data.train.train.", "data.train.")  # as the recipe's only corpus is written
+    key = ".".join(location).replace("data.train.train.", "data.train.")  # as a recipe writes its only corpus
     kind, message, value = finding["type"], finding["msg"], finding["input"]
     if kind == "extra_forbidden":
         section = section_at(location[:-1])
@@ -102,7 +103,7 @@ def describe(error: ValidationError) -> str:
 
 
 def key_path(location: Sequence[str | int]) -> list[str]:
-    """Return the parts of a key, without pydantic's own: `[key]`, and which type of several did not fit."""
+    """Return the parts of a key, without those that pydantic adds: `[key]`, and the type of a union."""
     parts: list[str] = []
     for part in location:
         if isinstance(part, int) or (part != "[key]" and section_at(parts)):
@@ -111,11 +112,11 @@ def key_path(location: Sequence[str | int]) -> list[str]:
 
 
 def section_at(location: Iterable[str]) -> type[Section] | None:
-    """Return the class of the section that lies at `location`."""
+    """Return the class of the section at `location`."""
     section: type[Section] | None = Recipe
     is_name = False
     for part in location:
-        if is_name:  # the free name of a test set, whose class was found one step before
+        if is_name:  # a free name, such as that of a test set; the part before gave its class
             is_name = False
             continue
         field = section.model_fields.get(part) if section else None
@@ -125,14 +126,14 @@ def section_at(location: Iterable[str]) -> type[Section] | None:
 
 
 def suggest(word: str, known: Iterable[str], form: str = " ({})") -> str:
-    """Return `did you mean 'x'?` in `form`, x being the nearest of `known`, or nothing."""
+    """Return `did you mean 'x'?` in `form`, with the nearest of `known`; empty if none is near."""
     near = difflib.get_close_matches(word, list(known), n=1)
     return form.format(f"did you mean '{near[0]}'?") if near else ""
 
 
 @dataclass(frozen=True)
 class Knob:
-    """One key of the recipe as the reference shows it."""
+    """A key of the recipe in the reference."""
 
     key: str
     type: str
@@ -141,7 +142,7 @@ class Knob:
 
 
 def knobs(section: type[Section] = Recipe, prefix: str = "") -> Iterator[Knob]:
-    """Yield every key of the recipe, made from the fields and their docstrings."""
+    """Yield every key of the recipe, from the fields and their docstrings."""
     for name, field in section.model_fields.items():
         inner = section_of(field)
         if inner is not None:
@@ -153,25 +154,25 @@ def knobs(section: type[Section] = Recipe, prefix: str = "") -> Iterator[Knob]:
 
 
 def explain(key: str | None) -> list[Knob]:
-    """Return the knobs at `key`, a whole key or a section; all for None. Raises RecipeError."""
+    """Return the knobs of `key`, a key or a section, or all of them. Raises RecipeError."""
 
-    def stands_at(written: str) -> bool:
+    def is_within(written: str) -> bool:
         return key is None or f"{written}.".startswith(f"{key}.")
 
     # The only training corpus may be written without a name.
-    found = [knob for knob in knobs() if stands_at(knob.key) or stands_at(knob.key.replace("train.NAME", "train"))]
-    if not found:
+    chosen = [knob for knob in knobs() if is_within(knob.key) or is_within(knob.key.replace("train.NAME", "train"))]
+    if not chosen:
         known = [knob.key for knob in knobs()]
         names = {part for full in known for part in (full, full.rpartition(".")[0]) if part}
         raise RecipeError(f"no key {key}{suggest(key or '', names)}")
-    return found
+    return chosen
 
 
 def type_name(field: FieldInfo) -> str:
-    """Write a field's type and bounds: `int > 0`."""
+    """Return the type and the bounds of a field: `int > 0`."""
     bounds = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
-    def write(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+    def write(annotation: object, metadata: Sequence[object] = ()) -> str:
         origin, arguments = get_origin(annotation), get_args(annotation)
         if origin is Annotated:
             return write(arguments[0], arguments[1:])
@@ -183,20 +184,20 @@ def type_name(field: FieldInfo) -> str:
             return " | ".join(write(part, metadata) for part in arguments if part is not type(None))
         flat = [m for part in metadata for m in getattr(part, "metadata", [part])]
         limits = [f"{symbol} {getattr(m, name)}" for m in flat for name, symbol in bounds.items() if hasattr(m, name)]
-        return " ".join([annotation.__name__, ", ".join(limits)]).strip()
+        return " ".join([getattr(annotation, "__name__", ""), ", ".join(limits)]).strip()
 
     return write(field.annotation, field.metadata)
 
 
-def to_toml(value: Any) -> str:
-    """Write a plain value as TOML does; None, which TOML lacks, as the word that the recipe takes for it."""
+def to_toml(value: object) -> str:
+    """Return a plain value in TOML; None, which TOML lacks, as the word "none"."""
     match value:
         case None:
             return '"none"'
         case bool():
             return str(value).lower()
         case str():
-            # What JSON escapes, TOML escapes alike, and DEL besides.
+            # TOML escapes as JSON does, and DEL besides.
             return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
         case list():
             return f"[{', '.join(to_toml(item) for item in value)}]"
@@ -205,11 +206,11 @@ def to_toml(value: Any) -> str:
 
 
 def resolved_toml(recipe: Recipe) -> str:
-    """Write every key of `recipe`, defaults included, as TOML that means the same."""
+    """Return a TOML file with every key of `recipe`, defaults included."""
     top: list[str] = []
     sections: list[str] = []
 
-    def write(values: dict[str, Any], path: str) -> None:
+    def write(values: JsonObject, path: str) -> None:
         plain = [f"{key} = {to_toml(value)}" for key, value in values.items() if not isinstance(value, dict | None)]
         unset = [f"{key} = {to_toml(None)}" for key, value in values.items() if value is None]
         if path and (plain or unset):

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from nmt import console
 from nmt.config.decoding import DecodingConfig, SamplingConfig
-from nmt.config.inference import EngineName
+from nmt.config.inference import DeviceName, EngineName
 from nmt.config.training import Precision
 from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.tokenizer import Tokenizer
@@ -161,7 +161,7 @@ class Translator:
         decoding: Mapping[str, object] | None = None,
         engine: EngineName = "native",
         export: str | None = None,
-        device: str = "auto",
+        device: DeviceName = "auto",
         precision: Precision = "float32",
         threads: int | None = None,
         devices: int = 1,
@@ -178,7 +178,7 @@ class Translator:
         """
         for name, value, known in (
             ("engine", engine, get_args(EngineName)),
-            ("device", device, ("auto", "cpu", "cuda")),
+            ("device", device, get_args(DeviceName)),
             ("precision", precision, get_args(Precision)),
         ):
             if value not in known:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmt.config.inference import EngineName
+from nmt.config.inference import DeviceName, EngineName
 from nmt.config.training import Precision
 from nmt.errors import UsageError
 from nmt.inference.bundle import Bundle, open_bundle
@@ -37,7 +37,7 @@ class EnginePlan:
     paths: list[Path]
     """Folders of verified bundles."""
     engine: EngineName = "native"
-    device: str = "auto"
+    device: DeviceName = "auto"
     precision: Precision = "float32"
     threads: int | None = None
     export: str | None = None

@@ -211,7 +211,7 @@ def test_fields_that_contradict_each_other_are_refused(
         ),
         (
             {"cleaning": {"max_pieces": 256}},
-            "cleaning.max_pieces = 256 must be under model.max_length = 256: EOS takes one place",
+            "cleaning.max_pieces = 256 must be under model.max_length = 256: EOS takes one position",
         ),
         (
             {"optimizer": {"schedule": "linear", "warmup_steps": 10}, "training": {"max_steps": 10}},
@@ -242,7 +242,7 @@ def test_just_inside_these_rules_a_recipe_is_sound() -> None:
 
 @pytest.mark.parametrize("key", ["config", "split", "revision"])
 def test_a_key_that_would_say_nothing_is_refused(key: str) -> None:
-    with pytest.raises(ValidationError, match=f"{key} says something of dataset, and there is none"):
+    with pytest.raises(ValidationError, match=f"{key} applies to dataset alone, and there is none"):
         CorpusConfig.model_validate({"files": "a.tsv", key: "x"})
 
 

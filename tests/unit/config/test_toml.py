@@ -74,7 +74,7 @@ def message(path: Path, text: str = "", *overrides: str) -> str:
         ("[data.test.one]\nsource = 'x'", "data.test.one: source and target go together; one of them is missing"),
         (
             "[cleaning]\nmax_pieces = 256",
-            "cleaning.max_pieces = 256 must be under model.max_length = 256: EOS takes one place",
+            "cleaning.max_pieces = 256 must be under model.max_length = 256: EOS takes one position",
         ),
         (
             "[data.test.'two words']\nfiles = 'x'",

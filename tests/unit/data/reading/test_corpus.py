@@ -214,6 +214,9 @@ def test_a_test_set_is_read_and_named_by_sacrebleus_digest(tmp_path: Path, monke
     assert corpus_digests(config, root=tmp_path, local=True) == {name: "wmt14/full:en-de en de"}
     config = CorpusConfig(files="sacrebleu:wmt14")
     assert corpus_digests(config, root=tmp_path, local=True, languages=DE_EN) == {"sacrebleu:wmt14": "wmt14 de en"}
+    for name in ("iwslt17-dev", "wmt14:en", "wmt14:-de"):
+        digests = corpus_digests(CorpusConfig(files=f"sacrebleu:{name}"), root=tmp_path, local=True, languages=DE_EN)
+        assert digests == {f"sacrebleu:{name}": f"{name} de en"}, "no languages in the name"
     with pytest.raises(DataError, match=r"^sacrebleu:wmt14: which languages\? \(name them: sacrebleu:wmt14:en-de\)$"):
         corpus_digests(config, root=tmp_path, local=True)
 
@@ -257,3 +260,11 @@ def test_a_file_whose_name_is_not_utf8_is_read_and_its_digest_can_be_written_dow
         found = corpus_digests(corpus, root=tmp_path, local=True)
         assert list(found) == ["d/caf\\udce9.de", "d/caf\\udce9.en", "d/\\udce9.txt"]
         digest_json(found)
+
+
+def test_names_that_sort_before_standard_inputs_are_files(tmp_path: Path) -> None:
+    write(tmp_path / "+a", b"a\n")
+    write(tmp_path / "+a.tsv", b"a\tb\n")
+    assert read(tmp_path, CorpusConfig(source="+a", target="+a")) == [("a", "a")]
+    assert read(tmp_path, CorpusConfig(files="+a.tsv")) == [("a", "b")]
+    assert list(corpus_digests(CorpusConfig(files="+a.tsv"), root=tmp_path, local=False)) == ["+a.tsv"]

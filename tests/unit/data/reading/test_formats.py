@@ -320,6 +320,8 @@ def test_sides_of_unequal_length_in_a_folder_are_named(tmp_path: Path) -> None:
     write(tmp_path / "a.en", b"1\n2\n")
     write(tmp_path / "a.de", b"1\n")
     assert error_of(tmp_path).startswith(f"{tmp_path}/a.en has 2 lines but {tmp_path}/a.de has 1 (")
+    write(tmp_path / "a.de", b"1\n" * 6)
+    assert error_of(tmp_path).startswith(f"{tmp_path}/a.en has 2 lines but {tmp_path}/a.de has 6 (")
 
 
 def test_what_was_wanted_counts_into_the_callers_counter(tmp_path: Path) -> None:
@@ -327,3 +329,15 @@ def test_what_was_wanted_counts_into_the_callers_counter(tmp_path: Path) -> None
     path = write(tmp_path / "a.tsv", b"a\tb\r\n")
     assert list(read_file(path, Wanted(EN_DE, anomalies=anomalies))) == [("a", "b")]
     assert anomalies == {"CRLF line ends": 1}
+
+
+def test_a_parquet_file_on_the_disk_is_not_read_into_memory(tmp_path: Path) -> None:
+    class Watched(io.BufferedReader):
+        def read(self, size: int | None = -1) -> bytes:
+            assert size is not None
+            assert size >= 0
+            return super().read(size)
+
+    path = write(tmp_path / "a.parquet", parquet({"en": ["x"], "de": ["y"]}))
+    with io.FileIO(path) as file:
+        assert list(read_stream(Watched(file), "a", "parquet", wanted())) == [("x", "y")]
