@@ -24,7 +24,7 @@ class RunConfig(Section):
     """Folder of the recipe's relative file names; by default that of the recipe."""
     run_dir: Path | None = None
     """The run folder; by default runs/NAME."""
-    overrides: Annotated[list[str], Field(default_factory=list), Flag("--set", "KEY=VALUE")]
+    overrides: Annotated[list[str], Flag("--set", "KEY=VALUE")] = Field(default_factory=list)
     """Override section.key of the recipe; may be given several times."""
     init_from: Annotated[Path | None, Flag(metavar="MODEL")] = None
     """Fine-tune this model folder or checkpoint: sets training.init_from."""

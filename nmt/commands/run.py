@@ -11,7 +11,7 @@ app = new_app("Run a recipe.")
 
 @command(app, "nmt run demo --set training.seed=2")
 def run(recipe: RecipeName, *, where: Where) -> None:
-    """Do all that RECIPE says: tokenizer, data, training, model folder, scores. Continues where it stopped."""
+    """Run all stages of RECIPE: tokenizer, data, training, model folder, scores. Continues where it stopped."""
     run_recipe(recipe, where)
 
 
