@@ -1,6 +1,6 @@
-"""What a recipe says, chosen by what the data and the machine are: pure functions, each choice with its reason.
+"""Choose the values of a recipe from a survey of text and machine: pure functions, each choice with its reason.
 
-The reasons are written into the recipe. They name a paper, or what this project has measured: `recipes/README.md` and
+The reasons are written into the recipe. They name a paper, or a measurement of this project: `recipes/README.md` and
 `benchmarks/README.md`.
 """
 
@@ -8,404 +8,308 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
+from nmt.advice.survey import Machine, PieceLengths, TextSurvey
 from nmt.data.languages import scripts_of
 from nmt.evaluation.metrics import tokenizer_for
 
-LEAST = 200
-"""Training pairs under which nothing can be learned."""
 FEW = 10_000
-"""Training pairs under which a model from nothing translates badly (Koehn & Knowles 2017; Sennrich & Zhang 2019)."""
+"""Training pairs below which a model from scratch translates badly (Koehn & Knowles 2017; Sennrich & Zhang 2019)."""
 SMALL = 100_000
-"""Training pairs under which means against learning by heart pay."""
+"""Training pairs below which stronger regularization pays."""
 LARGE = 1_000_000
-"""Training pairs from which on the paper's settings hold; its own corpora had 4.5 and 36 million."""
+"""Training pairs from which on the paper's settings apply; its own corpora had 4.5 and 36 million."""
 
 LATIN = frozenset({"LATIN"})
 VOCABULARY = ((2000, 1000), (FEW, 2000), (25_000, 4000), (300_000, 8000), (2_000_000, 16_000))
-"""Pieces by training pairs; 32,000 beyond."""
-RICH = 1500
-"""Characters of a language from which on its alphabet counts as large: Chinese, Japanese, Korean."""
+"""Vocabulary sizes by training pairs; 32,000 beyond."""
+LARGE_ALPHABET = 1500
+"""Characters from which on an alphabet is large, as those of Chinese, Japanese and Korean are."""
 UNEVEN = 10
-"""How many times the pairs of another a corpus has where the smaller ones get more weight."""
+"""Ratio of the largest to the smallest corpus from which on smaller corpora are upsampled."""
 CPU_STEPS = 20_000
-"""Most steps on a CPU."""
-PIECES_CAP = 500
-"""Most pieces of a training sentence; memory grows with the longest."""
+"""Maximum number of steps on a CPU."""
+MAX_PIECES = 500
+"""Upper bound for the pieces of a training sentence; memory grows with the longest one."""
 
-
-@dataclass(frozen=True)
-class Side:
-    """What a sample of one side of the training text says of it."""
-
-    code: str
-    """Of the language."""
-    words: float
-    """Words a line."""
-    longest: int
-    """Characters that 999 of 1,000 lines do not go beyond."""
-    alphabet: int
-    """The commonest characters that together are 99.95% of the text."""
-    scripts: dict[str, float]
-    """Shares of the letters by script, the largest first."""
-    own: float
-    """Share of the lines at least half of whose letters are of the language's scripts."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """What was found in the training text."""
-
-    source: Side
-    target: Side
-    corpora: dict[str, int]
-    """Pairs of each corpus."""
-    ratio: float
-    """Characters of the longer side for one of the other."""
-
-    @property
-    def pairs(self) -> int:
-        """Pairs of all corpora."""
-        return sum(self.corpora.values())
-
-    @property
-    def sides(self) -> tuple[Side, Side]:
-        """Source and target."""
-        return self.source, self.target
-
-    @property
-    def shares_script(self) -> bool:
-        """Tell whether a tenth of the letters of both sides is of the same script."""
-        common = self.source.scripts.keys() & self.target.scripts.keys()
-        return sum(min(side.scripts[script] for side in self.sides) for script in common) >= 0.1
-
-    @property
-    def is_rich(self) -> bool:
-        """Tell whether a side has a large alphabet."""
-        return max(side.alphabet for side in self.sides) >= RICH
-
-
-@dataclass(frozen=True)
-class Lengths:
-    """What a tokenizer made of the sample."""
-
-    target: float
-    """Pieces of a target line in the mean, EOS included."""
-    longest: int
-    """Pieces that the longer side of 999 of 1,000 pairs does not go beyond, EOS left out."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where the training is to run."""
-
-    name: str
-    """For a reason: `this GPU`, `a CPU of 2 cores`."""
-    is_gpu: bool
-    has_bfloat16: bool
-    """Whether it computes bfloat16 itself."""
+Scale = Literal["small", "medium", "base"]
+"""Size of the model: 256 wide with 3+3 layers, between, or the paper's base model."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A key of a section of the recipe, and why it has its value."""
+    """A key of a section of the recipe, its value, and the reason for it."""
 
     key: str
-    value: Any
-    why: str
+    value: bool | float | str
+    reason: str
 
 
 Choices = dict[str, list[Choice]]
 """By section."""
-ORDER = ("data", "cleaning", "tokenizer", "model", "batching", "optimizer", "training", "evaluation")
-"""The sections as the recipe has them."""
+SECTIONS = ("data", "cleaning", "tokenizer", "model", "batching", "optimizer", "training", "evaluation")
+"""The sections in the order of the recipe."""
 
 
-def choose(found: Found, vocabulary: list[Choice], lengths: Lengths, machine: Machine, given: set[str]) -> Choices:
-    """Choose all of a recipe but its corpora; `given` says whether `dev` and `test` are."""
-    model, optimizer = choose_model(found, machine), choose_optimizer(found, machine)
-    tokens = choose_tokens(found, machine)
-    steps, training = choose_training(found, lengths, machine, tokens.value)
-    if value_of(vocabulary, "joint") is False:
-        why = "With separate vocabularies the output can share its weights with the target's embedding alone."
-        model.append(Choice("tied_embeddings", "target", why))
-    pieces = longest_pieces(lengths)
-    why = f"Above cleaning.max_pieces = {pieces}; what is longer is translated in segments."
-    model.append(Choice("max_length", max(256, 64 * math.ceil((pieces + 1) / 64)), why))
+def choose(
+    survey: TextSurvey, vocabulary: list[Choice], lengths: PieceLengths, machine: Machine, held_out: set[str]
+) -> Choices:
+    """Choose all of a recipe but its corpora; `held_out` says of which of `dev` and `test` there are files."""
+    scale = model_scale(survey, machine)
+    tokens, tokens_reason = choose_tokens(survey, machine)
+    steps, training = choose_training(survey, lengths, machine, tokens)
     return {
-        "data": choose_data(found, given),
-        "cleaning": choose_cleaning(found, lengths),
+        "data": choose_data(survey, held_out),
+        "cleaning": choose_cleaning(survey, lengths),
         "tokenizer": vocabulary,
-        "model": model,
-        "batching": [tokens],
-        "optimizer": [*optimizer, choose_warmup(found, machine, steps)],
+        "model": choose_model(survey, vocabulary, lengths, machine),
+        "batching": [Choice("tokens_per_step", tokens, tokens_reason)],
+        "optimizer": choose_optimizer(scale, steps),
         "training": training,
-        "evaluation": choose_evaluation(found),
+        "evaluation": choose_evaluation(survey),
     }
 
 
-def value_of(choices: list[Choice], key: str) -> Any:
-    """Return what was chosen for `key`; None where nothing was."""
-    return next((choice.value for choice in choices if choice.key == key), None)
+def model_scale(survey: TextSurvey, machine: Machine) -> Scale:
+    """Return the size of model that the data and the machine allow."""
+    if not machine.is_gpu or survey.pairs < SMALL // 2:
+        return "small"
+    return "medium" if survey.pairs < LARGE else "base"
 
 
-def choose_data(found: Found, given: set[str]) -> list[Choice]:
-    """Choose what is split off where dev or test are not given, and how corpora are mixed."""
+def choose_data(survey: TextSurvey, held_out: set[str]) -> list[Choice]:
+    """Choose the pairs to split off where dev or test are not given, and how corpora are mixed."""
     choices = []
     for split, most, use in (
         ("dev", 1000, "for validation; Multi30k's dev, which its recipe was tuned on, has 1,014"),
-        ("test", 2000, "as a test; the more lines, the smaller the differences that can be told (Koehn 2004)"),
+        ("test", 2000, "as a test; the more lines, the smaller the differences that are significant (Koehn 2004)"),
     ):
-        if split not in given:
-            count = min(most, found.pairs // 20)
+        if split not in held_out:
             why = f"No {split} files were given: a twentieth of the pairs, {most:,} at most, is split off {use}."
-            choices.append(Choice(f"{split}_pairs", count, why))
-    counts = found.corpora.values()
-    if len(counts) > 1 and max(counts) >= UNEVEN * min(counts):
-        why = (
-            f"The corpora have {min(counts):,} to {max(counts):,} pairs: the smaller ones are seen more often than "
-            "once an epoch, or the largest would drown them (Arivazhagan et al. 2019, section 4.2; there it is 5)."
-        )
+            choices.append(Choice(f"{split}_pairs", min(most, survey.pairs // 20), why))
+    sizes = survey.corpora.values()
+    if len(sizes) > 1 and max(sizes) >= UNEVEN * min(sizes):
+        why = f"The corpora have {min(sizes):,} to {max(sizes):,} pairs: the smaller ones are seen more often than "
+        why += "once an epoch, or the largest would dominate (Arivazhagan et al. 2019, section 4.2; there it is 5)."
         choices.append(Choice("temperature", 1.5, why))
     return choices
 
 
-def longest_pieces(lengths: Lengths) -> int:
-    """Return the most pieces that a side of a training pair may have."""
-    return min(PIECES_CAP, max(50, 10 * math.ceil(lengths.longest / 10)))
+def max_pieces(lengths: PieceLengths) -> int:
+    """Return the limit for the pieces of a side of a training pair."""
+    return min(MAX_PIECES, max(50, 10 * math.ceil(lengths.longest / 10)))
 
 
-def choose_cleaning(found: Found, lengths: Lengths) -> list[Choice]:
+def choose_cleaning(survey: TextSurvey, lengths: PieceLengths) -> list[Choice]:
     """Choose the filters whose defaults do not fit every pair of languages."""
-    pieces = longest_pieces(lengths)
-    known = f"Of the sample, 99.9% of the pairs have no side of more than {lengths.longest:,} pieces"
-    why = f"{known}; longer ones are mostly misaligned, and cost memory."
-    choices = [Choice("max_pieces", pieces, why)]
-    longest = max(side.longest for side in found.sides)
+    why = f"In the sample, 99.9% of the pairs have no side of more than {lengths.longest:,} pieces; longer ones are "
+    why += "mostly misaligned, and cost memory."
+    choices = [Choice("max_pieces", max_pieces(lengths), why)]
+    longest = max(side.longest for side in survey.sides)
     if longest > 1000:
         why = f"99.9% of the lines have at most {longest:,} characters; the default of 1,000 would drop many."
         choices.append(Choice("max_characters", 100 * math.ceil(longest / 100), why))
-    if found.ratio > 1.5:
-        why = (
-            f"One side has {found.ratio:.1f} times the characters of the other, so the default of 4 would drop good "
-            "pairs; this is 2.5 times that."
-        )
-        choices.append(Choice("max_ratio", max(4.0, math.ceil(2.5 * found.ratio * 2) / 2), why))
-    others = [side for side in found.sides if scripts_of(side.code) != LATIN]
-    if others and min(side.own for side in found.sides) >= 0.9:
-        of = " and ".join(f"{side.own:.1%} of {side.code}" for side in found.sides)
-        why = f"Drops what is not in its language's script, such as lines left untranslated; {of} pass in the sample."
-        choices.append(Choice("min_script", 0.5, why))
+    if survey.length_ratio > 1.5:
+        why = f"One side has {survey.length_ratio:.1f} times the characters of the other, so the default of 4 would "
+        why += "drop good pairs; this is 2.5 times that ratio."
+        choices.append(Choice("max_ratio", max(4.0, math.ceil(2.5 * survey.length_ratio * 2) / 2), why))
+    is_latin = all(scripts_of(side.language) == LATIN for side in survey.sides)
+    if not is_latin and min(side.own_script for side in survey.sides) >= 0.9:
+        shares = " and ".join(f"{side.own_script:.1%} of {side.language}" for side in survey.sides)
+        why = f"Drops lines that are not in their language's script, such as untranslated ones; {shares} pass in the "
+        choices.append(Choice("min_script", 0.5, f"{why}sample."))
     return choices
 
 
-def choose_vocabulary(found: Found) -> list[Choice]:
-    """Choose the section of the tokenizer."""
-    pairs = found.pairs
-    joint = found.shares_script or pairs < FEW
+def choose_vocabulary(survey: TextSurvey, allowed: float = math.inf) -> list[Choice]:
+    """Choose the section of the tokenizer; `allowed` is the largest vocabulary that the text allows, if it is known."""
+    pairs, alphabet = survey.pairs, max(side.alphabet for side in survey.sides)
     size = next((size for most, size in VOCABULARY if pairs < most), 32_000)
     why = (
-        f"For {pairs:,} pairs: a Transformer on little data wants few merges (Ding et al. 2019), and each piece wants "
-        "to be seen often enough (Gowda & May 2020)"
+        f"For {pairs:,} pairs: a Transformer needs few merges where data is scarce (Ding et al. 2019), and each piece "
     )
+    why += "has to be seen often enough (Gowda & May 2020)"
     why += "; Multi30k's recipe, 29,000 pairs, has 8,000." if size == 8000 else "."
-    alphabet = max(side.alphabet for side in found.sides)
     if 2 * alphabet > size:
         size = 1000 * math.ceil(2 * alphabet / 1000)
         why = f"{alphabet:,} characters need a piece of their own, and as many are left for words."
+    if allowed < size:
+        size, why = int(allowed), "The text has no more different pieces, as training a tokenizer on it showed."
     choices = [Choice("vocab_size", size, why)]
-    if found.shares_script:
-        why = "The two sides share a script, and what both spell alike is then the same pieces (Sennrich et al. 2016)."
-    elif joint:
-        why = f"The scripts differ, but {pairs:,} pairs are too few to fill two vocabularies."
+    if survey.shares_script:
+        why = "The two sides share a script, so that words spelled alike are the same pieces (Sennrich et al. 2016)."
+    elif pairs < FEW:
+        why = f"The scripts differ, but {pairs:,} pairs are too few for two vocabularies."
     else:
         why = "The scripts differ, so hardly a piece would serve both sides; each has its own vocabulary of that size."
-    choices.append(Choice("joint", joint, why))
-    if found.is_rich:
+    choices.append(Choice("joint", survey.shares_script or pairs < FEW, why))
+    coverage, why = 1.0, "A small alphabet: every character gets a piece (SentencePiece's documentation)."
+    if alphabet >= LARGE_ALPHABET:
+        coverage = 0.9995
         why = (
-            "SentencePiece's documentation advises this for Chinese and Japanese; rarer characters fall back to bytes."
+            "As SentencePiece's documentation advises for Chinese and Japanese; rarer characters are split into bytes."
         )
-        choices.append(Choice("character_coverage", 0.9995, why))
-    else:
-        why = "A small alphabet: every character gets a piece (SentencePiece's documentation)."
-        choices.append(Choice("character_coverage", 1.0, why))
-    why = "A character that training never saw is spelled in its bytes, so nothing becomes the unknown piece."
+    choices.append(Choice("character_coverage", coverage, why))
+    why = "A character that is not in the training text is split into its bytes, so nothing becomes the unknown piece."
     choices.append(Choice("byte_fallback", True, why))
     if pairs < SMALL:
-        why = (
-            "BPE-dropout: words are split anew each time they are seen, which helps most where there is little text "
-            "(Provilkov et al. 2020; 0.1 there)."
-        )
+        why = "BPE-dropout: a word is split differently each time it is seen, which helps most where data is scarce "
+        why += "(Provilkov et al. 2020; 0.1 there)."
         choices.append(Choice("sampling", 0.1, why))
     return choices
 
 
-def lowered(choices: list[Choice], size: int) -> list[Choice]:
-    """Return `choices` with a vocabulary of `size`, as the text allows no more."""
-    why = "As the text has no more different pieces: found by training a tokenizer on it."
-    return [Choice("vocab_size", size, why) if choice.key == "vocab_size" else choice for choice in choices]
-
-
-def is_middling(found: Found, machine: Machine) -> bool:
-    """Tell whether the model is of a size between `small` and `base`."""
-    return machine.is_gpu and SMALL // 2 <= found.pairs < LARGE
-
-
-def is_base(found: Found, machine: Machine) -> bool:
-    """Tell whether the model is the paper's base model."""
-    return machine.is_gpu and found.pairs >= LARGE
-
-
-def choose_model(found: Found, machine: Machine) -> list[Choice]:
-    """Choose the section of the model, but what hangs on the tokenizer."""
-    if is_base(found, machine):
+def choose_model(survey: TextSurvey, vocabulary: list[Choice], lengths: PieceLengths, machine: Machine) -> list[Choice]:
+    """Choose the section of the model."""
+    scale = model_scale(survey, machine)
+    if scale == "base":
         why = (
             "The paper's base model (Vaswani et al. 2017, table 3); its big one had 28.4 BLEU instead of 27.3 on WMT14 "
-            "English-German (table 2), for several times the work."
         )
-        choices = [Choice("preset", "base", why)]
-    elif is_middling(found, machine):
+        why += "English-German (table 2), at several times the cost."
+    elif scale == "medium":
         why = (
             "Width and depth of the paper's base model (Vaswani et al. 2017, table 3), as in the recipe iwslt14-de-en."
         )
-        choices = [Choice("preset", "base", why)]
-        why = "Half of base's: there is less data than it is made for (compare Araabi & Monz 2020)."
-        choices += [Choice("ffn", 1024, why), Choice("heads", 4, why)]
     elif machine.is_gpu:
-        why = (
-            "Width 256 and 3+3 layers: little data wants a small model (Araabi & Monz 2020), as Multi30k's recipe has."
-        )
-        choices = [Choice("preset", "small", why)]
+        why = "Width 256 and 3+3 layers: little data needs a small model (Araabi & Monz 2020), as in Multi30k's recipe."
     else:
         why = (
             "Width 256 and 3+3 layers, which a CPU trains in reasonable time: Multi30k's recipe took 19 minutes on two "
-            "cores (recipes/README.md). With a GPU, let `nmt init` write it anew."
         )
-        choices = [Choice("preset", "small", why)]
+        why += "cores (recipes/README.md). With a GPU, let `nmt init` write it anew."
+    choices = [Choice("preset", "small" if scale == "small" else "base", why)]
+    if scale == "medium":
+        why = "Half of base's: there is less data than base is made for (compare Araabi & Monz 2020)."
+        choices += [Choice("ffn", 1024, why), Choice("heads", 4, why)]
     why = "Trains stably with a short warm-up and a high learning rate (Xiong et al. 2020; Wang et al. 2019)."
     choices.append(Choice("norm", "pre", why))
-    if found.pairs < FEW:
-        dropout, why = 0.3, "Little data is learned by heart without it (Sennrich & Zhang 2019; Araabi & Monz 2020)."
-    elif is_middling(found, machine):
+    if survey.pairs < FEW:
+        dropout, why = 0.3, "Prevents overfitting on little data (Sennrich & Zhang 2019; Araabi & Monz 2020)."
+    elif scale == "medium":
         dropout, why = 0.3, "A wide model for this data (Araabi & Monz 2020), as in the recipe iwslt14-de-en."
-    elif found.pairs < SMALL:
+    elif survey.pairs < SMALL:
         dropout, why = 0.2, "On Multi30k, 29,000 pairs, 0.2 gave 39.23 BLEU on dev and 0.3 gave 39.02."
     else:
-        dropout, why = 0.1, "The paper's, for data that is not soon learned by heart (Vaswani et al. 2017, table 3)."
-    return [*choices, Choice("dropout", dropout, why)]
+        dropout, why = 0.1, "The paper's, for data that is not soon overfitted (Vaswani et al. 2017, table 3)."
+    choices.append(Choice("dropout", dropout, why))
+    if any(choice.key == "joint" and not choice.value for choice in vocabulary):
+        why = "With separate vocabularies the output can share its weights with the target's embedding alone."
+        choices.append(Choice("tied_embeddings", "target", why))
+    pieces = max_pieces(lengths)
+    why = f"Above cleaning.max_pieces = {pieces}; longer text is translated in segments."
+    return [*choices, Choice("max_length", max(256, 64 * math.ceil((pieces + 1) / 64)), why)]
 
 
-def choose_tokens(found: Found, machine: Machine) -> Choice:
-    """Choose the target tokens of a step."""
-    key = "tokens_per_step"
-    if found.pairs < FEW:
-        return Choice(key, 1024, "Little data gains by small steps (Sennrich & Zhang 2019: 1,000 instead of 4,000).")
-    if is_base(found, machine):
+def choose_tokens(survey: TextSurvey, machine: Machine) -> tuple[int, str]:
+    """Choose the target tokens of a step; return them and the reason."""
+    if survey.pairs < FEW:
+        return 1024, "Little data gains by small steps (Sennrich & Zhang 2019: 1,000 instead of 4,000)."
+    if model_scale(survey, machine) == "base":
         why = "The paper's (Vaswani et al. 2017, section 5.1); large steps make good use of a GPU (Ott et al. 2018)."
-        return Choice(key, 25_000, why)
-    if machine.is_gpu and found.pairs >= 300_000:
-        why = "The larger the steps, the better the model that this much data gives (Popel & Bojar 2018)."
-        return Choice(key, 8192, why)
-    return Choice(
-        key, 4096, "As in the recipes of Multi30k and of IWSLT 2014, corpora of like size or machines like this."
-    )
+        return 25_000, why
+    if machine.is_gpu and survey.pairs >= 300_000:
+        return 8192, "With this much data, larger steps give a better model (Popel & Bojar 2018)."
+    return 4096, "As in the recipes of Multi30k and of IWSLT 2014, for corpora of like size or machines like this."
 
 
-def choose_optimizer(found: Found, machine: Machine) -> list[Choice]:
-    """Choose the learning rate and how it falls."""
+def choose_optimizer(scale: Scale, steps: int) -> list[Choice]:
+    """Choose the learning rate and its schedule for a training of `steps`."""
     choices = []
-    if is_middling(found, machine):
+    why = "The paper's: it needs no end that is known before, so early stopping may come at any step."
+    if scale == "base":
+        why += " The peak follows from the model's width and the warm-up (Vaswani et al. 2017, section 5.3)."
+    elif scale == "medium":
         choices.append(Choice("learning_rate", 5e-4, "As in the recipe iwslt14-de-en, for this width and dropout."))
-    elif not is_base(found, machine):
-        why = (
+    else:
+        peak = (
             "Peak for a pre-norm model of width 256: Multi30k's recipe has it (38.52 BLEU on test, recipes/README.md)."
         )
-        choices.append(Choice("learning_rate", 2e-3, why))
-    why = "The paper's: it needs no end that is known before, so early stopping may come at any step."
-    if is_base(found, machine):
-        why += " The peak follows from the model's width and the warm-up (Vaswani et al. 2017, section 5.3)."
-    return [*choices, Choice("schedule", "inverse-sqrt", why)]
-
-
-def choose_warmup(found: Found, machine: Machine, steps: int) -> Choice:
-    """Choose the steps of warm-up for a training of so many steps."""
-    if is_base(found, machine):
-        return Choice("warmup_steps", 4000, "The paper's (Vaswani et al. 2017, section 5.3).")
-    most = 4000 if is_middling(found, machine) else 1000
+        choices.append(Choice("learning_rate", 2e-3, peak))
+    choices.append(Choice("schedule", "inverse-sqrt", why))
+    if scale == "base":
+        return [*choices, Choice("warmup_steps", 4000, "The paper's (Vaswani et al. 2017, section 5.3).")]
+    most = 4000 if scale == "medium" else 1000
     why = f"An eighth of the steps, {most:,} at most; Multi30k's recipe has 300 of 2,500."
-    return Choice("warmup_steps", min(most, max(1, rounded(steps / 8))), why)
+    return [*choices, Choice("warmup_steps", min(most, rounded(steps / 8)), why)]
 
 
-def choose_training(found: Found, lengths: Lengths, machine: Machine, tokens: int) -> tuple[int, list[Choice]]:
-    """Choose the section of the training; also return its steps."""
-    epoch = found.pairs * lengths.target / tokens
-    if is_base(found, machine):
-        steps, why = 100_000, "The paper's (Vaswani et al. 2017, section 5.2)"
-    else:
-        epochs = 60 if found.pairs < FEW else 50 if is_middling(found, machine) else 25 if found.pairs < SMALL else 15
-        steps, why = rounded(epochs * epoch), f"At most {epochs} epochs; early stopping may end it sooner"
-        if not machine.is_gpu and steps > CPU_STEPS:
-            steps, why = CPU_STEPS, f"No more on a CPU, where {epochs} epochs would take very long"
-    steps = max(steps, 100)
-    why += f". An epoch is about {max(1, round(epoch)):,} steps: {lengths.target:.1f} tokens a target line."
+def choose_training(
+    survey: TextSurvey, lengths: PieceLengths, machine: Machine, tokens: int
+) -> tuple[int, list[Choice]]:
+    """Choose the section of the training; return its steps too."""
+    scale = model_scale(survey, machine)
+    steps, why = choose_steps(survey, lengths, machine, tokens)
     choices = [Choice("max_steps", steps, why)]
-    if found.pairs < FEW:
-        why = "More than the usual 0.1, as little data gains by it (Araabi & Monz 2020)."
-        choices.append(Choice("label_smoothing", 0.2, why))
-    else:
-        choices.append(Choice("label_smoothing", 0.1, "The paper's (Vaswani et al. 2017, section 5.4)."))
-    precision = "bfloat16" if machine.has_bfloat16 else "float32"
+    smoothing, why = 0.1, "The paper's (Vaswani et al. 2017, section 5.4)."
+    if survey.pairs < FEW:
+        smoothing, why = 0.2, "More than the usual 0.1, as little data gains by it (Araabi & Monz 2020)."
+    choices.append(Choice("label_smoothing", smoothing, why))
     if not machine.has_bfloat16:
         why = "The processor, or the GPU, has no instructions for bfloat16."
     elif machine.is_gpu:
         why = "This GPU computes it faster than float32; weights stay float32."
     else:
-        why = "This processor has instructions for it; with such ones a training made 11,527 tokens a second, "
+        why = "This processor has instructions for it; a training on such a processor made 11,527 tokens a second, "
         why += "in float32 3,891 (benchmarks/README.md)."
-    choices.append(Choice("precision", precision, why))
-    validate = 5000 if is_base(found, machine) else rounded(steps / 10)
-    every = 1000 if is_base(found, machine) else rounded(steps / 25)
-    why = "The model is the mean of the last 5 (Vaswani et al. 2017, section 6.1), here the last fifth of the training."
-    if is_base(found, machine):
-        why = "The model is the mean of the last 5 (Vaswani et al. 2017, section 6.1)."
-    choices.append(Choice("checkpoint_every", every, why))
-    share = "twentieth" if is_base(found, machine) else "tenth"
-    choices.append(Choice("validate_every", validate, f"A {share} of the training: dev is translated as any text is."))
-    patience = 5 if is_base(found, machine) else 4
+    choices.append(Choice("precision", "bfloat16" if machine.has_bfloat16 else "float32", why))
+    why = "The model is the mean of the last 5 (Vaswani et al. 2017, section 6.1)"
+    if scale == "base":
+        share, validate, every, patience = "twentieth", 5000, 1000, 5
+    else:
+        share, validate, every, patience = "tenth", rounded(steps / 10), rounded(steps / 25), 4
+        why += ", here the last fifth of the training"
+    choices.append(Choice("checkpoint_every", every, f"{why}."))
+    why = f"A {share} of the training: dev is translated as any text is."
+    choices.append(Choice("validate_every", validate, why))
     why = f"Stops when {patience} validations in a row were no better: {patience * validate:,} steps."
     choices.append(Choice("patience", patience, why))
     if steps < 1000:
-        choices.append(Choice("log_every", max(1, rounded(steps / 25)), "The training is short."))
+        choices.append(Choice("log_every", rounded(steps / 25), "The training is short."))
     return steps, choices
 
 
-def choose_evaluation(found: Found) -> list[Choice]:
-    """Choose how BLEU cuts the target language into words, where that is not by spaces and punctuation."""
-    tokenize = tokenizer_for(found.target.code)
+def choose_steps(survey: TextSurvey, lengths: PieceLengths, machine: Machine, tokens: int) -> tuple[int, str]:
+    """Choose the steps of the training, each of `tokens` target tokens; return them and the reason."""
+    scale, epoch = model_scale(survey, machine), survey.pairs * lengths.target_mean / tokens
+    if scale == "base":
+        steps, why = 100_000, "The paper's (Vaswani et al. 2017, section 5.2)"
+    else:
+        epochs = 60 if survey.pairs < FEW else 50 if scale == "medium" else 25 if survey.pairs < SMALL else 15
+        steps, why = rounded(epochs * epoch), f"At most {epochs} epochs; early stopping may end it sooner"
+        if not machine.is_gpu and steps > CPU_STEPS:
+            steps, why = CPU_STEPS, f"No more on a CPU, where {epochs} epochs would take very long"
+    why += f". An epoch is about {max(1, round(epoch)):,} steps: {lengths.target_mean:.1f} tokens a target line."
+    return max(steps, 100), why
+
+
+def choose_evaluation(survey: TextSurvey) -> list[Choice]:
+    """Choose BLEU's tokenizer for the target language, where it is not the default one."""
+    tokenize = tokenizer_for(survey.sides[1].language)
     if tokenize == tokenizer_for(None):
         return []
-    why = "How sacreBLEU cuts this language into words; `auto` does the same."
+    why = "sacreBLEU's tokenizer for this language; `auto` does the same."
     if tokenize != "zh":
         why = f'{why} Needs pip install "nmt[{tokenize[:2]}]".'
     return [Choice("tokenize", tokenize, why)]
 
 
-def doubts(found: Found) -> list[str]:
-    """Say what of the data may not be as the user thinks, or is not enough."""
-    said = []
-    if found.pairs < FEW:
-        said.append(
-            f"{found.pairs:,} pairs are few: a model from nothing will translate badly; if there is a model of these "
+def data_warnings(survey: TextSurvey) -> list[str]:
+    """Return a warning for each sign that the data is too little, or is not what the user thinks."""
+    warnings = []
+    if survey.pairs < FEW:
+        warnings.append(
+            f"{survey.pairs:,} pairs are few: a model from scratch will translate badly; if there is a model of these "
             "languages, fine-tune it with --init-from MODEL"
         )
-    for side in found.sides:
-        if side.own < 0.5 and side.scripts:
-            said.append(
-                f"only {side.own:.0%} of the lines of {side.code} are in a script of that language, most letters are "
-                f"{next(iter(side.scripts))}: are SRC and TGT, or the columns, the other way round?"
+    for side in survey.sides:
+        if side.own_script < 0.5 and side.scripts:
+            warnings.append(
+                f"only {side.own_script:.0%} of the lines of {side.language} are in a script of that language, most "
+                f"letters are {next(iter(side.scripts))}: are SRC and TGT, or the columns, the other way round?"
             )
-    return said
+    return warnings
 
 
 def rounded(number: float) -> int:

@@ -1,4 +1,4 @@
-"""`nmt init`: look at the user's files, and write a recipe for them in which each choice says why it was made."""
+"""Write a recipe for the user's own files, with the reason for each value as a comment: the work of `nmt init`."""
 
 from __future__ import annotations
 
@@ -7,22 +7,19 @@ import shlex
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from nmt import console
-from nmt.advice.choices import (
-    ORDER,
-    Choice,
-    Choices,
-    Found,
-    Lengths,
+from nmt.advice.choices import SECTIONS, Choice, Choices, choose, choose_vocabulary, data_warnings
+from nmt.advice.survey import (
     Machine,
-    choose,
-    choose_vocabulary,
-    doubts,
+    PieceLengths,
+    TextSurvey,
+    check_held_out,
+    find_machine,
+    fit_tokenizer,
+    survey_text,
 )
-from nmt.advice.survey import check, find_machine, look, try_tokenizer
-from nmt.config.data import CorpusConfig, LanguagesConfig
+from nmt.config.data import CorpusConfig, LanguagesConfig, TokenizerConfig
 from nmt.config.toml import load_recipe, to_toml
 from nmt.data.reading.corpus import TEST_SET
 from nmt.data.reading.named_files import Corpora, language_pair, merged, named_corpora, safe_name
@@ -31,7 +28,12 @@ from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.files import replacing
 
 WIDTH = 110
-"""Characters of a comment's line."""
+"""Characters of a line of a comment."""
+SHOWN = (
+    *("tokenizer.vocab_size", "tokenizer.joint", "model.preset", "model.dropout", "batching.tokens_per_step"),
+    *("training.max_steps", "training.precision", "data.dev_pairs", "data.test_pairs"),
+)
+"""The choices that are printed."""
 
 
 def initialize(
@@ -44,9 +46,9 @@ def initialize(
     name: str | None,
     force: bool,
 ) -> None:
-    """Look at the data, write a recipe for it, and say what was found and chosen.
+    """Survey the data, write a recipe for it, and print a summary.
 
-    Raises UsageError where the arguments cannot be, DataError where the files cannot be read or are too few pairs.
+    Raises UsageError for wrong arguments, DataError where the files cannot be read or have too few pairs.
     """
     languages = language_pair(source, target, "nmt init SRC TGT --train ...")
     if name is not None and name != safe_name(name):
@@ -64,88 +66,84 @@ def initialize(
     tests = named_corpora(test, languages, "--test")
     held_out = ({"dev": dev_set} if dev_set else {}) | {f"test.{key}": config for key, config in tests.items()}
     for split, config in held_out.items():
-        check(config, languages, split)
-    found, sample = look(corpora, languages)
-    for doubt in doubts(found):
-        console.warn(doubt)
-    machine = find_machine()
-    vocabulary, lengths = try_tokenizer(choose_vocabulary(found), sample)
-    choices = choose(found, vocabulary, lengths, machine, {split.partition(".")[0] for split in held_out})
+        check_held_out(config, languages, split)
+    survey, sample = survey_text(corpora, languages)
+    for warning in data_warnings(survey):
+        console.warn(warning)
+    wanted = TokenizerConfig.model_validate({choice.key: choice.value for choice in choose_vocabulary(survey)})
+    size, lengths = fit_tokenizer(wanted, sample)
+    machine, vocabulary = find_machine(), choose_vocabulary(survey, size)
+    choices = choose(survey, vocabulary, lengths, machine, {split.partition(".")[0] for split in held_out})
     folder = output.absolute().parent
-    head = recipe_head(name, languages, found, machine)
-    sections = recipe_sections(choices, located(corpora, folder), located(held_out, folder), found.corpora)
+    sections = recipe_sections(choices, relative_to(folder, corpora), relative_to(folder, held_out), survey.corpora)
     with replacing(output) as scratch:
-        scratch.write_text("\n\n".join([*head, *sections]) + "\n", encoding="utf-8", newline="\n")
+        text = "\n\n".join([*recipe_head(name, languages, survey, machine), *sections])
+        scratch.write_text(f"{text}\n", encoding="utf-8", newline="\n")
         load_recipe(str(scratch))
     try:
         resolve_tokenizer("auto", target)
     except UsageError as error:
         console.warn(f"this machine cannot score {target} yet: {error}")
-    show(output, found, lengths, choices, machine)
+    show(output, survey, lengths, choices, machine)
 
 
-# From names of files to corpora.
+def relative_to(folder: Path, corpora: Corpora) -> Corpora:
+    """Make the names of files in or below `folder` relative to it, and all others absolute."""
 
-
-def located(corpora: Corpora, folder: Path) -> Corpora:
-    """Let names start at `folder`, where files lie in or below it, and else at the root."""
-
-    def locate(value: Any) -> Any:
-        if isinstance(value, list):
-            return [locate(name) for name in value]
-        if value is None or value.startswith(TEST_SET):
-            return value
-        path = Path(os.path.abspath(value))  # noqa: PTH100 - it takes ".." out and leaves links as they are
+    def relative(name: str) -> str:
+        if name.startswith(TEST_SET):
+            return name
+        path = Path(os.path.abspath(name))  # noqa: PTH100 - it removes ".." and leaves links as they are
         return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 
-    keys = ("source", "target", "files")
+    def changed(names: str | list[str] | None) -> str | list[str] | None:
+        return [relative(name) for name in names] if isinstance(names, list) else names and relative(names)
+
     return {
-        name: config.model_copy(update={key: locate(getattr(config, key)) for key in keys})
-        for name, config in corpora.items()
+        key: config.model_copy(update={side: changed(getattr(config, side)) for side in ("source", "target", "files")})
+        for key, config in corpora.items()
     }
 
 
-# What is in them.
-
-
-# The recipe's text, and what is said of it.
-
-
-def recipe_head(name: str, languages: LanguagesConfig, found: Found, machine: Machine) -> list[str]:
-    """Write what a recipe begins with."""
-    what = f"{languages.source} to {languages.target}, {found.pairs:,} pairs"
+def recipe_head(name: str, languages: LanguagesConfig, survey: TextSurvey, machine: Machine) -> list[str]:
+    """Write the name, the description and the languages."""
+    description = f"{languages.source} to {languages.target}, {survey.pairs:,} pairs"
     about = (
-        f"Written by nmt init for these data and {machine.name}. Every value may be changed; what is not here has its "
+        f"Written by nmt init for these data and {machine.name}. Every value may be changed; all other keys have their "
+        "defaults, and nmt recipe explain prints the meaning of each key."
     )
-    about += "default, and nmt recipe explain says what each key means."
     return [
-        f"name = {to_toml(name)}\ndescription = {to_toml(what)}",
+        f"name = {to_toml(name)}\ndescription = {to_toml(description)}",
         comment(about),
         f"[languages]\nsource = {to_toml(languages.source)}\ntarget = {to_toml(languages.target)}",
     ]
 
 
 def recipe_sections(choices: Choices, train: Corpora, held_out: Corpora, pairs: dict[str, int]) -> list[str]:
-    """Write the other sections; `held_out` is by `dev` and `test.NAME`, `pairs` of `train` are said."""
-    parts = {section: "\n".join([f"[{section}]", *map(choice_text, choices[section])]) for section in ORDER}
+    """Write the other sections; `held_out` has the keys `dev` and `test.NAME`, `pairs` the sizes of `train`."""
+    sections = {
+        section: "\n".join([f"[{section}]", *map(choice_text, choices[section])])
+        for section in SECTIONS
+        if choices[section]
+    }
     corpora = [corpus_text("train" if len(train) == 1 else f"train.{key}", train[key], pairs[key]) for key in train]
     corpora += [corpus_text(key, config, None) for key, config in held_out.items()]
-    chosen = [parts[section] for section in ORDER[1:] if choices[section]]
-    return [*([parts["data"]] if choices["data"] else []), *corpora, *chosen]
+    data = [sections.pop("data")] if choices["data"] else []
+    return [*data, *corpora, *sections.values()]
 
 
 def comment(text: str) -> str:
-    """Write `text` as lines of comment."""
+    """Write `text` as the lines of a comment."""
     return "\n".join(f"# {line}" for line in textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False))
 
 
 def choice_text(choice: Choice) -> str:
-    """Write a key with its reason above."""
-    return f"{comment(choice.why)}\n{choice.key} = {to_toml(choice.value)}"
+    """Write a key with its reason above it."""
+    return f"{comment(choice.reason)}\n{choice.key} = {to_toml(choice.value)}"
 
 
 def corpus_text(key: str, config: CorpusConfig, pairs: int | None) -> str:
-    """Write the section of a corpus, `train`, `dev`, `train.NAME` or `test.NAME` of [data]."""
+    """Write the section of a corpus: `train`, `dev`, `train.NAME` or `test.NAME` of [data]."""
     split, _, name = key.partition(".")
     quoted = to_toml(name) if "." in name else name
     lines = [f"[data.{split}.{quoted}]" if name else f"[data.{split}]"]
@@ -157,21 +155,19 @@ def corpus_text(key: str, config: CorpusConfig, pairs: int | None) -> str:
     return "\n".join(lines)
 
 
-def show(output: Path, found: Found, lengths: Lengths, choices: Choices, machine: Machine) -> None:
-    """Print what was found and chosen, and what to do next."""
-    corpora = ", ".join(f"{name} {count:,}" for name, count in found.corpora.items())
-    console.out(f"found: {found.pairs:,} training pairs" + (f": {corpora}" if len(found.corpora) > 1 else ""))
-    for side in found.sides:
+def show(output: Path, survey: TextSurvey, lengths: PieceLengths, choices: Choices, machine: Machine) -> None:
+    """Print the facts, the most important choices and the next steps."""
+    corpora = ", ".join(f"{name} {count:,}" for name, count in survey.corpora.items())
+    console.out(f"found: {survey.pairs:,} training pairs" + (f": {corpora}" if len(survey.corpora) > 1 else ""))
+    for side in survey.sides:
         scripts = ", ".join(f"{script} {share:.0%}" for script, share in side.scripts.items()) or "no letters"
-        words = f"about {rough(side.words * found.pairs)} words, {side.words:.1f} a line"
-        console.out(f"found: {side.code}: {words}; 99.9% of the lines up to {side.longest:,} characters; {scripts}")
-    flat = {f"{section}.{choice.key}": choice.value for section in ORDER for choice in choices[section]}
-    console.out(f"found: a target line has {lengths.target:.1f} pieces; to train on: {machine.name}")
-    keys = ["tokenizer.vocab_size", "tokenizer.joint", "model.preset", "model.dropout", "batching.tokens_per_step"]
-    keys += ["training.max_steps", "training.precision", "data.dev_pairs", "data.test_pairs"]
-    console.out("chosen: " + ", ".join(f"{key} = {to_toml(flat[key])}" for key in keys if key in flat))
+        words = f"about {rough(side.words * survey.pairs)} words, {side.words:.1f} a line"
+        console.out(f"found: {side.language}: {words}; 99.9% of the lines up to {side.longest:,} characters; {scripts}")
+    values = {f"{section}.{choice.key}": choice.value for section in SECTIONS for choice in choices[section]}
+    console.out(f"found: a target line has {lengths.target_mean:.1f} pieces; to train on: {machine.name}")
+    console.out("chosen: " + ", ".join(f"{key} = {to_toml(values[key])}" for key in SHOWN if key in values))
     name = shlex.quote(str(output))
-    console.out(f"wrote {output}, which says why")
+    console.out(f"wrote {output}; its comments give the reasons")
     console.out(f"next: nmt doctor {name}\nthen: nmt run {name}")
 
 

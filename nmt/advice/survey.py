@@ -1,4 +1,7 @@
-"""A survey of the user's text and machine."""
+"""Survey the user's text and machine: the facts that the choices of `nmt init` rest on, and the reader that it shares.
+
+Statistics of text are counted in `data.cleaning.statistics`, for `nmt init` as for `nmt data inspect`.
+"""
 
 from __future__ import annotations
 
@@ -6,139 +9,180 @@ import math
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from nmt import console, runtime
-from nmt.advice.choices import (
-    LEAST,
-    Choice,
-    Found,
-    Lengths,
-    Machine,
-    Side,
-    lowered,
-)
 from nmt.config.data import CorpusConfig, LanguagesConfig, TokenizerConfig
+from nmt.data.cleaning.statistics import Lengths, Side
 from nmt.data.encoding import tokenizer
-from nmt.data.languages import script_of, scripts_of, share_of_script
+from nmt.data.languages import scripts_of, share_of_script
 from nmt.data.pairs import Pair
 from nmt.data.reading.corpus import TEST_SET, describe, file_names, read_corpus
 from nmt.data.reading.named_files import Corpora
 from nmt.errors import DataError
 
+MINIMUM = 200
+"""Training pairs below which nothing can be learned."""
 SAMPLE = 20_000
-"""Training pairs that are looked at; all are counted."""
-
-
+"""Size of the sample of the training pairs; all pairs are counted."""
 SEED = 1
-"""Of that sample."""
-
-
+"""Seed of the sample."""
 TRIAL = 8000
-"""Most pieces of the tokenizer that is tried on the sample."""
+"""Maximum vocabulary of the tokenizer that is trained on the sample."""
+LONGEST = 0.999
+"""Share of the lines that the longest one stands for; the rest are outliers."""
 
 
-def read(config: CorpusConfig, languages: LanguagesConfig, split: str, odd: Counter[str]) -> Iterator[Pair]:
-    """Yield the pairs of a corpus whose names start at the working directory."""
-    return read_corpus(config, languages, root=Path(), local=False, default_split=split, anomalies=odd)
+@dataclass(frozen=True)
+class SideSurvey:
+    """Facts about a sample of one side of the training text."""
+
+    language: str
+    words: float
+    """Mean words of a line."""
+    longest: int
+    """Characters that 99.9% of the lines do not exceed."""
+    alphabet: int
+    """The number of the commonest characters that make up 99.95% of the text."""
+    scripts: dict[str, float]
+    """Shares of the letters by script, the largest first."""
+    own_script: float
+    """Share of the lines of which at least half of the letters are in a script of the language."""
 
 
-def look(corpora: Corpora, languages: LanguagesConfig) -> tuple[Found, list[Pair]]:
-    """Count the pairs of the training corpora; look at a sample of them, which is returned too. Raises DataError."""
+@dataclass(frozen=True)
+class TextSurvey:
+    """Facts about the training text."""
+
+    sides: tuple[SideSurvey, SideSurvey]
+    """Source and target."""
+    corpora: dict[str, int]
+    """Pairs of each corpus."""
+    length_ratio: float
+    """Characters of the longer side, divided by those of the shorter."""
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of all corpora."""
+        return sum(self.corpora.values())
+
+    @property
+    def shares_script(self) -> bool:
+        """Whether at least a tenth of the letters of both sides is in scripts that they share."""
+        source, target = (side.scripts for side in self.sides)
+        return sum(min(source[script], target[script]) for script in source.keys() & target.keys()) >= 0.1
+
+
+@dataclass(frozen=True)
+class PieceLengths:
+    """Lengths of the sample in pieces of its tokenizer."""
+
+    target_mean: float
+    """Mean length of a target line, EOS included."""
+    longest: int
+    """Length that the longer side of 99.9% of the pairs does not exceed, without EOS."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine that the training is to run on."""
+
+    name: str
+    """As the reasons name it: `a CPU of 2 cores`."""
+    is_gpu: bool
+    has_bfloat16: bool
+    """Whether it has instructions for bfloat16."""
+
+
+read = partial(read_corpus, root=Path(), local=False, default_split="train")
+"""Yields the raw pairs of a corpus whose file names are relative to the working directory."""
+
+
+def survey_text(corpora: Corpora, languages: LanguagesConfig) -> tuple[TextSurvey, list[Pair]]:
+    """Count the pairs of the training corpora and survey a sample, which is returned too. Raises DataError."""
     counts = dict.fromkeys(corpora, 0)
-    odd: Counter[str] = Counter()
+    anomalies = Counter[str]()
 
     def lines() -> Iterator[str]:
         with console.Progress("reading", None, unit="pairs") as progress:
             for name, config in corpora.items():
-                for source, target in read(config, languages, "train", odd):
+                for source, target in read(config, languages, anomalies=anomalies):
                     counts[name] += 1
                     if counts[name] % 10_000 == 0:
                         progress.update(sum(counts.values()))
                     if source.strip() and target.strip():
                         yield f"{source.strip()}\n{target.strip()}"  # a line holds no line feed
 
-    drawn, whole = tokenizer.sample(lines(), SAMPLE, seed=SEED)
-    if odd:
-        console.log(f"found in the files: {', '.join(f'{what} {count:,}' for what, count in odd.items())}")
-    if whole < LEAST:
+    drawn, total = tokenizer.sample(lines(), SAMPLE, seed=SEED)
+    if anomalies:
+        console.log(f"found in the files: {', '.join(f'{name} {count:,}' for name, count in anomalies.items())}")
+    if total < MINIMUM:
         raise DataError(
-            f"{', '.join(map(describe, corpora.values()))}: {whole:,} pairs with text are too little to learn from",
-            hint=f"it takes {LEAST} at the very least, and some ten thousand for a model that is of use",
+            f"{', '.join(map(describe, corpora.values()))}: {total:,} pairs with text are too few to learn from",
+            hint=f"at least {MINIMUM} are needed, and some ten thousand for a useful model",
         )
     sample = [(source, target) for source, _, target in (line.partition("\n") for line in drawn)]
-    sides = [survey([pair[i] for pair in sample], code) for i, code in enumerate((languages.source, languages.target))]
-    characters = sorted(sum(map(len, side)) for side in zip(*sample, strict=True))
-    return Found(sides[0], sides[1], counts, characters[1] / characters[0]), sample
+    sources, targets = ([pair[side] for pair in sample] for side in range(2))
+    shorter, longer = sorted(sum(map(len, lines)) for lines in (sources, targets))
+    sides = survey_side(sources, languages.source), survey_side(targets, languages.target)
+    return TextSurvey(sides, counts, longer / shorter), sample
 
 
-def survey(lines: Sequence[str], code: str) -> Side:
-    """Look at the lines of one side."""
-    characters = Counter("".join(lines))
-    letters = Counter[str]()
-    for character, count in characters.items():
-        if character.isalpha():
-            letters[script_of(character)] += count
-    total = letters.total() or 1
-    own = scripts_of(code)
-    covered, alphabet = 0, 0
-    for _, count in characters.most_common():
-        if covered >= 0.9995 * characters.total():
-            break
-        covered, alphabet = covered + count, alphabet + 1
-    return Side(
-        code,
-        words=sum(len(line.split()) for line in lines) / len(lines),
-        longest=quantile([len(line) for line in lines]),
-        alphabet=alphabet,
+def survey_side(lines: Sequence[str], language: str) -> SideSurvey:
+    """Return the facts about the lines of one side."""
+    side, own = Side(), scripts_of(language)
+    side.add(lines)
+    letters = side.scripts()
+    total = letters.total()
+    return SideSurvey(
+        language,
+        words=side.words.mean,
+        longest=side.characters.quantile(LONGEST),
+        alphabet=side.alphabet(0.9995),
         scripts={script: count / total for script, count in letters.most_common() if count >= 0.01 * total},
-        own=sum(share_of_script(line, own) >= 0.5 for line in lines) / len(lines),
+        own_script=sum(share_of_script(line, own) >= 0.5 for line in lines) / len(lines),
     )
 
 
-def quantile(values: Sequence[int]) -> int:
-    """Return what 999 of 1,000 values do not exceed."""
-    return sorted(values)[math.ceil(0.999 * len(values)) - 1]
-
-
-def check(config: CorpusConfig, languages: LanguagesConfig, split: str) -> None:
-    """Read a dev or test set to its end, but for those that are fetched later. Raises DataError."""
+def check_held_out(config: CorpusConfig, languages: LanguagesConfig, split: str) -> None:
+    """Read a dev or test set to its end, unless it is to be downloaded by the run. Raises DataError."""
     if not any(name.startswith(TEST_SET) for name in file_names(config)):
-        for _ in read(config, languages, "validation" if split == "dev" else "test", Counter()):
+        for _ in read(config, languages, default_split="validation" if split == "dev" else "test"):
             pass
 
 
-def try_tokenizer(choices: list[Choice], sample: Sequence[Pair]) -> tuple[list[Choice], Lengths]:
-    """Train a tokenizer on the sample; where the text is too little for it, with a smaller vocabulary, which is chosen.
+def fit_tokenizer(config: TokenizerConfig, sample: Sequence[Pair]) -> tuple[int, PieceLengths]:
+    """Train a tokenizer on the sample; return the vocabulary that the text allows, and the lengths of the sample.
 
-    Raises DataError where no vocabulary will do.
+    The vocabulary is `config.vocab_size`, or a smaller one. Raises DataError where even 300 pieces are too many.
     """
-    values = {choice.key: choice.value for choice in choices}
-    size = min(values["vocab_size"], max(TRIAL, values["vocab_size"] // 2))
-    text = sample[: math.ceil(0.7 * len(sample))]  # what dev, test and cleaning take may be missing
+    allowed, size = config.vocab_size, min(config.vocab_size, max(TRIAL, config.vocab_size // 2))
+    text = sample[: math.ceil(0.7 * len(sample))]  # cleaning, dev and test take some of the text that a run has
     with tempfile.TemporaryDirectory(prefix="nmt-init-") as folder:
         while True:
-            config = TokenizerConfig(**(values | {"vocab_size": size}))
+            tried = config.model_copy(update={"vocab_size": size})
             try:
-                tokenizer.train((s for s, _ in text), (t for _, t in text), config, Path(folder), seed=SEED)
+                tokenizer.train((s for s, _ in text), (t for _, t in text), tried, Path(folder), seed=SEED)
                 break
             except DataError:
-                size = size * 3 // 4 // 50 * 50
+                allowed = size = size * 3 // 4 // 50 * 50
                 if size < 300:
                     raise
-                choices = lowered(choices, size)
-        sides = tokenizer.Tokenizer.load(Path(folder))
-        source = [len(ids) for ids in sides.encode_source([s for s, _ in sample])]
-        target = [len(ids) for ids in sides.encode_target([t for _, t in sample])]
-    longer = [max(pair) for pair in zip(source, target, strict=True)]
-    return choices, Lengths(sum(target) / len(target) + 1, quantile(longer))
+        trained = tokenizer.Tokenizer.load(Path(folder))
+        source = [len(ids) for ids in trained.encode_source([s for s, _ in sample])]
+        target = [len(ids) for ids in trained.encode_target([t for _, t in sample])]
+    longer = Lengths()
+    longer.add(map(max, source, target))
+    return allowed, PieceLengths(sum(target) / len(target) + 1, longer.quantile(LONGEST))
 
 
 def find_machine() -> Machine:
-    """Look at what this machine trains on."""
-    import torch  # start-up: the command may end before
+    """Return the device that a training would use on this machine."""
+    import torch  # takes seconds to load, and `nmt data inspect` does without it
 
-    from nmt import devices
+    from nmt import devices  # imports torch
 
     if devices.pick_device("auto").type == "cuda":
         return Machine(torch.cuda.get_device_name(), True, torch.cuda.is_bf16_supported(including_emulation=False))
@@ -146,10 +190,10 @@ def find_machine() -> Machine:
     return Machine(f"a CPU of {cores} core{'s' * (cores > 1)}", False, computes_bfloat16(Path("/proc/cpuinfo")))
 
 
-def computes_bfloat16(facts: Path) -> bool:
-    """Tell whether Linux lists instructions for bfloat16 among the processor's; elsewhere they are taken as missing."""
+def computes_bfloat16(cpuinfo: Path) -> bool:
+    """Return whether Linux lists bfloat16 instructions of the processor; on other systems, False."""
     try:
-        words = set(facts.read_text(encoding="utf-8", errors="replace").split())
+        words = set(cpuinfo.read_text(encoding="utf-8", errors="replace").split())
     except OSError:
         return False
     return not words.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})

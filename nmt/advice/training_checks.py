@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
+from importlib.util import find_spec
 
 import torch
 
 from nmt import console, devices
-from nmt.advice.case import Case, Finding, judge
+from nmt.advice.checkup import Checkup, Finding
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.errors import StorageError, UsageError
@@ -22,186 +23,170 @@ from nmt.training.plan import TrainingFiles
 from nmt.training.validation import DevSet
 
 EPOCHS = 200
-"""Epochs without a warning."""
-
-
+"""Maximum number of epochs without a warning."""
 DAYS = 7
-"""Days of training without a warning."""
+"""Maximum number of days of training without a warning."""
 
 
-def check_device(case: Case) -> Finding:
-    """Look for the device that the recipe asks for."""
-    training = case.recipe.training
-    case.device = devices.pick_device(training.device)
-    free = devices.free_memory(case.device) / 2**30
-    what = f"threads: {torch.get_num_threads()}"
-    if case.device.type == "cuda":
-        what = torch.cuda.get_device_name(case.device)
-    return Finding("OK", f"{case.device.type}, {what}, {free:.1f} GiB of free memory, {training.precision}")
+def check_device(checkup: Checkup) -> Finding:
+    """Check that the recipe's device is there."""
+    training = checkup.recipe.training
+    checkup.device = devices.pick_device(training.device)
+    free = devices.free_memory(checkup.device) / 2**30
+    is_gpu = checkup.device.type == "cuda"
+    name = torch.cuda.get_device_name(checkup.device) if is_gpu else f"threads: {torch.get_num_threads()}"
+    return Finding("OK", f"{checkup.device.type}, {name}, {free:.1f} GiB of free memory, {training.precision}")
 
 
-def check_compiler(case: Case) -> Finding:
-    """Look for a compiler, if the recipe asks for one."""
-    if not case.recipe.training.compile:
+def check_compiler(checkup: Checkup) -> Finding:
+    """Check that torch.compile works, if the recipe asks for it."""
+    if not checkup.recipe.training.compile:
         return Finding("OK", "not asked for")
-    if devices.compiler_works(case.device):
+    if devices.compiler_works(checkup.device):
         return Finding("OK", "torch.compile works")
-    return Finding(
-        "warning",
-        "training.compile = true, and no compiler works on this machine: the layers will run as they are",
-        "install a C++ compiler, or set training.compile = false",
-    )
+    message = "training.compile = true, and no compiler works on this machine: the layers will run uncompiled"
+    return Finding("warning", message, "install a C++ compiler, or set training.compile = false")
 
 
-def check_tensorboard(case: Case) -> Finding:
-    """Look for the package of TensorBoard, if the recipe asks for it."""
-    if not case.recipe.training.tensorboard:
+def check_tensorboard(checkup: Checkup) -> Finding:
+    """Check that TensorBoard is installed, if the recipe asks for it."""
+    if not checkup.recipe.training.tensorboard:
         return Finding("OK", "not asked for")
-    summary_writer(case.scratch / "tensorboard", 0).close()
+    summary_writer(checkup.scratch / "tensorboard", 0).close()
     return Finding("OK", "installed")
 
 
-def check_schedule(case: Case) -> Finding:
-    """Hold the warm-up against the length of the training."""
-    optimizer, training = case.recipe.optimizer, case.recipe.training
+def check_schedule(checkup: Checkup) -> Finding:
+    """Compare the warm-up with the length of the training."""
+    optimizer, training = checkup.recipe.optimizer, checkup.recipe.training
     warmup, last = optimizer.warmup_steps, training.max_steps
-    peak = learning_rate(min(warmup, last), optimizer, d_model=case.recipe.model.d_model, max_steps=training.max_steps)
-    doubts = []
+    peak = learning_rate(
+        min(warmup, last), optimizer, d_model=checkup.recipe.model.d_model, max_steps=training.max_steps
+    )
+    problems = []
     if warmup >= last:
         tip = "lower optimizer.warmup_steps to a tenth of training.max_steps, or raise the latter"
-        doubts.append((f"that is within the warm-up of {warmup:,} steps", tip))
-    return judge(f"{last:,} steps, the learning rate at its highest, {peak:.2g}, at step {min(warmup, last):,}", doubts)
+        problems.append((f"the training ends within the warm-up of {warmup:,} steps", tip))
+    return Finding.of(f"{last:,} steps, peak learning rate {peak:.2g} at step {min(warmup, last):,}", problems)
 
 
-def check_export(case: Case) -> Finding:
-    """Say whether `nmt export` knows the shape of the model, and whether it could run here."""
-    from importlib.util import find_spec
-
-    model = case.recipe.model
+def check_export(checkup: Checkup) -> Finding:
+    """Check whether CTranslate2, which `nmt export` needs, is installed."""
+    model = checkup.recipe.model
     shape = f"{model.norm}-norm, {model.positions} positions, tied_embeddings {model.tied_embeddings}"
-    there = "installed" if find_spec("ctranslate2") else 'not installed here: pip install "nmt[ctranslate2]"'
-    return Finding("OK", f"a model of this shape can be exported to CTranslate2: {shape}; the package is {there}")
+    package = "installed" if find_spec("ctranslate2") else 'not installed here: pip install "nmt[ctranslate2]"'
+    return Finding("OK", f"a model of this shape can be exported to CTranslate2: {shape}; the package is {package}")
 
 
-def check_batching(case: Case) -> Finding:
-    """Plan an epoch of the sample, and reckon how many epochs the training is."""
-    recipe = case.recipe
+def check_batching(checkup: Checkup) -> Finding:
+    """Plan an epoch of the sample, and estimate the number of epochs of the training."""
+    recipe = checkup.recipe
     budget, last = recipe.batching.tokens_per_step, recipe.training.max_steps
-    case.trainer = open_trainer(case)
-    plan = case.trainer.steps.plan(0)
-    longest = int(memory.longer_sides(case.train).max())
-    tokens = sum(count for count, _ in case.epoch_tokens().values())
-    epoch = max(1, round(len(plan) * tokens / planned_tokens(case)))
-    doubts = []
-    limit = case.limits[-1] + 1
-    if budget < limit and not case.is_whole:
-        doubts.append((f"a sentence may have {limit} tokens", "raise batching.tokens_per_step to that"))
+    checkup.trainer = open_trainer(checkup)
+    plan = checkup.trainer.steps.plan(0)
+    longest = int(memory.longer_sides(checkup.train).max())
+    tokens = sum(count for count, _ in checkup.epoch_tokens().values())
+    epoch = max(1, round(len(plan) * tokens / planned_tokens(checkup)))
+    problems = []
+    limit = checkup.limits[-1] + 1
+    if budget < limit and not checkup.is_whole:
+        problems.append((f"a sentence may have {limit} tokens", "raise batching.tokens_per_step to that"))
     if last < epoch:
-        doubts.append((f"{1 - last / epoch:.0%} of the pairs are never seen", f"set training.max_steps = {epoch}"))
+        problems.append((f"{1 - last / epoch:.0%} of the pairs are never seen", f"set training.max_steps = {epoch}"))
     if last > EPOCHS * epoch:
-        doubts.append(("that many epochs learn by heart", "lower training.max_steps, or set training.patience"))
-    about = "" if case.is_whole else "at least " if case.is_cut else "about "
-    return judge(
+        problems.append(("a model overfits in so many epochs", "lower training.max_steps, or set training.patience"))
+    about = "" if checkup.is_whole else "at least " if checkup.is_cut else "about "
+    return Finding.of(
         f"the longest sentence has {longest} tokens of {budget:,} a step; an epoch is {about}{epoch:,} steps, "
         f"the training {last / epoch:.1f} epochs",
-        doubts,
+        problems,
     )
 
 
-def planned_tokens(case: Case) -> int:
-    """Count the target tokens of an epoch of the sample."""
-    return sum(int(case.train.tgt_lengths[step].sum()) for step in case.trainer.steps.plan(0))
+def planned_tokens(checkup: Checkup) -> int:
+    """Return the target tokens of an epoch of the sample."""
+    return sum(int(checkup.train.tgt_lengths[step].sum()) for step in checkup.trainer.steps.plan(0))
 
 
-def open_trainer(case: Case) -> Trainer:
+def open_trainer(checkup: Checkup) -> Trainer:
     """Return a trainer of the sample that writes nothing. Raises UsageError where the model has no room."""
-    pipeline, scratch = case.pipeline, case.scratch
-    plan = pipeline.training_plan
+    scratch, plan = checkup.scratch, checkup.run.training_plan
     training = plan.recipe.training.model_copy(update={"compile": False})
-    dev = DevSet(*read_text(case.text, "dev"), PreparedPairs(scratch / "ids" / "dev"))
+    plan = dataclasses.replace(plan, recipe=plan.recipe.model_copy(update={"training": training}))
+    dev = DevSet(*read_text(checkup.text, "dev"), PreparedPairs(scratch / "ids" / "dev"))
     files = TrainingFiles(*(scratch / name for name in ("checkpoints", "log", "lock", "tensorboard", "diverged")))
     try:
-        return Trainer(
-            dataclasses.replace(plan, recipe=plan.recipe.model_copy(update={"training": training})),
-            case.tokenizer,
-            case.train,
-            dev,
-            files,
-            data="",
-        )
+        return Trainer(plan, checkup.tokenizer, checkup.train, dev, files, data="")
     except (RuntimeError, MemoryError) as error:
         if not memory.is_out_of_memory(error):
             raise
         raise UsageError("the model alone does not fit into the memory", hint="take a smaller model") from None
 
 
-def check_sizes(case: Case) -> Finding:
-    """Count the parameters, and hold what the checkpoints take against the free disk."""
-    training, sides = case.recipe.training, case.tokenizer
-    model = build_without_weights(case.recipe.model, sides.source_size, sides.target_size)
+def check_sizes(checkup: Checkup) -> Finding:
+    """Count the parameters, and compare the size of the checkpoints with the free disk space."""
+    training, sides = checkup.recipe.training, checkup.tokenizer
+    model = build_without_weights(checkup.recipe.model, sides.source_size, sides.target_size)
     parameters = sum(tensor.numel() for tensor in model.weights().values())
     weights = 4 * parameters  # float32; Adam has two moments of each
     checkpoint = (3 if training.ema_decay is None else 4) * weights
     best = training.average_checkpoints if training.average == "best" else 1
     # One more of each kind while it is written, and the model folder.
     needed = (training.keep_checkpoints + 1) * checkpoint + (best + 2) * weights
-    path = case.pipeline.folder.path.absolute()
+    path = checkup.run.folder.path.absolute()
     free = shutil.disk_usage(next(folder for folder in (path, *path.parents) if folder.exists())).free
-    found = (
-        f"{parameters:,} parameters; {training.keep_checkpoints} checkpoints of {checkpoint / 1e6:,.1f} MB, "
-        f"the best and the model need {needed / 1e9:.2f} GB"
-    )
+    sizes = f"{parameters:,} parameters; {training.keep_checkpoints} checkpoints of {checkpoint / 1e6:,.1f} MB, "
+    sizes += f"the best and the model need {needed / 1e9:.2f} GB"
     if needed > free:
-        raise StorageError(
-            f"{found}, but {path} has {free / 1e9:.2f} GB free",
-            hint="free some, take another --run-dir, or lower training.keep_checkpoints",
-        )
-    return Finding("OK", f"{found} of {free / 1e9:,.1f} GB free")
+        tip = "free some space, take another --run-dir, or lower training.keep_checkpoints"
+        raise StorageError(f"{sizes}, but {path} has {free / 1e9:.2f} GB free", hint=tip)
+    return Finding("OK", f"{sizes} of {free / 1e9:,.1f} GB free")
 
 
-def check_memory(case: Case) -> Finding:
-    """Make passes over the longest sentences, and translate the longest of dev, as the training will."""
-    trainer, asked = case.trainer, case.recipe.batching.micro_batch_tokens
+def check_memory(checkup: Checkup) -> Finding:
+    """Try micro-batches of the longest sentences, and translate the longest of dev, as the training will."""
+    trainer, asked = checkup.trainer, checkup.recipe.batching.micro_batch_tokens
     whole = memory.longest_step(trainer.pairs, trainer.steps)
     wanted = min(asked, whole) if isinstance(asked, int) else whole
     room = memory.room_for_micro_batches(trainer.updater)
     trials = profiling.MemoryTrials(memory.micro_batch_cost(trainer.updater, trainer.pairs))
     size = memory.fit(trials, wanted, room)
     trainer.try_longest_dev()
-    case.pass_tokens = min(size, trials.largest)
-    cut = "is one pass" if size == whole else f"is cut into passes of {size:,}, which"
+    checkup.micro_batch = min(size, trials.largest)
+    cut = "is one micro-batch" if size == whole else f"is cut into micro-batches of {size:,}, which"
     verb = "and takes" if size == whole else "take"
-    dev = "sentences that stand for dev" if "dev" in case.left_out else "dev sentences"
-    reckoned = f", reckoned from {trials.largest:,} tokens" if trials.largest < size else ""
-    doubts = []
+    dev = "training sentences in place of dev" if "dev" in checkup.left_out else "dev sentences"
+    estimated = f", estimated from {trials.largest:,} tokens" if trials.largest < size else ""
+    problems = []
     if size < wanted and asked != "auto":
-        doubts.append((f"a pass of {wanted:,} may not fit", 'set batching.micro_batch_tokens = "auto", or that size'))
-    return judge(
+        tip = 'set batching.micro_batch_tokens = "auto", or that size'
+        problems.append((f"a micro-batch of {wanted:,} may not fit", tip))
+    return Finding.of(
         f"a step of up to {whole:,} padded tokens {cut} {verb} {trials.taken[size] / 2**30:.2f} of "
-        f"{room / 2**30:.1f} GiB{reckoned}; the longest {dev} fit",
-        doubts,
+        f"{room / 2**30:.1f} GiB{estimated}; the longest {dev} fit",
+        problems,
     )
 
 
-def check_time(case: Case) -> Finding:
-    """Measure the speed of training and translation for some seconds, and reckon how long the recipe takes."""
-    training, trainer = case.recipe.training, case.trainer
-    rate, update = profiling.training_speed(trainer, case.pass_tokens)
-    tokens = planned_tokens(case) / len(trainer.steps.plan(0))
+def check_time(checkup: Checkup) -> Finding:
+    """Measure the speed of training and translation for some seconds, and estimate the time of the run."""
+    training, trainer = checkup.recipe.training, checkup.trainer
+    rate, update = profiling.training_speed(trainer, checkup.micro_batch)
+    tokens = planned_tokens(checkup) / len(trainer.steps.plan(0))
     step = tokens / rate + update
     sentence = profiling.translation_speed(trainer)
-    counts, given = case.sample, case.recipe.data.test
-    validation = 0.0 if "dev" in case.left_out else sentence * counts.dev
+    counts, named = checkup.sample, checkup.recipe.data.test
+    validation = 0.0 if "dev" in checkup.left_out else sentence * counts.dev
     validations = math.ceil(training.max_steps / training.validate_every)
-    tests = sentence * sum(count for name, count in counts.test.items() if not given or name in given)
+    tests = sentence * sum(count for name, count in counts.test.items() if not named or name in named)
     total = step * training.max_steps + validation * validations + tests
     parts = [f"{training.max_steps:,} steps of {step:.2f} s ({tokens / step:,.0f} target tokens a second)"]
     if validation:
         parts.append(f"{validations} validations of {console.duration(validation)}")
     if tests:
         parts.append(f"the tests {console.duration(tests)}")
-    left_out = f"; not reckoned: {', '.join(case.left_out)}" if case.left_out else ""
-    doubts = []
+    left_out = f"; not included: {', '.join(checkup.left_out)}" if checkup.left_out else ""
+    problems = []
     if total > DAYS * 86_400:
-        doubts.append((f"that is more than {DAYS} days", "take a GPU, a smaller model, or fewer steps"))
-    return judge(f"about {console.duration(total)}: {', '.join(parts)}{left_out}", doubts)
+        problems.append((f"that is more than {DAYS} days", "take a GPU, a smaller model, or fewer steps"))
+    return Finding.of(f"about {console.duration(total)}: {', '.join(parts)}{left_out}", problems)

@@ -13,7 +13,7 @@ from nmt.model.layers import Linear, Residual
 
 
 class Model(nn.Module, ABC):
-    """What training, search, scoring, alignment and export need of a model, whatever its family.
+    """A model of any family, as training, search, scoring, alignment and export use it.
 
     `src` (B, S) are source ids, EOS last; `tgt_in` (B, T) are target ids, BOS first; both padded on the right.
     """

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import Run, TinyRun, command, environment
 
-from nmt.commands.data_clean import is_running, writing_pairs
+from nmt.data.cleaning.clean_files import is_running, writing_pairs
 
 TARGETS = ["Ein rotes Haus.", "Zwei  Hunde rennen.", "same", "", "Ein rotes Haus."]
 SOURCES = ["A red house.", "Two dogs run.", "same", "Nothing", "A red house."]

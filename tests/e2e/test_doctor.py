@@ -11,7 +11,7 @@ import torch
 from conftest import TINY, Result, Run, TinyRun, tree
 
 from nmt import devices
-from nmt.advice import data_checks, doctor
+from nmt.advice import checkup, data_checks, training_checks
 from nmt.tasks.grammar import Split, generate
 from nmt.training import memory, profiling
 
@@ -84,7 +84,7 @@ def test_a_good_recipe_is_all_ok(nmt_here: Run, home: Path) -> None:
     found = lines(said)
     assert found["run folder"] == "OK: runs/tiny is new"
     assert found["compiler"] == found["tensorboard"] == "OK: not asked for"
-    assert found["schedule"] == "OK: 200 steps, the learning rate at its highest, 0.01, at step 20"
+    assert found["schedule"] == "OK: 200 steps, peak learning rate 0.01 at step 20"
     assert found["export"] == (
         "OK: a model of this shape can be exported to CTranslate2: pre-norm, sinusoidal positions, "
         "tied_embeddings all; the package is installed"
@@ -101,7 +101,7 @@ def test_a_good_recipe_is_all_ok(nmt_here: Run, home: Path) -> None:
         "OK: 34,304 parameters; 5 checkpoints of 0.4 MB, the best and the model need 0.00 "
     )
     assert " tokens of 1,000 a step; an epoch is " in found["batching"]
-    assert " padded tokens is one pass and takes " in found["memory"]
+    assert " padded tokens is one micro-batch and takes " in found["memory"]
     assert found["memory"].endswith(" GiB; the longest dev sentences fit")
     assert found["time"].startswith("OK: about ")
     assert ": 200 steps of " in found["time"]
@@ -165,8 +165,8 @@ def test_a_test_set_that_is_in_train_is_a_warning(nmt_here: Run, home: Path) -> 
     )
     assert said.code == 0
     assert lines(said)["leakage"] == (
-        f"{known}55% of test.test is not new to the model (set cleaning.drop_leaked_sides = true, or take another "
-        "test.test: cleaning drops the same pairs alone)"
+        f"{known}55% of test.test is not new to the model (set cleaning.drop_leaked_sides = true, or use another "
+        "test.test: cleaning drops only the same pairs)"
     )
     assert lines(said)["cleaning"] == "OK: of all 411 pairs, dropped: leaked 10"
     said = examined(nmt_here, home, "cleaning.drop_leaked=false", "cleaning.drop_leaked_near=false")
@@ -191,7 +191,7 @@ def test_cleaning_that_drops_much_is_a_warning(nmt_here: Run, home: Path) -> Non
     assert said.code == 0
     assert lines(said)["cleaning"] == (
         "warning: of all 800 pairs, dropped: empty 100, copies 300; that is 50% "
-        "(look at what copies drops, by nmt -v prepare, or loosen [cleaning])"
+        "(check the pairs that copies drops with nmt -v prepare, or loosen [cleaning])"
     )
 
 
@@ -206,7 +206,7 @@ def test_a_vocabulary_that_the_text_does_not_allow_is_an_error(
     assert skipped(said) == CHECKS[CHECKS.index("shares") :]
     assert (said.code, said.err) == (3, "nmt: tiny.toml: checks that found an error: 1, the first is vocabulary\n")
     monkeypatch.setattr(data_checks, "SAMPLE", 100)
-    monkeypatch.setattr(data_checks, "LEAST", 10)
+    monkeypatch.setattr(data_checks, "SMALLEST", 10)
     said = examined(nmt_here, home, "tokenizer.vocab_size=30000")
     assert said.code == 0
     assert lines(said)["vocabulary"].startswith(
@@ -244,14 +244,15 @@ def test_of_large_data_the_first_pairs_are_looked_at_and_the_findings_say_so(
     nmt_here: Run, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(data_checks, "SAMPLE", 100)
-    monkeypatch.setattr(data_checks, "LEAST", 10)
+    monkeypatch.setattr(data_checks, "SMALLEST", 10)
     said = examined(nmt_here, home, "batching.tokens_per_step=240")
     assert lines(said)["cleaning"] == "OK: of the first 100 of 400 pairs, dropped: none"
     assert "trained on the first 100 of 400 pairs; " in lines(said)["vocabulary"]
     assert lines(said)["batching"].startswith("warning: ")
     assert "; an epoch is about " in lines(said)["batching"]
     assert lines(said)["batching"].endswith("; a sentence may have 255 tokens (raise batching.tokens_per_step to that)")
-    monkeypatch.setattr(data_checks, "READ", 200)
+    for module in (checkup, data_checks):
+        monkeypatch.setattr(module, "READ", 200)
     said = examined(nmt_here, home)
     assert lines(said)["data"] == (
         "OK: pairs of train 200, dev 10, test.test 20; UTF-8, each line with its translation; "
@@ -280,13 +281,13 @@ def test_of_several_corpora_each_has_its_share_and_an_epoch_is_of_all(nmt_here: 
 def test_without_what_is_to_be_fetched_what_needs_data_is_skipped(nmt_here: Run, home: Path) -> None:
     download = f'[data.downloads."train.en"]\nurl = "https://one.test/train.en"\nsha256 = "{"0" * 64}"\n\n[data.dev]'
     (home / "tiny.toml").write_text(GOOD.replace("[data.dev]", download), encoding="utf-8")
-    assert lines(examined(nmt_here, home))["downloads"] == "OK: nothing is to be fetched"
+    assert lines(examined(nmt_here, home))["downloads"] == "OK: nothing to download"
     (home / "train.en").unlink()
     said = examined(nmt_here, home)
     assert (said.code, said.err) == (0, "")
     assert lines(said)["downloads"] == (
-        "skipped: to be fetched, and not looked at: train.en from https://one.test/train.en "
-        "(nmt prepare fetches it, look again then)"
+        "skipped: not downloaded yet: train.en from https://one.test/train.en "
+        "(run nmt prepare, which downloads it, then nmt doctor again)"
     )
     assert lines(said)["data"] == "skipped: needs the check of downloads"
     assert skipped(said) == CHECKS[CHECKS.index("downloads") :]
@@ -311,31 +312,31 @@ def test_of_corpora_that_are_to_be_fetched_those_to_train_on_alone_are_needed(
     found, left = lines(said), ", ".join(missing)
     assert (said.code, said.err, levels(said)) == (0, "", {"OK": len(CHECKS) - 1, "warning": 1})
     assert found["downloads"] == (
-        f"warning: to be fetched, and not looked at: {'; '.join(origins)}; left out below: {left} "
-        "(nmt prepare fetches it, look again then)"
+        f"warning: not downloaded yet: {'; '.join(origins)}; left out of the checks: {left} "
+        "(run nmt prepare, which downloads it, then nmt doctor again)"
     )
     sizes = {"dev": 10, "test.test": 20}
     read = ", ".join(f"{name} {size}" for name, size in sizes.items() if name not in missing)
     assert found["data"].startswith(f"OK: pairs of train 400{', ' if read else ''}{read}; ")
-    assert found["leakage"].endswith(f"not looked at: {left}")
+    assert found["leakage"].endswith(f"not checked: {left}")
     assert found["cleaning"].startswith("OK: of all 400 pairs, dropped: none")
-    longest = "sentences that stand for dev" if "dev" in missing else "dev sentences"
+    longest = "training sentences in place of dev" if "dev" in missing else "dev sentences"
     assert found["memory"].endswith(f"; the longest {longest} fit")
     assert (", 2 validations of " in found["time"]) == ("dev" not in missing)
-    assert found["time"].endswith(f"; not reckoned: {left}")
+    assert found["time"].endswith(f"; not included: {left}")
 
 
 def test_a_training_of_the_wrong_length_is_a_warning(nmt_here: Run, home: Path) -> None:
     said = examined(nmt_here, home, "training.max_steps=2")
     assert said.code == 0
     assert lines(said)["schedule"] == (
-        "warning: 2 steps, the learning rate at its highest, 0.001, at step 2; that is within the warm-up of 20 steps "
+        "warning: 2 steps, peak learning rate 0.001 at step 2; the training ends within the warm-up of 20 steps "
         "(lower optimizer.warmup_steps to a tenth of training.max_steps, or raise the latter)"
     )
     assert "% of the pairs are never seen (set training.max_steps = " in lines(said)["batching"]
     said = examined(nmt_here, home, "training.max_steps=1_000_000_000")
     assert lines(said)["batching"].endswith(
-        "; that many epochs learn by heart (lower training.max_steps, or set training.patience)"
+        "; a model overfits in so many epochs (lower training.max_steps, or set training.patience)"
     )
     assert lines(said)["time"].endswith("; that is more than 7 days (take a GPU, a smaller model, or fewer steps)")
 
@@ -359,11 +360,11 @@ def test_a_step_that_does_not_fit_at_once_is_cut_or_a_warning(
     monkeypatch.setattr(memory, "micro_batch_cost", lambda *_: lambda tokens: tokens * 2**20)
     said = examined(nmt_here, home, "batching.tokens_per_step=5000")
     assert (said.code, lines(said)["memory"][:5]) == (0, "OK: a")
-    assert " is cut into passes of 2,048, which take 2.00 of 4.0 GiB; the longest dev " in lines(said)["memory"]
+    assert " is cut into micro-batches of 2,048, which take 2.00 of 4.0 GiB; the longest dev " in lines(said)["memory"]
     said = examined(nmt_here, home, "batching.tokens_per_step=5000", "batching.micro_batch_tokens=4000")
     assert said.code == 0
     assert lines(said)["memory"].endswith(
-        '; a pass of 4,000 may not fit (set batching.micro_batch_tokens = "auto", or that size)'
+        '; a micro-batch of 4,000 may not fit (set batching.micro_batch_tokens = "auto", or that size)'
     )
 
 
@@ -374,14 +375,14 @@ def test_a_pass_that_takes_too_long_to_try_is_reckoned(
     monkeypatch.setattr(memory, "micro_batch_cost", lambda *_: lambda tokens: tokens * 2**10)
     said = examined(nmt_here, home, "batching.tokens_per_step=5000")
     assert said.code == 0
-    assert " GiB, reckoned from 1,024 tokens; the longest dev sentences fit" in lines(said)["memory"]
+    assert " GiB, estimated from 1,024 tokens; the longest dev sentences fit" in lines(said)["memory"]
 
 
 def test_a_model_that_does_not_fit_is_an_error(nmt_here: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(doctor, "Trainer", full)
+    monkeypatch.setattr(training_checks, "Trainer", full)
     said = examined(nmt_here, home)
     assert said.code == 2
     assert lines(said)["batching"] == ("error: the model alone does not fit into the memory (take a smaller model)")
@@ -395,7 +396,7 @@ def test_a_disk_too_small_for_the_checkpoints_is_an_error(
     said = examined(nmt_here, home, "training.ema_decay=0.99", "training.average=best")
     assert lines(said)["sizes"] == (
         "error: 34,304 parameters; 5 checkpoints of 0.5 MB, the best and the model need 0.00 GB, but "
-        f"{home / 'runs' / 'tiny'} has 0.00 GB free (free some, take another --run-dir, or lower "
+        f"{home / 'runs' / 'tiny'} has 0.00 GB free (free some space, take another --run-dir, or lower "
         "training.keep_checkpoints)"
     )
     assert skipped(said) == []
@@ -407,7 +408,7 @@ def test_a_missing_compiler_is_a_warning(nmt_here: Run, home: Path, monkeypatch:
     said = examined(nmt_here, home, "training.compile=true")
     assert said.code == 0
     assert lines(said)["compiler"] == (
-        "warning: training.compile = true, and no compiler works on this machine: the layers will run as they are "
+        "warning: training.compile = true, and no compiler works on this machine: the layers will run uncompiled "
         "(install a C++ compiler, or set training.compile = false)"
     )
     monkeypatch.setattr(devices, "compiler_works", lambda _: True)

@@ -48,7 +48,7 @@ def test_doctor_and_train_accept_what_init_writes(
     said = nmt_here("init", "en", "de", "--train", "a.en", "a.de", *given, "-o", "my recipe.toml", cwd=home)
     assert said.code == 0, said.err
     assert said.messages == [
-        "nmt: warning: 400 pairs are few: a model from nothing will translate badly; if there is a model of these "
+        "nmt: warning: 400 pairs are few: a model from scratch will translate badly; if there is a model of these "
         "languages, fine-tune it with --init-from MODEL"
     ]
     assert said.lines[0] == "found: 400 training pairs"
@@ -58,7 +58,7 @@ def test_doctor_and_train_accept_what_init_writes(
         'chosen: tokenizer.vocab_size = 1000, tokenizer.joint = true, model.preset = "small", '
     )
     assert said.lines[5:] == [
-        "wrote my recipe.toml, which says why",
+        "wrote my recipe.toml; its comments give the reasons",
         "next: nmt doctor 'my recipe.toml'",
         "then: nmt run 'my recipe.toml'",
     ]
@@ -137,8 +137,8 @@ def test_a_recipe_is_not_overwritten_unless_asked(nmt_here: Run, home: Path) -> 
         (
             ["en", "de", "--train", "dev.en", "dev.de"],
             3,
-            "dev.en, dev.de: 10 pairs with text are too little to learn from (it takes 200 at the very least, and some "
-            "ten thousand for a model that is of use)",
+            "dev.en, dev.de: 10 pairs with text are too few to learn from (at least 200 are needed, and some ten "
+            "thousand for a useful model)",
         ),
         (
             ["en", "de", "--train", "a.en", "a.de", "--name", "a b"],

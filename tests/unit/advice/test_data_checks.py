@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import sacrebleu
-from conftest import TINY, TinyRun
+from checkups import CORPORA, TRAIN, checkup_of, write_corpora
+from conftest import TinyRun
 from huggingface_hub import constants
 
 from nmt.advice import data_checks
-from nmt.advice.case import Case, Finding
+from nmt.advice.checkup import Finding
 from nmt.advice.data_checks import (
     check_cleaning,
     check_data,
@@ -23,44 +24,9 @@ from nmt.advice.data_checks import (
     check_symbols,
     check_vocabulary,
 )
-from nmt.config.toml import load_recipe
 from nmt.data.cleaning import filters
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import DataError, UsageError
-from nmt.pipeline.run import Run
-from nmt.tasks.grammar import generate
-
-TRAIN = '[data.train]\nbuiltin = "train"\npairs = 800\n'
-CORPORA = """\
-[data.train.large]
-source = "large.en"
-target = "large.de"
-
-[data.train.small]
-source = "small.en"
-target = "small.de"
-tags = ["<small>"]
-"""
-
-
-def case_of(folder: Path, *settings: str, train: str = TRAIN) -> Case:
-    """Return the tiny recipe, with other training corpora and settings, to be examined."""
-    recipe = folder / "tiny.toml"
-    assert TRAIN in TINY
-    text = TINY.replace(TRAIN, train).replace("max_pieces = 62", "").replace("max_length = 64", "max_length = 256")
-    recipe.write_text(text, encoding="utf-8")
-    scratch = folder / "scratch"
-    scratch.mkdir(exist_ok=True)
-    return Case(Run(load_recipe(str(recipe), settings), run_dir=folder / "run"), scratch)
-
-
-def write_corpora(folder: Path) -> None:
-    """Write 600 pairs to `large` and 200 other ones to `small`."""
-    pairs = list(generate("train", 800, 1))
-    for name, chosen in (("large", pairs[:600]), ("small", pairs[600:])):
-        for side, language in enumerate(("en", "de")):
-            text = "".join(f"{pair[side]}\n" for pair in chosen)
-            (folder / f"{name}.{language}").write_text(text, encoding="utf-8")
 
 
 def test_each_corpus_is_read_cleaned_and_weighed(tmp_path: Path) -> None:
@@ -71,24 +37,24 @@ def test_each_corpus_is_read_cleaned_and_weighed(tmp_path: Path) -> None:
     for language in ("en", "de"):
         with (tmp_path / f"small.{language}").open("a", encoding="utf-8") as file:
             file.write(copies)
-    case = case_of(tmp_path, "data.temperature=2.0", train=CORPORA)
-    assert str(check_data(case)) == (
+    checkup = checkup_of(tmp_path, "data.temperature=2.0", train=CORPORA)
+    assert str(check_data(checkup)) == (
         "pairs of train.large 600, train.small 300, dev 10, test.test 20; UTF-8, each line with its translation; "
         "found in train.small: CRLF line ends 2, byte-order marks 1"
     )
-    assert check_leakage(case).level == "OK"
-    found = check_cleaning(case)
-    assert (found.level, found.found) == (
+    assert check_leakage(checkup).level == "OK"
+    found = check_cleaning(checkup)
+    assert (found.level, found.message) == (
         "warning",
         "of all 900 pairs, dropped: copies 100; that is 0% of large, 33% of small; over 20% of small",
     )
-    assert found.advice == "look at what copies drops, by nmt -v prepare, or loosen [cleaning]"
-    assert check_vocabulary(case).level == "OK"
-    tokens = case.epoch_tokens()
-    assert case.tokenizer.tags == ["<small>"]
+    assert found.advice == "check the pairs that copies drops with nmt -v prepare, or loosen [cleaning]"
+    assert check_vocabulary(checkup).level == "OK"
+    tokens = checkup.epoch_tokens()
+    assert checkup.tokenizer.tags == ["<small>"]
     assert [weight for _, weight in tokens.values()] == [1, pytest.approx(3**0.5)]
-    assert str(check_shares(case)).startswith("of the target tokens of an epoch: large 6")
-    assert str(check_shares(case)).endswith("%, each pair 1.73 times")
+    assert str(check_shares(checkup)).startswith("of the target tokens of an epoch: large 6")
+    assert str(check_shares(checkup)).endswith("%, each pair 1.73 times")
 
 
 def test_the_sample_has_of_each_corpus_its_share_but_some_pairs_at_least(
@@ -96,41 +62,41 @@ def test_the_sample_has_of_each_corpus_its_share_but_some_pairs_at_least(
 ) -> None:
     write_corpora(tmp_path)
     monkeypatch.setattr(data_checks, "SAMPLE", 80)
-    monkeypatch.setattr(data_checks, "LEAST", 50)
-    case = case_of(tmp_path, "data.temperature=2.0", train=CORPORA)
-    check_data(case)
-    assert check_cleaning(case).found.startswith(
+    monkeypatch.setattr(data_checks, "SMALLEST", 50)
+    checkup = checkup_of(tmp_path, "data.temperature=2.0", train=CORPORA)
+    check_data(checkup)
+    assert check_cleaning(checkup).message.startswith(
         "of 110 of 800 pairs, the first of each corpus, dropped: none; that is"
     )
-    assert {name: funnel.read for name, funnel in case.sample.funnels.items()} == {
+    assert {name: funnel.read for name, funnel in checkup.sample.funnels.items()} == {
         "large": 60,
         "small": 50,
     }
-    assert check_vocabulary(case).level == "OK"
-    tokens = case.epoch_tokens()
+    assert check_vocabulary(checkup).level == "OK"
+    tokens = checkup.epoch_tokens()
     assert [weight for _, weight in tokens.values()] == [1, pytest.approx(3**0.5)]
-    lengths = case.train.tgt_lengths
+    lengths = checkup.train.tgt_lengths
     assert lengths.dtype.itemsize == 1
     assert tokens["large"][0] == pytest.approx(10 * lengths[:60].sum(dtype=int))
-    assert not case.is_whole
-    assert not case.is_cut
+    assert not checkup.is_whole
+    assert not checkup.is_cut
 
 
 def test_an_only_corpus_has_all_of_an_epoch(tmp_path: Path) -> None:
-    case = case_of(tmp_path, "data.train.pairs=300")
-    check_data(case)
-    check_cleaning(case)
-    check_vocabulary(case)
-    assert str(check_shares(case)) == "of the target tokens of an epoch: train 100.0%"
+    checkup = checkup_of(tmp_path, "data.train.pairs=300")
+    check_data(checkup)
+    check_cleaning(checkup)
+    check_vocabulary(checkup)
+    assert str(check_shares(checkup)) == "of the target tokens of an epoch: train 100.0%"
 
 
 def test_leaked_pairs_stay_where_a_corpus_of_its_own_cleaning_keeps_them(tmp_path: Path) -> None:
     keeping = "[data.train.small.cleaning]\ndrop_leaked = false\ndrop_leaked_near = false\n"
     for train, level in ((CORPORA, "OK"), (CORPORA + keeping, "warning")):
-        case = case_of(tmp_path, train=train)
-        case.seen = {"dev": (1000, 10, 10)}
-        assert check_leakage(case).level == level
-    assert check_leakage(case) == Finding(
+        checkup = checkup_of(tmp_path, train=train)
+        checkup.leaks = {"dev": (1000, 10, 10)}
+        assert check_leakage(checkup).level == level
+    assert check_leakage(checkup) == Finding(
         "warning",
         "of dev, 10 of 1,000 sources are in train, 10 with the same target; pairs of dev stay in train",
         "set cleaning.drop_leaked = true",
@@ -138,11 +104,11 @@ def test_leaked_pairs_stay_where_a_corpus_of_its_own_cleaning_keeps_them(tmp_pat
 
 
 def test_the_filters_of_each_corpus_are_listed(tmp_path: Path) -> None:
-    assert str(check_filters(case_of(tmp_path))) == (
+    assert str(check_filters(checkup_of(tmp_path))) == (
         "empty, max_characters, max_ratio, copies, urls, leaked, leaked_near, duplicates"
     )
     own = '[data.train.small.cleaning]\nmax_characters = "none"\nmin_characters = 2\ndrop_same_source = true\n'
-    assert str(check_filters(case_of(tmp_path, train=CORPORA + own))) == (
+    assert str(check_filters(checkup_of(tmp_path, train=CORPORA + own))) == (
         "of large: empty, max_characters, max_ratio, copies, urls, leaked, leaked_near, duplicates; "
         "of small: empty, min_characters, max_ratio, copies, urls, leaked, leaked_near, duplicates, same_source"
     )
@@ -154,7 +120,7 @@ def test_languages_to_be_checked_without_the_package_are_an_error(
     monkeypatch.setitem(sys.modules, "py3langid.langid", None)
     filters._identifier.cache_clear()
     with pytest.raises(UsageError) as error:
-        check_filters(case_of(tmp_path, "cleaning.check_language=true"))
+        check_filters(checkup_of(tmp_path, "cleaning.check_language=true"))
     filters._identifier.cache_clear()
     assert str(error.value) == (
         'cleaning.check_language = true needs a package that is not installed (pip install "nmt[langid]")'
@@ -190,15 +156,15 @@ dataset = "some/pairs"
 files = "sacrebleu:wmt14/full"
 """
     (tmp_path / "here.tsv").write_text("Yes.\tJa.\n", encoding="utf-8")
-    case = case_of(tmp_path, train=train)
+    checkup = checkup_of(tmp_path, train=train)
     both = "https://one.test/all.tar or https://two.test/all.tar"
     (url,) = sacrebleu.DATASETS["wmt14/full"].data or []
-    assert check_downloads(case) == Finding(
+    assert check_downloads(checkup) == Finding(
         "skipped",
-        f"to be fetched, and not looked at: all.tar/train.en from {both}; all.tar/train.de from {both}; "
+        f"not downloaded yet: all.tar/train.en from {both}; all.tar/train.de from {both}; "
         "more.tsv from https://one.test/more; dataset some/pairs from the Hugging Face Hub; "
         f"sacrebleu:wmt14/full from {url}",
-        "nmt prepare fetches it, look again then",
+        "run nmt prepare, which downloads it, then nmt doctor again",
     )
     assert not (tmp_path / "cache").exists()
 
@@ -213,8 +179,8 @@ files = "sacrebleu:wmt14/full"
     archive = tmp_path / "sacrebleu" / "wmt14" / "full" / "raw" / "wmt14_full.test-full.tgz"
     archive.parent.mkdir(parents=True)
     archive.write_bytes(b"there")
-    assert str(check_downloads(case)) == "nothing is to be fetched"
-    streaming = case_of(tmp_path, "data.train.hub.streaming=true", train=train)
+    assert str(check_downloads(checkup)) == "nothing to download"
+    streaming = checkup_of(tmp_path, "data.train.hub.streaming=true", train=train)
     assert "dataset some/pairs from the Hugging Face Hub (" in str(check_downloads(streaming))
 
 
@@ -222,11 +188,11 @@ def test_a_download_that_no_corpus_names_is_a_warning(tmp_path: Path) -> None:
     write_corpora(tmp_path)
     names = ("large.en.gz", "small.de", "zzz.tsv", "yyy.tsv")
     section = '[data.downloads."{}"]\nurl = "https://one.test/file"\nsha256 = "' + "0" * 64 + '"\n\n'
-    case = case_of(tmp_path, train="".join(map(section.format, names)) + CORPORA)
-    assert check_downloads(case) == Finding(
+    checkup = checkup_of(tmp_path, train="".join(map(section.format, names)) + CORPORA)
+    assert check_downloads(checkup) == Finding(
         "warning",
-        "nothing is to be fetched; no corpus names the downloads zzz.tsv, yyy.tsv",
-        "a corpus names a download as a file: take it out, or correct its name",
+        "nothing to download; no corpus names the downloads zzz.tsv, yyy.tsv",
+        "a corpus names a download as a file: remove the download, or correct its name",
     )
 
 
@@ -235,37 +201,37 @@ def test_a_training_corpus_that_is_not_there_is_not_left_out(tmp_path: Path, mon
     write_corpora(tmp_path)
     (tmp_path / "small.en").unlink()
     section = f'[data.downloads."{{}}"]\nurl = "https://one.test/file"\nsha256 = "{"0" * 64}"\n\n'
-    case = case_of(tmp_path, train=section.format("small.en") + section.format("zzz.tsv") + CORPORA)
-    assert check_downloads(case) == Finding(
+    checkup = checkup_of(tmp_path, train=section.format("small.en") + section.format("zzz.tsv") + CORPORA)
+    assert check_downloads(checkup) == Finding(
         "skipped",
-        "to be fetched, and not looked at: small.en from https://one.test/file; no corpus names the downloads zzz.tsv",
-        "nmt prepare fetches it, look again then; "
-        "a corpus names a download as a file: take it out, or correct its name",
+        "not downloaded yet: small.en from https://one.test/file; no corpus names the downloads zzz.tsv",
+        "run nmt prepare, which downloads it, then nmt doctor again; "
+        "a corpus names a download as a file: remove the download, or correct its name",
     )
-    assert case.left_out == []
+    assert checkup.left_out == []
 
 
 def test_a_corpus_of_which_cleaning_leaves_hardly_a_pair_is_a_warning(tmp_path: Path) -> None:
     write_corpora(tmp_path)
     for language in ("en", "de"):
         (tmp_path / f"small.{language}").write_text("same\n" * 300, encoding="utf-8")
-    case = case_of(tmp_path, train=CORPORA)
-    check_data(case)
-    tip = "look at what copies drops, by nmt -v prepare, or loosen [cleaning]"
-    found = check_cleaning(case)
+    checkup = checkup_of(tmp_path, train=CORPORA)
+    check_data(checkup)
+    tip = "check the pairs that copies drops with nmt -v prepare, or loosen [cleaning]"
+    found = check_cleaning(checkup)
     assert (found.level, found.advice) == ("warning", tip)
-    assert found.found.endswith("that is 0% of large, 100% of small; left of small: none of 300 pairs")
-    assert check_vocabulary(case).level == "OK"
-    assert "small 0.0%" in str(check_shares(case))
+    assert found.message.endswith("that is 0% of large, 100% of small; left of small: none of 300 pairs")
+    assert check_vocabulary(checkup).level == "OK"
+    assert "small 0.0%" in str(check_shares(checkup))
     with (tmp_path / "small.de").open("a", encoding="utf-8") as file:
         file.write("andere\nganz andere\n")
     with (tmp_path / "small.en").open("a", encoding="utf-8") as file:
         file.write("others\nquite others\n")
-    case = case_of(tmp_path, train=CORPORA)
-    check_data(case)
-    found = check_cleaning(case)
+    checkup = checkup_of(tmp_path, train=CORPORA)
+    check_data(checkup)
+    found = check_cleaning(checkup)
     assert (found.level, found.advice) == ("warning", tip)
-    assert found.found.endswith("99% of small; left of small: 2 of 302 pairs")
+    assert found.message.endswith("99% of small; left of small: 2 of 302 pairs")
 
 
 def test_a_corpus_of_pairs_that_are_all_too_long_is_a_warning(tmp_path: Path) -> None:
@@ -273,37 +239,37 @@ def test_a_corpus_of_pairs_that_are_all_too_long_is_a_warning(tmp_path: Path) ->
     for language, word in (("en", "house "), ("de", "Haus ")):
         text = "".join(f"{word * 60}{number}\n" for number in range(30))
         (tmp_path / f"small.{language}").write_text(text, encoding="utf-8")
-    case = case_of(tmp_path, "cleaning.max_pieces=50", train=CORPORA)
-    check_data(case)
-    check_cleaning(case)
-    found = check_vocabulary(case)
+    checkup = checkup_of(tmp_path, "cleaning.max_pieces=50", train=CORPORA)
+    check_data(checkup)
+    check_cleaning(checkup)
+    found = check_vocabulary(checkup)
     assert found.level == "warning"
-    assert found.found.endswith("; left of small: none of 30 pairs")
-    assert found.advice.endswith("look at what max_pieces drops, by nmt -v prepare, or loosen [cleaning]")
+    assert found.message.endswith("; left of small: none of 30 pairs")
+    assert found.advice.endswith("check the pairs that max_pieces drops with nmt -v prepare, or loosen [cleaning]")
 
 
 def test_a_test_set_that_there_is_not_is_an_error_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
-        check_downloads(case_of(tmp_path, train='[data.train]\nfiles = "sacrebleu:wmt1/full"\n'))
+        check_downloads(checkup_of(tmp_path, train='[data.train]\nfiles = "sacrebleu:wmt1/full"\n'))
     assert str(error.value).startswith("sacrebleu:wmt1/full: sacreBLEU has no test set 'wmt1/full' (did you mean ")
 
 
 def test_tags_and_placeholders_are_looked_for_in_a_tokenizer_that_is_taken_over(
     tmp_path: Path, tiny: TinyRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert str(check_symbols(case_of(tmp_path))) == "not asked for"
+    assert str(check_symbols(checkup_of(tmp_path))) == "not asked for"
     tagged = TRAIN + 'tags = ["<a>", "<b>"]\n'
     asked = ("data.protect='[0-9]+'", "tokenizer.placeholders=3")
-    assert str(check_symbols(case_of(tmp_path, *asked, train=tagged))) == "<a>, <b>, 3 placeholders"
+    assert str(check_symbols(checkup_of(tmp_path, *asked, train=tagged))) == "<a>, <b>, 3 placeholders"
 
     begun = f"training.init_from='{tiny.model}'"
-    assert check_symbols(case_of(tmp_path, begun, train=tagged)) == Finding(
+    assert check_symbols(checkup_of(tmp_path, begun, train=tagged)) == Finding(
         "warning",
         "<a>, <b>; the tokenizer of training.init_from splits <a>, <b> into pieces",
         "begin with a model whose recipe had these tags, or leave out training.init_from or the tags",
     )
     with pytest.raises(UsageError) as error:
-        check_symbols(case_of(tmp_path, begun, "data.protect='[0-9]+'"))
+        check_symbols(checkup_of(tmp_path, begun, "data.protect='[0-9]+'"))
     assert str(error.value) == (
         "data.protect needs placeholders, and the tokenizer of training.init_from has none (begin with a model whose "
         "recipe had tokenizer.placeholders, or leave out data.protect)"
@@ -316,5 +282,5 @@ def test_tags_and_placeholders_are_looked_for_in_a_tokenizer_that_is_taken_over(
         return found
 
     monkeypatch.setattr(Tokenizer, "load", knowing)
-    found = check_symbols(case_of(tmp_path, begun, asked[0], train=tagged))
+    found = check_symbols(checkup_of(tmp_path, begun, asked[0], train=tagged))
     assert dataclasses.astuple(found)[:2] == ("OK", "<a>, <b>, 2 placeholders")

@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from nmt.config import data, decoding, model, training
-from nmt.config.data import CorpusConfig, TokenizerConfig
-from nmt.config.model import PRESETS, ModelConfig
+from nmt.config.data import TokenizerConfig
+from nmt.config.model import ModelConfig
 from nmt.config.recipe import Recipe
 from nmt.config.section import Section, section_of
 from nmt.config.toml import knobs
@@ -26,14 +26,6 @@ def recipe(**given: Any) -> Recipe:
     languages = {"source": "en", "target": "de"}
     data = {"train": {"builtin": "train", "pairs": 10}}
     return Recipe.model_validate({"name": "x", "languages": languages, "data": data, **given})
-
-
-def finding(section: type[Section], **values: Any) -> tuple[str, str]:
-    """Return field and message of the one thing that is wrong with `values`."""
-    with pytest.raises(ValidationError) as caught:
-        section.model_validate(values)
-    (error,) = caught.value.errors()
-    return ".".join(map(str, error["loc"])), error["msg"]
 
 
 def test_every_knob_is_explained_in_a_sentence() -> None:
@@ -68,52 +60,6 @@ def test_the_defaults_are_the_base_model_of_the_paper() -> None:
     given = recipe()
     assert given.batching.tokens_per_step == 25_000
     assert (given.decoding.beam_size, given.decoding.length_penalty, given.decoding.max_extra_length) == (4, 0.6, 50)
-
-
-@pytest.mark.parametrize(
-    ("preset", "shape"),
-    [
-        ("base", (512, 2048, 8, 6, 6, 0.1)),
-        ("big", (1024, 4096, 16, 6, 6, 0.3)),
-        ("small", (256, 1024, 4, 3, 3, 0.1)),
-        ("tiny", (128, 512, 4, 2, 2, 0.1)),
-    ],
-)
-def test_a_preset_is_a_shape(preset: str, shape: tuple[float, ...]) -> None:
-    model = ModelConfig.model_validate({"preset": preset})
-    fields = ("d_model", "ffn", "heads", "encoder_layers", "decoder_layers", "dropout")
-    assert tuple(getattr(model, field) for field in fields) == shape
-    assert model.preset == preset
-
-
-def test_every_preset_is_tested() -> None:
-    assert PRESETS.keys() == {"base", "big", "small", "tiny"}
-
-
-def test_a_given_key_wins_over_the_preset_wherever_it_stands() -> None:
-    for values in ({"preset": "big", "dropout": 0.2, "heads": 8}, {"heads": 8, "dropout": 0.2, "preset": "big"}):
-        model = ModelConfig.model_validate(values)
-        assert (model.d_model, model.ffn, model.heads, model.dropout) == (1024, 4096, 8, 0.2)
-
-
-def test_a_preset_does_not_change_the_table_of_presets() -> None:
-    before = {name: dict(values) for name, values in PRESETS.items()}
-    ModelConfig.model_validate({"preset": "tiny", "d_model": 64})
-    assert before == PRESETS
-
-
-def test_the_tree_is_frozen() -> None:
-    with pytest.raises(ValidationError, match="frozen"):
-        recipe().model.d_model = 3  # type: ignore[misc]
-
-
-@pytest.mark.parametrize("value", ["512", 512.0, True, "none", None])
-def test_types_are_strict(value: Any) -> None:
-    assert finding(ModelConfig, d_model=value) == ("d_model", "Input should be a valid integer")
-
-
-def test_a_whole_number_is_fit_for_a_fraction() -> None:
-    assert OptimizerConfig.model_validate({"learning_rate": 1}).learning_rate == 1.0
 
 
 def test_none_switches_off_what_may_be_off() -> None:
@@ -168,41 +114,6 @@ def test_a_value_out_of_bounds_is_refused(section: str, key: str, value: Any) ->
 
 
 @pytest.mark.parametrize(
-    ("section", "values", "message"),
-    [
-        (ModelConfig, {"d_model": 10, "heads": 4}, "heads = 4 must divide d_model = 10"),
-        (
-            ModelConfig,
-            {"d_model": 9, "heads": 3},
-            "d_model = 9 must be even: positions are pairs of sine and cosine",
-        ),
-        (
-            TrainingConfig,
-            {"average_checkpoints": 6},
-            "average_checkpoints = 6 needs keep_checkpoints of at least that, not 5",
-        ),
-        (CorpusConfig, {}, "give exactly one of source and target, files, dataset, builtin; got none"),
-        (
-            CorpusConfig,
-            {"files": "x", "dataset": "y"},
-            "give exactly one of source and target, files, dataset, builtin; got files and dataset",
-        ),
-        (CorpusConfig, {"target": "x"}, "source and target go together; one of them is missing"),
-        (CorpusConfig, {"builtin": "dev"}, "builtin needs pairs, the number of sentence pairs to generate"),
-        (
-            CorpusConfig,
-            {"dataset": "x", "columns": ["a", "b", "c"]},
-            "columns names one column or two, not 3",
-        ),
-    ],
-)
-def test_fields_that_contradict_each_other_are_refused(
-    section: type[Section], values: dict[str, Any], message: str
-) -> None:
-    assert finding(section, **values) == ("", f"Value error, {message}")
-
-
-@pytest.mark.parametrize(
     ("given", "message"),
     [
         (
@@ -240,23 +151,23 @@ def test_just_inside_these_rules_a_recipe_is_sound() -> None:
     assert TokenizerConfig(vocab_size=300).vocab_size == 300
 
 
-@pytest.mark.parametrize("key", ["config", "split", "revision"])
-def test_a_key_that_would_say_nothing_is_refused(key: str) -> None:
-    with pytest.raises(ValidationError, match=f"{key} applies to dataset alone, and there is none"):
-        CorpusConfig.model_validate({"files": "a.tsv", key: "x"})
+def test_placeholders_need_pieces_of_the_tokenizer() -> None:
+    corpus = {"builtin": "train", "pairs": 10}
+    with pytest.raises(ValidationError, match=r"data\.protect needs tokenizer\.placeholders of at least 1"):
+        recipe(data={"train": corpus, "protect": "x"})
+    assert recipe(data={"train": corpus, "protect": "x"}, tokenizer={"placeholders": 1}).data.protect == "x"
+    from_another = {"init_from": "model"}
+    assert recipe(data={"train": corpus, "protect": "x"}, training=from_another).tokenizer.placeholders == 0
+    assert not recipe(tokenizer={"joint": False}, training=from_another).tokenizer.joint
 
 
-@pytest.mark.parametrize(
-    "tag", ["", "two words", "a\u2028b", "nul\0", "\u2581", "<s>", "</s>", "<unk>", "<0x41>", "<\u27e60\u27e7>"]
-)
-def test_a_tag_has_to_be_one_piece_of_its_own(tag: str) -> None:
-    with pytest.raises(ValidationError, match="cannot be a tag"):
-        CorpusConfig(files="a.tsv", tags=[tag])
-    assert CorpusConfig(files="a.tsv", tags=["<2de>", "__news__", "⟦x⟧"]).tags
-
-
-@pytest.mark.parametrize("key", ["source", "target", "files"])
-def test_a_corpus_without_files_is_refused(key: str) -> None:
-    sides = {"source": "a", "target": "b"} if key != "files" else {}
-    with pytest.raises(ValidationError, match=f"{key} names no file"):
-        CorpusConfig.model_validate({**sides, key: []})
+def test_the_cleaning_of_a_corpus_is_completed_with_the_recipes() -> None:
+    files = {"files": "a.tsv"}
+    corpora = {"a": {**files, "cleaning": {"max_ratio": 2.0}}, "b": files}
+    given = recipe(data={"train": corpora}, cleaning={"max_characters": 9, "max_ratio": 3.0})
+    own = given.data.train["a"].cleaning
+    assert own is not None
+    assert (own.max_ratio, own.max_characters) == (2.0, 9)
+    assert given.data.train["b"].cleaning is None
+    only = recipe(data={"train": {**files, "cleaning": {"max_ratio": 2.0}}}, cleaning={"max_characters": 9})
+    assert only.data.own_cleaning["train"].max_characters == 9

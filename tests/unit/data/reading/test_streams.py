@@ -148,7 +148,14 @@ def test_a_text_becomes_one_line_and_that_is_counted() -> None:
     }
 
 
-def test_what_is_no_text_is_an_error_with_its_place() -> None:
+@pytest.mark.parametrize("text", ["a\nb", "a\r\nb", "a\rb"])
+def test_each_kind_of_line_break_alone_becomes_one_space(text: str) -> None:
+    anomalies = Counter[str]()
+    assert one_line(text, "x", anomalies) == "a b"
+    assert anomalies == {"line breaks within a text": 1}
+
+
+def test_what_is_no_text_is_an_error_with_its_position() -> None:
     with pytest.raises(DataError, match=r"^here: int where text should be: 3$"):
         one_line(3, "here", Counter())
 

@@ -20,74 +20,63 @@ if TYPE_CHECKING:
 
     from nmt.training.loop import Trainer
 
-
 READ = 5_000_000
-"""Pairs of a corpus that are read, at most."""
-
-
-SAMPLE = 50_000
-"""First training pairs that are cleaned and encoded, and that a tokenizer is trained on: of each corpus its share."""
-
-
-LEAST = 1000
-"""Pairs of a corpus in that sample, where it has so many, however small its share is."""
+"""Maximum number of pairs that are read of a corpus."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found, and what to do about it."""
+    """The result of a check, and advice."""
 
     level: Literal["OK", "warning", "error", "skipped"]
-    found: str
+    message: str
     advice: str = ""
     error: NmtError | None = None
-    """What the check raised."""
+    """The error that the check raised."""
+
+    @classmethod
+    def of(cls, message: str, problems: list[tuple[str, str]]) -> Finding:
+        """Return OK, or a warning where there are `problems`, each with its advice."""
+        advice = dict.fromkeys(tip for _, tip in problems)
+        message = "; ".join([message, *(problem for problem, _ in problems)])
+        return cls("warning" if problems else "OK", message, "; ".join(advice))
 
     def __str__(self) -> str:
-        return f"{self.found} ({self.advice})" if self.advice else self.found
-
-
-def judge(found: str, doubts: list[tuple[str, str]]) -> Finding:
-    """Return OK with what was `found`, or the doubts about it, each with what to do, as a warning."""
-    if not doubts:
-        return Finding("OK", found)
-    tips = dict.fromkeys(tip for _, tip in doubts)
-    return Finding("warning", "; ".join([found, *(doubt for doubt, _ in doubts)]), "; ".join(tips))
+        return f"{self.message} ({self.advice})" if self.advice else self.message
 
 
 @dataclass
-class Case:
-    """A recipe under examination: what the checks have found out for those after them."""
+class Checkup:
+    """A recipe under examination, and the facts that earlier checks leave for later ones."""
 
-    pipeline: Run
+    run: Run
     scratch: Path
-    """A temporary folder, for all that is made."""
+    """A temporary folder for all files that the checks write."""
     left_out: list[str] = field(default_factory=list)
-    """Dev and test sets that are yet to be fetched, by the names of `Run.corpora`."""
+    """Dev and test sets that are not downloaded yet, by the names of `Run.corpora`."""
     pairs: dict[str, int] = field(default_factory=dict)
     """Pairs read of each corpus, by the names of `Run.corpora`."""
-    seen: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-    """Of each dev and test set: its sources, those that are in train, and those there with one of their targets."""
+    leaks: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    """Of each dev and test set: all sources, those that are in train, and those in train with the same target."""
     sample: TextCounts = field(init=False)
-    """The counts of `write_text`."""
+    """The counts of the cleaned sample, as `write_text` returns them."""
     tokenizer: Tokenizer = field(init=False)
     train: PreparedPairs = field(init=False)
-    """The sample's ids."""
+    """The ids of the sample."""
     device: torch.device = field(init=False)
     trainer: Trainer = field(init=False)
-    pass_tokens: int = 0
-    """Padded tokens of a pass that fits into the memory and was tried."""
+    micro_batch: int = 0
+    """Padded tokens of the micro-batch that was tried and fits into the memory."""
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe."""
-        return self.pipeline.recipe
+        return self.run.recipe
 
     @property
     def plan(self) -> TextPlan:
-        """What the text is made from, but for placeholders, which are known only with the tokenizer."""
-        recipe, pipeline = self.recipe, self.pipeline
-        return TextPlan(recipe.data, recipe.cleaning, recipe.languages, pipeline.root, pipeline.local)
+        """The plan of the text, without placeholders, which are known only with the tokenizer."""
+        recipe, run = self.recipe, self.run
+        return TextPlan(recipe.data, recipe.cleaning, recipe.languages, run.root, run.local)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -96,17 +85,17 @@ class Case:
 
     @property
     def is_cut(self) -> bool:
-        """Tell whether there may be more training pairs than were read."""
+        """Whether a training corpus may have more pairs than were read."""
         return READ in self.sizes.values()
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether the sample is all of the training text."""
+        """Whether the sample is all of the training text."""
         return self.sample.funnel.read >= sum(self.sizes.values())
 
     @property
     def size(self) -> str:
-        """Say what the sample is."""
+        """The size of the sample, in words."""
         read, total = f"{self.sample.funnel.read:,}", f"{sum(self.sizes.values()):,}"
         if self.is_whole:
             return f"all {read} pairs"
@@ -116,31 +105,30 @@ class Case:
 
     @property
     def text(self) -> Path:
-        """The sample as text, and dev and test."""
+        """The folder of the sample, dev and test as text."""
         return self.scratch / "text"
 
     @property
     def limits(self) -> list[int]:
-        """The most pieces that a side of a training pair may have, EOS not counted; corpora may differ in it."""
+        """The limits for the pieces of a side of a training pair, without EOS; corpora may differ in them."""
         configs = [self.plan.cleaning_of(corpus) for corpus in self.recipe.data.train]
         return sorted({int(min(config.max_pieces or math.inf, self.recipe.model.max_length - 1)) for config in configs})
 
     def epoch_tokens(self) -> dict[str, tuple[float, float]]:
-        """Reckon from the sample, for each training corpus, the target tokens of an epoch and the weight of its pairs.
+        """Estimate, for each training corpus, the target tokens of an epoch and the weight of its pairs.
 
-        The sample holds more of small corpora, and what `data.temperature` gives depends on the sizes of all.
+        The sample holds a larger share of small corpora, and `data.temperature` weighs them by the sizes of all.
         """
-        data, pairs = self.recipe.data, {}
-        tokens = {}
+        pairs, tokens = {}, {}
         for name, size in self.sizes.items():
             scale = size / self.sample.funnels[name].read
             start, end = self.train.corpora.get(name, (0, 0))
             pairs[name] = round(scale * (end - start))
             tokens[name] = scale * float(self.train.tgt_lengths[start:end].sum())
-        weights = data.weights(pairs)
+        weights = self.recipe.data.weights(pairs)
         return {name: (weights[name] * count, weights[name]) for name, count in tokens.items()}
 
 
 def is_train(name: str) -> bool:
-    """Tell whether a name of `Run.corpora` is that of a training corpus."""
+    """Return whether a name of `Run.corpora` is a training corpus."""
     return name.partition(".")[0] == "train"

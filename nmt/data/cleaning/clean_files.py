@@ -1,0 +1,142 @@
+"""Clean parallel text outside of a run, from files to files: the work of `nmt data clean`."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from nmt.config.data import CleaningConfig, DataConfig
+from nmt.data.cleaning.corpus_text import TextPlan, iterate_text, write_text
+from nmt.data.cleaning.funnel import TextCounts
+from nmt.data.reading.archives import is_archive
+from nmt.data.reading.corpus import STDIN
+from nmt.data.reading.formats import format_of, plain_name
+from nmt.data.reading.named_files import NamedCorpus
+from nmt.errors import UsageError
+from nmt.files import remove, replacing, sync
+from nmt.runtime import cores
+
+CORPUS = "text"
+"""Name of the cleaned corpus in the counts."""
+HELD_OUT = "against"
+"""Name of the held-out text in the plan."""
+
+
+def clean_files(
+    text: NamedCorpus,
+    held_out: NamedCorpus | None,
+    output: Path,
+    config: CleaningConfig,
+    *,
+    workers: int | None,
+    stdin: BinaryIO | None,
+) -> tuple[list[Path], TextCounts]:
+    """Clean `text` as a run would, keep the pairs of `held_out` out of it, and write the files that `output` names.
+
+    Returns the written files and the counts of `write_text`. Raises UsageError where the files cannot be written.
+    """
+    paths = output_paths(output, text, held_out)
+    test = {HELD_OUT: held_out.corpus.model_dump()} if held_out else {}
+    data = DataConfig.model_validate({"train": {CORPUS: text.corpus.model_dump()}, "test": test})
+    plan = TextPlan(data, config, text.languages, Path(), local=False, split_off=False)
+    remove_leftovers(output, paths)
+    scratch = output.with_name(f".{output.name}.{os.getpid()}.text.partial")
+    try:
+        counts = write_text(plan, scratch, workers=workers or cores(), stdin=stdin)
+        with writing_pairs(paths) as write:
+            for pair in iterate_text(scratch, "train"):
+                write(*pair)
+    finally:
+        remove(scratch)
+    return paths, counts
+
+
+def output_paths(output: Path, text: NamedCorpus, held_out: NamedCorpus | None) -> list[Path]:
+    """Return the files that `output` names: one .tsv, or one file a language.
+
+    Raises UsageError where they cannot be written, or are among the files that are read.
+    """
+    if str(output) == STDIN:
+        raise UsageError("-o -: the output is files, not standard output", hint="such as -o clean, or -o clean.tsv")
+    name, ending = output.name, ".gz" if output.name.endswith(".gz") else ""
+    plain = name.removesuffix(ending)
+    if is_archive(name) or plain_name(plain) != plain or format_of(plain) not in (None, "tsv"):
+        raise UsageError(
+            f"-o {output}: not a name of what can be written", hint="two files of lines, or one .tsv; plain, or .gz"
+        )
+    if not output.parent.is_dir():
+        raise UsageError(f"-o {output}: no folder {output.parent}", hint="make it first")
+    codes = (text.languages.source, text.languages.target)
+    is_table = format_of(plain) == "tsv"
+    paths = [output] if is_table else [output.with_name(f"{plain}.{code}{ending}") for code in codes]
+    read = {path.resolve() for named in (text, held_out) if named is not None for path in named.paths}
+    for path in paths:
+        if path.is_dir():
+            raise UsageError(f"-o {output}: {path} is a folder")
+        if path.resolve() in read:
+            raise UsageError(f"-o {output}: {path} is one of the files to be read", hint="give the output another name")
+    return paths
+
+
+@contextmanager
+def writing_pairs(paths: Sequence[Path]) -> Iterator[Callable[[str, str], None]]:
+    """Yield a function that writes a pair to two files of lines or to one .tsv; they appear when all is written.
+
+    A tab within a side becomes a space in a .tsv.
+    """
+    with ExitStack() as renaming:
+        scratches = [renaming.enter_context(replacing(path)) for path in paths]
+        with ExitStack() as stack:
+            files = [stack.enter_context(opened(*both)) for both in zip(scratches, paths, strict=True)]
+
+            def write(*pair: str) -> None:
+                lines = pair if len(files) == 2 else ["\t".join(side.replace("\t", " ") for side in pair)]
+                for file, line in zip(files, lines, strict=True):
+                    file.write(f"{line}\n".encode())
+
+            yield write
+        if len(paths) > 1:
+            # A kill between the renames must leave a file missing, never an old one beside a new one.
+            for scratch in scratches:
+                sync(scratch)
+            for path in paths:
+                remove(path)
+
+
+@contextmanager
+def opened(scratch: Path, path: Path) -> Iterator[BinaryIO | gzip.GzipFile]:
+    """Open `scratch` to write the later content of `path`: compressed if that ends in .gz, without a date."""
+    with scratch.open("wb") as file:
+        if path.name.endswith(".gz"):
+            with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0, compresslevel=6) as compressed:
+                yield compressed
+        else:
+            yield file
+        file.flush()
+
+
+def remove_leftovers(output: Path, paths: Sequence[Path]) -> None:
+    """Delete the partial files of `output` and `paths` that killed runs left behind."""
+    names = "|".join(re.escape(path.name) for path in (output, *paths))
+    for path in output.parent.iterdir():
+        partial = re.fullmatch(rf"\.(?:{names})\.([0-9]+)(?:\.text|\.old)?\.partial", path.name)
+        if partial and not is_running(int(partial[1])):
+            remove(path)
+
+
+def is_running(process: int) -> bool:
+    """Return whether a process other than this one has the id `process`."""
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # the process of another user
+    return True

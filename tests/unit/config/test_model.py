@@ -1,0 +1,54 @@
+"""The section [model]: presets, and keys that must agree."""
+
+from typing import Any
+
+import pytest
+from sections import finding
+
+from nmt.config.model import PRESETS, ModelConfig
+
+
+@pytest.mark.parametrize(
+    ("preset", "shape"),
+    [
+        ("base", (512, 2048, 8, 6, 6, 0.1)),
+        ("big", (1024, 4096, 16, 6, 6, 0.3)),
+        ("small", (256, 1024, 4, 3, 3, 0.1)),
+        ("tiny", (128, 512, 4, 2, 2, 0.1)),
+    ],
+)
+def test_a_preset_is_a_shape(preset: str, shape: tuple[float, ...]) -> None:
+    model = ModelConfig.model_validate({"preset": preset})
+    fields = ("d_model", "ffn", "heads", "encoder_layers", "decoder_layers", "dropout")
+    assert tuple(getattr(model, field) for field in fields) == shape
+    assert model.preset == preset
+
+
+def test_every_preset_is_tested() -> None:
+    assert PRESETS.keys() == {"base", "big", "small", "tiny"}
+
+
+def test_a_given_key_wins_over_the_preset_wherever_it_stands() -> None:
+    for values in ({"preset": "big", "dropout": 0.2, "heads": 8}, {"heads": 8, "dropout": 0.2, "preset": "big"}):
+        model = ModelConfig.model_validate(values)
+        assert (model.d_model, model.ffn, model.heads, model.dropout) == (1024, 4096, 8, 0.2)
+
+
+def test_a_preset_does_not_change_the_table_of_presets() -> None:
+    before = {name: dict(values) for name, values in PRESETS.items()}
+    ModelConfig.model_validate({"preset": "tiny", "d_model": 64})
+    assert before == PRESETS
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"d_model": 10, "heads": 4}, "heads = 4 must divide d_model = 10"),
+        (
+            {"d_model": 9, "heads": 3},
+            "d_model = 9 must be even: positions are pairs of sine and cosine",
+        ),
+    ],
+)
+def test_keys_that_contradict_each_other_are_refused(values: dict[str, Any], message: str) -> None:
+    assert finding(ModelConfig, **values) == ("", f"Value error, {message}")

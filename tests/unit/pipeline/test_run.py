@@ -1,0 +1,201 @@
+"""A run: its corpora, its lock, its initial model, and the folders that it refuses."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from runs import corpus, make_run, unpack_old_run
+
+from nmt import devices, runtime
+from nmt.errors import ArtifactError, RecipeError, UsageError
+from nmt.files import digest_file, read_json, write_json
+from nmt.pipeline import run as module
+from nmt.pipeline.manifest import Manifest
+from nmt.pipeline.run import Run
+from nmt.training.distributed import Ranks
+from nmt.training.init_from import InitialModel
+
+
+def test_corpora_are_named_by_split_and_name(tmp_path: Path) -> None:
+    files = corpus(tmp_path, "a")
+    run = make_run(tmp_path, data={"dev": files, "test": {"t": files}})
+    assert list(run.corpora) == ["train.a", "train.b", "dev", "test.t"]
+    assert list(make_run(tmp_path, data={"train": files}).corpora) == ["train"]
+
+
+def test_every_file_has_its_digest(tmp_path: Path) -> None:
+    digests = make_run(tmp_path).data_digests
+    expected = {"a.tsv": digest_file(tmp_path / "a.tsv")}
+    assert digests == {"train.a": expected, "train.b": expected}
+
+
+def test_a_run_lies_in_runs_and_reads_beside_its_recipe_unless_told_otherwise(tmp_path: Path) -> None:
+    loaded = make_run(tmp_path).loaded
+    run = Run(loaded)
+    assert (run.folder.path, run.root, run.local) == (Path("runs/x"), tmp_path, False)
+    assert (run.workers, run.ranks) == (runtime.cores(), Ranks())
+    run = Run(loaded, data_dir=Path("data"), run_dir=Path("elsewhere"), workers=3)
+    assert (run.folder.path, run.root, run.local, run.workers) == (Path("elsewhere"), Path("data"), True, 3)
+
+
+def test_the_lock_holds_recipe_digests_and_sessions(tmp_path: Path) -> None:
+    run = make_run(tmp_path, training={"seed": 7})
+    write_json(run.folder.lock, {"passes": {"size": 1}, "other": 2})
+    run.folder.text.mkdir(parents=True)
+    Manifest("text", {}, hub_commits={"train": "abc"}).write(run.folder.text)
+    run.write_lock([{"began": "now"}])
+    assert read_json(run.folder.lock) == {
+        "recipe": run.recipe.model_dump(),
+        "seed": 7,
+        "data": run.data_digests,
+        "hub_commits": {"train": "abc"},
+        "sessions": [{"began": "now"}],
+        "passes": {"size": 1},
+    }
+
+
+def test_a_session_is_added_where_versions_or_machine_change(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path)
+    run.begin()
+    assert run.folder.recipe.read_text() == run.loaded.text
+    (session,) = read_json(run.folder.lock)["sessions"]
+    assert session == {"began": session["began"], "versions": runtime.versions(), "machine": devices.machine()}
+    run.begin()
+    assert read_json(run.folder.lock)["sessions"] == [session]
+    monkeypatch.setattr(devices, "machine", lambda: {**session["machine"], "cores": 99})
+    run.begin()
+    assert capsys.readouterr().err == (
+        "nmt: warning: machine.cores changed since this run began: results from here on may differ in their last bits\n"
+    )
+    assert [each["machine"]["cores"] for each in read_json(run.folder.lock)["sessions"]] == [
+        session["machine"]["cores"],
+        99,
+    ]
+
+
+def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    left = [folder / ".x.7.partial" for folder in (run.folder.path, run.folder.text.parent, run.folder.bundle)]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    run.begin()
+    assert not any(path.exists() for path in left)
+
+
+def test_the_folder_of_another_recipe_is_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    write_json(run.folder.lock, {"recipe": {"name": "other"}, "sessions": []})
+    with pytest.raises(RecipeError) as caught:
+        run.begin()
+    assert str(caught.value) == f"{tmp_path / 'run'}: the run folder of recipe 'other' (take another --run-dir)"
+    assert not run.folder.recipe.exists()
+
+
+def test_a_tokenizer_of_the_language_is_looked_for_before_anything_is_made(tmp_path: Path) -> None:
+    run = make_run(tmp_path, evaluation={"tokenize": "klingon"})
+    with pytest.raises(UsageError, match="unknown BLEU tokenizer 'klingon'"):
+        run.begin()
+    assert not run.folder.path.exists()
+
+
+# Fine-tuning: from the run folder of nmt 0.1.0.
+
+
+def tuned(root: Path, model: Path, **sections: Any) -> Run:
+    return make_run(
+        root,
+        **{
+            "model": {"d_model": 4, "heads": 2, "ffn": 4, "encoder_layers": 1, "decoder_layers": 1, "max_length": 64},
+            "cleaning": {"max_pieces": 60},
+            "training": {"init_from": str(model)},
+            **sections,
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return unpack_old_run(tmp_path_factory.mktemp("old"))
+
+
+@pytest.fixture
+def old(unpacked: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(unpacked, tmp_path / "old"))
+
+
+def test_without_one_there_is_no_initial_model(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    assert (run.initial, run.initial_tokenizer, run.training_plan.init) == (None, None, None)
+    assert run.placeholders == 2
+
+
+@pytest.mark.parametrize("name", ["model", "checkpoints", "checkpoints/step-00000002"])
+def test_a_model_or_checkpoint_of_nmt_0_1_0_can_be_trained_on(tmp_path: Path, old: Path, name: str) -> None:
+    run = tuned(tmp_path, old / name)
+    assert run.initial is not None
+    assert run.initial.weights == digest_file(Path(run.initial.file)) == run.training_plan.init
+    assert run.initial_tokenizer is not None
+    assert (run.initial_tokenizer.tags, run.placeholders) == (["<a>"], 1)
+
+
+def test_a_model_in_the_run_folder_itself_is_refused(tmp_path: Path, old: Path) -> None:
+    shutil.copytree(old / "model", tmp_path / "run" / "model")
+    with pytest.raises(UsageError, match="lies in the run folder that would start from it"):
+        _ = tuned(tmp_path, tmp_path / "run" / "model").initial
+
+
+def test_an_initial_model_that_is_gone_is_remembered_where_there_are_checkpoints(tmp_path: Path, old: Path) -> None:
+    first = tuned(tmp_path, old / "model")
+    first.folder.path.mkdir()
+    first.write_lock([])
+    shutil.copytree(old / "tokenizer", first.folder.tokenizer)
+    shutil.rmtree(old / "model")
+    with pytest.raises(ArtifactError):
+        _ = tuned(tmp_path, old / "model").initial
+    shutil.copytree(old / "checkpoints", first.folder.checkpoints)
+    again = tuned(tmp_path, old / "model")
+    assert again.initial == first.initial
+    assert again.initial_tokenizer is not None, "the copy in the run folder is there"
+    with pytest.raises(ArtifactError):
+        _ = tuned(tmp_path, old / "another").initial
+
+
+def test_ranks_other_than_the_first_take_the_initial_model_from_the_lock(
+    tmp_path: Path, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = tuned(tmp_path, old / "model")
+    first.folder.path.mkdir()
+    first.write_lock([])
+    monkeypatch.setattr(module, "open_initial_model", lambda *_: pytest.fail("a rank opened it itself"))
+    second = tuned(tmp_path, old / "model")
+    second.ranks = Ranks(rank=1, size=2)
+    assert second.initial == first.initial
+
+
+def tokenizer(tags: list[str], placeholders: int) -> Any:
+    return SimpleNamespace(tags=tags, placeholders=placeholders)
+
+
+def test_tags_and_placeholders_that_the_initial_tokenizer_lacks_are_refused(tmp_path: Path) -> None:
+    tagged = {"train": {"a": {**corpus(tmp_path, "a"), "tags": ["<a>", "<b>"]}}}
+    run = make_run(tmp_path, data=tagged)
+    run.initial, run.initial_tokenizer = InitialModel("", "", "", {}), tokenizer(["<a>"], 0)
+    with pytest.raises(RecipeError) as caught:
+        run.refuse_other_folder()
+    assert str(caught.value) == (
+        "tags <b>: not of the model that training.init_from names, which has <a> "
+        "(take the tag off the corpus, or train without init_from)"
+    )
+    run = make_run(tmp_path, data={"protect": "x"})
+    run.initial, run.initial_tokenizer = InitialModel("", "", "", {}), tokenizer([], 0)
+    with pytest.raises(
+        RecipeError, match=r"data\.protect: the model that training\.init_from names has no placeholders"
+    ):
+        run.refuse_other_folder()
+    run.initial_tokenizer = tokenizer([], 1)
+    run.refuse_other_folder()

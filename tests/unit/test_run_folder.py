@@ -1,0 +1,24 @@
+"""The names in a run folder are stable: scripts rely on them."""
+
+from pathlib import Path
+
+from nmt.run_folder import RunFolder
+
+
+def test_the_names_of_a_run_folder() -> None:
+    folder = RunFolder(Path("runs/x"))
+    assert {name: str(path.relative_to("runs/x")) for name, path in vars(folder).items()} == {
+        "path": ".",
+        "recipe": "recipe.toml",
+        "lock": "lock.json",
+        "log": "log.jsonl",
+        "tensorboard": "tensorboard",
+        "diverged": "diverged.jsonl",
+        "text": "prepared/text",
+        "tokenizer": "tokenizer",
+        "ids": "prepared/ids",
+        "checkpoints": "checkpoints",
+        "bundle": "model",
+        "evaluation": "evaluation",
+        "scores": "evaluation/scores.json",
+    }
