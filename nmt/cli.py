@@ -31,7 +31,7 @@ COMMANDS = {
     "From data to a model": {
         "init": "Survey your own data, and write a recipe for it that says why each value was chosen.",
         "doctor": "Check RECIPE, its data and this machine before a run. Writes nothing.",
-        "run": "Do all that RECIPE says: tokenizer, data, training, model folder, scores. Continues where it stopped.",
+        "run": "Run all stages of RECIPE: tokenizer, data, training, model folder, scores. Continues where it stopped.",
         "prepare": "Read, clean, split and encode the data of RECIPE, training the tokenizer if there is none.",
         "train": "Train the model of RECIPE, resuming if a checkpoint exists, and write its model folder.",
     },

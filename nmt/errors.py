@@ -1,10 +1,10 @@
-"""The expected failures: one line of what happened, one of what to do, and an exit code each."""
+"""The expected failures, each with its exit code."""
 
 from typing import ClassVar
 
 
 class NmtError(Exception):
-    """Base of all expected failures: one line of what happened, one of what to do."""
+    """Base of all expected failures: a message of what happened, and a hint of what to do."""
 
     exit_code: ClassVar[int] = 1
 
@@ -18,7 +18,7 @@ class NmtError(Exception):
 
 
 class UsageError(NmtError):
-    """A command called with arguments that cannot work together, or a machine that lacks what was asked for."""
+    """Arguments that cannot work together, or a machine that lacks what they ask for."""
 
     exit_code = 2
 
@@ -30,48 +30,44 @@ class RecipeError(NmtError):
 
 
 class DataError(NmtError):
-    """Text that is missing, misaligned, not UTF-8, or too little."""
+    """Text that is missing, misaligned, not UTF-8, or too short."""
 
     exit_code = 3
 
 
 class ArtifactError(NmtError):
-    """A checkpoint or a bundle that is missing, damaged, of another format or of another run."""
+    """A checkpoint, a bundle or another artifact that is missing, damaged, of a newer format or of another recipe."""
 
     exit_code = 4
 
 
 class InterruptedTrainingError(NmtError):
-    """A training that Ctrl-C ended, after it was saved."""
+    """A training that Ctrl-C ended after a checkpoint was saved."""
 
     exit_code = 130
 
 
 class TerminatedTrainingError(NmtError):
-    """A training that SIGTERM ended, after it was saved."""
+    """A training that SIGTERM ended after a checkpoint was saved."""
 
     exit_code = 143
 
 
 class RankError(NmtError):
-    """A process of a training of several that lost another."""
-
-    exit_code = 1
+    """A rank that lost another one."""
 
 
 class WorkersError(NmtError):
-    """A translation of several processes that has lost them."""
-
-    exit_code = 1
+    """A command that lost one of its worker processes."""
 
 
 class DivergedError(NmtError):
-    """Training whose loss is no longer a number, or far from what it was."""
+    """A training whose loss is no longer finite, or far above its recent values."""
 
     exit_code = 5
 
 
 class StorageError(NmtError):
-    """A disk that is full or a file that may not be written."""
+    """A full disk, or a file that may not be written."""
 
     exit_code = 4

@@ -18,23 +18,23 @@ JsonObject = dict[str, Any]
 
 
 def digest(data: bytes | str) -> str:
-    """Name `data` by its SHA-256, in hexadecimal."""
+    """Return the SHA-256 of `data` in hexadecimal."""
     return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
 
 
 def digest_file(path: Path) -> str:
-    """Name the content of `path` by its SHA-256, in hexadecimal."""
+    """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest_json(value: object) -> str:
-    """Name a JSON value by the SHA-256 of its canonical form."""
+    """Return the SHA-256 of the canonical form of a JSON value."""
     return digest(json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")))
 
 
 def sync(path: Path) -> None:
-    """Force `path`, a file or a folder, to the disk."""
+    """Flush `path`, a file or a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -44,11 +44,11 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a scratch path beside `path`, moved over it only if the block succeeds.
+    """Yield a scratch path beside `path` that replaces it if the block succeeds.
 
-    The block may create a file or a folder there; all of it reaches the disk before the move. A folder that
-    stood at `path` is moved away first, so a crash in between leaves none, never half of one; what a crash
-    leaves besides is removed by `remove_partials`.
+    The block creates a file or a folder there, which is flushed to the disk before the move. An old folder at `path`
+    is moved away first, so a crash in between leaves none, never half of one. `remove_partials` removes the rest that a
+    crash leaves.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -64,7 +64,7 @@ def replacing(path: Path) -> Iterator[Path]:
         sync(path.parent)
     except OSError as error:
         if error.errno and not error.filename:
-            error.filename = str(path)  # which no failed write of Python's names
+            error.filename = str(path)  # a failed write of Python names no file
         raise
     finally:
         remove(scratch)
@@ -72,7 +72,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove(path: Path) -> None:
-    """Delete `path`, a file or a folder, if it is there."""
+    """Delete `path`, a file or a folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -80,19 +80,19 @@ def remove(path: Path) -> None:
 
 
 def remove_partials(folder: Path) -> None:
-    """Delete what killed writers left behind in `folder`."""
+    """Delete the scratch files and folders that killed writers left in `folder`."""
     for path in folder.glob(".*.partial"):
         remove(path)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path`, whole or not at all."""
+    """Write `text` to `path` atomically."""
     with replacing(path) as scratch:
         scratch.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write `value` to `path` as indented JSON, whole or not at all."""
+    """Write `value` to `path` as indented JSON, atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -111,7 +111,7 @@ def read_record(path: Path, *keys: str) -> JsonObject | None:
 
 
 def differing(first: JsonObject, second: JsonObject, prefix: str = "") -> list[str]:
-    """Name the keys whose values differ, those of inner sections with a dot."""
+    """Return the keys whose values differ, with dots for keys of inner objects; a missing key is None."""
     keys: list[str] = []
     for key in sorted(first.keys() | second.keys()):
         one, other = first.get(key), second.get(key)

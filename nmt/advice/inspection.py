@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from nmt import console
 from nmt.advice.survey import read
-from nmt.data.cleaning.plotting import percent
+from nmt.data.cleaning.funnel import percent
 from nmt.data.cleaning.statistics import Statistics
 from nmt.data.reading.corpus import STDIN
 from nmt.data.reading.formats import Format
 from nmt.data.reading.named_files import NamedCorpus, named_corpus, shortened
+from nmt.files import JsonObject
 
 BAR = 24
 """Characters of the longest bar."""
@@ -39,7 +40,7 @@ def inspect(
         show(report)
 
 
-def inspect_text(text: NamedCorpus, stdin: BinaryIO | None) -> dict[str, Any]:
+def inspect_text(text: NamedCorpus, stdin: BinaryIO | None) -> JsonObject:
     """Return the languages, the anomalies and the statistics of a text, which is read once."""
     anomalies = Counter[str]()
     pairs = read(text.corpus, text.languages, anomalies=anomalies, stdin=stdin)
@@ -50,7 +51,7 @@ def inspect_text(text: NamedCorpus, stdin: BinaryIO | None) -> dict[str, Any]:
     return {"languages": text.languages.model_dump(), "odd": dict(anomalies), **statistics.report()}
 
 
-def show(report: dict[str, Any]) -> None:
+def show(report: JsonObject) -> None:
     """Print a report of `inspect_text` and the names of its files."""
     languages = [report["languages"][side] for side in SIDES]
     console.out(f"{', '.join(report['files'])}: {report['pairs']:,} pairs")
@@ -70,7 +71,7 @@ def show(report: dict[str, Any]) -> None:
         console.out("\nworth a thought, for the recipe:\n\n" + report["cleaning"])
 
 
-def show_sides(report: dict[str, Any], languages: list[str]) -> None:
+def show_sides(report: JsonObject, languages: list[str]) -> None:
     """Print the statistics of source and target side by side."""
     sides = [report[side] for side in SIDES]
     rows: list[list[str]] = []
@@ -123,7 +124,7 @@ def bar(share: float) -> str:
     return "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
 
 
-def show_filters(report: dict[str, Any]) -> None:
+def show_filters(report: JsonObject) -> None:
     """Print the pairs that each filter would drop, and examples."""
     rows = []
     for name, found in report["filters"].items():

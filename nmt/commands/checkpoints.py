@@ -70,8 +70,8 @@ def checkpoints_verify(run: RunOrFolder) -> None:
 def checkpoints_average(
     run: RunOrFolder,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="The new model folder.")],
-    last: Annotated[int | None, typer.Option(min=1, help="Average so many of the newest checkpoints.")] = None,
-    best: Annotated[int | None, typer.Option(min=1, help="Average so many of the best on dev.")] = None,
+    last: Annotated[int | None, typer.Option(min=1, help="Number of newest checkpoints to average.")] = None,
+    best: Annotated[int | None, typer.Option(min=1, help="Number of checkpoints to average, the best on dev.")] = None,
 ) -> None:
     """Write a model folder with the mean of other checkpoints of RUN; by default those that its recipe names."""
     from nmt.pipeline.bundle import average_run  # start-up time

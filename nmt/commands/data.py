@@ -16,7 +16,6 @@ from nmt.tasks.grammar import generate
 
 app = new_app("Inspect parallel text, clean it, make some.")
 
-
 Files = Annotated[
     list[str],
     typer.Argument(
@@ -26,12 +25,14 @@ Files = Annotated[
     ),
 ]
 SourceLanguage = Annotated[
-    str | None, typer.Option(metavar="CODE", help="Source language; by default as the names of the files say.")
+    str | None, typer.Option(metavar="CODE", help="Source language; by default from the names of the files.")
 ]
-TargetLanguage = Annotated[str | None, typer.Option(metavar="CODE", help="Target language, likewise.")]
+TargetLanguage = Annotated[
+    str | None, typer.Option(metavar="CODE", help="Target language; by default from the names of the files.")
+]
 FormatName = Annotated[
     Format | None,
-    typer.Option("--format", help="Format of FILES of both sides; by default their names say it."),
+    typer.Option("--format", help="Format of FILES of both sides; by default from their names."),
 ]
 Columns = Annotated[
     str | None,
@@ -49,15 +50,17 @@ def inspect(
     files: Files,
     source_language: SourceLanguage = None,
     target_language: TargetLanguage = None,
-    pairs: Annotated[int | None, typer.Option(min=1, help="Look at so many pairs, the first.")] = None,
+    pairs: Annotated[
+        int | None, typer.Option(min=1, help="Number of pairs to inspect, from the first; by default all.")
+    ] = None,
     form: FormatName = None,
     columns: Columns = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look at parallel text: lengths, words, characters, duplicates, what each filter would drop, and examples.
+    """Inspect parallel text: lengths, words, characters, duplicates, pairs that each filter would drop, and examples.
 
-    Each filter is counted alone, and switched on for it if it is off by default; what would matter comes as a
-    [cleaning] section for a recipe. Files are read once, as a stream.
+    Each filter is counted alone, switched on if it is off by default; those that matter are printed as a [cleaning]
+    section for a recipe. Files are read once, as a stream.
     """
     from nmt.advice import inspection  # start-up time
 
@@ -92,9 +95,9 @@ def clean(
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Mend and filter parallel text as a recipe does, and write what is left; show what each filter dropped.
+    """Normalise and filter parallel text as a recipe does, write the pairs that stay, and count those dropped.
 
-    With -v, examples too. `nmt data filters` lists what can be set.
+    With -v, examples of dropped pairs are shown. `nmt data filters` lists the settings.
     """
     from nmt.commands import data_clean  # start-up time
 
@@ -104,7 +107,7 @@ def clean(
 
 @command(app, "nmt data filters")
 def filters() -> None:
-    """List what [cleaning] can mend and drop: the name in reports, the key of the recipe, its default, what it does."""
+    """List the settings of [cleaning]: name in reports, key in a recipe, default and meaning."""
     from nmt.commands import data_clean  # start-up time
 
     data_clean.filters()
@@ -117,7 +120,7 @@ def funnel(
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Draw it: an .svg or a .png.")
     ] = None,
 ) -> None:
-    """Show what became of the pairs of RUN: what each filter dropped of which corpus, with examples; or draw it."""
+    """Show, or draw, how many pairs of each corpus of RUN each filter dropped, with examples."""
     from nmt.commands import data_clean  # start-up time
 
     data_clean.funnel(run, output)
@@ -126,8 +129,8 @@ def funnel(
 @command(app, "nmt data synthesize folder --split test --pairs 1000", "synthesize")
 def data_synthesize(
     folder: Annotated[Path, typer.Argument(help="Where to write SPLIT.en and SPLIT.de.")],
-    split: Annotated[Literal["train", "dev", "test", "unseen"], typer.Option(help="Which split to draw.")] = "train",
-    pairs: Annotated[int, typer.Option(min=1, help="How many pairs.")] = 100_000,
+    split: Annotated[Literal["train", "dev", "test", "unseen"], typer.Option(help="Split to draw.")] = "train",
+    pairs: Annotated[int, typer.Option(min=1, help="Number of pairs.")] = 100_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 1,
 ) -> None:
     """Write pairs of the built-in English-German grammar as two files, line by line translations."""

@@ -24,7 +24,10 @@ Metrics = Annotated[EvaluationConfig, OptionsOf("Metrics", default="MODEL's, or 
 @command(app, "nmt evaluate runs/demo/model --source test.en --reference test.de")
 def evaluate(
     model: Annotated[
-        Path | None, typer.Argument(metavar="MODEL", help="Translates --source; with --hypotheses, says how to score.")
+        Path | None,
+        typer.Argument(
+            metavar="MODEL", help="Translates --source; with --hypotheses, its settings of the metrics hold."
+        ),
     ] = None,
     *,
     reference: Annotated[

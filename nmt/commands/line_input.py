@@ -1,4 +1,4 @@
-"""What `nmt translate` reads: a file, or standard input, whose lines may come one by one or all at once."""
+"""The input of `nmt translate`: a file, or standard input, whose lines may come one by one or all at once."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Errors = Literal["strict", "replace"]
 
 STDIN = "standard input"
 BLOCK = 1 << 16
-"""Bytes read at once: what a pipe holds."""
+"""Bytes read at once: the capacity of a pipe."""
 
 
 class Live:
-    """The lines of a pipe or a terminal. It can be asked whether a further one is there, without waiting for it.
+    """The lines of a pipe or a terminal, with a way to ask for a further line without waiting for it.
 
-    Reads the descriptor itself, for a buffered file cannot tell what it holds; and in no thread, for one that waits
-    for input when the process ends would bring it down.
+    It reads the descriptor itself, because a buffered file cannot say what it holds, and without a thread, because a
+    thread that waits for input when the process ends brings the process down.
     """
 
     def __init__(self, descriptor: int, wait: float) -> None:
@@ -37,14 +37,14 @@ class Live:
         self._wait = wait
         self._lines: deque[bytes] = deque()
         self._rest: list[bytes] = []
-        """The blocks of a line without its end."""
+        """Blocks of a line whose end has not been read."""
         self._ended = False
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        """Wait for the next line; it has lost its line feed."""
+        """Return the next line without its line feed, waiting for it."""
         while not self._lines and not self._ended:
             select.select([self._descriptor], [], [])
             self._read()
@@ -53,7 +53,7 @@ class Live:
         return self._lines.popleft()
 
     def ready(self, since: float) -> bool:
-        """Tell whether a line is there, or comes before `since`, a time.monotonic(), is so long ago as to wait."""
+        """Return whether a line is there, or comes within the wait that began at `since`, a time.monotonic()."""
         while not self._lines and not self._ended:
             left = max(0.0, since + self._wait - time.monotonic())
             if not select.select([self._descriptor], [], [], left)[0]:
@@ -62,7 +62,6 @@ class Live:
         return bool(self._lines)
 
     def _read(self) -> None:
-        """Take one block."""
         try:
             block = os.read(self._descriptor, BLOCK)
         except OSError as error:
@@ -79,7 +78,7 @@ class Live:
 
 
 def never(_: float) -> bool:
-    """Say that no further line is there."""
+    """Return that no further line is there."""
     return False
 
 
@@ -88,19 +87,19 @@ class Reader:
     """The lines of an input."""
 
     name: str
-    """For messages."""
+    """Name of the input in messages."""
     lines: Iterator[str]
     ready: Callable[[float], bool] | None = None
-    """Tells, given when the first of some lines came, whether to wait for one more; see `Translator.stream`. None where
+    """Whether a further line comes in time, given when the first of the batch came; see `Translator.stream`. None where
     all lines are there already."""
     interactive: bool = False
-    """Whether somebody types."""
+    """Whether the input is a terminal."""
     replaced: list[int] = field(default_factory=list)
-    """Numbers of the lines that were not UTF-8, as they are found."""
+    """Numbers of the lines read so far that were not UTF-8."""
 
 
 def open_input(path: Path | None, errors: Errors, wait: float) -> Reader:
-    """Open `path`, or standard input, of which a batch waits at most `wait` seconds for more lines.
+    """Open `path`, or standard input, where a batch waits at most `wait` seconds for more lines.
 
     With `replace` bytes that are not UTF-8 become U+FFFD. Raises DataError at once where `path` cannot be read.
     """
@@ -116,7 +115,7 @@ def open_input(path: Path | None, errors: Errors, wait: float) -> Reader:
         descriptor = stream.fileno()
     except OSError:  # no file at all
         return Reader(STDIN, decode_lines(stream, STDIN, noted), replaced=replaced)
-    if os.name != "posix" or stat.S_ISREG(os.fstat(descriptor).st_mode):  # one cannot wait for it, or need not
+    if os.name != "posix" or stat.S_ISREG(os.fstat(descriptor).st_mode):  # cannot be waited for, or need not be
         return Reader(STDIN, decode_lines(stream, STDIN, noted), never if interactive else None, interactive, replaced)
     live = Live(descriptor, wait)
     lines = decode_lines(live, STDIN, noted)
@@ -124,9 +123,9 @@ def open_input(path: Path | None, errors: Errors, wait: float) -> Reader:
 
 
 def read_beside(path: Path, reader: Reader, lines: Path | None) -> list[str]:
-    """Read `path`, which has a line for each line of `reader`, the file `lines` or standard input.
+    """Read `path`, which has a line for each line of `reader`: of the file `lines`, or of standard input.
 
-    Raises DataError where their numbers differ: at once, or, where only the end can tell, from the lines of `reader`.
+    Raises DataError where their numbers differ: at once for a file, otherwise while the lines of `reader` are read.
     """
     found = list(read_lines(path))
     if lines is not None and lines.is_file():
@@ -138,7 +137,7 @@ def read_beside(path: Path, reader: Reader, lines: Path | None) -> list[str]:
 
 
 def _counted(lines: Iterator[str], name: str, count: int, path: Path) -> Iterator[str]:
-    """Yield `lines`, which have to be `count`, as many as in `path`."""
+    """Yield `lines`. Raises DataError where they are not `count`, as many as in `path`."""
     number = 0
     for number, line in enumerate(lines, 1):
         if number > count:

@@ -1,9 +1,9 @@
-"""How a translation is written: its text alone, a table, or JSON."""
+"""The formats of `nmt translate`: text, a table, or JSON."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from nmt.inference.translator import Candidate, Translation
@@ -12,10 +12,10 @@ Format = Literal["text", "tsv", "jsonl"]
 
 
 def render(form: Format, number: int, translation: Translation) -> str:
-    """Write the translation of line `number` as whole lines: one, or in a table one for each hypothesis.
+    """Return the translation of line `number` as whole lines: one, or in `tsv` one for each hypothesis.
 
-    `text` is the best hypothesis, and ` ||| ` before its alignment where that was asked for; `tsv` is line number,
-    score, text, and the alignment; `jsonl` an object with `source` and `hypotheses`.
+    `text` is the best hypothesis, followed by ` ||| ` and its alignment if it has one; `tsv` is line number, score,
+    text and alignment; `jsonl` is an object with `source` and `hypotheses`.
     """
     if form == "jsonl":
         hypotheses = [_object(candidate) for candidate in translation.candidates]
@@ -29,15 +29,15 @@ def render(form: Format, number: int, translation: Translation) -> str:
 
 
 def _pharaoh(candidate: Candidate) -> list[str]:
-    """Write an alignment as `0-0 1-2`: source word, target word. None where none was asked for."""
+    """Return the alignment as `0-0 1-2` (source word, target word) in a list, empty without an alignment."""
     if candidate.alignment is None:
         return []
     return [" ".join(f"{source}-{target}" for source, target in candidate.alignment)]
 
 
-def _object(candidate: Candidate) -> dict[str, Any]:
-    """Return a hypothesis as JSON has it; scores have six decimals, as in a table."""
-    found: dict[str, Any] = {
+def _object(candidate: Candidate) -> dict[str, object]:
+    """Return a hypothesis for JSON; scores have six decimals, as in a table."""
+    found: dict[str, object] = {
         "text": candidate.text,
         "score": round(candidate.score, 6),
         "pieces": candidate.pieces,

@@ -31,18 +31,7 @@ def load_translator(models: Sequence[Path], search: DecodingConfig, inference: I
     """Load `models` with the settings of `search` that were given, in place of the first model's own."""
     from nmt.inference.translator import Translator  # start-up time
 
-    protect = inference.protect
-    if protect is None and "protect" in inference.model_fields_set:  # the section's way to write the word
-        protect = "none"
-    return Translator.load(
-        *models,
-        decoding=search.model_dump(exclude_unset=True),
-        engine=inference.engine,
-        export=inference.export,
-        device=inference.device,
-        devices=inference.devices,
-        precision=inference.precision,
-        threads=inference.threads,
-        tags=inference.tags,
-        protect=protect,
-    )
+    settings = inference.model_dump()
+    if inference.protect is None and "protect" in inference.model_fields_set:
+        settings["protect"] = "none"  # the word that a section reads as None
+    return Translator.load(*models, decoding=search.model_dump(exclude_unset=True), **settings)

@@ -24,7 +24,7 @@ class RunConfig(Section):
     """Folder of the recipe's relative file names; by default that of the recipe."""
     run_dir: Path | None = None
     """The run folder; by default runs/NAME."""
-    overrides: Annotated[list[str], Field(default_factory=list), Flag("--set", "KEY=VALUE")]
+    overrides: Annotated[list[str], Flag("--set", "KEY=VALUE")] = Field(default_factory=list)
     """Override section.key of the recipe; may be given several times."""
     init_from: Annotated[Path | None, Flag(metavar="MODEL")] = None
     """Fine-tune this model folder or checkpoint: sets training.init_from."""
@@ -64,9 +64,11 @@ def open_run(recipe: str, where: RunConfig) -> Run:
     return Run(loaded, data_dir=where.data_dir, run_dir=where.run_dir, workers=where.workers)
 
 
-def run_until(stage: str, recipe: str, where: RunConfig) -> None:
-    """Run the stages of `recipe` up to `stage`."""
+def run_recipe(recipe: str, where: RunConfig, last: str = "evaluate") -> None:
+    """Run the stages of `recipe` up to `last`, and show the results of the last of all."""
     run = open_run(recipe, where)
-    from nmt.pipeline.pipeline import run_stages  # start-up time
+    from nmt.pipeline.pipeline import run_stages, show_results  # start-up time, and after the recipe's own errors
 
-    run_stages(run, stage)
+    run_stages(run, last)
+    if last == "evaluate" and run.ranks.is_main:
+        show_results(run)

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 from nmt.commands.group import new_app
 from nmt.commands.options import command
-from nmt.commands.recipe_options import RecipeName, Where, WhereTrained, open_run, run_until
+from nmt.commands.recipe_options import RecipeName, Where, WhereTrained, run_recipe
 
 app = new_app("Run a recipe.")
 
 
 @command(app, "nmt run demo --set training.seed=2")
 def run(recipe: RecipeName, *, where: Where) -> None:
-    """Do all that RECIPE says: tokenizer, data, training, model folder, scores. Continues where it stopped."""
-    opened = open_run(recipe, where)
-    from nmt.pipeline.pipeline import run_stages, show_results  # start-up time
-
-    run_stages(opened)
-    if opened.ranks.is_main:
-        show_results(opened)
+    """Run all stages of RECIPE: tokenizer, data, training, model folder, scores. Continues where it stopped."""
+    run_recipe(recipe, where)
 
 
 @command(app, "nmt prepare demo --workers 4")
 def prepare(recipe: RecipeName, *, where: Where) -> None:
     """Read, clean, split and encode the data of RECIPE, training the tokenizer if there is none."""
-    run_until("prepare", recipe, where)
+    run_recipe(recipe, where, "prepare")
 
 
 @command(app, "nmt train demo --set training.max_steps=2000")
 def train(recipe: RecipeName, *, where: WhereTrained) -> None:
     """Train the model of RECIPE, resuming if a checkpoint exists, and write its model folder."""
-    run_until("bundle", recipe, where)
+    run_recipe(recipe, where, "bundle")

@@ -1,4 +1,4 @@
-"""The command `score`: how likely a model finds translations that are there already."""
+"""The command `score`: a model's scores of given translations."""
 
 from __future__ import annotations
 

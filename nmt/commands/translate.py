@@ -39,21 +39,24 @@ def translate(
             "1. jsonl: an object a line, with pieces and their scores.",
         ),
     ] = None,
-    n_best: Annotated[int, typer.Option(min=1, help="Hypotheses, or samples, to write of each line.")] = 1,
+    n_best: Annotated[int, typer.Option(min=1, help="Number of hypotheses, or samples, to write for each line.")] = 1,
     alignment: Annotated[
-        bool, typer.Option("--alignment", help="Write which words belong together: pairs of places, from 0.")
+        bool,
+        typer.Option("--alignment", help="Write the word alignment: pairs of source and target positions, from 0."),
     ] = False,
     alignment_layer: Annotated[
-        int | None, typer.Option(min=1, help="Decoder layer whose attention tells; by default the last but one.")
+        int | None,
+        typer.Option(min=1, help="Decoder layer whose attention gives the alignment; by default the last but one."),
     ] = None,
     prefix: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="How each translation begins, line by line.")
+        Path | None, typer.Option(metavar="FILE", help="Beginnings of the translations, one a line.")
     ] = None,
     sample: Annotated[
         bool, typer.Option("--sample", help="Draw translations at random, in place of a search.")
     ] = False,
     errors: Annotated[
-        Literal["strict", "replace"], typer.Option(help="Bytes that are not UTF-8 end it, or become U+FFFD.")
+        Literal["strict", "replace"],
+        typer.Option(help="For bytes that are not UTF-8: stop, or replace them by U+FFFD."),
     ] = "strict",
     max_wait_ms: Annotated[
         float, typer.Option(min=0, max=60_000, help="Milliseconds a piped line waits for others to share its batch.")
@@ -67,7 +70,7 @@ def translate(
     Lines are taken in chunks, of 32 at first and of 2,048 in the end, to be batched by length; of a pipe what comes
     within --max-wait-ms; on a terminal each is answered at once. Several MODELs translate as an ensemble.
     """
-    # All that can be wrong but the model is looked at before it, for loading it takes seconds.
+    # Everything else is checked before the model, which takes seconds to load.
     check_sampling(sample, search, sampling)
     if form is None:
         form = "text" if n_best == 1 else "tsv"

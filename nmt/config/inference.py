@@ -17,7 +17,7 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 class InferenceConfig(Section):
     """How models are loaded to translate or to score; no part of a recipe."""
 
-    tags: Annotated[list[str], Field(default_factory=list), Flag("--tag", "TAG")]
+    tags: Annotated[list[str], Flag("--tag", "TAG")] = Field(default_factory=list)
     """Tag of the model to put before every source line; may be given several times."""
     protect: Annotated[str | None, Flag(metavar="REGEX")] = None
     """Regular expression of text to keep as it is, or none to keep nothing; by default as in MODEL's recipe."""

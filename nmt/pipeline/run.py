@@ -95,7 +95,7 @@ class Run:
                 return InitialModel(**lock["init"])
         initial = open_initial_model(path, self.recipe.model, self.recipe.languages)
         if Path(initial.file).is_relative_to(self.folder.path.resolve()):
-            raise UsageError(f"{path}: lies in the run folder that is to begin with it", hint="take another --run-dir")
+            raise UsageError(f"{path}: lies in the run folder that would start from it", hint="take another --run-dir")
         return initial
 
     @cached_property
@@ -156,8 +156,7 @@ class Run:
         changes = differing({key: sessions[-1].get(key) for key in now}, now) if sessions else []
         if changes:
             console.warn(
-                f"{', '.join(changes)} changed since this run began: what is computed from here on "
-                "may differ in its last bits"
+                f"{', '.join(changes)} changed since this run began: results from here on may differ in their last bits"
             )
         if sessions and not changes:
             return sessions

@@ -45,7 +45,7 @@ class Stage:
             changed = changed_inputs(made.inputs, inputs, self.effects)
             missing = [name for name in made.files if not (self.folder(run) / name).is_file()]
             if not changed and not missing:
-                console.log(f"{self.name}: skipped, nothing that it depends on changed")
+                console.log(f"{self.name}: skipped, its inputs have not changed")
                 return None
             reason = f": {', '.join(changed[:5])} changed" if changed else f": {missing[0]} is missing"
         console.log(f"{self.name}: running{reason}")

@@ -28,8 +28,8 @@ def make(run: Run, manifest: Manifest) -> None:
         with making(run.folder.tokenizer, manifest) as scratch:
             run.initial.copy_tokenizer(scratch)
         console.log(
-            f"tokenizer: taken over from {run.initial.tokenizer}; the recipe's section [tokenizer] is not used"
-            + (", but for sampling" if config.sampling else "")
+            f"tokenizer: copied from {run.initial.tokenizer}; the recipe's section [tokenizer] is not used"
+            + (", except for sampling" if config.sampling else "")
         )
         return
 

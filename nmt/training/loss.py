@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -42,11 +41,11 @@ class _SmoothedLoss(torch.autograd.Function):
         loss, nll = (torch.zeros((), device=hidden.device) for _ in range(2))
         d_hidden = torch.empty_like(hidden) if wants_gradient else hidden
         d_weight = torch.zeros(weight.shape if wants_gradient else 0, device=hidden.device)
-        at_once = max(1, PRODUCT[device] // size)
+        at_once, few = max(1, PRODUCT[device] // size), max(1, SOFTMAX[device] // size)
         for start in range(0, len(hidden), at_once):
             rows = slice(start, start + at_once)
             logits = hidden[rows] @ weight.T
-            for some, wanted in _pieces(logits, labels[rows, None], max(1, SOFTMAX[device] // size)):
+            for some, wanted in zip(logits.split(few), labels[rows, None].split(few), strict=True):
                 exact = some.float()
                 probs = exact.softmax(-1)
                 # Log-sum-exp by way of the largest logit: cheaper than log-softmax and exp.
@@ -70,8 +69,3 @@ class _SmoothedLoss(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         d_hidden, d_weight = ctx.saved_tensors
         return d_hidden * grad_outputs[0], d_weight * grad_outputs[0], None, None, None
-
-
-def _pieces(logits: Tensor, labels: Tensor, rows: int) -> Iterable[tuple[Tensor, Tensor]]:
-    """Yield views of `rows` rows at a time."""
-    return zip(logits.split(rows), labels.split(rows), strict=True)

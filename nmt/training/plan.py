@@ -1,4 +1,4 @@
-"""What a training is made from, and where it reads and writes."""
+"""The inputs of a training, and the paths that it reads and writes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class TrainingPlan:
 
 @dataclass(frozen=True)
 class TrainingFiles:
-    """Where a training reads and writes."""
+    """The paths that a training reads and writes."""
 
     checkpoints: Path
     log: Path

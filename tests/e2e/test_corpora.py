@@ -149,7 +149,7 @@ def test_other_weights_leave_the_text_but_are_another_training(trained: Path, nm
     shutil.rmtree(work / "runs" / "mixed" / "checkpoints")
     said = nmt_here("prepare", "mixed.toml", "--set", "data.train.table.weight=1.0", cwd=work)
     assert said.err.splitlines()[-3:] == [
-        f"{stage}: skipped, nothing that it depends on changed" for stage in ("text", "tokenizer", "prepare")
+        f"{stage}: skipped, its inputs have not changed" for stage in ("text", "tokenizer", "prepare")
     ]
 
 

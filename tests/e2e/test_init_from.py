@@ -98,7 +98,7 @@ def test_the_tokenizer_is_taken_over_and_a_second_call_skips_every_stage(
     folder, bundle = tmp_path / "run", tiny.copy_model(tmp_path / "base")
     said = nmt_here("run", recipe, "--init-from", bundle, "--run-dir", folder)
     assert said.code == 0, said.err
-    line = f"tokenizer: taken over from {bundle}; the recipe's section [tokenizer] is not used"
+    line = f"tokenizer: copied from {bundle}; the recipe's section [tokenizer] is not used"
     assert said.messages.count(line) == 1
     assert tokenizer_of(folder / "tokenizer") == tokenizer_of(tiny.model) == tokenizer_of(folder / "model")
     lock = read(folder / "lock.json")
@@ -314,7 +314,7 @@ def test_other_languages_are_a_warning(nmt_here: Run, tiny: TinyRun, recipe: Pat
 def test_a_run_does_not_begin_with_itself(nmt_here: Run, tiny: TinyRun, tmp_path: Path) -> None:
     folder = tiny.copy(tmp_path / "run")
     said = nmt_here("run", tiny.recipe, "--run-dir", folder, "--init-from", folder / "model")
-    message = f"nmt: {folder / 'model'}: lies in the run folder that is to begin with it (take another --run-dir)"
+    message = f"nmt: {folder / 'model'}: lies in the run folder that would start from it (take another --run-dir)"
     assert (said.code, said.messages) == (2, [message])
 
 

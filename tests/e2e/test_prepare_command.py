@@ -141,7 +141,7 @@ def test_killed_at_random_moments_it_leaves_nobody_behind_and_goes_on(
         process.communicate(timeout=PATIENCE)
         wait_until(lambda group=process.pid: not in_group(group))  # type: ignore[misc]
         assert not (folder / "prepared" / "ids" / "manifest.json").exists()
-    assert "text: skipped, nothing that it depends on changed" in goes_on(folder).messages
+    assert "text: skipped, its inputs have not changed" in goes_on(folder).messages
 
 
 def test_control_c_is_one_line_and_the_next_run_goes_on(
@@ -257,7 +257,7 @@ def test_a_file_that_turns_out_too_short_ends_it_and_mended_it_begins_anew(
     )
     assert not list(folder.rglob("manifest.json"))
     shutil.copy(home / "train.de", own)
-    for expected in (": running", ": skipped, nothing that it depends on changed"):
+    for expected in (": running", ": skipped, its inputs have not changed"):
         said = nmt_here("prepare", own / "tiny.toml", "--run-dir", folder, "--workers", "1")
         assert [f"{stage}{expected}" in said.messages for stage in ("text", "tokenizer", "prepare")] == [True] * 3
     assert tree(folder / "prepared" / "ids") == tree(home / "whole" / "prepared" / "ids")

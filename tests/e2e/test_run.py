@@ -26,7 +26,7 @@ def ran(said: Result) -> dict[str, str]:
 
 def skipped(said: Result) -> list[str]:
     """Return the stages that were skipped, in order."""
-    end = ": skipped, nothing that it depends on changed"
+    end = ": skipped, its inputs have not changed"
     return [line.removesuffix(end) for line in said.messages if line.endswith(end)]
 
 
@@ -130,7 +130,7 @@ def test_run_again_every_stage_is_skipped_and_nothing_changes(tiny: TinyRun, nmt
     before = tree(folder)
     said = nmt_here("run", tiny.recipe, "--run-dir", folder)
     assert said.code == 0
-    assert said.messages == [f"{stage}: skipped, nothing that it depends on changed" for stage in STAGES]
+    assert said.messages == [f"{stage}: skipped, its inputs have not changed" for stage in STAGES]
     assert tree(folder) == before
 
 

@@ -225,15 +225,20 @@ def test_logits_far_apart_overflow_nothing() -> None:
 def test_there_are_never_more_logits_than_a_product_has(monkeypatch: pytest.MonkeyPatch) -> None:
     cut(monkeypatch, rows=4, few=2)
     seen: list[tuple[int, ...]] = []
-    pieces = loss_module._pieces
+    products: list[int] = []
+    softmax, product = Tensor.softmax, torch.mm
 
-    def spy(logits: Tensor, labels: Tensor, rows: int) -> list[tuple[Tensor, Tensor]]:
-        found = list(pieces(logits, labels, rows))
-        seen.extend(tuple(some.shape) for some, _ in found)
-        assert len(logits) <= 4
-        return found
+    def softmax_spy(logits: Tensor, dim: int) -> Tensor:
+        seen.append(tuple(logits.shape))
+        return softmax(logits, dim)
 
-    monkeypatch.setattr(loss_module, "_pieces", spy)
+    def product_spy(logits: Tensor, weight: Tensor, *, out: Tensor) -> Tensor:
+        products.append(len(logits))
+        return product(logits, weight, out=out)
+
+    monkeypatch.setattr(Tensor, "softmax", softmax_spy)
+    monkeypatch.setattr(torch, "mm", product_spy)
     hidden, weight, labels = draw(11)
     smoothed_loss(hidden.requires_grad_(), weight, labels, smoothing=0.1)[0].backward()
     assert seen == [(2, V), (2, V), (2, V), (2, V), (2, V), (1, V)]
+    assert products == [4, 4, 3]

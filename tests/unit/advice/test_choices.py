@@ -278,7 +278,7 @@ def test_a_large_alphabet_has_room_in_the_vocabulary_and_is_not_covered_whole() 
     few = values_of(survey_of(12_000, **CHINESE))
     assert (few["tokenizer.vocab_size"], few["tokenizer.character_coverage"]) == (6000, 0.9995)
     pairs = 29_000
-    found = [values_of(survey_of(pairs, source=side("ko", alphabet=alphabet))) for alphabet in (1499, 1500, 4000, 4001)]
+    found = [values_of(survey_of(pairs, source=side("ko", alphabet=alphabet))) for alphabet in (1499, 1500, 3000, 4001)]
     assert [each["tokenizer.character_coverage"] for each in found] == [1.0, 0.9995, 0.9995, 0.9995]
     assert [each["tokenizer.vocab_size"] for each in found] == [8000, 8000, 8000, 9000]
     assert reason("tokenizer.vocab_size", survey_of(12_000, **CHINESE)).startswith("3,000 characters need a piece of ")
@@ -306,7 +306,16 @@ def test_corpora_of_very_different_sizes_get_a_temperature() -> None:
 
 @pytest.mark.parametrize(
     ("longest", "pieces", "length"),
-    [(7, 50, 256), (50, 50, 256), (51, 60, 256), (250, 250, 256), (255, 260, 320), (400, 400, 448), (4000, 500, 512)],
+    [
+        (7, 50, 256),
+        (50, 50, 256),
+        (51, 60, 256),
+        (250, 250, 256),
+        (255, 260, 320),
+        (320, 320, 384),
+        (400, 400, 448),
+        (4000, 500, 512),
+    ],
 )
 def test_limits_of_pieces_follow_the_longest_pairs(longest: int, pieces: int, length: int) -> None:
     values = values_of(survey_of(29_000), lengths=PieceLengths(20, longest))

@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 pytest.importorskip("ctranslate2")
 
+from nmt.config.decoding import DecodingConfig
 from nmt.data.encoding.tokenizer import EOS_ID
 from nmt.errors import ArtifactError, DataError
-from nmt.exporting.parity import Agreement, check, draw_sample, is_tie, read_sample
+from nmt.exporting.parity import Agreement, agreement, check, compare, draw_sample, is_tie, read_sample
 from nmt.inference.bundle import open_bundle
+from nmt.inference.protocol import Hypothesis, Request
 
 
 def test_pieces_are_drawn_again_as_they_were_and_fit_the_model(tiny_model: Path) -> None:
@@ -80,3 +83,55 @@ def test_a_tie_is_of_whole_hypotheses_or_of_the_pieces_where_they_part(
 ) -> None:
     engine: Any = Scorer(first, second)
     assert is_tie(engine, [9], [5, 6], [5, 7]) == tie
+
+
+class Fixed:
+    """An engine that finds these hypotheses, one for each source, which it knows by the first piece."""
+
+    target_limit = 30
+
+    def __init__(self, *found: Hypothesis) -> None:
+        self.found = found
+
+    def search(self, batches: Any, _: Request) -> Iterator[list[list[Hypothesis]]]:
+        for batch in batches:
+            yield [[self.found[row.ids[0] - 4]] for row in batch]
+
+    def score(self, batches: Any) -> Iterator[list[list[float]]]:
+        for batch in batches:
+            yield [[-1.0 - (1e-5 * tgt[0] if src[0] == 5 else tgt[0]), -1.0] for src, tgt in batch]
+
+
+def test_engines_agree_where_they_find_the_same_or_as_likely_hypotheses() -> None:
+    native: Any = Fixed(Hypothesis([4], -1.0), Hypothesis([5], -2.0), Hypothesis([6], -3.0), Hypothesis([7] * 3, -4.0))
+    other: Any = Fixed(Hypothesis([4], -1.5), Hypothesis([6], -2.0), Hypothesis([7], -3.0), Hypothesis([7] * 3, -4.1))
+    sources = [[4], [5], [6], [7]]
+    tokenizer: Any = SimpleNamespace(target=SimpleNamespace(pieces=lambda ids: [f"p{index}" for index in ids]))
+    wide = DecodingConfig(beam_size=3, max_extra_length=2)
+    found = agreement(native, other, sources, wide, tokenizer)
+    # The last one reaches its limit of three pieces, where beam search is not compared.
+    assert (found["lines"], found["differing"], found["ties"]) == (3, 1, 1)
+    assert found["score_difference"] == pytest.approx(0.5)
+    greedy = agreement(native, other, sources, DecodingConfig(beam_size=1, max_extra_length=2), tokenizer)
+    assert (greedy["lines"], greedy["differing"], greedy["ties"]) == (4, 1, 1)
+    same = agreement(native, native, sources, wide, tokenizer)
+    assert (same["differing"], same["ties"], same["score_difference"]) == (0, 0, 0.0)
+    nothing = agreement(native, other, [[7]], wide, tokenizer)
+    assert (nothing["lines"], nothing["bleu"], nothing["score_difference"]) == (0, 0.0, 0.0)
+
+
+def test_the_searches_compared_are_greedy_a_beam_and_the_bundles_own() -> None:
+    seen: list[tuple[int, float]] = []
+
+    class Noting(Fixed):
+        def search(self, batches: Any, request: Request) -> Iterator[list[list[Hypothesis]]]:
+            seen.append((request.decoding.beam_size, request.decoding.length_penalty))
+            return super().search(batches, request)
+
+    bundle: Any = SimpleNamespace(
+        config=SimpleNamespace(decoding=DecodingConfig(beam_size=2, length_penalty=1.5)),
+        tokenizer=SimpleNamespace(target=SimpleNamespace(pieces=lambda ids: [f"p{index}" for index in ids])),
+    )
+    engine: Any = Noting(Hypothesis([4], -1.0))
+    assert list(compare(engine, engine, [[4]], bundle)) == ["beam_1", "beam_5", "own_settings"]
+    assert seen == [(1, 0.0)] * 2 + [(5, 0.0)] * 2 + [(2, 1.5)] * 2

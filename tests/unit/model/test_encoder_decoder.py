@@ -1,4 +1,4 @@
-"""What parity with torch does not show: dropout, initialisation, names and sizes of the weights."""
+"""The encoder-decoder beyond parity with torch: where dropout is, initial weights, their names and sizes."""
 
 import math
 from collections import Counter
@@ -10,11 +10,9 @@ from torch import Tensor, nn
 
 from nmt.config.model import ModelConfig
 from nmt.model.encoder_decoder import Transformer
-from nmt.model.layers import Attention, Dropout
+from nmt.model.layers import Dropout
 
 PAD = 0
-RATES = [0.1, 0.15, 0.3, 0.5, 0.9]
-SIGMAS = 5.0
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -26,105 +24,6 @@ def make_model(source_size: int = 20, target_size: int = 20, **values: Any) -> T
     torch.manual_seed(1)
     shape = {"d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 2, "decoder_layers": 2, "max_length": 16}
     return Transformer(ModelConfig.model_validate({**shape, **values}), source_size, target_size, pad_id=PAD)
-
-
-def draw_mask(p: float, *shape: int, seed: int = 1) -> Tensor:
-    torch.manual_seed(seed)
-    return Dropout(p).train()(torch.ones(*shape))
-
-
-def assert_rate(dropped: Tensor, p: float) -> None:
-    """Check a number of dropped elements against the binomial distribution."""
-    count = dropped.numel()
-    sigma = math.sqrt(p * (1 - p) / count)
-    assert abs(float(dropped.double().mean()) - p) < SIGMAS * sigma
-
-
-@pytest.mark.parametrize("p", RATES)
-def test_dropout_zeroes_the_share_p_and_scales_the_rest(p: float) -> None:
-    mask = draw_mask(p, 400, 1000)
-    assert_rate(mask == 0, p)
-    assert mask[mask != 0].unique().tolist() == pytest.approx([1 / (1 - p)], rel=1e-6)
-
-
-@pytest.mark.parametrize("p", RATES)
-def test_dropout_leaves_the_mean_as_it_is(p: float) -> None:
-    mask = draw_mask(p, 400_000)
-    sigma = math.sqrt(p / (1 - p) / mask.numel())
-    assert abs(float(mask.double().mean()) - 1) < SIGMAS * sigma
-
-
-@pytest.mark.parametrize("lane", range(4))
-def test_each_sixteen_bits_of_a_random_word_are_uniform_the_highest_too(lane: int) -> None:
-    # Each rate is another threshold: together they are points of the distribution function of the bits.
-    for p in (2**-8, 1 / 16, 0.25, 0.499, 0.5, 0.501, 0.75, 15 / 16, 1 - 2**-8):
-        assert_rate(draw_mask(p, 400_000)[lane::4] == 0, p)
-
-
-@pytest.mark.parametrize("p", [0.1, 0.5])
-@pytest.mark.parametrize("apart", [1, 2, 3, 4, 5, 8, 16, 64])
-def test_elements_of_one_word_and_of_neighbouring_words_are_independent(apart: int, p: float) -> None:
-    dropped = (draw_mask(p, 400_000) == 0).double() - p
-    products = dropped[:-apart] * dropped[apart:]
-    for lane in range(4):
-        lanes = products[lane::4]
-        assert abs(float(lanes.mean())) < SIGMAS * p * (1 - p) / math.sqrt(len(lanes))
-
-
-def test_rows_and_columns_are_dropped_alike() -> None:
-    dropped = draw_mask(0.3, 500, 800) == 0
-    for places in (dropped.double().mean(0), dropped.double().mean(1)):
-        sigma = math.sqrt(0.3 * 0.7 * len(places) / dropped.numel())
-        assert float((places - 0.3).abs().max()) < SIGMAS * sigma
-
-
-def test_dropout_is_a_function_of_the_seed() -> None:
-    once, again, other = (draw_mask(0.5, 1000, seed=seed) for seed in (7, 7, 8))
-    assert torch.equal(once, again)
-    assert not torch.equal(once, other)
-
-
-def test_dropout_is_drawn_anew_at_each_call() -> None:
-    layer = Dropout(0.5).train()
-    assert not torch.equal(layer(torch.ones(1000)), layer(torch.ones(1000)))
-
-
-def test_dropout_is_the_identity_in_evaluation_and_at_rate_0() -> None:
-    x = torch.randn(5, 7)
-    assert Dropout(0.5).eval()(x) is x
-    assert Dropout(0.0).train()(x) is x
-
-
-def test_dropout_scales_values_and_gradients_by_one_mask() -> None:
-    torch.manual_seed(1)
-    x = torch.full((1001,), 3.0, requires_grad=True)  # a number that four does not divide
-    y = Dropout(0.25).train()(x)
-    y.sum().backward()
-    assert x.grad is not None
-    assert torch.equal(y.detach(), 3.0 * x.grad)
-    assert x.grad.unique().tolist() == pytest.approx([0, 4 / 3])
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_dropout_keeps_type_and_shape_also_of_a_tensor_that_is_not_contiguous(dtype: torch.dtype) -> None:
-    x = torch.ones(3, 5, 2, dtype=dtype).transpose(0, 1)
-    y = Dropout(0.5).train()(x)
-    assert (y.dtype, y.shape) == (x.dtype, x.shape)
-    assert set(y.flatten().tolist()) <= {0.0, 2.0}
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-@pytest.mark.parametrize("p", RATES)
-def test_dropout_drops_the_same_places_in_every_type(p: float, dtype: torch.dtype) -> None:
-    torch.manual_seed(1)
-    mask = Dropout(p).train()(torch.ones(400, 1001, dtype=dtype))
-    assert_rate(mask == 0, p)
-    assert torch.equal(mask == 0, draw_mask(p, 400, 1001) == 0)
-
-
-def test_a_rate_next_to_one_drops_nearly_all_instead_of_wrapping_around() -> None:
-    for p in (0.99999, 0.999999, math.nextafter(1, 0)):
-        assert int(draw_mask(p, 10_000).count_nonzero()) <= 5
 
 
 class Recorder(Dropout):
@@ -168,35 +67,6 @@ def test_with_dropout_two_passes_differ_in_training_and_agree_in_evaluation() ->
     src, tgt_in = torch.tensor([[5, 6, 3]]), torch.tensor([[2, 7, 8]])
     assert not torch.equal(model.train()(src, tgt_in), model(src, tgt_in))
     assert torch.equal(model.eval()(src, tgt_in), model(src, tgt_in))
-
-
-def test_a_masked_place_gets_no_attention_however_low_the_others_score() -> None:
-    torch.manual_seed(1)
-    attention = Attention(ModelConfig(d_model=16, heads=4)).double()
-    x, memory = 100 * torch.randn(2, 5, 16, dtype=torch.float64), 100 * torch.randn(2, 6, 16, dtype=torch.float64)
-    masked = attention(x, memory, torch.arange(6) < 2)
-    torch.testing.assert_close(masked, attention(x, memory[:, :2], None), rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("mask", [None, torch.ones(300, dtype=torch.bool)], ids=["without a mask", "with one"])
-def test_in_bfloat16_attention_weighs_in_float32(mask: Tensor | None) -> None:
-    torch.manual_seed(1)
-    attention = Attention(ModelConfig(d_model=16, heads=4, attention_dropout=0.0)).eval()
-    x = torch.randn(2, 300, 16)
-    with torch.no_grad():
-        exact = attention(x, x, None)
-        seen: list[torch.dtype] = []
-        softmax = Tensor.softmax
-
-        def spy(scores: Tensor, dim: int) -> Tensor:
-            seen.append(scores.dtype)
-            return softmax(scores, dim)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Tensor, "softmax", spy)
-            near = attention.bfloat16()(x.bfloat16(), x.bfloat16(), mask)
-    assert (near.dtype, seen) == (torch.bfloat16, [torch.float32])
-    torch.testing.assert_close(near.float(), exact, rtol=0.02, atol=0.02)
 
 
 def test_matrices_are_drawn_by_the_uniform_rule_of_xavier_each_by_its_own_shape() -> None:

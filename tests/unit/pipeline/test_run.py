@@ -69,8 +69,7 @@ def test_a_session_is_added_where_versions_or_machine_change(
     monkeypatch.setattr(devices, "machine", lambda: {**session["machine"], "cores": 99})
     run.begin()
     assert capsys.readouterr().err == (
-        "nmt: warning: machine.cores changed since this run began: what is computed from here on "
-        "may differ in its last bits\n"
+        "nmt: warning: machine.cores changed since this run began: results from here on may differ in their last bits\n"
     )
     assert [each["machine"]["cores"] for each in read_json(run.folder.lock)["sessions"]] == [
         session["machine"]["cores"],
@@ -146,7 +145,7 @@ def test_a_model_or_checkpoint_of_nmt_0_1_0_can_be_trained_on(tmp_path: Path, ol
 
 def test_a_model_in_the_run_folder_itself_is_refused(tmp_path: Path, old: Path) -> None:
     shutil.copytree(old / "model", tmp_path / "run" / "model")
-    with pytest.raises(UsageError, match="lies in the run folder that is to begin with it"):
+    with pytest.raises(UsageError, match="lies in the run folder that would start from it"):
         _ = tuned(tmp_path, tmp_path / "run" / "model").initial
 
 

@@ -48,7 +48,7 @@ def test_a_stage_runs_until_its_manifest_holds_and_says_why(tmp_path: Path, said
     assert manifest.inputs[RECIPE]["training"] == {"seed": 1}
     stage().run(run, manifest)
     assert stage(more=1).due(run) is None
-    assert said() == "tokenizer: skipped, nothing that it depends on changed\n"
+    assert said() == "tokenizer: skipped, its inputs have not changed\n"
     assert stage(more=2).due(make_run(tmp_path, training={"seed": 2})) is not None
     assert said() == "tokenizer: running: more, training.seed changed\n"
     (run.folder.tokenizer / "a").unlink()

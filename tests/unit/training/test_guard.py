@@ -45,6 +45,9 @@ def test_the_median_of_an_even_number_of_losses_is_the_lower_one() -> None:
     guard = make_guard()
     assert not any(feed(guard, *[1.0] * 11, *[2.0] * 11))
     assert feed(guard, 2.6, start=23) == [True]
+    guard = make_guard()
+    feed(guard, *[1.0] * 10, *[2.0] * 12)
+    assert feed(guard, 4.9, start=23) == [False]
 
 
 def test_a_skipped_loss_is_not_kept_or_it_would_soon_be_the_median() -> None:

@@ -1,0 +1,34 @@
+"""How the options of a command load a model."""
+
+from pathlib import Path
+
+import pytest
+
+from nmt.commands.model_options import load_translator
+from nmt.config.decoding import DecodingConfig
+from nmt.config.inference import InferenceConfig
+from nmt.inference.translator import Translator
+
+
+def loaded(monkeypatch: pytest.MonkeyPatch, search: DecodingConfig, inference: InferenceConfig) -> dict[str, object]:
+    """Return what the translator is loaded with."""
+    seen: dict[str, object] = {}
+    monkeypatch.setattr(Translator, "load", lambda *paths, **settings: seen.update(settings, paths=paths))
+    load_translator([Path("a"), Path("b")], search, inference)
+    return seen
+
+
+def test_only_settings_of_the_search_that_were_given_replace_the_models_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert loaded(monkeypatch, DecodingConfig(beam_size=4), InferenceConfig(tags=["<t>"], devices=2, threads=3)) == {
+        **{"paths": (Path("a"), Path("b")), "decoding": {"beam_size": 4}, "tags": ["<t>"], "protect": None},
+        **{"engine": "native", "export": None, "device": "auto", "devices": 2, "precision": "float32", "threads": 3},
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "protect"), [({}, None), ({"protect": "none"}, "none"), ({"protect": ""}, ""), ({"protect": "x+"}, "x+")]
+)
+def test_protection_is_the_models_own_unless_given(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], protect: str | None
+) -> None:
+    assert loaded(monkeypatch, DecodingConfig(), InferenceConfig.model_validate(given))["protect"] == protect

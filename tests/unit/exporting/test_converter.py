@@ -1,0 +1,83 @@
+"""The specification that CTranslate2 gets: each weight in its slot, and the vocabularies."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("ctranslate2")
+
+from nmt.config.model import ModelConfig
+from nmt.exporting.converter import TransformerConverter
+from nmt.model.families import build
+
+
+def side(name: str, size: int) -> Any:
+    return SimpleNamespace(size=size, pieces=lambda ids: [f"{name}{index}" for index in ids])
+
+
+def converter(norm: str) -> TransformerConverter:
+    torch.manual_seed(1)
+    shape = {"d_model": 8, "heads": 2, "ffn": 12, "encoder_layers": 1, "decoder_layers": 2, "max_length": 8}
+    config = ModelConfig.model_validate({**shape, "norm": norm, "tied_embeddings": "target"})
+    model = build(config, 10, 11)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_()
+    tokenizer: Any = SimpleNamespace(source=side("s", 10), target=side("t", 11))
+    return TransformerConverter(model, config, tokenizer)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_every_weight_of_the_model_is_in_its_slot(norm: str) -> None:
+    own = converter(norm)
+    spec = own._load()
+    spec.validate()
+    slots = {
+        "source_embedding": spec.encoder.embeddings[0],
+        "target_embedding": spec.decoder.embeddings,
+        "generator": spec.decoder.projection,
+        "encoder.0.self_attention.output": spec.encoder.layer[0].self_attention.linear[1],
+        "encoder.0.feed_forward.inner": spec.encoder.layer[0].ffn.linear_0,
+        "encoder.0.feed_forward.outer": spec.encoder.layer[0].ffn.linear_1,
+        "decoder.1.self_attention.output": spec.decoder.layer[1].self_attention.linear[1],
+        "decoder.1.cross_attention.query": spec.decoder.layer[1].attention.linear[0],
+        "decoder.1.cross_attention.key_value": spec.decoder.layer[1].attention.linear[1],
+        "decoder.1.cross_attention.output": spec.decoder.layer[1].attention.linear[2],
+    }
+    for name, slot in slots.items():
+        np.testing.assert_array_equal(slot.weight.numpy(), own.tensors[f"{name}.weight"])
+        if f"{name}.bias" in own.tensors:
+            np.testing.assert_array_equal(slot.bias.numpy(), own.tensors[f"{name}.bias"])
+    norms = {
+        "encoder.0.self_attention_norm": spec.encoder.layer[0].self_attention.layer_norm,
+        "encoder.0.feed_forward_norm": spec.encoder.layer[0].ffn.layer_norm,
+        "decoder.1.cross_attention_norm": spec.decoder.layer[1].attention.layer_norm,
+    }
+    if norm == "pre":
+        norms |= {"encoder_norm": spec.encoder.layer_norm, "decoder_norm": spec.decoder.layer_norm}
+    for name, slot in norms.items():
+        np.testing.assert_array_equal(slot.gamma.numpy(), own.tensors[f"{name}.weight"])
+        np.testing.assert_array_equal(slot.beta.numpy(), own.tensors[f"{name}.bias"])
+
+
+def test_query_keys_and_values_are_one_matrix_that_is_a_copy() -> None:
+    own = converter("pre")
+    linear = own._load().decoder.layer[0].self_attention.linear[0]
+    parts = [own.tensors[f"decoder.0.self_attention.{part}.weight"] for part in ("query", "key_value")]
+    np.testing.assert_array_equal(linear.weight, torch.cat(parts))
+    single = own._array("generator.weight")
+    single[:] = 0
+    assert own.tensors["generator.weight"].any()
+
+
+def test_the_vocabularies_and_special_pieces_are_those_of_the_tokenizer() -> None:
+    spec = converter("pre")._load()
+    assert spec._vocabularies["source"] == [[f"s{index}" for index in range(10)]]
+    assert spec._vocabularies["target"] == [[f"t{index}" for index in range(11)]]
+    config = spec.config
+    assert (config.unk_token, config.bos_token, config.eos_token) == ("t1", "t2", "t3")
+    assert (config.decoder_start_token, config.add_source_bos, config.add_source_eos) == ("t2", False, True)
+    assert config.layer_norm_epsilon == 1e-5
