@@ -1,7 +1,5 @@
 """The bundle: a self-contained folder that is all `nmt translate` needs, on any machine."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +55,7 @@ class Bundle:
     config: BundleConfig
     tokenizer: Tokenizer
 
-    def model(self) -> Model:
+    def model(self) -> "Model":
         """Build the model and load its weights. Raises ArtifactError."""
         from nmt.model.families import build  # imports torch, which not every engine needs
         from nmt.model.tensors import load_tensors
@@ -71,7 +69,7 @@ class Bundle:
 
 
 def write_bundle(
-    folder: Path, weights: dict[str, Tensor], tokenizer: Path, lock: JsonObject, config: BundleConfig
+    folder: Path, weights: "dict[str, Tensor]", tokenizer: Path, lock: JsonObject, config: BundleConfig
 ) -> None:
     """Write a bundle without scores to the new `folder`, with the tokenizer of the folder `tokenizer`."""
     from nmt.model.tensors import save_tensors  # imports torch
@@ -87,13 +85,13 @@ def write_bundle(
     add_scores(folder, config, {})
 
 
-def add_scores(folder: Path, config: BundleConfig, scores: dict[str, Scores]) -> None:
+def add_scores(folder: Path, config: BundleConfig, scores: "dict[str, Scores]") -> None:
     """Write the scores of every test set, and the model card with their table."""
     write_json(folder / SCORES, scores)
     write_text(folder / CARD, card(config, scores))
 
 
-def card(config: BundleConfig, scores: dict[str, Scores]) -> str:
+def card(config: BundleConfig, scores: "dict[str, Scores]") -> str:
     """Return the model card, the bundle's README."""
     languages, model = config.languages, config.model
     lines = [

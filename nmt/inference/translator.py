@@ -1,7 +1,5 @@
 """Text in, text out, in order: the one path from raw text to raw text, for every engine."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import time
@@ -10,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import Self, TypeVar, get_args
 
 from pydantic import ValidationError
 
@@ -167,7 +165,7 @@ class Translator:
         devices: int = 1,
         tags: Sequence[str] = (),
         protect: str | None = None,
-    ) -> Translator:
+    ) -> Self:
         """Load the bundle at each of `paths`; several form an ensemble.
 
         `decoding` replaces settings of the first bundle. The engine `ctranslate2` needs an export in the bundle;

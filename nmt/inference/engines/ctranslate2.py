@@ -1,16 +1,15 @@
 """The engine CTranslate2, which runs an export of the bundle and loads in a second."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from nmt import runtime
 from nmt.cards import Card
+from nmt.config.decoding import DecodingConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.errors import ArtifactError, UsageError
 from nmt.files import read_json
@@ -19,8 +18,6 @@ from nmt.inference.protocol import Hypothesis, Matrix, Pair, Request, Row, lengt
 
 if TYPE_CHECKING:
     from ctranslate2 import Translator
-
-    from nmt.config.decoding import DecodingConfig
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -142,9 +139,7 @@ class CTranslate2Engine:
         self.target_limit = export.target_limit
 
     @classmethod
-    def load(
-        cls, paths: Sequence[Path], *, device: str, threads: int | None, export: str | None = None
-    ) -> CTranslate2Engine:
+    def load(cls, paths: Sequence[Path], *, device: str, threads: int | None, export: str | None = None) -> Self:
         """Load the export named `export`, or the only one, of the verified bundle at `paths`.
 
         Raises ArtifactError, UsageError.

@@ -1,11 +1,8 @@
 """Loading: from the folders of bundles to an engine."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nmt.config.inference import DeviceName, EngineName
 from nmt.config.training import Precision
@@ -13,9 +10,7 @@ from nmt.errors import UsageError
 from nmt.inference.bundle import Bundle, open_bundle
 from nmt.inference.engines.ctranslate2 import CTranslate2Engine
 from nmt.inference.engines.workers import Workers
-
-if TYPE_CHECKING:
-    from nmt.inference.protocol import Engine
+from nmt.inference.protocol import Engine
 
 
 def open_bundles(paths: Sequence[Path]) -> list[Bundle]:

@@ -1,10 +1,9 @@
 """The native engine: the model in PyTorch."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -47,7 +46,7 @@ class NativeEngine:
         self.models = models
 
     @classmethod
-    def load(cls, paths: Sequence[Path], *, device: str, precision: Precision, threads: int | None) -> NativeEngine:
+    def load(cls, paths: Sequence[Path], *, device: str, precision: Precision, threads: int | None) -> Self:
         """Load the models of the bundles at `paths`, to compute in `threads` threads, by default torch's own choice.
 
         Raises ArtifactError, UsageError.

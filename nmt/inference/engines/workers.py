@@ -1,7 +1,5 @@
 """Several processes with an engine each, which share the batches. The process that starts them is free of torch."""
 
-from __future__ import annotations
-
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -30,7 +28,7 @@ class Host:
 
     engine: Engine
 
-    def __init__(self, plan: EnginePlan) -> None:
+    def __init__(self, plan: "EnginePlan") -> None:
         self.plan = plan
 
     def load(self) -> int:
@@ -83,7 +81,7 @@ class Workers:
     The processes end with this object, and with this process however it ends.
     """
 
-    def __init__(self, plan: EnginePlan, devices: int) -> None:
+    def __init__(self, plan: "EnginePlan", devices: int) -> None:
         """Start the processes and load the engine into each. Raises what loading raises, UsageError, WorkersError."""
         if devices < 1:
             raise UsageError(f"{devices} devices cannot translate", hint="take 1 or more")
@@ -189,7 +187,7 @@ class Workers:
         console.warn(f"worker {worker.number} of {self.devices} has ended ({how}): {again}")
 
 
-def start(number: int, devices: int, plan: EnginePlan) -> Worker:
+def start(number: int, devices: int, plan: "EnginePlan") -> Worker:
     """Start worker `number` of `devices`, and let it load `plan`."""
     environment = {
         "OMP_NUM_THREADS": str(plan.threads),
