@@ -12,7 +12,7 @@ from nmt.config.compatibility import completed
 from nmt.config.data import LanguagesConfig
 from nmt.config.decoding import DecodingConfig, EvaluationConfig
 from nmt.config.model import ModelConfig
-from nmt.config.section import Section
+from nmt.config.section import Section, first_error
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import ArtifactError
 from nmt.files import JsonObject, digest_file, write_json, write_text
@@ -127,10 +127,8 @@ def open_bundle(path: Path) -> Bundle:
     try:
         config = BundleConfig.model_validate(completed(values, BundleConfig))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
         # Its digest is right, so it is as another nmt wrote it.
         hint = f"use nmt {values['nmt']} or newer" if "nmt" in values else again
-        raise ArtifactError(f"{path / CONFIG}: {key}: {first['msg']}", hint=hint) from None
+        raise ArtifactError(f"{path / CONFIG}: {first_error(error)}", hint=hint) from None
     BUNDLE.verify(path, config.files, hint=again)
     return Bundle(path, config, Tokenizer.load(path))
