@@ -131,6 +131,8 @@ def open_bundle(path: Path) -> Bundle:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        raise ArtifactError(f"{path / CONFIG}: {key}: {first['msg']}", hint=again) from None
+        # Its digest is right, so it is as another nmt wrote it.
+        hint = f"use nmt {values['nmt']} or newer" if "nmt" in values else again
+        raise ArtifactError(f"{path / CONFIG}: {key}: {first['msg']}", hint=hint) from None
     BUNDLE.verify(path, config.files, hint=again)
     return Bundle(path, config, Tokenizer.load(path))

@@ -80,6 +80,12 @@ def test_greedy_search_takes_the_likeliest_piece_and_a_beam_the_likeliest_transl
     assert probabilities(beam) == [([B], 0.36), ([A], 0.24)]
 
 
+@pytest.mark.parametrize("beam_size", [4, 8, 9, 20])
+def test_a_beam_may_be_wider_than_the_vocabulary(beam_size: int) -> None:
+    (beam,) = found(Table(TEMPTING), [Row([A])], beam_size=beam_size)
+    assert probabilities(beam)[:3] == [([B], 0.36), ([A], 0.24), ([A, B], 0.162)]
+
+
 def test_scores_are_divided_by_the_length_penalty() -> None:
     for beam_size in (1, 2):
         (hypotheses,) = found(Table(TEMPTING), [Row([A])], beam_size=beam_size, length_penalty=1.0)
