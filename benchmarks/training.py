@@ -46,8 +46,8 @@ def work(contestant: str, run: Path, warm_up: int, steps: int) -> dict[str, floa
     """Train for `steps` after the warm-up; return tokens a second and a step, and peak memory."""
     import torch
 
-    from nmt.data.encoding.batching import StepStream
     from nmt.data.encoding.dataset import Batch, PreparedPairs
+    from nmt.data.encoding.steps import StepStream
     from nmt.data.encoding.tokenizer import Tokenizer
     from nmt.runtime import bound_kernels, keep_freed_memory
 

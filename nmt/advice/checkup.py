@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from nmt.config.recipe import Recipe
 from nmt.data.cleaning.corpus_text import TextPlan
+from nmt.data.cleaning.funnel import TextCounts
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import NmtError
@@ -57,7 +58,7 @@ class Checkup:
     """Pairs read of each corpus, by the names of `Run.corpora`."""
     leaks: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     """Of each dev and test set: all sources, those that are in train, and those in train with the same target."""
-    sample: dict[str, Any] = field(default_factory=dict)
+    sample: TextCounts = field(init=False)
     """The counts of the cleaned sample, as `write_text` returns them."""
     tokenizer: Tokenizer = field(init=False)
     train: PreparedPairs = field(init=False)
@@ -90,12 +91,12 @@ class Checkup:
     @property
     def is_whole(self) -> bool:
         """Whether the sample is all of the training text."""
-        return bool(self.sample["funnel"]["read"] >= sum(self.sizes.values()))
+        return self.sample.funnel.read >= sum(self.sizes.values())
 
     @property
     def size(self) -> str:
         """The size of the sample, in words."""
-        read, total = f"{self.sample['funnel']['read']:,}", f"{sum(self.sizes.values()):,}"
+        read, total = f"{self.sample.funnel.read:,}", f"{sum(self.sizes.values()):,}"
         if self.is_whole:
             return f"all {read} pairs"
         if len(self.sizes) == 1:
@@ -120,7 +121,7 @@ class Checkup:
         """
         pairs, tokens = {}, {}
         for name, size in self.sizes.items():
-            scale = size / self.sample["corpora"][name]["funnel"]["read"]
+            scale = size / self.sample.funnels[name].read
             start, end = self.train.corpora.get(name, (0, 0))
             pairs[name] = round(scale * (end - start))
             tokens[name] = scale * float(self.train.tgt_lengths[start:end].sum())

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from nmt.advice.checkup import READ, Checkup, Finding, is_train
 from nmt.config.data import CorpusConfig, DataConfig
 from nmt.data.cleaning.corpus_text import iterate_text, write_text
 from nmt.data.cleaning.filters import duplicate_filters, filters
-from nmt.data.cleaning.funnel import numbers
+from nmt.data.cleaning.funnel import Funnel, numbers
 from nmt.data.cleaning.keys import HeldOut
 from nmt.data.encoding import tokenizer
 from nmt.data.encoding.corpus_ids import IdsPlan, write_ids
@@ -190,29 +189,27 @@ def check_cleaning(checkup: Checkup) -> Finding:
     placeholders = checkup.run.placeholders if checkup.recipe.data.protect else 0
     plan = dataclasses.replace(checkup.plan, data=sampled(checkup), placeholders=placeholders)
     checkup.sample = write_text(plan, checkup.text, workers=1)
-    funnel = checkup.sample["funnel"]
-    facts = [f"of {checkup.size}, dropped: {numbers(funnel['dropped']) or 'none'}"]
-    if mended := numbers(funnel["mended"]):
+    funnel = checkup.sample.funnel
+    facts = [f"of {checkup.size}, dropped: {numbers(funnel.dropped) or 'none'}"]
+    if mended := numbers(funnel.mended):
         facts.append(f"mended: {mended}")
     shares, problems = [], []
-    for name, counts in checkup.sample["corpora"].items():
-        dropped = counts["funnel"]["dropped"]
-        share = sum(dropped.values()) / counts["funnel"]["read"]
+    for name, funnel in checkup.sample.funnels.items():
+        share = sum(funnel.dropped.values()) / funnel.read
         shares.append(f"{share:.0%} of {name}")
         if share > DROPPED:
             much = f"that is {share:.0%}" if len(checkup.sizes) == 1 else f"over {DROPPED:.0%} of {name}"
-            problems += hardly_kept(name, counts["funnel"]) or [(much, check_worst_filter(dropped))]
+            problems += hardly_kept(name, funnel) or [(much, check_worst_filter(funnel.dropped))]
     if len(shares) > 1:
         facts.append(f"that is {', '.join(shares)}")
     return Finding.of("; ".join(facts), problems)
 
 
-def hardly_kept(name: str, funnel: dict[str, Any]) -> list[tuple[str, str]]:
+def hardly_kept(name: str, funnel: Funnel) -> list[tuple[str, str]]:
     """Return a problem where the filters left practically nothing of a training corpus."""
-    read, kept = funnel["read"], funnel["kept"]
-    if kept >= KEPT * read:
+    if funnel.kept >= KEPT * funnel.read:
         return []
-    return [(f"left of {name}: {kept or 'none'} of {read:,} pairs", check_worst_filter(funnel["dropped"]))]
+    return [(f"left of {name}: {funnel.kept or 'none'} of {funnel.read:,} pairs", check_worst_filter(funnel.dropped))]
 
 
 def check_worst_filter(dropped: dict[str, int]) -> str:
@@ -253,14 +250,13 @@ def check_vocabulary(checkup: Checkup) -> Finding:
         return Finding("skipped", f"{checkup.size} allow no such tokenizer, all may: {error}")
     checkup.tokenizer = Tokenizer.load(folder)
     plan = IdsPlan(
-        *(checkup.text, folder, recipe.cleaning, recipe.data.own_cleaning, recipe.model.max_length),
-        protect=recipe.data.protect,
+        *(checkup.text, folder, recipe.data, recipe.cleaning, recipe.model.max_length),
         keep_text=recipe.tokenizer.sampling is not None,
     )
     counts = write_ids(plan, checkup.scratch / "ids", workers=1)
     checkup.train = PreparedPairs(checkup.scratch / "ids" / "train")
     facts, problems = [origin], []
-    every = max(1, checkup.sample["pairs"]["train"] // COUNTED)
+    every = max(1, checkup.sample.pairs // COUNTED)
     texts = zip(*islice(iterate_text(checkup.text, "train"), 0, None, every), strict=True)
     sides = (checkup.tokenizer.source, checkup.train.src_columns), (checkup.tokenizer.target, checkup.train.tgt_columns)
     for name, (side, columns), lines in zip(("source", "target"), sides, texts, strict=True):
@@ -269,15 +265,15 @@ def check_vocabulary(checkup: Checkup) -> Finding:
         facts.append(f"{name}: {per_word:.2f} pieces a word, {spelled:.2%} single bytes or unknown")
         if spelled > SPELLED:
             problems.append((f"too many of {name}", "raise tokenizer.character_coverage or vocab_size"))
-    funnel = counts["funnel"]
-    long = funnel["dropped"]["max_pieces"]
-    facts.append(f"{long / funnel['read']:.2%} of the pairs over {' or '.join(map(str, checkup.limits))} pieces")
-    if long > LONG * funnel["read"]:
+    funnel = counts.funnel
+    long = funnel.dropped["max_pieces"]
+    facts.append(f"{long / funnel.read:.2%} of the pairs over {' or '.join(map(str, checkup.limits))} pieces")
+    if long > LONG * funnel.read:
         problems.append(("these are dropped", "raise cleaning.max_pieces and model.max_length"))
-    for name, found in counts["corpora"].items():
-        problems += hardly_kept(name, found["funnel"])
-    if counts["dev_cut"] and "dev" not in checkup.left_out:
-        problems.append((f"{counts['dev_cut']:,} dev pairs are cut for the dev loss", "raise model.max_length"))
+    for name, corpus in counts.funnels.items():
+        problems += hardly_kept(name, corpus)
+    if counts.dev_cut and "dev" not in checkup.left_out:
+        problems.append((f"{counts.dev_cut:,} dev pairs are cut for the dev loss", "raise model.max_length"))
     return Finding.of("; ".join(facts), problems)
 
 

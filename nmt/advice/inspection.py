@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from nmt import console
 from nmt.advice.survey import read
-from nmt.data.cleaning.plotting import percent
+from nmt.data.cleaning.funnel import percent
 from nmt.data.cleaning.statistics import Statistics
 from nmt.data.reading.corpus import STDIN
 from nmt.data.reading.formats import Format

@@ -175,10 +175,10 @@ def check_time(checkup: Checkup) -> Finding:
     tokens = planned_tokens(checkup) / len(trainer.steps.plan(0))
     step = tokens / rate + update
     sentence = profiling.translation_speed(trainer)
-    pairs, named = checkup.sample["pairs"], checkup.recipe.data.test
-    validation = 0.0 if "dev" in checkup.left_out else sentence * pairs["dev"]
+    counts, named = checkup.sample, checkup.recipe.data.test
+    validation = 0.0 if "dev" in checkup.left_out else sentence * counts.dev
     validations = math.ceil(training.max_steps / training.validate_every)
-    tests = sentence * sum(count for name, count in pairs["test"].items() if not named or name in named)
+    tests = sentence * sum(count for name, count in counts.test.items() if not named or name in named)
     total = step * training.max_steps + validation * validations + tests
     parts = [f"{training.max_steps:,} steps of {step:.2f} s ({tokens / step:,.0f} target tokens a second)"]
     if validation:

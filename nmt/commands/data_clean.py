@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from nmt import console
 from nmt.config.data import CleaningConfig
 from nmt.config.toml import check, knobs, override_key
 from nmt.data.cleaning.clean_files import CORPUS, clean_files
-from nmt.data.cleaning.plotting import ENDINGS, draw_funnel, percent, steps_of
+from nmt.data.cleaning.funnel import PICTURES, IdsCounts, TextCounts, percent, steps_of
 from nmt.data.cleaning.statistics import filter_names
 from nmt.data.reading.corpus import STDIN
 from nmt.data.reading.formats import Format
@@ -44,12 +44,12 @@ def clean(
     paths, counts = clean_files(text, held_out, output, config, workers=workers, stdin=stdin)
     names = [str(path) for path in paths]
     if as_json:
-        console.json_out({"files": files, "written": names, "languages": languages.model_dump(), **counts})
+        console.json_out({"files": files, "written": names, "languages": languages.model_dump(), **counts.to_json()})
         return
-    for name, count in counts["corpora"][CORPUS]["odd"].items():
+    for name, count in counts.anomalies[CORPUS].items():
         console.log(f"clean: found in the text: {name} {count:,}")
     show_funnel(counts, None)
-    console.log(f"clean: wrote {counts['pairs']['train']:,} pairs to {' and '.join(names)}")
+    console.log(f"clean: wrote {counts.pairs:,} pairs to {' and '.join(names)}")
 
 
 def cleaning_of(overrides: Sequence[str]) -> CleaningConfig:
@@ -78,40 +78,42 @@ def filters() -> None:
 
 def funnel(run: Path, output: Path | None) -> None:
     """Show the funnel of a run, or draw it to `output`."""
-    if output is not None and output.suffix not in ENDINGS:
-        raise UsageError(f"-o {output}: not a picture", hint=f"name it {' or '.join(ENDINGS)}")
+    if output is not None and output.suffix not in PICTURES:
+        raise UsageError(f"-o {output}: not a picture", hint=f"name it {' or '.join(PICTURES)}")
     if output is not None and not output.parent.is_dir():
         raise UsageError(f"-o {output}: no folder {output.parent}", hint="make it first")
     text, ids = counts_of(run)
     if output is None:
         show_funnel(text, ids, examples=True)
     else:
+        from nmt.data.cleaning.plotting import draw_funnel  # loads Matplotlib, which only a picture needs
+
         draw_funnel(text, ids, output)
         console.log(f"funnel: drawn to {output}")
 
 
-def counts_of(run: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
+def counts_of(run: Path) -> tuple[TextCounts, IdsCounts | None]:
     """Read the counts of the text and ids stages of a run; None for ids not yet made. Raises ArtifactError."""
     folder = RunFolder(run)
     text, ids = (read_record(path / MANIFEST, "counts") for path in (folder.text, folder.ids))
-    if text is None or not {"funnel", "corpora", "samples"} <= text["counts"].keys():
-        raise ArtifactError(f"{run}: no prepared text in it", hint="nmt prepare RECIPE makes it")
-    return text["counts"], ids and ids["counts"]
+    try:
+        return TextCounts.from_json((text or {})["counts"]), IdsCounts.from_json(ids["counts"]) if ids else None
+    except (KeyError, TypeError):
+        raise ArtifactError(f"{run}: no prepared text in it", hint="nmt prepare RECIPE makes it") from None
 
 
-def show_funnel(text: Mapping[str, Any], ids: Mapping[str, Any] | None, *, examples: bool = False) -> None:
+def show_funnel(text: TextCounts, ids: IdsCounts | None, *, examples: bool = False) -> None:
     """Print the pairs that each filter dropped, in total and by corpus; `examples`, or -v, show some."""
-    read = text["funnel"]["read"]
-    names = list(text["corpora"]) if len(text["corpora"]) > 1 else []
+    names = list(text.train) if len(text.train) > 1 else []
     steps, rows = steps_of(text, ids), []
     for step in steps:
         of_corpora = [f"{step.corpora[name]:,}" if step.corpora else "" for name in names]
-        rows.append([step.name, f"{step.pairs:,}", percent(step.pairs, read), *of_corpora])
+        rows.append([step.name, f"{step.pairs:,}", percent(step.pairs, text.funnel.read), *of_corpora])
     console.table(["", "pairs", "share", *names], rows)
-    for name, count in text["funnel"]["mended"].items():
+    for name, count in text.funnel.mended.items():
         if count:
             console.out(f"mended: {name} {count:,} sides")
-    samples = {**text["samples"], **(ids["samples"] if ids else {})}
+    samples = {**text.funnel.samples, **(ids.funnel.samples if ids else {})}
     for step in steps if examples or console.VERBOSE else ():
         for source, target in samples.get(step.name, ()):
             console.out(f"  {step.name}: {shortened(source, SHOWN)} / {shortened(target, SHOWN)}")

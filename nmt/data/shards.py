@@ -1,32 +1,32 @@
-"""Arrow files of so many rows each, and processes that make one shard at a time.
+"""Shards of a data set: Arrow files, and the work on them by several processes.
 
-A shard is a file `NNNNN.arrow`, its corpus named in the schema, and `NNNNN.json` beside it, with what was counted as it
-was made. The card comes last, so a shard that has one is whole, and is not made again by a run that goes on after a
-killed one. What a shard holds depends on the rows it is made from alone, never on how many processes there are.
+A shard is a file `NNNNN.arrow` with the name of its corpus in the schema, and a card `NNNNN.json` with its counts. The
+card is written last, so a shard that has one is whole, and a run that resumes a killed one keeps it. The content of a
+shard depends on its rows alone, not on the number of processes.
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import pyarrow as pa
 
 from nmt.errors import DataError, StorageError, WorkersError
-from nmt.files import read_json, replacing, write_json
+from nmt.files import JsonObject, read_record, replacing, write_json
 from nmt.processes import Child, ChildDiedError, end_all
 
 SHARD = 50_000
-"""Raw pairs that make one shard of a corpus."""
+"""Raw pairs in a shard of a corpus."""
 ROWS = 10_000
 """Rows of a record batch."""
 AHEAD = 1
-"""Shards that wait for a worker, to keep it busy."""
+"""Tasks that wait for a busy worker."""
 
 T = TypeVar("T")
 Task = TypeVar("Task")
@@ -39,25 +39,24 @@ def shard_path(folder: Path, number: int) -> Path:
 
 
 def shard_paths(folder: Path) -> list[Path]:
-    """Return the shards of `folder` in their order. Raises DataError where there is none."""
+    """Return the shards of `folder` in order. Raises DataError where there is none."""
     paths = sorted(folder.glob("*.arrow"), key=lambda path: int(path.stem))
     if not paths:
         raise DataError(f"{folder}: no such data", hint="prepare the data again")
     return paths
 
 
-def card_of(path: Path) -> dict[str, Any] | None:
-    """Return what was counted as the shard at `path` was made; None where it is not there, or not whole."""
-    card = read_json(path.with_suffix(".json"))
-    return card if isinstance(card, dict) and path.is_file() else None
+def card_of(path: Path) -> JsonObject | None:
+    """Return the card of the shard at `path`; None where the shard is missing or not whole."""
+    return read_record(path.with_suffix(".json")) if path.is_file() else None
 
 
 def write_shard(
-    path: Path, schema: pa.Schema, corpus: str, batches: Iterable[list[Any]], card: dict[str, Any] | None = None
+    path: Path, schema: pa.Schema, corpus: str, batches: Iterable[Sequence[object]], card: JsonObject | None = None
 ) -> None:
-    """Write `batches` of columns, and then, if there is a `card`, the card, each whole or not at all.
+    """Write `batches` of columns, then the card, if there is one, each whole or not at all.
 
-    The card may still be filled while the batches are drawn. Raises StorageError where the disk is full or forbids it.
+    The card may be filled while the batches are drawn. Raises StorageError where the disk is full or read-only.
     """
     schema = schema.with_metadata({"corpus": corpus})
     try:
@@ -81,13 +80,13 @@ def _open(path: Path) -> Iterator[pa.ipc.RecordBatchStreamReader]:
 
 
 def read_shard(path: Path) -> Iterator[pa.RecordBatch]:
-    """Yield the record batches of a shard, mapped to memory rather than read. Raises DataError where it is damaged."""
+    """Yield the record batches of a shard, mapped to memory. Raises DataError where the shard is damaged."""
     with _open(path) as reader:
         yield from reader
 
 
 def corpus_of(path: Path) -> str:
-    """Return the name of the corpus that a shard is of. Raises DataError where the shard is damaged."""
+    """Return the name of the corpus of a shard. Raises DataError where the shard is damaged."""
     with _open(path) as reader:
         return (reader.schema.metadata or {}).get(b"corpus", b"").decode()
 

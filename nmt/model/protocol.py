@@ -55,7 +55,7 @@ class Model(nn.Module, ABC):
     def loss_inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the hidden states (N, D) that predict the real labels of `batch`, and these labels (N)."""
         hidden = self.hidden(batch.src, batch.tgt_in).flatten(0, 1)  # (B * T, D)
-        return hidden.index_select(0, batch.places), batch.real_labels
+        return hidden.index_select(0, batch.label_indices), batch.real_labels
 
     def compile_layers(self) -> None:
         """Compile each layer by itself, for inputs of any length."""

@@ -26,22 +26,19 @@ def make(run: Run, manifest: Manifest) -> None:
     plan = IdsPlan(
         run.folder.text,
         run.folder.tokenizer,
+        recipe.data,
         recipe.cleaning,
-        recipe.data.own_cleaning,
         recipe.model.max_length,
-        protect=recipe.data.protect,
         keep_text=recipe.tokenizer.sampling is not None,
     )
     with resuming(run.folder.ids, manifest) as folder:
-        counts = manifest.counts = write_ids(plan, folder, workers=run.workers)
+        counts = write_ids(plan, folder, workers=run.workers)
+        manifest.counts = counts.to_json()
     show_funnel("prepare", counts)
-    tokens = counts["tokens"]["train"]
-    console.log(
-        f"prepare: {counts['pairs']['train']:,} training pairs, {tokens['source']:,} source and "
-        f"{tokens['target']:,} target pieces"
-    )
-    if counts["dev_cut"]:
-        console.warn(f"{counts['dev_cut']} dev pairs are longer than model.max_length and were cut for the dev loss")
+    train = counts.train
+    console.log(f"prepare: {train.pairs:,} training pairs, {train.source:,} source and {train.target:,} target pieces")
+    if counts.dev_cut:
+        console.warn(f"{counts.dev_cut} dev pairs are longer than model.max_length and were cut for the dev loss")
 
 
 STAGE = Stage("prepare", lambda run: run.folder.ids, frozenset({"ids"}), inputs, make)

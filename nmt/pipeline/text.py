@@ -8,7 +8,7 @@ from uuid import uuid4
 from nmt import console
 from nmt.config.data import CorpusConfig
 from nmt.data.cleaning.corpus_text import TextPlan, write_text
-from nmt.data.cleaning.funnel import numbers, show_funnel
+from nmt.data.cleaning.funnel import TextCounts, numbers, show_funnel
 from nmt.data.reading.hub import hub_commit
 from nmt.files import JsonObject, read_json
 from nmt.pipeline.manifest import Manifest, resuming
@@ -32,7 +32,8 @@ def make(run: Run, manifest: Manifest) -> None:
     # A dataset without a commit may be another one by the time that a killed run is continued.
     also = {name: commit or uuid4().hex for name, commit in commits.items()}
     with resuming(run.folder.text, manifest, also=also) as folder:
-        counts = manifest.counts = write_text(text_plan(run, commits), folder, workers=run.workers)
+        counts = write_text(text_plan(run, commits), folder, workers=run.workers)
+        manifest.counts = counts.to_json()
         manifest.hub_commits = {name: commit for name, commit in commits.items() if commit}
     run.write_lock(read_json(run.folder.lock)["sessions"])
     show_counts(counts)
@@ -64,17 +65,16 @@ def text_plan(run: Run, commits: Mapping[str, str | None]) -> TextPlan:
     return TextPlan(pinned, recipe.cleaning, recipe.languages, run.root, run.local, placeholders=run.placeholders)
 
 
-def show_counts(counts: JsonObject) -> None:
-    """Show what was read and what is left."""
-    pairs = counts["pairs"]
+def show_counts(counts: TextCounts) -> None:
+    """Log the counts of the funnel, of irregularities, and of the pairs of each split."""
     show_funnel("text", counts)
-    for name, odd in [*((name, found["odd"]) for name, found in counts["corpora"].items()), *counts["odd"].items()]:
-        if odd:
-            console.log(f"text: found in {name}: {numbers(odd)}")
-    if "protected" in counts:
-        console.log(f"text: training pairs with placeholders: {counts['protected']:,}")
-    tests = ", ".join(f"{name} {count:,}" for name, count in pairs["test"].items())
-    console.log(f"text: pairs of train {pairs['train']:,}, dev {pairs['dev']:,}, test {tests}")
+    for name, anomalies in [*counts.anomalies.items(), *counts.held_out_anomalies.items()]:
+        if anomalies:
+            console.log(f"text: found in {name}: {numbers(anomalies)}")
+    if counts.protected is not None:
+        console.log(f"text: training pairs with placeholders: {counts.protected:,}")
+    tests = ", ".join(f"{name} {count:,}" for name, count in counts.test.items())
+    console.log(f"text: pairs of train {counts.pairs:,}, dev {counts.dev:,}, test {tests}")
 
 
 STAGE = Stage("text", lambda run: run.folder.text, frozenset({"text"}), inputs, make)

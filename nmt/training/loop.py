@@ -12,8 +12,9 @@ from contextlib import closing
 import torch
 
 from nmt import console, devices, runtime
-from nmt.data.encoding.batching import Ints, Step, StepStream
-from nmt.data.encoding.dataset import Batch, PreparedPairs, Sampling
+from nmt.data.encoding.batching import Ints
+from nmt.data.encoding.dataset import Batch, PreparedPairs, SubwordRegularization
+from nmt.data.encoding.steps import Step, StepStream
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.placeholders import protector_for
 from nmt.errors import ArtifactError, DivergedError, UsageError
@@ -92,13 +93,13 @@ class Trainer:
         self.tokenize = resolve_tokenizer(recipe.evaluation.tokenize, recipe.languages.target)
         self.checkpoints = Checkpoints(files.checkpoints, self.config.keep_checkpoints)
         self.corpus_sizes = {name: end - start for name, (start, end) in pairs.corpora.items()}
-        sampling, longest = recipe.tokenizer.sampling, recipe.model.max_length - 1
+        alpha, longest = recipe.tokenizer.sampling, recipe.model.max_length - 1
         self.steps = StepStream(
             pairs,
             recipe.batching.tokens_per_step,
             self.config.seed,
             weights=recipe.data.weights(self.corpus_sizes),
-            sampling=Sampling(tokenizer, sampling, self.config.seed, longest=longest) if sampling else None,
+            regularization=SubwordRegularization(tokenizer, alpha, self.config.seed, longest) if alpha else None,
             rank=self.ranks.rank,
             ranks=self.ranks.size,
         )
@@ -276,7 +277,7 @@ class Trainer:
         seed = step_seed(self.config.seed, state.step - 1, self.ranks.rank)
         batches = step.micro_batches
         if step.micro_batch_tokens != self.micro_batch_tokens:
-            batches = self.steps.passes(step.indices, self.micro_batch_tokens, step.epoch)
+            batches = self.steps.collate(step.indices, self.micro_batch_tokens, step.epoch)
         while True:
             is_short = not self.accumulate(batches, seed, step.target_tokens)
             is_short, is_told_to_stop = self.ranks.any(is_short, bool(signals))
@@ -315,7 +316,7 @@ class Trainer:
         text = f"out of memory at step {self.state.step:,}: repeated in micro-batches of {now // 2:,} padded tokens"
         log.say(f"nmt: warning: {text}")
         log.event(self.state.step, "out_of_memory", {"micro_batch_tokens": now // 2})
-        return self.steps.passes(step.indices, now // 2, step.epoch)
+        return self.steps.collate(step.indices, now // 2, step.epoch)
 
     def roll_back_if_diverged(self, log: TrainingLog) -> bool:
         """Report skipped updates; where too many follow each other, return to an older checkpoint and return True.

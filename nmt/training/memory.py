@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from nmt import devices
-from nmt.data.encoding.batching import Ints, StepStream
+from nmt.data.encoding.batching import Ints
 from nmt.data.encoding.dataset import PreparedPairs
+from nmt.data.encoding.steps import StepStream
 from nmt.errors import UsageError
 from nmt.training.updater import Updater
 

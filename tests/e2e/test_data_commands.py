@@ -388,30 +388,3 @@ def test_a_funnel_that_cannot_be_is_one_line(
 ) -> None:
     (tmp_path / "empty").mkdir()
     assert nmt_here("data", "funnel", *words.split(), cwd=tmp_path) == (code, "", f"nmt: {message}\n")
-
-
-def test_the_steps_of_several_corpora_are_theirs() -> None:
-    from nmt.data.cleaning.plotting import percent, steps_of
-
-    def funnel(read: int, **dropped: int) -> dict[str, object]:
-        return {"read": read, "kept": read - sum(dropped.values()), "dropped": dropped}
-
-    text = {
-        "funnel": funnel(30, empty=3, copies=0),
-        "corpora": {
-            "news": {"pairs": 18, "funnel": funnel(20, empty=2)},
-            "talks": {"pairs": 5, "funnel": funnel(10, empty=1)},
-        },
-    }
-    ids = {"funnel": funnel(23, max_pieces=1), "corpora": {"news": {"pairs": 17}, "talks": {"pairs": 5}}}
-    assert [(step.name, step.pairs, step.corpora) for step in steps_of(text, ids)] == [
-        ("read", 30, {"news": 20, "talks": 10}),
-        ("empty", 3, {"news": 2, "talks": 1}),
-        ("copies", 0, {"news": 0, "talks": 0}),
-        ("split off", 4, {"news": 0, "talks": 4}),
-        ("max_pieces", 1, {"news": 1, "talks": 0}),
-        ("kept", 22, {"news": 17, "talks": 5}),
-    ]
-    two = {"funnel": funnel(23, max_pieces=1, no_pieces=1), "corpora": {"news": {"pairs": 16}, "talks": {"pairs": 5}}}
-    assert steps_of(text, two)[-2].corpora == {}
-    assert (percent(1, 100_000), percent(0, 9), percent(1, 3)) == ("<0.01%", "0.00%", "33.33%")

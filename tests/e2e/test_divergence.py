@@ -12,8 +12,8 @@ from conftest import TINY, Result, Run, tree
 from torch import Tensor
 
 from nmt.data.cleaning.corpus_text import read_text
-from nmt.data.encoding.batching import StepStream
 from nmt.data.encoding.dataset import PreparedPairs
+from nmt.data.encoding.steps import StepStream
 from nmt.training.checkpoint import Checkpoint, Checkpoints, read_checkpoint
 from nmt.training.loop import Trainer
 from nmt.training.updater import Updater, UpdateResult

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmt.config.data import CleaningConfig, LanguagesConfig
-from nmt.data.cleaning.filters import clean, mender
+from nmt.data.cleaning.filters import clean, fixer
 from nmt.data.cleaning.funnel import Funnel
 from nmt.data.cleaning.keys import HeldOut, near_key, near_side_key, normalized
 from nmt.data.pairs import Pair
@@ -86,7 +86,7 @@ def test_a_part_is_cleaned_without_a_look_at_the_others(pairs: list[Pair], confi
 @quick
 @given(TEXTS, CONFIGS)
 def test_mends_add_no_line_breaks_and_the_fast_way_is_the_long_way(text: str, config: CleaningConfig) -> None:
-    result = mender(config, {})(text)
+    result = fixer(config, {})(text)
     assert result.count("\n") <= text.count("\n")
     assert len(result.splitlines()) <= max(1, len(text.splitlines()))
     if config.whitespace:

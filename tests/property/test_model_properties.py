@@ -135,7 +135,7 @@ def test_the_generator_of_chosen_places_gives_the_logits_of_all_places_chosen(
     batch = make_batch([(sentence, other) for sentence, other in zip(sentences, sentences[::-1], strict=True)])
     hidden = model.hidden(batch.src, batch.tgt_in)
     assert hidden.shape == (*batch.tgt_in.shape, 16)
-    chosen = hidden.flatten(0, 1).index_select(0, batch.places)
+    chosen = hidden.flatten(0, 1).index_select(0, batch.label_indices)
     logits = model(batch.src, batch.tgt_in)
     assert_close(chosen @ model.generator.weight.T, logits[batch.labels != PAD], rtol=0, atol=1e-12)
 

@@ -53,7 +53,7 @@ def prepare(
             patch.object(corpus_text, "SHARD", shard),
             patch.object(files, "sync"),
         ):  # which would take most of the time
-            return write_text(plan, home / f"text-{shard}", workers=1), plan
+            return write_text(plan, home / f"text-{shard}", workers=1).to_json(), plan
     except DataError as error:
         if "no training pair is left" in str(error):
             return None

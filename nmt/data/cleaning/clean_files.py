@@ -8,10 +8,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from nmt.config.data import CleaningConfig, DataConfig
 from nmt.data.cleaning.corpus_text import TextPlan, iterate_text, write_text
+from nmt.data.cleaning.funnel import TextCounts
 from nmt.data.reading.archives import is_archive
 from nmt.data.reading.corpus import STDIN
 from nmt.data.reading.formats import format_of, plain_name
@@ -34,7 +35,7 @@ def clean_files(
     *,
     workers: int | None,
     stdin: BinaryIO | None,
-) -> tuple[list[Path], dict[str, Any]]:
+) -> tuple[list[Path], TextCounts]:
     """Clean `text` as a run would, keep the pairs of `held_out` out of it, and write the files that `output` names.
 
     Returns the written files and the counts of `write_text`. Raises UsageError where the files cannot be written.

@@ -1,7 +1,7 @@
-"""From corpora to cleaned text, in shards: filters of single pairs, then duplicates, then what is split off.
+"""The work of the text stage: filter single pairs shard by shard, drop duplicates, split off dev and test sets.
 
-Some shards are held at a time, and a byte a pair, so a corpus may be larger than the memory. A call goes on with what
-a killed one left in its folder; what it makes depends on the text alone, not on the number of processes.
+A corpus may be larger than the memory, which holds a few shards, and one byte a pair. A call resumes what a killed one
+left in its folder. The result depends on the text alone, not on the number of processes.
 """
 
 from __future__ import annotations
@@ -11,35 +11,36 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import compress, islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from nmt import console
 from nmt.config.data import CleaningConfig, CorpusConfig, DataConfig, LanguagesConfig
-from nmt.data.cleaning.duplicates import Mask, repeated
-from nmt.data.cleaning.filters import DUPLICATES, clean, duplicate_filters, filters, mender
-from nmt.data.cleaning.funnel import SAMPLE_CHARACTERS, SAMPLES, Funnel
+from nmt.data.cleaning.duplicates import Keys, Mask, repeated
+from nmt.data.cleaning.filters import DUPLICATES, clean, duplicate_filters, filters, fixer
+from nmt.data.cleaning.funnel import SAMPLES, Funnel, TextCounts, cut
 from nmt.data.cleaning.keys import HeldOut
+from nmt.data.pairs import Pair
 from nmt.data.placeholders import Protector
 from nmt.data.reading.corpus import describe, read_corpus
 from nmt.data.shards import ROWS, SHARD, card_of, corpus_of, in_order, read_shard, shard_path, shard_paths, write_shard
 from nmt.errors import DataError
-from nmt.files import remove
+from nmt.files import JsonObject, remove
 
 HELD_OUT = "held-out"
 """Name of the test set that is split off the training text."""
 CLEANED = "cleaned"
-"""Folder of the pairs that passed the filters of single pairs; removed when `train` is made of them."""
+"""Folder of the pairs that passed the filters of single pairs; removed when `train` is written."""
 
 COLUMNS = [("source", pa.string()), ("target", pa.string())]
 
 TRAIN, DROPPED = 0, 255
-"""What becomes of a pair; the numbers between are the splits that it is drawn for."""
+"""Assignments of a pair; a number between them is the split that the pair is drawn for."""
 
-Pair = tuple[str, str]
-Fates = np.ndarray[Any, np.dtype[np.uint8]]
+Assignments = NDArray[np.uint8]
 
 
 def iterate_text(folder: Path, split: str) -> Iterator[Pair]:
@@ -62,22 +63,35 @@ def read_pairs(path: Path) -> Iterator[Pair]:
 
 @dataclass(frozen=True)
 class TextPlan:
-    """What cleaned text is made from."""
+    """The inputs of the text stage."""
 
     data: DataConfig
     cleaning: CleaningConfig
     languages: LanguagesConfig
     root: Path
-    """Where relative names begin."""
+    """The folder that relative names start at."""
     local: bool
-    """Whether datasets lie under `root`."""
+    """Whether Hub datasets are read from folders under `root`."""
     placeholders: int = 0
     """Placeholders that the tokenizer has for `data.protect`."""
     split_off: bool = True
-    """Whether what is missing of dev and test is split off."""
+    """Whether missing dev and test sets are split off the training text."""
+
+    @property
+    def held_out(self) -> dict[str, CorpusConfig]:
+        """The dev and test sets that have files of their own, by split."""
+        tests = {f"test.{name}": config for name, config in self.data.test.items()}
+        return {"dev": self.data.dev, **tests} if self.data.dev else tests
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """The sizes of the splits to be drawn from the training text."""
+        dev = {} if self.data.dev else {"dev": self.data.dev_pairs}
+        test = {} if self.data.test else {f"test.{HELD_OUT}": self.data.test_pairs}
+        return {**dev, **test} if self.split_off else {}
 
     def read(
-        self, config: CorpusConfig, split: str, oddities: Counter[str], stdin: BinaryIO | None = None
+        self, config: CorpusConfig, split: str, anomalies: Counter[str], stdin: BinaryIO | None = None
     ) -> Iterator[Pair]:
         """Yield the raw pairs of a corpus."""
         return read_corpus(
@@ -87,7 +101,7 @@ class TextPlan:
             local=self.local,
             default_split=split,
             downloads=self.data.downloads,
-            anomalies=oddities,
+            anomalies=anomalies,
             stdin=stdin,
         )
 
@@ -100,91 +114,83 @@ class TextPlan:
         return {corpus for corpus in self.data.train if name in duplicate_filters(self.cleaning_of(corpus))}
 
 
-def write_text(plan: TextPlan, folder: Path, *, workers: int, stdin: BinaryIO | None = None) -> dict[str, Any]:
-    """Write `train`, `dev` and each `test.NAME` to `folder`: dev and test as they are, train cleaned.
+def write_text(plan: TextPlan, folder: Path, *, workers: int, stdin: BinaryIO | None = None) -> TextCounts:
+    """Write the training text, cleaned, to `train` in `folder`, and `dev` and each `test.NAME` as they are.
 
-    Pairs of dev and test are dropped from train. What is missing of dev and test is split off what remains. Sources
-    begin with the tags of their corpus. Returns the counts of the pairs, of what each filter dropped, in all and by
-    corpus, of what was odd in the files, and examples. `stdin` is the file `-` of a training corpus.
+    Pairs of dev and test are dropped from train. Missing dev and test sets are split off the cleaned text. Sources
+    begin with the tags of their corpus. `stdin` is read where a training corpus names the file `-`. Raises DataError
+    where no training pair is left, or too few to split off others.
     """
-    data = plan.data
-    given = {"dev": data.dev} if data.dev else {}
-    given |= {f"test.{name}": config for name, config in data.test.items()}
-    odd, odd_given = ({name: Counter[str]() for name in names} for names in (data.train, given))
-    counts: dict[str, int] = {}
-    held_out: list[Pair] = []
-    for split, config in given.items():
-        pairs = list(plan.read(config, "validation" if split == "dev" else "test", odd_given[split]))
-        counts[split] = len(pairs)
-        held_out += pairs
-        _write_pairs(folder / split, 0, split, _tagged(pairs, config.tags))
-
-    missing = {} if data.dev else {"dev": data.dev_pairs}
-    missing |= {} if data.test else {f"test.{HELD_OUT}": data.test_pairs}
-    missing = missing if plan.split_off else {}
-    # Train is mended before it is compared: what it may equal is either.
-    mend = mender(plan.cleaning, Counter())
-    held_out += [(mend(source), mend(target)) for source, target in held_out]
-    cards = _clean(plan, HeldOut.of(held_out), bool(missing), folder / CLEANED, odd, workers, stdin)
-    fates = _Fates(plan, cards, folder / CLEANED)
+    anomalies, held_out_anomalies = (
+        {name: Counter[str]() for name in names} for names in (plan.data.train, plan.held_out)
+    )
+    held_out = _write_held_out(plan, folder, held_out_anomalies)
+    counts = {split: len(pairs) for split, pairs in held_out.items()}
+    # A training pair is compared after its fixes: it may equal a pair of dev or test before or after them.
+    fix = fixer(plan.cleaning, Counter())
+    known = [pair for pairs in held_out.values() for pair in pairs]
+    known += [(fix(source), fix(target)) for source, target in known]
+    cards = _clean(plan, HeldOut.of(known), folder / CLEANED, anomalies, workers, stdin)
+    assignment = _Assignment(plan, cards, folder / CLEANED)
     for name in DUPLICATES:
-        fates.drop_duplicates(name)
-    drawn = fates.draw(missing) if missing else {}
-    for split, taken in drawn.items():
-        counts[split] = len(taken)
-        _write_pairs(folder / split, 0, split, [tagged for tagged, _ in taken])
-    # What is drawn was no part of dev and test before: the filters of leaks look at train once more.
-    finisher = _Finisher(plan, HeldOut.of(pair for taken in drawn.values() for _, pair in taken), folder)
-    train = dict.fromkeys(data.train, 0)
+        assignment.drop_duplicates(name)
+    drawn = assignment.draw(plan.missing) if plan.missing else {}
+    for split, pairs in drawn.items():
+        counts[split] = len(pairs)
+        _write_pairs(folder / split, 0, split, [tagged for tagged, _ in pairs])
+    # The filters of single pairs have not seen the drawn pairs as dev and test: those of leaks run once more.
+    finisher = _Finisher(plan, HeldOut.of(pair for pairs in drawn.values() for _, pair in pairs), folder)
+    train = dict.fromkeys(plan.data.train, 0)
     protected = 0
-    for card in in_order(_finish, zip(range(len(cards)), fates.parts, strict=True), finisher, workers=workers):
-        fates.funnels[card["corpus"]].add(Funnel(**card["funnel"]))
+    for card in in_order(_finish, enumerate(assignment.parts), finisher, workers=workers):
+        assignment.funnels[card["corpus"]].add(Funnel(**card["funnel"]))
         train[card["corpus"]] += card["rows"]
         protected += card["protected"]
-    total = fates.total
-    if not sum(train.values()):
+    total = assignment.total
+    if not any(train.values()):
         raise DataError(
-            f"{'; '.join(map(describe, data.train.values()))}: no training pair is left of {total.read}; "
+            f"{'; '.join(map(describe, plan.data.train.values()))}: no training pair is left of {total.read}; "
             f"dropped: {listed(total.dropped)}",
             hint="loosen the filters in [cleaning]",
         )
     remove(folder / CLEANED)
-    tests = {split.removeprefix("test."): count for split, count in counts.items() if split.startswith("test.")}
-    return {
-        "funnel": counts_of(total),
-        "corpora": {
-            name: {"pairs": train[name], "funnel": counts_of(fates.funnels[name]), "odd": dict(odd[name])}
-            for name in data.train
-        },
-        "pairs": {"train": sum(train.values()), "dev": counts.get("dev", 0), "test": tests},
-        "odd": {split: dict(count) for split, count in odd_given.items()},
-        "split_off": sum(missing.values()),
-        **({"protected": protected} if data.protect else {}),
-        "samples": total.samples,
-    }
+    return TextCounts(
+        total,
+        assignment.funnels,
+        train,
+        anomalies={name: dict(found) for name, found in anomalies.items()},
+        dev=counts.get("dev", 0),
+        test={split.removeprefix("test."): count for split, count in counts.items() if split != "dev"},
+        held_out_anomalies={split: dict(found) for split, found in held_out_anomalies.items()},
+        split_off=sum(plan.missing.values()),
+        protected=protected if plan.data.protect else None,
+    )
 
 
-def _write_pairs(
-    folder: Path, number: int, corpus: str, pairs: Sequence[Pair], card: dict[str, Any] | None = None
-) -> None:
+def _write_held_out(plan: TextPlan, folder: Path, anomalies: Mapping[str, Counter[str]]) -> dict[str, list[Pair]]:
+    """Write the dev and test sets that have files of their own; return their pairs, without tags, by split."""
+    held_out: dict[str, list[Pair]] = {}
+    for split, config in plan.held_out.items():
+        pairs = list(plan.read(config, "validation" if split == "dev" else "test", anomalies[split]))
+        _write_pairs(folder / split, 0, split, _tagged(pairs, config.tags))
+        held_out[split] = pairs
+    return held_out
+
+
+def _write_pairs(folder: Path, number: int, corpus: str, pairs: Sequence[Pair], card: JsonObject | None = None) -> None:
     chunks = (pairs[start : start + ROWS] for start in range(0, len(pairs), ROWS))
     batches = ([[source for source, _ in chunk], [target for _, target in chunk]] for chunk in chunks)
     write_shard(shard_path(folder, number), pa.schema(COLUMNS), corpus, batches, card)
 
 
 def _tagged(pairs: Iterable[Pair], tags: Sequence[str]) -> list[Pair]:
-    begin = "".join(f"{tag} " for tag in tags)
-    return [(begin + source, target) for source, target in pairs]
+    prefix = "".join(f"{tag} " for tag in tags)
+    return [(prefix + source, target) for source, target in pairs]
 
 
 def listed(counts: Mapping[str, int]) -> str:
-    """Write counts for a message."""
+    """Write counts for a message, zeros included."""
     return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
-
-
-def counts_of(funnel: Funnel) -> dict[str, Any]:
-    """Return what a funnel counted, without the examples."""
-    return {key: value for key, value in asdict(funnel).items() if key != "samples"}
 
 
 # Filters of single pairs, shard by shard.
@@ -195,32 +201,31 @@ class _Cleaner:
     plan: TextPlan
     held_out: HeldOut
     keys: list[str]
-    """The duplicate filters whose keys are needed."""
+    """The duplicate filters whose keys are stored."""
     folder: Path
 
 
 def _clean(
     plan: TextPlan,
     held_out: HeldOut,
-    drawing: bool,
     folder: Path,
-    odd: Mapping[str, Counter[str]],
+    anomalies: Mapping[str, Counter[str]],
     workers: int,
     stdin: BinaryIO | None,
-) -> list[dict[str, Any]]:
-    """Clean every training corpus in shards of so many raw pairs; return their cards."""
-    keys = [name for name in DUPLICATES if plan.with_filter(name) or (drawing and name == "duplicates")]
+) -> list[JsonObject]:
+    """Clean every training corpus in shards of `SHARD` raw pairs; return the cards of the shards."""
+    keys = [name for name in DUPLICATES if plan.with_filter(name) or (plan.missing and name == "duplicates")]
 
     def tasks() -> Iterator[tuple[int, str, list[Pair]]]:
         number = 0
         for corpus, config in plan.data.train.items():
-            pairs = plan.read(config, "train", odd[corpus], stdin)
+            pairs = plan.read(config, "train", anomalies[corpus], stdin)
             while chunk := list(islice(pairs, SHARD)):
-                # What a killed run has made is read past, and not sent.
+                # The pairs of a shard that a killed call has written are read, but not sent.
                 yield number, corpus, chunk if card_of(shard_path(folder, number)) is None else []
                 number += 1
 
-    cards: list[dict[str, Any]] = []
+    cards: list[JsonObject] = []
     with console.Progress("text", None, unit="pairs") as progress:
         for card in in_order(_clean_shard, tasks(), _Cleaner(plan, held_out, keys, folder), workers=workers):
             cards.append(card)
@@ -228,7 +233,8 @@ def _clean(
     return cards
 
 
-def _clean_shard(cleaner: _Cleaner, task: tuple[int, str, list[Pair]]) -> dict[str, Any]:
+def _clean_shard(cleaner: _Cleaner, task: tuple[int, str, list[Pair]]) -> JsonObject:
+    """Write the pairs of a shard that pass the filters of single pairs, with their keys; return its card."""
     number, corpus, pairs = task
     path = shard_path(cleaner.folder, number)
     if (card := card_of(path)) is not None:
@@ -236,25 +242,25 @@ def _clean_shard(cleaner: _Cleaner, task: tuple[int, str, list[Pair]]) -> dict[s
     plan, funnel = cleaner.plan, Funnel()
     kept = list(clean(pairs, plan.cleaning_of(corpus), plan.languages, held_out=cleaner.held_out, funnel=funnel))
     schema = pa.schema([*COLUMNS, *((name, pa.uint64()) for name in cleaner.keys)])
-    columns: list[Any] = [[source for source, _ in kept], [target for _, target in kept]]
+    columns: list[Sequence[object]] = [[source for source, _ in kept], [target for _, target in kept]]
     columns += [[DUPLICATES[name](*pair) for pair in kept] for name in cleaner.keys]
     card = {"corpus": corpus, "rows": len(kept), "funnel": asdict(funnel)}
     write_shard(path, schema, corpus, [columns], card)
     return card
 
 
-# What looks at all pairs: duplicates, and the draw of dev and test.
+# Duplicates, and the draw of dev and test, which need all pairs.
 
 
-class _Fates:
-    """What becomes of each cleaned pair: a byte a pair, in the order of the corpora."""
+class _Assignment:
+    """The split of each cleaned pair, or that it is dropped: one byte a pair, in the order of the corpora."""
 
-    def __init__(self, plan: TextPlan, cards: list[dict[str, Any]], cleaned: Path) -> None:
+    def __init__(self, plan: TextPlan, cards: list[JsonObject], cleaned: Path) -> None:
         self.plan = plan
-        self.corpora = [card["corpus"] for card in cards]
+        self.corpora: list[str] = [card["corpus"] for card in cards]
         self.paths = [shard_path(cleaned, number) for number in range(len(cards))]
         self.starts = np.cumsum([0, *(card["rows"] for card in cards)])
-        self.fates: Fates = np.zeros(self.starts[-1], np.uint8)
+        self.splits: Assignments = np.zeros(self.starts[-1], np.uint8)
         self.funnels = {corpus: Funnel() for corpus in plan.data.train}
         for card in cards:
             self.funnels[card["corpus"]].add(Funnel(**card["funnel"]))
@@ -263,35 +269,35 @@ class _Fates:
                 self.funnels[corpus].dropped[name] = 0
 
     @property
-    def parts(self) -> list[Fates]:
-        """The fates of each shard."""
-        return np.split(self.fates, self.starts[1:-1])
+    def parts(self) -> list[Assignments]:
+        """The assignments by shard."""
+        return np.split(self.splits, self.starts[1:-1])
 
     @property
     def total(self) -> Funnel:
-        """The funnels of all corpora in one."""
+        """The sum of the funnels of all corpora."""
         total = Funnel()
         for funnel in self.funnels.values():
             total.add(funnel)
         return total
 
-    def keys(self, name: str) -> list[Any]:
-        """Return the keys of each shard for a duplicate filter, as they lie on the disk."""
+    def keys(self, name: str) -> list[Keys]:
+        """Return the keys of each shard for a duplicate filter, mapped to memory."""
         return [batch.column(name).to_numpy() for path in self.paths for batch in read_shard(path)]
 
     def drop_duplicates(self, name: str) -> None:
-        """Drop what stood before by the keys of a filter, in the corpora that have it."""
+        """Drop the pairs that repeat an earlier one by the keys of a filter, in the corpora that have the filter."""
         corpora = self.plan.with_filter(name)
         if corpora:
-            chosen = repeated(self.keys(name), self.fates == TRAIN)
+            chosen = repeated(self.keys(name), self.splits == TRAIN)
             for number, corpus in enumerate(self.corpora):
                 if corpus not in corpora:
                     chosen[self.starts[number] : self.starts[number + 1]] = False
-            self.drop(name, chosen)
+            self._drop(name, chosen)
 
-    def drop(self, name: str, chosen: Mask) -> None:
-        """Drop the pairs `chosen`, and count them under `name`, with the first as examples."""
-        self.fates[chosen] = DROPPED
+    def _drop(self, name: str, chosen: Mask) -> None:
+        """Drop the pairs `chosen`; count them under `name`, and keep the first as examples."""
+        self.splits[chosen] = DROPPED
         parts = np.split(chosen, self.starts[1:-1])
         for corpus, path, part in zip(self.corpora, self.paths, parts, strict=True):
             if count := int(part.sum()):
@@ -299,42 +305,41 @@ class _Fates:
                 funnel.kept -= count
                 funnel.dropped[name] = funnel.dropped.get(name, 0) + count
                 samples = funnel.samples.setdefault(name, [])
-                for pair in islice(compress(read_pairs(path), part), SAMPLES - len(samples)):
-                    samples.append((pair[0][:SAMPLE_CHARACTERS], pair[1][:SAMPLE_CHARACTERS]))
+                samples += map(cut, islice(compress(read_pairs(path), part), SAMPLES - len(samples)))
 
-    def rows(self, chosen: Mask, ranks: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Return the rows of those `chosen` that have these ranks among them, without a list of all."""
+    def _rows(self, chosen: Mask, ranks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the row numbers of the chosen pairs that have `ranks` among them, without a list of all."""
         parts = np.split(chosen, self.starts[1:-1])
         ends = np.cumsum([int(part.sum()) for part in parts])
         shards = np.searchsorted(ends, ranks, side="right")
-        found = np.empty(len(ranks), np.int64)
+        result = np.empty(len(ranks), np.int64)
         for number in np.unique(shards).tolist():
             here, rows = shards == number, np.flatnonzero(parts[number])
-            found[here] = self.starts[number] + rows[ranks[here] - (ends[number] - len(rows))]
-        return found
+            result[here] = self.starts[number] + rows[ranks[here] - (ends[number] - len(rows))]
+        return result
 
-    def draw(self, wanted: Mapping[str, int]) -> dict[str, list[tuple[Pair, Pair]]]:
-        """Draw so many different pairs for each split; return each with its tags, and without.
+    def draw(self, sizes: Mapping[str, int]) -> dict[str, list[tuple[Pair, Pair]]]:
+        """Draw distinct pairs for splits of these sizes; return each with its tags and without.
 
-        They are in the order of the corpora. Raises DataError where that would be more than half of the different ones.
+        They are in the order of the corpora. Raises DataError where they would be more than half of the distinct pairs.
         """
-        firsts = self.fates == TRAIN
+        firsts = self.splits == TRAIN
         firsts &= ~repeated(self.keys("duplicates"), firsts)
-        total, count = sum(wanted.values()), int(firsts.sum())
+        total, count = sum(sizes.values()), int(firsts.sum())
         if 2 * total > count:
             raise DataError(
-                f"{count} different training pairs are too few to split off {listed(wanted)}: at most half may go",
+                f"{count} different training pairs are too few to split off {listed(sizes)}: at most half may go",
                 hint="give dev and test corpora of their own, or lower data.dev_pairs and data.test_pairs",
             )
         rng = np.random.Generator(np.random.PCG64(self.plan.data.split_seed))
-        drawn = self.rows(firsts, rng.choice(count, total, replace=False))
+        drawn = self._rows(firsts, rng.choice(count, total, replace=False))
         start = 0
-        for number, count in enumerate(wanted.values(), 1):
-            self.fates[drawn[start : start + count]] = number
-            start += count
-        splits: dict[str, list[tuple[Pair, Pair]]] = {split: [] for split in wanted}
+        for number, size in enumerate(sizes.values(), 1):
+            self.splits[drawn[start : start + size]] = number
+            start += size
+        splits: dict[str, list[tuple[Pair, Pair]]] = {split: [] for split in sizes}
         for corpus, path, part in zip(self.corpora, self.paths, self.parts, strict=True):
-            for number, split in enumerate(wanted, 1):
+            for number, split in enumerate(sizes, 1):
                 if (part == number).any():
                     pairs = list(compress(read_pairs(path), part == number))
                     splits[split] += zip(_tagged(pairs, self.plan.data.train[corpus].tags), pairs, strict=True)
@@ -348,13 +353,13 @@ class _Fates:
 class _Finisher:
     plan: TextPlan
     drawn: HeldOut
-    """What was split off as dev and test."""
+    """The pairs that were split off as dev and test."""
     folder: Path
 
 
-def _finish(finisher: _Finisher, task: tuple[int, Fates]) -> dict[str, Any]:
-    """Write what is left of a cleaned shard to `train`; return its card, with what was dropped now."""
-    number, fates = task
+def _finish(finisher: _Finisher, task: tuple[int, Assignments]) -> JsonObject:
+    """Write the pairs of a cleaned shard that stay in `train`; return its card, which counts the last filters."""
+    number, splits = task
     path = shard_path(finisher.folder / "train", number)
     if (card := card_of(path)) is not None:
         return card
@@ -365,12 +370,12 @@ def _finish(finisher: _Finisher, task: tuple[int, Fates]) -> dict[str, Any]:
     leaks = {name: drops for name, drops in leaks.items() if name.startswith("leaked")}
     protector = None if plan.data.protect is None else Protector(plan.data.protect, plan.placeholders)
     kept: list[Pair] = []
-    for pair in compress(read_pairs(cleaned), fates == TRAIN):
+    for pair in compress(read_pairs(cleaned), splits == TRAIN):
         if name := next((name for name, drops in leaks.items() if drops(*pair)), None):
             funnel.drop(name, *pair)
-            funnel.kept -= 1  # which it was counted as when it was cleaned
-        elif protector and (found := protector.protect_pair(*pair)):
-            kept.append(found)
+            funnel.kept -= 1  # the first filters have counted it as kept
+        elif protector and (replaced := protector.protect_pair(*pair)):
+            kept.append(replaced)
             protected += 1
         else:
             kept.append(pair)

@@ -1,40 +1,39 @@
-"""Which rows stood before, found from 64-bit keys in memory that does not grow with their number."""
+"""Find repeated rows by 64-bit keys, in memory that does not grow with their number but for a byte a row."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-Keys = np.ndarray[Any, np.dtype[np.uint64]]
-Mask = np.ndarray[Any, np.dtype[np.bool]]
+Keys = NDArray[np.uint64]
+Mask = NDArray[np.bool]
 
 ROWS_AT_ONCE = 2**23
-"""Rows whose keys are sorted at once, some 300 MB."""
+"""Rows whose keys are sorted at once, which takes some 300 MB."""
 
 
 def repeated(keys: Sequence[Keys], alive: Mask, rows_at_once: int = ROWS_AT_ONCE) -> Mask:
-    """Tell of each row whether an earlier one of those `alive` has its key; a row that is not alive is neither.
+    """Mark the rows of `alive` whose key occurred in an earlier row of `alive`.
 
-    `keys` are those of all rows, in pieces, as they lie on the disk. They are looked at in parts, by their first bits,
-    few enough rows in each.
+    `keys` are the keys of all rows, one array a shard. They are sorted in parts of about `rows_at_once` rows, by their
+    first bits.
     """
-    found = np.zeros(len(alive), np.bool)
+    marked = np.zeros(len(alive), np.bool)
     bits = max(0, (len(alive) - 1) // rows_at_once).bit_length()
     for part in range(2**bits):
-        chosen_keys, chosen_rows = [], []
+        part_keys, part_rows = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
         start = 0
-        for piece in keys:
-            chosen = alive[start : start + len(piece)]
+        for shard in keys:
+            chosen = alive[start : start + len(shard)]
             if bits:
-                chosen = chosen & (piece >> np.uint64(64 - bits) == part)
-            chosen_keys.append(piece[chosen])
-            chosen_rows.append(start + np.flatnonzero(chosen))
-            start += len(piece)
-        values = np.concatenate([np.zeros(0, np.uint64), *chosen_keys])
-        rows = np.concatenate([np.zeros(0, np.int64), *chosen_rows])
+                chosen = chosen & (shard >> np.uint64(64 - bits) == part)
+            part_keys.append(shard[chosen])
+            part_rows.append(start + np.flatnonzero(chosen))
+            start += len(shard)
+        values, rows = np.concatenate(part_keys), np.concatenate(part_rows)
         order = np.argsort(values, kind="stable")
         values = values[order]
-        found[rows[order[1:][values[1:] == values[:-1]]]] = True
-    return found
+        marked[rows[order[1:][values[1:] == values[:-1]]]] = True
+    return marked

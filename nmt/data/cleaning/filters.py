@@ -1,6 +1,6 @@
-"""What is mended in the training pairs and which filters drop them, each optional and each counted.
+"""Fixes of the training pairs, and filters that drop them, each optional and each counted.
 
-A filter looks at one pair alone, so text may be cleaned in parts, by several processes. Duplicates are found
+A filter judges one pair by itself, so a text can be cleaned in parts, by several processes. Duplicates are found
 afterwards, by the keys in `DUPLICATES`.
 """
 
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from typing import Any
+from typing import Literal, Protocol
 
 from nmt.config.data import CleaningConfig, LanguagesConfig
 from nmt.data.cleaning.funnel import Funnel
@@ -20,67 +20,71 @@ from nmt.data.pairs import Pair
 from nmt.errors import UsageError
 
 Filter = Callable[[str, str], bool]
-"""True where the pair (source, target) is to be dropped."""
-Mend = Callable[[str], str]
+"""Returns True for a pair (source, target) that is to be dropped."""
+Fix = Callable[[str], str]
 
+DUPLICATES: dict[str, Callable[[str, str], int]] = {
+    "duplicates": pair_key,
+    "near_duplicates": near_key,
+    "same_source": source_key,
+    "same_target": target_key,
+}
+"""The filters of duplicates in the order of the recipe, with the keys by which they compare pairs."""
 
-# White space among the control characters parts words, so it becomes a space; the others go. A tab stays.
+# Control characters that are white space separate words, so they become spaces; a tab stays, the others go.
 _CONTROL_CHARACTERS: dict[int, str | None] = {
     code: " " if chr(code).isspace() else None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) != "\t"
 } | dict.fromkeys((0xFEFF, 0xFFFE, 0xFFFF), None)
 
+_FORMS: dict[str, Literal["NFC", "NFKC"]] = {"nfc": "NFC", "nfkc": "NFKC"}
+
 
 def without_control_characters(text: str) -> str:
-    """Take out control characters but tabs, byte-order marks, U+FFFE and U+FFFF; line breaks become spaces."""
+    """Remove control characters but tabs, byte-order marks, U+FFFE and U+FFFF; line breaks become spaces."""
     return text.translate(_CONTROL_CHARACTERS)
 
 
 def with_single_spaces(text: str) -> str:
-    """Make each run of white space one space, and none at the ends."""
+    """Replace each run of white space by one space, and strip the text."""
     return " ".join(text.split())
 
 
-def in_normal_form(form: str) -> Mend:
-    """Bring the text into a normal form of Unicode, `nfc` or `nfkc`."""
-    upper: Any = form.upper()
-    return lambda text: unicodedata.normalize(upper, text)
-
-
-def mends(config: CleaningConfig) -> dict[str, Mend]:
-    """Return the enabled mends by name, in the order of the recipe, which makes mending twice the same as once."""
-    chosen: dict[str, Mend] = {}
+def fixes(config: CleaningConfig) -> dict[str, Fix]:
+    """Return the enabled fixes by name, in the order of the recipe, in which fixing twice is the same as once."""
+    chosen: dict[str, Fix] = {}
     if config.control_characters:
         chosen["control_characters"] = without_control_characters
     if config.unicode is not None:
-        chosen["unicode"] = in_normal_form(config.unicode)
+        form = _FORMS[config.unicode]
+        chosen["unicode"] = lambda text: unicodedata.normalize(form, text)
     if config.whitespace:
         chosen["whitespace"] = with_single_spaces
     return chosen
 
 
-def mender(config: CleaningConfig, mended: dict[str, int]) -> Mend:
-    """Return what applies every enabled mend to a side, and counts in `mended` which of them changed it."""
-    chosen = mends(config)
+def fixer(config: CleaningConfig, counts: dict[str, int]) -> Fix:
+    """Return a function that applies every enabled fix to a side, and adds the fixes that change it to `counts`."""
+    chosen = fixes(config)
     for name in chosen:
-        mended.setdefault(name, 0)
-    form: Any = config.unicode and config.unicode.upper()
+        counts.setdefault(name, 0)
+    form = None if config.unicode is None else _FORMS[config.unicode]
 
-    def is_plain(text: str) -> bool:
-        # What is printable holds neither control characters nor white space but spaces.
+    def is_clean(text: str) -> bool:
+        # A printable text holds no control character, and no white space but spaces.
         spaced = "  " in text or text.startswith(" ") or text.endswith(" ")
         return text.isprintable() and not spaced and (form is None or unicodedata.is_normalized(form, text))
 
-    def mend(text: str) -> str:
-        if is_plain(text):  # as most text is
+    def fix(text: str) -> str:
+        if is_clean(text):  # as most texts are
             return text
         for name, change in chosen.items():
             changed = change(text)
             if changed != text:
-                mended[name] += 1
+                counts[name] += 1
                 text = changed
         return text
 
-    return mend
+    return fix
 
 
 def is_blank(source: str, target: str) -> bool:
@@ -89,17 +93,17 @@ def is_blank(source: str, target: str) -> bool:
 
 
 def is_shorter_than(characters: int) -> Filter:
-    """Drop pairs with a side of fewer than so many characters."""
+    """Drop pairs with a side of fewer than `characters`."""
     return lambda source, target: len(source) < characters or len(target) < characters
 
 
 def is_longer_than(characters: int) -> Filter:
-    """Drop pairs with a side of more than so many characters."""
+    """Drop pairs with a side of more than `characters`."""
     return lambda source, target: len(source) > characters or len(target) > characters
 
 
 def is_lopsided(ratio: float, ratio_from: int) -> Filter:
-    """Drop pairs with one side over `ratio` times as long as the other, if it has `ratio_from` characters."""
+    """Drop pairs with one side over `ratio` times as long as the other, if it has at least `ratio_from` characters."""
 
     def lopsided(source: str, target: str) -> bool:
         shorter, longer = len(source.strip()), len(target.strip())
@@ -115,8 +119,8 @@ def is_copy(source: str, target: str) -> bool:
     return source.strip() == target.strip()
 
 
-# Bounded repetitions, so that a long line costs no more than a look at each place; ideographic and full-width
-# punctuation ends an address, as no space does in Chinese and Japanese.
+# Bounded repetitions keep the search linear in the length of a line. Ideographic and full-width punctuation ends an
+# address, for in Chinese and Japanese no space does.
 _ADDRESS = re.compile(
     r"""(?: \b [a-z][a-z0-9+.-]{0,15}:// | \b www\. ) [^\s\u3000-\u303f\uff00-\uffef]+
     | [^\s@]{1,64} @ [^\s@.]+ \. [^\s@\u3000-\u303f\uff00-\uffef]+""",
@@ -132,12 +136,12 @@ def _is_only_addresses(text: str) -> bool:
 
 
 def holds_only_addresses(source: str, target: str) -> bool:
-    """Drop pairs with a side that holds nothing but web and e-mail addresses, and what separates them."""
+    """Drop pairs with a side that consists of web and e-mail addresses, and of their separators."""
     return _is_only_addresses(source) or _is_only_addresses(target)
 
 
 def is_in_other_script(share: float, languages: LanguagesConfig) -> Filter:
-    """Drop pairs with a side where less than `share` of the letters is of the language's own scripts."""
+    """Drop pairs with a side of which less than `share` of the letters are in a script of its language."""
     own_source, own_target = scripts_of(languages.source), scripts_of(languages.target)
     return lambda source, target: (
         share_of_script(source, own_source) < share or share_of_script(target, own_target) < share
@@ -149,12 +153,12 @@ def _digits(text: str) -> list[int]:
 
 
 def differs_in_digits(source: str, target: str) -> bool:
-    """Drop pairs whose sides do not hold the same digits, in whatever order and script."""
+    """Drop pairs whose sides do not hold the same digits, in any order and script."""
     return _digits(source) != _digits(target)
 
 
-# Several marks in a row count as one. A point within a number or a name ends nothing; where sentences follow one
-# another without a space, their marks are others.
+# Several marks in a row count as one. A full stop within a number or a name ends no sentence; the scripts that put no
+# space between sentences have marks of their own.
 _SENTENCE_END = re.compile(
     r"[.?!\u2026\u203c\u203d\u2047-\u2049]++(?!\w)"
     r"|[\u3002\uff01\uff0e\uff1f\uff61\u037e\u0589\u055c\u055e\u0964\u0965\u061f\u06d4\u104b\u1362\u1367\u17d4\u17d5]+"
@@ -162,29 +166,38 @@ _SENTENCE_END = re.compile(
 
 
 def differs_in_sentences(most: int) -> Filter:
-    """Drop pairs where one side has over `most` more marks that end sentences than the other."""
+    """Drop pairs where the counts of marks that end sentences differ by more than `most`."""
     return lambda source, target: abs(len(_SENTENCE_END.findall(source)) - len(_SENTENCE_END.findall(target))) > most
+
+
+class Identifier(Protocol):
+    """The part of py3langid's identifier that is used."""
+
+    labels: Sequence[str]
+
+    def classify(self, text: str) -> tuple[str, float]: ...
 
 
 _ALSO_CALLED = {"cmn": "zh", "fil": "tl", "in": "id", "iw": "he", "nb": "no"}
 
 
 @cache
-def _identifier() -> Any:
-    """Load what tells languages apart. Raises UsageError where the package is missing."""
+def _identifier() -> Identifier:
+    """Load the model that identifies languages. Raises UsageError where the package is missing."""
     try:
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier  # an optional extra
     except ImportError:
         raise UsageError(
             "cleaning.check_language = true needs a package that is not installed", hint='pip install "nmt[langid]"'
         ) from None
-    return LanguageIdentifier.from_model_file(MODEL_FILE)
+    identifier: Identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
+    return identifier
 
 
 def is_in_other_language(languages: LanguagesConfig, language_from: int) -> Filter:
-    """Drop pairs with a side of at least `language_from` characters that is taken for another language.
+    """Drop pairs with a side of at least `language_from` characters that is identified as another language.
 
-    Raises UsageError where the package for it is missing or does not know one of the languages.
+    Raises UsageError where the package is missing or does not know one of the languages.
     """
     identifier = _identifier()
     own: list[str] = []
@@ -205,62 +218,55 @@ def is_in_other_language(languages: LanguagesConfig, language_from: int) -> Filt
     return lambda source, target: is_other(source, own_source) or is_other(target, own_target)
 
 
-def stands_in(held_out: HeldOut) -> Filter:
-    """Drop pairs that also stand in dev or test."""
+def occurs_in(held_out: HeldOut) -> Filter:
+    """Drop pairs that occur in dev or test."""
     return lambda source, target: pair_key(source, target) in held_out.pairs
 
 
-def nearly_stands_in(held_out: HeldOut) -> Filter:
-    """Drop pairs that also stand in dev or test but for case, digits, punctuation, symbols and white space."""
-    # The keys of few sources are among them, so the targets are seldom looked at.
+def nearly_occurs_in(held_out: HeldOut) -> Filter:
+    """Drop pairs that equal one of dev or test but for case, digits, punctuation, symbols and white space."""
+    # Few sources occur there, so the keys of the targets are seldom computed.
     return lambda source, target: (
         near_side_key(source) in held_out.near_sources and near_key(source, target) in held_out.near
     )
 
 
 def shares_side_with(held_out: HeldOut) -> Filter:
-    """Drop pairs with a side that nearly stands in dev or test, whatever the other side."""
+    """Drop pairs with a side that nearly occurs in dev or test, whatever the other side."""
     return lambda source, target: (
         near_side_key(source) in held_out.near_sources or near_side_key(target) in held_out.near_targets
     )
 
 
 def filters(config: CleaningConfig, languages: LanguagesConfig, held_out: HeldOut) -> dict[str, Filter]:
-    """Return the enabled filters by name, in the order of the recipe; those of duplicates are not among them.
+    """Return the enabled filters of single pairs by name, in the order of the recipe.
 
     Raises UsageError where languages are to be checked and cannot be.
     """
-    chosen: dict[str, Filter] = {}
-    if config.drop_empty:
-        chosen["empty"] = is_blank
-    if config.min_characters > 1:
-        chosen["min_characters"] = is_shorter_than(config.min_characters)
-    if config.max_characters is not None:
-        chosen["max_characters"] = is_longer_than(config.max_characters)
-    if config.max_ratio is not None:
-        chosen["max_ratio"] = is_lopsided(config.max_ratio, config.ratio_from)
-    if config.drop_copies:
-        chosen["copies"] = is_copy
-    if config.drop_urls:
-        chosen["urls"] = holds_only_addresses
-    if config.min_script is not None:
-        chosen["script"] = is_in_other_script(config.min_script, languages)
-    if config.drop_digit_mismatch:
-        chosen["digit_mismatch"] = differs_in_digits
-    if config.max_punctuation_difference is not None:
-        chosen["punctuation"] = differs_in_sentences(config.max_punctuation_difference)
-    if config.check_language:
-        chosen["language"] = is_in_other_language(languages, config.language_from)
-    if config.drop_leaked:
-        chosen["leaked"] = stands_in(held_out) if held_out.pairs else passes
-    if config.drop_leaked_near:
-        chosen["leaked_near"] = nearly_stands_in(held_out) if held_out.pairs else passes
-    if config.drop_leaked_sides:
-        chosen["leaked_sides"] = shares_side_with(held_out) if held_out.pairs else passes
-    return chosen
+
+    def leaked(compare: Callable[[HeldOut], Filter]) -> Filter:
+        return compare(held_out) if held_out.pairs else drops_none
+
+    differs = config.max_punctuation_difference is not None and differs_in_sentences(config.max_punctuation_difference)
+    chosen: dict[str, Filter | Literal[False]] = {
+        "empty": config.drop_empty and is_blank,
+        "min_characters": config.min_characters > 1 and is_shorter_than(config.min_characters),
+        "max_characters": config.max_characters is not None and is_longer_than(config.max_characters),
+        "max_ratio": config.max_ratio is not None and is_lopsided(config.max_ratio, config.ratio_from),
+        "copies": config.drop_copies and is_copy,
+        "urls": config.drop_urls and holds_only_addresses,
+        "script": config.min_script is not None and is_in_other_script(config.min_script, languages),
+        "digit_mismatch": config.drop_digit_mismatch and differs_in_digits,
+        "punctuation": differs,
+        "language": config.check_language and is_in_other_language(languages, config.language_from),
+        "leaked": config.drop_leaked and leaked(occurs_in),
+        "leaked_near": config.drop_leaked_near and leaked(nearly_occurs_in),
+        "leaked_sides": config.drop_leaked_sides and leaked(shares_side_with),
+    }
+    return {name: drops for name, drops in chosen.items() if drops}
 
 
-def passes(_source: str, _target: str) -> bool:
+def drops_none(_source: str, _target: str) -> bool:
     """Drop nothing."""
     return False
 
@@ -268,19 +274,19 @@ def passes(_source: str, _target: str) -> bool:
 def clean(
     pairs: Iterable[Pair], config: CleaningConfig, languages: LanguagesConfig, *, held_out: HeldOut, funnel: Funnel
 ) -> Iterator[Pair]:
-    """Yield the mended pairs that pass every filter, in order, and count all of it in `funnel`.
+    """Yield the fixed pairs that pass every filter, in order, and count them in `funnel`.
 
     Raises UsageError at once, before a pair is read, where languages are to be checked and cannot be.
     """
     chosen = filters(config, languages, held_out)
     for name in chosen:
         funnel.dropped.setdefault(name, 0)
-    return _clean(pairs, mender(config, funnel.mended), chosen, funnel)
+    return _clean(pairs, fixer(config, funnel.mended), chosen, funnel)
 
 
-def _clean(pairs: Iterable[Pair], mend: Mend, chosen: dict[str, Filter], funnel: Funnel) -> Iterator[Pair]:
-    for read_source, read_target in pairs:
-        source, target = mend(read_source), mend(read_target)
+def _clean(pairs: Iterable[Pair], fix: Fix, chosen: dict[str, Filter], funnel: Funnel) -> Iterator[Pair]:
+    for raw_source, raw_target in pairs:
+        source, target = fix(raw_source), fix(raw_target)
         funnel.read += 1
         for name, drops in chosen.items():
             if drops(source, target):
@@ -289,15 +295,6 @@ def _clean(pairs: Iterable[Pair], mend: Mend, chosen: dict[str, Filter], funnel:
         else:
             funnel.kept += 1
             yield source, target
-
-
-DUPLICATES: dict[str, Callable[[str, str], int]] = {
-    "duplicates": pair_key,
-    "near_duplicates": near_key,
-    "same_source": source_key,
-    "same_target": target_key,
-}
-"""The filters of duplicates by name, in the order of the recipe: what a pair that stood earlier has the same of."""
 
 
 def duplicate_filters(config: CleaningConfig) -> list[str]:

@@ -1,44 +1,43 @@
-"""The funnel: counts and samples of what cleaning dropped."""
+"""The funnel: counts of pairs read, dropped and kept, of the whole text and of each corpus, as manifests hold them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Self
 
 from nmt import console
 from nmt.data.pairs import Pair
+from nmt.files import JsonObject
 
 SAMPLES = 3
 """Dropped pairs kept as examples, for each filter."""
-
-
 SAMPLE_CHARACTERS = 200
-"""Length at which a side of such an example is cut."""
+"""Length at which a side of an example is cut."""
 
 
 @dataclass
 class Funnel:
-    """How many pairs went in, how many came out, and which filter took the rest."""
+    """Counts of cleaning: pairs read, dropped by each filter, and kept."""
 
     read: int = 0
     kept: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
-    """Count of each enabled filter, in order, zeros included."""
+    """Pairs by enabled filter, in the order of the filters, zeros included."""
     samples: dict[str, list[Pair]] = field(default_factory=dict)
-    """The first few pairs that each filter dropped, long ones cut."""
+    """The first few pairs that each filter dropped, cut."""
     mended: dict[str, int] = field(default_factory=dict)
-    """Sides that each enabled mend changed, in order, zeros included; of all pairs read."""
+    """Sides of all pairs read that each enabled fix changed, in the order of the fixes, zeros included."""
 
     def drop(self, name: str, source: str, target: str) -> None:
         """Count a pair that filter `name` dropped."""
         self.dropped[name] = self.dropped.get(name, 0) + 1
         samples = self.samples.setdefault(name, [])
         if len(samples) < SAMPLES:
-            samples.append((source[:SAMPLE_CHARACTERS], target[:SAMPLE_CHARACTERS]))
+            samples.append(cut((source, target)))
 
     def add(self, other: Funnel) -> None:
-        """Count what `other` counted of the pairs that follow."""
+        """Add the counts of `other`, whose pairs come later."""
         self.read += other.read
         self.kept += other.kept
         for counts, others in ((self.dropped, other.dropped), (self.mended, other.mended)):
@@ -47,31 +46,204 @@ class Funnel:
         for name, pairs in other.samples.items():
             self.samples[name] = [*self.samples.get(name, []), *pairs][:SAMPLES]
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the counts, as they stand in a manifest; the samples are not among them."""
-        return {"read": self.read, "kept": self.kept, "mended": self.mended, "dropped": self.dropped}
+    def counts(self) -> JsonObject:
+        """Return the counts without the samples."""
+        return {key: value for key, value in asdict(self).items() if key != "samples"}
+
+
+def cut(pair: Pair) -> Pair:
+    """Cut the sides of an example."""
+    return pair[0][:SAMPLE_CHARACTERS], pair[1][:SAMPLE_CHARACTERS]
+
+
+@dataclass
+class TextCounts:
+    """Counts of the text stage."""
+
+    funnel: Funnel
+    """Of all training corpora."""
+    funnels: dict[str, Funnel]
+    """By training corpus, without samples."""
+    train: dict[str, int]
+    """Pairs of each training corpus after cleaning and splitting."""
+    anomalies: dict[str, dict[str, int]]
+    """Irregularities in the files of each training corpus."""
+    dev: int = 0
+    test: dict[str, int] = field(default_factory=dict)
+    held_out_anomalies: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Irregularities in the files of `dev` and each `test.NAME`."""
+    split_off: int = 0
+    """Pairs of dev and test that were split off the training text."""
+    protected: int | None = None
+    """Training pairs with placeholders; None without `data.protect`."""
+
+    @property
+    def pairs(self) -> int:
+        """Training pairs of all corpora."""
+        return sum(self.train.values())
+
+    def to_json(self) -> JsonObject:
+        """Return the counts as they stand in a manifest."""
+        return {
+            "funnel": self.funnel.counts(),
+            "corpora": {
+                name: {"pairs": pairs, "funnel": self.funnels[name].counts(), "odd": self.anomalies[name]}
+                for name, pairs in self.train.items()
+            },
+            "pairs": {"train": self.pairs, "dev": self.dev, "test": self.test},
+            "odd": self.held_out_anomalies,
+            "split_off": self.split_off,
+            **({} if self.protected is None else {"protected": self.protected}),
+            "samples": self.funnel.samples,
+        }
+
+    @classmethod
+    def from_json(cls, values: JsonObject) -> Self:
+        """Read the counts of a manifest. Raises KeyError or TypeError where it is none of the text stage."""
+        corpora = values["corpora"]
+        return cls(
+            Funnel(**values["funnel"], samples=values["samples"]),
+            {name: Funnel(**corpus["funnel"]) for name, corpus in corpora.items()},
+            train={name: corpus["pairs"] for name, corpus in corpora.items()},
+            anomalies={name: corpus.get("odd", {}) for name, corpus in corpora.items()},
+            dev=values["pairs"]["dev"],
+            test=values["pairs"]["test"],
+            held_out_anomalies=values.get("odd", {}),
+            split_off=values.get("split_off", 0),
+            protected=values.get("protected"),
+        )
+
+
+@dataclass
+class EncodedCounts:
+    """Pairs of a split or corpus, and their pieces by side."""
+
+    pairs: int = 0
+    source: int = 0
+    target: int = 0
+    source_unknown: int = 0
+    target_unknown: int = 0
+
+    def add(self, other: EncodedCounts) -> None:
+        """Add the counts of `other`."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+
+
+@dataclass
+class IdsCounts:
+    """Counts of the stage that encodes the text."""
+
+    funnel: Funnel = field(default_factory=Funnel)
+    funnels: dict[str, Funnel] = field(default_factory=dict)
+    """By training corpus, without samples; empty if the manifest lacks them."""
+    train: EncodedCounts = field(default_factory=EncodedCounts)
+    dev: EncodedCounts = field(default_factory=EncodedCounts)
+    corpora: dict[str, EncodedCounts] = field(default_factory=dict)
+    """By training corpus."""
+    dev_cut: int = 0
+    """Pairs of dev that were cut to the model's maximum length."""
+
+    def to_json(self) -> JsonObject:
+        """Return the counts as they stand in a manifest."""
+        splits = {name: asdict(counts) for name, counts in (("train", self.train), ("dev", self.dev))}
+        return {
+            "funnel": self.funnel.counts(),
+            "pairs": {name: counts.pop("pairs") for name, counts in splits.items()},
+            "tokens": splits,
+            "corpora": {
+                name: {**asdict(counts), "funnel": self.funnels[name].counts()} for name, counts in self.corpora.items()
+            },
+            "dev_cut": self.dev_cut,
+            "samples": self.funnel.samples,
+        }
+
+    @classmethod
+    def from_json(cls, values: JsonObject) -> Self:
+        """Read the counts of a manifest. Raises KeyError or TypeError where it is none of this stage."""
+        corpora = {name: dict(corpus) for name, corpus in values["corpora"].items()}
+        funnels = {name: corpus.pop("funnel", None) for name, corpus in corpora.items()}
+        splits = {name: EncodedCounts(values["pairs"][name], **values["tokens"][name]) for name in ("train", "dev")}
+        return cls(
+            Funnel(**values["funnel"], samples=values["samples"]),
+            {name: Funnel(**funnel) for name, funnel in funnels.items() if funnel is not None},
+            corpora={name: EncodedCounts(**corpus) for name, corpus in corpora.items()},
+            dev_cut=values["dev_cut"],
+            **splits,
+        )
 
 
 def numbers(counts: Mapping[str, int]) -> str:
-    """List what was counted, but for what is 0."""
+    """List the counts above 0."""
     return ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
 
 
-def show_funnel(stage: str, counts: dict[str, Any]) -> None:
-    """Say what was mended and what each filter dropped, and where there are several corpora, of which; with -v, show
-    examples."""
-    funnels = {"": counts["funnel"]}
-    if len(counts["corpora"]) > 1:
-        all_of = {f" of {name}": found["funnel"] for name, found in counts["corpora"].items()}
-        funnels |= {of: funnel for of, funnel in all_of.items() if funnel["kept"] < funnel["read"] or stage == "text"}
+def show_funnel(stage: str, counts: TextCounts | IdsCounts) -> None:
+    """Log the counts of each fix and filter, by corpus where there are several; with -v, examples too."""
+    funnels = {"": counts.funnel}
+    if len(counts.funnels) > 1:
+        changed = {name: funnel for name, funnel in counts.funnels.items() if funnel.kept < funnel.read}
+        funnels |= {f" of {name}": funnel for name, funnel in (counts.funnels if stage == "text" else changed).items()}
     for of, funnel in funnels.items():
-        dropped, mended = (numbers(funnel[key]) for key in ("dropped", "mended"))
+        fixed = numbers(funnel.mended)
         console.log(
-            f"{stage}: kept {funnel['kept']:,} of {funnel['read']:,} training pairs{of}; dropped: {dropped or 'none'}"
-            + (f"; mended: {mended}" if mended else "")
+            f"{stage}: kept {funnel.kept:,} of {funnel.read:,} training pairs{of}; "
+            f"dropped: {numbers(funnel.dropped) or 'none'}" + (f"; mended: {fixed}" if fixed else "")
         )
-        if not funnel["kept"]:
+        if not funnel.kept:
             console.warn(f"no training pair is kept{of}")
-    for name, pairs in counts["samples"].items():
+    for name, pairs in counts.funnel.samples.items():
         for source, target in pairs:
             console.detail(f"  {name}: {source[:100]!r} / {target[:100]!r}")
+
+
+READ, SPLIT_OFF, KEPT = "read", "split off", "kept"
+"""The steps that are no filter."""
+PICTURES = (".svg", ".png")
+"""Endings of the files that the funnel can be drawn to."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the training pairs through the funnel."""
+
+    name: str
+    pairs: int
+    corpora: dict[str, int]
+    """The pairs of each corpus; empty where they are unknown."""
+
+
+def steps_of(text: TextCounts, ids: IdsCounts | None = None) -> list[Step]:
+    """Return the steps of the training pairs: read, dropped by each filter, split off, dropped by pieces, kept."""
+
+    def step(name: str, corpora: dict[str, int]) -> Step:
+        return Step(name, sum(corpora.values()), corpora)
+
+    steps = [Step(READ, text.funnel.read, {name: funnel.read for name, funnel in text.funnels.items()})]
+    for name, count in text.funnel.dropped.items():
+        of_corpora = {corpus: funnel.dropped.get(name, 0) for corpus, funnel in text.funnels.items()}
+        steps.append(Step(name, count, of_corpora))
+    left = dict(text.train)
+    split = {name: funnel.kept - left[name] for name, funnel in text.funnels.items()}
+    if sum(split.values()):
+        steps.append(step(SPLIT_OFF, split))
+    if ids is None:
+        return [*steps, step(KEPT, left)]
+    kept = {name: ids.corpora[name].pairs if name in ids.corpora else 0 for name in left}
+    for name, count in ids.funnel.dropped.items():
+        of_corpora = {}
+        if len(ids.funnels) == len(ids.corpora) or not count:
+            of_corpora = {corpus: ids.funnels.get(corpus, Funnel()).dropped.get(name, 0) for corpus in left}
+        elif count == ids.funnel.read - ids.funnel.kept:  # the only filter that dropped any
+            of_corpora = {corpus: left[corpus] - kept[corpus] for corpus in left}
+        steps.append(Step(name, count, of_corpora))
+    return [*steps, step(KEPT, kept)]
+
+
+def percent(count: int, of: int) -> str:
+    """Write a share; one too small for its decimals is not written as none.
+
+    >>> percent(1, 3), percent(1, 100_000), percent(0, 3)
+    ('33.33%', '<0.01%', '0.00%')
+    """
+    return "<0.01%" if 0 < count < of * 0.00005 else f"{count / of:.2%}"

@@ -1,4 +1,4 @@
-"""Keys by which equal and nearly equal pairs are found."""
+"""Keys that are equal for equal, or nearly equal, sides and pairs."""
 
 from __future__ import annotations
 
@@ -11,40 +11,38 @@ from typing import Self
 from nmt.data.pairs import Pair
 
 
-def side_key(text: str) -> int:
-    """Name a side by 64 bits, the same in every process; white space around it does not count."""
-    return int.from_bytes(hashlib.blake2b(text.strip().encode("utf-8"), digest_size=8).digest(), "little")
-
-
-def pair_key(source: str, target: str) -> int:
-    """Name a pair by 64 bits, the same in every process; white space around a side does not count."""
-    # A line holds no "\n", so the joined text names the pair.
-    text = f"{source.strip()}\n{target.strip()}"
+def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest(), "little")
 
 
+def side_key(text: str) -> int:
+    """Return a 64-bit key of a side, the same in every process; surrounding white space is ignored."""
+    return _hash(text.strip())
+
+
+def pair_key(source: str, target: str) -> int:
+    """Return a 64-bit key of a pair, the same in every process; white space around a side is ignored."""
+    return _hash(f"{source.strip()}\n{target.strip()}")  # a line holds no "\n", so the text stands for one pair alone
+
+
 class _LettersAndMarks(dict[int, int | None]):
-    """For `str.translate`: keep letters and the marks that belong to them; filled as characters are met."""
+    """A table for `str.translate` that keeps letters and their marks; filled as characters are met."""
 
     def __missing__(self, code: int) -> int | None:
-        kept = code if unicodedata.category(chr(code))[0] in "LM" else None
-        self[code] = kept
+        self[code] = kept = code if unicodedata.category(chr(code))[0] in "LM" else None
         return kept
 
 
 _LETTERS_AND_MARKS = _LettersAndMarks()
-
-
 _NO_ASCII_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
 
 
 def normalized(text: str) -> str:
     """Reduce a side to its letters: NFKC, caseless, without digits, punctuation, symbols and white space.
 
-    A side without letters stays as it is, stripped, so that 3.14 does not equal 2 + 2.
+    A side without letters is stripped alone, so that 3.14 does not equal 2 + 2.
     """
-    if text.isascii():
-        # Twice as fast as what the others go through, with the same result.
+    if text.isascii():  # twice as fast, with the same result
         letters = text.lower().encode("ascii").translate(None, _NO_ASCII_LETTERS).decode("ascii")
     else:
         letters = unicodedata.normalize("NFKC", text).casefold().translate(_LETTERS_AND_MARKS)
@@ -52,18 +50,28 @@ def normalized(text: str) -> str:
 
 
 def near_side_key(text: str) -> int:
-    """Name a side by 64 bits; case, digits, punctuation, symbols and white space do not count."""
+    """Return a 64-bit key of a side; case, digits, punctuation, symbols and white space are ignored."""
     return side_key(normalized(text))
 
 
 def near_key(source: str, target: str) -> int:
-    """Name a pair by 64 bits; case, digits, punctuation, symbols and white space do not count."""
+    """Return a 64-bit key of a pair; case, digits, punctuation, symbols and white space are ignored."""
     return pair_key(normalized(source), normalized(target))
+
+
+def source_key(source: str, _target: str) -> int:
+    """Return a 64-bit key of the source of a pair."""
+    return side_key(source)
+
+
+def target_key(_source: str, target: str) -> int:
+    """Return a 64-bit key of the target of a pair."""
+    return side_key(target)
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What must not stand in the training text: keys of the pairs of dev and test."""
+    """Keys of the pairs of dev and test, which must not occur in the training text."""
 
     pairs: frozenset[int] = frozenset()
     """By `pair_key`."""
@@ -76,19 +84,9 @@ class HeldOut:
 
     @classmethod
     def of(cls, pairs: Iterable[Pair]) -> Self:
-        """Take the keys of `pairs`, which are read once."""
+        """Collect the keys of `pairs`."""
         keys = [
             (pair_key(source, target), near_key(source, target), near_side_key(source), near_side_key(target))
             for source, target in pairs
         ]
-        return cls(*(frozenset(column) for column in zip(*keys, strict=True))) if keys else cls()
-
-
-def source_key(source: str, _target: str) -> int:
-    """Name the source of a pair by 64 bits."""
-    return side_key(source)
-
-
-def target_key(_source: str, target: str) -> int:
-    """Name the target of a pair by 64 bits."""
-    return side_key(target)
+        return cls(*map(frozenset, zip(*keys, strict=True)))

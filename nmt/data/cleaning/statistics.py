@@ -1,6 +1,6 @@
-"""What raw parallel text is like, counted as it streams by: lengths, words, characters, duplicates, suspicious pairs.
+"""Statistics of raw parallel text, which is read once: lengths, words, characters, duplicates, suspicious pairs.
 
-Memory does not grow with the text but for 34 bytes a pair, which duplicates are found by.
+Memory grows with the text by 34 bytes a pair, for the keys of duplicates, and by nothing else.
 """
 
 from __future__ import annotations
@@ -11,33 +11,34 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nmt.config.data import CleaningConfig, LanguagesConfig
 from nmt.data.cleaning.duplicates import Keys, repeated
-from nmt.data.cleaning.filters import DUPLICATES, filters, is_in_other_language, mender
-from nmt.data.cleaning.funnel import SAMPLE_CHARACTERS, SAMPLES, Funnel
+from nmt.data.cleaning.filters import DUPLICATES, filters, fixer, is_in_other_language
+from nmt.data.cleaning.funnel import SAMPLES, Funnel, cut
 from nmt.data.cleaning.keys import HeldOut
 from nmt.data.languages import script_of
 from nmt.data.pairs import Pair
 from nmt.errors import UsageError
+from nmt.files import JsonObject
 
 CHUNK = 10_000
 """Pairs that are counted at once."""
 VOCABULARY = 1_000_000
-"""Different words that are kept of a side; the text that follows is not looked at for words."""
+"""Distinct words kept of a side; when there are more, the vocabulary is that of the text read so far."""
 EXAMPLE_KEYS = 200_000
-"""Keys that are kept of each filter of duplicates, to find examples for it."""
+"""Keys kept for each filter of duplicates, to find examples."""
 IDENTIFIED = 2000
-"""Pairs whose languages are told, which takes too long for all: those of the least keys, as good as drawn at random."""
+"""Pairs whose languages are identified, which is too slow for all: the pairs with the least keys, a random sample."""
 COMMON = 10
-"""Words and odd characters that are listed."""
+"""Words and anomalous characters that are listed."""
 LITTLE, MUCH = 1e-4, 0.1
-"""Shares of the pairs between which a filter is suggested."""
+"""Shares of the pairs: a filter that drops fewer is not suggested, one that drops more only as a comment."""
 AMBIGUOUS = {"same_source", "same_target"}
-"""Filters that drop what may be right: other translations of the same text."""
+"""Filters that may drop good pairs: other translations of the same text."""
 
 ALL_ON = CleaningConfig(
     unicode="nfc",
@@ -52,13 +53,13 @@ ALL_ON = CleaningConfig(
     drop_same_source=True,
     drop_same_target=True,
 )
-"""Every mend and filter but those that need held-out text, switched on at values that are seldom wrong."""
+"""Every fix and filter but those that need held-out text, enabled with values that are seldom wrong."""
 
 KEY_OF = {"script": "min_script", "punctuation": "max_punctuation_difference", "language": "check_language"}
-"""Keys of [cleaning] whose filters bear names of their own."""
+"""Keys of [cleaning] that do not end in the names of their filters."""
 NO_FILTERS = {"ratio_from", "language_from"}
-"""Keys of [cleaning] that are no filter, but say something of one."""
-ODD = {
+"""Keys of [cleaning] that are parameters of a filter."""
+ANOMALIES = {
     "Cc": "control character",
     "Cf": "invisible",
     "Cn": "not assigned",
@@ -67,43 +68,34 @@ ODD = {
     "Zl": "line separator",
     "Zp": "paragraph separator",
 }
-"""What is odd about the characters of some categories of Unicode."""
+"""Categories of Unicode that do not belong into text."""
 
 RATIO_EDGES = (0.0, 0.25, 0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0, 4.0)
-"""Where the bins of the ratio of target to source begin."""
+"""Lower bounds of the bins of the ratio of target to source."""
 MAX_RATIO = 100
-"""Ratios are counted to two decimals up to here, the greater ones as this."""
+"""Ratios are counted to two decimals; greater ones count as this."""
 
-Counts = np.ndarray[Any, np.dtype[np.int64]]
-
-
-def key_of(name: str) -> str:
-    """Return the key of [cleaning] that a filter or mend is switched on by."""
-    if name in KEY_OF:
-        return KEY_OF[name]
-    return name if name in CleaningConfig.model_fields else f"drop_{name}"
+Counts = NDArray[np.int64]
 
 
 def filter_names() -> dict[str, str]:
-    """Return the keys of [cleaning] by the names of their filters and mends, in the order of the recipe."""
+    """Return the keys of [cleaning] by the names of their filters and fixes, in the order of the recipe."""
     own = {key: name for name, key in KEY_OF.items()}
     keys = (key for key in CleaningConfig.model_fields if key not in NO_FILTERS)
     return {own.get(key, key.removeprefix("drop_")): key for key in keys}
 
 
 class Lengths:
-    """How many lines have which length; there are few different ones, so all is exact."""
+    """A histogram of line lengths, with exact quantiles."""
 
     def __init__(self) -> None:
         self._lines: Counter[int] = Counter()
 
     def add(self, lengths: Iterable[int]) -> None:
-        """Count the lengths of some lines."""
         self._lines.update(lengths)
 
     @property
     def mean(self) -> float:
-        """The mean length."""
         return self._total() / self._lines.total()
 
     def quantile(self, share: float) -> int:
@@ -115,8 +107,8 @@ class Lengths:
     def _total(self) -> int:
         return sum(length * count for length, count in self._lines.items())
 
-    def report(self) -> dict[str, Any]:
-        """Return total, mean, percentiles, and a histogram: [shortest of the bin, lines], each bin twice the last."""
+    def report(self) -> JsonObject:
+        """Return total, mean, percentiles, and a histogram: [least length of a bin, lines]; bins double in width."""
         bins: Counter[int] = Counter()
         for length, count in self._lines.items():
             bins[1 << length.bit_length() >> 1] += count
@@ -132,21 +124,21 @@ class Lengths:
         }
 
 
-class Side:
-    """What is counted of one side alone."""
+class SideStatistics:
+    """Statistics of one side of the text."""
 
     def __init__(self, vocabulary: int = VOCABULARY) -> None:
         self._bound = vocabulary
         self._lines = 0
         self._lines_with_words: int | None = None
-        """The lines whose words are in the vocabulary, once it is full."""
+        """The lines that the vocabulary was counted on, once it is full."""
         self.characters, self.words = Lengths(), Lengths()
         self._vocabulary: Counter[str] = Counter()
         self._codes: Counts = np.zeros(0x110000, np.int64)
         self.mended: dict[str, int] = {}
 
     def add(self, texts: Sequence[str]) -> list[int]:
-        """Count some lines; return their lengths in characters."""
+        """Count lines; return their lengths in characters."""
         lengths = list(map(len, texts))
         words = [text.split() for text in texts]
         self._lines += len(texts)
@@ -169,16 +161,16 @@ class Side:
         return letters
 
     def alphabet(self, share: float) -> int:
-        """Return how many of the commonest characters make up `share` of the text."""
+        """Return the number of the commonest characters that make up `share` of the text."""
         counts = np.cumsum(np.sort(self._codes)[::-1])
         return int(np.searchsorted(counts, share * counts[-1])) + 1
 
-    def report(self) -> dict[str, Any]:
-        """Return all that was counted."""
+    def report(self) -> JsonObject:
+        """Return the statistics as JSON."""
         distinct = len(self._vocabulary)
         once = sum(count == 1 for count in self._vocabulary.values())
         codes, letters = [int(code) for code in np.flatnonzero(self._codes)], self.scripts()
-        odd = Counter({code: int(self._codes[code]) for code in codes if oddity(chr(code))})
+        anomalies = Counter({code: int(self._codes[code]) for code in codes if anomaly(chr(code))})
         return {
             "characters": self.characters.report(),
             "words": self.words.report(),
@@ -191,8 +183,8 @@ class Side:
             },
             "different_characters": len(codes),
             "odd_characters": [
-                {"code": f"U+{code:04X}", "name": oddity(chr(code)), "count": count}
-                for code, count in odd.most_common(COMMON)
+                {"code": f"U+{code:04X}", "name": anomaly(chr(code)), "count": count}
+                for code, count in anomalies.most_common(COMMON)
             ],
             "scripts": {
                 script or "?": round(count / letters.total(), 6) for script, count in letters.most_common(COMMON)
@@ -201,30 +193,33 @@ class Side:
         }
 
 
-def oddity(character: str) -> str:
-    """Say what is odd about a character, and its name in Unicode; nothing of one that belongs into text.
+def anomaly(character: str) -> str:
+    """Return the Unicode name of a character that does not belong into text, and the reason; or the empty string.
 
-    >>> oddity("\\u200b")
+    >>> anomaly("\\u200b")
     'ZERO WIDTH SPACE (invisible)'
     """
     name = unicodedata.name(character, "")
     if character == "\ufffd":
         return f"{name} (bytes were lost here)"
-    kind = ODD.get(unicodedata.category(character))
+    kind = ANOMALIES.get(unicodedata.category(character))
     if kind is None or character == "\t":
         return ""
     return f"{name} ({kind})" if name else kind
 
 
+Side = SideStatistics
+
+
 class Statistics:
-    """What is counted of parallel text."""
+    """Statistics of parallel text."""
 
     def __init__(self, languages: LanguagesConfig, config: CleaningConfig = ALL_ON) -> None:
         self.languages, self.config, self.pairs = languages, config, 0
-        self.source, self.target = Side(), Side()
+        self.source, self.target = SideStatistics(), SideStatistics()
         quick = config.model_copy(update={"check_language": False})
         self._filters = filters(quick, languages, HeldOut())
-        self._mends = [mender(config, side.mended) for side in (self.source, self.target)]
+        self._fixers = [fixer(config, side.mended) for side in (self.source, self.target)]
         self._dropped = Funnel(dropped=dict.fromkeys([*self._filters, *DUPLICATES], 0))
         self._keys: dict[str, list[Keys]] = {name: [] for name in DUPLICATES}
         self._seen: dict[str, set[int]] = {name: set() for name in DUPLICATES}
@@ -233,29 +228,29 @@ class Statistics:
         self._sample: list[tuple[int, Pair]] = []
 
     def read(self, pairs: Iterator[Pair]) -> Iterator[int]:
-        """Count `pairs`, all of them; yield their number now and then."""
+        """Count all of `pairs`; yield the number read after each chunk."""
         while chunk := list(islice(pairs, CHUNK)):
             self.add(chunk)
             yield self.pairs
 
     def add(self, pairs: Sequence[Pair]) -> None:
-        """Count some pairs."""
+        """Count pairs, which come after those counted so far."""
         self.pairs += len(pairs)
         sources, targets = ([pair[side] for pair in pairs] for side in range(2))
         self._add_ratios(self.source.add(sources), self.target.add(targets), pairs)
-        mend_source, mend_target = self._mends
+        fix_source, fix_target = self._fixers
         chosen, dropped = list(self._filters.items()), self._dropped
-        mended = list(zip(map(mend_source, sources), map(mend_target, targets), strict=True))
-        for source, target in mended:
+        fixed = list(zip(map(fix_source, sources), map(fix_target, targets), strict=True))
+        for source, target in fixed:
             for name, drops in chosen:
                 if drops(source, target):
                     dropped.drop(name, source, target)
         for name, key in DUPLICATES.items():
-            keys = [key(*pair) for pair in mended]
+            keys = [key(*pair) for pair in fixed]
             self._keys[name].append(np.array(keys, np.uint64))
-            self._find_examples(name, keys, mended)
+            self._find_examples(name, keys, fixed)
             if name == "duplicates":
-                self._sample = heapq.nsmallest(IDENTIFIED, [*self._sample, *zip(keys, mended, strict=True)])
+                self._sample = heapq.nsmallest(IDENTIFIED, [*self._sample, *zip(keys, fixed, strict=True)])
 
     def _add_ratios(self, sources: list[int], targets: list[int], pairs: Sequence[Pair]) -> None:
         of_source, of_target = np.maximum(sources, 1), np.maximum(targets, 1)
@@ -263,12 +258,12 @@ class Statistics:
         self._ratios += np.bincount(
             np.minimum(ratios * 100 + 0.5, 100 * MAX_RATIO).astype(np.int64), minlength=len(self._ratios)
         )
-        # Of short sides the ratio says little, of blank ones nothing.
-        told = np.minimum(sources, targets) > 0
-        told &= np.maximum(of_source, of_target) >= self.config.ratio_from
-        skew = np.where(told, np.maximum(ratios, 1 / ratios), 0)
-        found = [(float(skew[place]), pairs[place]) for place in np.argsort(-skew)[:SAMPLES] if skew[place] > 0]
-        self._worst = heapq.nlargest(SAMPLES, [*self._worst, *found])
+        # The ratio of short sides means little, that of blank ones nothing.
+        meaningful = np.minimum(sources, targets) > 0
+        meaningful &= np.maximum(of_source, of_target) >= self.config.ratio_from
+        skew = np.where(meaningful, np.maximum(ratios, 1 / ratios), 0)
+        worst = [(float(skew[index]), pairs[index]) for index in np.argsort(-skew)[:SAMPLES] if skew[index] > 0]
+        self._worst = heapq.nlargest(SAMPLES, [*self._worst, *worst])
 
     def _find_examples(self, name: str, keys: Sequence[int], pairs: Sequence[Pair]) -> None:
         samples, seen = self._dropped.samples.setdefault(name, []), self._seen[name]
@@ -280,8 +275,8 @@ class Statistics:
             elif len(seen) < EXAMPLE_KEYS:
                 seen.add(key)
 
-    def report(self) -> dict[str, Any]:
-        """Return all that was counted, as JSON has it."""
+    def report(self) -> JsonObject:
+        """Return the statistics as JSON."""
         every = np.ones(self.pairs, np.bool)
         for name in DUPLICATES:
             self._dropped.dropped[name] = int(repeated(self._keys[name], every).sum())
@@ -290,41 +285,41 @@ class Statistics:
             self._count_languages()
         except UsageError as error:
             unchecked["language"] = str(error)
-        found = {
-            name: self._finding(name, self._dropped.dropped[name])
-            for name in filter_names()
-            if name in self._dropped.dropped
+        effects = {
+            name: self._effect(name, key) for name, key in filter_names().items() if name in self._dropped.dropped
         }
         return {
             "pairs": self.pairs,
             "source": self.source.report(),
             "target": self.target.report(),
             "ratio": self._ratio_report(),
-            "filters": found,
+            "filters": effects,
             "unchecked": unchecked,
-            "cleaning": suggestion(found, self.source.mended.get("unicode", 0) + self.target.mended.get("unicode", 0)),
+            "cleaning": suggestion(
+                effects, self.source.mended.get("unicode", 0) + self.target.mended.get("unicode", 0)
+            ),
         }
 
-    def _finding(self, name: str, count: int) -> dict[str, Any]:
-        key, looked_at = key_of(name), len(self._sample) if name == "language" else self.pairs
+    def _effect(self, name: str, key: str) -> JsonObject:
+        count, checked = self._dropped.dropped[name], len(self._sample) if name == "language" else self.pairs
         return {
             "key": key,
             "value": getattr(self.config, key),
             "pairs": count,
-            "of": looked_at,
-            "share": round(count / looked_at, 6),
+            "of": checked,
+            "share": round(count / checked, 6),
             "examples": self._dropped.samples.get(name, []),
         }
 
     def _count_languages(self) -> None:
-        """Look at the languages of the sampled pairs. Raises UsageError where they cannot be told."""
+        """Count sampled pairs with a side in another language. Raises UsageError where languages cannot be checked."""
         drops = is_in_other_language(self.languages, self.config.language_from)
         self._dropped.dropped["language"] = 0
         for _, pair in self._sample:
             if drops(*pair):
                 self._dropped.drop("language", *pair)
 
-    def _ratio_report(self) -> dict[str, Any]:
+    def _ratio_report(self) -> JsonObject:
         counted = np.cumsum(self._ratios)
         shares = {"p1": 0.01, "p5": 0.05, "median": 0.5, "p95": 0.95, "p99": 0.99}
         edges = [round(100 * edge) for edge in RATIO_EDGES]
@@ -336,28 +331,23 @@ class Statistics:
         }
 
 
-def cut(pair: Pair) -> Pair:
-    """Cut the sides of an example."""
-    return pair[0][:SAMPLE_CHARACTERS], pair[1][:SAMPLE_CHARACTERS]
+def suggestion(effects: Mapping[str, JsonObject], not_normal: int) -> str:
+    """Write the section [cleaning] of a recipe with the filters that would matter, and the pairs that they would drop.
 
-
-def suggestion(found: Mapping[str, Mapping[str, Any]], not_normal: int) -> str:
-    """Write the part of a recipe that switches on what would matter, with what it would drop; `not_normal` sides are
-    not in NFC.
-
-    What would drop many pairs, or other translations of the same, is for somebody to decide: it is a comment.
+    A filter that would drop many pairs, or other translations of the same text, is a comment, for the user to decide.
+    `not_normal` is the number of sides that are not in NFC.
     """
     defaults, lines = CleaningConfig(), ["[cleaning]"]
     if not_normal:
         lines.append(f'unicode = "nfc"  # sides that it changes: {not_normal:,}')
-    for name, finding in found.items():
-        is_default = getattr(defaults, finding["key"]) == finding["value"]
-        if finding["share"] < LITTLE or (is_default and finding["share"] < MUCH):
+    for name, effect in effects.items():
+        is_default = getattr(defaults, effect["key"]) == effect["value"]
+        if effect["share"] < LITTLE or (is_default and effect["share"] < MUCH):
             continue
-        is_open = finding["share"] >= MUCH or name in AMBIGUOUS
-        note = f"drops {finding['pairs']:,} of {finding['of']:,} pairs, {finding['share']:.2%}"
+        is_open = effect["share"] >= MUCH or name in AMBIGUOUS
+        note = f"drops {effect['pairs']:,} of {effect['of']:,} pairs, {effect['share']:.2%}"
         lines.append(
-            f"{'# ' if is_open else ''}{finding['key']} = {json.dumps(finding['value'])}  # {note}"
+            f"{'# ' if is_open else ''}{effect['key']} = {json.dumps(effect['value'])}  # {note}"
             + (", by default" if is_default else "")
             + (": look at the examples first" if is_open else "")
         )

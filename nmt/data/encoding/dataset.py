@@ -1,4 +1,4 @@
-"""Read what `prepare` wrote: sentences of ids, mapped to memory, and batches of them.
+"""Encoded sentence pairs, mapped to memory, and batches of them.
 
 `B` sentences, `S` source length, `T` target length of a batch, EOS included.
 """
@@ -11,19 +11,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from nmt.data.encoding.batching import Ints
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID, Tokenizer
 from nmt.data.shards import corpus_of, read_shard, shard_paths
 
-Ids = np.ndarray[Any, np.dtype[np.unsignedinteger[Any]]]
-Ints = np.ndarray[Any, np.dtype[np.integer[Any]]]
+Ids = NDArray[np.uint8 | np.uint16 | np.uint32]
 
-SIDES = ("source", "target")
+TEXT = ("source", "target")
 """The columns of the text."""
 
 
@@ -36,30 +37,30 @@ class Batch:
     tgt_in: Tensor
     """(B, T), BOS first."""
     labels: Tensor
-    """(B, T), EOS last: at each place what follows `tgt_in`."""
-    places: Tensor
-    """(N) where `labels`, flattened, are real; found before the batch goes to a device, which nobody then waits for."""
+    """(B, T), EOS last: `tgt_in` shifted left."""
+    label_indices: Tensor
+    """(N) indices of the real labels in `labels`, flattened; computed before a GPU has the batch, to save a wait."""
 
     @property
     def target_tokens(self) -> int:
-        """Count the real labels, EOS included."""
-        return len(self.places)
+        """The number of real labels, EOS included."""
+        return len(self.label_indices)
 
     @property
     def real_labels(self) -> Tensor:
-        """(N) the labels without padding."""
-        return self.labels.flatten().index_select(0, self.places)
+        """The labels without padding (N)."""
+        return self.labels.flatten().index_select(0, self.label_indices)
 
     def to(self, device: torch.device) -> Batch:
         """Copy the tensors to `device`: to a GPU from pinned memory, so that the copy runs beside the computation."""
         if device.type == "cpu":
             return self
-        tensors = (self.src, self.tgt_in, self.labels, self.places)
+        tensors = (self.src, self.tgt_in, self.labels, self.label_indices)
         return Batch(*(tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors))
 
 
 class Pairs(ABC):
-    """Sentence pairs by number."""
+    """Sentence pairs by index."""
 
     src_lengths: Ints
     """Source length of each pair, EOS included."""
@@ -75,7 +76,7 @@ class Pairs(ABC):
         """Return the target ids of a pair, without BOS and EOS."""
 
     def collate(self, indices: Ints | Sequence[int]) -> Batch:
-        """Gather pairs, in the order of `indices`, into a batch."""
+        """Collate pairs, in the order of `indices`, into a batch."""
         rows = np.asarray(indices, dtype=np.int64)
         src = _padded(self.src, rows, int(self.src_lengths[rows].max()))
         labels = _padded(self.tgt, rows, int(self.tgt_lengths[rows].max()))
@@ -86,13 +87,13 @@ class Pairs(ABC):
 
 
 class PreparedPairs(Pairs):
-    """The sentence pairs of one split, in a folder that `prepare.write_ids` wrote."""
+    """The sentence pairs of one split, in a folder that `write_ids` filled."""
 
     corpora: dict[str, tuple[int, int]]
-    """The first pair of each corpus, and the one behind its last."""
+    """The first pair of each corpus, and its end."""
 
     def __init__(self, folder: Path) -> None:
-        batches: list[Any] = []
+        batches: list[pa.RecordBatch] = []
         self.starts = [0]
         self.corpora = {}
         for path in shard_paths(folder):
@@ -106,89 +107,88 @@ class PreparedPairs(Pairs):
         self.tgt_columns = [_views(batch.column("tgt")) for batch in batches]
         self.src_lengths = _lengths([batch.column("src_length") for batch in batches])
         self.tgt_lengths = _lengths([batch.column("tgt_length") for batch in batches])
-        self.texts = [[batch.column(side) for side in SIDES] for batch in batches if SIDES[0] in batch.schema.names]
-        """Both sides of each record batch, where the text was kept."""
+        self.texts = [[batch.column(side) for side in TEXT] for batch in batches if TEXT[0] in batch.schema.names]
+        """Both sides of the text of each record batch, if it was kept."""
 
     def __len__(self) -> int:
         return self.starts[-1]
 
     def src(self, index: int) -> Ids:
-        """Return the source ids of a pair, without EOS: a view of the file."""
         return self._row(self.src_columns, index)
 
     def tgt(self, index: int) -> Ids:
-        """Return the target ids of a pair, without BOS and EOS: a view of the file."""
         return self._row(self.tgt_columns, index)
 
     def _row(self, columns: list[tuple[Ints, Ids]], index: int) -> Ids:
         if not 0 <= index < len(self):
             raise IndexError(f"pair {index} of {len(self)}")
-        number = bisect_right(self.starts, index) - 1
+        number, row = self._position(index)
         offsets, values = columns[number]
-        row = index - self.starts[number]
         return values[offsets[row] : offsets[row + 1]]
 
+    def _position(self, index: int) -> tuple[int, int]:
+        """Return the record batch of a pair, and its row."""
+        number = bisect_right(self.starts, index) - 1
+        return number, index - self.starts[number]
+
     def tokens_by_corpus(self, indices: Ints) -> dict[str, int]:
-        """Count the target tokens of `indices`, in their plain split, by the corpus that they are of."""
+        """Count the target tokens of `indices` by corpus, in the segmentation of the files."""
         bounds = [start for start, _ in self.corpora.values()]
         number = np.searchsorted(bounds, indices, side="right") - 1
         counts = np.bincount(number, weights=self.tgt_lengths[indices], minlength=len(bounds))
         return {name: int(count) for name, count in zip(self.corpora, counts, strict=True)}
 
     def text(self, index: int) -> tuple[str, str]:
-        """Return the text of a pair, which is there where `prepare.IdsPlan.keep_text` was set."""
-        number = bisect_right(self.starts, index) - 1
-        row = index - self.starts[number]
+        """Return the text of a pair; only with `IdsPlan.keep_text`."""
+        number, row = self._position(index)
         source, target = (side[row].as_py() for side in self.texts[number])
         return source, target
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """Splits of the training text that are drawn anew each epoch: BPE-dropout, or samples of a unigram model."""
+class SubwordRegularization:
+    """Segmentations of the training text that are drawn anew each epoch: BPE-dropout or unigram sampling."""
 
     tokenizer: Tokenizer
     alpha: float
     """As in `tokenizer.sampling`."""
     seed: int
     longest: int
-    """Pieces of a side, EOS not counted; what would be longer is split as it always is."""
+    """Pieces of a side, EOS not counted; a side whose new segmentation is longer keeps that of the files."""
 
-    def rows(self, pairs: PreparedPairs, index: int, epoch: int) -> tuple[Ids, Ids]:
-        """Split a pair, by (seed, epoch, pair, side) alone."""
+    def segment(self, pairs: PreparedPairs, index: int, epoch: int) -> tuple[Ids, Ids]:
+        """Segment a pair anew, as a function of seed, epoch, pair and side alone."""
         sides: list[Ids] = []
-        plain = pairs.src(index), pairs.tgt(index)
-        tokenizers = self.tokenizer.source, self.tokenizer.target
-        for side, (text, ids, tokenizer) in enumerate(zip(pairs.text(index), plain, tokenizers, strict=True)):
+        stored = pairs.src(index), pairs.tgt(index)
+        models = self.tokenizer.source, self.tokenizer.target
+        for side, (text, ids, model) in enumerate(zip(pairs.text(index), stored, models, strict=True)):
             key = f"{self.seed} {epoch} {index} {side}".encode()
-            drawn = tokenizer.sample(text, self.alpha, int.from_bytes(blake2b(key, digest_size=8).digest(), "big"))
+            drawn = model.sample(text, self.alpha, int.from_bytes(blake2b(key, digest_size=8).digest(), "big"))
             sides.append(np.asarray(drawn, ids.dtype) if 0 < len(drawn) <= self.longest else ids)
         return sides[0], sides[1]
 
 
-class SampledPairs(Pairs):
-    """Some pairs, numbered anew from 0, with their text split by chance."""
+class ResampledPairs(Pairs):
+    """Some pairs, with indices from 0, their text segmented anew."""
 
-    def __init__(self, pairs: PreparedPairs, indices: Ints, sampling: Sampling, epoch: int) -> None:
-        self.rows = [sampling.rows(pairs, index, epoch) for index in indices.tolist()]
+    def __init__(self, pairs: PreparedPairs, indices: Ints, regularization: SubwordRegularization, epoch: int) -> None:
+        self.rows = [regularization.segment(pairs, index, epoch) for index in indices.tolist()]
         self.src_lengths = np.array([len(src) + 1 for src, _ in self.rows], np.int64)
         self.tgt_lengths = np.array([len(tgt) + 1 for _, tgt in self.rows], np.int64)
 
     def src(self, index: int) -> Ids:
-        """Return the source ids of a pair, without EOS."""
         return self.rows[index][0]
 
     def tgt(self, index: int) -> Ids:
-        """Return the target ids of a pair, without BOS and EOS."""
         return self.rows[index][1]
 
 
-def _views(column: Any) -> tuple[Ints, Ids]:
+def _views(column: pa.ListArray) -> tuple[Ints, Ids]:
     """Return offsets and values of an Arrow array of lists, both without a copy."""
     return column.offsets.to_numpy(zero_copy_only=True), column.values.to_numpy(zero_copy_only=True)
 
 
-def _lengths(columns: list[Any]) -> Ints:
+def _lengths(columns: list[pa.Array]) -> Ints:
     """Return lengths with EOS, in the smallest type that holds them."""
     arrays = [column.to_numpy(zero_copy_only=True) for column in columns]
     longest = max((int(array.max(initial=0)) for array in arrays), default=0)
@@ -201,10 +201,10 @@ def _lengths(columns: list[Any]) -> Ints:
 
 
 def _padded(row: Callable[[int], Ids], indices: Ints, longest: int) -> Ints:
-    """Stack rows of ids, each with EOS behind it, to (B, longest)."""
+    """Stack rows of ids, each followed by EOS and padding, to (B, longest)."""
     out = np.full((len(indices), longest), PAD_ID, np.int64)
-    for place, index in enumerate(indices.tolist()):
+    for number, index in enumerate(indices.tolist()):
         ids = row(index)
-        out[place, : len(ids)] = ids
-        out[place, len(ids)] = EOS_ID
+        out[number, : len(ids)] = ids
+        out[number, len(ids)] = EOS_ID
     return out

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from checkups import CORPORA, checkup_of, write_corpora
 
 from nmt.advice.checkup import READ, Finding, is_train
+from nmt.data.cleaning.funnel import Funnel, TextCounts
 from nmt.errors import UsageError
 
 
@@ -28,8 +28,9 @@ def test_names_of_training_corpora_are_known() -> None:
     assert [is_train(name) for name in names] == [True, True, False, False, False]
 
 
-def sample(read: int) -> dict[str, Any]:
-    return {"funnel": {"read": read}}
+def sample(read: int, **corpora: int) -> TextCounts:
+    funnels = {name: Funnel(read=count) for name, count in corpora.items()}
+    return TextCounts(Funnel(read=read), funnels, train={}, anomalies={})
 
 
 @pytest.mark.parametrize(
@@ -70,8 +71,7 @@ def test_an_epoch_is_estimated_from_the_sample_of_each_corpus(tmp_path: Path) ->
     write_corpora(tmp_path)
     checkup = checkup_of(tmp_path, "data.temperature=2.0", train=CORPORA)
     checkup.pairs = {"train.large": 8000, "train.small": 2000}
-    funnels = {"large": {"funnel": {"read": 4}}, "small": {"funnel": {"read": 2}}}
-    checkup.sample = sample(6) | {"corpora": funnels}
+    checkup.sample = sample(6, large=4, small=2)
     lengths = SimpleNamespace(tgt_lengths=pytest.importorskip("numpy").array([5, 6, 7, 20]))
     checkup.train = SimpleNamespace(corpora={"large": (0, 3), "small": (3, 4)}, **vars(lengths))  # type: ignore[assignment]
     # 6,000 and 1,000 pairs are left of them: the small one gets the weight of the square root of 6.

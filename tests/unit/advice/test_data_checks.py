@@ -68,7 +68,7 @@ def test_the_sample_has_of_each_corpus_its_share_but_some_pairs_at_least(
     assert check_cleaning(checkup).message.startswith(
         "of 110 of 800 pairs, the first of each corpus, dropped: none; that is"
     )
-    assert {name: found["funnel"]["read"] for name, found in checkup.sample["corpora"].items()} == {
+    assert {name: funnel.read for name, funnel in checkup.sample.funnels.items()} == {
         "large": 60,
         "small": 50,
     }

@@ -303,9 +303,9 @@ def make(home: Path, folder: Path, workers: int = 1) -> list[Any]:
     languages = LanguagesConfig(source="en", target="de")
     cleaning = CleaningConfig(drop_near_duplicates=True, max_pieces=18)
     plan = TextPlan(data, cleaning, languages, home, local=False)
-    counts = [write_text(plan, folder / "text", workers=workers)]
-    ids = IdsPlan(folder / "text", home / "tokenizer", cleaning, {}, 64)
-    return [*counts, write_ids(ids, folder / "ids", workers=workers)]
+    counts = write_text(plan, folder / "text", workers=workers)
+    ids = IdsPlan(folder / "text", home / "tokenizer", data, cleaning, 64)
+    return [counts.to_json(), write_ids(ids, folder / "ids", workers=workers).to_json()]
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -27,7 +27,7 @@ def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NamedCorpus:
 def cleaned(text: NamedCorpus, held_out: NamedCorpus | None, output: str) -> list[str]:
     paths, counts = clean_files(text, held_out, Path(output), CleaningConfig(), workers=1, stdin=None)
     lines = [path.read_text(encoding="utf-8").split("\n")[:-1] for path in paths]
-    assert all(len(side) == counts["pairs"]["train"] for side in lines)
+    assert all(len(side) == counts.pairs for side in lines)
     return lines[0]
 
 

@@ -9,6 +9,7 @@ import pytest
 from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig, TrainingCorpusConfig
 from nmt.data.cleaning import corpus_text
 from nmt.data.cleaning.corpus_text import TextPlan, iterate_text, read_text, write_text
+from nmt.data.cleaning.funnel import TextCounts
 from nmt.data.shards import corpus_of, shard_path
 from nmt.errors import DataError
 
@@ -46,7 +47,9 @@ def plan_of(root: Path, data: dict[str, Any], placeholders: int = 0, **cleaning:
 
 
 def write(root: Path, data: dict[str, Any], folder: str = "text", **values: Any) -> dict[str, Any]:
-    return write_text(plan_of(root, data, **values), root / folder, workers=1)
+    counts = write_text(plan_of(root, data, **values), root / folder, workers=1)
+    assert TextCounts.from_json(counts.to_json()).to_json() == counts.to_json()
+    return counts.to_json()
 
 
 def pairs_of(root: Path, split: str, folder: str = "text") -> Pairs:

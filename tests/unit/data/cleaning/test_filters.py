@@ -1,5 +1,3 @@
-import pickle
-import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -8,8 +6,8 @@ import pytest
 from nmt.config.data import CleaningConfig, LanguagesConfig
 from nmt.data.cleaning import filters as module
 from nmt.data.cleaning.filters import DUPLICATES, Filter, clean, duplicate_filters, filters
-from nmt.data.cleaning.funnel import SAMPLE_CHARACTERS, Funnel
-from nmt.data.cleaning.keys import HeldOut, near_key, near_side_key, normalized, pair_key, side_key
+from nmt.data.cleaning.funnel import Funnel
+from nmt.data.cleaning.keys import HeldOut
 from nmt.data.pairs import Pair
 from nmt.errors import UsageError
 
@@ -332,85 +330,9 @@ def test_without_dev_and_test_nothing_leaks() -> None:
     assert run([("a", "b")], config)[1].dropped == {"leaked": 0, "leaked_near": 0, "leaked_sides": 0}
 
 
-def test_what_is_held_out_can_be_sent_to_another_process() -> None:
-    held_out = HeldOut.of(iter([("a", "b"), ("a", "c")]))
-    assert [len(keys) for keys in (held_out.pairs, held_out.near_sources, held_out.near_targets)] == [2, 1, 2]
-    assert pickle.loads(pickle.dumps(held_out)) == held_out
-    assert HeldOut.of([]) == HeldOut()
-
-
 def test_the_filters_of_duplicates_are_named_in_the_order_of_the_recipe() -> None:
     assert duplicate_filters(OFF) == []
     assert duplicate_filters(CleaningConfig()) == ["duplicates"]
     fields = [name.removeprefix("drop_") for name in CleaningConfig.model_fields]
     assert [name for name in fields if name in DUPLICATES] == list(DUPLICATES)
     assert duplicate_filters(only(**{f"drop_{name}": True for name in DUPLICATES})) == list(DUPLICATES)
-
-
-@pytest.mark.parametrize(
-    ("name", "same", "other"),
-    [
-        ("duplicates", (" One.", "Eins. "), ("one.", "Eins.")),
-        ("near_duplicates", ("one", "EINS 1"), ("ones", "Eins.")),
-        ("same_source", ("One.", "Zwei."), ("one.", "Eins.")),
-        ("same_target", ("Two.", "Eins."), ("One.", "eins.")),
-    ],
-)
-def test_duplicates_have_the_same_key_and_others_do_not(name: str, same: Pair, other: Pair) -> None:
-    key = DUPLICATES[name]
-    assert key("One.", "Eins.") == key(*same)
-    assert key("One.", "Eins.") != key(*other)
-
-
-def test_three_samples_of_each_filter_are_kept_and_long_ones_cut() -> None:
-    pairs = [(str(i), "b" * 2000) for i in range(5)]
-    _, funnel = run(pairs, only(max_characters=1000))
-    assert funnel.samples == {"max_characters": [(str(i), "b" * SAMPLE_CHARACTERS) for i in range(3)]}
-
-
-def test_funnels_of_parts_add_up_to_the_funnel_of_the_whole() -> None:
-    pairs = [(" a" * (i % 3), f"b{i % 2}\x00") for i in range(20)]
-    _, whole = run(pairs, CleaningConfig())
-    total = Funnel()
-    for start in range(0, 20, 4):
-        total.add(run(pairs[start : start + 4], CleaningConfig())[1])
-    assert total == whole
-    assert list(total.dropped) == list(whole.dropped)
-    assert total.samples["empty"] == [("", "b0"), ("", "b1"), ("", "b0")]
-
-
-def test_a_funnel_is_written_without_its_samples() -> None:
-    _, funnel = run([(" a", "b"), ("", "b")], only(whitespace=True, drop_empty=True))
-    assert funnel.as_json() == {"read": 2, "kept": 1, "mended": {"whitespace": 1}, "dropped": {"empty": 1}}
-    assert funnel.samples == {"empty": [("", "b")]}
-
-
-def test_keys_are_the_same_64_bits_in_every_process() -> None:
-    assert pair_key("one", "eins") == near_key("One 1", "eins!") == 0x5DCC120DD59D4B72
-    code = "from nmt.data.cleaning.keys import pair_key, side_key; print(pair_key('one', 'eins'), side_key('ä'))"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert said.split() == [str(pair_key("one", "eins")), str(side_key(" ä "))]
-
-
-def test_a_pair_key_knows_where_the_source_ends() -> None:
-    assert len({pair_key("a b", "c"), pair_key("a", "b c"), pair_key("c", "a b"), pair_key("a", "b\tc")}) == 4
-
-
-@pytest.mark.parametrize(
-    ("text", "letters"),
-    [
-        ("The 2nd_Try, isn't it?", "thendtryisntit"),
-        ("Straße № 5 – ÄRGER…", "strassenoärger"),
-        ("हिन्दी १२।", "हिन्दी"),
-        ("ｶﾞ １", "ガ"),
-        ("co\u00adop\u200b\ufefferation", "cooperation"),
-    ],
-)
-def test_near_texts_are_compared_by_their_letters_and_the_marks_on_them(text: str, letters: str) -> None:
-    assert normalized(text) == letters
-
-
-def test_texts_without_letters_are_near_themselves_alone() -> None:
-    texts = ["", "1", "①", "1.", "2", "+", "–", "😀", "😃"]
-    assert [normalized(f" {text} ") for text in texts] == texts
-    assert len({near_side_key(text) for text in texts}) == len(texts)

@@ -9,7 +9,7 @@ import pytest
 
 from nmt.config.data import CleaningConfig, LanguagesConfig
 from nmt.data.cleaning import filters, keys, statistics
-from nmt.data.cleaning.statistics import ALL_ON, Lengths, Side, Statistics, filter_names, key_of, oddity, suggestion
+from nmt.data.cleaning.statistics import ALL_ON, Lengths, SideStatistics, Statistics, anomaly, filter_names, suggestion
 from nmt.data.languages import script_of
 
 ENGLISH_GERMAN = LanguagesConfig(source="en", target="de")
@@ -47,7 +47,7 @@ def test_a_percentile_is_the_least_length_that_so_many_lines_do_not_exceed() -> 
 
 
 def test_words_and_those_seen_once_are_counted() -> None:
-    side = Side()
+    side = SideStatistics()
     side.add(["to be or", "not  to\tbe"])
     assert side.report()["words"]["total"] == 6
     assert side.report()["vocabulary"] == {
@@ -60,7 +60,7 @@ def test_words_and_those_seen_once_are_counted() -> None:
 
 
 def test_a_full_vocabulary_grows_no_more_and_says_of_how_many_lines_it_is() -> None:
-    side = Side(vocabulary=2)
+    side = SideStatistics(vocabulary=2)
     for line in ("a b", "c", "d"):
         side.add([line])
     found = side.report()["vocabulary"]
@@ -69,7 +69,7 @@ def test_a_full_vocabulary_grows_no_more_and_says_of_how_many_lines_it_is() -> N
 
 
 def test_odd_characters_are_named_and_the_others_are_not() -> None:
-    side = Side()
+    side = SideStatistics()
     side.add(["a\tb\u200b", "\ufffd\u200b\x07\ue000", "naïve – „x“ \u00a0!"])
     assert side.report()["odd_characters"] == [
         {"code": "U+200B", "name": "ZERO WIDTH SPACE (invisible)", "count": 2},
@@ -77,23 +77,23 @@ def test_odd_characters_are_named_and_the_others_are_not() -> None:
         {"code": "U+E000", "name": "private use", "count": 1},
         {"code": "U+FFFD", "name": "REPLACEMENT CHARACTER (bytes were lost here)", "count": 1},
     ]
-    assert oddity("x") == ""
+    assert anomaly("x") == ""
 
 
 def test_the_scripts_are_shares_of_the_letters() -> None:
-    side = Side()
+    side = SideStatistics()
     side.add(["abc, 123", "Дом"])
     assert side.report()["scripts"] == {"LATIN": 0.5, "CYRILLIC": 0.5}
 
 
 def test_the_alphabet_is_the_commonest_characters_that_make_up_a_share_of_the_text() -> None:
-    side = Side()
+    side = SideStatistics()
     side.add(["aaaa bbb", "cc"])
     assert [side.alphabet(share) for share in (0.4, 0.5, 0.7, 0.9, 0.91, 1.0)] == [1, 2, 2, 3, 4, 4]
 
 
 def test_a_side_of_nothing_has_no_words_and_no_scripts() -> None:
-    side = Side()
+    side = SideStatistics()
     side.add(["", ""])
     report = side.report()
     assert (report["vocabulary"]["once_share"], report["scripts"], report["different_characters"]) == (0.0, {}, 0)
@@ -189,12 +189,11 @@ def test_every_filter_has_a_name_and_the_key_that_switches_it_on() -> None:
         }
     )
     found = [
-        *filters.mends(every),
+        *filters.fixes(every),
         *filters.filters(every, ENGLISH_GERMAN, held_out),
         *filters.duplicate_filters(every),
     ]
     assert [name for name in names if name not in of_pieces | {"language"}] == found
-    assert {key_of(name): name for name in names} == {key: name for name, key in names.items()}
     assert set(names.values()) | {"ratio_from", "language_from"} == set(CleaningConfig.model_fields)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from nmt.config.data import CleaningConfig, TokenizerConfig
+from nmt.config.data import CleaningConfig, DataConfig, TokenizerConfig
 from nmt.data.cleaning.corpus_text import COLUMNS
+from nmt.data.cleaning.funnel import IdsCounts
 from nmt.data.encoding import corpus_ids
 from nmt.data.encoding.corpus_ids import IdsPlan, write_ids
 from nmt.data.encoding.tokenizer import Tokenizer, train
@@ -67,8 +68,12 @@ def write(
     **cleaning: Any,
 ) -> dict[str, Any]:
     config = CleaningConfig.model_validate(cleaning)
-    plan = IdsPlan(text, tokenizer, config, own or {}, max_length, protect=protect, keep_text=keep_text)
-    return write_ids(plan, out, workers=1)
+    corpora = {name: {"files": "-", "cleaning": (own or {}).get(name)} for name in ("train", "strict", "loose", "none")}
+    data = DataConfig.model_validate({"train": corpora, "protect": protect})
+    plan = IdsPlan(text, tokenizer, data, config, max_length, keep_text)
+    counts = write_ids(plan, out, workers=1)
+    assert IdsCounts.from_json(counts.to_json()).to_json() == counts.to_json()
+    return counts.to_json()
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:

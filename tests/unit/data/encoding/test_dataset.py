@@ -70,12 +70,12 @@ def test_a_batch_is_shifted_and_padded_on_the_right(pairs: PreparedPairs) -> Non
     assert batch.src.tolist() == [[12, 13, 14, 3], [5, 6, 3, 0], [8, 3, 0, 0]]
     assert batch.tgt_in.tolist() == [[2, 15, 16, 0], [2, 7, 0, 0], [2, 9, 10, 11]]
     assert batch.labels.tolist() == [[15, 16, 3, 0], [7, 3, 0, 0], [9, 10, 11, 3]]
-    assert {tensor.dtype for tensor in (batch.src, batch.tgt_in, batch.labels, batch.places)} == {torch.int64}
+    assert {tensor.dtype for tensor in (batch.src, batch.tgt_in, batch.labels, batch.label_indices)} == {torch.int64}
 
 
 def test_a_batch_knows_the_places_of_its_real_labels(pairs: PreparedPairs) -> None:
     batch = pairs.collate([3, 0, 1])
-    assert batch.places.tolist() == [0, 1, 2, 4, 5, 8, 9, 10, 11]
+    assert batch.label_indices.tolist() == [0, 1, 2, 4, 5, 8, 9, 10, 11]
     assert batch.real_labels.tolist() == [15, 16, 3, 7, 3, 9, 10, 11, 3]
 
 
@@ -98,9 +98,9 @@ def test_a_batch_moves_as_a_whole_and_from_pinned_memory(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Tensor, "pin_memory", pin_memory)
     batch = Batch(torch.ones(1, 2), torch.ones(1, 3), torch.ones(1, 3), torch.arange(3))
-    tensors = (batch.src, batch.tgt_in, batch.labels, batch.places)
+    tensors = (batch.src, batch.tgt_in, batch.labels, batch.label_indices)
     moved = batch.to(torch.device("meta"))
-    assert {tensor.device.type for tensor in (moved.src, moved.tgt_in, moved.labels, moved.places)} == {"meta"}
+    assert {tensor.device.type for tensor in (moved.src, moved.tgt_in, moved.labels, moved.label_indices)} == {"meta"}
     assert [id(tensor) for tensor in pinned] == [id(tensor) for tensor in tensors]
 
 
