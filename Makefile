@@ -12,10 +12,10 @@ demo: $(READY)  ## The whole chain on the built-in corpus, in minutes.
 	$(BIN)/nmt run recipes/demo.toml
 
 test: $(READY)  ## The tests, without those marked slow.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 test-all: $(READY)  ## All tests.
-	$(BIN)/python -m pytest -m ""
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m ""
 
 check: $(READY)  ## Format, lint, types.
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """The command as a user types it, and one tiny run that the tests share."""
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from typing import NamedTuple, Protocol
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
+from filelock import FileLock
 
 from nmt import cli, console
 
@@ -226,11 +228,17 @@ class TinyRun:
 
 @pytest.fixture(scope="session")
 def tiny(nmt: Run, tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
-    """Run the tiny recipe as a user does: in its folder, without an option."""
-    home = tmp_path_factory.mktemp("tiny")
-    (home / "tiny.toml").write_text(TINY, encoding="utf-8")
-    said = nmt("run", "tiny.toml", cwd=home)
-    assert said.code == 0, said.err
+    """Run the tiny recipe as a user does: in its folder, without an option; once for all workers of a test run."""
+    own = tmp_path_factory.getbasetemp()
+    home = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "tiny"
+    with FileLock(f"{home}.lock"):
+        if not (home / "said.json").exists():
+            home.mkdir()
+            (home / "tiny.toml").write_text(TINY, encoding="utf-8")
+            said = nmt("run", "tiny.toml", cwd=home)
+            assert said.code == 0, said.err
+            (home / "said.json").write_text(json.dumps(said), encoding="utf-8")
+        said = Result(*json.loads((home / "said.json").read_text(encoding="utf-8")))
     return TinyRun(home / "tiny.toml", home / "runs" / "tiny", said)
 
 

@@ -1,0 +1,113 @@
+"""What the README lets its reader rely on, on a bundle that is trained in each test run."""
+
+import gzip
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Run, TinyRun
+
+from nmt.inference.translator import Translation, Translator
+from nmt.tasks.grammar import generate
+
+TIE = 1e-5
+"""Hypotheses with scores closer than this are ties."""
+LINES = 1000
+
+
+@pytest.fixture(scope="module")
+def translator(tiny: TinyRun) -> Translator:
+    return Translator.load(tiny.model, device="cpu", decoding={"max_extra_length": 5})
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[str]:
+    return [source for source, _ in generate("test", LINES, 7)]
+
+
+@pytest.fixture(scope="module")
+def alone(translator: Translator, lines: list[str]) -> list[Translation]:
+    """Translate each line by itself."""
+    return [translator.translate([line])[0] for line in lines]
+
+
+def differing(expected: Sequence[Translation], found: Sequence[Translation]) -> list[tuple[Translation, Translation]]:
+    """Return the translations that differ, ties excepted."""
+    assert [one.source for one in expected] == [other.source for other in found]
+    pairs = zip(expected, found, strict=True)
+    return [(one, other) for one, other in pairs if one.text != other.text and abs(one.score - other.score) >= TIE]
+
+
+def test_a_line_alone_gives_what_it_gives_in_any_batch(
+    translator: Translator, lines: list[str], alone: list[Translation]
+) -> None:
+    assert len({translation.text for translation in alone}) > LINES / 4, "the model says the same to everything"
+    before = translator.decoding
+    for tokens in (64, 500, 10**6):
+        translator.decoding = before.model_copy(update={"batch_tokens": tokens})
+        assert differing(alone, translator.translate(lines)) == []
+    translator.decoding = before
+    assert differing(alone, list(translator.stream(lines))) == []
+
+
+def test_neither_order_nor_threads_change_a_line(
+    translator: Translator, lines: list[str], alone: list[Translation]
+) -> None:
+    order = random.Random(1).sample(range(LINES), LINES)
+    shuffled = translator.translate([lines[index] for index in order])
+    assert differing([alone[index] for index in order], shuffled) == []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert differing(alone[:100], translator.translate(lines[:100])) == []
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_real_lines_are_translated_alone_as_in_batches(translator: Translator, data: Path) -> None:
+    text = gzip.decompress((data / "multi30k" / "test_2016_flickr.en.gz").read_bytes()).decode()
+    found = text.split("\n")[:LINES]
+    assert differing([translator.translate([line])[0] for line in found], translator.translate(found)) == []
+
+
+def test_run_translate_and_evaluate_give_the_same_text_and_the_same_score(
+    tiny: TinyRun, nmt_here: Run, tmp_path: Path
+) -> None:
+    pairs = list(generate("test", 20, 1))
+    source, reference, output = (tmp_path / name for name in ("test.en", "test.de", "out.de"))
+    source.write_text("".join(f"{line}\n" for line, _ in pairs), encoding="utf-8")
+    reference.write_text("".join(f"{line}\n" for _, line in pairs), encoding="utf-8")
+    validated = (tiny.folder / "evaluation" / "test.de").read_bytes()
+    scores = json.loads((tiny.folder / "evaluation" / "scores.json").read_text(encoding="utf-8"))["test"]
+
+    said = nmt_here("translate", tiny.model, stdin=source.read_bytes())
+    assert said.out.encode() == validated
+    said = nmt_here("evaluate", tiny.model, "--source", source, "--reference", reference, "-o", output, "--json")
+    assert json.loads(said.out) == scores
+    assert output.read_bytes() == validated
+    said = nmt_here("evaluate", "--hypotheses", output, "--reference", reference, "--json")
+    assert json.loads(said.out) == scores
+
+
+def test_no_score_comes_without_its_signature_and_no_run_without_its_lock(tiny: TinyRun) -> None:
+    lock = json.loads((tiny.folder / "lock.json").read_text(encoding="utf-8"))
+    assert {"recipe", "data", "seed"} <= lock.keys()
+    scores = json.loads((tiny.folder / "evaluation" / "scores.json").read_text(encoding="utf-8"))
+    for name, metric in scores["test"].items():
+        assert metric["signature"].startswith("nrefs:1|"), name
+        assert any(f"{metric['score']:.2f}" in line and line.endswith(metric["signature"]) for line in tiny.said.lines)
+
+
+def test_one_line_in_is_one_line_out_and_what_is_blank_or_cut_is_counted(tiny: TinyRun, nmt_here: Run) -> None:
+    long = "The dog sleeps and the cat sings " * 40
+    given = ["A dog.", "", " \t ", "a\u2028b\x0bc\x85d", long, "\u2581 \x00", "Ende"]
+    said = nmt_here("translate", tiny.model, stdin="\n".join(given).encode())
+    assert said.code == 0
+    assert len(said.lines) == len(given)
+    assert said.lines[1:3] == ["", ""]
+    assert all(said.lines[index] for index in (0, 3, 4, 6))
+    assert any("blank" in message for message in said.messages)
+    assert any("segments" in message or "longer than" in message for message in said.messages)
