@@ -15,6 +15,7 @@ from nmt.files import write_text
 from nmt.training.checkpoint import TrainingState
 from nmt.training.updater import UpdateResult
 from nmt.training.validation import Validation, perplexity
+from nmt.version import install_hint
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -241,6 +242,6 @@ def summary_writer(folder: Path, resume_after: int) -> "SummaryWriter":
     except ImportError as error:
         raise UsageError(
             "training.tensorboard = true needs a package that is not installed",
-            hint='pip install "nmt[tensorboard]"',
+            hint=install_hint("tensorboard"),
         ) from error
     return SummaryWriter(folder, purge_step=resume_after + 1, flush_secs=10)

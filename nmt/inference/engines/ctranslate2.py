@@ -16,6 +16,7 @@ from nmt.errors import ArtifactError, UsageError
 from nmt.files import read_json
 from nmt.inference.bundle import CONFIG, WEIGHTS
 from nmt.inference.protocol import Hypothesis, Matrix, Pair, Request, Row, length_penalty
+from nmt.version import install_hint
 
 if TYPE_CHECKING:
     from ctranslate2 import Translator
@@ -55,7 +56,7 @@ def import_ctranslate2() -> ModuleType:
         import ctranslate2  # an optional extra
     except ImportError:
         raise UsageError(
-            "the engine ctranslate2 needs a package that is not installed", hint='pip install "nmt[ctranslate2]"'
+            "the engine ctranslate2 needs a package that is not installed", hint=install_hint("ctranslate2")
         ) from None
     return ctranslate2
 
