@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
-from typing import Generic, Self, TypeVar
+from typing import Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from nmt.errors import NmtError
 
 Context = TypeVar("Context")
+P = ParamSpec("P")
 
 EXIT_SECONDS = 1
 """Time that a dying child has for an exit code of its own."""
@@ -82,10 +83,10 @@ class Child(Generic[Context]):
     def __exit__(self, *_: object) -> None:
         self.end()
 
-    def call(self, work: Callable[..., object], *arguments: object) -> None:
-        """Have the child call work(context, *arguments): an importable function, all of it picklable."""
+    def call(self, work: Callable[Concatenate[Context, P], object], *arguments: P.args, **keywords: P.kwargs) -> None:
+        """Have the child call an importable function: work(context, *arguments, **keywords), all picklable."""
         self.pending += 1
-        self._send((work, arguments))
+        self._send((work, arguments, keywords))
 
     def _send(self, message: object) -> None:
         """Send a message. The death of a child is no error here but where its answer is received."""
@@ -175,8 +176,8 @@ def serve() -> None:
 def answer(context: object, call: bytes) -> bytes:
     """Return the pickled answer to a pickled call."""
     try:
-        work, arguments = pickle.loads(call)
-        return pickle.dumps(Answer(work(context, *arguments)))
+        work, arguments, keywords = pickle.loads(call)
+        return pickle.dumps(Answer(work(context, *arguments, **keywords)))
     except NmtError as error:
         return pickle.dumps(Answer(error=error))
     except Exception as error:

@@ -86,7 +86,10 @@ def mutants(module: Path, equivalent: set[str]) -> list[Mutant]:
         specs = [item.mutations[0] for item in work.work_items]
     found = []
     for spec in sorted(specs, key=lambda spec: (spec.start_pos, spec.operator_name, spec.occurrence)):
-        code = mutate_code(source, get_operator(spec.operator_name)(), spec.occurrence)
+        try:
+            code = mutate_code(source, get_operator(spec.operator_name)(), spec.occurrence)
+        except AttributeError:  # Cosmic Ray 8.7.0 cannot replace exceptions with a dotted name
+            continue
         if code is None or meaning(code) in (None, before):
             continue
         number = spec.start_pos[0]

@@ -13,6 +13,7 @@ from typing import Literal
 from nmt.advice.survey import Machine, PieceLengths, TextSurvey
 from nmt.data.languages import scripts_of
 from nmt.evaluation.metrics import tokenizer_for
+from nmt.version import install_hint
 
 FEW = 10_000
 """Training pairs below which a model from scratch translates badly (Koehn & Knowles 2017; Sennrich & Zhang 2019)."""
@@ -291,7 +292,7 @@ def choose_evaluation(survey: TextSurvey) -> list[Choice]:
         return []
     why = "sacreBLEU's tokenizer for this language; `auto` does the same."
     if tokenize != "zh":
-        why = f'{why} Needs pip install "nmt[{tokenize[:2]}]".'
+        why = f"{why} Needs {install_hint(tokenize[:2])}."
     return [Choice("tokenize", tokenize, why)]
 
 

@@ -23,7 +23,7 @@ from nmt.data.cleaning.keys import HeldOut
 from nmt.data.encoding import tokenizer
 from nmt.data.encoding.corpus_ids import IdsPlan, write_ids
 from nmt.data.encoding.dataset import PreparedPairs
-from nmt.data.encoding.tokenizer import Side, Tokenizer
+from nmt.data.encoding.tokenizer import SentencePieceModel, Tokenizer
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import download_of
 from nmt.data.reading.corpus import TEST_SET, file_names
@@ -295,7 +295,7 @@ def open_tokenizer(checkup: Checkup) -> tuple[str, Path]:
     return f"a tokenizer of {config.vocab_size:,} pieces, trained on {checkup.size}", folder
 
 
-def spelling_ids(side: Side) -> list[int]:
+def spelling_ids(side: SentencePieceModel) -> list[int]:
     """Return the ids of text that has no piece of its own: the unknown piece, and the single bytes."""
     return [tokenizer.UNK_ID, *(i for i in range(side.size) if side.processor.is_byte(i))]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from nmt import console, runtime
 from nmt.config.data import CorpusConfig, LanguagesConfig, TokenizerConfig
-from nmt.data.cleaning.statistics import Lengths, Side
+from nmt.data.cleaning.statistics import Lengths, SideStatistics
 from nmt.data.encoding import tokenizer
 from nmt.data.languages import scripts_of, share_of_script
 from nmt.data.pairs import Pair
@@ -132,7 +132,7 @@ def survey_text(corpora: Corpora, languages: LanguagesConfig) -> tuple[TextSurve
 
 def survey_side(lines: Sequence[str], language: str) -> SideSurvey:
     """Return the facts about the lines of one side."""
-    side, own = Side(), scripts_of(language)
+    side, own = SideStatistics(), scripts_of(language)
     side.add(lines)
     letters = side.scripts()
     total = letters.total()

@@ -21,6 +21,7 @@ from nmt.training.loop import Trainer
 from nmt.training.optimizer import learning_rate
 from nmt.training.plan import TrainingFiles
 from nmt.training.validation import DevSet
+from nmt.version import install_hint
 
 EPOCHS = 200
 """Maximum number of epochs without a warning."""
@@ -74,7 +75,7 @@ def check_export(checkup: Checkup) -> Finding:
     """Check whether CTranslate2, which `nmt export` needs, is installed."""
     model = checkup.recipe.model
     shape = f"{model.norm}-norm, {model.positions} positions, tied_embeddings {model.tied_embeddings}"
-    package = "installed" if find_spec("ctranslate2") else 'not installed here: pip install "nmt[ctranslate2]"'
+    package = "installed" if find_spec("ctranslate2") else f"not installed here: {install_hint('ctranslate2')}"
     return Finding("OK", f"a model of this shape can be exported to CTranslate2: {shape}; the package is {package}")
 
 

@@ -1,4 +1,4 @@
-"""What goes through the model unharmed: placeholders for protected text, and the tags that a line begins with."""
+"""Placeholders for protected text, which the model copies, and the tags at the start of a line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Span = tuple[int, int]
 
 SPELLED = re.compile("\u27e6[0-9]+\u27e7")
 OFF = ("", "none")
-"""What stands for no pattern on the command line and in a recipe."""
+"""Values that mean no pattern, on the command line and in a recipe."""
 
 
 def placeholder(i: int) -> str:
@@ -28,12 +28,12 @@ def symbols(count: int) -> list[str]:
 
 
 def protector_for(pattern: str | None, count: int) -> Protector | None:
-    """Return what protects the matches of `pattern`, if there is one, by `count` placeholders. Raises UsageError."""
+    """Return a protector of the matches of `pattern` with `count` placeholders, or None. Raises UsageError."""
     return None if pattern is None or pattern in OFF else Protector(pattern, count)
 
 
 def check_tags(tags: Collection[str], known: Collection[str]) -> None:
-    """Raise UsageError where one of `tags` is not `known` to the model."""
+    """Raise UsageError if one of `tags` is not `known` to the model."""
     for tag in tags:
         if tag not in known:
             has = f"it has {', '.join(known)}" if known else "it has none"
@@ -42,22 +42,22 @@ def check_tags(tags: Collection[str], known: Collection[str]) -> None:
 
 
 def split_tags(line: str, tags: Sequence[str]) -> tuple[list[str], str]:
-    """Return those of `tags` that `line` begins with, and the rest of it.
+    """Return the `tags` that `line` begins with, and the rest of the line.
 
-    White space follows a tag, but for one that ends in a mark, as `<2de>` does.
+    A tag is followed by white space, unless it ends in a punctuation mark, as `<2de>` does.
     """
-    begun: list[str] = []
-    place = 0
+    prefix: list[str] = []
+    end = 0
     if tags:
-        while match := _tag(tuple(tags)).match(line, place):
-            begun.append(match[1])
-            place = match.end()
-    return begun, line[place:]
+        while match := _tag(tuple(tags)).match(line, end):
+            prefix.append(match[1])
+            end = match.end()
+    return prefix, line[end:]
 
 
 @cache
 def _tag(tags: tuple[str, ...]) -> re.Pattern[str]:
-    """Compile what finds one of `tags`, of several the longest."""
+    """Compile a pattern that matches the longest of `tags`."""
     one = "|".join(map(re.escape, sorted(tags, key=len, reverse=True)))
     return re.compile(rf"\s*({one})(?:\s+|$|(?<=\W))")
 
@@ -68,9 +68,9 @@ class Protected:
 
     text: str
     kept: list[str]
-    """What each placeholder stands for."""
+    """The text of each placeholder."""
     beyond: int
-    """Matches that stayed as they are."""
+    """Matches that were not replaced."""
 
 
 @dataclass(frozen=True)
@@ -79,36 +79,36 @@ class Restored:
 
     text: str
     missing: list[str]
-    """What should be in it and is not."""
+    """Protected texts whose placeholders are not in the text."""
     unknown: int
-    """Placeholders that stood for nothing, and are gone."""
+    """Placeholders without a text, which were removed."""
 
 
 def put_back(text: str, kept: Mapping[str, str], known: Collection[str]) -> Restored:
-    """Put what is `kept` by each placeholder back into `text`; take out, with a space, the others of those `known`."""
-    said: set[str] = set()
+    """Replace the placeholders of `text` by their texts in `kept`; remove other `known` ones, with a space before."""
+    restored: set[str] = set()
     unknown = 0
 
-    def meant(match: re.Match[str]) -> str:
+    def replace(match: re.Match[str]) -> str:
         nonlocal unknown
         if match[2] not in known:
             return match[0]
         if match[2] in kept:
-            said.add(match[2])
+            restored.add(match[2])
             return match[1] + kept[match[2]]
         unknown += 1
         return ""
 
-    found = re.sub(f"( ?)({SPELLED.pattern})", meant, text)
-    missing = [match for name, match in kept.items() if name not in said]
-    return Restored(found.strip(" ") if unknown else found, missing, unknown)
+    result = re.sub(f"( ?)({SPELLED.pattern})", replace, text)
+    missing = [match for name, match in kept.items() if name not in restored]
+    return Restored(result.strip(" ") if unknown else result, missing, unknown)
 
 
 @dataclass(frozen=True)
 class Protector:
-    """Puts placeholders where `pattern`, a regular expression, matches, and back what they stand for.
+    """Replaces the matches of `pattern`, a regular expression, by placeholders, and restores them.
 
-    A tokenizer has `count` of them. Raises UsageError where it has none, or `pattern` is no regular expression.
+    The tokenizer has `count` placeholders. Raises UsageError if it has none, or if `pattern` is no regular expression.
     """
 
     pattern: str
@@ -130,10 +130,10 @@ class Protector:
         return {piece: i for i, piece in enumerate(symbols(self.count))}
 
     def protect(self, text: str) -> Protected:
-        """Put placeholders into `text`, the same for equal matches, in the order in which they first appear.
+        """Put placeholders into `text`, one for all equal matches, numbered in the order of their first occurrence.
 
-        One that stands in it already is protected too, and before all else: it would be taken for another's.
-        A match that cuts or holds such a one stays, and so do matches for which no placeholder is left.
+        A literal placeholder in the text is protected first, since it would be mistaken for another's. Matches that
+        overlap a literal placeholder are not replaced, nor are matches beyond the number of placeholders.
         """
         spans, left = self._find(text)
         matches = [text[start:end] for start, end in spans]
@@ -145,11 +145,11 @@ class Protector:
         return Protected(self._put(text, spans, kept), kept, left + sum(match not in taken for match in matches))
 
     def apply(self, text: str, kept: Sequence[str]) -> str:
-        """Put the placeholders of another text, which stand for `kept`, into `text` where it has the same matches."""
+        """Put the placeholders of another text, whose texts are `kept`, into `text` where it has the same matches."""
         return self._put(text, self._find(text)[0], kept) if kept else text
 
     def protect_pair(self, source: str, target: str) -> tuple[str, str] | None:
-        """Put placeholders into both sides; None where their matches differ, or are none or too many."""
+        """Put placeholders into both sides; None if their matches differ, or are none or too many."""
         counts = [
             (Counter(side[start:end] for start, end in spans), left)
             for side, (spans, left) in ((side, self._find(side)) for side in (source, target))
@@ -162,11 +162,11 @@ class Protector:
         return protected.text, self.apply(target, protected.kept)
 
     def restore(self, text: str, kept: Sequence[str]) -> Restored:
-        """Put `kept` where their placeholders stand in `text`; take out, with a space, those that stand for nothing."""
+        """Replace the placeholders of `text` by the texts `kept`; remove others, with a space before."""
         return put_back(text, {placeholder(number): match for number, match in enumerate(kept)}, self._numbers)
 
     def _find(self, text: str) -> tuple[list[Span], int]:
-        """Return where the matches and the literal placeholders of `text` stand, and how many matches give way."""
+        """Return the spans of matches and literal placeholders, and the number of matches that overlap the latter."""
         literal = [match.span() for match in SPELLED.finditer(text) if match[0] in self._numbers]
         found = [match.span() for match in re.finditer(self.pattern, text) if match.end() > match.start()]
         if not literal:
@@ -176,12 +176,12 @@ class Protector:
         return sorted([*literal, *clear]), len(found) - len(clear) - within
 
     def _put(self, text: str, spans: Sequence[Span], kept: Sequence[str]) -> str:
-        """Put placeholders where `spans` of `text` are one of `kept`."""
+        """Replace the `spans` of `text` that equal a text of `kept` by its placeholder."""
         names = {match: placeholder(number) for number, match in enumerate(kept)}
         parts = []
-        place = 0
+        last = 0
         for start, end in spans:
             match = text[start:end]
-            parts += [text[place:start], names.get(match, match)]
-            place = end
-        return "".join([*parts, text[place:]])
+            parts += [text[last:start], names.get(match, match)]
+            last = end
+        return "".join([*parts, text[last:]])

@@ -16,6 +16,7 @@ from nmt.errors import RecipeError, UsageError
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.files import JsonObject, differing, read_json, read_record, remove_partials, write_json, write_text
 from nmt.pipeline.manifest import Manifest
+from nmt.pipeline.recipe_file import recipe_as_run
 from nmt.run_folder import RunFolder
 from nmt.training.checkpoint import Checkpoints
 from nmt.training.distributed import Ranks
@@ -123,7 +124,9 @@ class Run:
         self.folder.path.mkdir(parents=True, exist_ok=True)
         for folder in (self.folder.path, self.folder.text.parent, self.folder.bundle):
             remove_partials(folder)
-        write_text(self.folder.recipe, self.loaded.text)
+        if not self.folder.given.exists() or self.loaded.path.resolve() != self.folder.recipe.resolve():
+            write_text(self.folder.given, self.loaded.text)
+        write_text(self.folder.recipe, recipe_as_run(self.loaded, self.root, local=self.local))
         self.write_lock(self.next_sessions())
 
     def refuse_other_folder(self) -> None:

@@ -332,4 +332,6 @@ def test_weights_that_changed_since_they_were_found_are_one_line(tiny: TinyRun, 
 
 def test_the_key_is_explained(nmt_here: Run) -> None:
     said = nmt_here("recipe", "explain", "training.init_from")
-    assert said.out.startswith('training.init_from (str) = "none"\n    Begin with the weights of this model folder')
+    assert said.out.startswith(
+        'training.init_from (str) = "none"\n    Fine-tuning: start from the weights and the tokenizer'
+    )

@@ -280,9 +280,9 @@ def test_a_worker_that_is_killed_is_one_line_and_the_next_run_goes_on(
 
 
 def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
-    """Return the processes that prepare the data, without the one that keeps account of shared memory."""
+    """Return the processes that prepare the data."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [int(pid) for pid in children if b"nmt.processes" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def test_weights_and_temperature_prepare_nothing_anew_and_other_keys_do(

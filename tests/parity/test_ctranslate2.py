@@ -12,7 +12,7 @@ pytest.importorskip("ctranslate2")
 
 from nmt.config.decoding import DecodingConfig
 from nmt.config.model import ModelConfig
-from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID, Side, Tokenizer
+from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID, SentencePieceModel, Tokenizer
 from nmt.exporting.converter import TransformerConverter
 from nmt.inference.engines.ctranslate2 import CTranslate2Engine, Export
 from nmt.inference.engines.native import NativeEngine
@@ -48,8 +48,8 @@ class Pieces:
 
 def tokenizer(*, joint: bool) -> Tokenizer:
     pieces: Any = Pieces("x", SIZE), Pieces("y", SIZE + 9)
-    source = Side(pieces[0])
-    target = source if joint else Side(pieces[1])
+    source = SentencePieceModel(pieces[0])
+    target = source if joint else SentencePieceModel(pieces[1])
     return Tokenizer(source, target, normalization="", files=[])
 
 

@@ -208,9 +208,6 @@ def anomaly(character: str) -> str:
     return f"{name} ({kind})" if name else kind
 
 
-Side = SideStatistics
-
-
 class Statistics:
     """Statistics of parallel text."""
 

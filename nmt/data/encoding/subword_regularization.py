@@ -1,10 +1,9 @@
-"""Splits of a line drawn at random: BPE-dropout, and samples of a unigram model.
+"""Subword regularization: random segmentations of a line by BPE-dropout or unigram sampling.
 
-A split is a function of model, text, alpha and seed, and of nothing else. SentencePiece draws too, but from a seed of
-the whole process: whoever sets it in another thread changes the draws, SentencePiece 0.2.1 takes it up only once a
-thread, and what a number of the generator becomes is left to the C++ library. In a unigram model it also splits
-user-defined symbols. Here words that come again are looked up, since no piece of nmt's models spans two; so it is
-about as fast.
+A segmentation is a function of model, text, alpha and seed alone. SentencePiece draws segmentations too, but from a
+seed of the whole process, which other threads may set and SentencePiece 0.2.1 reads once a thread, with numbers that
+depend on the C++ library; and in a unigram model it splits user-defined symbols. Here repeated words are looked up,
+since no piece of nmt's models spans two words, so the speed is about the same.
 """
 
 from __future__ import annotations
@@ -18,126 +17,135 @@ from bisect import bisect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, groupby
-from typing import Any
 
 NORMAL, USER_DEFINED, BYTE = 1, 4, 6
 """Types of pieces in SentencePiece's format."""
 UNIGRAM = 1
-"""Type of a model there."""
+"""Type of a unigram model in that format."""
 
 KEPT = 50_000
-"""Splits, or tables, that are kept, some 20 or 140 MB; when there are more, all are forgotten."""
+"""Cached segmentations, or tables, of some 20 or 140 MB; a full cache is emptied."""
 SHORT = 24
-"""Only words of so many characters are kept; longer ones hardly come again."""
+"""Characters of the longest words that are cached; longer ones are seldom repeated."""
 UNKNOWN_PENALTY = 10.0
-"""How much less than the rarest piece an unknown character scores in a unigram model, as in SentencePiece."""
+"""Score of the rarest piece minus that of an unknown character in a unigram model, as in SentencePiece."""
 
 _WORD = re.compile("▁[^▁]*|[^▁]+")
 
 Chance = Callable[[], float]
-"""Draws a number of [0, 1)."""
+"""Draws a number from [0, 1)."""
 
 
 @dataclass
 class Pieces:
-    """What a SentencePiece model knows, but for how it normalises."""
+    """The pieces of a SentencePiece model."""
 
     unknown: int
-    """Id of what has no piece."""
+    """Id of the unknown piece."""
     is_unigram: bool = True
     ids: dict[str, int] = field(default_factory=dict)
-    """Of what was learned."""
+    """Ids of the learned pieces."""
     scores: dict[str, float] = field(default_factory=dict)
-    """Logarithms of probabilities in a unigram model; in a BPE model the first merge has the highest."""
+    """Scores of the learned pieces: log-probabilities, or in a BPE model the highest for the first merge."""
     symbols: dict[str, int] = field(default_factory=dict)
     """Ids of the user-defined symbols."""
     single_bytes: dict[str, int] = field(default_factory=dict)
-    """Ids of the pieces of single bytes, if there are any."""
+    """Ids of the pieces of single bytes; empty without `byte_fallback`."""
 
     @classmethod
     def read(cls, model: bytes, unknown: int) -> Pieces:
-        """Read a model file's bytes, a message of protobuf, which nmt does without."""
+        """Read the bytes of a model file, a protobuf message.
+
+        SentencePiece's Python API does not tell user-defined symbols from learned pieces, and its own reader of the
+        format needs the package `protobuf`, which it does not install.
+        """
         pieces = cls(unknown)
-        homes = {NORMAL: pieces.ids, USER_DEFINED: pieces.symbols, BYTE: pieces.single_bytes}
+        ids_of = {NORMAL: pieces.ids, USER_DEFINED: pieces.symbols, BYTE: pieces.single_bytes}
         number = 0
-        for key, value in _fields(memoryview(model)):
+        for key, _, content in _fields(memoryview(model)):
             if key == 1:
-                piece = dict(_fields(value))
-                text, kind = bytes(piece[1]).decode(), piece.get(3, NORMAL)
-                if kind in homes:
-                    homes[kind][text] = number
+                text, score, kind = "", 0.0, NORMAL
+                for name, value, part in _fields(content):
+                    if name == 1:
+                        text = bytes(part).decode()
+                    elif name == 2:
+                        [score] = struct.unpack("<f", part)
+                    elif name == 3:
+                        kind = value
+                if kind in ids_of:
+                    ids_of[kind][text] = number
                 if kind == NORMAL:
-                    [pieces.scores[text]] = struct.unpack("<f", piece.get(2, bytes(4)))
+                    pieces.scores[text] = score
                 number += 1
             elif key == 2:
-                pieces.is_unigram = dict(_fields(value)).get(3, UNIGRAM) == UNIGRAM
+                pieces.is_unigram = all(value == UNIGRAM for name, value, _ in _fields(content) if name == 3)
         return pieces
 
     def spell(self, text: str) -> list[int]:
-        """Return the ids of one piece, or of one character that is none."""
+        """Return the id of a piece, or the ids that spell a character without a piece."""
         if text in self.ids:
             return [self.ids[text]]
         return [self.single_bytes[f"<0x{byte:02X}>"] for byte in text.encode()] if self.single_bytes else [self.unknown]
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, Any]]:
-    """Walk over a message of protobuf: the number of each field, and its value, an int or bytes."""
-    place = 0
+def _fields(message: memoryview) -> Iterator[tuple[int, int, memoryview]]:
+    """Yield each field of a protobuf message: its number, its value if it is an integer, its content if it is not."""
+    position = 0
 
     def varint() -> int:
-        nonlocal place
+        nonlocal position
         value = shift = 0
         while True:
-            byte = message[place]
-            place += 1
+            byte = message[position]
+            position += 1
             value |= (byte & 127) << shift
             shift += 7
             if byte < 128:
                 return value
 
-    while place < len(message):
+    while position < len(message):
         key = varint()
         if key & 7 == 0:
-            yield key >> 3, varint()
+            yield key >> 3, varint(), message[:0]
         else:
             size = varint() if key & 7 == 2 else {1: 8, 5: 4}[key & 7]
-            yield key >> 3, message[place : place + size]
-            place += size
+            yield key >> 3, 0, message[position : position + size]
+            position += size
 
 
-class Sampler:
-    """Splits normalised text by chance, as one model can."""
+class SubwordRegularizer:
+    """Draws segmentations of normalised text for one model."""
 
     def __init__(self, pieces: Pieces) -> None:
         self.pieces = pieces
         self.method = Unigram(pieces) if pieces.is_unigram else BpeDropout(pieces)
-        # The longest symbol that stands at a place is taken, and the text goes on behind it.
+        # Of several symbols that match at a position the longest is taken.
         longest_first = sorted(pieces.symbols, key=len, reverse=True)
         self._symbol = re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else None
 
     def sample(self, text: str, alpha: float, seed: int) -> list[int]:
-        """Return the ids of one split of `text`, in which U+2581 spells the space; symbols stay whole.
+        """Return the ids of a random segmentation of `text`, in which U+2581 spells the space; symbols stay whole.
 
-        Of a BPE model `alpha` is the chance of a merge to be left out; of a unigram model a split is drawn by its
-        probability to the power of `alpha`.
+        In a BPE model `alpha` is the probability of dropping a merge; in a unigram model a segmentation is drawn in
+        proportion to its probability to the power of `alpha`.
         """
         parts = self._symbol.split(text) if self._symbol else [text]
         words = [
-            word for place, part in enumerate(parts) for word in ([part] if place % 2 else _WORD.findall(part)) if word
+            word for index, part in enumerate(parts) for word in ([part] if index % 2 else _WORD.findall(part)) if word
         ]
-        # Of the module `random`, no more than this is promised to give the same for a seed in every version.
+        # `random()` alone is guaranteed to return the same numbers for a seed in every version of Python.
         ids = self.method.sample(words, alpha, random.Random(seed).random)
         if self.pieces.single_bytes or self.pieces.unknown not in ids:
             return ids
-        # As in SentencePiece, unknown characters in a row are unknown once.
+        # As in SentencePiece, a run of unknown characters is one unknown piece.
         return list(chain.from_iterable([key] if key == self.pieces.unknown else run for key, run in groupby(ids)))
 
 
 class BpeDropout:
-    """Merges that are left out at random (Provilkov et al. 2020, section 3.2).
+    """BPE merges that are dropped at random (Provilkov et al. 2020, section 3.2).
 
-    As in SentencePiece, a pair has its chance when it is the best there is; left out, it stays so until one of the two
-    has become another. So the next pair to leave out is some number of pairs away, whatever the words between.
+    As in SentencePiece, a pair may be dropped when it is the best of the word; it stays dropped until one of its parts
+    has been merged with another. So the distance to the next dropped pair is geometric, across words.
     """
 
     def __init__(self, pieces: Pieces) -> None:
@@ -145,16 +153,16 @@ class BpeDropout:
         self._kept: dict[tuple[str, tuple[int, ...]], tuple[list[int], int]] = {}
 
     def sample(self, words: list[str], alpha: float, chance: Chance) -> list[int]:
-        """Return the ids of `words`, a share `alpha` of the merges left out."""
+        """Return the ids of `words`, with a share `alpha` of the merges dropped."""
         scale = 1 / math.log1p(-alpha)
 
         def gap() -> int:
-            """Draw how many pairs are merged before one is left out: geometric."""
+            """Draw the number of pairs that are merged before the next one is dropped."""
             return int(math.log(1 - chance()) * scale)
 
-        coming = gap()  # the next one left out, counted from where the word begins
+        coming = gap()  # the next dropped pair, counted from the start of the word
 
-        def is_left_out(pair: int) -> bool:
+        def is_dropped(pair: int) -> bool:
             nonlocal coming
             if pair < coming:
                 return False
@@ -167,40 +175,40 @@ class BpeDropout:
                 ids.append(self.pieces.symbols[word])
                 continue
             if len(word) > SHORT:
-                split, pairs = self._merge(word, is_left_out)
+                split, pairs = self._merge(word, is_dropped)
             else:
-                left_out: tuple[int, ...] = ()
-                split, pairs = self._look_up(word, left_out)
+                dropped: tuple[int, ...] = ()
+                split, pairs = self._look_up(word, dropped)
                 while coming < pairs:
-                    left_out += (coming,)
+                    dropped += (coming,)
                     coming += 1 + gap()
-                    split, pairs = self._look_up(word, left_out)
+                    split, pairs = self._look_up(word, dropped)
             coming -= pairs
             ids += split
         return ids
 
-    def _look_up(self, word: str, left_out: tuple[int, ...]) -> tuple[list[int], int]:
-        """Return `_merge` of a word, done once."""
-        key = word, left_out
+    def _look_up(self, word: str, dropped: tuple[int, ...]) -> tuple[list[int], int]:
+        """Return `_merge` of a word, from the cache if possible."""
+        key = word, dropped
         found = self._kept.get(key)
         if found is None:
             if len(self._kept) >= KEPT:
                 self._kept.clear()
-            found = self._kept[key] = self._merge(word, left_out.__contains__)
+            found = self._kept[key] = self._merge(word, dropped.__contains__)
         return found
 
-    def _merge(self, word: str, is_left_out: Callable[[int], bool]) -> tuple[list[int], int]:
-        """Merge the characters of `word`, best pair first, but for pairs left out; they are numbered as they come.
+    def _merge(self, word: str, is_dropped: Callable[[int], bool]) -> tuple[list[int], int]:
+        """Merge the characters of `word`, best pair first, but for dropped pairs, which are numbered in that order.
 
-        Returns the ids, and how many pairs there were.
+        Returns the ids and the number of pairs.
         """
         scores = self.pieces.scores
-        parts = list(word)  # a part that another has taken in is ""
+        parts = list(word)  # a part becomes "" when it is merged into the one before it
         before, after = list(range(-1, len(parts) - 1)), list(range(1, len(parts) + 1))
         heap: list[tuple[float, int, int, str]] = []
 
         def consider(left: int, right: int) -> None:
-            """Let two neighbours wait for their turn, if they make a piece."""
+            """Queue two neighbours if they form a piece."""
             if left >= 0 and right < len(parts):
                 both = parts[left] + parts[right]
                 if both in scores:
@@ -212,9 +220,9 @@ class BpeDropout:
         while heap:
             _, left, right, both = heapq.heappop(heap)
             if not (parts[left] and parts[right]) or len(parts[left]) + len(parts[right]) != len(both):
-                continue  # one of the two has become another
+                continue  # one of the two has been merged with another
             pairs += 1
-            if is_left_out(pairs - 1):
+            if is_dropped(pairs - 1):
                 continue
             parts[left], parts[right] = both, ""
             after[left] = after[right]
@@ -226,11 +234,11 @@ class BpeDropout:
 
 
 Choices = tuple[list[float], list[int]]
-"""The pieces that may end at one place of a word: their probabilities added up, and where they start."""
+"""The pieces that may end at a position of a word: their cumulative probabilities, and their starts."""
 
 
 class Unigram:
-    """Splits drawn from all there are, by probability to the power of alpha (Kudo 2018, section 3.2)."""
+    """Segmentations drawn in proportion to their probability to the power of alpha (Kudo 2018, section 3.2)."""
 
     def __init__(self, pieces: Pieces) -> None:
         self.pieces = pieces
@@ -239,7 +247,7 @@ class Unigram:
         self._kept: dict[tuple[str, float], list[Choices]] = {}
 
     def sample(self, words: list[str], alpha: float, chance: Chance) -> list[int]:
-        """Return the ids of `words`, each split anew."""
+        """Return the ids of `words`, each segmented at random."""
         ids: list[int] = []
         for word in words:
             if word in self.pieces.symbols:
@@ -258,7 +266,7 @@ class Unigram:
         return ids
 
     def _look_up(self, word: str, alpha: float) -> list[Choices]:
-        """Return `_choices` of a word; of a short one, found once."""
+        """Return `_choices` of a word, from the cache if possible."""
         if len(word) > SHORT:
             return self._choices(word, alpha)
         found = self._kept.get((word, alpha))
@@ -269,17 +277,17 @@ class Unigram:
         return found
 
     def _choices(self, word: str, alpha: float) -> list[Choices]:
-        """Weigh the pieces that may end at each place of `word`, 0 to its length, by all splits of what is before."""
+        """Weigh the pieces that may end at each position of `word`, by all segmentations of the text before them."""
         scores = self.pieces.scores
         logs: list[list[float]] = [[] for _ in range(len(word) + 1)]
         starts: list[list[int]] = [[] for _ in range(len(word) + 1)]
         found: list[Choices] = [([], [])]
-        total = 0.0  # logarithm of the weight of all splits up to `start`
+        total = 0.0  # log of the weight of all segmentations up to `start`
         for start in range(len(word) + 1):
             if start:
                 most = max(logs[start])
                 sums = list(accumulate(math.exp(log - most) for log in logs[start]))
-                # The last one has to be 1: rounded to less, it could be drawn past.
+                # The last must be 1: if rounded to less, a draw could exceed it.
                 found.append(([*(part / sums[-1] for part in sums[:-1]), 1.0], starts[start]))
                 total = most + math.log(sums[-1])
             for end in range(start + 1, len(word) + 1):

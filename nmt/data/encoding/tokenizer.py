@@ -1,8 +1,7 @@
-"""SentencePiece: train, encode, decode, and the four special ids.
+"""The tokenizer: SentencePiece models, their training, and the four special ids.
 
-`tokenizer.json` beside the model files says what they are, with their SHA-256, for SentencePiece's own format
-tells neither without protobuf. On more than a few lines SentencePiece trains in a process of its own, as nothing else
-gets a word in while it computes, Ctrl-C included.
+The card `tokenizer.json` beside the model files describes them and holds their SHA-256. On more than a few lines
+SentencePiece trains in a child process, for while it computes nothing else runs in its process, not even Ctrl-C.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import time
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import TypedDict, cast
 
 import sentencepiece
 
@@ -24,7 +23,7 @@ from nmt import console
 from nmt.cards import Card
 from nmt.config.data import TokenizerConfig
 from nmt.data import placeholders
-from nmt.data.encoding.subword_regularization import Pieces, Sampler
+from nmt.data.encoding.subword_regularization import Pieces, SubwordRegularizer
 from nmt.errors import ArtifactError, DataError
 from nmt.files import digest
 from nmt.processes import Child, ChildDiedError
@@ -36,30 +35,43 @@ FORMAT = 1
 TOKENIZER = Card(CARD, "tokenizer", FORMAT, has_digest=False)
 
 TRAINING_THREADS = 4
-"""A number, not the machine's cores: the pieces of a unigram model can depend on it."""
+"""A constant, whatever the cores of the machine: the pieces of a unigram model can depend on it."""
 
 FEW_LINES = 2000
-"""So many are trained on within this process, in a second or so."""
+"""The most lines that this process trains on itself, in a second or so."""
+
+
+class Options(TypedDict):
+    """The options of a SentencePiece training that depend on the recipe."""
+
+    model_type: str
+    vocab_size: int
+    character_coverage: float
+    byte_fallback: bool
+    normalization_rule_name: str
+    user_defined_symbols: list[str]
+    num_threads: int
+
 
 _NOT_TEXT = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029\0\u2581]")
-"""What ends a line somewhere, NUL, and U+2581, by which SentencePiece spells the space."""
+"""All kinds of line breaks, NUL, and U+2581, by which SentencePiece spells the space."""
 
 
 def plain(text: str) -> str:
-    """Make line breaks of any kind, NUL and U+2581 spaces: no piece may hold them, no output may show them."""
+    """Replace line breaks of any kind, NUL and U+2581 by spaces: no piece may hold them, no output may show them."""
     return _NOT_TEXT.sub(" ", text)
 
 
-class Side:
-    """One SentencePiece model: the tokenizer of a language, or of both."""
+class SentencePieceModel:
+    """A SentencePiece model: the tokenizer of a language, or of both."""
 
     def __init__(self, processor: sentencepiece.SentencePieceProcessor) -> None:
         self.processor = processor
         self.size: int = processor.get_piece_size()
 
     @classmethod
-    def load(cls, path: Path) -> Side:
-        """Load a model file; it must have this package's special ids."""
+    def load(cls, path: Path) -> SentencePieceModel:
+        """Load a model file. Raises ArtifactError where it is damaged, or its special ids are others."""
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -77,29 +89,28 @@ class Side:
         return cls(processor)
 
     def encode(self, lines: Sequence[str], *, threads: int = -1) -> list[list[int]]:
-        """Return the ids of each line, without BOS and EOS; by `threads` of them, -1 being one a core."""
+        """Return the ids of each line, without BOS and EOS, computed by `threads` threads; -1 means one a core."""
         texts = [plain(line) for line in lines]
         ids: list[list[int]] = self.processor.encode(texts, out_type=int, num_threads=threads)
         return ids
 
     def sample(self, line: str, alpha: float, seed: int) -> list[int]:
-        """Return the ids of one line, split by chance: `alpha` as in `tokenizer.sampling`, above 0 and below 1.
+        """Return the ids of a random segmentation of `line`; `alpha` as in `tokenizer.sampling`, above 0 and below 1.
 
-        A function of the model and the arguments: the same in every process and thread, whatever was drawn before.
-        Lines that are to differ in what is drawn need seeds of their own.
+        The result is a function of the model and the arguments, in every process and thread.
         """
-        return self._sampler.sample(self.processor.normalize(plain(line)), alpha, seed)
+        return self._regularizer.sample(self.processor.normalize(plain(line)), alpha, seed)
 
     @cached_property
-    def _sampler(self) -> Sampler:
-        return Sampler(Pieces.read(self.processor.serialized_model_proto(), UNK_ID))
+    def _regularizer(self) -> SubwordRegularizer:
+        return SubwordRegularizer(Pieces.read(self.processor.serialized_model_proto(), UNK_ID))
 
     def encode_pieces(self, lines: Sequence[str]) -> list[list[str]]:
         """Return the pieces of each line."""
         return [self.pieces(ids) for ids in self.encode(lines)]
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        """Return the text of each row of ids, always one line; special ids other than <unk> show nothing."""
+        """Return the text of each row of ids, always one line; special ids other than <unk> have no text."""
         # Pieces of single bytes can spell any character, a line break among them.
         return [plain(self.processor.decode([int(i) for i in row])) for row in ids]
 
@@ -108,7 +119,7 @@ class Side:
         return [plain(self.processor.decode_pieces(list(row))) if row else "" for row in pieces]
 
     def parse_ids(self, words: Sequence[str], line: int) -> list[int]:
-        """Read ids written as decimal numbers; `line` is where they stand, for the message."""
+        """Read ids written as decimal numbers. Raises DataError, which names the number of the line."""
         for word in words:
             if not (word.isascii() and word.isdigit() and int(word) < self.size):
                 raise DataError(f"line {line}: {word!r} is not an id of this tokenizer: 0 to {self.size - 1}")
@@ -119,7 +130,7 @@ class Side:
         return [self.processor.id_to_piece(int(i)) for i in ids]
 
     def normalize(self, line: str) -> str:
-        """Return `line` as the model sees it, which is what decode(encode(line)) gives."""
+        """Return the normalised line, which equals decode(encode(line))."""
         return plain(self.processor.normalize(plain(line))).removeprefix(" ")
 
 
@@ -128,8 +139,8 @@ class Tokenizer:
 
     def __init__(
         self,
-        source: Side,
-        target: Side,
+        source: SentencePieceModel,
+        target: SentencePieceModel,
         *,
         normalization: str,
         files: list[str],
@@ -147,11 +158,11 @@ class Tokenizer:
         self.tags = list(tags)
         """The tags of the corpora it was trained for, each one piece."""
         self.placeholders = placeholders
-        """How many placeholders are pieces; see `nmt.data.placeholders`."""
+        """The number of placeholders, each one piece; see `nmt.data.placeholders`."""
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
-        """Load what `train` wrote to `folder`, and verify it."""
+        """Load the tokenizer that `train` wrote to `folder`, and verify its files. Raises ArtifactError."""
         card = TOKENIZER.read(folder, hint="train it again")
         try:
             normalization = str(card["normalization"])
@@ -161,16 +172,10 @@ class Tokenizer:
         except (KeyError, TypeError, ValueError):
             raise ArtifactError(f"{folder / CARD}: damaged", hint="train it again") from None
         TOKENIZER.verify(folder, digests, hint="copy the folder again or train it again")
-        sides = {name: Side.load(folder / name) for name in digests}
-        source, target = (sides[name] for name in names)
-        return cls(
-            source,
-            target,
-            normalization=normalization,
-            files=[*sides, CARD],
-            tags=tags,
-            placeholders=placeholders,
-        )
+        models = {name: SentencePieceModel.load(folder / name) for name in digests}
+        source, target = (models[name] for name in names)
+        files = [*models, CARD]
+        return cls(source, target, normalization=normalization, files=files, tags=tags, placeholders=placeholders)
 
     def encode_source(self, lines: Sequence[str]) -> list[list[int]]:
         """Return the ids of each source line, without BOS and EOS."""
@@ -194,16 +199,16 @@ def train(
     seed: int,
     tags: Sequence[str] = (),
     threads: int = TRAINING_THREADS,
-) -> dict[str, Any]:
-    """Train on both sides; write the model files and `tokenizer.json` to `folder`, which is there already.
+) -> dict[str, dict[str, int]]:
+    """Train on both sides; write the model files and `tokenizer.json` to `folder`, which must exist.
 
-    A joint model sees as many lines of either side. The symbols of `config`, `tags` and placeholders become pieces.
-    Returns the counts of lines read and of lines trained on. The same text, configuration, seed and threads give the
-    same bytes. Raises DataError where the text, the vocabulary or the symbols do not do.
+    A joint model is trained on the same number of lines of either side. The symbols of `config`, `tags` and
+    placeholders become pieces. Returns the counts of lines read and trained on, by side. The same text, configuration,
+    seed and threads give the same bytes. Raises DataError where SentencePiece refuses the text or the configuration.
     """
     size = config.sample_sentences
     samples: dict[str, list[str]] = {}
-    counts: dict[str, Any] = {}
+    counts: dict[str, dict[str, int]] = {}
     shares = (math.ceil(size / 2), max(size // 2, 1)) if config.joint else (size, size)
     for side, lines, share in zip(("source", "target"), (sources, targets), shares, strict=True):
         samples[side], read = sample(lines, share, seed=seed)
@@ -236,15 +241,15 @@ def train(
 
 
 def symbols_of(config: TokenizerConfig, tags: Sequence[str]) -> list[str]:
-    """Return all pieces that are never split: those of the recipe, `tags`, placeholders; of these two none again."""
+    """Return all pieces that are never split, each once: those of the recipe, then `tags` and placeholders."""
     more = dict.fromkeys([*tags, *placeholders.symbols(config.placeholders)])
     return [*config.user_defined_symbols, *(symbol for symbol in more if symbol not in config.user_defined_symbols)]
 
 
 def sample(lines: Iterable[str], size: int, *, seed: int) -> tuple[list[str], int]:
-    """Draw at most `size` of the lines, each with the same chance; also count all that there were.
+    """Draw at most `size` of the lines, each with the same probability; return them and the number of all lines.
 
-    Li 1994, algorithm L: draws a random number for each line taken, not for each line read.
+    Algorithm L of Li 1994, which draws a random number for each line kept, not for each line read.
     """
     rng = random.Random(seed)
     kept: list[str] = []
@@ -263,12 +268,12 @@ def sample(lines: Iterable[str], size: int, *, seed: int) -> tuple[list[str], in
 def _train_model(
     lines: list[str], config: TokenizerConfig, symbols: list[str], side: str, threads: int, folder: Path
 ) -> bytes:
-    """Train one model; what is too long to wait for in silence, with temporary files in `folder`."""
-    # SentencePiece leaves out lines with U+2585, its mark of an unknown character in training.
+    """Train one model, on many lines in a child process with a temporary file in `folder`."""
+    # SentencePiece skips lines with U+2585, by which it marks unknown characters in training.
     lines = [text for line in lines if (text := plain(line).replace("\u2585", " ").strip())]
     if not lines:
         raise DataError(f"no text to train a tokenizer on: {side} blank", hint="look at data.train and cleaning")
-    options = {
+    options: Options = {
         "model_type": config.model_type,
         "vocab_size": config.vocab_size,
         "character_coverage": config.character_coverage,
@@ -281,7 +286,7 @@ def _train_model(
         content = _fit(lines, options) if len(lines) <= FEW_LINES else _fit_apart(lines, options, side, folder)
     except RuntimeError as error:
         raise _explain(str(error), config, side) from None
-    size = Side(sentencepiece.SentencePieceProcessor(model_proto=content)).size
+    size = SentencePieceModel(sentencepiece.SentencePieceProcessor(model_proto=content)).size
     if size != config.vocab_size:
         raise DataError(
             f"tokenizer.vocab_size = {config.vocab_size}, but SentencePiece made {size} pieces of {side}",
@@ -290,7 +295,7 @@ def _train_model(
     return content
 
 
-def _fit(lines: Iterable[str], options: dict[str, Any]) -> bytes:
+def _fit(lines: Iterable[str], options: Options) -> bytes:
     """Train SentencePiece with its log off; return the model. Raises RuntimeError where it refuses."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
@@ -300,7 +305,7 @@ def _fit(lines: Iterable[str], options: dict[str, Any]) -> bytes:
         unk_id=UNK_ID,
         bos_id=BOS_ID,
         eos_id=EOS_ID,
-        # In bytes, the most that SentencePiece takes; by default lines over 4192 would be left out.
+        # In bytes, the maximum of SentencePiece; by default it skips lines over 4192.
         max_sentence_length=2**30,
         minloglevel=2,
         **options,
@@ -308,7 +313,7 @@ def _fit(lines: Iterable[str], options: dict[str, Any]) -> bytes:
     return model.getvalue()
 
 
-def _fit_apart(lines: Sequence[str], options: dict[str, Any], side: str, folder: Path) -> bytes:
+def _fit_apart(lines: Sequence[str], options: Options, side: str, folder: Path) -> bytes:
     """Do what `_fit` does in a child process, and show progress meanwhile.
 
     The text reaches the child by an unnamed file in `folder`. Raises RuntimeError as `_fit` does, DataError where the
@@ -338,29 +343,29 @@ def _fit_apart(lines: Sequence[str], options: dict[str, Any], side: str, folder:
     return cast(bytes, model)
 
 
-def _fit_file(file: int, options: dict[str, Any]) -> bytes:
+def _fit_file(file: int, options: Options) -> bytes:
     """Train on the lines of an open file."""
     with open(file, encoding="utf-8", newline="\n") as text:
         return _fit((line.removesuffix("\n") for line in text), options)
 
 
-def _explain(said: str, config: TokenizerConfig, side: str) -> DataError:
-    """Turn SentencePiece's words on why it cannot train into an error that names the knob."""
+def _explain(message: str, config: TokenizerConfig, side: str) -> DataError:
+    """Turn SentencePiece's message on a failed training into an error that names the knob."""
     size = f"tokenizer.vocab_size = {config.vocab_size}"
-    if match := re.search(r"Vocabulary size too high.* <= (\d+)", said):
+    if match := re.search(r"Vocabulary size too high.* <= (\d+)", message):
         return DataError(
             f"{size} is more than the text of {side} allows, {match[1]} pieces",
             hint=f"lower tokenizer.vocab_size to at most {match[1]}, or give more text",
         )
-    if match := re.search(r"smaller than required_chars\. \d+ vs (\d+)", said):
+    if match := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
         return DataError(
             f"{size} is too small for {side}: its characters and the special pieces alone are {match[1]}",
             hint=f"raise tokenizer.vocab_size above {match[1]}, or lower tokenizer.character_coverage",
         )
-    if match := re.search(r"INTERNAL: (.*) is already defined", said):
+    if match := re.search(r"INTERNAL: (.*) is already defined", message):
         if match[1] not in config.user_defined_symbols:
             return DataError(f"tags: {match[1]!r} is a piece of every tokenizer", hint="give the tag another name")
         return DataError(
             f"tokenizer.user_defined_symbols: {match[1]!r} is there twice, or is a piece of every tokenizer"
         )
-    return DataError(f"SentencePiece cannot train on {side}: {said.removeprefix('INTERNAL: ').strip()}")
+    return DataError(f"SentencePiece cannot train on {side}: {message.removeprefix('INTERNAL: ').strip()}")

@@ -353,7 +353,7 @@ def test_scripts_are_filtered_where_a_language_is_not_latin_and_the_text_is_in_i
         (
             "ja",
             "ja-mecab",
-            'sacreBLEU\'s tokenizer for this language; `auto` does the same. Needs pip install "nmt[ja]".',
+            'sacreBLEU\'s tokenizer for this language; `auto` does the same. Needs pip install -e ".[ja]".',
         ),
         ("kor_Hang", "ko-mecab", None),
         ("de", None, None),

@@ -307,6 +307,21 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
+def test_scores_of_nmt_0_1_0_hold_for_the_same_weights_and_settings(old_run: Path) -> None:
+    recorded = json.loads((old_run / "evaluation" / "manifest.json").read_text())["inputs"]
+    wanted = {RECIPE: {}, **{key: recorded[key] for key in ("text", "weights", "config")}}
+    assert changed_inputs(recorded, wanted, set()) == []
+    assert changed_inputs(recorded, {**wanted, "weights": "other"}, set()) == ["weights"]
+
+
+def test_knobs_that_nmt_0_1_0_recorded_alone_lie_in_their_sections() -> None:
+    recorded = {"average": {"of": "best", "count": 3}, "seed": 7, "weights": {"a": 2.0}, "temperature": None}
+    assert recorded_knobs(recorded) == {
+        "training": {"average": "best", "average_checkpoints": 3, "seed": 7},
+        "data": {"train": {"a": {"weight": 2.0}}, "temperature": None},
+    }
+
+
 def test_the_knobs_of_a_record_lie_in_their_sections_whichever_nmt_wrote_it(old_run: Path) -> None:
     card = json.loads((old_run / "checkpoints" / "step-00000004" / "state.json").read_text())
     found = recorded_knobs(card["identity"])

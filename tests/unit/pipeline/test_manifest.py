@@ -23,6 +23,7 @@ def grow(folder: Path, manifest: Manifest, names: list[str], also: Any = None) -
         for name in names:
             files.write_text(growing / name, name)
             if name == "stop":
+                (growing / ".half.7.partial").touch()
                 raise KeyboardInterrupt
     return before
 
@@ -76,6 +77,7 @@ def test_a_folder_that_grows_appears_when_it_is_whole_and_outlives_what_broke_of
     with pytest.raises(KeyboardInterrupt):
         grow(folder, manifest_of("x"), ["one", "a/two", "stop"])
     assert not folder.exists()
+    assert not list(work_folder(folder).rglob("*.partial")), "what broke off leaves no half of a file"
     (work_folder(folder) / "made" / "a" / ".three.7.partial").touch()
     assert grow(folder, manifest_of("x"), ["three"]) == ["a", "a/two", "one", "stop"]
     assert list(Manifest.of(folder).files) == ["a/two", "one", "stop", "three"]

@@ -61,7 +61,7 @@ def test_a_session_is_added_where_versions_or_machine_change(
 ) -> None:
     run = make_run(tmp_path)
     run.begin()
-    assert run.folder.recipe.read_text() == run.loaded.text
+    assert run.folder.given.read_text() == run.loaded.text
     (session,) = read_json(run.folder.lock)["sessions"]
     assert session == {"began": session["began"], "versions": runtime.versions(), "machine": devices.machine()}
     run.begin()

@@ -395,6 +395,6 @@ def test_tensorboard_that_is_not_installed_is_named_before_anything_is_written(
         open_log(tmp_path / "log.jsonl", tensorboard=tmp_path / "tensorboard")
     assert caught.value.exit_code == 2
     assert str(caught.value) == (
-        'training.tensorboard = true needs a package that is not installed (pip install "nmt[tensorboard]")'
+        'training.tensorboard = true needs a package that is not installed (pip install -e ".[tensorboard]")'
     )
     assert list(tmp_path.iterdir()) == []

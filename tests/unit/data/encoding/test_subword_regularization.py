@@ -13,8 +13,8 @@ import pytest
 
 from nmt.config.data import TokenizerConfig
 from nmt.data.encoding import subword_regularization
-from nmt.data.encoding.subword_regularization import Pieces, Sampler, Unigram
-from nmt.data.encoding.tokenizer import UNK_ID, Side, train
+from nmt.data.encoding.subword_regularization import Pieces, SubwordRegularizer, Unigram
+from nmt.data.encoding.tokenizer import UNK_ID, SentencePieceModel, train
 
 LINES = [
     "the gardener gardens in the greenest garden of gardens",
@@ -26,7 +26,9 @@ LINE = "the sleepless gardener sees thegreenestgardenersgardenofallthegardens, è
 SYMBOLS = ["<2de>", "<2de>x", "en"]
 
 
-def make(folder: Path, model_type: str, *, symbols: list[str] | None = None, byte_fallback: bool = True) -> Side:
+def make(
+    folder: Path, model_type: str, *, symbols: list[str] | None = None, byte_fallback: bool = True
+) -> SentencePieceModel:
     folder.mkdir(parents=True, exist_ok=True)
     config = TokenizerConfig(
         vocab_size={"bpe": 84, "unigram": 44}[model_type] + 256 * byte_fallback,
@@ -35,7 +37,7 @@ def make(folder: Path, model_type: str, *, symbols: list[str] | None = None, byt
         user_defined_symbols=symbols or [],
     )
     train(LINES, LINES, config, folder, seed=1)
-    return Side.load(folder / "tokenizer.model")
+    return SentencePieceModel.load(folder / "tokenizer.model")
 
 
 @pytest.fixture(scope="module", params=["bpe", "unigram"])
@@ -46,24 +48,24 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture
-def side(model: Path) -> Side:
-    return Side.load(model)
+def side(model: Path) -> SentencePieceModel:
+    return SentencePieceModel.load(model)
 
 
-def test_a_split_spells_the_line(side: Side) -> None:
+def test_a_split_spells_the_line(side: SentencePieceModel) -> None:
     assert {side.decode([side.sample(LINE, 0.2, seed)])[0] for seed in range(100)} == {LINE}
     assert side.sample("", 0.2, 1) == side.sample(" \n", 0.2, 1) == []
 
 
-def test_seeds_give_splits_of_their_own_and_each_the_same_again(model: Path, side: Side) -> None:
+def test_seeds_give_splits_of_their_own_and_each_the_same_again(model: Path, side: SentencePieceModel) -> None:
     drawn = [side.sample(LINE, 0.2, seed) for seed in range(100)]
     assert len(set(map(tuple, drawn))) > 25
-    fresh = Side.load(model)
+    fresh = SentencePieceModel.load(model)
     assert [fresh.sample(LINE, 0.2, seed) for seed in reversed(range(100))] == drawn[::-1]
 
 
-def test_a_split_does_not_depend_on_what_was_drawn_before(model: Path, side: Side) -> None:
-    wanted = Side.load(model).sample(LINE, 0.3, 7)
+def test_a_split_does_not_depend_on_what_was_drawn_before(model: Path, side: SentencePieceModel) -> None:
+    wanted = SentencePieceModel.load(model).sample(LINE, 0.3, 7)
     for line in LINES:
         side.sample(line, 0.3, 7)
         side.sample(LINE, 0.1, 8)
@@ -71,15 +73,16 @@ def test_a_split_does_not_depend_on_what_was_drawn_before(model: Path, side: Sid
         assert side.sample(LINE, 0.3, 7) == wanted
 
 
-def test_a_split_does_not_depend_on_the_thread_nor_on_the_process(model: Path, side: Side) -> None:
-    wanted = [Side.load(model).sample(LINE, 0.2, seed) for seed in range(60)]
+def test_a_split_does_not_depend_on_the_thread_nor_on_the_process(model: Path, side: SentencePieceModel) -> None:
+    wanted = [SentencePieceModel.load(model).sample(LINE, 0.2, seed) for seed in range(60)]
     with ThreadPoolExecutor(4) as threads:
         for _ in range(4):
             assert list(threads.map(lambda seed: side.sample(LINE, 0.2, seed), range(60))) == wanted
     program = (
-        "import json, sys; from pathlib import Path; from nmt.data.encoding.tokenizer import Side\n"
+        "import json, sys; from pathlib import Path; from nmt.data.encoding import tokenizer\n"
         "path, line = sys.argv[1:]\n"
-        "side = Side.load(Path(path)); print(json.dumps([side.sample(line, 0.2, seed) for seed in range(60)]))"
+        "side = tokenizer.SentencePieceModel.load(Path(path))\n"
+        "print(json.dumps([side.sample(line, 0.2, seed) for seed in range(60)]))"
     )
     done = subprocess.run([sys.executable, "-c", program, str(model), LINE], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == wanted
@@ -87,13 +90,13 @@ def test_a_split_does_not_depend_on_the_thread_nor_on_the_process(model: Path, s
 
 @pytest.mark.parametrize(("name", "value"), [("SHORT", 0), ("KEPT", 2)])
 def test_a_split_does_not_depend_on_what_is_kept(
-    model: Path, side: Side, monkeypatch: pytest.MonkeyPatch, name: str, value: int
+    model: Path, side: SentencePieceModel, monkeypatch: pytest.MonkeyPatch, name: str, value: int
 ) -> None:
     wanted = [side.sample(LINE, 0.2, seed) for seed in range(100)]
     monkeypatch.setattr(subword_regularization, name, value)
-    other = Side.load(model)
+    other = SentencePieceModel.load(model)
     assert [other.sample(LINE, 0.2, seed) for seed in range(100)] == wanted
-    assert len(other._sampler.method._kept) <= value
+    assert len(other._regularizer.method._kept) <= value
 
 
 def test_next_to_no_dropout_is_the_plain_encoding_and_next_to_full_dropout_is_characters(tmp_path: Path) -> None:
@@ -114,7 +117,7 @@ def test_a_unigram_model_prefers_its_plain_encoding_the_more_the_higher_alpha_is
 
 
 @pytest.mark.parametrize("alpha", [0.1, 0.5])
-def test_splits_are_as_frequent_as_those_of_sentencepiece(side: Side, alpha: float) -> None:
+def test_splits_are_as_frequent_as_those_of_sentencepiece(side: SentencePieceModel, alpha: float) -> None:
     draws = 4000
     text = "the sleepless gardeners"
     own = Counter(tuple(side.sample(text, alpha, seed)) for seed in range(draws))
@@ -140,7 +143,7 @@ def test_a_unigram_split_is_drawn_by_its_probability_to_the_power_of_alpha() -> 
         ids = tuple(pieces.ids[piece] for piece in split)
         weights[ids] = math.exp(0.4 * sum(scores[piece] for piece in split))
     draws = 20_000
-    sampler = Sampler(pieces)
+    sampler = SubwordRegularizer(pieces)
     assert isinstance(sampler.method, Unigram)
     counts = Counter(tuple(sampler.sample("abc", 0.4, seed)) for seed in range(draws))
     assert counts.keys() == weights.keys()
@@ -165,7 +168,7 @@ def test_unknown_characters_without_bytes_are_unknown_once_in_a_row(tmp_path: Pa
     assert side.decode([side.sample(line, 0.5, seed) for seed in range(20)]) == side.decode(side.encode([line])) * 20
 
 
-def test_the_pieces_of_a_model_are_read_as_sentencepiece_reads_them(side: Side) -> None:
+def test_the_pieces_of_a_model_are_read_as_sentencepiece_reads_them(side: SentencePieceModel) -> None:
     pieces = Pieces.read(side.processor.serialized_model_proto(), UNK_ID)
     assert sorted([*pieces.ids.values(), *pieces.single_bytes.values()]) == list(range(4, side.size))
     for piece, number in pieces.ids.items():
