@@ -15,10 +15,8 @@ from nmt.data.reading.formats import Format
 from nmt.data.reading.named_files import NamedCorpus, named_corpus, shortened
 from nmt.files import JsonObject
 
-BAR = 24
-"""Characters of the longest bar."""
-SHOWN = 70
-"""Characters shown of each side of an example."""
+BAR = 24  # characters of the longest bar
+SHOWN = 70  # characters shown of each side of an example
 SIDES = ("source", "target")
 
 

@@ -27,8 +27,7 @@ from nmt.errors import UsageError
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.files import replacing
 
-WIDTH = 110
-"""Characters of a line of a comment."""
+WIDTH = 110  # characters of a line of a comment
 SHOWN = (
     *("tokenizer.vocab_size", "tokenizer.joint", "model.preset", "model.dropout", "batching.tokens_per_step"),
     *("training.max_steps", "training.precision", "data.dev_pairs", "data.test_pairs"),

@@ -23,10 +23,8 @@ from nmt.training.plan import TrainingFiles
 from nmt.training.validation import DevSet
 from nmt.version import install_hint
 
-EPOCHS = 200
-"""Maximum number of epochs without a warning."""
-DAYS = 7
-"""Maximum number of days of training without a warning."""
+EPOCHS = 200  # maximum number of epochs without a warning
+DAYS = 7  # maximum number of days of training without a warning
 
 
 def check_device(checkup: Checkup) -> Finding:

@@ -13,8 +13,7 @@ from nmt.tasks.grammar_words import entries, tables
 Word = TypeVar("Word", "Noun", "Adjective", "Verb")
 
 PERSONS = ("I", "you", "he", "we", "they")
-PLURAL = 3
-"""Row of the plural in a declension table, after masculine, feminine and neuter."""
+PLURAL = 3  # row of the plural in a declension table, after masculine, feminine and neuter
 
 # Endings of adjectives: masculine, feminine, neuter, plural; each nominative, accusative, dative.
 _WEAK = (("e", "en", "en"), ("e", "e", "en"), ("e", "e", "en"), ("en", "en", "en"))
@@ -35,8 +34,7 @@ class Noun(NamedTuple):
     english: tuple[str, str]
     german: tuple[Cases, Cases]
     gender: int
-    prepositions: tuple[str, str]
-    """English and German preposition of a location, or empty."""
+    prepositions: tuple[str, str]  # English and German preposition of a location, or empty
 
 
 class Adjective(NamedTuple):
@@ -306,12 +304,9 @@ class Lexicon(NamedTuple):
     frames: dict[str, tuple[Verb, ...]]
     copula: Verb
     human: list[Adjective]
-    describing: list[tuple[list[Adjective], list[Adjective]]]
-    """Adjectives of each noun."""
-    objects: list[tuple[list[Noun], list[Noun]]]
-    """Nouns that each verb governs."""
-    governing: list[tuple[list[Verb], list[Verb]]]
-    """Verbs that govern each noun."""
+    describing: list[tuple[list[Adjective], list[Adjective]]]  # adjectives of each noun
+    objects: list[tuple[list[Noun], list[Noun]]]  # nouns that each verb governs
+    governing: list[tuple[list[Verb], list[Verb]]]  # verbs that govern each noun
 
 
 @cache

@@ -8,8 +8,7 @@ from typing import NamedTuple, TypeVar
 from nmt.tasks.grammar_lexicon import PLURAL, Determiner, Noun, Verb, lexicon
 from nmt.tasks.grammar_words import entries, tables
 
-EnDe = tuple[str, str]
-"""English words, and the German ones that translate them."""
+EnDe = tuple[str, str]  # English words, and the German ones that translate them
 T = TypeVar("T")
 
 PAST, PRESENT, FUTURE = range(3)
