@@ -4,8 +4,6 @@ The reasons are written into the recipe. They name a paper, or a measurement of 
 `benchmarks/README.md`.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal
