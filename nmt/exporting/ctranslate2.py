@@ -15,7 +15,7 @@ from nmt.inference.engines.ctranslate2 import (
     Export,
     import_ctranslate2,
 )
-from nmt.inference.engines.native import NativeEngine
+from nmt.inference.engines.native import NativeEngine, load_model
 from nmt.version import __version__
 
 
@@ -32,7 +32,7 @@ def export_ctranslate2(
 
     bundle = open_bundle(path)
     sources = read_sample(sample, bundle) if sample else draw_sample(bundle)
-    model = bundle.model().eval()
+    model = load_model(bundle).eval()
     try:
         with replacing(path / EXPORTS / name) as scratch:
             converter = TransformerConverter(model, bundle.config.model, bundle.tokenizer)

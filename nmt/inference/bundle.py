@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nmt.evaluation.metrics import Scores
-    from nmt.model.protocol import Model
 
 CONFIG, WEIGHTS, LOCK, SCORES, CARD = "config.json", "model.safetensors", "lock.json", "scores.json", "README.md"
 BUNDLE = Card(CONFIG, "bundle", format=1)
@@ -54,18 +53,6 @@ class Bundle:
     path: Path
     config: BundleConfig
     tokenizer: Tokenizer
-
-    def model(self) -> "Model":
-        """Build the model and load its weights. Raises ArtifactError."""
-        from nmt.model.families import build  # imports torch, which not every engine needs
-        from nmt.model.tensors import load_tensors
-
-        model = build(self.config.model, self.tokenizer.source_size, self.tokenizer.target_size)
-        try:
-            model.load_weights(load_tensors(self.path / WEIGHTS))
-        except ValueError as error:
-            raise ArtifactError(f"{self.path / WEIGHTS}: does not hold this model: {error}") from None
-        return model
 
 
 def write_bundle(
