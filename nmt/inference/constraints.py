@@ -29,7 +29,6 @@ class Constraints:
         self.first_limit = min(limits)
 
     def keep_sentences(self, sentences: Tensor) -> None:
-        """Keep the sentences at the indices `sentences`."""
         self.limits, self.prefixes = self.limits[sentences], self.prefixes[sentences]
 
     def apply(self, logits: Tensor, histories: Tensor) -> None:

@@ -73,12 +73,10 @@ class Decoder:
         return logits, norms
 
     def reorder(self, parents: Tensor) -> None:
-        """Continue with the hypotheses `parents` (B, K) of each sentence."""
         for cache in self.caches:
             cache.reorder(parents)
 
     def keep_sentences(self, sentences: Tensor) -> None:
-        """Keep the sentences at the indices `sentences`."""
         self.constraints.keep_sentences(sentences)
         for cache in self.caches:
             cache.keep_sentences(sentences)
@@ -116,7 +114,6 @@ class BeamState:
     """(B, K) their scores, best first; -inf where there is no hypothesis."""
 
     def select(self, sentences: Tensor) -> "BeamState":
-        """Keep the sentences at the indices `sentences`."""
         return BeamState(*(getattr(self, field.name)[sentences] for field in fields(self)))
 
 
@@ -238,7 +235,6 @@ class Sampler:
     """(B) from `sample_key`."""
 
     def select(self, sentences: Tensor) -> "Sampler":
-        """Keep the sentences at the indices `sentences`."""
         return Sampler(self.config, self.keys[sentences])
 
     def draw(self, logits: Tensor, step: int) -> Tensor:

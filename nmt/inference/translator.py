@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Self, TypeVar
@@ -240,7 +241,6 @@ class Translator:
             raise DataError(f"more prefixes than the {self.report.lines:,} lines", hint=AS_MANY)
 
     def _chunk(self, lines: Sequence[str], prefixes: Sequence[str] | None) -> Chunk:
-        """Encode `lines` and their prefixes, and plan the batches."""
         first = self.report.lines + 1
         self.report.lines += len(lines)
         sources = self._read(lines, first)
@@ -284,7 +284,6 @@ class Translator:
             yield from self._finish(chunk, options)
 
     def _finish(self, chunk: Chunk, options: Options) -> Iterator[Translation]:
-        """Return the translations of `chunk` from the hypotheses of its rows."""
         hypotheses = [chunk.hypotheses[index] for index in range(len(chunk.rows))]
         of_rows = iter(self._details(chunk.rows, hypotheses, options))
         lines = zip(chunk.lines, chunk.sources, chunk.segments, strict=True)
@@ -355,10 +354,7 @@ class Translator:
 
     def _details(self, rows: list[Row], of_rows: list[list[Hypothesis]], options: Options) -> list[list[Segment]]:
         """Add the token scores and the attention that `options` ask for to the hypotheses of each of `rows`."""
-
-        def attend(batches: Iterable[list[Pair]]) -> Iterator[list[Matrix]]:
-            return self.engine.attention(batches, options.alignment_layer)
-
+        attend = partial(self.engine.attention, layer=options.alignment_layer)
         pairs = [(row.ids, h.ids) for row, hypotheses in zip(rows, of_rows, strict=True) for h in hypotheses]
         scores = iter(self._by_batch(pairs, self.engine.score)) if options.token_scores else itertools.repeat([])
         matrices = iter(self._by_batch(pairs, attend)) if options.alignment else itertools.repeat([])

@@ -67,7 +67,6 @@ class Ranks:
         return values
 
     def barrier(self) -> None:
-        """Wait until every rank is here."""
         self.any(False)
 
 

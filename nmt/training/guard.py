@@ -44,7 +44,6 @@ class Guard:
         return int(self.skipped), int(self.in_a_row)
 
     def state(self) -> dict[str, Tensor]:
-        """Return the tensors to save, by name."""
         return {f"{PREFIX}{name}": getattr(self, name) for name in ("recent", "skipped", "in_a_row")}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:

@@ -90,9 +90,7 @@ def find_checkpoint(path: Path) -> Checkpoint:
     """Return the checkpoint at `path`, or the newest whole one in it. Raises ArtifactError."""
     if (path / STATE).exists():
         return read_checkpoint(path)
-    newest, damage = Checkpoints(path, keep=1).newest_whole()
-    if newest is None and damage:
-        raise ArtifactError(damage[0], hint="no older checkpoint is whole")
+    newest, damage = Checkpoints(path, keep=1).newest()
     if newest is None:
         raise ArtifactError(
             f"{path}: neither a model folder nor a checkpoint",

@@ -73,7 +73,6 @@ def longest_step(pairs: PreparedPairs, stream: StepStream) -> int:
 
 
 def longer_sides(pairs: PreparedPairs) -> Ints:
-    """Return the length of each pair's longer side."""
     return np.maximum(pairs.src_lengths, pairs.tgt_lengths)
 
 

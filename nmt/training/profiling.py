@@ -85,6 +85,5 @@ def translation_speed(trainer: Trainer) -> float:
 
 
 def finish(device: torch.device) -> None:
-    """Wait until a GPU has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

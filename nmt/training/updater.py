@@ -103,7 +103,6 @@ class Updater:
 
     @torch.no_grad()
     def update_copy(self) -> None:
-        """Copy the weights to the working model."""
         if self.working is not self.model:
             torch._foreach_copy_(self.working_parameters, self.parameters)
 
