@@ -1,7 +1,5 @@
 """The doctor's checks of machine, sizes, memory and time."""
 
-from __future__ import annotations
-
 import math
 import shutil
 from importlib.util import find_spec
@@ -22,10 +20,8 @@ from nmt.training.optimizer import learning_rate
 from nmt.training.validation import DevSet
 from nmt.version import install_hint
 
-EPOCHS = 200
-"""Maximum number of epochs without a warning."""
-DAYS = 7
-"""Maximum number of days of training without a warning."""
+EPOCHS = 200  # maximum number of epochs without a warning
+DAYS = 7  # maximum number of days of training without a warning
 
 
 def check_device(checkup: Checkup) -> Finding:

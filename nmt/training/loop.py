@@ -154,6 +154,7 @@ class Trainer:
             console.log(f"train: pairs of an epoch: {', '.join(facts)}")
 
     def resume(self) -> None:
+        """Restore the newest whole checkpoint, if there is one."""
         if not self.ranks.is_main:
             self.ranks.barrier()  # the first rank removes the partial files of a killed writer
         remove_partials(self.checkpoints.folder)
