@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 LOOP, LOOP_PIECES = 4, 8
 """A hypothesis is a loop if it repeats up to LOOP_PIECES pieces LOOP times in a row, and its source does not."""
-COPY_WORDS = 4
-"""A translation of at least this many words that equals its source is a copy; shorter ones may be names."""
+COPY_WORDS = 4  # a translation of at least this many words that equals its source is a copy; shorter ones may be names
 
 
 WARNINGS = {
@@ -33,10 +32,8 @@ class Report:
     See `WARNINGS`; a line stands once for each match or placeholder in `beyond`, `unrestored` and `invented`.
     """
 
-    lines: int = 0
-    """Number of lines read."""
-    replaced: list[int] = field(default_factory=list)
-    """Set by the reader of the lines."""
+    lines: int = 0  # number of lines read
+    replaced: list[int] = field(default_factory=list)  # set by the reader of the lines
     blank: list[int] = field(default_factory=list)
     segmented: list[int] = field(default_factory=list)
     cut: list[int] = field(default_factory=list)

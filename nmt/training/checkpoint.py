@@ -20,39 +20,27 @@ from nmt.training.identity import UPDATES
 FORMAT = 2
 WEIGHTS, MOMENTS, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 CHECKPOINT = Card(STATE, "checkpoint", FORMAT)
-EMA = "ema.safetensors"
-"""Exponential moving average of the weights, where the recipe keeps one."""
+EMA = "ema.safetensors"  # exponential moving average of the weights, where the recipe keeps one
 
-TensorFiles = Mapping[str, Mapping[str, Tensor]]
-"""Tensors by file and name."""
+TensorFiles = Mapping[str, Mapping[str, Tensor]]  # tensors by file and name
 
 
 @dataclass
 class TrainingState:
     """The state of a training between two steps, beside its tensors; everything else follows from the seed."""
 
-    step: int = 0
-    """Updates done."""
-    epoch: int = 0
-    """Epoch of the next step."""
-    offset: int = 0
-    """Steps of that epoch already done."""
-    metric: str = ""
-    """The `training.best_metric` of the next two fields."""
+    step: int = 0  # updates done
+    epoch: int = 0  # epoch of the next step
+    offset: int = 0  # steps of that epoch already done
+    metric: str = ""  # the `training.best_metric` of the next two fields
     ranked: list[tuple[float, int]] = field(default_factory=list)
     """Value and step of the best validations so far, best first, as many as are kept."""
-    stale: int = 0
-    """Validations since the best one."""
-    micro_batch_tokens: int | None = None
-    """Padded tokens a side of a micro-batch, once fitted to the memory or lowered."""
-    skipped: int = 0
-    """Updates skipped because of an abnormal loss or gradient."""
-    in_a_row: int = 0
-    """Skipped updates just before the next step."""
-    rollbacks: int = 0
-    """Returns to an older checkpoint."""
-    ranks: int = 1
-    """Processes that trained together."""
+    stale: int = 0  # validations since the best one
+    micro_batch_tokens: int | None = None  # padded tokens a side of a micro-batch, once fitted to the memory or lowered
+    skipped: int = 0  # updates skipped because of an abnormal loss or gradient
+    in_a_row: int = 0  # skipped updates just before the next step
+    rollbacks: int = 0  # returns to an older checkpoint
+    ranks: int = 1  # processes that trained together
 
     @classmethod
     def read(cls, values: JsonObject) -> Self:
@@ -79,10 +67,8 @@ class Checkpoint:
 
     path: Path
     state: TrainingState
-    identity: JsonObject
-    """The inputs of its updates; resuming under others is refused."""
-    files: dict[str, str]
-    """SHA-256 of each file of tensors."""
+    identity: JsonObject  # the inputs of its updates; resuming under others is refused
+    files: dict[str, str]  # SHA-256 of each file of tensors
 
     @property
     def bundle_file(self) -> str:
@@ -105,12 +91,9 @@ class Inspection:
     """The result of verifying a checkpoint's folder."""
 
     path: Path
-    size: int
-    """Bytes on disk."""
-    state: TrainingState | None
-    """None where the card is damaged."""
-    damage: str
-    """The message of the error; empty where it is whole."""
+    size: int  # bytes on disk
+    state: TrainingState | None  # None where the card is damaged
+    damage: str  # the message of the error; empty where it is whole
 
     @property
     def step(self) -> int:

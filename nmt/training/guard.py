@@ -3,14 +3,10 @@
 import torch
 from torch import Tensor
 
-WINDOW = 100
-"""Updates whose loss is kept."""
-MIN_HISTORY = 20
-"""Losses that must be known before a large loss counts as abnormal."""
-MAX_RATIO = 2.5
-"""A loss above this many times the median of the window is abnormal."""
-PREFIX = "guard."
-"""Of the guard's tensors in a checkpoint, where they lie among the optimizer's moments."""
+WINDOW = 100  # updates whose loss is kept
+MIN_HISTORY = 20  # losses that must be known before a large loss counts as abnormal
+MAX_RATIO = 2.5  # a loss above this many times the median of the window is abnormal
+PREFIX = "guard."  # of the guard's tensors in a checkpoint, where they lie among the optimizer's moments
 
 
 class Guard:

@@ -5,8 +5,7 @@ from nmt.config.recipe import Recipe
 from nmt.config.section import Effect
 from nmt.files import JsonObject
 
-UPDATES: frozenset[Effect] = frozenset({"updates"})
-"""The effect of the knobs that a checkpoint is bound to."""
+UPDATES: frozenset[Effect] = frozenset({"updates"})  # the effect of the knobs that a checkpoint is bound to
 
 
 def identity_of(recipe: Recipe, data: str, init: str | None) -> JsonObject:

@@ -25,14 +25,10 @@ from nmt.training.checkpoint import STATE, Checkpoint, Checkpoints, read_checkpo
 class InitialModel:
     """A trained model that a training starts from, verified once and kept in the run's lock."""
 
-    file: str
-    """Absolute path of its weights."""
-    weights: str
-    """SHA-256 of the weights."""
-    tokenizer: str
-    """Absolute path of the folder of its tokenizer."""
-    tokenizer_files: dict[str, str]
-    """SHA-256 of the tokenizer's files by name."""
+    file: str  # absolute path of its weights
+    weights: str  # SHA-256 of the weights
+    tokenizer: str  # absolute path of the folder of its tokenizer
+    tokenizer_files: dict[str, str]  # SHA-256 of the tokenizer's files by name
 
     def copy_tokenizer(self, folder: Path) -> None:
         """Copy the tokenizer into `folder`. Raises ArtifactError where it is gone or damaged."""

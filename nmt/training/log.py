@@ -20,8 +20,7 @@ from nmt.version import install_hint
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-METRICS = {"bleu": "BLEU", "loss": "loss"}
-"""Names of `training.best_metric` in messages."""
+METRICS = {"bleu": "BLEU", "loss": "loss"}  # names of `training.best_metric` in messages
 CURVES = ("loss", "perplexity", "bleu", "learning_rate", "gradient_norm", "tokens_per_second")
 """The values of the log that TensorBoard shows."""
 ROWS = ("train", "dev", "best dev", "optimizer", "speed", "memory", "skipped")

@@ -34,14 +34,10 @@ from nmt.training.signals import catching_signals, halt
 from nmt.training.updater import Updater, step_seed
 from nmt.training.validation import DevSet, rank_validation, should_stop, validate
 
-CHECK_EVERY = 10
-"""Steps between checks of the skipped updates, which wait for the device."""
-MAX_SKIPPED_IN_A_ROW = 4
-"""More updates than these skipped in a row mean divergence."""
-MAX_ROLLBACKS = 1
-"""Returns to an older checkpoint before the training gives up."""
-DEV_SAMPLE = 8
-"""Longest dev sentences that are translated before the first step."""
+CHECK_EVERY = 10  # steps between checks of the skipped updates, which wait for the device
+MAX_SKIPPED_IN_A_ROW = 4  # more updates than these skipped in a row mean divergence
+MAX_ROLLBACKS = 1  # returns to an older checkpoint before the training gives up
+DEV_SAMPLE = 8  # longest dev sentences that are translated before the first step
 
 
 class Trainer:
@@ -98,8 +94,7 @@ class Trainer:
         self.tokens_seen = Counter(dict.fromkeys(pairs.corpora, 0))
         """Target tokens of each corpus since the last line of the log."""
         self.state = TrainingState()
-        self.recent: deque[Ints] = deque(maxlen=2 * CHECK_EVERY)
-        """Sentences of the last steps."""
+        self.recent: deque[Ints] = deque(maxlen=2 * CHECK_EVERY)  # sentences of the last steps
 
     def run(self) -> TrainingState:
         """Train to the end, from the newest whole checkpoint if there is one, else from the initial weights.
@@ -370,6 +365,7 @@ class Trainer:
         )
 
     def log_updates(self, log: TrainingLog) -> None:
+        """Write the line of the updates since the last one."""
         skipped, _ = self.updater.guard.counts()
         peak = devices.peak_memory(self.device)
         log.train_line(self.state, self.rate(), memory=peak, skipped=skipped, tokens_seen=self.tokens_seen)

@@ -15,10 +15,8 @@ from nmt.processes import Answer, Child, ChildDiedError, wait_for
 T = TypeVar("T")
 R = TypeVar("R")
 
-AHEAD = 2
-"""Batches handed to a worker at a time: the one it computes, and the next."""
-FATAL = 2
-"""Number of workers that die at the same batch before it counts as the cause."""
+AHEAD = 2  # batches handed to a worker at a time: the one it computes, and the next
+FATAL = 2  # number of workers that die at the same batch before it counts as the cause
 
 
 class Host:
@@ -50,19 +48,16 @@ class Job:
 
     call: Callable[[Child[Host]], None]
     lines: int = 0
-    again: bool = True
-    """Whether another worker must do it if its worker dies."""
+    again: bool = True  # whether another worker must do it if its worker dies
     answer: Answer | None = None
-    deaths: int = 0
-    """Number of workers that died while they did it."""
+    deaths: int = 0  # number of workers that died while they did it
 
 
 @dataclass(eq=False)
 class Worker:
     """A process and its jobs."""
 
-    number: int
-    """From 1."""
+    number: int  # from 1
     child: Child[Host]
     jobs: deque[Job] = field(default_factory=deque)
     """Jobs handed over and not answered yet, in the order of the answers."""
