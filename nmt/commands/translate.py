@@ -94,6 +94,8 @@ def translate(
             raise UsageError(
                 f"--n-best {n_best} is more than the beam of {translator.decoding.beam_size}", hint="raise --beam-size"
             )
+        if reader.interactive and console.is_live():
+            console.log("ready: type a line, Ctrl-D ends")
         options = Options(n_best, sampling if sample else None, form == "jsonl", alignment, alignment_layer)
         translator.report.replaced = reader.replaced
         found = translator.stream(reader.lines, options, prefixes=prefixes, ready=reader.ready)
