@@ -5,8 +5,6 @@
 >>> [translation.text for translation in translator.translate(["The curious chef knows us."])]  # doctest: +SKIP
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING
 

@@ -1,7 +1,5 @@
 """The program: its commands, each imported when it is called, and its expected failures."""
 
-from __future__ import annotations
-
 import errno
 import signal
 import sys

@@ -1,7 +1,5 @@
 """The process: its memory and allocator, the cores it may use, the versions it runs. Free of torch."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import platform

@@ -4,8 +4,6 @@ The reasons are written into the recipe. They name a paper, or a measurement of 
 `benchmarks/README.md`.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -17,22 +15,16 @@ from nmt.version import install_hint
 
 FEW = 10_000
 """Training pairs below which a model from scratch translates badly (Koehn & Knowles 2017; Sennrich & Zhang 2019)."""
-SMALL = 100_000
-"""Training pairs below which stronger regularization pays."""
-LARGE = 1_000_000
-"""Training pairs from which on the paper's settings apply; its own corpora had 4.5 and 36 million."""
+SMALL = 100_000  # training pairs below which stronger regularization pays
+LARGE = 1_000_000  # training pairs from which on the paper's settings apply; its own corpora had 4.5 and 36 million
 
 LATIN = frozenset({"LATIN"})
 VOCABULARY = ((2000, 1000), (FEW, 2000), (25_000, 4000), (300_000, 8000), (2_000_000, 16_000))
 """Vocabulary sizes by training pairs; 32,000 beyond."""
-LARGE_ALPHABET = 1500
-"""Characters from which on an alphabet is large, as those of Chinese, Japanese and Korean are."""
-UNEVEN = 10
-"""Ratio of the largest to the smallest corpus from which on smaller corpora are upsampled."""
-CPU_STEPS = 20_000
-"""Maximum number of steps on a CPU."""
-MAX_PIECES = 500
-"""Upper bound for the pieces of a training sentence; memory grows with the longest one."""
+LARGE_ALPHABET = 1500  # characters from which on an alphabet is large, as those of Chinese, Japanese and Korean are
+UNEVEN = 10  # ratio of the largest to the smallest corpus from which on smaller corpora are upsampled
+CPU_STEPS = 20_000  # maximum number of steps on a CPU
+MAX_PIECES = 500  # upper bound for the pieces of a training sentence; memory grows with the longest one
 
 Scale = Literal["small", "medium", "base"]
 """Size of the model: 256 wide with 3+3 layers, between, or the paper's base model."""
@@ -47,8 +39,7 @@ class Choice:
     reason: str
 
 
-Choices = dict[str, list[Choice]]
-"""By section."""
+Choices = dict[str, list[Choice]]  # by section
 SECTIONS = ("data", "cleaning", "tokenizer", "model", "batching", "optimizer", "training", "evaluation")
 """The sections in the order of the recipe."""
 

@@ -1,7 +1,5 @@
 """Write a recipe for the user's own files, with the reason for each value as a comment: the work of `nmt init`."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import textwrap
@@ -27,8 +25,7 @@ from nmt.errors import UsageError
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.files import replacing
 
-WIDTH = 110
-"""Characters of a line of a comment."""
+WIDTH = 110  # characters of a line of a comment
 SHOWN = (
     *("tokenizer.vocab_size", "tokenizer.joint", "model.preset", "model.dropout", "batching.tokens_per_step"),
     *("training.max_steps", "training.precision", "data.dev_pairs", "data.test_pairs"),

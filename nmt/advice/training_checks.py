@@ -1,7 +1,5 @@
 """The doctor's checks of machine, sizes, memory and time."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import shutil
@@ -23,10 +21,8 @@ from nmt.training.plan import TrainingFiles
 from nmt.training.validation import DevSet
 from nmt.version import install_hint
 
-EPOCHS = 200
-"""Maximum number of epochs without a warning."""
-DAYS = 7
-"""Maximum number of days of training without a warning."""
+EPOCHS = 200  # maximum number of epochs without a warning
+DAYS = 7  # maximum number of days of training without a warning
 
 
 def check_device(checkup: Checkup) -> Finding:

@@ -1,10 +1,7 @@
 """The work of the commands `data clean`, `data filters` and `data funnel`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from nmt import console
 from nmt.config.data import CleaningConfig
@@ -16,7 +13,7 @@ from nmt.data.reading.corpus import STDIN
 from nmt.data.reading.formats import Format
 from nmt.data.reading.named_files import named_corpus, shortened
 from nmt.errors import ArtifactError, UsageError
-from nmt.files import read_record
+from nmt.files import JsonObject, read_record
 from nmt.pipeline.manifest import MANIFEST
 from nmt.run_folder import RunFolder
 
@@ -54,7 +51,7 @@ def clean(
 
 def cleaning_of(overrides: Sequence[str]) -> CleaningConfig:
     """Return [cleaning] with `overrides`, such as `cleaning.max_ratio=3`. Raises UsageError, and RecipeError."""
-    tree: dict[str, Any] = {}
+    tree: JsonObject = {}
     for override in overrides:
         override_key(tree, override)
     for key in tree:

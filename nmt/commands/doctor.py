@@ -1,7 +1,5 @@
 """The command `doctor`: what is wrong with a recipe, its data or the machine, before a run."""
 
-from __future__ import annotations
-
 from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.options import command

@@ -1,20 +1,14 @@
 """The converter from the Transformer to CTranslate2's format; importing it needs the package CTranslate2."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 from ctranslate2.converters.converter import Converter
 from ctranslate2.specs import TransformerSpec
+from ctranslate2.specs.common_spec import LayerNormSpec, LinearSpec
 from torch import nn
 
 from nmt.config.model import ModelConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, UNK_ID, Tokenizer
 from nmt.model.protocol import Model
-
-if TYPE_CHECKING:
-    from ctranslate2.specs.common_spec import LayerNormSpec, LinearSpec
 
 
 class TransformerConverter(Converter):  # type: ignore[misc]  # the package has no types

@@ -1,7 +1,5 @@
 """The export of a bundle to CTranslate2: kept only if it translates as the native engine does."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from pathlib import Path
 

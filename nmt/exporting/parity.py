@@ -1,7 +1,5 @@
 """The gate of exports: a sample is translated by the exported model and by the native engine, and compared."""
 
-from __future__ import annotations
-
 import random
 from itertools import islice
 from pathlib import Path

@@ -1,7 +1,5 @@
 """From attention over pieces to an alignment of words."""
 
-from __future__ import annotations
-
 from nmt.inference.protocol import Matrix
 
 SPACE = "\u2581"

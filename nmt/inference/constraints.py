@@ -1,7 +1,5 @@
 """The constraints of hypotheses: prefixes, lengths, repetition. They act on the logits before each step."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The interface of inference engines: rows of ids in, hypotheses out. Free of torch, so that an engine may be too."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The report on input lines that need attention and on translations that look wrong."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -3,8 +3,6 @@
 Shapes as in `nmt.model.layers`; K hypotheses per sentence, of T pieces so far, BOS first.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Sequence
@@ -117,7 +115,7 @@ class BeamState:
     finished_scores: Tensor
     """(B, K) their scores, best first; -inf where there is no hypothesis."""
 
-    def select(self, sentences: Tensor) -> BeamState:
+    def select(self, sentences: Tensor) -> "BeamState":
         """Keep the sentences at the indices `sentences`."""
         return BeamState(*(getattr(self, field.name)[sentences] for field in fields(self)))
 
@@ -239,7 +237,7 @@ class Sampler:
     keys: Tensor
     """(B) from `sample_key`."""
 
-    def select(self, sentences: Tensor) -> Sampler:
+    def select(self, sentences: Tensor) -> "Sampler":
         """Keep the sentences at the indices `sentences`."""
         return Sampler(self.config, self.keys[sentences])
 

@@ -1,7 +1,5 @@
 """From a raw line to rows of pieces (tags, placeholders, segments), and from its placeholders back to their text."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field

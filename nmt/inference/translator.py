@@ -1,7 +1,5 @@
 """Text in, text out, in order: the one path from raw text to raw text, for every engine."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import time
@@ -10,14 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import Self, TypeVar
 
 from pydantic import ValidationError
 
 from nmt import console
 from nmt.config.decoding import DecodingConfig, SamplingConfig
-from nmt.config.inference import DeviceName, EngineName
-from nmt.config.training import Precision
+from nmt.config.inference import InferenceConfig
+from nmt.config.section import first_error
 from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.placeholders import Protector, check_tags, protector_for
@@ -25,6 +23,7 @@ from nmt.errors import DataError, UsageError
 from nmt.inference.alignment import align_segments
 from nmt.inference.bundle import BundleConfig
 from nmt.inference.engines.loading import EnginePlan, open_bundles
+from nmt.inference.engines.workers import Workers
 from nmt.inference.protocol import (
     Engine,
     Hypothesis,
@@ -155,50 +154,29 @@ class Translator:
         return self.reader.protector
 
     @classmethod
-    def load(
-        cls,
-        *paths: Path | str,
-        decoding: Mapping[str, object] | None = None,
-        engine: EngineName = "native",
-        export: str | None = None,
-        device: DeviceName = "auto",
-        precision: Precision = "float32",
-        threads: int | None = None,
-        devices: int = 1,
-        tags: Sequence[str] = (),
-        protect: str | None = None,
-    ) -> Translator:
+    def load(cls, *paths: Path | str, decoding: Mapping[str, object] | None = None, **settings: object) -> Self:
         """Load the bundle at each of `paths`; several form an ensemble.
 
-        `decoding` replaces settings of the first bundle. The engine `ctranslate2` needs an export in the bundle;
-        `export` is its name, needed where there are several. With more than one of `devices`, as many processes,
-        each with a GPU or a share of the processor, translate different batches; `threads` is the number per process.
-        The model's `tags` are put before every line. Text that matches the regular expression `protect`, by default
-        the first bundle's, is kept unchanged; "none" switches it off. Raises ArtifactError, UsageError.
+        `decoding` replaces settings of the first bundle; `settings` are fields of `InferenceConfig`, such as `device`.
+        With more than one of `devices`, the processes translate different batches. Raises ArtifactError, UsageError.
         """
-        for name, value, known in (
-            ("engine", engine, get_args(EngineName)),
-            ("device", device, get_args(DeviceName)),
-            ("precision", precision, get_args(Precision)),
-        ):
-            if value not in known:
-                raise UsageError(f"{name} = {value!r} is none of {', '.join(known)}")
-        if not paths or (export is not None and engine == "native"):
-            raise UsageError("no model to load" if not paths else "an export is for another engine than the native one")
+        if not paths:
+            raise UsageError("no model to load")
         bundles = open_bundles([Path(path) for path in paths])
-        config = bundles[0].config
+        config, tokenizer = bundles[0].config, bundles[0].tokenizer
         try:
-            settings = DecodingConfig.model_validate({**config.decoding.model_dump(), **(decoding or {})})
+            search = DecodingConfig.model_validate({**config.decoding.model_dump(), **(decoding or {})})
+            inference = InferenceConfig.model_validate(settings, strict=False)
         except ValidationError as error:
-            first = error.errors()[0]
-            raise UsageError(f"decoding.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-        tokenizer = bundles[0].tokenizer
-        check_tags(tags, tokenizer.tags)
-        protector = protector_for(config.protect if protect is None else protect, tokenizer.placeholders)
-        plan = EnginePlan([bundle.path for bundle in bundles], engine, device, precision, threads, export)
-        loaded = plan.load() if devices == 1 else plan.share(devices)
+            prefix = "decoding." if error.title == DecodingConfig.__name__ else ""
+            raise UsageError(prefix + first_error(error)) from None
+        check_tags(inference.tags, tokenizer.tags)
+        is_own = "protect" not in inference.model_fields_set
+        protector = protector_for(config.protect if is_own else inference.protect, tokenizer.placeholders)
+        plan = EnginePlan([bundle.path for bundle in bundles], inference)
+        engine = plan.load() if inference.devices == 1 else Workers(plan)
         longest = min(bundle.config.model.max_length for bundle in bundles)
-        translator = cls(loaded, tokenizer, settings, max_length=longest, protector=protector, tags=tags)
+        translator = cls(engine, tokenizer, search, max_length=longest, protector=protector, tags=inference.tags)
         translator.bundle = config
         return translator
 

@@ -1,7 +1,5 @@
 """The decoder's cache."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

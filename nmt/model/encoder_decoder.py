@@ -3,8 +3,6 @@
 Shapes as in `nmt.model.layers`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import cast
@@ -55,7 +53,7 @@ class Transformer(Model):
             self.generator.weight = self.target_embedding.weight
 
     @property
-    def decoder_layers(self) -> Sequence[DecoderLayer]:
+    def decoder_layers(self) -> Sequence["DecoderLayer"]:
         return cast("Sequence[DecoderLayer]", self.decoder)
 
     def _initialize(self) -> None:

@@ -5,8 +5,6 @@ vocabulary, `K` beam size, `N` rows or packed tokens. Batch first, right padding
 allowed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

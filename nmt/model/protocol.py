@@ -1,7 +1,5 @@
 """The interface of a model family."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 
 import torch

@@ -1,7 +1,5 @@
 """All stages of a run in their order."""
 
-from __future__ import annotations
-
 import shlex
 
 from nmt import console

@@ -1,13 +1,11 @@
 """Resumable training states: save, verify, keep the last and the best, average."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -60,7 +58,7 @@ class TrainingState:
         self.ranked = [(value, step) for value, step in self.ranked]  # JSON knows no tuples
 
     @classmethod
-    def read(cls, values: JsonObject) -> TrainingState:
+    def read(cls, values: JsonObject) -> Self:
         """Read the state in a card. Format 1 has the best validation alone; keys of a newer nmt are ignored."""
         known = {key.name for key in dataclasses.fields(cls)}
         state = cls(**{key: value for key, value in values.items() if key in known})

@@ -1,7 +1,5 @@
 """Ranks: the processes that train one model together, started by torchrun."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Iterator
@@ -32,7 +30,7 @@ class Ranks:
 
     rank: int = 0
     size: int = 1
-    store: Store | None = None
+    store: "Store | None" = None
     """The launcher's key-value store, which outlives a rank."""
 
     @property

@@ -1,7 +1,5 @@
 """The guard: which updates are skipped because their loss or gradient is abnormal."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The initial model of a fine-tuning: weights and tokenizer of a bundle or a checkpoint."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from dataclasses import dataclass

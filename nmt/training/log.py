@@ -1,13 +1,11 @@
 """The record of a training while it runs: the log file, the live panel, TensorBoard."""
 
-from __future__ import annotations
-
 import json
 import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 
@@ -120,7 +118,7 @@ class TrainingLog:
         self._interval = Interval()
         self._began = time.perf_counter()
 
-    def __enter__(self) -> TrainingLog:
+    def __enter__(self) -> Self:
         self._progress.__enter__()
         self._began = time.perf_counter()
         self.start_lap()
@@ -234,7 +232,7 @@ def best_dev(state: TrainingState) -> str:
     return "" if state.best is None else f"{METRICS[state.metric]} {state.best:.2f} at step {state.best_step:,}"
 
 
-def summary_writer(folder: Path, resume_after: int) -> SummaryWriter:
+def summary_writer(folder: Path, resume_after: int) -> "SummaryWriter":
     """Open the curves in `folder`, where TensorBoard drops the points after step `resume_after`.
 
     Raises UsageError where the package is missing.

@@ -1,7 +1,5 @@
 """The training loop, from the newest checkpoint to the last step."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import signal

@@ -1,7 +1,5 @@
 """The size of micro-batches: fitted to the memory before the first step."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The inputs of a training, and the paths that it reads and writes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Profiling of a training for some seconds: memory of a micro-batch, speed of training and translation."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """One update, the same for any cut into micro-batches and any number of ranks."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass
 from typing import cast
@@ -81,7 +79,7 @@ class Updater:
             self.loss_sums += torch.stack([loss.detach(), nll])
 
     @torch.no_grad()
-    def apply(self, step: int, *, rate: float, tokens: int) -> UpdateResult:
+    def apply(self, step: int, *, rate: float, tokens: int) -> "UpdateResult":
         """Take optimizer step number `step` with the accumulated gradients of all ranks, or skip it.
 
         The guard decides on the device, so that nothing waits for it.

@@ -1,7 +1,5 @@
 """Validation on dev: loss, perplexity, BLEU by the same path as `translate`, and the ranking of the results."""
 
-from __future__ import annotations
-
 import math
 import operator
 from dataclasses import dataclass

@@ -20,8 +20,7 @@ from nmt.errors import DataError
 
 SUFFIXES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tzst", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 """Suffixes of archives."""
-TAR_BLOCK = 512
-"""Bytes of a block of a tar file."""
+TAR_BLOCK = 512  # bytes of a block of a tar file
 
 
 def read_lines(path: Path, replaced: list[int] | None = None, anomalies: Counter[str] | None = None) -> Iterator[str]:

@@ -22,10 +22,8 @@ from nmt.errors import DataError
 
 Format = Literal["tsv", "csv", "jsonl", "parquet", "tmx"]
 
-TRANSLATION = "translation"
-"""Column of {language: text} in many data sets."""
-BATCH = 1000
-"""Rows of a Parquet file to read at once."""
+TRANSLATION = "translation"  # column of {language: text} in many data sets
+BATCH = 1000  # rows of a Parquet file to read at once
 MAX_CELL = 2**26
 """Characters of the longest cell of a CSV file: a quotation mark that is never closed swallows all that follows."""
 COLUMNS_TIP = (
@@ -43,10 +41,8 @@ class Wanted:
     columns: list[str] | None = None
     """The columns [source, target], or the one of {language: text}; None chooses by their names. Columns of a TSV file
     without a header are given by their numbers, from 1."""
-    format: Format | None = None
-    """Format of the file; None chooses by its name."""
-    anomalies: Counter[str] = field(default_factory=Counter)
-    """Counts, by name, of irregularities that are no errors."""
+    format: Format | None = None  # format of the file; None chooses by its name
+    anomalies: Counter[str] = field(default_factory=Counter)  # counts, by name, of irregularities that are no errors
 
 
 def read_file(path: Path, wanted: Wanted) -> Iterator[Pair]:
@@ -258,8 +254,7 @@ def _read_numbered_columns(
             yield source, target
 
 
-Rows = Iterator[tuple[int, list[str]]]
-"""Fields of each row, after the number of its last line."""
+Rows = Iterator[tuple[int, list[str]]]  # fields of each row, after the number of its last line
 
 
 def _tsv_rows(lines: Iterable[str]) -> Rows:

@@ -1,16 +1,16 @@
 """The engine CTranslate2, which runs an export of the bundle and loads in a second."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from nmt import runtime
 from nmt.cards import Card
+from nmt.config.decoding import DecodingConfig
+from nmt.config.inference import InferenceConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.errors import ArtifactError, UsageError
 from nmt.files import read_json
@@ -20,8 +20,6 @@ from nmt.version import install_hint
 
 if TYPE_CHECKING:
     from ctranslate2 import Translator
-
-    from nmt.config.decoding import DecodingConfig
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -143,18 +141,16 @@ class CTranslate2Engine:
         self.target_limit = export.target_limit
 
     @classmethod
-    def load(
-        cls, paths: Sequence[Path], *, device: str, threads: int | None, export: str | None = None
-    ) -> CTranslate2Engine:
-        """Load the export named `export`, or the only one, of the verified bundle at `paths`.
-
-        Raises ArtifactError, UsageError.
-        """
+    def load(cls, paths: Sequence[Path], inference: InferenceConfig) -> Self:
+        """Load an export of the verified bundle at `paths`. Raises ArtifactError, UsageError."""
+        if inference.precision != "float32":
+            raise UsageError("the precision of an export is its own", hint="nmt export has --quantization")
         if len(paths) > 1:
             raise UsageError("the engine ctranslate2 takes one model", hint="an ensemble needs the native engine")
         import_ctranslate2()
         weights = read_json(paths[0] / CONFIG)["files"][WEIGHTS]
-        return cls(open_export(find_export(paths[0], export), weights), device=device, threads=threads)
+        export = open_export(find_export(paths[0], inference.export), weights)
+        return cls(export, device=inference.device, threads=inference.threads)
 
     def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]:
         if request.sampling is not None:
@@ -263,7 +259,6 @@ class CTranslate2Engine:
         return finish
 
     def _draft(self, pieces: list[str], total: float | None) -> Draft:
-        """Return a hypothesis of CTranslate2 as a draft."""
         ids = [self.ids[piece] for piece in pieces]
         return Draft(ids[:-1], total) if ids[-1:] == [EOS_ID] else Draft(ids, None, cut=True)
 

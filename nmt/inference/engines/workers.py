@@ -1,7 +1,5 @@
 """Several processes with an engine each, which share the batches. The process that starts them is free of torch."""
 
-from __future__ import annotations
-
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -30,7 +28,7 @@ class Host:
 
     engine: Engine
 
-    def __init__(self, plan: EnginePlan) -> None:
+    def __init__(self, plan: "EnginePlan") -> None:
         self.plan = plan
 
     def load(self) -> int:
@@ -78,24 +76,23 @@ class Worker:
 
 
 class Workers:
-    """An engine in `devices` processes, each with its own GPU or a share of the CPU threads.
+    """An engine in several processes, each with its own GPU or a share of the CPU threads.
 
     The processes end with this object, and with this process however it ends.
     """
 
-    def __init__(self, plan: EnginePlan, devices: int) -> None:
+    def __init__(self, plan: "EnginePlan") -> None:
         """Start the processes and load the engine into each. Raises what loading raises, UsageError, WorkersError."""
-        if devices < 1:
-            raise UsageError(f"{devices} devices cannot translate", hint="take 1 or more")
-        if plan.engine == "ctranslate2":
+        if plan.inference.engine == "ctranslate2":
             raise UsageError("the engine ctranslate2 translates in one process", hint="give it more --threads instead")
-        self.devices = devices
+        self.devices = devices = plan.inference.devices
         self.workers: list[Worker] = []
         self.close = weakref.finalize(self, end_all, self.workers)
         self._waiting: deque[Job] = deque()  # from dead workers
-        plan = replace(plan, threads=plan.threads or max(1, runtime.cores() // devices))
+        threads = plan.inference.threads or max(1, runtime.cores() // devices)
+        plan = replace(plan, inference=plan.inference.model_copy(update={"threads": threads}))
         try:
-            self.workers += [start(number, devices, plan) for number in range(1, devices + 1)]
+            self.workers += [start(number, plan) for number in range(1, devices + 1)]
             loading = [worker.jobs[0] for worker in self.workers]
             while any(worker.jobs for worker in self.workers):
                 self._receive()
@@ -189,13 +186,13 @@ class Workers:
         console.warn(f"worker {worker.number} of {self.devices} has ended ({how}): {again}")
 
 
-def start(number: int, devices: int, plan: EnginePlan) -> Worker:
-    """Start worker `number` of `devices`, and let it load `plan`."""
+def start(number: int, plan: "EnginePlan") -> Worker:
+    """Start worker `number`, from 1, and let it load `plan`."""
     environment = {
-        "OMP_NUM_THREADS": str(plan.threads),
+        "OMP_NUM_THREADS": str(plan.inference.threads),
         # As under torchrun: see `devices.pick_device`.
         "LOCAL_RANK": str(number - 1),
-        "LOCAL_WORLD_SIZE": str(devices),
+        "LOCAL_WORLD_SIZE": str(plan.inference.devices),
     }
     worker = Worker(number, Child(Host(plan), environment=environment, quiet=True))
     worker.give(Job(lambda child: child.call(Host.load), again=False))
