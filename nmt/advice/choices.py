@@ -120,10 +120,8 @@ def choose_vocabulary(survey: TextSurvey, allowed: float = math.inf) -> list[Cho
     """Choose the section of the tokenizer; `allowed` is the largest vocabulary that the text allows, if it is known."""
     pairs, alphabet = survey.pairs, max(side.alphabet for side in survey.sides)
     size = next((size for most, size in VOCABULARY if pairs < most), 32_000)
-    why = (
-        f"For {pairs:,} pairs: a Transformer needs few merges where data is scarce (Ding et al. 2019), and each piece "
-    )
-    why += "has to be seen often enough (Gowda & May 2020)"
+    why = f"For {pairs:,} pairs: a Transformer needs few merges where data is scarce (Ding et al. 2019), and each "
+    why += "piece has to be seen often enough (Gowda & May 2020)"
     why += "; Multi30k's recipe, 29,000 pairs, has 8,000." if size == 8000 else "."
     if 2 * alphabet > size:
         size = 1000 * math.ceil(2 * alphabet / 1000)
@@ -140,10 +138,8 @@ def choose_vocabulary(survey: TextSurvey, allowed: float = math.inf) -> list[Cho
     choices.append(Choice("joint", survey.shares_script or pairs < FEW, why))
     coverage, why = 1.0, "A small alphabet: every character gets a piece (SentencePiece's documentation)."
     if alphabet >= LARGE_ALPHABET:
-        coverage = 0.9995
-        why = (
-            "As SentencePiece's documentation advises for Chinese and Japanese; rarer characters are split into bytes."
-        )
+        coverage, why = 0.9995, "As SentencePiece's documentation advises for Chinese and Japanese; "
+        why += "rarer characters are split into bytes."
     choices.append(Choice("character_coverage", coverage, why))
     why = "A character that is not in the training text is split into its bytes, so nothing becomes the unknown piece."
     choices.append(Choice("byte_fallback", True, why))
@@ -158,21 +154,16 @@ def choose_model(survey: TextSurvey, vocabulary: list[Choice], lengths: PieceLen
     """Choose the section of the model."""
     scale = model_scale(survey, machine)
     if scale == "base":
-        why = (
-            "The paper's base model (Vaswani et al. 2017, table 3); its big one had 28.4 BLEU instead of 27.3 on WMT14 "
-        )
-        why += "English-German (table 2), at several times the cost."
+        why = "The paper's base model (Vaswani et al. 2017, table 3); its big one had 28.4 BLEU instead of 27.3 on "
+        why += "WMT14 English-German (table 2), at several times the cost."
     elif scale == "medium":
-        why = (
-            "Width and depth of the paper's base model (Vaswani et al. 2017, table 3), as in the recipe iwslt14-de-en."
-        )
+        why = "Width and depth of the paper's base model (Vaswani et al. 2017, table 3), "
+        why += "as in the recipe iwslt14-de-en."
     elif machine.is_gpu:
         why = "Width 256 and 3+3 layers: little data needs a small model (Araabi & Monz 2020), as in Multi30k's recipe."
     else:
-        why = (
-            "Width 256 and 3+3 layers, which a CPU trains in reasonable time: Multi30k's recipe took 19 minutes on two "
-        )
-        why += "cores (recipes/README.md). With a GPU, let `nmt init` write it anew."
+        why = "Width 256 and 3+3 layers, which a CPU trains in reasonable time: Multi30k's recipe took 19 minutes on "
+        why += "two cores (recipes/README.md). With a GPU, let `nmt init` write it anew."
     choices = [Choice("preset", "small" if scale == "small" else "base", why)]
     if scale == "medium":
         why = "Half of base's: there is less data than base is made for (compare Araabi & Monz 2020)."
@@ -217,9 +208,8 @@ def choose_optimizer(scale: Scale, steps: int) -> list[Choice]:
     elif scale == "medium":
         choices.append(Choice("learning_rate", 5e-4, "As in the recipe iwslt14-de-en, for this width and dropout."))
     else:
-        peak = (
-            "Peak for a pre-norm model of width 256: Multi30k's recipe has it (38.52 BLEU on test, recipes/README.md)."
-        )
+        peak = "Peak for a pre-norm model of width 256: Multi30k's recipe has it "
+        peak += "(38.52 BLEU on test, recipes/README.md)."
         choices.append(Choice("learning_rate", 2e-3, peak))
     choices.append(Choice("schedule", "inverse-sqrt", why))
     if scale == "base":

@@ -52,7 +52,6 @@ class TextSurvey:
 
     @property
     def pairs(self) -> int:
-        """Pairs of all corpora."""
         return sum(self.corpora.values())
 
     @property
