@@ -1,7 +1,5 @@
 """The paths of a run folder."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 

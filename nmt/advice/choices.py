@@ -3,8 +3,6 @@
 The reason for each choice, which is written into the recipe, is in `reasons.toml`, by key and case.
 """
 
-from __future__ import annotations
-
 import math
 import tomllib
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Every corpus is read, up to `READ` pairs; cleaning and encoding are checked on a sample of the first pairs of each.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections import Counter

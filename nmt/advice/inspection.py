@@ -1,7 +1,5 @@
 """Inspect raw parallel text, and print its statistics: the work of `nmt data inspect`."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from typing import BinaryIO

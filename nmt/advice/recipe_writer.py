@@ -1,7 +1,5 @@
 """Write a recipe for the user's own files, with the reason for each value as a comment: the work of `nmt init`."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import textwrap

@@ -3,8 +3,6 @@
 Statistics of text are counted in `data.cleaning.statistics`, for `nmt init` as for `nmt data inspect`.
 """
 
-from __future__ import annotations
-
 import math
 import tempfile
 from collections import Counter

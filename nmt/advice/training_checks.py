@@ -1,7 +1,5 @@
 """The doctor's checks of machine, sizes, memory and time."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import shutil

@@ -1,7 +1,5 @@
 """The work of the commands `data clean`, `data filters` and `data funnel`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

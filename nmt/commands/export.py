@@ -1,7 +1,5 @@
 """The command for exports of a model to other engines."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Annotated, Literal

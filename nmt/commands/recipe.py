@@ -1,7 +1,5 @@
 """The commands `recipe`: recipes, and the reference of their keys."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

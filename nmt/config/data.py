@@ -1,7 +1,5 @@
 """The sections [languages], [data], [cleaning] and [tokenizer]."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, ClassVar, Literal, Self
 

@@ -1,7 +1,5 @@
 """The base of all sections of the recipe, and what a field declares: the results that its value changes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, get_args, get_origin
 

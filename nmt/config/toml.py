@@ -1,7 +1,5 @@
 """Reading recipes: TOML, `--set`, messages with the nearest right key, and the reference of all keys."""
 
-from __future__ import annotations
-
 import copy
 import difflib
 import json

@@ -1,7 +1,5 @@
 """The sections [batching], [optimizer] and [training]."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator

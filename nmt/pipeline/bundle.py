@@ -1,7 +1,5 @@
 """The stage `bundle`, which averages checkpoints into the model folder, and other averages of a run's checkpoints."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Recipes of runs: written into the run folder so that they run by themselves, and read from what records them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

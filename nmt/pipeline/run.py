@@ -1,7 +1,5 @@
 """A run: a recipe with its folder, the files that it reads, and its lock."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property

@@ -1,7 +1,5 @@
 """The stage `train`: from ids to checkpoints."""
 
-from __future__ import annotations
-
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.data.encoding.tokenizer import Tokenizer

@@ -4,8 +4,6 @@ A filter judges one pair by itself, so a text can be cleaned in parts, by severa
 afterwards, by the keys in `DUPLICATES`.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
