@@ -45,7 +45,6 @@ def check_compiler(checkup: Checkup) -> Finding:
 
 
 def check_tensorboard(checkup: Checkup) -> Finding:
-    """Check that TensorBoard is installed, if the recipe asks for it."""
     if not checkup.recipe.training.tensorboard:
         return Finding("OK", "not asked for")
     summary_writer(checkup.scratch / "tensorboard", 0).close()
@@ -56,9 +55,7 @@ def check_schedule(checkup: Checkup) -> Finding:
     """Compare the warm-up with the length of the training."""
     optimizer, training = checkup.recipe.optimizer, checkup.recipe.training
     warmup, last = optimizer.warmup_steps, training.max_steps
-    peak = learning_rate(
-        min(warmup, last), optimizer, d_model=checkup.recipe.model.d_model, max_steps=training.max_steps
-    )
+    peak = learning_rate(min(warmup, last), optimizer, d_model=checkup.recipe.model.d_model, max_steps=last)
     problems = []
     if warmup >= last:
         tip = "lower optimizer.warmup_steps to a tenth of training.max_steps, or raise the latter"
