@@ -92,7 +92,7 @@ class Decoder(Contestant):
     def missing(self) -> str | None:
         """Say what is not installed; None where nothing lacks."""
         if self.engine.startswith("ctranslate2") and importlib.util.find_spec("ctranslate2") is None:
-            return 'no ctranslate2 in nmt\'s own environment, which exports the model: pip install "nmt[ctranslate2]"'
+            return 'no ctranslate2 in nmt\'s own environment, which exports the model: pip install -e ".[ctranslate2]"'
         return super().missing()
 
     def variants(self, threads: int) -> list[Variant]:

@@ -1,7 +1,5 @@
 """Cards: the JSON object in a folder that holds its format, the SHA-256 of its files, and a digest of itself."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The program: its commands, each imported when it is called, and its expected failures."""
 
-from __future__ import annotations
-
 import errno
 import signal
 import sys
@@ -116,5 +114,5 @@ def end(how: str, code: int) -> NoReturn:
 
 def fail(message: str, code: int) -> NoReturn:
     """Say what failed, in one line, and leave with `code`."""
-    console.fail("nmt: " + " ".join(message.split("\n")))
+    console.fail(" ".join(message.split("\n")))
     sys.exit(code)

@@ -1,7 +1,5 @@
 """The device that computes: its choice, its memory, its compiler, and the record of the machine."""
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Atomic writes, JSON files, digests."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

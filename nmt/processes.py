@@ -4,8 +4,6 @@ A child is no fork, which the threads of loaded libraries would not survive, nor
 would run the caller's script again. It leaves Ctrl-C to its parent, and ends with the parent, however that ends.
 """
 
-from __future__ import annotations
-
 import os
 import pickle
 import queue

@@ -1,7 +1,5 @@
 """The paths of a run folder."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 
@@ -11,7 +9,9 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.recipe = path / "recipe.toml"
-        """The recipe as given."""
+        """The recipe as run: with every default and override."""
+        self.given = path / "recipe.given.toml"
+        """The recipe's file as given."""
         self.lock = path / "lock.json"
         """The resolved recipe with digests, versions and machine."""
         self.log = path / "log.jsonl"

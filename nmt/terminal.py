@@ -1,7 +1,5 @@
 """Drawing by rich: tables, and live lines on a terminal. `console` alone imports it, where something is drawn."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterable, Sequence
 

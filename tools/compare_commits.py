@@ -40,7 +40,15 @@ import pyarrow as pa
 Digests = dict[str, str]
 """SHA-256 by the name of an artefact."""
 
-NOT_COMPARED = {"manifest.json", "lock.json", "state.json", "config.json", "recipe.toml", "README.md"}
+NOT_COMPARED = {
+    "manifest.json",
+    "lock.json",
+    "state.json",
+    "config.json",
+    "recipe.toml",
+    "recipe.given.toml",
+    "README.md",
+}
 """Files that say how an artefact was made, with settings, versions and times."""
 LOGGED = ("kind", "step", "epoch", "learning_rate", "loss", "gradient_norm", "skipped", "bleu")
 """Fields of the training log that are computed, not measured."""

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     from nmt.training.loop import Trainer
 
-READ = 5_000_000
-"""Maximum number of pairs that are read of a corpus."""
+READ = 5_000_000  # maximum number of pairs that are read of a corpus
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,7 @@ class Finding:
     level: Literal["OK", "warning", "error", "skipped"]
     message: str
     advice: str = ""
-    error: NmtError | None = None
-    """The error that the check raised."""
+    error: NmtError | None = None  # the error that the check raised
 
     @classmethod
     def of(cls, message: str, problems: list[tuple[str, str]]) -> Finding:
@@ -50,23 +48,18 @@ class Checkup:
     """A recipe under examination, and the facts that earlier checks leave for later ones."""
 
     run: Run
-    scratch: Path
-    """A temporary folder for all files that the checks write."""
+    scratch: Path  # a temporary folder for all files that the checks write
     left_out: list[str] = field(default_factory=list)
     """Dev and test sets that are not downloaded yet, by the names of `Run.corpora`."""
-    pairs: dict[str, int] = field(default_factory=dict)
-    """Pairs read of each corpus, by the names of `Run.corpora`."""
+    pairs: dict[str, int] = field(default_factory=dict)  # pairs read of each corpus, by the names of `Run.corpora`
     leaks: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     """Of each dev and test set: all sources, those that are in train, and those in train with the same target."""
-    sample: TextCounts = field(init=False)
-    """The counts of the cleaned sample, as `write_text` returns them."""
+    sample: TextCounts = field(init=False)  # the counts of the cleaned sample, as `write_text` returns them
     tokenizer: Tokenizer = field(init=False)
-    train: PreparedPairs = field(init=False)
-    """The ids of the sample."""
+    train: PreparedPairs = field(init=False)  # the ids of the sample
     device: torch.device = field(init=False)
     trainer: Trainer = field(init=False)
-    micro_batch: int = 0
-    """Padded tokens of the micro-batch that was tried and fits into the memory."""
+    micro_batch: int = 0  # padded tokens of the micro-batch that was tried and fits into the memory
 
     @property
     def recipe(self) -> Recipe:

@@ -3,8 +3,6 @@
 Every corpus is read, up to `READ` pairs; cleaning and encoding are checked on a sample of the first pairs of each.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections import Counter
@@ -36,21 +34,14 @@ from nmt.pipeline.tokenizer import has_own_settings
 
 SAMPLE = 50_000
 """Training pairs that are cleaned, encoded, and used to train a tokenizer: the first of each corpus, by its size."""
-SMALLEST = 1000
-"""Minimum number of pairs of each corpus in the sample."""
-COUNTED = 2000
-"""Approximate number of pairs of the sample whose words are counted."""
+SMALLEST = 1000  # minimum number of pairs of each corpus in the sample
+COUNTED = 2000  # approximate number of pairs of the sample whose words are counted
 
-LEAKED = 0.01
-"""Share of the sources of a dev or test set that may be in train without a warning."""
-DROPPED = 0.2
-"""Share of the training pairs that cleaning may drop without a warning."""
-KEPT = 0.01
-"""Share of a training corpus below which cleaning has left practically nothing of it."""
-LONG = 0.05
-"""Share of the training pairs that may be too long without a warning."""
-SPELLED = 0.01
-"""Share of the pieces that may be single bytes, or unknown, without a warning."""
+LEAKED = 0.01  # share of the sources of a dev or test set that may be in train without a warning
+DROPPED = 0.2  # share of the training pairs that cleaning may drop without a warning
+KEPT = 0.01  # share of a training corpus below which cleaning has left practically nothing of it
+LONG = 0.05  # share of the training pairs that may be too long without a warning
+SPELLED = 0.01  # share of the pieces that may be single bytes, or unknown, without a warning
 
 
 def check_symbols(checkup: Checkup) -> Finding:

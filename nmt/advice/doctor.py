@@ -4,8 +4,6 @@ Cheap checks are complete; the others use the first pairs of the data, or run fo
 so. The checks call the stages' own functions in a temporary folder, so that they see the same data as a run.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path

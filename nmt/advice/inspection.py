@@ -1,7 +1,5 @@
 """Inspect raw parallel text, and print its statistics: the work of `nmt data inspect`."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from typing import BinaryIO
@@ -15,10 +13,8 @@ from nmt.data.reading.formats import Format
 from nmt.data.reading.named_files import NamedCorpus, named_corpus, shortened
 from nmt.files import JsonObject
 
-BAR = 24
-"""Characters of the longest bar."""
-SHOWN = 70
-"""Characters shown of each side of an example."""
+BAR = 24  # characters of the longest bar
+SHOWN = 70  # characters shown of each side of an example
 SIDES = ("source", "target")
 
 

@@ -3,8 +3,6 @@
 Statistics of text are counted in `data.cleaning.statistics`, for `nmt init` as for `nmt data inspect`.
 """
 
-from __future__ import annotations
-
 import math
 import tempfile
 from collections import Counter
@@ -23,16 +21,11 @@ from nmt.data.reading.corpus import TEST_SET, describe, file_names, read_corpus
 from nmt.data.reading.named_files import Corpora
 from nmt.errors import DataError
 
-MINIMUM = 200
-"""Training pairs below which nothing can be learned."""
-SAMPLE = 20_000
-"""Size of the sample of the training pairs; all pairs are counted."""
-SEED = 1
-"""Seed of the sample."""
-TRIAL = 8000
-"""Maximum vocabulary of the tokenizer that is trained on the sample."""
-LONGEST = 0.999
-"""Share of the lines that the longest one stands for; the rest are outliers."""
+MINIMUM = 200  # training pairs below which nothing can be learned
+SAMPLE = 20_000  # size of the sample of the training pairs; all pairs are counted
+SEED = 1  # seed of the sample
+TRIAL = 8000  # maximum vocabulary of the tokenizer that is trained on the sample
+LONGEST = 0.999  # share of the lines that the longest one stands for; the rest are outliers
 
 
 @dataclass(frozen=True)
@@ -40,32 +33,23 @@ class SideSurvey:
     """Facts about a sample of one side of the training text."""
 
     language: str
-    words: float
-    """Mean words of a line."""
-    longest: int
-    """Characters that 99.9% of the lines do not exceed."""
-    alphabet: int
-    """The number of the commonest characters that make up 99.95% of the text."""
-    scripts: dict[str, float]
-    """Shares of the letters by script, the largest first."""
-    own_script: float
-    """Share of the lines of which at least half of the letters are in a script of the language."""
+    words: float  # mean words of a line
+    longest: int  # characters that 99.9% of the lines do not exceed
+    alphabet: int  # the number of the commonest characters that make up 99.95% of the text
+    scripts: dict[str, float]  # shares of the letters by script, the largest first
+    own_script: float  # share of the lines of which at least half of the letters are in a script of the language
 
 
 @dataclass(frozen=True)
 class TextSurvey:
     """Facts about the training text."""
 
-    sides: tuple[SideSurvey, SideSurvey]
-    """Source and target."""
-    corpora: dict[str, int]
-    """Pairs of each corpus."""
-    length_ratio: float
-    """Characters of the longer side, divided by those of the shorter."""
+    sides: tuple[SideSurvey, SideSurvey]  # source and target
+    corpora: dict[str, int]  # pairs of each corpus
+    length_ratio: float  # characters of the longer side, divided by those of the shorter
 
     @property
     def pairs(self) -> int:
-        """Pairs of all corpora."""
         return sum(self.corpora.values())
 
     @property
@@ -79,21 +63,17 @@ class TextSurvey:
 class PieceLengths:
     """Lengths of the sample in pieces of its tokenizer."""
 
-    target_mean: float
-    """Mean length of a target line, EOS included."""
-    longest: int
-    """Length that the longer side of 99.9% of the pairs does not exceed, without EOS."""
+    target_mean: float  # mean length of a target line, EOS included
+    longest: int  # length that the longer side of 99.9% of the pairs does not exceed, without EOS
 
 
 @dataclass(frozen=True)
 class Machine:
     """The machine that the training is to run on."""
 
-    name: str
-    """As the reasons name it: `a CPU of 2 cores`."""
+    name: str  # as the reasons name it: `a CPU of 2 cores`
     is_gpu: bool
-    has_bfloat16: bool
-    """Whether it has instructions for bfloat16."""
+    has_bfloat16: bool  # whether it has instructions for bfloat16
 
 
 read = partial(read_corpus, root=Path(), local=False, default_split="train")

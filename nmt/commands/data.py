@@ -1,7 +1,5 @@
 """The commands `data`: parallel text to inspect, to clean, and to make."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal
 

@@ -1,14 +1,11 @@
 """The work of the commands `data clean`, `data filters` and `data funnel`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from nmt import console
 from nmt.config.data import CleaningConfig
-from nmt.config.toml import check, knobs, override_key
+from nmt.config.toml import check_overridden, knobs, override_key
 from nmt.data.cleaning.clean_files import CORPUS, clean_files
 from nmt.data.cleaning.funnel import PICTURES, IdsCounts, TextCounts, percent, steps_of
 from nmt.data.cleaning.statistics import filter_names
@@ -16,7 +13,7 @@ from nmt.data.reading.corpus import STDIN
 from nmt.data.reading.formats import Format
 from nmt.data.reading.named_files import named_corpus, shortened
 from nmt.errors import ArtifactError, UsageError
-from nmt.files import read_record
+from nmt.files import JsonObject, read_record
 from nmt.pipeline.manifest import MANIFEST
 from nmt.run_folder import RunFolder
 
@@ -54,19 +51,19 @@ def clean(
 
 def cleaning_of(overrides: Sequence[str]) -> CleaningConfig:
     """Return [cleaning] with `overrides`, such as `cleaning.max_ratio=3`. Raises UsageError, and RecipeError."""
-    tree: dict[str, Any] = {}
+    tree: JsonObject = {}
     for override in overrides:
         override_key(tree, override)
     for key in tree:
         if key != "cleaning":
             raise UsageError(f"--set {key}: only [cleaning] can be set here", hint="such as --set cleaning.max_ratio=3")
-    section = tree.get("cleaning", {})
+    section = tree.get("cleaning")
     for key in ("max_piece_ratio", "max_pieces"):
-        if key in section:
+        if isinstance(section, dict) and key in section:
             raise UsageError(f"--set cleaning.{key}: this takes a tokenizer", hint="nmt prepare drops such pairs")
     # The smallest recipe, so that messages name keys as in a recipe.
     recipe = {"name": "clean", "languages": {"source": "en", "target": "de"}, "data": {"train": {"files": "text.tsv"}}}
-    return check({**recipe, "cleaning": section}, "--set").cleaning
+    return check_overridden(recipe, overrides, "--set").cleaning
 
 
 def filters() -> None:

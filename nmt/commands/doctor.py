@@ -1,7 +1,5 @@
 """The command `doctor`: what is wrong with a recipe, its data or the machine, before a run."""
 
-from __future__ import annotations
-
 from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.options import command
@@ -9,6 +7,9 @@ from nmt.commands.recipe_options import RecipeName, WhereTrained, open_run
 from nmt.errors import NmtError
 
 app = new_app("Check a recipe.")
+
+STYLES: dict[str, console.Style] = {"OK": "green", "warning": "yellow", "error": "red", "skipped": "dim"}
+"""Styles of the levels of a finding."""
 
 
 @command(app, "nmt doctor demo")
@@ -19,7 +20,7 @@ def doctor(recipe: RecipeName, *, where: WhereTrained) -> None:
     run = open_run(recipe, where)
     errors: list[tuple[str, NmtError]] = []
     for check, finding in examine(run):
-        console.out(f"{finding.level:<8} {check}: {finding}")
+        console.heading(f"{finding.level:<8}", f" {check}: {finding}", STYLES[finding.level])
         if finding.error is not None:
             errors.append((check, finding.error))
     if errors:

@@ -1,7 +1,5 @@
 """The command `evaluate`: scores of translations, made by a model or read from a file."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated

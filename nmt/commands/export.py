@@ -1,7 +1,5 @@
 """The command for exports of a model to other engines."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,7 +18,7 @@ app = new_app("Export.")
 @command(app, "nmt export runs/demo/model --to ctranslate2 --quantization int8")
 def export(
     model: Model,
-    to: Annotated[Literal["ctranslate2"], typer.Option("--to", help="The engine; needs nmt[ctranslate2].")],
+    to: Annotated[Literal["ctranslate2"], typer.Option("--to", help="The engine; needs the extra ctranslate2.")],
     quantization: Annotated[
         Literal["float32", "float16", "bfloat16", "int16", "int8", "int8_float32"],
         typer.Option(help="The weights' type: int8 is the fastest on a processor, a quarter in size, and not exact."),

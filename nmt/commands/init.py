@@ -1,7 +1,5 @@
 """The command `init`: a recipe for the user's own data."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

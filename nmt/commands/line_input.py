@@ -1,7 +1,5 @@
 """The input of `nmt translate`: a file, or standard input, whose lines may come one by one or all at once."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import select

@@ -31,7 +31,5 @@ def load_translator(models: Sequence[Path], search: DecodingConfig, inference: I
     """Load `models` with the settings of `search` that were given, in place of the first model's own."""
     from nmt.inference.translator import Translator  # start-up time
 
-    settings = inference.model_dump()
-    if inference.protect is None and "protect" in inference.model_fields_set:
-        settings["protect"] = "none"  # the word that a section reads as None
-    return Translator.load(*models, decoding=search.model_dump(exclude_unset=True), **settings)
+    given = inference.model_dump(exclude_unset=True)
+    return Translator.load(*models, decoding=search.model_dump(exclude_unset=True), **given)

@@ -123,7 +123,7 @@ def option(section: type[Section], key: str, mark: OptionsOf) -> inspect.Paramet
     default = field.get_default(call_default_factory=True)
     shown = "" if default in (None, False, []) else f" [dim]\\[default: {mark.default.format(default)}][/dim]"
     info = typer.Option(
-        written(section, key),
+        option_name(section, key),
         help=prose(described(section, key)) + shown,
         metavar=flag.metavar or ranged(kind, constraints),
         rich_help_panel=mark.panel,
@@ -170,7 +170,7 @@ def ranged(kind: type, constraints: Sequence[object]) -> str | None:
     return f"<{kind.__name__} range> [{bounds}]"
 
 
-def written(section: type[Section], key: str) -> str:
+def option_name(section: type[Section], key: str) -> str:
     """Write a field as an option: `--beam-size`."""
     return flag_of(section.model_fields[key]).name or f"--{key.replace('_', '-')}"
 
@@ -179,7 +179,7 @@ def described(section: type[Section], key: str) -> str:
     """Return the docstring of a field, with other fields of the section written as options."""
     fields = section.model_fields
     text = fields[key].description or ""
-    return re.sub(r"`(\w+)`", lambda found: written(section, found[1]) if found[1] in fields else found[0], text)
+    return re.sub(r"`(\w+)`", lambda found: option_name(section, found[1]) if found[1] in fields else found[0], text)
 
 
 def filled(section: type[S], given: Mapping[str, object]) -> S:
@@ -192,7 +192,7 @@ def filled(section: type[S], given: Mapping[str, object]) -> S:
         return section.model_validate(given)
     except ValidationError as error:
         finding = error.errors()[0]
-        name = written(section, str(finding["loc"][0]))
+        name = option_name(section, str(finding["loc"][0]))
         raise typer.BadParameter(f"{finding['msg']}, not {finding['input']}", param_hint=f"'{name}'") from None
 
 

@@ -1,7 +1,5 @@
 """The commands `recipe`: recipes, and the reference of their keys."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer
@@ -9,8 +7,9 @@ import typer
 from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.options import command
-from nmt.commands.recipe_options import Overrides, RecipeName, recipe_names
-from nmt.config.toml import LIBRARY, explain, knobs, load_recipe, resolved_toml
+from nmt.commands.recipe_options import Overrides, recipe_names
+from nmt.config.toml import LIBRARY, explain, knobs, load_recipe
+from nmt.pipeline.recipe_file import shown_recipe
 
 app = new_app("Show recipes and the reference of their keys.")
 
@@ -28,9 +27,19 @@ def recipe_list() -> None:
 
 
 @command(app, "nmt recipe show demo --set training.seed=2 > own.toml", "show")
-def recipe_show(recipe: RecipeName, overrides: Overrides = None) -> None:
-    """Print every key of RECIPE, defaults included, as TOML."""
-    console.out(resolved_toml(load_recipe(recipe, overrides or []).recipe))
+def recipe_show(
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="A TOML file, the name of one in recipes/, a run folder, a model folder or a lock.json.",
+            autocompletion=recipe_names,
+        ),
+    ],
+    overrides: Overrides = None,
+) -> None:
+    """Print every key of RECIPE, defaults included, as TOML that runs."""
+    console.out(shown_recipe(recipe, overrides or []))
 
 
 @command(app, "nmt recipe explain decoding", "explain")

@@ -1,7 +1,5 @@
 """The commands `run`, `prepare` and `train`: a recipe through all stages, or up to one."""
 
-from __future__ import annotations
-
 from nmt.commands.group import new_app
 from nmt.commands.options import command
 from nmt.commands.recipe_options import RecipeName, Where, WhereTrained, run_recipe

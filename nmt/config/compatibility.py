@@ -3,8 +3,6 @@
 A record holds the knobs that its nmt knew. One that it did not know counts as its value "as before", see `AsBefore`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 
 from pydantic.fields import FieldInfo

@@ -1,7 +1,5 @@
 """The sections [languages], [data], [cleaning] and [tokenizer]."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -80,7 +78,7 @@ class CleaningConfig(Section):
     max_punctuation_difference: NonNegativeInt | None = None
     """Drop pairs whose sides differ by more than this number of sentence-final marks (. ? ! and their like)."""
     check_language: bool = False
-    """Drop pairs with a side that is identified as another language; needs `nmt[langid]`."""
+    """Drop pairs with a side that is identified as another language; needs the extra `langid`."""
     language_from: PositiveInt = 20
     """The language is checked only of sides of at least this many characters."""
     drop_leaked: bool = True

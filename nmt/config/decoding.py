@@ -1,7 +1,5 @@
 """The sections [decoding] and [evaluation], and the settings of sampling."""
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt

@@ -1,7 +1,5 @@
 """The settings of inference that are no hyper-parameters: engine, device, and what is kept of the source."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator

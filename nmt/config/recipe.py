@@ -5,8 +5,6 @@ Names in brackets are papers: [V17] Vaswani et al. 2017, "Attention Is All You N
 Architecture"; [X20] Xiong et al. 2020, "On Layer Normalization in the Transformer Architecture".
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Self
 
 from pydantic import model_validator

@@ -1,11 +1,9 @@
 """The base of all sections of the recipe, and what a field declares: the results that its value changes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -65,6 +63,12 @@ class Section(BaseModel):
             return values
         off = {key for key, value in values.items() if value == "none" and allows_none(cls, key)}
         return {key: None if key in off else value for key, value in values.items()}
+
+
+def first_error(error: ValidationError) -> str:
+    """Return the first of the errors as one line: the field and its message."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def allows_none(section: type[Section], key: str) -> bool:

@@ -1,7 +1,6 @@
 """Reading recipes: TOML, `--set`, messages with the nearest right key, and the reference of all keys."""
 
-from __future__ import annotations
-
+import copy
 import difflib
 import json
 import tomllib
@@ -40,13 +39,14 @@ def find_recipe(name: str) -> Path:
     if path.name == name and shipped.is_file():
         return shipped
     names = [recipe.stem for recipe in sorted(LIBRARY.glob("*.toml"))]
-    raise RecipeError(f"{name}: no such recipe", hint=f"give a TOML file{suggest(name, names, '; {}')}")
+    known = f", or one of {', '.join(names)}" if names else ""
+    raise RecipeError(f"{name}: no such recipe", hint=f"give a TOML file{known}{suggest(name, names, '; {}')}")
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> LoadedRecipe:
     """Read the recipe `name`, with `overrides` such as `training.seed=2`.
 
-    Raises RecipeError, one line with the file, the key, and the nearest right one.
+    Raises RecipeError, one line with the file or the override, the key, and the nearest right one.
     """
     path = find_recipe(name)
     try:
@@ -54,17 +54,38 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> LoadedRecipe:
         tree = tomllib.loads(text)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"{path}: not valid TOML: {error}") from None
-    for override in overrides:
-        override_key(tree, override)
-    return LoadedRecipe(check(tree, str(path)), path, text)
+    return LoadedRecipe(check_overridden(tree, overrides, str(path)), path, text)
+
+
+def check_overridden(tree: JsonObject, overrides: Sequence[str], origin: str) -> Recipe:
+    """Validate the recipe `tree` with `overrides`. Raises RecipeError, which names the override that causes it.
+
+    An override causes an error that is not there without it.
+    """
+
+    def result(overrides: Sequence[str]) -> Recipe | str:
+        overridden = copy.deepcopy(tree)
+        for override in overrides:
+            override_key(overridden, override)
+        try:
+            return Recipe.model_validate(overridden)
+        except ValidationError as error:
+            return describe(error)
+
+    found = result(overrides)
+    if isinstance(found, Recipe):
+        return found
+    causes = [
+        override
+        for index, override in enumerate(overrides)
+        if result([*overrides[:index], *overrides[index + 1 :]]) != found
+    ]
+    raise RecipeError(f"{f'--set {causes[-1]}' if causes else origin}: {found}")
 
 
 def check(tree: JsonObject, origin: str) -> Recipe:
     """Validate the recipe `tree`. Raises RecipeError, which names its `origin`."""
-    try:
-        return Recipe.model_validate(tree)
-    except ValidationError as error:
-        raise RecipeError(f"{origin}: {describe(error)}") from None
+    return check_overridden(tree, (), origin)
 
 
 def override_key(tree: JsonObject, override: str) -> None:
@@ -85,14 +106,15 @@ def override_key(tree: JsonObject, override: str) -> None:
 
 
 def describe(error: ValidationError) -> str:
-    """Return the first error of several as one line."""
-    finding = error.errors()[0]
+    """Return one error of several as one line: an unknown key, which may be why another is missing, or the first."""
+    finding = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     location = key_path(finding["loc"])
     key = ".".join(location).replace("data.train.train.", "data.train.")  # as a recipe writes its only corpus
     kind, message, value = finding["type"], finding["msg"], finding["input"]
     if kind == "extra_forbidden":
         section = section_at(location[:-1])
-        return f"unknown key {key}{suggest(location[-1], section.model_fields if section else ())}"
+        noun = "section" if isinstance(value, dict) else "key"
+        return f"unknown {noun} {key}{suggest(location[-1], section.model_fields if section else ())}"
     if kind == "missing":
         return f"missing key {key}"
     if kind == "value_error":

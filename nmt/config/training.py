@@ -1,7 +1,5 @@
 """The sections [batching], [optimizer] and [training]."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -80,7 +78,7 @@ class TrainingConfig(Section):
     whole one in this folder of checkpoints; [tokenizer] is then not used. A relative path starts where those of data
     files do; by default weights are random."""
     tensorboard: Annotated[bool, Affects()] = False
-    """Write the curves for TensorBoard as well, to `tensorboard/` in the run folder; needs `nmt[tensorboard]`."""
+    """Write the curves for TensorBoard as well, to `tensorboard/` in the run folder; needs the extra `tensorboard`."""
 
     @model_validator(mode="after")
     def averaged_checkpoints_are_kept(self) -> Self:

@@ -1,54 +1,19 @@
 """Look up the scripts in which a language is written, and the script of a letter."""
 
 import re
+import tomllib
 import unicodedata
 from functools import cache
+from pathlib import Path
 
 _LATIN = frozenset({"LATIN"})
-# First words of the Unicode names of letters; the script's codes in ISO 15924, and the languages written in it.
-_TABLE = """
-CYRILLIC: cyrl ab av ba be bg bua ce cv kk krc kv ky mdf mhr mk mn mrj myv os ru sah sr tg tt tyv udm uk xal
-ARABIC: arab ar arz ary azb bal ckb fa glk ks mzn pnb ps sd skr ug ur
-HEBREW: hebr he iw yi
-DEVANAGARI: deva awa bh bho brx doi gom hi hne mai mag mr ne new sa
-BENGALI: beng as bn bpy mni
-GURMUKHI: guru pa
-GUJARATI: gujr gu
-ORIYA: orya or
-TAMIL: taml ta
-TELUGU: telu te
-KANNADA: knda kn tcy
-MALAYALAM: mlym ml
-SINHALA: sinh si
-THAANA: thaa dv
-TIBETAN: tibt bo dz
-MYANMAR: mymr ksw mnw my shn
-THAI: thai th
-LAO: laoo lo
-KHMER: khmr km
-GEORGIAN: geor ka xmf
-ARMENIAN: armn hy hyw
-ETHIOPIC: ethi am gez ti tig
-GREEK: grek el grc pnt
-COPTIC: copt cop
-SYRIAC: syrc arc syr
-TIFINAGH: tfng zgh
-CHEROKEE: cher chr
-CANADIAN: cans cr iu
-NKO: nkoo nqo
-OL: olck sat
-MONGOLIAN: mong
-MEETEI: mtei
-LATIN: latn
-CJK+IDEOGRAPHIC+BOPOMOFO: hans hant hani gan hak lzh wuu yue zh
-HIRAGANA+KATAKANA+KATAKANA-HIRAGANA+CJK+IDEOGRAPHIC: jpan ja
-HANGUL+CJK: kore hang ko
-"""
-_SCRIPTS_OF = {
-    code: frozenset(scripts.split("+"))
-    for scripts, _, codes in (row.partition(": ") for row in _TABLE.strip().splitlines())
-    for code in codes.split()
-}
+
+
+@cache
+def _scripts() -> dict[str, frozenset[str]]:
+    """Read the scripts of each language and of each code of ISO 15924 from `scripts.toml`."""
+    table: dict[str, str] = tomllib.loads(Path(__file__).with_name("scripts.toml").read_text(encoding="utf-8"))
+    return {code: frozenset(names.split("+")) for names, codes in table.items() for code in codes.split()}
 
 
 def primary_subtag(code: str) -> str:
@@ -63,7 +28,7 @@ def scripts_of(code: str) -> frozenset[str]:
     """
     language, *others = _split(code)
     subtags = [subtag for subtag in others if len(subtag) == 4]  # others are regions and variants
-    return next((_SCRIPTS_OF[key] for key in (*subtags, language) if key in _SCRIPTS_OF), _LATIN)
+    return next((_scripts()[key] for key in (*subtags, language) if key in _scripts()), _LATIN)
 
 
 def _split(code: str) -> list[str]:

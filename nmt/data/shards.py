@@ -5,8 +5,6 @@ card is written last, so a shard that has one is whole, and a run that resumes a
 shard depends on its rows alone, not on the number of processes.
 """
 
-from __future__ import annotations
-
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence

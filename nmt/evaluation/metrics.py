@@ -10,6 +10,7 @@ from typing import Literal, TypedDict
 from sacrebleu import BLEU, CHRF, SACREBLEU_DIR, TER
 
 from nmt.errors import DataError, UsageError
+from nmt.version import install_hint
 
 MetricName = Literal["bleu", "chrf", "ter"]
 
@@ -112,7 +113,7 @@ def _bleu(tokenize: str, lowercase: bool) -> BLEU:
         if name in ("ja-mecab", "ko-mecab"):
             raise UsageError(
                 f"the BLEU tokenizer '{name}' needs packages that are not installed",
-                hint=f'pip install "nmt[{name[:2]}]"',
+                hint=install_hint(name[:2]),
             ) from error
         raise UsageError(
             f"the BLEU tokenizer '{name}' cannot be loaded: {error}",

@@ -1,7 +1,5 @@
 """The export of a bundle to CTranslate2: kept only if it translates as the native engine does."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,14 +7,7 @@ from nmt.errors import ArtifactError
 from nmt.exporting.parity import Agreement, Quantization, check, compare, draw_sample, read_sample
 from nmt.files import digest_file, replacing
 from nmt.inference.bundle import WEIGHTS, open_bundle
-from nmt.inference.engines.ctranslate2 import (
-    ENGINE,
-    EXPORT,
-    EXPORTS,
-    CTranslate2Engine,
-    Export,
-    import_ctranslate2,
-)
+from nmt.inference.engines.ctranslate2 import ENGINE, EXPORT, EXPORTS, CTranslate2Engine, Export, import_ctranslate2
 from nmt.inference.engines.native import NativeEngine
 from nmt.version import __version__
 

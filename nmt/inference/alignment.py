@@ -1,11 +1,8 @@
 """From attention over pieces to an alignment of words."""
 
-from __future__ import annotations
-
 from nmt.inference.protocol import Matrix
 
-SPACE = "\u2581"
-"""The spelling of a space in a piece."""
+SPACE = "\u2581"  # the spelling of a space in a piece
 
 
 def align_words(

@@ -1,7 +1,5 @@
 """The bundle: a self-contained folder that is all `nmt translate` needs, on any machine."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ from nmt.config.compatibility import completed
 from nmt.config.data import LanguagesConfig
 from nmt.config.decoding import DecodingConfig, EvaluationConfig
 from nmt.config.model import ModelConfig
-from nmt.config.section import Section
+from nmt.config.section import Section, first_error
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import ArtifactError
 from nmt.files import JsonObject, digest_file, write_json, write_text
@@ -57,7 +55,7 @@ class Bundle:
     config: BundleConfig
     tokenizer: Tokenizer
 
-    def model(self) -> Model:
+    def model(self) -> "Model":
         """Build the model and load its weights. Raises ArtifactError."""
         from nmt.model.families import build  # imports torch, which not every engine needs
         from nmt.model.tensors import load_tensors
@@ -71,7 +69,7 @@ class Bundle:
 
 
 def write_bundle(
-    folder: Path, weights: dict[str, Tensor], tokenizer: Path, lock: JsonObject, config: BundleConfig
+    folder: Path, weights: "dict[str, Tensor]", tokenizer: Path, lock: JsonObject, config: BundleConfig
 ) -> None:
     """Write a bundle without scores to the new `folder`, with the tokenizer of the folder `tokenizer`."""
     from nmt.model.tensors import save_tensors  # imports torch
@@ -87,13 +85,13 @@ def write_bundle(
     add_scores(folder, config, {})
 
 
-def add_scores(folder: Path, config: BundleConfig, scores: dict[str, Scores]) -> None:
+def add_scores(folder: Path, config: BundleConfig, scores: "dict[str, Scores]") -> None:
     """Write the scores of every test set, and the model card with their table."""
     write_json(folder / SCORES, scores)
     write_text(folder / CARD, card(config, scores))
 
 
-def card(config: BundleConfig, scores: dict[str, Scores]) -> str:
+def card(config: BundleConfig, scores: "dict[str, Scores]") -> str:
     """Return the model card, the bundle's README."""
     languages, model = config.languages, config.model
     lines = [
@@ -129,10 +127,8 @@ def open_bundle(path: Path) -> Bundle:
     try:
         config = BundleConfig.model_validate(completed(values, BundleConfig))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
         # Its digest is right, so it is as another nmt wrote it.
         hint = f"use nmt {values['nmt']} or newer" if "nmt" in values else again
-        raise ArtifactError(f"{path / CONFIG}: {key}: {first['msg']}", hint=hint) from None
+        raise ArtifactError(f"{path / CONFIG}: {first_error(error)}", hint=hint) from None
     BUNDLE.verify(path, config.files, hint=again)
     return Bundle(path, config, Tokenizer.load(path))

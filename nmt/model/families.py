@@ -1,7 +1,5 @@
 """The one place that constructs a model."""
 
-from __future__ import annotations
-
 import torch
 
 from nmt.config.model import ModelConfig

@@ -1,7 +1,5 @@
 """Named tensors on disk, as safetensors: no code runs when they are read."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,19 +1,17 @@
 """The stage `bundle`, which averages checkpoints into the model folder, and other averages of a run's checkpoints."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 
 from nmt import console
-from nmt.config.compatibility import changed_inputs, completed
+from nmt.config.compatibility import changed_inputs
 from nmt.config.recipe import Recipe
-from nmt.config.toml import check
-from nmt.errors import ArtifactError, RecipeError, UsageError
-from nmt.files import JsonObject, read_json, read_record, replacing
+from nmt.errors import ArtifactError, UsageError
+from nmt.files import JsonObject, read_json, replacing
 from nmt.inference.bundle import CARD, SCORES, BundleConfig, add_scores, open_bundle, write_bundle
 from nmt.pipeline import evaluation
 from nmt.pipeline.manifest import Manifest, making
+from nmt.pipeline.recipe_file import recorded_recipe
 from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage, digests_of
 from nmt.run_folder import RunFolder
@@ -59,13 +57,7 @@ def average_run(
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UsageError(f"{folder}: is there already", hint="name a new or an empty folder")
-    lock = read_record(run.lock, "recipe")
-    if lock is None:
-        raise ArtifactError(f"{run.lock}: missing or damaged", hint="`nmt run` writes it anew")
-    try:
-        recipe = check(completed(lock["recipe"], Recipe), str(run.lock))
-    except RecipeError as error:
-        raise ArtifactError(str(error), hint="use the nmt that wrote it") from None
+    recipe, lock = recorded_recipe(run.lock), read_json(run.lock)
     store = Checkpoints(checkpoints, recipe.training.keep_checkpoints)
     wanted = count or recipe.training.average_checkpoints
     of = of if count else recipe.training.average

@@ -1,7 +1,5 @@
 """The stage `evaluate`: every test set translated with the bundle, and scored."""
 
-from __future__ import annotations
-
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.evaluation.metrics import Scores, resolve_tokenizer, score
 from nmt.files import JsonObject, write_json

@@ -1,7 +1,5 @@
 """The stage `prepare`: the cleaned text encoded, and cleaned by pieces."""
 
-from __future__ import annotations
-
 from nmt import console
 from nmt.data.cleaning.funnel import show_funnel
 from nmt.data.encoding.corpus_ids import IdsPlan, write_ids

@@ -1,7 +1,5 @@
 """A run: a recipe with its folder, the files that it reads, and its lock."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,11 +14,12 @@ from nmt.errors import RecipeError, UsageError
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.files import JsonObject, differing, read_json, read_record, remove_partials, write_json, write_text
 from nmt.pipeline.manifest import Manifest
+from nmt.pipeline.recipe_file import recipe_as_run
 from nmt.run_folder import RunFolder
 from nmt.training.checkpoint import Checkpoints
 from nmt.training.distributed import Ranks
+from nmt.training.identity import identity_of
 from nmt.training.init_from import InitialModel, open_initial_model
-from nmt.training.plan import TrainingPlan
 
 
 def train_key(name: str) -> str:
@@ -111,10 +110,9 @@ class Run:
         """The number of placeholders of the tokenizer."""
         return (self.initial_tokenizer or self.recipe.tokenizer).placeholders
 
-    @cached_property
-    def training_plan(self) -> TrainingPlan:
-        """The plan of the training."""
-        return TrainingPlan(self.recipe, self.initial.weights if self.initial else None)
+    def training_identity(self, data: str) -> JsonObject:
+        """Return the identity of the training on prepared ids with the digest `data`."""
+        return identity_of(self.recipe, data, self.initial.weights if self.initial else None)
 
     def begin(self) -> None:
         """Create the run folder with its recipe and lock. Raises NmtError where it is of another recipe."""
@@ -123,7 +121,9 @@ class Run:
         self.folder.path.mkdir(parents=True, exist_ok=True)
         for folder in (self.folder.path, self.folder.text.parent, self.folder.bundle):
             remove_partials(folder)
-        write_text(self.folder.recipe, self.loaded.text)
+        if not self.folder.given.exists() or self.loaded.path.resolve() != self.folder.recipe.resolve():
+            write_text(self.folder.given, self.loaded.text)
+        write_text(self.folder.recipe, recipe_as_run(self.loaded, self.root, local=self.local))
         self.write_lock(self.next_sessions())
 
     def refuse_other_folder(self) -> None:
@@ -132,7 +132,7 @@ class Run:
         if lock and (other := lock["recipe"].get("name")) != self.recipe.name:
             raise RecipeError(f"{self.folder.path}: the run folder of recipe {other!r}", hint="take another --run-dir")
         self.refuse_other_symbols()
-        self.checkpoints.refuse_other(self.training_plan.identity)
+        self.checkpoints.refuse_other(self.training_identity)
 
     def refuse_other_symbols(self) -> None:
         """Raise RecipeError where the tokenizer of the initial model lacks the recipe's tags or placeholders."""

@@ -1,7 +1,5 @@
 """A stage: one step from raw text to scores, skipped where its manifest holds."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The stage `text`: corpora read, split into train, dev and tests, and cleaned."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from uuid import uuid4
 

@@ -1,7 +1,5 @@
 """The stage `tokenizer`: trained on the cleaned training text alone, or copied from the initial model."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from nmt import console

@@ -27,8 +27,7 @@ VERSION = (
 Format: the SHA-256 of the grammar's four files when the sentences last changed.
 """
 
-LONGEST = 24
-"""Words of the longest source, the unseen set aside."""
+LONGEST = 24  # words of the longest source, the unseen set aside
 LONGEST_UNSEEN = 28
 
 
@@ -73,8 +72,7 @@ def _distinct(split: Split, seed: int) -> Iterator[EnDe]:
             yield pair
 
 
-_SHARES = {0: "dev", 1: "test"}
-"""Sixteenths of all sentences, by the digest of the source, that are not for training."""
+_SHARES = {0: "dev", 1: "test"}  # sixteenths of all sentences, by the digest of the source, that are not for training
 
 
 def generate(split: Split, pairs: int, seed: int = 1) -> Iterator[EnDe]:

@@ -1,6 +1,6 @@
 """Inflect the words of the built-in corpus: English beside German, each form worked out once a process.
 
-The tables of `grammar_words` are parsed at the first call of `lexicon`. Each English word stands for one German word
+Each English word stands for one German word
 within its frame, so that a sentence has exactly one translation.
 """
 
@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from typing import NamedTuple, TypeVar
 
-from nmt.tasks.grammar_words import ADJECTIVES, MODALS, NAMES, NOUNS, NUMBERS, VERBS, entries
+from nmt.tasks.grammar_words import entries, tables
 
 Word = TypeVar("Word", "Noun", "Adjective", "Verb")
 
 PERSONS = ("I", "you", "he", "we", "they")
-PLURAL = 3
-"""Row of the plural in a declension table, after masculine, feminine and neuter."""
+PLURAL = 3  # row of the plural in a declension table, after masculine, feminine and neuter
 
 # Endings of adjectives: masculine, feminine, neuter, plural; each nominative, accusative, dative.
 _WEAK = (("e", "en", "en"), ("e", "e", "en"), ("e", "e", "en"), ("en", "en", "en"))
@@ -35,8 +34,7 @@ class Noun(NamedTuple):
     english: tuple[str, str]
     german: tuple[Cases, Cases]
     gender: int
-    prepositions: tuple[str, str]
-    """English and German preposition of a location, or empty."""
+    prepositions: tuple[str, str]  # English and German preposition of a location, or empty
 
 
 class Adjective(NamedTuple):
@@ -105,18 +103,9 @@ def _pluralize(noun: str) -> str:
     return noun + ("es" if noun.endswith(("s", "x", "ch", "sh", "to")) else "s")
 
 
-def _items(table: str) -> Iterator[tuple[str, str]]:
-    """Split a table into (head, entry) at line ends and semicolons; a head holds for the rest of its line."""
-    for line in table.strip().splitlines():
-        head = ""
-        for item in line.split("; "):
-            before, colon, after = item.rpartition(": ")
-            head = before if colon else head
-            yield head, after.strip()
-
-
 def _nouns() -> Iterator[Noun]:
-    for index, (head, entry) in enumerate(_items(NOUNS)):
+    for index, line in enumerate(tables()["nouns"]):
+        head, _, entry = line.rpartition(": ")
         kind, _, places = head.partition(" ")
         word, article, german, plural = entry.split()
         singular, _, irregular = word.partition("|")
@@ -129,8 +118,8 @@ def _nouns() -> Iterator[Noun]:
 
 def _adjectives() -> Iterator[tuple[str, Adjective]]:
     """Yield the kinds of nouns that each adjective describes, and the adjective."""
-    for index, (kinds, entry) in enumerate(_items(ADJECTIVES)):
-        english, german = entry.split()
+    for index, line in enumerate(tables()["adjectives"]):
+        kinds, english, german = line.replace(":", "").split()
         predicate, _, stem = german.partition("/")
         yield kinds, Adjective(index, english, predicate, stem or predicate)
 
@@ -192,7 +181,7 @@ WAR = _persons("war", "warst", "war", "waren")
 @cache
 def _modals() -> dict[str, tuple[str, tuple[str, ...]]]:
     table = {}
-    for line in MODALS.strip().splitlines():
+    for line in tables()["modals"]:
         name, _, rest = line.partition(": ")
         english, _, german = rest.partition("; ")
         table[name] = (english, _persons(*german.split()))
@@ -234,20 +223,21 @@ def _simple_past(form: str) -> tuple[German, ...]:
 
 
 def _verbs() -> Iterator[Verb]:
-    for index, (head, entry) in enumerate(_items(VERBS)):
+    for index, line in enumerate(tables()["verbs"]):
+        head, _, forms = line.partition(": ")
         frame, _, kinds = head.partition(" ")
-        english, _, german = entry.partition(" = ")
+        english, _, german = forms.partition(" = ")
         infinitive, er, participle, *options = german.split()
         reflexive = infinitive.startswith("sich_")
         infinitive = infinitive.removeprefix("sich_")
         governed = next((option for option in options if ":" in option), "")
         preposition, _, letter = governed.partition(":")
         prefix, _, bare = infinitive.rpartition("|")
-        base, forms = _english_forms(english)
+        base, conjugated = _english_forms(english)
         case = 2 if letter == "d" or frame == "dat" else 1
         zu = f"{prefix}zu{bare}" if prefix else f"zu {bare}"
         deutsch = _german_forms(infinitive, er, participle, options)
-        yield Verb(index, frame, base, zu, kinds, preposition, case, reflexive, forms, deutsch)
+        yield Verb(index, frame, base, zu, kinds, preposition, case, reflexive, conjugated, deutsch)
 
 
 def copula() -> Verb:
@@ -287,11 +277,10 @@ def _determiners() -> Determiners:
     this, these = (Determiner(x, _rows("dies", _STRONG), _WEAK) for x in ("this ", "these "))
     every = Determiner("every ", _rows("jed", _STRONG), _WEAK)
     no, none = (Determiner(x, _rows("kein", _EIN), _MIXED) for x in ("a ", "any "))
-    pairs = entries("my/mein your/dein his/sein her/ihr our/unser their/ihr")
-    own = [Determiner(f"{english} ", _rows(german, _EIN), _MIXED) for english, german in pairs]
-    whose = [Determiner(f"{name}'s ", _fixed(f"{name}s "), _STRONG) for name in NAMES]
-    counted = [Determiner(f"{e} ", _fixed(f"{g} "), _STRONG) for e, g in NUMBERS[1:]]
-    amounts = [Determiner(e, _rows(g, _STRONG), _STRONG) for e, g in (("many ", "viel"), ("some ", "einig"))]
+    own = [Determiner(f"{e} ", _rows(g, _EIN), _MIXED) for e, g in entries("possessives")]
+    whose = [Determiner(f"{name}'s ", _fixed(f"{name}s "), _STRONG) for name in tables()["names"]]
+    counted = [Determiner(f"{e} ", _fixed(f"{g} "), _STRONG) for e, g in entries("numbers")[1:]]
+    amounts = [Determiner(f"{e} ", _rows(g, _STRONG), _STRONG) for e, g in entries("amounts")]
     definite = [the] * 40 + [this] * 8 + own * 4 + whose
     several = [the] * 30 + [these] * 8 + own * 3 + whose
     return Determiners(
@@ -315,12 +304,9 @@ class Lexicon(NamedTuple):
     frames: dict[str, tuple[Verb, ...]]
     copula: Verb
     human: list[Adjective]
-    describing: list[tuple[list[Adjective], list[Adjective]]]
-    """Adjectives of each noun."""
-    objects: list[tuple[list[Noun], list[Noun]]]
-    """Nouns that each verb governs."""
-    governing: list[tuple[list[Verb], list[Verb]]]
-    """Verbs that govern each noun."""
+    describing: list[tuple[list[Adjective], list[Adjective]]]  # adjectives of each noun
+    objects: list[tuple[list[Noun], list[Noun]]]  # nouns that each verb governs
+    governing: list[tuple[list[Verb], list[Verb]]]  # verbs that govern each noun
 
 
 @cache

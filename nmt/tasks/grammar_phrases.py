@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from nmt.tasks.grammar_lexicon import PLURAL, Determiner, Noun, Verb, lexicon
-from nmt.tasks.grammar_words import CITIES, DAYS, MANNERS, MONTHS, NAMES, NUMBERS, SURNAMES, entries
+from nmt.tasks.grammar_words import entries, tables
 
-EnDe = tuple[str, str]
-"""English words, and the German ones that translate them."""
+EnDe = tuple[str, str]  # English words, and the German ones that translate them
 T = TypeVar("T")
 
 PAST, PRESENT, FUTURE = range(3)
+TENSES = ("past", "present", "future")
 
 
 class Phrase(NamedTuple):
@@ -34,24 +34,12 @@ def _pronouns() -> list[Phrase]:
 
 
 PRONOUNS = _pronouns()
-_CONTRACTED = {
-    "in dem": "im", "in das": "ins", "an dem": "am", "zu dem": "zum", "zu der": "zur", "von dem": "vom"
-}  # fmt: skip
-_TIMES: tuple[list[EnDe], ...] = (
-    [("yesterday", "gestern"), ("last week", "letzte Woche"), ("last month", "letzten Monat"),
-     ("last year", "letztes Jahr"), ("yesterday evening", "gestern Abend")],
-    [("every day", "jeden Tag"), ("today", "heute"), ("every week", "jede Woche"), ("now", "jetzt"),
-     ("every morning", "jeden Morgen"), ("on weekends", "am Wochenende")],
-    [("tomorrow", "morgen"), ("next week", "nächste Woche"), ("next month", "nächsten Monat"),
-     ("next year", "nächstes Jahr"), ("tomorrow evening", "morgen Abend"), ("soon", "bald")],
-)  # fmt: skip
-_SPANS = entries("days/Tagen weeks/Wochen months/Monaten years/Jahren")
 
 
 def join(preposition: str, phrase: str) -> str:
     """Join a preposition and a phrase, contracted with its article: "in dem Haus" is "im Haus"."""
     article, _, rest = phrase.partition(" ")
-    short = _CONTRACTED.get(f"{preposition} {article}")
+    short = dict(entries("contractions")).get(f"{preposition} {article}")
     return f"{short} {rest}" if short and rest else f"{preposition} {phrase}"
 
 
@@ -119,15 +107,16 @@ class Phrases:
     def named(self) -> Phrase:
         """Draw one person or two, by name."""
         chance = self.random()
-        first = self.one(NAMES)
+        names = tables()["names"]
+        first = self.one(names)
         if chance < 0.65:
             return Phrase(first, first, (first, first, first), 2, 0, None)
         if chance < 0.8:
-            second = self.one([name for name in NAMES if name != first])
+            second = self.one([name for name in names if name != first])
             german = f"{first} und {second}"
             english = f"{first} and {second}"
             return Phrase(english, english, (german, german, german), 4, PLURAL, None)
-        name = self.one(SURNAMES)
+        name = self.one(tables()["surnames"])
         if chance < 0.9:
             english, german = f"Mr. {name}", f"Herrn {name}"
             return Phrase(english, english, (f"Herr {name}", german, german), 2, 0, None)
@@ -147,9 +136,9 @@ class Phrases:
 
     def clock(self) -> EnDe:
         """Draw a time of day: spoken, or in digits where German counts to 24."""
-        hour = int(self.random() * 12)
-        english, german = NUMBERS[hour]
-        after = NUMBERS[(hour + 1) % 12]
+        hour, numbers = int(self.random() * 12), entries("numbers")
+        english, german = numbers[hour]
+        after = numbers[(hour + 1) % 12]
         chance = self.random()
         if chance < 0.2:
             return f"at {english} o'clock", f"um {german} Uhr"
@@ -168,9 +157,9 @@ class Phrases:
         """Draw a day of the week, a month or a date."""
         chance = self.random()
         if chance < 0.4:
-            english, german = self.one(DAYS)
+            english, german = self.one(entries("days"))
             return f"on {english}", f"am {german}"
-        english, german = self.one(MONTHS)
+        english, german = self.one(entries("months"))
         if chance < 0.55:
             return f"in {english}", f"im {german}"
         day = 1 + int(self.random() * 28)
@@ -183,17 +172,17 @@ class Phrases:
         """Draw an adverbial of time for the past, the present or the future."""
         chance = self.random()
         if chance < 0.4 or (time == PRESENT and chance < 0.7):
-            return self.one(_TIMES[time])
+            return self.one(entries(f"times_{TENSES[time]}"))
         if chance < 0.6:
             return self.date()
         if chance < 0.8:
             return self.clock()
         if chance < 0.88:
-            (english, german), (hour, stunde) = self.one(DAYS), self.clock()
+            (english, german), (hour, stunde) = self.one(entries("days")), self.clock()
             return f"on {english} {hour}", f"am {german} {stunde}"
         if time == PRESENT:
             return self.clock()
-        (number, zahl), (span, spanne) = self.one(NUMBERS[1:]), self.one(_SPANS)
+        (number, zahl), (span, spanne) = self.one(entries("numbers")[1:]), self.one(entries("spans"))
         if time == PAST:
             return f"{number} {span} ago", f"vor {zahl} {spanne}"
         return f"in {number} {span}", f"in {zahl} {spanne}"
@@ -201,20 +190,20 @@ class Phrases:
     def where(self) -> EnDe:
         """Draw a location, in the dative."""
         if self.random() < 0.3:
-            city, stadt = self.one(CITIES)
+            city, stadt = self.one(entries("cities"))
             return f"in {city}", f"in {stadt}"
         noun = self.one(self.words.by_kind["l"])
         place = self.phrase(noun, self.words.determiners.place, False)
         there, dort = noun.prepositions
         if self.random() < 0.25:
-            there, dort = self.one((("behind", "hinter"), ("in front of", "vor"), ("next to", "neben")))
+            there, dort = self.one(entries("locations"))
         return f"{there} {place.object}", join(dort, place.german[2])
 
     def whither(self) -> EnDe:
         """Draw a destination."""
         chance = self.random()
         if chance < 0.35:
-            city, stadt = self.one(CITIES)
+            city, stadt = self.one(entries("cities"))
             return f"to {city}", f"nach {stadt}"
         noun = self.one(self.words.by_kind["l"])
         place = self.phrase(noun, self.words.determiners.place, False)
@@ -229,7 +218,7 @@ class Phrases:
             return f"for {english}", f"für {german}"
         chance = self.random()
         if chance < 0.5:
-            return self.one(MANNERS)
+            return self.one(entries("manners"))
         other = self.named()
         if chance < 0.75:
             other = self.phrase(self.one(self.words.by_kind["p"]), self.words.determiners.place)

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nmt.tasks.grammar_lexicon import PLURAL, RELATIVES, English, German, Verb
-from nmt.tasks.grammar_phrases import FUTURE, PAST, PRESENT, PRONOUNS, EnDe, Parts, Phrase, Phrases, join, same
+from nmt.tasks.grammar_phrases import FUTURE, PAST, PRESENT, PRONOUNS, TENSES, EnDe, Parts, Phrase, Phrases, join, same
 from nmt.tasks.grammar_words import entries
 
-_SIMPLE = ("past", "present", "future")
 _MODALS = (
     ("could", "wanted to", "had to"),
     ("can", "must", "may", "should", "would like to", "want to", "have to"),
@@ -17,14 +16,6 @@ _THERE = Phrase("there", "", ("es", "", ""), 2, 2, None)
 _ES_GIBT = (German("gab", "", "gab"), German("gibt", "", "gibt"), German("wird", " geben", "geben wird"))
 _IT = ("er", "sie", "es", "sie")
 _REFLEXIVE = (" mich", " dich", " sich", " uns", " sich")
-_ADVERBS = entries("unfortunately/leider perhaps/vielleicht therefore/deshalb fortunately/glücklicherweise")
-_OFTEN = entries("often/oft always/immer never/nie sometimes/manchmal rarely/selten usually/normalerweise")
-_DEGREES = entries("very/sehr too/zu really/wirklich quite/ziemlich")
-_CONJUNCTIONS: tuple[list[EnDe], ...] = (
-    [("because", "weil"), ("although", "obwohl"), ("when", "als"), ("before", "bevor"), ("after", "nachdem")],
-    [("because", "weil"), ("although", "obwohl"), ("when", "wenn"), ("if", "wenn"), ("as soon as", "sobald")],
-    [("because", "weil"), ("when", "wenn"), ("if", "wenn"), ("as soon as", "sobald")],
-)  # fmt: skip
 _FRAMES = ((0.36, "acc"), (0.45, "dat"), (0.6, "prep"), (0.69, "give"), (0.79, "move"), (0.91, "act"), (1.0, "be"))
 _ACTIONS = ("acc", "acc", "dat", "prep", "give", "move", "act")
 _STATES = ("have", "need", "know", "love", "understand")
@@ -135,7 +126,7 @@ class Writer:
                 and not negative
                 and not asked
             ):
-                often = self.draw.one(_OFTEN) if self.draw.random() < 0.15 else ("", "")
+                often = self.draw.one(entries("frequencies")) if self.draw.random() < 0.15 else ("", "")
                 clause.often, moment = often[0] and f"{often[0]} ", ("", often[1])
         if front:
             clause.front, moment, place = self.fronting(moment, place)
@@ -151,7 +142,7 @@ class Writer:
         chance = self.draw.random()
         if place[0] and chance < 0.5:
             return place, moment, ("", "")
-        return (moment, ("", ""), place) if chance < 0.75 else (self.draw.one(_ADVERBS), moment, place)
+        return (moment, ("", ""), place) if chance < 0.75 else (self.draw.one(entries("adverbs")), moment, place)
 
     def frame(self, time: int, subject: Phrase | None) -> str:
         if subject is None and self.draw.random() < 0.12:
@@ -170,7 +161,7 @@ class Writer:
     def tense(self, time: int, frame: str) -> str:
         chance = self.draw.random()
         if time == FUTURE or frame in ("be", "thing", "cost", "ride", "that", "whether", "to") or chance < 0.65:
-            return _SIMPLE[time]
+            return TENSES[time]
         return "perfect" if time == PRESENT and chance < 0.75 else self.draw.one(_MODALS[time])
 
     def complement(self, verb: Verb, subject: Phrase, negative: bool) -> Parts:
@@ -239,7 +230,7 @@ class Writer:
             other = self.draw.named()
             return Parts(f" as {english} as {other.object}", closing=f" so {german} wie {other.german[0]}")
         if chance < 0.8:
-            degree, grad = self.draw.one(_DEGREES)
+            degree, grad = self.draw.one(entries("degrees"))
             english, german = f"{degree} {english}", f"{grad} {german}"
         return Parts(f" {english}", closing=f" {german}")
 
@@ -247,7 +238,7 @@ class Writer:
         """Draw "there is", in German "es gibt" with the accusative."""
         kind = self.draw.one(self.words.by_kind[self.draw.one("lltup")])
         what = self.draw.phrase(kind, self.words.determiners.existing)
-        english = self.words.copula.english[_SIMPLE[time]][what.person]
+        english = self.words.copula.english[TENSES[time]][what.person]
         where, wo = self.draw.where()
         clause = _Clause(_THERE, english, _ES_GIBT[time])
         clause.tail, clause.middle = f" {what.object} {where}", f" {what.german[1]} {wo}"
@@ -269,19 +260,19 @@ class Writer:
         chance, time = self.draw.random(), self.time()
         if chance < 0.5:
             return self.clause(time, asked=True).question()
-        word, wort = self.draw.one((("why", "warum"), ("when", "wann"), ("where", "wo")))
+        word, wort = self.draw.one(entries("questions"))
         if word == "why":
             clause = self.clause(time, self.draw.person(), asked=True)
         else:
             clause = self.clause(
-                time, self.draw.person(), self.draw.one(("acc", "act")), tense=_SIMPLE[time], bare=True, asked=True
+                time, self.draw.person(), self.draw.one(("acc", "act")), tense=TENSES[time], bare=True, asked=True
             )
         english, german = clause.question()
         return f"{word} {english}", f"{wort} {german}"
 
     def dependent(self, time: int) -> EnDe:
         """Draw a conjunction and its clause, the German verb last."""
-        conjunction, konjunktion = self.draw.one(_CONJUNCTIONS[time])
+        conjunction, konjunktion = self.draw.one(entries(f"conjunctions_{TENSES[time]}"))
         tense, frame = ("pluperfect", "acc") if conjunction == "after" else ("", "")
         clause = self.clause(min(time, PRESENT), None, frame, tense=tense, bare=self.draw.random() < 0.5)
         return f"{conjunction} {clause.plain_english()}", f"{konjunktion} {clause.last()}"
@@ -339,7 +330,7 @@ class Writer:
         first = self.clause(time, self.draw.person(), "acc", bare=True)
         if first.object is None or first.object.noun is None or first.object.noun.kind in "pa":
             return first.main()
-        thing, why = first.object, self.draw.one(_CONJUNCTIONS[time][:2])
+        thing, why = first.object, self.draw.one(entries(f"conjunctions_{TENSES[time]}")[:2])
         english = "they" if thing.person == 4 else "it"
         it = thing._replace(subject=english, german=(_IT[thing.gender], "", ""))
         second = self.clause(time, it, "be", bare=True)

@@ -1,7 +1,5 @@
 """Label-smoothed cross-entropy, fused with the output layer's product."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """The training objective: from a batch to its loss."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from nmt.data.encoding.dataset import Batch

@@ -1,7 +1,5 @@
 """Adam and the learning-rate schedule (Vaswani et al. 2017, section 5.3)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """Ctrl-C and SIGTERM, to which a training reacts at the end of a step."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from collections.abc import Iterator

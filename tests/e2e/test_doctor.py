@@ -424,5 +424,5 @@ def test_tensorboard_is_looked_for_where_it_is_asked_for(
     said = examined(nmt_here, home, "training.tensorboard=true")
     assert said.code == 2
     assert lines(said)["tensorboard"] == (
-        'error: training.tensorboard = true needs a package that is not installed (pip install "nmt[tensorboard]")'
+        'error: training.tensorboard = true needs a package that is not installed (pip install -e ".[tensorboard]")'
     )

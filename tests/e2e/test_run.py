@@ -44,9 +44,10 @@ def recipe(tmp_path: Path) -> Path:
 def test_one_command_makes_all_that_a_run_folder_holds(tiny: TinyRun) -> None:
     assert ran(tiny.said) == dict.fromkeys(STAGES, "")
     assert sorted(path.name for path in tiny.folder.iterdir()) == [
-        *("checkpoints", "evaluation", "lock.json", "log.jsonl", "model", "prepared", "recipe.toml", "tokenizer")
+        *("checkpoints", "evaluation", "lock.json", "log.jsonl", "model", "prepared"),
+        *("recipe.given.toml", "recipe.toml", "tokenizer"),
     ]
-    assert (tiny.folder / "recipe.toml").read_text(encoding="utf-8") == TINY
+    assert (tiny.folder / "recipe.given.toml").read_text(encoding="utf-8") == TINY
     assert {"tokenizer.model", "tokenizer.json", "manifest.json"} == set(tree(tiny.folder / "tokenizer"))
     assert {"text/manifest.json", "ids/manifest.json"} <= set(tree(tiny.folder / "prepared"))
     assert {"model.safetensors", "config.json", "tokenizer.model", "tokenizer.json", "lock.json", "README.md"} <= set(
@@ -81,6 +82,11 @@ def test_the_end_of_a_run_shows_samples_scores_and_what_to_type_next(tiny: TinyR
     assert [line[:6] for line in lines[1:4]] == ["  en  ", "  de  ", "  ref "]
     score = read(tiny.folder / "evaluation" / "scores.json")["test"]["bleu"]
     assert ["test", "BLEU", f"{score['score']:.2f}", score["signature"]] in [line.split() for line in lines]
+    counts = read(tiny.folder / "checkpoints" / "manifest.json")["counts"]
+    path = f"runs/tiny/checkpoints/best-{counts['best_step']:08}"
+    best = f"Best checkpoint: step {counts['best_step']} of 200, dev BLEU {counts['best']:.2f}, {path}"
+    assert lines[-4] == best
+    assert re.fullmatch(r"Total time: (\d+m )?\d+s", lines[-3])
     assert lines[-1].startswith("Next: echo '")
     assert lines[-1].endswith("| nmt translate runs/tiny/model")
 
@@ -296,10 +302,10 @@ def test_a_run_folder_that_is_a_file_is_one_line(nmt_here: Run, recipe: Path, tm
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nosuch"], "nosuch: no such recipe (give a TOML file)"),
-        (["demmo"], "demmo: no such recipe (give a TOML file; did you mean 'demo'?)"),
-        (["demo", "--set", "model.head=8"], "unknown key model.head (did you mean 'heads'?)"),
-        (["demo", "--set", "model.heads=3"], "model: heads = 3 must divide d_model = 256"),
+        (["nosuch"], "nosuch: no such recipe (give a TOML file, or one of demo, "),
+        (["demmo"], "; did you mean 'demo'?)"),
+        (["demo", "--set", "model.head=8"], "--set model.head=8: unknown key model.head (did you mean 'heads'?)"),
+        (["demo", "--set", "model.heads=3"], "--set model.heads=3: model: heads = 3 must divide d_model = 256"),
         (["demo", "--set", "model.heads"], "--set model.heads: not of the form section.key=value"),
         (["demo", "--sett", "a=b"], "No such option: --sett"),
     ],

@@ -10,6 +10,7 @@ def test_the_names_of_a_run_folder() -> None:
     assert {name: str(path.relative_to("runs/x")) for name, path in vars(folder).items()} == {
         "path": ".",
         "recipe": "recipe.toml",
+        "given": "recipe.given.toml",
         "lock": "lock.json",
         "log": "log.jsonl",
         "tensorboard": "tensorboard",

@@ -1,7 +1,5 @@
 """Clean parallel text outside of a run, from files to files: the work of `nmt data clean`."""
 
-from __future__ import annotations
-
 import gzip
 import os
 import re

@@ -4,8 +4,6 @@ A corpus may be larger than the memory, which holds a few shards, and one byte a
 left in its folder. The result depends on the text alone, not on the number of processes.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """Find repeated rows by 64-bit keys, in memory that does not grow with their number but for a byte a row."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

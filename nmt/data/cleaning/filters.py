@@ -4,8 +4,6 @@ A filter judges one pair by itself, so a text can be cleaned in parts, by severa
 afterwards, by the keys in `DUPLICATES`.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +16,7 @@ from nmt.data.cleaning.keys import HeldOut, near_key, near_side_key, pair_key, s
 from nmt.data.languages import primary_subtag, scripts_of, share_of_script
 from nmt.data.pairs import Pair
 from nmt.errors import UsageError
+from nmt.version import install_hint
 
 Filter = Callable[[str, str], bool]
 """Returns True for a pair (source, target) that is to be dropped."""
@@ -188,7 +187,7 @@ def _identifier() -> Identifier:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier  # an optional extra
     except ImportError:
         raise UsageError(
-            "cleaning.check_language = true needs a package that is not installed", hint='pip install "nmt[langid]"'
+            "cleaning.check_language = true needs a package that is not installed", hint=install_hint("langid")
         ) from None
     identifier: Identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
     return identifier

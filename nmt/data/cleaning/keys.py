@@ -1,7 +1,5 @@
 """Keys that are equal for equal, or nearly equal, sides and pairs."""
 
-from __future__ import annotations
-
 import hashlib
 import unicodedata
 from collections.abc import Iterable

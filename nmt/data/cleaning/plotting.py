@@ -1,7 +1,5 @@
 """Draw the funnel: pairs read, dropped by each filter, and kept."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Memory grows with the text by 34 bytes a pair, for the keys of duplicates, and by nothing else.
 """
 
-from __future__ import annotations
-
 import heapq
 import json
 import unicodedata

@@ -1,7 +1,5 @@
 """Batches within a budget of tokens, in an order that depends on the lengths, the seed and the epoch alone."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -4,8 +4,6 @@ Each split is a folder of Arrow streams, which `datasets.Dataset.from_file` can 
 killed one left in its folder.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """The steps of training: their sentences in order, collated into micro-batches ahead of the trainer."""
 
-from __future__ import annotations
-
 import queue
 import threading
 from collections.abc import Generator, Iterator, Mapping

@@ -20,8 +20,7 @@ from nmt.errors import DataError
 
 SUFFIXES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tzst", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 """Suffixes of archives."""
-TAR_BLOCK = 512
-"""Bytes of a block of a tar file."""
+TAR_BLOCK = 512  # bytes of a block of a tar file
 
 
 def read_lines(path: Path, replaced: list[int] | None = None, anomalies: Counter[str] | None = None) -> Iterator[str]:
@@ -87,9 +86,8 @@ def download_of(path: Path, downloads: Mapping[str, DownloadConfig]) -> str | No
 
 def _find_member(archive: Path, member: str, tip: str) -> Path:
     if not is_archive(archive.name):
-        raise DataError(
-            f"{archive}: no archive, so there is no {member} in it", hint=f"archives are .zip and .tar{tip}"
-        )
+        hint = f"archives are .zip and .tar{tip}"
+        raise DataError(f"{archive}: no archive, so there is no {member} in it", hint=hint)
     names = member_names(archive)
     for suffix in ("", *COMPRESSIONS):
         if member + suffix in names:

@@ -20,10 +20,8 @@ from nmt.files import digest_file, digest_json
 from nmt.tasks import grammar
 
 RECIPE_TIP = "; names in a recipe start at --data-dir, or else at the recipe's folder"
-STDIN = "-"
-"""Name of standard input."""
-TEST_SET = "sacrebleu:"
-"""Prefix of the names of sacreBLEU's test sets."""
+STDIN = "-"  # name of standard input
+TEST_SET = "sacrebleu:"  # prefix of the names of sacreBLEU's test sets
 
 Downloads = Mapping[str, DownloadConfig]
 

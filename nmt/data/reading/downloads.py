@@ -19,16 +19,12 @@ from nmt.errors import DataError, RecipeError
 from nmt.files import digest_file, read_json, remove, sync, write_json
 from nmt.version import __version__
 
-TIMEOUT = 30.0
-"""Seconds without a byte after which a connection counts as broken."""
+TIMEOUT = 30.0  # seconds without a byte after which a connection counts as broken
 PAUSES = (1.0, 3.0, 9.0)
 """Seconds before each further try of a mirror, counted again from the first after a try that received bytes."""
-BLOCK = 1 << 18
-"""Bytes to receive at once."""
-TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
-"""HTTP statuses that a later try may not meet."""
-MINUTE = 60.0
-"""Seconds between two lines of progress where there is no terminal."""
+BLOCK = 1 << 18  # bytes to receive at once
+TEMPORARY = {408, 425, 429, 500, 502, 503, 504}  # HTTP statuses that a later try may not meet
+MINUTE = 60.0  # seconds between two lines of progress where there is no terminal
 
 
 class _FailedError(Exception):

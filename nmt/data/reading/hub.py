@@ -21,10 +21,8 @@ from nmt.files import digest_file, digest_json, write_text
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
 
-BATCH = 1000
-"""Rows to read at once."""
-TIMEOUT = 30.0
-"""Seconds to wait for the Hub to name the commit of a branch."""
+BATCH = 1000  # rows to read at once
+TIMEOUT = 30.0  # seconds to wait for the Hub to name the commit of a branch
 HINT = "check data.*.dataset, config and split"
 LOCAL_TIP = "; without network, --data-dir FOLDER reads a copy of the dataset in a folder of its name there"
 COMMIT = re.compile("[0-9a-f]{40}")

@@ -14,8 +14,7 @@ from nmt.data.reading.formats import Format, format_of, plain_name, split_langua
 from nmt.data.reading.sacrebleu_sets import sacrebleu_missing
 from nmt.errors import DataError, UsageError
 
-LANGUAGE = re.compile(r"[a-z]{2,3}([_-][A-Za-z0-9]{2,8})*")
-"""A suffix that looks like the code of a language."""
+LANGUAGE = re.compile(r"[a-z]{2,3}([_-][A-Za-z0-9]{2,8})*")  # a suffix that looks like the code of a language
 DIRECTION = re.compile(r"(?:^|[.:_/])([a-z]{2,3})[-_]([a-z]{2,3})(?=$|[./])")
 """The codes of both languages in a file name, as in `news.en-de.tsv`."""
 LANGUAGE_OPTIONS = "name the languages by --source-language and --target-language"
@@ -202,9 +201,8 @@ def pair_sides(sides: Sides, languages: LanguagesConfig, option: str) -> Iterato
         return
     for side, stems, missing in zip(sides, alone, (languages.target, languages.source), strict=True):
         if stems:
-            raise UsageError(
-                f"{option}: {side[stems[0]]}: no file of {missing} with it", hint=f"name {stems[0]}.{missing} too"
-            )
+            hint = f"name {stems[0]}.{missing} too"
+            raise UsageError(f"{option}: {side[stems[0]]}: no file of {missing} with it", hint=hint)
 
 
 def distinct_names(paths: Sequence[str]) -> list[str]:

@@ -38,8 +38,7 @@ MAGIC = {
 }
 UNREADABLE = (EOFError, OSError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile)
 """Exceptions of reading a file: the system's errors, and the errors of damaged content."""
-BUFFER = 1 << 17
-"""Bytes to read at once."""
+BUFFER = 1 << 17  # bytes to read at once
 BREAKS = re.compile("[\u2028\u2029\x85\x0b\x0c\x1c-\x1e\r]")
 """Characters that end a line for some programs, and are text here."""
 SURROGATE = re.compile("[\ud800-\udfff]")

@@ -10,10 +10,8 @@ from nmt.data.pairs import Pair
 from nmt.data.reading.streams import BUFFER, UNREADABLE, listing, one_line, unreadable
 from nmt.errors import DataError
 
-CODE = {"bpt", "ept", "ph", "it", "ut"}
-"""Elements in a segment that hold markup of the original document."""
-TEXT = {"hi", "sub"}
-"""Elements in a segment that hold text, also within markup."""
+CODE = {"bpt", "ept", "ph", "it", "ut"}  # elements in a segment that hold markup of the original document
+TEXT = {"hi", "sub"}  # elements in a segment that hold text, also within markup
 
 
 def read_tmx(
@@ -65,19 +63,14 @@ class _Units:
         self.parser.CharacterDataHandler = self._text
         self.parser.EntityDeclHandler = self._declared_entity
         self.parser.SkippedEntityHandler = self._unknown_entity
-        self.encoding: str | None = None
-        """Encoding that the file declares."""
+        self.encoding: str | None = None  # encoding that the file declares
         self._name, self._anomalies = name, anomalies
         self._codes = {code: _normalized(code) for code in (languages.source, languages.target)}
         self._units = 0
-        self._matched: set[str] = set()
-        """Languages that some unit has."""
-        self._seen: dict[str, None] = {}
-        """All language codes of the file, in order."""
-        self._language = ""
-        """Language of the current variant."""
-        self._parts: list[str] = []
-        """Text of the current segment."""
+        self._matched: set[str] = set()  # languages that some unit has
+        self._seen: dict[str, None] = {}  # all language codes of the file, in order
+        self._language = ""  # language of the current variant
+        self._parts: list[str] = []  # text of the current segment
         self._is_text: list[bool] = []
         """Whether the content is text: of the current segment, and of each open element in it."""
         self._texts: dict[str, tuple[bool, str]] = {}

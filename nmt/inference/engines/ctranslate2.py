@@ -1,26 +1,25 @@
 """The engine CTranslate2, which runs an export of the bundle and loads in a second."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from nmt import runtime
 from nmt.cards import Card
+from nmt.config.decoding import DecodingConfig
+from nmt.config.inference import InferenceConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.errors import ArtifactError, UsageError
 from nmt.files import read_json
 from nmt.inference.bundle import CONFIG, WEIGHTS
 from nmt.inference.protocol import Hypothesis, Matrix, Pair, Request, Row, length_penalty
+from nmt.version import install_hint
 
 if TYPE_CHECKING:
     from ctranslate2 import Translator
-
-    from nmt.config.decoding import DecodingConfig
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,8 +33,7 @@ TASK_ROWS, GPU_TASK_ROWS = 32, 1024
 PATIENCE = 2
 """With a length penalty, a search goes on until this multiple of the beam size has ended: at 1, 2 of 1,000 lines of
 Multi30k differed from the native engine's, at 2 none."""
-NOTHING = -1e9
-"""Lower totals mark entries of the beam without a hypothesis."""
+NOTHING = -1e9  # lower totals mark entries of the beam without a hypothesis
 
 
 @dataclass(frozen=True)
@@ -44,11 +42,9 @@ class Export:
 
     folder: Path
     quantization: str
-    target_limit: int
-    """Longest target in pieces, EOS included."""
+    target_limit: int  # longest target in pieces, EOS included
     source: list[str]
-    target: list[str]
-    """Pieces of each side by id."""
+    target: list[str]  # pieces of each side by id
 
 
 def import_ctranslate2() -> ModuleType:
@@ -57,7 +53,7 @@ def import_ctranslate2() -> ModuleType:
         import ctranslate2  # an optional extra
     except ImportError:
         raise UsageError(
-            "the engine ctranslate2 needs a package that is not installed", hint='pip install "nmt[ctranslate2]"'
+            "the engine ctranslate2 needs a package that is not installed", hint=install_hint("ctranslate2")
         ) from None
     return ctranslate2
 
@@ -104,12 +100,10 @@ def open_export(folder: Path, weights: str) -> Export:
 class Draft:
     """A hypothesis of CTranslate2, before its final score."""
 
-    ids: list[int]
-    """Pieces, without EOS."""
+    ids: list[int]  # pieces, without EOS
     total: float | None
     """Log-probability, EOS included; None where CTranslate2 leaves out a part, or renormalizes the probabilities."""
-    cut: bool = False
-    """Whether it was ended by the limit, not by EOS."""
+    cut: bool = False  # whether it was ended by the limit, not by EOS
 
 
 class CTranslate2Engine:
@@ -142,18 +136,16 @@ class CTranslate2Engine:
         self.target_limit = export.target_limit
 
     @classmethod
-    def load(
-        cls, paths: Sequence[Path], *, device: str, threads: int | None, export: str | None = None
-    ) -> CTranslate2Engine:
-        """Load the export named `export`, or the only one, of the verified bundle at `paths`.
-
-        Raises ArtifactError, UsageError.
-        """
+    def load(cls, paths: Sequence[Path], inference: InferenceConfig) -> Self:
+        """Load an export of the verified bundle at `paths`. Raises ArtifactError, UsageError."""
+        if inference.precision != "float32":
+            raise UsageError("the precision of an export is its own", hint="nmt export has --quantization")
         if len(paths) > 1:
             raise UsageError("the engine ctranslate2 takes one model", hint="an ensemble needs the native engine")
         import_ctranslate2()
         weights = read_json(paths[0] / CONFIG)["files"][WEIGHTS]
-        return cls(open_export(find_export(paths[0], export), weights), device=device, threads=threads)
+        export = open_export(find_export(paths[0], inference.export), weights)
+        return cls(export, device=inference.device, threads=inference.threads)
 
     def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]:
         if request.sampling is not None:
@@ -262,7 +254,6 @@ class CTranslate2Engine:
         return finish
 
     def _draft(self, pieces: list[str], total: float | None) -> Draft:
-        """Return a hypothesis of CTranslate2 as a draft."""
         ids = [self.ids[piece] for piece in pieces]
         return Draft(ids[:-1], total) if ids[-1:] == [EOS_ID] else Draft(ids, None, cut=True)
 

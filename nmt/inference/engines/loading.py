@@ -1,21 +1,14 @@
 """Loading: from the folders of bundles to an engine."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from nmt.config.inference import DeviceName, EngineName
-from nmt.config.training import Precision
+from nmt.config.inference import InferenceConfig
 from nmt.errors import UsageError
 from nmt.inference.bundle import Bundle, open_bundle
 from nmt.inference.engines.ctranslate2 import CTranslate2Engine
-from nmt.inference.engines.workers import Workers
-
-if TYPE_CHECKING:
-    from nmt.inference.protocol import Engine
+from nmt.inference.protocol import Engine
 
 
 def open_bundles(paths: Sequence[Path]) -> list[Bundle]:
@@ -32,27 +25,15 @@ def open_bundles(paths: Sequence[Path]) -> list[Bundle]:
 
 @dataclass(frozen=True)
 class EnginePlan:
-    """The settings of an engine; they can be sent to another process."""
+    """The inputs of an engine; they can be sent to another process."""
 
-    paths: list[Path]
-    """Folders of verified bundles."""
-    engine: EngineName = "native"
-    device: DeviceName = "auto"
-    precision: Precision = "float32"
-    threads: int | None = None
-    export: str | None = None
-    """Name of the bundle's export, for engines that need one; by default the only export."""
+    paths: list[Path]  # folders of verified bundles
+    inference: InferenceConfig
 
     def load(self) -> Engine:
         """Load the engine into this process. Raises ArtifactError, UsageError."""
-        if self.engine == "ctranslate2":
-            if self.precision != "float32":
-                raise UsageError("the precision of an export is its own", hint="nmt export has --quantization")
-            return CTranslate2Engine.load(self.paths, device=self.device, threads=self.threads, export=self.export)
+        if self.inference.engine == "ctranslate2":
+            return CTranslate2Engine.load(self.paths, self.inference)
         from nmt.inference.engines.native import NativeEngine  # imports torch
 
-        return NativeEngine.load(self.paths, device=self.device, precision=self.precision, threads=self.threads)
-
-    def share(self, devices: int) -> Engine:
-        """Load the engine into each of `devices` processes, which share the batches."""
-        return Workers(self, devices)
+        return NativeEngine.load(self.paths, self.inference)

@@ -1,16 +1,15 @@
 """The native engine: the model in PyTorch."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from nmt import runtime
-from nmt.config.training import Precision
+from nmt.config.inference import InferenceConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.devices import pick_device
 from nmt.errors import UsageError
@@ -20,8 +19,7 @@ from nmt.inference.protocol import Hypothesis, Matrix, Pair, Request, Row
 from nmt.inference.search import search
 from nmt.model.protocol import Model
 
-ROWS = 512
-"""Positions whose logits exist at once in scoring: all logits together would be positions times vocabulary."""
+ROWS = 512  # positions whose logits exist at once in scoring: all logits together would be positions times vocabulary
 
 
 def pad_pairs(batch: list[Pair], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -47,17 +45,17 @@ class NativeEngine:
         self.models = models
 
     @classmethod
-    def load(cls, paths: Sequence[Path], *, device: str, precision: Precision, threads: int | None) -> NativeEngine:
-        """Load the models of the bundles at `paths`, to compute in `threads` threads, by default torch's own choice.
+    def load(cls, paths: Sequence[Path], inference: InferenceConfig) -> Self:
+        """Load the models of the bundles at `paths`; torch chooses the threads by default.
 
         Raises ArtifactError, UsageError.
         """
         runtime.keep_freed_memory()
         runtime.bound_kernels()
-        if threads is not None:
-            torch.set_num_threads(threads)
-        kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
-        return cls([open_bundle(path).model().to(pick_device(device), kind).eval() for path in paths])
+        if inference.threads is not None:
+            torch.set_num_threads(inference.threads)
+        device, kind = pick_device(inference.device), getattr(torch, inference.precision)
+        return cls([open_bundle(path).model().to(device, kind).eval() for path in paths])
 
     @property
     def device(self) -> torch.device:

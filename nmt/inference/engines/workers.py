@@ -1,28 +1,22 @@
 """Several processes with an engine each, which share the batches. The process that starts them is free of torch."""
 
-from __future__ import annotations
-
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TypeVar, cast
 
 from nmt import console, runtime
 from nmt.errors import UsageError, WorkersError
+from nmt.inference.engines.loading import EnginePlan
 from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Request, Row
 from nmt.processes import Answer, Child, ChildDiedError, wait_for
-
-if TYPE_CHECKING:
-    from nmt.inference.engines.loading import EnginePlan
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-AHEAD = 2
-"""Batches handed to a worker at a time: the one it computes, and the next."""
-FATAL = 2
-"""Number of workers that die at the same batch before it counts as the cause."""
+AHEAD = 2  # batches handed to a worker at a time: the one it computes, and the next
+FATAL = 2  # number of workers that die at the same batch before it counts as the cause
 
 
 class Host:
@@ -54,19 +48,16 @@ class Job:
 
     call: Callable[[Child[Host]], None]
     lines: int = 0
-    again: bool = True
-    """Whether another worker must do it if its worker dies."""
+    again: bool = True  # whether another worker must do it if its worker dies
     answer: Answer | None = None
-    deaths: int = 0
-    """Number of workers that died while they did it."""
+    deaths: int = 0  # number of workers that died while they did it
 
 
 @dataclass(eq=False)
 class Worker:
     """A process and its jobs."""
 
-    number: int
-    """From 1."""
+    number: int  # from 1
     child: Child[Host]
     jobs: deque[Job] = field(default_factory=deque)
     """Jobs handed over and not answered yet, in the order of the answers."""
@@ -78,24 +69,23 @@ class Worker:
 
 
 class Workers:
-    """An engine in `devices` processes, each with its own GPU or a share of the CPU threads.
+    """An engine in several processes, each with its own GPU or a share of the CPU threads.
 
     The processes end with this object, and with this process however it ends.
     """
 
-    def __init__(self, plan: EnginePlan, devices: int) -> None:
+    def __init__(self, plan: EnginePlan) -> None:
         """Start the processes and load the engine into each. Raises what loading raises, UsageError, WorkersError."""
-        if devices < 1:
-            raise UsageError(f"{devices} devices cannot translate", hint="take 1 or more")
-        if plan.engine == "ctranslate2":
+        if plan.inference.engine == "ctranslate2":
             raise UsageError("the engine ctranslate2 translates in one process", hint="give it more --threads instead")
-        self.devices = devices
+        self.devices = devices = plan.inference.devices
         self.workers: list[Worker] = []
         self.close = weakref.finalize(self, end_all, self.workers)
         self._waiting: deque[Job] = deque()  # from dead workers
-        plan = replace(plan, threads=plan.threads or max(1, runtime.cores() // devices))
+        threads = plan.inference.threads or max(1, runtime.cores() // devices)
+        plan = replace(plan, inference=plan.inference.model_copy(update={"threads": threads}))
         try:
-            self.workers += [start(number, devices, plan) for number in range(1, devices + 1)]
+            self.workers += [start(number, plan) for number in range(1, devices + 1)]
             loading = [worker.jobs[0] for worker in self.workers]
             while any(worker.jobs for worker in self.workers):
                 self._receive()
@@ -158,7 +148,6 @@ class Workers:
         raise WorkersError("no worker is left", hint="load the model again")
 
     def _receive(self) -> None:
-        """Wait until some workers answer or die."""
         ready = wait_for([worker.child for worker in self.workers])
         for worker in [worker for worker in self.workers if worker.child in ready]:
             try:
@@ -189,13 +178,13 @@ class Workers:
         console.warn(f"worker {worker.number} of {self.devices} has ended ({how}): {again}")
 
 
-def start(number: int, devices: int, plan: EnginePlan) -> Worker:
-    """Start worker `number` of `devices`, and let it load `plan`."""
+def start(number: int, plan: EnginePlan) -> Worker:
+    """Start worker `number`, from 1, and let it load `plan`."""
     environment = {
-        "OMP_NUM_THREADS": str(plan.threads),
+        "OMP_NUM_THREADS": str(plan.inference.threads),
         # As under torchrun: see `devices.pick_device`.
         "LOCAL_RANK": str(number - 1),
-        "LOCAL_WORLD_SIZE": str(devices),
+        "LOCAL_WORLD_SIZE": str(plan.inference.devices),
     }
     worker = Worker(number, Child(Host(plan), environment=environment, quiet=True))
     worker.give(Job(lambda child: child.call(Host.load), again=False))

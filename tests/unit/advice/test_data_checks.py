@@ -123,7 +123,7 @@ def test_languages_to_be_checked_without_the_package_are_an_error(
         check_filters(checkup_of(tmp_path, "cleaning.check_language=true"))
     filters._identifier.cache_clear()
     assert str(error.value) == (
-        'cleaning.check_language = true needs a package that is not installed (pip install "nmt[langid]")'
+        'cleaning.check_language = true needs a package that is not installed (pip install -e ".[langid]")'
     )
 
 

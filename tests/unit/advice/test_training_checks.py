@@ -95,7 +95,7 @@ def test_the_package_for_exports_is_looked_for(tmp_path: Path, monkeypatch: pyte
         "a model of this shape can be exported to CTranslate2: pre-norm, sinusoidal positions, tied_embeddings all; "
         "the package is installed"
     )
-    assert found[0] == found[1].replace("is installed", 'is not installed here: pip install "nmt[ctranslate2]"')
+    assert found[0] == found[1].replace("is installed", 'is not installed here: pip install -e ".[ctranslate2]"')
 
 
 def test_steps_are_compared_with_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

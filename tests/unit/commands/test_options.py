@@ -10,7 +10,7 @@ from typer.core import TyperOption
 from typer.main import get_command
 
 from nmt import console
-from nmt.commands.options import OptionsOf, command, filled, option, plain_type, ranged, writing, written
+from nmt.commands.options import OptionsOf, command, filled, option, option_name, plain_type, ranged, writing
 from nmt.config.decoding import DecodingConfig, SamplingConfig
 from nmt.config.section import Flag, Section
 
@@ -147,8 +147,8 @@ def test_the_default_is_written_as_the_panel_says() -> None:
 
 
 def test_names_of_options() -> None:
-    assert written(DecodingConfig, "no_repeat_ngram") == "--no-repeat-ngram"
-    assert written(Settings, "names") == "--name"
+    assert option_name(DecodingConfig, "no_repeat_ngram") == "--no-repeat-ngram"
+    assert option_name(Settings, "names") == "--name"
     assert option(Settings, "size", OptionsOf("")).default is None
 
 

@@ -48,7 +48,7 @@ def message(path: Path, text: str = "", *overrides: str) -> str:
     ("text", "expected"),
     [
         ("[model]\nhead = 8", "unknown key model.head (did you mean 'heads'?)"),
-        ("[modle]\nheads = 8", "unknown key modle (did you mean 'model'?)"),
+        ("[modle]\nheads = 8", "unknown section modle (did you mean 'model'?)"),
         ("[model]\nqqqq = 8", "unknown key model.qqqq"),
         ("[data.dev]\nfils = 'x'\nfiles = 'x'", "unknown key data.dev.fils (did you mean 'files'?)"),
         ("[data.test.one]\nfils = 'x'\nfiles = 'x'", "unknown key data.test.one.fils (did you mean 'files'?)"),
@@ -90,6 +90,12 @@ def test_what_is_wrong_is_one_line_with_the_key_and_the_nearest_right_one(text: 
     ("text", "expected"),
     [
         ('name = "x"', "missing key languages"),
+        (
+            MINIMAL.replace("languages", "langauges"),
+            "unknown section langauges (did you mean 'languages'?)",
+        ),
+        (MINIMAL.replace("target =", "taget ="), "unknown key languages.taget (did you mean 'target'?)"),
+        (f"modle = 3\n{MINIMAL}", "unknown key modle (did you mean 'model'?)"),
         (MINIMAL.replace('name = "x"', ""), "missing key name"),
         (MINIMAL.replace('target = "de"', ""), "missing key languages.target"),
         (MINIMAL.replace('"x"', '"a/b"'), "name = 'a/b': string should match pattern '^[A-Za-z0-9][A-Za-z0-9._-]*$'"),
@@ -119,14 +125,30 @@ def test_a_recipe_that_is_not_utf_8_is_named(path: Path) -> None:
         ("=3", "--set =3: not of the form section.key=value"),
         ("training.=3", "--set training.=3: not of the form section.key=value"),
         ("name.seed=3", "--set name.seed=3: name is not a section"),
-        ("training.sed=3", "unknown key training.sed (did you mean 'seed'?)"),
-        ("training.seed=three", "training.seed = 'three': input should be a valid integer"),
-        ("training.seed=", "training.seed = '': input should be a valid integer"),
-        ("model=3", "model is a section, not 3"),
+        ("training.sed=3", "--set training.sed=3: unknown key training.sed (did you mean 'seed'?)"),
+        ("training.seed=three", "--set training.seed=three: training.seed = 'three': input should be a valid integer"),
+        ("training.seed=", "--set training.seed=: training.seed = '': input should be a valid integer"),
+        ("model=3", "--set model=3: model is a section, not 3"),
+        ("model.heads=3", "--set model.heads=3: model: heads = 3 must divide d_model = 512"),
+        (
+            "model.max_length=9",
+            "--set model.max_length=9: cleaning.max_pieces = 250 must be under model.max_length = 9: "
+            "EOS takes one position",
+        ),
     ],
 )
 def test_a_wrong_override_is_one_line(override: str, expected: str, path: Path) -> None:
     assert message(path, "", override) == expected
+
+
+def test_the_override_that_causes_an_error_is_named_and_none_for_an_error_of_the_file(path: Path) -> None:
+    sound, wrong = "training.seed=2", "model.heads=3"
+    message_of_the_file = "optimizer.epsilon = 'x': input should be a valid number"
+    assert message(path, "\n[optimizer]\nepsilon = 'x'\n", sound, "model.dropout=0.2") == message_of_the_file
+    expected = "--set model.heads=3: model: heads = 3 must divide d_model = 512"
+    assert message(path, "", sound, wrong) == message(path, "", wrong, sound) == expected
+    assert message(path, "", "training.seed=x", "training.seed=y").startswith("--set training.seed=y: ")
+    assert load(path, "\n[model]\nheads = 3\n", "model.heads=4").model.heads == 4
 
 
 def test_overrides_take_values_as_in_toml_and_bare_words(path: Path) -> None:
@@ -181,15 +203,21 @@ def test_a_shipped_recipe_is_found_by_its_name_anywhere(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("demmo", "demmo: no such recipe (give a TOML file; did you mean 'demo'?)"),
-        ("zzzz", "zzzz: no such recipe (give a TOML file)"),
-        ("missing/demo.toml", "missing/demo.toml: no such recipe (give a TOML file"),
+        ("demmo", f"demmo: no such recipe (give a TOML file, or one of {', '.join(SHIPPED)}; did you mean 'demo'?)"),
+        ("zzzz", f"zzzz: no such recipe (give a TOML file, or one of {', '.join(SHIPPED)})"),
+        ("missing/demo.toml", f"missing/demo.toml: no such recipe (give a TOML file, or one of {', '.join(SHIPPED)}"),
     ],
 )
-def test_an_unknown_recipe_is_named_with_the_nearest(name: str, expected: str) -> None:
+def test_an_unknown_recipe_is_named_with_the_known_ones_and_the_nearest(name: str, expected: str) -> None:
     with pytest.raises(RecipeError) as caught:
         find_recipe(name)
     assert str(caught.value).startswith(expected)
+
+
+def test_where_no_recipes_come_with_nmt_none_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("nmt.config.toml.LIBRARY", tmp_path)
+    with pytest.raises(RecipeError, match=r"demo: no such recipe \(give a TOML file\)$"):
+        find_recipe("demo")
 
 
 def test_there_are_shipped_recipes() -> None:

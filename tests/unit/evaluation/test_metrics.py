@@ -213,8 +213,8 @@ def test_an_unknown_tokenizer_is_refused_with_the_list_of_those_there_are() -> N
 @pytest.mark.parametrize(
     ("name", "module", "command"),
     [
-        ("ja-mecab", tokenizer_ja_mecab, 'pip install "nmt[ja]"'),
-        ("ko-mecab", tokenizer_ko_mecab, 'pip install "nmt[ko]"'),
+        ("ja-mecab", tokenizer_ja_mecab, 'pip install -e ".[ja]"'),
+        ("ko-mecab", tokenizer_ko_mecab, 'pip install -e ".[ko]"'),
     ],
 )
 def test_a_tokenizer_that_is_not_installed_comes_with_the_command_that_installs_it(

@@ -104,7 +104,7 @@ def test_a_model_whose_output_is_no_number_is_not_exported(copy: Path, monkeypat
 
 def test_a_package_that_is_missing_is_named_with_its_command(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
-    message = 'the engine ctranslate2 needs a package that is not installed (pip install "nmt[ctranslate2]")'
+    message = 'the engine ctranslate2 needs a package that is not installed (pip install -e ".[ctranslate2]")'
     for work in (
         lambda: Translator.load(made, engine="ctranslate2"),
         lambda: export_ctranslate2(made, quantization="float32", name=NAME, sample=None),

@@ -220,10 +220,12 @@ def test_more_hypotheses_than_the_beam_has_or_none_are_refused(translator: Trans
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"engine": "marian"}, "engine = 'marian' is none of native, ctranslate2"),
-        ({"device": "gpu"}, "device = 'gpu' is none of auto, cpu, cuda"),
-        ({"precision": "bf16"}, "precision = 'bf16' is none of float32, bfloat16"),
-        ({"export": "int8"}, "an export is for another engine than the native one"),
+        ({"engine": "marian"}, "engine: Input should be 'native' or 'ctranslate2'"),
+        ({"device": "gpu"}, "device: Input should be 'auto', 'cpu' or 'cuda'"),
+        ({"precision": "bf16"}, "precision: Input should be 'float32' or 'bfloat16'"),
+        ({"export": "int8"}, "--export is for another engine than the native one (add --engine ctranslate2)"),
+        ({"devices": 0}, "devices: Input should be greater than 0"),
+        ({"colour": 1}, "colour: Extra inputs are not permitted"),
         ({"decoding": {"beam": 3}}, "decoding.beam: Extra inputs are not permitted"),
         ({"decoding": {"beam_size": 0}}, "decoding.beam_size: Input should be greater than 0"),
     ],
@@ -234,6 +236,11 @@ def test_what_cannot_be_loaded_is_a_usage_error(tiny_model: Path, settings: dict
     assert str(caught.value) == message
     with pytest.raises(UsageError, match="no model to load"):
         Translator.load()
+
+
+def test_tags_may_be_a_tuple(tiny_model: Path) -> None:
+    with pytest.raises(UsageError, match=r"^'<2de>' is not a tag of the model: it has none"):
+        Translator.load(tiny_model, tags=("<2de>",))
 
 
 def test_targets_are_as_many_as_sources(translator: Translator) -> None:

@@ -290,7 +290,7 @@ def test_without_the_package_that_tells_languages_the_error_says_how_to_get_it(
     with pytest.raises(UsageError) as caught:
         clean(unreadable(), only(check_language=True), ENGLISH_GERMAN, held_out=HeldOut(), funnel=Funnel())
     assert str(caught.value) == (
-        'cleaning.check_language = true needs a package that is not installed (pip install "nmt[langid]")'
+        'cleaning.check_language = true needs a package that is not installed (pip install -e ".[langid]")'
     )
 
 

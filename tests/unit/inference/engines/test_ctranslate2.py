@@ -16,6 +16,7 @@ pytest.importorskip("ctranslate2")
 
 import nmt
 from nmt.config.decoding import DecodingConfig, SamplingConfig
+from nmt.config.inference import InferenceConfig
 from nmt.errors import ArtifactError, UsageError
 from nmt.exporting.ctranslate2 import export_ctranslate2
 from nmt.files import digest_file, digest_json
@@ -41,8 +42,9 @@ def copy(made: Path, tmp_path: Path) -> Path:
     return shutil.copytree(made, tmp_path / "model")
 
 
-def load(bundle: Path, **options: Any) -> CTranslate2Engine:
-    return CTranslate2Engine.load([bundle], device="cpu", threads=1, **options)
+def load(bundle: Path, export: str | None = None) -> CTranslate2Engine:
+    inference = InferenceConfig(engine="ctranslate2", device="cpu", threads=1, export=export)
+    return CTranslate2Engine.load([bundle], inference)
 
 
 def again(bundle: Path) -> str:
@@ -203,11 +205,8 @@ def test_pairs_get_the_same_scores_by_either_engine(made: Path) -> None:
 
 def test_a_plan_names_the_export(copy: Path) -> None:
     export_ctranslate2(copy, quantization="int8", name="small", sample=None)
-    (found,) = next(
-        EnginePlan([copy], "ctranslate2", "cpu", export="small")
-        .load()
-        .search([[Row([5, 6])]], Request(DecodingConfig()))
-    )
+    plan = EnginePlan([copy], InferenceConfig(engine="ctranslate2", device="cpu", export="small"))
+    (found,) = next(plan.load().search([[Row([5, 6])]], Request(DecodingConfig())))
     assert found
 
 

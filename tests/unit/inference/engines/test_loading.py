@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from nmt.config.inference import InferenceConfig
 from nmt.errors import UsageError
 from nmt.inference.engines import loading
 from nmt.inference.engines.ctranslate2 import CTranslate2Engine
@@ -41,22 +42,17 @@ def test_models_of_an_ensemble_share_a_tokenizer(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_native_engine_is_loaded_with_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(NativeEngine, "load", lambda *paths, **settings: (paths, settings))
-    loaded: Any = EnginePlan(PATHS, device="cpu", precision="bfloat16", threads=3).load()
-    assert loaded == ((PATHS,), {"device": "cpu", "precision": "bfloat16", "threads": 3})
+    monkeypatch.setattr(NativeEngine, "load", lambda *arguments: arguments)
+    inference = InferenceConfig(device="cpu", precision="bfloat16", threads=3)
+    loaded: Any = EnginePlan(PATHS, inference).load()
+    assert loaded == (PATHS, inference)
 
 
 def test_ctranslate2_is_loaded_by_the_name_of_its_export(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(CTranslate2Engine, "load", lambda *paths, **settings: (paths, settings))
-    loaded: Any = EnginePlan(PATHS, "ctranslate2", "cpu", threads=3, export="small").load()
-    assert loaded == ((PATHS,), {"device": "cpu", "threads": 3, "export": "small"})
     with pytest.raises(UsageError) as caught:
-        EnginePlan(PATHS, "ctranslate2", precision="bfloat16").load()
+        EnginePlan(PATHS, InferenceConfig(engine="ctranslate2", precision="bfloat16")).load()
+    monkeypatch.setattr(CTranslate2Engine, "load", lambda *arguments: arguments)
+    inference = InferenceConfig(engine="ctranslate2", threads=3, export="small")
+    loaded: Any = EnginePlan(PATHS, inference).load()
+    assert loaded == (PATHS, inference)
     assert str(caught.value) == "the precision of an export is its own (nmt export has --quantization)"
-
-
-def test_a_plan_is_shared_by_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "Workers", lambda *arguments: arguments)
-    plan = EnginePlan(PATHS)
-    shared: Any = plan.share(3)
-    assert shared == (plan, 3)

@@ -16,6 +16,7 @@ from processes import alive, wait_until
 
 from nmt import console
 from nmt.config.decoding import DecodingConfig
+from nmt.config.inference import InferenceConfig
 from nmt.errors import ArtifactError, NmtError, UsageError, WorkersError
 from nmt.inference.engines.loading import EnginePlan
 from nmt.inference.engines.workers import AHEAD, Host, Job, Workers
@@ -82,7 +83,7 @@ class FakePlan(EnginePlan):
         rank = os.environ["LOCAL_RANK"]
         if rank == str(self.deadly):
             os._exit(1)
-        found = f"{self.threads} {os.environ['OMP_NUM_THREADS']} {os.environ['LOCAL_WORLD_SIZE']}"
+        found = f"{self.inference.threads} {os.environ['OMP_NUM_THREADS']} {os.environ['LOCAL_WORLD_SIZE']}"
         (self.paths[0] / f"rank-{rank}").write_text(found)
         return FakeEngine(self.paths[0])
 
@@ -96,7 +97,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     started = []
 
     def start(devices: int = 2, **settings: object) -> Workers:
-        started.append(Workers(FakePlan([tmp_path], **settings), devices))  # type: ignore[arg-type]
+        own = {name: settings.pop(name) for name in ("error", "deadly") if name in settings}
+        inference = InferenceConfig.model_validate({"devices": devices, **settings})
+        started.append(Workers(FakePlan([tmp_path], inference, **own)))  # type: ignore[arg-type]
         return started[-1]
 
     yield start
@@ -300,11 +303,6 @@ def test_a_bug_in_a_worker_is_raised_with_its_traceback(start: Start) -> None:
     assert ids(workers.search(rows(1, 2), REQUEST)) == [1, 2]
 
 
-def test_no_devices_are_too_few(start: Start) -> None:
-    with pytest.raises(UsageError, match=r"^0 devices cannot translate \(take 1 or more\)$"):
-        start(0)
-
-
 def test_an_engine_that_has_threads_of_its_own_gets_no_workers(start: Start) -> None:
     wanted = r"^the engine ctranslate2 translates in one process \(give it more --threads instead\)$"
     with pytest.raises(UsageError, match=wanted):
@@ -333,7 +331,7 @@ def test_a_worker_has_at_least_one_thread(start: Start, tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize("how", ["closed", "forgotten"])
 def test_workers_end_with_their_object_in_the_middle_of_a_batch(tmp_path: Path, how: str) -> None:
-    workers = Workers(FakePlan([tmp_path]), 2)
+    workers = Workers(FakePlan([tmp_path], InferenceConfig(devices=2)))
     found = workers.search(rows(1, STOP_ONCE), REQUEST)
     next(found)
     wait_until((tmp_path / "stopped").exists)
@@ -349,7 +347,7 @@ def test_workers_end_with_their_object_in_the_middle_of_a_batch(tmp_path: Path, 
 def test_a_worker_in_the_middle_of_a_batch_ends_soon_after_the_process_that_started_it(tmp_path: Path) -> None:
     script = (
         "from test_workers import *\n"
-        f"workers = Workers(FakePlan([Path({str(tmp_path)!r})]), 2)\n"
+        f"workers = Workers(FakePlan([Path({str(tmp_path)!r})], InferenceConfig(devices=2)))\n"
         "print(*pids(workers), flush=True)\n"
         "list(workers.search(rows(1, STOP_ONCE), REQUEST))\n"
     )
