@@ -2,7 +2,7 @@
 
 >>> from nmt import Translator                                    # doctest: +SKIP
 >>> translator = Translator.load("runs/demo/model")               # doctest: +SKIP
->>> [translation.text for translation in translator.translate(["A small dog sleeps."])]  # doctest: +SKIP
+>>> [translation.text for translation in translator.translate(["The curious chef knows us."])]  # doctest: +SKIP
 """
 
 from importlib import import_module

@@ -114,5 +114,5 @@ def end(how: str, code: int) -> NoReturn:
 
 def fail(message: str, code: int) -> NoReturn:
     """Say what failed, in one line, and leave with `code`."""
-    console.fail("nmt: " + " ".join(message.split("\n")))
+    console.fail(" ".join(message.split("\n")))
     sys.exit(code)

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, redirect_stdout
-from typing import TYPE_CHECKING, BinaryIO, Self, TextIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Literal, Self, TextIO, TypeVar
 
 from nmt.errors import UsageError
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from nmt.terminal import LiveLines
 
 Metric = TypeVar("Metric", bound=str)
+
+Style = Literal["bold", "dim", "red", "green", "yellow"]
+STYLES: dict[Style, int] = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33}
+"""The codes of ANSI terminals."""
 
 QUIET = False
 """Print nothing but errors; set in all ranks of a training but the first."""
@@ -46,6 +50,18 @@ def stdout() -> BinaryIO:
     return sys.stdout.buffer
 
 
+def paint(text: str, style: Style, file: TextIO | None) -> str:
+    """Return `text` in `style` where `file` is a terminal, unless the environment sets NO_COLOR (no-color.org)."""
+    if not is_terminal(file) or os.environ.get("NO_COLOR"):
+        return text
+    return f"\x1b[{STYLES[style]}m{text}\x1b[0m"
+
+
+def is_terminal(file: TextIO | None) -> bool:
+    """Return whether `file` is a terminal that obeys ANSI codes."""
+    return file is not None and file.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
 def results_on_stderr() -> AbstractContextManager[TextIO]:
     """Send what the block prints on standard output to standard error."""
     return redirect_stdout(sys.stderr)
@@ -54,18 +70,27 @@ def results_on_stderr() -> AbstractContextManager[TextIO]:
 def log(text: str) -> None:
     """Print a message, unless this process is to be quiet."""
     if not QUIET:
-        fail(text)
+        _write_message(text)
 
 
 def fail(text: str) -> None:
     """Print an error, always."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    _write_message(f"{paint('nmt:', 'red', sys.stderr)} {text}")
 
 
 def warn(text: str) -> None:
     """Print a warning."""
-    log(f"nmt: warning: {text}")
+    log(f"{paint('nmt: warning:', 'yellow', sys.stderr)} {text}")
+
+
+def _write_message(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def heading(text: str, rest: str = "", style: Style = "bold") -> None:
+    """Print a result that begins with a heading, and the `rest` of it."""
+    out(paint(text, style, sys.stdout) + rest)
 
 
 def detail(text: str) -> None:
@@ -81,20 +106,37 @@ def json_out(value: object) -> None:
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table for people, as wide as its content needs."""
+    _print_table(headers, rows, shutil.get_terminal_size().columns if stdout().isatty() else 200)
+
+
+def _print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], width: int) -> None:
     from nmt.terminal import draw_table  # start-up time
 
-    out(draw_table(headers, rows, shutil.get_terminal_size().columns if stdout().isatty() else 200))
+    head, *lines = draw_table(headers, rows, width).split("\n")
+    heading(head, "".join(f"\n{line}" for line in lines))
 
 
 def scores(tests: Mapping[str, Mapping[Metric, Mapping[str, object]]]) -> None:
-    """Print the scores of each test set, each with its signature."""
+    """Print the scores of each test set, each with its signature, which no width cuts.
+
+    Where a line does not fit on the terminal, the signatures follow in a table of their own.
+    """
     names = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER"}
+    headers = ["test", "metric", "score", "signature"]
     rows = [
         [test, names[metric], f"{value['score']:.2f}", str(value["signature"])]
         for test, metrics in tests.items()
         for metric, value in metrics.items()
     ]
-    table(["test", "metric", "score", "signature"], rows)
+    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+    whole = sum(widths) + 2 * len(widths)
+    if not stdout().isatty() or whole <= shutil.get_terminal_size().columns:
+        _print_table(headers, rows, whole)
+    else:
+        _print_table(headers[:3], [row[:3] for row in rows], whole)
+        out("")
+        distinct = dict.fromkeys((metric, signature) for _, metric, _, signature in rows)
+        _print_table([headers[1], headers[3]], distinct, whole)
 
 
 def end_with_pipe() -> None:
@@ -105,7 +147,7 @@ def end_with_pipe() -> None:
 
 def is_live() -> bool:
     """Return whether standard error is a terminal that can redraw its lines."""
-    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    return is_terminal(sys.stderr)
 
 
 class Progress:

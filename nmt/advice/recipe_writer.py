@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nmt import console
-from nmt.advice.choices import SECTIONS, Choice, Choices, choose, choose_vocabulary, data_warnings
+from nmt.advice.choices import Choice, Choices, choose, choose_vocabulary, data_warnings
 from nmt.advice.survey import (
     Machine,
     PieceLengths,
@@ -119,9 +119,7 @@ def recipe_head(name: str, languages: LanguagesConfig, survey: TextSurvey, machi
 def recipe_sections(choices: Choices, train: Corpora, held_out: Corpora, pairs: dict[str, int]) -> list[str]:
     """Write the other sections; `held_out` has the keys `dev` and `test.NAME`, `pairs` the sizes of `train`."""
     sections = {
-        section: "\n".join([f"[{section}]", *map(choice_text, choices[section])])
-        for section in SECTIONS
-        if choices[section]
+        section: "\n".join([f"[{section}]", *map(choice_text, chosen)]) for section, chosen in choices.items() if chosen
     }
     corpora = [corpus_text("train" if len(train) == 1 else f"train.{key}", train[key], pairs[key]) for key in train]
     corpora += [corpus_text(key, config, None) for key, config in held_out.items()]
@@ -160,7 +158,7 @@ def show(output: Path, survey: TextSurvey, lengths: PieceLengths, choices: Choic
         scripts = ", ".join(f"{script} {share:.0%}" for script, share in side.scripts.items()) or "no letters"
         words = f"about {rough(side.words * survey.pairs)} words, {side.words:.1f} a line"
         console.out(f"found: {side.language}: {words}; 99.9% of the lines up to {side.longest:,} characters; {scripts}")
-    values = {f"{section}.{choice.key}": choice.value for section in SECTIONS for choice in choices[section]}
+    values = {f"{section}.{choice.key}": choice.value for section, chosen in choices.items() for choice in chosen}
     console.out(f"found: a target line has {lengths.target_mean:.1f} pieces; to train on: {machine.name}")
     console.out("chosen: " + ", ".join(f"{key} = {to_toml(values[key])}" for key in SHOWN if key in values))
     name = shlex.quote(str(output))

@@ -50,7 +50,6 @@ class TextSurvey:
 
     @property
     def pairs(self) -> int:
-        """Pairs of all corpora."""
         return sum(self.corpora.values())
 
     @property

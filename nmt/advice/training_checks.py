@@ -1,6 +1,5 @@
 """The doctor's checks of machine, sizes, memory and time."""
 
-import dataclasses
 import math
 import shutil
 from importlib.util import find_spec
@@ -13,11 +12,11 @@ from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.errors import StorageError, UsageError
 from nmt.model.families import build_without_weights
+from nmt.run_folder import RunFolder
 from nmt.training import memory, profiling
 from nmt.training.log import summary_writer
 from nmt.training.loop import Trainer
 from nmt.training.optimizer import learning_rate
-from nmt.training.plan import TrainingFiles
 from nmt.training.validation import DevSet
 from nmt.version import install_hint
 
@@ -46,7 +45,6 @@ def check_compiler(checkup: Checkup) -> Finding:
 
 
 def check_tensorboard(checkup: Checkup) -> Finding:
-    """Check that TensorBoard is installed, if the recipe asks for it."""
     if not checkup.recipe.training.tensorboard:
         return Finding("OK", "not asked for")
     summary_writer(checkup.scratch / "tensorboard", 0).close()
@@ -57,9 +55,7 @@ def check_schedule(checkup: Checkup) -> Finding:
     """Compare the warm-up with the length of the training."""
     optimizer, training = checkup.recipe.optimizer, checkup.recipe.training
     warmup, last = optimizer.warmup_steps, training.max_steps
-    peak = learning_rate(
-        min(warmup, last), optimizer, d_model=checkup.recipe.model.d_model, max_steps=training.max_steps
-    )
+    peak = learning_rate(min(warmup, last), optimizer, d_model=checkup.recipe.model.d_model, max_steps=last)
     problems = []
     if warmup >= last:
         tip = "lower optimizer.warmup_steps to a tenth of training.max_steps, or raise the latter"
@@ -107,13 +103,11 @@ def planned_tokens(checkup: Checkup) -> int:
 
 def open_trainer(checkup: Checkup) -> Trainer:
     """Return a trainer of the sample that writes nothing. Raises UsageError where the model has no room."""
-    scratch, plan = checkup.scratch, checkup.run.training_plan
-    training = plan.recipe.training.model_copy(update={"compile": False})
-    plan = dataclasses.replace(plan, recipe=plan.recipe.model_copy(update={"training": training}))
+    scratch, recipe = checkup.scratch, checkup.recipe
+    recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"compile": False})})
     dev = DevSet(*read_text(checkup.text, "dev"), PreparedPairs(scratch / "ids" / "dev"))
-    files = TrainingFiles(*(scratch / name for name in ("checkpoints", "log", "lock", "tensorboard", "diverged")))
     try:
-        return Trainer(plan, checkup.tokenizer, checkup.train, dev, files, data="")
+        return Trainer(recipe, checkup.tokenizer, checkup.train, dev, RunFolder(scratch), data="")
     except (RuntimeError, MemoryError) as error:
         if not memory.is_out_of_memory(error):
             raise

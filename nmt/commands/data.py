@@ -9,7 +9,7 @@ from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.options import Workers, command
 from nmt.config.data import CleaningConfig
-from nmt.config.toml import check, knobs, override_key
+from nmt.config.toml import check_overridden, knobs, override_key
 from nmt.data.cleaning.filters import filter_names
 from nmt.data.cleaning.funnel import PICTURES, IdsCounts, TextCounts, percent, steps_of
 from nmt.data.reading.corpus import STDIN
@@ -187,13 +187,13 @@ def cleaning_of(overrides: list[str]) -> CleaningConfig:
     for key in tree:
         if key != "cleaning":
             raise UsageError(f"--set {key}: only [cleaning] can be set here", hint="such as --set cleaning.max_ratio=3")
-    section = tree.get("cleaning", {})
+    section = tree.get("cleaning")
     for key in ("max_piece_ratio", "max_pieces"):
-        if key in section:
+        if isinstance(section, dict) and key in section:
             raise UsageError(f"--set cleaning.{key}: this takes a tokenizer", hint="nmt prepare drops such pairs")
     # The smallest recipe, so that messages name keys as in a recipe.
     recipe = {"name": "clean", "languages": {"source": "en", "target": "de"}, "data": {"train": {"files": "text.tsv"}}}
-    return check({**recipe, "cleaning": section}, "--set").cleaning
+    return check_overridden(recipe, overrides, "--set").cleaning
 
 
 def counts_of(run: Path) -> tuple[TextCounts, IdsCounts | None]:

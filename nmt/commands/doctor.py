@@ -8,6 +8,9 @@ from nmt.errors import NmtError
 
 app = new_app("Check a recipe.")
 
+STYLES: dict[str, console.Style] = {"OK": "green", "warning": "yellow", "error": "red", "skipped": "dim"}
+"""Styles of the levels of a finding."""
+
 
 @command(app, "nmt doctor demo")
 def doctor(recipe: RecipeName, *, where: WhereTrained) -> None:
@@ -17,7 +20,7 @@ def doctor(recipe: RecipeName, *, where: WhereTrained) -> None:
     run = open_run(recipe, where)
     errors: list[tuple[str, NmtError]] = []
     for check, finding in examine(run):
-        console.out(f"{finding.level:<8} {check}: {finding}")
+        console.heading(f"{finding.level:<8}", f" {check}: {finding}", STYLES[finding.level])
         if finding.error is not None:
             errors.append((check, finding.error))
     if errors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,9 +67,10 @@ def open_run(recipe: str, where: RunConfig) -> Run:
 
 def run_recipe(recipe: str, where: RunConfig, last: str = "evaluate") -> None:
     """Run the stages of `recipe` up to `last`, and show the results of the last of all."""
+    began = time.monotonic()
     run = open_run(recipe, where)
     from nmt.pipeline.pipeline import run_stages, show_results  # start-up time, and after the recipe's own errors
 
     run_stages(run, last)
     if last == "evaluate" and run.ranks.is_main:
-        show_results(run)
+        show_results(run, time.monotonic() - began)

@@ -111,6 +111,8 @@ def translate(
             alignment_layer=written.alignment_layer,
         )
         translator.report.replaced = reader.replaced
+        if reader.interactive and console.is_live():
+            console.log("ready: type a line, Ctrl-D ends")
         translations = translator.stream(reader.lines, options, prefixes=prefixes, ready=reader.ready)
         # A pipe can be read once only; and only a terminal shows the progress.
         total = count_lines(input) if input and input.is_file() and console.is_live() else None

@@ -8,11 +8,18 @@ from nmt.files import digest, read_json
 from nmt.pipeline import bundle, evaluation, ids, text, tokenizer, training
 from nmt.pipeline.manifest import Manifest
 from nmt.pipeline.run import Run
+from nmt.training.checkpoint import step_of
 from nmt.training.distributed import joined
+from nmt.training.log import METRICS
 
 STAGES = [text.STAGE, tokenizer.STAGE, ids.STAGE, training.STAGE, bundle.STAGE, evaluation.STAGE]
 SAMPLES = 5
 """Translations shown at the end of a run."""
+GRAMMAR = (
+    "This model speaks the built-in grammar: what people of daily life do, have, want and are, where and when, in "
+    "main, subordinate and relative clauses and questions, with numbers, prices and times. It knows no other words."
+)
+"""What a model of the built-in corpus can translate."""
 
 
 def run_stages(run: Run, last: str = "evaluate") -> None:
@@ -35,14 +42,14 @@ def run_stages(run: Run, last: str = "evaluate") -> None:
                 stage.make(run, Manifest(stage.name, {}))
 
 
-def show_results(run: Run) -> None:
-    """Print sample translations, the scores with their signatures, and the command to type next."""
+def show_results(run: Run, seconds: float) -> None:
+    """Print samples, scores with signatures, the best checkpoint, the `seconds` that all took, and the next command."""
     folder, languages = run.folder, run.recipe.languages
     first = evaluation.names_of_tests(run)[0]
     sources, references = read_text(folder.text, f"test.{first}")
     hypotheses = (folder.evaluation / f"{first}.{languages.target}").read_text(encoding="utf-8").split("\n")
     chosen = sorted(range(len(sources)), key=lambda index: digest(sources[index]))[:SAMPLES]
-    console.out(f"Samples of {first}:")
+    console.heading(f"Samples of {first}:")
     for index in sorted(chosen):
         console.out(f"  {languages.source}  {sources[index]}")
         console.out(f"  {languages.target}  {hypotheses[index]}")
@@ -51,4 +58,22 @@ def show_results(run: Run) -> None:
     console.out("")
     console.scores(read_json(folder.scores))
     console.out("")
-    console.out(f"Next: echo {shlex.quote(sources[chosen[0]])} | nmt translate {shlex.quote(str(folder.bundle))}")
+    if best := best_checkpoint(run):
+        console.heading("Best checkpoint:", f" {best}")
+    console.heading("Total time:", f" {console.duration(seconds)}")
+    if all(corpus.builtin for corpus in run.recipe.data.train.values()):
+        console.out(GRAMMAR)
+    console.heading(
+        "Next:", f" echo {shlex.quote(sources[chosen[0]])} | nmt translate {shlex.quote(str(folder.bundle))}"
+    )
+
+
+def best_checkpoint(run: Run) -> str:
+    """Return the step, the score and the folder of the checkpoint that is best on dev; empty where there is none."""
+    trained = Manifest.read(run.folder.checkpoints)
+    counts = (trained and trained.counts) or {}
+    if counts.get("best_step") is None:
+        return ""
+    metric, step = METRICS[run.recipe.training.best_metric], counts["best_step"]
+    where = next((f", {path}" for path in run.checkpoints.of_kind("best") if step_of(path) == step), "")
+    return f"step {step:,} of {counts['steps']:,}, dev {metric} {counts['best']:.2f}{where}"

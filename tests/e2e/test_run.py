@@ -82,6 +82,11 @@ def test_the_end_of_a_run_shows_samples_scores_and_what_to_type_next(tiny: TinyR
     assert [line[:6] for line in lines[1:4]] == ["  en  ", "  de  ", "  ref "]
     score = read(tiny.folder / "evaluation" / "scores.json")["test"]["bleu"]
     assert ["test", "BLEU", f"{score['score']:.2f}", score["signature"]] in [line.split() for line in lines]
+    counts = read(tiny.folder / "checkpoints" / "manifest.json")["counts"]
+    path = f"runs/tiny/checkpoints/best-{counts['best_step']:08}"
+    best = f"Best checkpoint: step {counts['best_step']} of 200, dev BLEU {counts['best']:.2f}, {path}"
+    assert lines[-4] == best
+    assert re.fullmatch(r"Total time: (\d+m )?\d+s", lines[-3])
     assert lines[-1].startswith("Next: echo '")
     assert lines[-1].endswith("| nmt translate runs/tiny/model")
 

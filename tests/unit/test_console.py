@@ -15,6 +15,23 @@ class Terminal(io.StringIO):
         return True
 
 
+class Screen(io.TextIOWrapper):
+    """A standard output that somebody watches."""
+
+    def __init__(self) -> None:
+        super().__init__(ScreenBuffer(), encoding="utf-8")
+
+    @property
+    def text(self) -> str:
+        assert isinstance(self.buffer, ScreenBuffer)
+        return self.buffer.getvalue().decode()
+
+
+class ScreenBuffer(io.BytesIO):
+    def isatty(self) -> bool:
+        return True
+
+
 def frames(terminal: Terminal) -> list[list[str]]:
     """Return what the live display drew, frame by frame, as lines without colours."""
     # Each frame but the first begins by going back over the one before.
@@ -27,11 +44,24 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     """Put a terminal of 80 columns in the place of standard error, from within a test: pytest sets it anew."""
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
+    environ(monkeypatch)
+    return terminal
+
+
+def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
+    """Put a terminal of 80 columns in the place of standard output."""
+    screen = Screen()
+    monkeypatch.setattr("sys.stdout", screen)
+    monkeypatch.setattr(console, "end_with_pipe", lambda: None)
+    environ(monkeypatch)
+    return screen
+
+
+def environ(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("TERM", "xterm-256color"), ("COLUMNS", "80"), ("LINES", "25")):
         monkeypatch.setenv(name, value)
     for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
-    return terminal
 
 
 def test_a_live_line_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +115,7 @@ def test_a_line_that_stays_stands_above_and_the_live_ones_leave_no_trace(monkeyp
     text = terminal.getvalue()
     assert "not on a terminal" not in text
     assert "stays [bold]100%[/bold]\n" in text
-    assert "nmt: warning: careful\n" in text
+    assert "nmt: warning: careful\n" in re.sub(r"\x1b\[\d+m", "", text)
     assert frames(terminal)[-1][1:] == ["train  loss 2.5"]
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1, "the cursor is hidden and comes back"
     assert text.endswith("\x1b[1A\x1b[2K"), "the last lines are erased"
@@ -123,3 +153,108 @@ def test_a_terminal_that_cannot_redraw_gets_plain_lines(monkeypatch: pytest.Monk
 )
 def test_a_span_is_written_as_people_do(seconds: float, text: str) -> None:
     assert console.duration(seconds) == text
+
+
+# Colours
+
+
+def test_a_terminal_shows_errors_in_red_and_warnings_in_yellow(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = watch(monkeypatch)
+    console.fail("broken")
+    console.warn("careful")
+    console.log("plain")
+    assert terminal.getvalue() == "\x1b[31mnmt:\x1b[0m broken\n\x1b[33mnmt: warning:\x1b[0m careful\nplain\n"
+
+
+def test_a_terminal_shows_headings_in_their_style(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = screen(monkeypatch)
+    console.heading("Next:", " x")
+    console.heading("OK", ": fine", "green")
+    console.table(["name", "what"], [["a", "b"], ["c", "d"]])
+    assert shown.text == (
+        "\x1b[1mNext:\x1b[0m x\n\x1b[32mOK\x1b[0m: fine\n\x1b[1mname  what\x1b[0m\na     b\nc     d\n"
+    )
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb"), ("TERM", "unknown")])
+def test_there_is_no_colour_where_it_is_not_wanted(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    terminal, shown = watch(monkeypatch), screen(monkeypatch)
+    monkeypatch.setenv(name, value)
+    console.fail("broken")
+    console.warn("careful")
+    console.heading("Next:", " x")
+    assert (terminal.getvalue(), shown.text) == ("nmt: broken\nnmt: warning: careful\n", "Next: x\n")
+
+
+def test_an_empty_no_color_means_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = watch(monkeypatch)
+    monkeypatch.setenv("NO_COLOR", "")
+    console.fail("broken")
+    assert terminal.getvalue() == "\x1b[31mnmt:\x1b[0m broken\n"
+
+
+def test_there_is_no_colour_in_a_pipe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "end_with_pipe", lambda: None)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    console.fail("broken")
+    console.warn("careful")
+    console.heading("Next:", " x", "red")
+    console.table(["name"], [["a"]])
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("Next: x\nname\na\n", "nmt: broken\nnmt: warning: careful\n")
+
+
+# Scores
+
+SIGNATURES = {
+    "bleu": "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0",
+    "ter": "nrefs:1|case:lc|tok:tercom|norm:no|punct:yes|asian:no|version:2.6.0",
+}
+SCORES = {
+    "bleu": {"score": 31.204, "signature": SIGNATURES["bleu"]},
+    "ter": {"score": 9, "signature": SIGNATURES["ter"]},
+}
+
+
+def plain(text: str) -> list[str]:
+    return re.sub(r"\x1b\[\d*m", "", text).split("\n")
+
+
+def test_signatures_stand_beside_the_scores_where_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = screen(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "92")
+    console.scores({"test": SCORES})
+    assert plain(shown.text) == [
+        "test  metric  score  signature",
+        f"test  BLEU    31.20  {SIGNATURES['bleu']}",
+        f"test  TER     9.00   {SIGNATURES['ter']}",
+        "",
+    ]
+
+
+@pytest.mark.parametrize("columns", [20, 80, 89])
+def test_no_width_cuts_a_signature(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    shown = screen(monkeypatch)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    console.scores({"test": SCORES, "another": SCORES})
+    assert plain(shown.text) == [
+        "test     metric  score",
+        "test     BLEU    31.20",
+        "test     TER     9.00",
+        "another  BLEU    31.20",
+        "another  TER     9.00",
+        "",
+        "metric  signature",
+        f"BLEU    {SIGNATURES['bleu']}",
+        f"TER     {SIGNATURES['ter']}",
+        "",
+    ]
+    assert columns != 80 or max(map(len, plain(shown.text))) <= 80
+
+
+def test_a_pipe_cuts_no_signature_either(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "end_with_pipe", lambda: None)
+    monkeypatch.setenv("COLUMNS", "80")
+    name = "a" * 200
+    console.scores({name: SCORES})
+    assert capsys.readouterr().out.split("\n")[1] == f"{name}  BLEU    31.20  {SIGNATURES['bleu']}"

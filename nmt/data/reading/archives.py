@@ -86,9 +86,8 @@ def download_of(path: Path, downloads: Mapping[str, DownloadConfig]) -> str | No
 
 def _find_member(archive: Path, member: str, tip: str) -> Path:
     if not is_archive(archive.name):
-        raise DataError(
-            f"{archive}: no archive, so there is no {member} in it", hint=f"archives are .zip and .tar{tip}"
-        )
+        hint = f"archives are .zip and .tar{tip}"
+        raise DataError(f"{archive}: no archive, so there is no {member} in it", hint=hint)
     names = member_names(archive)
     for suffix in ("", *COMPRESSIONS):
         if member + suffix in names:

@@ -75,7 +75,7 @@ def read_stream(stream: io.BufferedReader, name: str, form: Format, wanted: Want
     if form == "csv":
         return _read_named_columns(_csv_rows(lines, name), name, wanted)
     if numbers := _column_numbers(wanted.columns):
-        return _read_numbered_columns(lines, name, numbers, wanted.anomalies)
+        return _read_numbered_columns(lines, name, numbers, wanted)
     return _read_named_columns(_tsv_rows(lines), name, wanted, COLUMNS_TIP + NUMBERS_TIP)
 
 
@@ -191,9 +191,8 @@ def _read_folder(path: Path, below: str, wanted: Wanted) -> Iterator[Pair]:
                 yield from read_stream(stream, str(path / source), form, wanted)
             else:
                 sources = decode_lines(stream, str(path / source), anomalies=wanted.anomalies)
-                targets = decode_lines(
-                    _open_member(right, path, target), str(path / target), anomalies=wanted.anomalies
-                )
+                stream = _open_member(right, path, target)
+                targets = decode_lines(stream, str(path / target), anomalies=wanted.anomalies)
                 yield from read_sides(sources, targets, path / source, path / target)
 
 
@@ -206,9 +205,8 @@ def _languages_of(row: object, column: str, languages: LanguagesConfig, name: st
     if row is None:
         return None, None
     if not isinstance(row, Mapping):
-        raise DataError(
-            f"{name}: column {column!r} holds no {{language: text}} but {type(row).__name__}", hint=COLUMNS_TIP
-        )
+        kind = type(row).__name__
+        raise DataError(f"{name}: column {column!r} holds no {{language: text}} but {kind}", hint=COLUMNS_TIP)
     for language in (languages.source, languages.target):
         if language not in row:
             raise DataError(f"{name}: no language {language!r} in column {column!r}; it has {listing(row)}")
@@ -235,23 +233,20 @@ def _column_numbers(columns: list[str] | None) -> list[int] | None:
     return [int(column) for column in columns]
 
 
-def _read_numbered_columns(
-    lines: Iterable[str], name: str, numbers: list[int], anomalies: Counter[str]
-) -> Iterator[Pair]:
+def _read_numbered_columns(lines: Iterable[str], name: str, numbers: list[int], wanted: Wanted) -> Iterator[Pair]:
     if 0 in numbers:
         raise DataError(f"{name}: no column 0", hint="columns are numbered from 1")
     for number, row in _tsv_rows(lines):
         position = f"{name}:{number}"
         if row == [""]:
-            anomalies["blank lines"] += 1
+            wanted.anomalies["blank lines"] += 1
         elif len(row) < max(numbers):
             raise DataError(
                 f"{position}: no column {max(numbers)}; the line has {len(row)}",
                 hint="columns that are digits are numbers, from 1, of a .tsv without a header",
             )
         else:
-            source, target = (one_line(row[column - 1], position, anomalies) for column in numbers)
-            yield source, target
+            yield pair_of([row[column - 1] for column in numbers], wanted.columns or [], wanted, position)
 
 
 Rows = Iterator[tuple[int, list[str]]]  # fields of each row, after the number of its last line
@@ -330,7 +325,5 @@ def _read_parquet(stream: io.BufferedReader, name: str, wanted: Wanted) -> Itera
     except UnicodeDecodeError as error:
         raise DataError(f"{name}: not UTF-8 after row {number}: byte 0x{error.object[error.start]:02x}") from None
     except pyarrow.ArrowException as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(
-            f"{name}: damaged, or no Parquet file: {reason}", hint="copy or download the file again"
-        ) from None
+        problem = "damaged, or no Parquet file: " + str(error).partition("\n")[0]
+        raise DataError(f"{name}: {problem}", hint="copy or download the file again") from None

@@ -201,9 +201,8 @@ def pair_sides(sides: Sides, languages: LanguagesConfig, option: str) -> Iterato
         return
     for side, stems, missing in zip(sides, alone, (languages.target, languages.source), strict=True):
         if stems:
-            raise UsageError(
-                f"{option}: {side[stems[0]]}: no file of {missing} with it", hint=f"name {stems[0]}.{missing} too"
-            )
+            hint = f"name {stems[0]}.{missing} too"
+            raise UsageError(f"{option}: {side[stems[0]]}: no file of {missing} with it", hint=hint)
 
 
 def distinct_names(paths: Sequence[str]) -> list[str]:

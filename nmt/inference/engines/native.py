@@ -21,8 +21,7 @@ from nmt.model.families import build
 from nmt.model.protocol import Model
 from nmt.model.tensors import load_tensors
 
-ROWS = 512
-"""Positions whose logits exist at once in scoring: all logits together would be positions times vocabulary."""
+ROWS = 512  # positions whose logits exist at once in scoring: all logits together would be positions times vocabulary
 
 
 def load_model(bundle: Bundle) -> Model:

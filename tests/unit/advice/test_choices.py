@@ -1,12 +1,13 @@
 """The values that `nmt init` chooses by the data and the machine, and their reasons."""
 
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nmt import advice
 from nmt.advice.choices import (
-    SECTIONS,
     Choice,
     choose,
     choose_vocabulary,
@@ -22,6 +23,7 @@ CPU = Machine("a CPU of 2 cores", is_gpu=False, has_bfloat16=True)
 OLD_CPU = Machine("an old CPU", is_gpu=False, has_bfloat16=False)
 GPU = Machine("a GPU", is_gpu=True, has_bfloat16=True)
 LENGTHS = PieceLengths(target_mean=20.0, longest=83)
+REASONS = Path(advice.__file__).with_name("reasons.toml")
 BOTH = {"dev", "test"}
 SIZES = [250, 1999, 9_999, 10_000, 29_000, 60_000, 172_000, 460_000, 999_999, 4_500_000, 36_000_000]
 
@@ -33,6 +35,7 @@ def side(
 
 
 CHINESE = {"target": side("zh", "CJK", alphabet=3000, own_script=0.95), "length_ratio": 3.6}
+KOREAN = {"target": side("ko", "HANGUL", longest=1200)}
 JAPANESE = {"source": side("ja", "HIRAGANA", alphabet=2600), "length_ratio": 2.4}
 
 
@@ -164,8 +167,25 @@ def test_all_choices_are_those_of_a_written_recipe(
     survey: TextSurvey, machine: Machine, held_out: set[str], recipe: str
 ) -> None:
     choices = choices_of(survey, machine, held_out)
-    assert list(choices) == list(SECTIONS)
+    assert " ".join(choices) == "data cleaning tokenizer model batching optimizer training evaluation"
     assert {name: {one.key: one.value for one in section} for name, section in choices.items()} == tomllib.loads(recipe)
+
+
+def test_every_reason_is_the_reason_of_some_choice() -> None:
+    """The reasons are told apart by their words before the first gap and after the last one."""
+    surveys = [survey_of(pairs, **languages) for pairs in SIZES for languages in ({}, CHINESE, JAPANESE, KOREAN)]
+    surveys.append(survey_of(2000, corpora={"a": 1900, "b": 100}))
+    given = {
+        one.reason
+        for survey in surveys
+        for machine in (CPU, GPU, OLD_CPU)
+        for section in choices_of(survey, machine).values()
+        for one in section
+    }
+    given |= {one.reason for one in choose_vocabulary(survey_of(29_000), 3000)}
+    for reason in tomllib.loads(REASONS.read_text(encoding="utf-8")).values():
+        start, end = reason.partition("{")[0], reason.rpartition("}")[2]
+        assert any(text.startswith(start) and text.endswith(end) for text in given), reason
 
 
 @pytest.mark.parametrize("machine", [CPU, GPU, OLD_CPU])

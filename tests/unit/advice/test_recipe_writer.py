@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nmt.advice import recipe_writer
-from nmt.advice.choices import SECTIONS, Choice, Choices
+from nmt.advice.choices import Choice, Choices
 from nmt.advice.recipe_writer import (
     choice_text,
     comment,
@@ -73,9 +73,10 @@ def test_the_head_names_languages_pairs_and_machine() -> None:
 
 
 def test_corpora_come_after_their_section_and_empty_sections_are_left_out() -> None:
-    choices: Choices = {section: [] for section in SECTIONS} | {
+    choices: Choices = {
         "data": [Choice("dev_pairs", 9, "So many.")],
         "model": [Choice("norm", "pre", "Stable.")],
+        "evaluation": [],
     }
     one = {"x": CorpusConfig(files="x.tsv")}
     assert recipe_sections(choices, one, {}, {"x": 1200}) == [
@@ -92,7 +93,7 @@ def test_corpora_come_after_their_section_and_empty_sections_are_left_out() -> N
 
 
 def test_facts_and_choices_are_printed_with_the_next_steps(capsys: pytest.CaptureFixture[str]) -> None:
-    choices: Choices = {section: [] for section in SECTIONS} | {
+    choices: Choices = {
         "tokenizer": [Choice("vocab_size", 8000, "."), Choice("joint", False, ".")],
         "training": [Choice("patience", 4, "."), Choice("precision", "bfloat16", ".")],
     }

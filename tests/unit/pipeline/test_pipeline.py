@@ -12,7 +12,8 @@ from nmt import console
 from nmt.config.toml import LoadedRecipe, check
 from nmt.files import read_json
 from nmt.pipeline import pipeline, training
-from nmt.pipeline.pipeline import STAGES, run_stages, show_results
+from nmt.pipeline.manifest import Manifest
+from nmt.pipeline.pipeline import GRAMMAR, STAGES, best_checkpoint, run_stages, show_results
 from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage
 from nmt.training.distributed import Ranks
@@ -83,13 +84,48 @@ def test_ranks_do_not_train_where_the_first_skips_it(
     assert made == []
 
 
-def test_the_results_are_samples_scores_and_a_next_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_results_are_samples_scores_best_checkpoint_time_and_a_next_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = unpack_old_run(tmp_path)
+    Manifest("train", {}, counts={"steps": 6, "best_step": 4, "best": 31.2}).write(folder / "checkpoints")
     recipe = check(read_json(folder / "lock.json")["recipe"], "lock")
-    show_results(Run(LoadedRecipe(recipe, folder / "recipe.toml", ""), run_dir=folder))
+    show_results(Run(LoadedRecipe(recipe, folder / "recipe.toml", ""), run_dir=folder), 185.2)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "Samples of test:"
     assert [line[:6] for line in lines[1:4]] == ["  en  ", "  de  ", "  ref "]
     assert len([line for line in lines if line.startswith("  en  ")]) == 3
+    path = folder / "checkpoints" / "best-00000004"
+    assert lines[-4] == f"Best checkpoint: step 4 of 6, dev BLEU 31.20, {path}"
+    assert lines[-3:-1] == ["Total time: 3m 05s", GRAMMAR]
     assert lines[-1].startswith("Next: echo '")
     assert lines[-1].endswith(f"| nmt translate {folder / 'model'}")
+
+
+def test_the_best_checkpoint_is_one_that_was_validated(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    assert best_checkpoint(run) == ""
+    run.folder.checkpoints.mkdir(parents=True)
+    Manifest("train", {}, counts={"steps": 9, "best_step": None, "best": None}).write(run.folder.checkpoints)
+    assert best_checkpoint(run) == ""
+    Manifest("train", {}, counts={"steps": 9000, "best_step": 4000, "best": 31.2}).write(run.folder.checkpoints)
+    assert best_checkpoint(run) == "step 4,000 of 9,000, dev BLEU 31.20"
+    for name in ("best-00003000", "best-00004000", "best-00005000"):
+        (run.folder.checkpoints / name).mkdir()
+    assert best_checkpoint(run) == f"step 4,000 of 9,000, dev BLEU 31.20, {run.folder.checkpoints / 'best-00004000'}"
+    loss = make_run(tmp_path, training={"best_metric": "loss"})
+    assert best_checkpoint(loss).startswith("step 4,000 of 9,000, dev loss 31.20, ")
+
+
+@pytest.mark.parametrize("is_builtin", [True, False])
+def test_a_model_of_the_grammar_says_what_it_can_translate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], is_builtin: bool
+) -> None:
+    folder = unpack_old_run(tmp_path)
+    values = read_json(folder / "lock.json")["recipe"]
+    if is_builtin:
+        values["data"]["train"] = {"train": {"builtin": "train", "pairs": 9}}
+    else:
+        values["data"]["train"] = {"a": {"builtin": "train", "pairs": 9}, "b": {"files": "b.tsv"}}
+    show_results(Run(LoadedRecipe(check(values, "lock"), folder / "recipe.toml", ""), run_dir=folder), 1)
+    assert (GRAMMAR in capsys.readouterr().out.splitlines()) == is_builtin

@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 import sacrebleu
+from conftest import ROOT
 
 from nmt.tasks.grammar import LONGEST, LONGEST_UNSEEN, VERSION, Split, generate
 from nmt.tasks.grammar_lexicon import held_out, lexicon
@@ -251,3 +252,13 @@ def test_phrases_without_reordering_do_not_translate_this_corpus() -> None:
         return best[-1][1]
 
     assert 10 < bleu({source: text_of(translate(tokens(source))) for source, _ in sample("test", 500)}) < 60
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md", "docs/translating.md", "nmt/__init__.py"])
+def test_the_examples_of_the_pages_are_pairs_that_the_demo_trains_on(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    pairs = dict(generate("train", 3000))
+    quoted = set(re.findall(r'(?<!")"(?:<2de> )?([A-Z]\w+(?: \w+)+\.)"(?!")', text)) - {"A line of text."}
+    assert quoted
+    sources = quoted & pairs.keys()
+    assert quoted - sources <= {pairs[source] for source in sources}
