@@ -20,13 +20,11 @@ def keep_freed_memory() -> None:
     as they are. The constants are those of malloc.h.
     """
     mmap_max, trim_threshold, top_pad = -4, -1, -2
-    try:
+    with suppress(AttributeError, OSError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    mallopt(mmap_max, 0)
-    mallopt(trim_threshold, 2**31 - 1)
-    mallopt(top_pad, 64 * 2**20)
+        mallopt(mmap_max, 0)
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(top_pad, 64 * 2**20)
 
 
 def return_freed_memory() -> None:

@@ -1,6 +1,5 @@
 """The doctor's checks of machine, sizes, memory and time."""
 
-import dataclasses
 import math
 import shutil
 from importlib.util import find_spec
@@ -13,11 +12,11 @@ from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.errors import StorageError, UsageError
 from nmt.model.families import build_without_weights
+from nmt.run_folder import RunFolder
 from nmt.training import memory, profiling
 from nmt.training.log import summary_writer
 from nmt.training.loop import Trainer
 from nmt.training.optimizer import learning_rate
-from nmt.training.plan import TrainingFiles
 from nmt.training.validation import DevSet
 from nmt.version import install_hint
 
@@ -104,13 +103,11 @@ def planned_tokens(checkup: Checkup) -> int:
 
 def open_trainer(checkup: Checkup) -> Trainer:
     """Return a trainer of the sample that writes nothing. Raises UsageError where the model has no room."""
-    scratch, plan = checkup.scratch, checkup.run.training_plan
-    training = plan.recipe.training.model_copy(update={"compile": False})
-    plan = dataclasses.replace(plan, recipe=plan.recipe.model_copy(update={"training": training}))
+    scratch, recipe = checkup.scratch, checkup.recipe
+    recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"compile": False})})
     dev = DevSet(*read_text(checkup.text, "dev"), PreparedPairs(scratch / "ids" / "dev"))
-    files = TrainingFiles(*(scratch / name for name in ("checkpoints", "log", "lock", "tensorboard", "diverged")))
     try:
-        return Trainer(plan, checkup.tokenizer, checkup.train, dev, files, data="")
+        return Trainer(recipe, checkup.tokenizer, checkup.train, dev, RunFolder(scratch), data="")
     except (RuntimeError, MemoryError) as error:
         if not memory.is_out_of_memory(error):
             raise

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nmt import console
 from nmt.config.data import CleaningConfig
-from nmt.config.toml import check, knobs, override_key
+from nmt.config.toml import check_overridden, knobs, override_key
 from nmt.data.cleaning.clean_files import CORPUS, clean_files
 from nmt.data.cleaning.funnel import PICTURES, IdsCounts, TextCounts, percent, steps_of
 from nmt.data.cleaning.statistics import filter_names
@@ -57,13 +57,13 @@ def cleaning_of(overrides: Sequence[str]) -> CleaningConfig:
     for key in tree:
         if key != "cleaning":
             raise UsageError(f"--set {key}: only [cleaning] can be set here", hint="such as --set cleaning.max_ratio=3")
-    section = tree.get("cleaning", {})
+    section = tree.get("cleaning")
     for key in ("max_piece_ratio", "max_pieces"):
-        if key in section:
+        if isinstance(section, dict) and key in section:
             raise UsageError(f"--set cleaning.{key}: this takes a tokenizer", hint="nmt prepare drops such pairs")
     # The smallest recipe, so that messages name keys as in a recipe.
     recipe = {"name": "clean", "languages": {"source": "en", "target": "de"}, "data": {"train": {"files": "text.tsv"}}}
-    return check({**recipe, "cleaning": section}, "--set").cleaning
+    return check_overridden(recipe, overrides, "--set").cleaning
 
 
 def filters() -> None:

@@ -21,7 +21,6 @@ class TransformerConverter(Converter):  # type: ignore[misc]  # the package has 
         (self.epsilon,) = {layer.eps for layer in model.modules() if isinstance(layer, nn.LayerNorm)}
 
     def _load(self) -> TransformerSpec:
-        """Return the specification, for `Converter.convert`."""
         layers, pre_norm = (self.config.encoder_layers, self.config.decoder_layers), self.config.norm == "pre"
         # Everything else is by default as in the paper: ReLU, embeddings times sqrt(D).
         spec = TransformerSpec.from_config(layers, self.config.heads, pre_norm=pre_norm)
@@ -51,7 +50,6 @@ class TransformerConverter(Converter):  # type: ignore[misc]  # the package has 
         return spec
 
     def _set_vocabularies(self, spec: TransformerSpec) -> None:
-        """Register the pieces of both sides, and the special ones by their names."""
         source, target = self.tokenizer.source, self.tokenizer.target
         spec.register_source_vocabulary(source.pieces(range(source.size)))
         spec.register_target_vocabulary(target.pieces(range(target.size)))

@@ -7,14 +7,7 @@ from nmt.errors import ArtifactError
 from nmt.exporting.parity import Agreement, Quantization, check, compare, draw_sample, read_sample
 from nmt.files import digest_file, replacing
 from nmt.inference.bundle import WEIGHTS, open_bundle
-from nmt.inference.engines.ctranslate2 import (
-    ENGINE,
-    EXPORT,
-    EXPORTS,
-    CTranslate2Engine,
-    Export,
-    import_ctranslate2,
-)
+from nmt.inference.engines.ctranslate2 import ENGINE, EXPORT, EXPORTS, CTranslate2Engine, Export, import_ctranslate2
 from nmt.inference.engines.native import NativeEngine
 from nmt.version import __version__
 

@@ -15,12 +15,10 @@ from nmt.inference.protocol import Engine, Hypothesis, Request, Row, by_batch, n
 
 Quantization = Literal["float32", "float16", "bfloat16", "int16", "int8", "int8_float32"]
 
-BEAMS = (1, 5)
-"""Beam sizes at which, without a length penalty, both engines must find the same."""
+BEAMS = (1, 5)  # beam sizes at which, without a length penalty, both engines must find the same
 DRAWN_LINES, DRAWN_LENGTHS, SEED = 240, (1, 2, 4, 8, 16, 32), 1
 """Number and lengths in pieces of the sources drawn from the vocabulary, equally many of each length."""
-MOST_LINES = 1000
-"""Lines read of a text given as the sample."""
+MOST_LINES = 1000  # lines read of a text given as the sample
 TIE = 2e-4
 """Log-probabilities of a hypothesis that differ by no more are equal: rounding in float32 was seen to reach 8e-5."""
 LEAST_BLEU = 50.0
@@ -34,14 +32,10 @@ class Agreement(TypedDict):
     lines: int
     """Lines compared: in beam search only those whose translations do not reach their limit. There both engines end a
     hypothesis by force, and CTranslate2 keeps fewer to choose from."""
-    differing: int
-    """Lines with another translation, ties not counted."""
-    ties: int
-    """Lines with another translation that is as likely."""
-    score_difference: float
-    """Largest difference between the scores of the same translation."""
-    bleu: float
-    """BLEU over pieces, with the native translations as references."""
+    differing: int  # lines with another translation, ties not counted
+    ties: int  # lines with another translation that is as likely
+    score_difference: float  # largest difference between the scores of the same translation
+    bleu: float  # BLEU over pieces, with the native translations as references
 
 
 def read_sample(path: Path, bundle: Bundle) -> list[list[int]]:

@@ -2,8 +2,7 @@
 
 from nmt.inference.protocol import Matrix
 
-SPACE = "\u2581"
-"""The spelling of a space in a piece."""
+SPACE = "\u2581"  # the spelling of a space in a piece
 
 
 def align_words(

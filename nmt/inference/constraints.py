@@ -22,14 +22,11 @@ class Constraints:
     def __init__(self, decoding: DecodingConfig, rows: Sequence[Row], longest: int, device: torch.device) -> None:
         limits = [row.limit(decoding, longest) for row in rows]
         self.decoding = decoding
-        self.limits = torch.tensor(limits, device=device)
-        """(B) longest target in pieces, EOS included."""
-        self.prefixes = pad([row.prefix for row in rows], device)
-        """(B, P) pieces with which each target begins, padded."""
+        self.limits = torch.tensor(limits, device=device)  # (B) longest target in pieces, EOS included
+        self.prefixes = pad([row.prefix for row in rows], device)  # (B, P) pieces with which each target begins, padded
         self.first_limit = min(limits)
 
     def keep_sentences(self, sentences: Tensor) -> None:
-        """Keep the sentences at the indices `sentences`."""
         self.limits, self.prefixes = self.limits[sentences], self.prefixes[sentences]
 
     def apply(self, logits: Tensor, histories: Tensor) -> None:

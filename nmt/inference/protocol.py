@@ -17,18 +17,15 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 Matrix = list[list[float]]
-Pair = tuple[list[int], list[int]]
-"""Ids of a source and of a target, both without EOS."""
+Pair = tuple[list[int], list[int]]  # ids of a source and of a target, both without EOS
 
 
 @dataclass(frozen=True)
 class Row:
     """One source to translate."""
 
-    ids: list[int]
-    """Pieces of the source without EOS; at least one."""
-    prefix: list[int] = field(default_factory=list)
-    """Pieces with which every hypothesis begins."""
+    ids: list[int]  # pieces of the source without EOS; at least one
+    prefix: list[int] = field(default_factory=list)  # pieces with which every hypothesis begins
 
     def limit(self, decoding: DecodingConfig, longest: int) -> int:
         """Return the length limit of hypotheses in pieces, EOS included; `longest` is the limit of the model."""
@@ -47,10 +44,8 @@ def length_penalty(length: Number, alpha: float) -> Number:
 class Hypothesis:
     """One finished translation."""
 
-    ids: list[int]
-    """Pieces without EOS, the prefix included."""
-    score: float
-    """Log-probability, EOS included, divided by the length penalty."""
+    ids: list[int]  # pieces without EOS, the prefix included
+    score: float  # log-probability, EOS included, divided by the length penalty
 
 
 @dataclass(frozen=True)
@@ -58,10 +53,8 @@ class Request:
     """Settings of a search."""
 
     decoding: DecodingConfig
-    n_best: int = 1
-    """Hypotheses wanted of each row; at most the beam size, or any number of samples."""
-    sampling: SamplingConfig | None = None
-    """Draw `n_best` samples instead of searching."""
+    n_best: int = 1  # hypotheses wanted of each row; at most the beam size, or any number of samples
+    sampling: SamplingConfig | None = None  # draw `n_best` samples instead of searching
 
 
 class Engine(Protocol):

@@ -6,55 +6,49 @@ from dataclasses import dataclass, field
 
 LOOP, LOOP_PIECES = 4, 8
 """A hypothesis is a loop if it repeats up to LOOP_PIECES pieces LOOP times in a row, and its source does not."""
-COPY_WORDS = 4
-"""A translation of at least this many words that equals its source is a copy; shorter ones may be names."""
+COPY_WORDS = 4  # a translation of at least this many words that equals its source is a copy; shorter ones may be names
+
+
+WARNINGS = {
+    "replaced": "input lines not UTF-8, each wrong byte now U+FFFD",
+    "blank": "input lines blank, and so are their translations",
+    "segmented": "input lines longer than {limit} pieces, and translated in segments",
+    "cut": "input lines with a sentence longer than {limit} pieces, split within it",
+    "beyond": "matches to be protected beyond the model's placeholders, translated as any text",
+    "unscored": "pairs with a side that is blank or too long for the model, not scored",
+    "looping": "translations that repeat themselves",
+    "emptied": "translations that are blank though their lines are not",
+    "copied": "translations that copy their lines",
+    "unrestored": "placeholders that could not be restored, their text is missing",
+    "invented": "placeholders that stand for nothing, taken out of translations",
+}
+"""The kinds of lines in a report and their sentences, in order."""
 
 
 @dataclass
 class Report:
-    """Line numbers, counted from 1, of input lines that need attention and of translations that look wrong."""
+    """Line numbers, counted from 1, of input lines that need attention and of translations that look wrong.
 
-    lines: int = 0
-    """Number of lines read."""
+    See `WARNINGS`; a line stands once for each match or placeholder in `beyond`, `unrestored` and `invented`.
+    """
+
+    lines: int = 0  # number of lines read
+    replaced: list[int] = field(default_factory=list)  # set by the reader of the lines
     blank: list[int] = field(default_factory=list)
-    """Lines without a piece; their translation is blank."""
     segmented: list[int] = field(default_factory=list)
-    """Lines too long for the model, translated in segments that end with sentences."""
     cut: list[int] = field(default_factory=list)
-    """Segmented lines with a sentence that is itself too long, and is split."""
     beyond: list[int] = field(default_factory=list)
-    """Lines with more text to protect than the model has placeholders, once for each unprotected match."""
     unscored: list[int] = field(default_factory=list)
-    """Pairs with a side that is blank or too long for the model."""
     looping: list[int] = field(default_factory=list)
-    """Translations that repeat themselves."""
     emptied: list[int] = field(default_factory=list)
-    """Blank translations of lines that are not blank."""
     copied: list[int] = field(default_factory=list)
-    """Translations that equal their source."""
     unrestored: list[int] = field(default_factory=list)
-    """Translations that lack protected text, once for each placeholder that the model left out."""
     invented: list[int] = field(default_factory=list)
-    """Translations with placeholders that stood for nothing and were removed, once for each."""
-    replaced: list[int] = field(default_factory=list)
-    """Lines that were not UTF-8, their wrong bytes now U+FFFD; set by the reader of the lines."""
 
     def warnings(self, limit: int) -> list[str]:
         """Return a sentence for each kind that occurred; `limit` is the longest source in pieces."""
-        kinds = (
-            (self.replaced, "input lines not UTF-8, each wrong byte now U+FFFD"),
-            (self.blank, "input lines blank, and so are their translations"),
-            (self.segmented, f"input lines longer than {limit} pieces, and translated in segments"),
-            (self.cut, f"input lines with a sentence longer than {limit} pieces, split within it"),
-            (self.beyond, "matches to be protected beyond the model's placeholders, translated as any text"),
-            (self.unscored, "pairs with a side that is blank or too long for the model, not scored"),
-            (self.looping, "translations that repeat themselves"),
-            (self.emptied, "translations that are blank though their lines are not"),
-            (self.copied, "translations that copy their lines"),
-            (self.unrestored, "placeholders that could not be restored, their text is missing"),
-            (self.invented, "placeholders that stand for nothing, taken out of translations"),
-        )
-        return [f"{kind}: {len(lines):,} ({list_lines(lines)})" for lines, kind in kinds if lines]
+        found = [(warning.format(limit=limit), getattr(self, kind)) for kind, warning in WARNINGS.items()]
+        return [f"{warning}: {len(lines):,} ({list_lines(lines)})" for warning, lines in found if lines]
 
     def judge(self, number: int, source: str, translation: str, pieces: Sequence[str]) -> None:
         """Record line `number` if its `translation`, which consists of `pieces`, looks wrong."""

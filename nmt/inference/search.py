@@ -18,12 +18,9 @@ from nmt.inference.constraints import Constraints, pad
 from nmt.inference.protocol import Hypothesis, Request, Row, length_penalty
 from nmt.model.protocol import Model
 
-BLOCK = 64
-"""Pieces of the vocabulary in a block: only the blocks with the highest maxima are searched."""
-CHUNK = 32
-"""Rows of logits processed at a time on a CPU, so that they stay in its cache."""
-SHRINK = 31 / 32
-"""Finished sentences leave the batch once at most this share of it is unfinished."""
+BLOCK = 64  # pieces of the vocabulary in a block: only the blocks with the highest maxima are searched
+CHUNK = 32  # rows of logits processed at a time on a CPU, so that they stay in its cache
+SHRINK = 31 / 32  # finished sentences leave the batch once at most this share of it is unfinished
 
 
 @torch.inference_mode()
@@ -73,12 +70,10 @@ class Decoder:
         return logits, norms
 
     def reorder(self, parents: Tensor) -> None:
-        """Continue with the hypotheses `parents` (B, K) of each sentence."""
         for cache in self.caches:
             cache.reorder(parents)
 
     def keep_sentences(self, sentences: Tensor) -> None:
-        """Keep the sentences at the indices `sentences`."""
         self.constraints.keep_sentences(sentences)
         for cache in self.caches:
             cache.keep_sentences(sentences)
@@ -104,19 +99,13 @@ def log_norms(logits: Tensor) -> Tensor:
 class BeamState:
     """The hypotheses of the unfinished sentences."""
 
-    sentences: Tensor
-    """(B) indices in the source batch."""
-    tokens: Tensor
-    """(B, K, T) unfinished hypotheses, best first."""
-    totals: Tensor
-    """(B, K) their log-probabilities; -inf where there is no hypothesis."""
-    finished: Tensor
-    """(B, K, T) the best finished hypotheses, right padded."""
-    finished_scores: Tensor
-    """(B, K) their scores, best first; -inf where there is no hypothesis."""
+    sentences: Tensor  # (B) indices in the source batch
+    tokens: Tensor  # (B, K, T) unfinished hypotheses, best first
+    totals: Tensor  # (B, K) their log-probabilities; -inf where there is no hypothesis
+    finished: Tensor  # (B, K, T) the best finished hypotheses, right padded
+    finished_scores: Tensor  # (B, K) their scores, best first; -inf where there is no hypothesis
 
     def select(self, sentences: Tensor) -> "BeamState":
-        """Keep the sentences at the indices `sentences`."""
         return BeamState(*(getattr(self, field.name)[sentences] for field in fields(self)))
 
 
@@ -234,11 +223,9 @@ class Sampler:
     """Draws pieces at random, as a function of the sentence's key, the number of the sample, and the step."""
 
     config: SamplingConfig
-    keys: Tensor
-    """(B) from `sample_key`."""
+    keys: Tensor  # (B) from `sample_key`
 
     def select(self, sentences: Tensor) -> "Sampler":
-        """Keep the sentences at the indices `sentences`."""
         return Sampler(self.config, self.keys[sentences])
 
     def draw(self, logits: Tensor, step: int) -> Tensor:

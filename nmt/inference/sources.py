@@ -16,20 +16,13 @@ SENTENCE_END = re.compile(r"(?<=[.!?…;])\s+|(?<=[。！？；])")
 class Source:
     """An encoded line."""
 
-    text: str
-    """The line without its tags."""
-    spelled: str
-    """The text with its placeholders."""
-    kept: list[str]
-    """The text of each placeholder."""
-    beyond: int
-    """Number of matches without a placeholder: the model has no more."""
-    head: list[int]
-    """Pieces of the tags."""
-    ids: list[int]
-    """All pieces, those of the tags first."""
-    words: int
-    """Number of words of the line that are tags."""
+    text: str  # the line without its tags
+    spelled: str  # the text with its placeholders
+    kept: list[str]  # the text of each placeholder
+    beyond: int  # number of matches without a placeholder: the model has no more
+    head: list[int]  # pieces of the tags
+    ids: list[int]  # all pieces, those of the tags first
+    words: int  # number of words of the line that are tags
 
     @property
     def is_blank(self) -> bool:
@@ -40,19 +33,15 @@ class Source:
 class Chunk:
     """Consecutive lines whose segments are batched together."""
 
-    first: int
-    """Number of the first line."""
+    first: int  # number of the first line
     lines: Sequence[str]
     sources: list[Source]
-    segments: list[int]
-    """Number of rows of each line."""
+    segments: list[int]  # number of rows of each line
     rows: list[Row]
-    batches: list[list[int]]
-    """Indices of the rows in each batch."""
+    batches: list[list[int]]  # indices of the rows in each batch
     hypotheses: dict[int, list[Hypothesis]] = field(default_factory=dict)
     """Hypotheses by row, of the batches done so far."""
-    done: int = 0
-    """Number of batches done, in their order."""
+    done: int = 0  # number of batches done, in their order
 
     @property
     def is_done(self) -> bool:
@@ -71,11 +60,9 @@ class SourceReader:
     """Encodes lines, with tags and placeholders, in segments that fit the model."""
 
     tokenizer: Tokenizer
-    limit: int
-    """Longest source in pieces, EOS not included."""
+    limit: int  # longest source in pieces, EOS not included
     protector: Protector | None
-    tags: tuple[str, ...]
-    """Tags put before every line, ahead of its own."""
+    tags: tuple[str, ...]  # tags put before every line, ahead of its own
 
     def read(self, line: str) -> Source:
         """Encode `line` with its tags and placeholders."""

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Self, TypeVar
@@ -49,37 +50,28 @@ AS_MANY = "give as many prefixes as lines; a blank one leaves the start to the m
 class Options:
     """The results wanted of each line."""
 
-    n_best: int = 1
-    """Number of hypotheses: at most the beam size, or any number of samples."""
-    sampling: SamplingConfig | None = None
-    """Draw at random, instead of searching for the best."""
-    token_scores: bool = False
-    """Add the log-probability of every piece."""
-    alignment: bool = False
-    """Add the alignment of the words of source and translation."""
-    alignment_layer: int | None = None
-    """Decoder layer, from 1, whose attention aligns; by default the last but one."""
+    n_best: int = 1  # number of hypotheses: at most the beam size, or any number of samples
+    sampling: SamplingConfig | None = None  # draw at random, instead of searching for the best
+    token_scores: bool = False  # add the log-probability of every piece
+    alignment: bool = False  # add the alignment of the words of source and translation
+    alignment_layer: int | None = None  # decoder layer, from 1, whose attention aligns; by default the last but one
 
 
 @dataclass(frozen=True)
 class Candidate:
     """One hypothesis of a line."""
 
-    text: str
-    """One line."""
+    text: str  # one line
     score: float
     """Log-probability over the length penalty; the sum over the segments of a long line; 0 for a blank line."""
-    pieces: list[str]
-    """Output of the model, without EOS."""
+    pieces: list[str]  # output of the model, without EOS
     token_scores: list[float] | None = None
     """Log-probability of each piece, EOS last; a line in segments has an EOS after each segment."""
-    alignment: list[tuple[int, int]] | None = None
-    """Pairs of a source word and a target word, counted from 0."""
+    alignment: list[tuple[int, int]] | None = None  # pairs of a source word and a target word, counted from 0
     unrestored: list[str] | None = None
     """Protected text missing from the translation, because the model left out its placeholder; None without
     protection."""
-    invented: int = 0
-    """Number of placeholders in the output that stood for nothing; they are not in the text."""
+    invented: int = 0  # number of placeholders in the output that stood for nothing; they are not in the text
 
 
 @dataclass(frozen=True)
@@ -106,8 +98,7 @@ class Segment:
     """A hypothesis of a row, which is a line or a segment of one; scores and attention are empty unless wanted."""
 
     src: list[int]
-    tgt: list[int]
-    """Pieces of both sides, without EOS."""
+    tgt: list[int]  # pieces of both sides, without EOS
     score: float
     token_scores: list[float]
     attention: Matrix
@@ -117,12 +108,9 @@ class Segment:
 class PairScore:
     """The score of a given translation."""
 
-    score: float
-    """Log-probability over the length penalty; NaN where a side is blank or too long for the model."""
-    pieces: list[str]
-    """Pieces of the target."""
-    token_scores: list[float]
-    """Log-probability of each piece, EOS last."""
+    score: float  # log-probability over the length penalty; NaN where a side is blank or too long for the model
+    pieces: list[str]  # pieces of the target
+    token_scores: list[float]  # log-probability of each piece, EOS last
 
 
 class Translator:
@@ -141,13 +129,11 @@ class Translator:
         self.engine = engine
         self.tokenizer = tokenizer
         self.decoding = decoding
-        self.max_length = max_length
-        """Longest source in pieces, EOS included."""
+        self.max_length = max_length  # longest source in pieces, EOS included
         self.reader = SourceReader(tokenizer, max_length - 1, protector, tuple(tags))
         self.report = Report()
         """Report on all lines since the translator was made, or since the report was last replaced."""
-        self.bundle: BundleConfig | None = None
-        """Config of the first bundle, where `load` made the translator."""
+        self.bundle: BundleConfig | None = None  # config of the first bundle, where `load` made the translator
 
     @property
     def protector(self) -> Protector | None:
@@ -240,7 +226,6 @@ class Translator:
             raise DataError(f"more prefixes than the {self.report.lines:,} lines", hint=AS_MANY)
 
     def _chunk(self, lines: Sequence[str], prefixes: Sequence[str] | None) -> Chunk:
-        """Encode `lines` and their prefixes, and plan the batches."""
         first = self.report.lines + 1
         self.report.lines += len(lines)
         sources = self._read(lines, first)
@@ -284,7 +269,6 @@ class Translator:
             yield from self._finish(chunk, options)
 
     def _finish(self, chunk: Chunk, options: Options) -> Iterator[Translation]:
-        """Return the translations of `chunk` from the hypotheses of its rows."""
         hypotheses = [chunk.hypotheses[index] for index in range(len(chunk.rows))]
         of_rows = iter(self._details(chunk.rows, hypotheses, options))
         lines = zip(chunk.lines, chunk.sources, chunk.segments, strict=True)
@@ -355,10 +339,7 @@ class Translator:
 
     def _details(self, rows: list[Row], of_rows: list[list[Hypothesis]], options: Options) -> list[list[Segment]]:
         """Add the token scores and the attention that `options` ask for to the hypotheses of each of `rows`."""
-
-        def attend(batches: Iterable[list[Pair]]) -> Iterator[list[Matrix]]:
-            return self.engine.attention(batches, options.alignment_layer)
-
+        attend = partial(self.engine.attention, layer=options.alignment_layer)
         pairs = [(row.ids, h.ids) for row, hypotheses in zip(rows, of_rows, strict=True) for h in hypotheses]
         scores = iter(self._by_batch(pairs, self.engine.score)) if options.token_scores else itertools.repeat([])
         matrices = iter(self._by_batch(pairs, attend)) if options.alignment else itertools.repeat([])

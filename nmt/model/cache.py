@@ -5,8 +5,7 @@ from torch import Tensor
 
 from nmt.model.layers import prepare_mask
 
-KeysValues = tuple[Tensor, Tensor]
-"""Keys and values, each (B, H, positions, D/H)."""
+KeysValues = tuple[Tensor, Tensor]  # keys and values, each (B, H, positions, D/H)
 
 
 class DecoderCache:
@@ -17,15 +16,13 @@ class DecoderCache:
     """
 
     def __init__(self, memory_mask: Tensor, cross_kv: list[KeysValues], self_kv: list[KeysValues]) -> None:
-        self.memory_mask = memory_mask
-        """(B, 1, 1, S), by `prepare_mask`."""
+        self.memory_mask = memory_mask  # (B, 1, 1, S), by `prepare_mask`
         self.cross_kv = cross_kv
         """Of the memory, for each layer (B, H, S, D/H): once a sentence, whatever the beam size."""
         self.self_kv = self_kv
         """Of the target so far, for each layer (B, H, C, D/H); the first `positions` of C are written."""
         self.positions = 0
-        self.length = 0
-        """Pieces of each hypothesis, BOS included."""
+        self.length = 0  # pieces of each hypothesis, BOS included
         self.ancestry = memory_mask.new_zeros(len(memory_mask), 1, 0, dtype=torch.bool)
         """(B, K, positions): True where a position belongs to a hypothesis."""
         self.self_mask: Tensor | None = None

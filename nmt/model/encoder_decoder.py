@@ -11,17 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from nmt.config.model import ModelConfig
+from nmt.model import layers
 from nmt.model.cache import DecoderCache
-from nmt.model.layers import (
-    Attention,
-    Dropout,
-    FeedForward,
-    LearnedPositions,
-    Linear,
-    Residual,
-    SinusoidalPositions,
-    prepare_mask,
-)
 from nmt.model.protocol import Model
 
 
@@ -33,11 +24,11 @@ class Transformer(Model):
         self.pad_id = pad_id
         # A translation may be up to twice as long as the longest source.
         self.position_limit, self.decoder_depth = 2 * config.max_length, config.decoder_layers
-        self.positions = (SinusoidalPositions if config.positions == "sinusoidal" else LearnedPositions)(
+        self.positions = (layers.SinusoidalPositions if config.positions == "sinusoidal" else layers.LearnedPositions)(
             self.position_limit, config.d_model
         )
         self.scale = math.sqrt(config.d_model)
-        self.dropout = Dropout(config.dropout)
+        self.dropout = layers.Dropout(config.dropout)
         self.target_embedding = nn.Embedding(target_size, config.d_model)
         self.source_embedding = (
             self.target_embedding if config.tied_embeddings == "all" else nn.Embedding(source_size, config.d_model)
@@ -47,7 +38,7 @@ class Transformer(Model):
         # Pre-norm stacks need a final norm; post-norm layers end in one.
         final_norm = nn.LayerNorm if config.norm == "pre" else nn.Identity
         self.encoder_norm, self.decoder_norm = final_norm(config.d_model), final_norm(config.d_model)
-        self.generator = Linear(config.d_model, target_size, bias=False)
+        self.generator = layers.Linear(config.d_model, target_size, bias=False)
         self._initialize()
         if config.tied_embeddings != "none":
             self.generator.weight = self.target_embedding.weight
@@ -104,7 +95,7 @@ class Transformer(Model):
             for keys, values in (layer.cross_attention.keys_and_values(memory) for layer in self.decoder_layers)
         ]
         empty = cross_kv[0][0][:, :, :0]
-        return DecoderCache(prepare_mask(mask), cross_kv, [(empty, empty) for _ in cross_kv])
+        return DecoderCache(layers.prepare_mask(mask), cross_kv, [(empty, empty) for _ in cross_kv])
 
     def decode_next(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
         """Return logits (B, K, V) of the piece after `tokens` (B, K)."""
@@ -124,14 +115,14 @@ class Transformer(Model):
         return attention.weights(x, memory, (src != self.pad_id)[:, None, None]).mean(1)
 
 
-class EncoderLayer(Residual):
+class EncoderLayer(layers.Residual):
     """Self-attention, then feed-forward (section 3.1)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self.self_attention = Attention(config)
+        self.self_attention = layers.Attention(config)
         self.self_attention_norm = nn.LayerNorm(config.d_model)
-        self.feed_forward = FeedForward(config)
+        self.feed_forward = layers.FeedForward(config)
         self.feed_forward_norm = nn.LayerNorm(config.d_model)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -140,16 +131,16 @@ class EncoderLayer(Residual):
         return self.residual(x, self.feed_forward_norm, self.feed_forward)
 
 
-class DecoderLayer(Residual):
+class DecoderLayer(layers.Residual):
     """Self-attention, attention over the memory, then feed-forward (section 3.1)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self.self_attention = Attention(config)
+        self.self_attention = layers.Attention(config)
         self.self_attention_norm = nn.LayerNorm(config.d_model)
-        self.cross_attention = Attention(config)
+        self.cross_attention = layers.Attention(config)
         self.cross_attention_norm = nn.LayerNorm(config.d_model)
-        self.feed_forward = FeedForward(config)
+        self.feed_forward = layers.FeedForward(config)
         self.feed_forward_norm = nn.LayerNorm(config.d_model)
 
     def forward(self, x: Tensor, memory: Tensor, causal_mask: Tensor, memory_mask: Tensor) -> Tensor:

@@ -15,8 +15,7 @@ from nmt.config.model import ModelConfig
 
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 """Whether this PyTorch has the operator, which it keeps for compiled models."""
-NORM_EPSILON = 1e-5
-"""Added to the variance by every LayerNorm; torch's default."""
+NORM_EPSILON = 1e-5  # added to the variance by every LayerNorm; torch's default
 
 
 def prepare_mask(mask: Tensor) -> Tensor:

@@ -16,12 +16,9 @@ class Model(nn.Module, ABC):
     `src` (B, S) are source ids, EOS last; `tgt_in` (B, T) are target ids, BOS first; both padded on the right.
     """
 
-    position_limit: int
-    """Longest target in pieces, EOS included."""
-    decoder_depth: int
-    """Layers that attend over the source."""
-    generator: Linear
-    """Output layer, from hidden states (..., D) to logits (..., V)."""
+    position_limit: int  # longest target in pieces, EOS included
+    decoder_depth: int  # layers that attend over the source
+    generator: Linear  # output layer, from hidden states (..., D) to logits (..., V)
 
     @abstractmethod
     def hidden(self, src: Tensor, tgt_in: Tensor) -> Tensor:

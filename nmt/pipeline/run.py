@@ -18,8 +18,8 @@ from nmt.pipeline.recipe_file import recipe_as_run
 from nmt.run_folder import RunFolder
 from nmt.training.checkpoint import Checkpoints
 from nmt.training.distributed import Ranks
+from nmt.training.identity import identity_of
 from nmt.training.init_from import InitialModel, open_initial_model
-from nmt.training.plan import TrainingPlan
 
 
 def train_key(name: str) -> str:
@@ -110,10 +110,9 @@ class Run:
         """The number of placeholders of the tokenizer."""
         return (self.initial_tokenizer or self.recipe.tokenizer).placeholders
 
-    @cached_property
-    def training_plan(self) -> TrainingPlan:
-        """The plan of the training."""
-        return TrainingPlan(self.recipe, self.initial.weights if self.initial else None)
+    def training_identity(self, data: str) -> JsonObject:
+        """Return the identity of the training on prepared ids with the digest `data`."""
+        return identity_of(self.recipe, data, self.initial.weights if self.initial else None)
 
     def begin(self) -> None:
         """Create the run folder with its recipe and lock. Raises NmtError where it is of another recipe."""
@@ -122,10 +121,10 @@ class Run:
         self.folder.path.mkdir(parents=True, exist_ok=True)
         for folder in (self.folder.path, self.folder.text.parent, self.folder.bundle):
             remove_partials(folder)
+        self.write_lock(self.next_sessions())  # fails where data are missing, before the recipe is replaced
         if not self.folder.given.exists() or self.loaded.path.resolve() != self.folder.recipe.resolve():
             write_text(self.folder.given, self.loaded.text)
         write_text(self.folder.recipe, recipe_as_run(self.loaded, self.root, local=self.local))
-        self.write_lock(self.next_sessions())
 
     def refuse_other_folder(self) -> None:
         """Raise RecipeError or ArtifactError where the run folder is of another recipe; nothing is written."""
@@ -133,7 +132,7 @@ class Run:
         if lock and (other := lock["recipe"].get("name")) != self.recipe.name:
             raise RecipeError(f"{self.folder.path}: the run folder of recipe {other!r}", hint="take another --run-dir")
         self.refuse_other_symbols()
-        self.checkpoints.refuse_other(self.training_plan.identity)
+        self.checkpoints.refuse_other(self.training_identity)
 
     def refuse_other_symbols(self) -> None:
         """Raise RecipeError where the tokenizer of the initial model lacks the recipe's tags or placeholders."""

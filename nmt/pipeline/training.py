@@ -9,13 +9,12 @@ from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage, digests_of
 from nmt.training.checkpoint import MOMENTS
 from nmt.training.loop import Trainer
-from nmt.training.plan import TrainingFiles
 from nmt.training.validation import DevSet
 
 
 def inputs(run: Run) -> JsonObject:
     """Return the digests of the ids and of the initial weights."""
-    return {"data": data_digest(run), "init": run.training_plan.init}
+    return {"data": data_digest(run), "init": run.initial.weights if run.initial else None}
 
 
 def data_digest(run: Run) -> str:
@@ -29,11 +28,11 @@ def make(run: Run, manifest: Manifest) -> None:
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
     pairs = PreparedPairs(folder.ids / "train")
     trainer = Trainer(
-        run.training_plan,
+        run.recipe,
         Tokenizer.load(folder.tokenizer),
         pairs,
         DevSet(*read_text(folder.text, "dev"), PreparedPairs(folder.ids / "dev")),
-        TrainingFiles(folder.checkpoints, folder.log, folder.lock, folder.tensorboard, folder.diverged),
+        folder,
         data=data_digest(run),
         initial=run.initial,
         ranks=run.ranks,

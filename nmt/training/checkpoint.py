@@ -13,67 +13,51 @@ from torch import Tensor
 from nmt.cards import Card
 from nmt.config.compatibility import changed_inputs
 from nmt.errors import ArtifactError
-from nmt.files import JsonObject, digest_file, read_json, remove, remove_partials, replacing
+from nmt.files import JsonObject, digest_file, read_json, remove, replacing
 from nmt.model.tensors import load_tensors, save_tensors
-from nmt.training.plan import UPDATES
+from nmt.training.identity import UPDATES
 
 FORMAT = 2
 WEIGHTS, MOMENTS, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 CHECKPOINT = Card(STATE, "checkpoint", FORMAT)
-EMA = "ema.safetensors"
-"""Exponential moving average of the weights, where the recipe keeps one."""
+EMA = "ema.safetensors"  # exponential moving average of the weights, where the recipe keeps one
 
-TensorFiles = Mapping[str, Mapping[str, Tensor]]
-"""Tensors by file and name."""
+TensorFiles = Mapping[str, Mapping[str, Tensor]]  # tensors by file and name
 
 
 @dataclass
 class TrainingState:
     """The state of a training between two steps, beside its tensors; everything else follows from the seed."""
 
-    step: int = 0
-    """Updates done."""
-    epoch: int = 0
-    """Epoch of the next step."""
-    offset: int = 0
-    """Steps of that epoch already done."""
-    metric: str = ""
-    """The `training.best_metric` of the next two fields."""
+    step: int = 0  # updates done
+    epoch: int = 0  # epoch of the next step
+    offset: int = 0  # steps of that epoch already done
+    metric: str = ""  # the `training.best_metric` of the next two fields
     ranked: list[tuple[float, int]] = field(default_factory=list)
     """Value and step of the best validations so far, best first, as many as are kept."""
-    stale: int = 0
-    """Validations since the best one."""
-    micro_batch_tokens: int | None = None
-    """Padded tokens a side of a micro-batch, once fitted to the memory or lowered."""
-    skipped: int = 0
-    """Updates skipped because of an abnormal loss or gradient."""
-    in_a_row: int = 0
-    """Skipped updates just before the next step."""
-    rollbacks: int = 0
-    """Returns to an older checkpoint."""
-    ranks: int = 1
-    """Processes that trained together."""
-
-    def __post_init__(self) -> None:
-        self.ranked = [(value, step) for value, step in self.ranked]  # JSON knows no tuples
+    stale: int = 0  # validations since the best one
+    micro_batch_tokens: int | None = None  # padded tokens a side of a micro-batch, once fitted to the memory or lowered
+    skipped: int = 0  # updates skipped because of an abnormal loss or gradient
+    in_a_row: int = 0  # skipped updates just before the next step
+    rollbacks: int = 0  # returns to an older checkpoint
+    ranks: int = 1  # processes that trained together
 
     @classmethod
     def read(cls, values: JsonObject) -> Self:
         """Read the state in a card. Format 1 has the best validation alone; keys of a newer nmt are ignored."""
         known = {key.name for key in dataclasses.fields(cls)}
         state = cls(**{key: value for key, value in values.items() if key in known})
+        state.ranked = [(value, step) for value, step in state.ranked]  # JSON knows no tuples
         if "best_step" in values and values["best_step"] is not None:
             state.ranked = [(values["best"], values["best_step"])]
         return state
 
     @property
     def best(self) -> float | None:
-        """The best value of `metric` so far."""
         return self.ranked[0][0] if self.ranked else None
 
     @property
     def best_step(self) -> int | None:
-        """The step that had it."""
         return self.ranked[0][1] if self.ranked else None
 
 
@@ -83,10 +67,8 @@ class Checkpoint:
 
     path: Path
     state: TrainingState
-    identity: JsonObject
-    """The inputs of its updates; resuming under others is refused."""
-    files: dict[str, str]
-    """SHA-256 of each file of tensors."""
+    identity: JsonObject  # the inputs of its updates; resuming under others is refused
+    files: dict[str, str]  # SHA-256 of each file of tensors
 
     @property
     def bundle_file(self) -> str:
@@ -109,12 +91,9 @@ class Inspection:
     """The result of verifying a checkpoint's folder."""
 
     path: Path
-    size: int
-    """Bytes on disk."""
-    state: TrainingState | None
-    """None where the card is damaged."""
-    damage: str
-    """The message of the error; empty where it is whole."""
+    size: int  # bytes on disk
+    state: TrainingState | None  # None where the card is damaged
+    damage: str  # the message of the error; empty where it is whole
 
     @property
     def step(self) -> int:
@@ -163,11 +142,9 @@ class Checkpoints:
         return self.of_kind("step")
 
     def all_paths(self) -> list[Path]:
-        """Return the folders of all checkpoints, by step."""
         return sorted([path for kind in ("best", "halt", "step") for path in self.of_kind(kind)], key=step_of)
 
     def unranked(self, state: TrainingState) -> list[Path]:
-        """Return the folders `best-STEP` whose step is not among the best."""
         ranked = {step for _, step in state.ranked}
         return [path for path in self.of_kind("best") if step_of(path) not in ranked]
 
@@ -184,7 +161,6 @@ class Checkpoints:
         return [best[step] for _, step in ranked if step in best]
 
     def has_begun(self) -> bool:
-        """Return whether there is a checkpoint to resume from."""
         return bool(self.paths() or self.of_kind("halt"))
 
     def newest_good(self) -> Checkpoint | None:
@@ -208,25 +184,19 @@ class Checkpoints:
             if isinstance(known, dict):
                 refuse_other(path, known, identity(known.get("data", "")))
 
-    def newest(self) -> tuple[Checkpoint | None, list[str]]:
-        """Return the newest whole checkpoint and the damage of newer ones; delete partial files.
+    def newest(self, advice: str = "") -> tuple[Checkpoint | None, list[str]]:
+        """Return the newest whole checkpoint, if there is one, and the damage of newer ones.
 
-        Raises ArtifactError where there are checkpoints and none is whole.
+        Raises ArtifactError, with `advice` in its hint, where there are checkpoints and none is whole.
         """
-        remove_partials(self.folder)
-        newest, damage = self.newest_whole()
-        if newest is None and damage:
-            raise ArtifactError(damage[0], hint="no older checkpoint is whole; delete the folder to start anew")
-        return newest, damage
-
-    def newest_whole(self) -> tuple[Checkpoint | None, list[str]]:
-        """Return the newest whole checkpoint, if there is one, and the damage of newer ones; change nothing."""
         damage: list[str] = []
         for path in sorted([*self.paths(), *self.of_kind("halt")], key=step_of, reverse=True):
             try:
                 return read_checkpoint(path), damage
             except ArtifactError as error:
                 damage.append(str(error))
+        if damage:
+            raise ArtifactError(damage[0], hint=f"no older checkpoint is whole{advice}")
         return None, damage
 
     def survey(self) -> list[Inspection]:

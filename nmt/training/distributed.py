@@ -20,8 +20,7 @@ T = TypeVar("T")
 
 TIMEOUT = timedelta(days=2)
 """How long a rank waits for another, which may be reading the data; torchrun ends them all when one dies."""
-REPORT_SECONDS = 3.0
-"""Time in which every live rank notices that another is lost, and reports to the store."""
+REPORT_SECONDS = 3.0  # time in which every live rank notices that another is lost, and reports to the store
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,7 @@ class Ranks:
 
     rank: int = 0
     size: int = 1
-    store: "Store | None" = None
-    """The launcher's key-value store, which outlives a rank."""
+    store: "Store | None" = None  # the launcher's key-value store, which outlives a rank
 
     @property
     def is_main(self) -> bool:
@@ -67,7 +65,6 @@ class Ranks:
         return values
 
     def barrier(self) -> None:
-        """Wait until every rank is here."""
         self.any(False)
 
 

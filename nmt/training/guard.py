@@ -3,14 +3,10 @@
 import torch
 from torch import Tensor
 
-WINDOW = 100
-"""Updates whose loss is kept."""
-MIN_HISTORY = 20
-"""Losses that must be known before a large loss counts as abnormal."""
-MAX_RATIO = 2.5
-"""A loss above this many times the median of the window is abnormal."""
-PREFIX = "guard."
-"""Of the guard's tensors in a checkpoint, where they lie among the optimizer's moments."""
+WINDOW = 100  # updates whose loss is kept
+MIN_HISTORY = 20  # losses that must be known before a large loss counts as abnormal
+MAX_RATIO = 2.5  # a loss above this many times the median of the window is abnormal
+PREFIX = "guard."  # of the guard's tensors in a checkpoint, where they lie among the optimizer's moments
 
 
 class Guard:
@@ -44,7 +40,6 @@ class Guard:
         return int(self.skipped), int(self.in_a_row)
 
     def state(self) -> dict[str, Tensor]:
-        """Return the tensors to save, by name."""
         return {f"{PREFIX}{name}": getattr(self, name) for name in ("recent", "skipped", "in_a_row")}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:

@@ -25,14 +25,10 @@ from nmt.training.checkpoint import STATE, Checkpoint, Checkpoints, read_checkpo
 class InitialModel:
     """A trained model that a training starts from, verified once and kept in the run's lock."""
 
-    file: str
-    """Absolute path of its weights."""
-    weights: str
-    """SHA-256 of the weights."""
-    tokenizer: str
-    """Absolute path of the folder of its tokenizer."""
-    tokenizer_files: dict[str, str]
-    """SHA-256 of the tokenizer's files by name."""
+    file: str  # absolute path of its weights
+    weights: str  # SHA-256 of the weights
+    tokenizer: str  # absolute path of the folder of its tokenizer
+    tokenizer_files: dict[str, str]  # SHA-256 of the tokenizer's files by name
 
     def copy_tokenizer(self, folder: Path) -> None:
         """Copy the tokenizer into `folder`. Raises ArtifactError where it is gone or damaged."""
@@ -90,9 +86,7 @@ def find_checkpoint(path: Path) -> Checkpoint:
     """Return the checkpoint at `path`, or the newest whole one in it. Raises ArtifactError."""
     if (path / STATE).exists():
         return read_checkpoint(path)
-    newest, damage = Checkpoints(path, keep=1).newest_whole()
-    if newest is None and damage:
-        raise ArtifactError(damage[0], hint="no older checkpoint is whole")
+    newest, damage = Checkpoints(path, keep=1).newest()
     if newest is None:
         raise ArtifactError(
             f"{path}: neither a model folder nor a checkpoint",

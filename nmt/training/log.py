@@ -20,8 +20,7 @@ from nmt.version import install_hint
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-METRICS = {"bleu": "BLEU", "loss": "loss"}
-"""Names of `training.best_metric` in messages."""
+METRICS = {"bleu": "BLEU", "loss": "loss"}  # names of `training.best_metric` in messages
 CURVES = ("loss", "perplexity", "bleu", "learning_rate", "gradient_norm", "tokens_per_second")
 """The values of the log that TensorBoard shows."""
 ROWS = ("train", "dev", "best dev", "optimizer", "speed", "memory", "skipped")
@@ -160,7 +159,7 @@ class TrainingLog:
         total = max(sum(tokens_seen.values()), 1)
         corpora = {name: round(count / total, 4) for name, count in tokens_seen.items()}
         shares = {"corpora": corpora} if len(corpora) > 1 else {}
-        self._write("train", state.step, {"epoch": state.epoch, **values, **shares})
+        self.record("train", state.step, {"epoch": state.epoch, **values, **shares})
         loss = "no update taken, all were skipped"
         optimizer = f"learning rate {rate:.1e}"
         if means["loss"] is not None:
@@ -190,23 +189,18 @@ class TrainingLog:
     def dev_line(self, state: TrainingState, dev: Validation) -> None:
         """Record the validation `dev` after `state.step`, which `state` has ranked already."""
         values = {"loss": dev.loss, "perplexity": dev.perplexity, "bleu": dev.bleu, "signature": dev.signature}
-        self._write("dev", state.step, values)
+        self.record("dev", state.step, values)
         facts = f"loss {dev.loss:.3f}, perplexity {dev.perplexity:.2f}, BLEU {dev.bleu:.2f}"
         self._show({"dev": f"{facts} at step {state.step:,}", "best dev": best_dev(state)})
         best = " best so far" if state.best_step == state.step else ""
         self.say(f"step {state.step:,}: dev {facts}{best}")
 
-    def event(self, step: int, kind: str, values: Mapping[str, object]) -> None:
-        """Record an event at `step`, in the log file alone."""
-        self._write(kind, step, values)
-
     def say(self, text: str) -> None:
-        """Print a line above the panel."""
         if self._shown:
             self._progress.say(text)
 
-    def _write(self, kind: str, step: int, values: Mapping[str, object]) -> None:
-        """Append to the log file, and add the points of the curves."""
+    def record(self, kind: str, step: int, values: Mapping[str, object]) -> None:
+        """Append an event at `step` to the log file, and add the points of the curves."""
         if self._file is not None:
             self._file.write({"kind": kind, "step": step, **values})
         if self._curves is not None and kind in ("train", "dev"):
@@ -215,7 +209,6 @@ class TrainingLog:
                     self._curves.add_scalar(f"{kind}/{name}", values[name], step)
 
     def _show(self, rows: Mapping[str, str]) -> None:
-        """Replace some rows of the panel."""
         self._rows.update(rows)
         self._progress.show((label, facts) for label, facts in self._rows.items() if facts)
 

@@ -10,6 +10,7 @@ from contextlib import closing
 import torch
 
 from nmt import console, devices, runtime
+from nmt.config.recipe import Recipe
 from nmt.data.encoding.batching import Ints
 from nmt.data.encoding.dataset import Batch, PreparedPairs, SubwordRegularization
 from nmt.data.encoding.steps import Step, StepStream
@@ -17,29 +18,26 @@ from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.placeholders import protector_for
 from nmt.errors import ArtifactError, DivergedError, UsageError
 from nmt.evaluation.metrics import resolve_tokenizer
-from nmt.files import digest_json, read_json, remove, write_json, write_text
+from nmt.files import digest_json, read_json, remove, remove_partials, write_json, write_text
 from nmt.inference.engines.native import NativeEngine
 from nmt.inference.translator import Translator
 from nmt.model.families import build
+from nmt.run_folder import RunFolder
 from nmt.training import memory
 from nmt.training.checkpoint import Checkpoint, Checkpoints, TrainingState, refuse_other, step_of
 from nmt.training.distributed import Ranks
+from nmt.training.identity import identity_of
 from nmt.training.init_from import InitialModel
 from nmt.training.log import METRICS, TrainingLog
 from nmt.training.optimizer import learning_rate
-from nmt.training.plan import TrainingFiles, TrainingPlan
 from nmt.training.signals import catching_signals, halt
 from nmt.training.updater import Updater, step_seed
 from nmt.training.validation import DevSet, rank_validation, should_stop, validate
 
-CHECK_EVERY = 10
-"""Steps between checks of the skipped updates, which wait for the device."""
-MAX_SKIPPED_IN_A_ROW = 4
-"""More updates than these skipped in a row mean divergence."""
-MAX_ROLLBACKS = 1
-"""Returns to an older checkpoint before the training gives up."""
-DEV_SAMPLE = 8
-"""Longest dev sentences that are translated before the first step."""
+CHECK_EVERY = 10  # steps between checks of the skipped updates, which wait for the device
+MAX_SKIPPED_IN_A_ROW = 4  # more updates than these skipped in a row mean divergence
+MAX_ROLLBACKS = 1  # returns to an older checkpoint before the training gives up
+DEV_SAMPLE = 8  # longest dev sentences that are translated before the first step
 
 
 class Trainer:
@@ -47,11 +45,11 @@ class Trainer:
 
     def __init__(
         self,
-        plan: TrainingPlan,
+        recipe: Recipe,
         tokenizer: Tokenizer,
         pairs: PreparedPairs,
         dev: DevSet,
-        files: TrainingFiles,
+        folder: RunFolder,
         *,
         data: str,
         initial: InitialModel | None = None,
@@ -61,51 +59,42 @@ class Trainer:
 
         `initial` is the model whose weights a training starts from, by default random ones.
         """
-        recipe = self.recipe = plan.recipe
-        self.config, self.files, self.initial, self.ranks = recipe.training, files, initial, ranks or Ranks()
+        config = recipe.training
+        self.recipe, self.config, self.folder = recipe, config, folder
+        self.initial, self.ranks = initial, ranks or Ranks()
         self.tokenizer, self.pairs, self.dev = tokenizer, pairs, dev
-        self.identity = plan.identity(data)
+        self.identity = identity_of(recipe, data, initial.weights if initial else None)
         runtime.keep_freed_memory()
         runtime.bound_kernels()
-        self.device = devices.pick_device(self.config.device)
-        torch.manual_seed(self.config.seed)
+        self.device = devices.pick_device(config.device)
+        torch.manual_seed(config.seed)
         model = build(recipe.model, tokenizer.source_size, tokenizer.target_size).to(self.device)
-        compiled = self.config.compile and devices.compiler_works(self.device)
-        if self.config.compile and not compiled:
+        compiled = config.compile and devices.compiler_works(self.device)
+        if config.compile and not compiled:
             console.warn("training.compile: no compiler that works on this machine; the layers run as they are")
         self.updater = Updater(
-            model,
-            recipe.optimizer,
-            self.config.precision,
-            self.ranks,
-            ema_decay=self.config.ema_decay,
-            compiled=compiled,
+            model, recipe.optimizer, config.precision, self.ranks, ema_decay=config.ema_decay, compiled=compiled
         )
-        self.translator = Translator(
-            NativeEngine([self.updater.eval_model]),
-            tokenizer,
-            recipe.decoding,
-            max_length=recipe.model.max_length,
-            protector=protector_for(recipe.data.protect, tokenizer.placeholders),
-        )
+        longest, protector = recipe.model.max_length, protector_for(recipe.data.protect, tokenizer.placeholders)
+        engine = NativeEngine([self.updater.eval_model])
+        self.translator = Translator(engine, tokenizer, recipe.decoding, max_length=longest, protector=protector)
         self.tokenize = resolve_tokenizer(recipe.evaluation.tokenize, recipe.languages.target)
-        self.checkpoints = Checkpoints(files.checkpoints, self.config.keep_checkpoints)
+        self.checkpoints = Checkpoints(folder.checkpoints, config.keep_checkpoints)
         self.corpus_sizes = {name: end - start for name, (start, end) in pairs.corpora.items()}
-        alpha, longest = recipe.tokenizer.sampling, recipe.model.max_length - 1
+        alpha = recipe.tokenizer.sampling
         self.steps = StepStream(
             pairs,
             recipe.batching.tokens_per_step,
-            self.config.seed,
+            config.seed,
             weights=recipe.data.weights(self.corpus_sizes),
-            regularization=SubwordRegularization(tokenizer, alpha, self.config.seed, longest) if alpha else None,
+            regularization=SubwordRegularization(tokenizer, alpha, config.seed, longest - 1) if alpha else None,
             rank=self.ranks.rank,
             ranks=self.ranks.size,
         )
         self.tokens_seen = Counter(dict.fromkeys(pairs.corpora, 0))
         """Target tokens of each corpus since the last line of the log."""
         self.state = TrainingState()
-        self.recent: deque[Ints] = deque(maxlen=2 * CHECK_EVERY)
-        """Sentences of the last steps."""
+        self.recent: deque[Ints] = deque(maxlen=2 * CHECK_EVERY)  # sentences of the last steps
 
     def run(self) -> TrainingState:
         """Train to the end, from the newest whole checkpoint if there is one, else from the initial weights.
@@ -135,10 +124,10 @@ class Trainer:
         with (
             catching_signals() as signals,
             TrainingLog(
-                self.files.log if is_main else None,
+                self.folder.log if is_main else None,
                 resume_after=state.step,
                 max_steps=config.max_steps,
-                tensorboard=self.files.tensorboard if is_main and config.tensorboard else None,
+                tensorboard=self.folder.tensorboard if is_main and config.tensorboard else None,
                 shown=is_main,
             ) as log,
         ):
@@ -163,7 +152,8 @@ class Trainer:
         """Restore the newest whole checkpoint, if there is one."""
         if not self.ranks.is_main:
             self.ranks.barrier()  # the first rank removes the partial files of a killed writer
-        newest, damage = self.checkpoints.newest()
+        remove_partials(self.checkpoints.folder)
+        newest, damage = self.checkpoints.newest("; delete the folder to start anew")
         if self.ranks.is_main:
             self.ranks.barrier()
         for message in damage:
@@ -182,7 +172,6 @@ class Trainer:
         self.state.ranks = self.ranks.size
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Restore the weights, moments and state of `checkpoint`."""
         try:
             self.updater.restore(checkpoint)
         except (ValueError, KeyError) as error:
@@ -196,7 +185,7 @@ class Trainer:
         """
         if self.recipe.batching.micro_batch_tokens != "auto":
             return
-        lock, identity = read_json(self.files.lock) or {}, digest_json(self.identity)
+        lock, identity = read_json(self.folder.lock) or {}, digest_json(self.identity)
         if (known := lock.get("passes")) and known["identity"] == identity and known["ranks"] == self.ranks.size:
             self.state.micro_batch_tokens = known["micro_batch_tokens"]
             return
@@ -214,7 +203,7 @@ class Trainer:
         if self.ranks.is_main:
             size_now = self.state.micro_batch_tokens
             fitted = {"identity": identity, "ranks": self.ranks.size, "micro_batch_tokens": size_now}
-            write_json(self.files.lock, {**lock, "passes": fitted})
+            write_json(self.folder.lock, {**lock, "passes": fitted})
 
     def try_longest_dev(self) -> None:
         """Translate the longest dev sentences, so that a memory too small for them fails now. Raises UsageError."""
@@ -313,7 +302,7 @@ class Trainer:
             torch.cuda.empty_cache()
         text = f"out of memory at step {self.state.step:,}: repeated in micro-batches of {now // 2:,} padded tokens"
         log.say(f"nmt: warning: {text}")
-        log.event(self.state.step, "out_of_memory", {"micro_batch_tokens": now // 2})
+        log.record("out_of_memory", self.state.step, {"micro_batch_tokens": now // 2})
         return self.steps.collate(step.indices, now // 2, step.epoch)
 
     def roll_back_if_diverged(self, log: TrainingLog) -> bool:
@@ -327,7 +316,7 @@ class Trainer:
         if skipped > state.skipped:
             new = skipped - state.skipped
             log.say(f"step {state.step:,}: {new} update{'s' * (new > 1)} skipped: abnormal loss or gradient")
-            log.event(state.step, "skipped", {"updates": new})
+            log.record("skipped", state.step, {"updates": new})
         state.skipped = skipped
         if state.in_a_row <= MAX_SKIPPED_IN_A_ROW:
             return False
@@ -347,7 +336,7 @@ class Trainer:
                 if step_of(path) > good.state.step:
                     remove(path)
         self.ranks.barrier()
-        log.event(state.step, "rollback", {"to_step": self.state.step})
+        log.record("rollback", state.step, {"to_step": self.state.step})
         return True
 
     def diverged(self, step: int) -> DivergedError:
@@ -367,11 +356,11 @@ class Trainer:
             for index in indices.tolist()
         ]
         if self.ranks.is_main:
-            write_text(self.files.diverged, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+            write_text(self.folder.diverged, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         return DivergedError(
             f"abnormal loss or gradient since step {step:,}, in {self.state.in_a_row} updates in a row"
             f"{' again, after a return to an older checkpoint' if self.state.rollbacks else ''}; the "
-            f"{len(rows):,} sentence pairs of that step are in {self.files.diverged}",
+            f"{len(rows):,} sentence pairs of that step are in {self.folder.diverged}",
             hint="likely causes: learning_rate too high, warmup_steps too short, no clip_norm, or broken pairs",
         )
 

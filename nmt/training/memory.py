@@ -12,10 +12,8 @@ from nmt.data.encoding.steps import StepStream
 from nmt.errors import UsageError
 from nmt.training.updater import Updater
 
-HEADROOM = 0.8
-"""Share of the free memory that a micro-batch may take."""
-SMALLEST = 1024
-"""Padded tokens of the first trial."""
+HEADROOM = 0.8  # share of the free memory that a micro-batch may take
+SMALLEST = 1024  # padded tokens of the first trial
 
 
 def fit(cost: Callable[[int], int], whole: int, room: int) -> int:
@@ -73,7 +71,6 @@ def longest_step(pairs: PreparedPairs, stream: StepStream) -> int:
 
 
 def longer_sides(pairs: PreparedPairs) -> Ints:
-    """Return the length of each pair's longer side."""
     return np.maximum(pairs.src_lengths, pairs.tgt_lengths)
 
 

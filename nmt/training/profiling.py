@@ -9,12 +9,9 @@ from nmt.inference.engines.native import NativeEngine
 from nmt.inference.translator import Translator
 from nmt.training.loop import Trainer
 
-SECONDS = 10.0
-"""Time for micro-batches of growing size, and again for the speed of training."""
-MAX_MICRO_BATCHES = 100
-"""Micro-batches whose speed is measured."""
-MAX_SENTENCES = 32
-"""Dev sentences whose translation is measured."""
+SECONDS = 10.0  # time for micro-batches of growing size, and again for the speed of training
+MAX_MICRO_BATCHES = 100  # micro-batches whose speed is measured
+MAX_SENTENCES = 32  # dev sentences whose translation is measured
 
 
 class MemoryTrials:
@@ -22,10 +19,8 @@ class MemoryTrials:
 
     def __init__(self, cost: Callable[[int], int]) -> None:
         self.cost = cost
-        self.taken: dict[int, int] = {}
-        """Bytes by padded tokens."""
-        self.largest = 0
-        """Padded tokens of the largest micro-batch that was measured."""
+        self.taken: dict[int, int] = {}  # bytes by padded tokens
+        self.largest = 0  # padded tokens of the largest micro-batch that was measured
         self.began = time.perf_counter()
 
     def __call__(self, tokens: int) -> int:
@@ -85,6 +80,5 @@ def translation_speed(trainer: Trainer) -> float:
 
 
 def finish(device: torch.device) -> None:
-    """Wait until a GPU has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -103,7 +103,6 @@ class Updater:
 
     @torch.no_grad()
     def update_copy(self) -> None:
-        """Copy the weights to the working model."""
         if self.working is not self.model:
             torch._foreach_copy_(self.working_parameters, self.parameters)
 
@@ -134,14 +133,10 @@ class Updater:
 class UpdateResult:
     """The losses of one update; tensors, so that nothing waits for the device."""
 
-    loss: Tensor
-    """Smoothed loss, summed over the tokens, in nats; NaN where the update was skipped."""
-    nll: Tensor
-    """Negative log-likelihood: the loss without smoothing."""
-    gradient_norm: Tensor
-    """Before clipping."""
-    tokens: int
-    """Real target tokens of all ranks, EOS included."""
+    loss: Tensor  # smoothed loss, summed over the tokens, in nats; NaN where the update was skipped
+    nll: Tensor  # negative log-likelihood: the loss without smoothing
+    gradient_norm: Tensor  # before clipping
+    tokens: int  # real target tokens of all ranks, EOS included
 
 
 def step_seed(seed: int, step: int, rank: int = 0) -> int:

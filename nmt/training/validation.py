@@ -16,8 +16,7 @@ from nmt.training.checkpoint import TrainingState
 from nmt.training.distributed import Ranks
 from nmt.training.objectives import translation_loss
 
-MAX_NLL = 700.0
-"""Nats above which a perplexity would overflow a float."""
+MAX_NLL = 700.0  # nats above which a perplexity would overflow a float
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,7 @@ class DevSet:
 class Validation:
     """The result of one validation."""
 
-    loss: float
-    """Negative log-likelihood of a target piece, in nats, unsmoothed."""
+    loss: float  # negative log-likelihood of a target piece, in nats, unsmoothed
     bleu: float
     signature: str
 

@@ -237,7 +237,11 @@ def test_what_cannot_be_read_is_one_line_and_nothing_is_written(
         ),
         ("-o out.xz", "-o out.xz: not a name of what can be written (two files of lines, or one .tsv; plain, or .gz)"),
         ("-o taken", "-o taken: taken.en is a folder"),
-        ("-o out --set cleaning.max_rato=3", "--set: unknown key cleaning.max_rato (did you mean 'max_ratio'?)"),
+        (
+            "-o out --set cleaning.max_rato=3",
+            "--set cleaning.max_rato=3: unknown key cleaning.max_rato (did you mean 'max_ratio'?)",
+        ),
+        ("-o out --set cleaning=3", "--set cleaning=3: cleaning is a section, not 3"),
         (
             "-o out --set model.heads=3",
             "--set model: only [cleaning] can be set here (such as --set cleaning.max_ratio=3)",

@@ -33,8 +33,7 @@ TASK_ROWS, GPU_TASK_ROWS = 32, 1024
 PATIENCE = 2
 """With a length penalty, a search goes on until this multiple of the beam size has ended: at 1, 2 of 1,000 lines of
 Multi30k differed from the native engine's, at 2 none."""
-NOTHING = -1e9
-"""Lower totals mark entries of the beam without a hypothesis."""
+NOTHING = -1e9  # lower totals mark entries of the beam without a hypothesis
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,9 @@ class Export:
 
     folder: Path
     quantization: str
-    target_limit: int
-    """Longest target in pieces, EOS included."""
+    target_limit: int  # longest target in pieces, EOS included
     source: list[str]
-    target: list[str]
-    """Pieces of each side by id."""
+    target: list[str]  # pieces of each side by id
 
 
 def import_ctranslate2() -> ModuleType:
@@ -103,12 +100,10 @@ def open_export(folder: Path, weights: str) -> Export:
 class Draft:
     """A hypothesis of CTranslate2, before its final score."""
 
-    ids: list[int]
-    """Pieces, without EOS."""
+    ids: list[int]  # pieces, without EOS
     total: float | None
     """Log-probability, EOS included; None where CTranslate2 leaves out a part, or renormalizes the probabilities."""
-    cut: bool = False
-    """Whether it was ended by the limit, not by EOS."""
+    cut: bool = False  # whether it was ended by the limit, not by EOS
 
 
 class CTranslate2Engine:

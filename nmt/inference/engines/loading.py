@@ -27,8 +27,7 @@ def open_bundles(paths: Sequence[Path]) -> list[Bundle]:
 class EnginePlan:
     """The inputs of an engine; they can be sent to another process."""
 
-    paths: list[Path]
-    """Folders of verified bundles."""
+    paths: list[Path]  # folders of verified bundles
     inference: InferenceConfig
 
     def load(self) -> Engine:

@@ -19,8 +19,7 @@ from nmt.inference.protocol import Hypothesis, Matrix, Pair, Request, Row
 from nmt.inference.search import search
 from nmt.model.protocol import Model
 
-ROWS = 512
-"""Positions whose logits exist at once in scoring: all logits together would be positions times vocabulary."""
+ROWS = 512  # positions whose logits exist at once in scoring: all logits together would be positions times vocabulary
 
 
 def pad_pairs(batch: list[Pair], device: torch.device) -> tuple[Tensor, Tensor]:

@@ -4,23 +4,19 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TypeVar, cast
 
 from nmt import console, runtime
 from nmt.errors import UsageError, WorkersError
+from nmt.inference.engines.loading import EnginePlan
 from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Request, Row
 from nmt.processes import Answer, Child, ChildDiedError, wait_for
-
-if TYPE_CHECKING:
-    from nmt.inference.engines.loading import EnginePlan
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-AHEAD = 2
-"""Batches handed to a worker at a time: the one it computes, and the next."""
-FATAL = 2
-"""Number of workers that die at the same batch before it counts as the cause."""
+AHEAD = 2  # batches handed to a worker at a time: the one it computes, and the next
+FATAL = 2  # number of workers that die at the same batch before it counts as the cause
 
 
 class Host:
@@ -28,7 +24,7 @@ class Host:
 
     engine: Engine
 
-    def __init__(self, plan: "EnginePlan") -> None:
+    def __init__(self, plan: EnginePlan) -> None:
         self.plan = plan
 
     def load(self) -> int:
@@ -52,19 +48,16 @@ class Job:
 
     call: Callable[[Child[Host]], None]
     lines: int = 0
-    again: bool = True
-    """Whether another worker must do it if its worker dies."""
+    again: bool = True  # whether another worker must do it if its worker dies
     answer: Answer | None = None
-    deaths: int = 0
-    """Number of workers that died while they did it."""
+    deaths: int = 0  # number of workers that died while they did it
 
 
 @dataclass(eq=False)
 class Worker:
     """A process and its jobs."""
 
-    number: int
-    """From 1."""
+    number: int  # from 1
     child: Child[Host]
     jobs: deque[Job] = field(default_factory=deque)
     """Jobs handed over and not answered yet, in the order of the answers."""
@@ -81,7 +74,7 @@ class Workers:
     The processes end with this object, and with this process however it ends.
     """
 
-    def __init__(self, plan: "EnginePlan") -> None:
+    def __init__(self, plan: EnginePlan) -> None:
         """Start the processes and load the engine into each. Raises what loading raises, UsageError, WorkersError."""
         if plan.inference.engine == "ctranslate2":
             raise UsageError("the engine ctranslate2 translates in one process", hint="give it more --threads instead")
@@ -155,7 +148,6 @@ class Workers:
         raise WorkersError("no worker is left", hint="load the model again")
 
     def _receive(self) -> None:
-        """Wait until some workers answer or die."""
         ready = wait_for([worker.child for worker in self.workers])
         for worker in [worker for worker in self.workers if worker.child in ready]:
             try:
@@ -186,7 +178,7 @@ class Workers:
         console.warn(f"worker {worker.number} of {self.devices} has ended ({how}): {again}")
 
 
-def start(number: int, plan: "EnginePlan") -> Worker:
+def start(number: int, plan: EnginePlan) -> Worker:
     """Start worker `number`, from 1, and let it load `plan`."""
     environment = {
         "OMP_NUM_THREADS": str(plan.inference.threads),

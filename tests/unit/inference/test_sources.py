@@ -43,7 +43,10 @@ class Echo:
             self.seen += [ids for pair in batch for ids in pair]
             yield [[-0.5] * (len(tgt) + 1) for _, tgt in batch]
 
-    def attention(self, batches: Iterable[list[tuple[list[int], list[int]]]], _: int | None) -> Iterator[list[Matrix]]:
+    def attention(
+        self, batches: Iterable[list[tuple[list[int], list[int]]]], layer: int | None
+    ) -> Iterator[list[Matrix]]:
+        assert layer is None
         for batch in batches:
             yield [[[float(s == t) for s in range(len(src))] for t in range(len(tgt))] for src, tgt in batch]
 

@@ -130,7 +130,7 @@ def old(unpacked: Path, tmp_path: Path) -> Path:
 
 def test_without_one_there_is_no_initial_model(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    assert (run.initial, run.initial_tokenizer, run.training_plan.init) == (None, None, None)
+    assert (run.initial, run.initial_tokenizer, run.training_identity("x")["init"]) == (None, None, None)
     assert run.placeholders == 2
 
 
@@ -138,7 +138,7 @@ def test_without_one_there_is_no_initial_model(tmp_path: Path) -> None:
 def test_a_model_or_checkpoint_of_nmt_0_1_0_can_be_trained_on(tmp_path: Path, old: Path, name: str) -> None:
     run = tuned(tmp_path, old / name)
     assert run.initial is not None
-    assert run.initial.weights == digest_file(Path(run.initial.file)) == run.training_plan.init
+    assert run.initial.weights == digest_file(Path(run.initial.file)) == run.training_identity("x")["init"]
     assert run.initial_tokenizer is not None
     assert (run.initial_tokenizer.tags, run.placeholders) == (["<a>"], 1)
 

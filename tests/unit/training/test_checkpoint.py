@@ -235,7 +235,7 @@ def test_where_none_is_whole_the_newest_is_named_and_nothing_is_trained_anew_in_
     for path in paths:
         truncate(path / WEIGHTS)
     with pytest.raises(ArtifactError) as caught:
-        store.newest()
+        store.newest("; delete the folder to start anew")
     assert caught.value.exit_code == 4
     assert str(caught.value) == (
         f"{paths[1] / WEIGHTS}: damaged: its SHA-256 is not the one in state.json "
@@ -294,7 +294,7 @@ def test_a_disk_that_forbids_writing_is_an_error_with_the_name_of_the_file(tmp_p
     assert str(caught.value).startswith(f"{tmp_path / 'missing' / 'w.safetensors'}: cannot be written: ")
 
 
-def test_what_a_killed_writer_left_is_deleted_and_never_taken_for_a_checkpoint(store: Checkpoints) -> None:
+def test_what_a_killed_writer_left_is_never_taken_for_a_checkpoint(store: Checkpoints) -> None:
     path = save(store, 10)
     partial = store.folder / ".step-00000020.123.partial"
     path.rename(partial)
@@ -302,7 +302,6 @@ def test_what_a_killed_writer_left_is_deleted_and_never_taken_for_a_checkpoint(s
     found, _ = store.newest()
     assert found is not None
     assert found.state.step == 5
-    assert names(store) == ["step-00000005"]
 
 
 def test_the_average_is_the_mean_of_the_newest_few(store: Checkpoints) -> None:

@@ -244,7 +244,7 @@ def test_validations_and_events_have_lines_of_their_own(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     with open_log(path) as log:
         log.dev_line(at(100), Validation(2.0, 31.25, "nrefs:1"))
-        log.event(120, "rollback", {"to": 100, "loss": math.nan})
+        log.record("rollback", 120, {"to": 100, "loss": math.nan})
         log.say("not in the log")
     assert lines(path) == [
         {"kind": "dev", "step": 100, "loss": 2.0, "perplexity": math.exp(2.0), "bleu": 31.25, "signature": "nrefs:1"},
@@ -261,7 +261,7 @@ def test_a_journal_without_a_file_writes_and_says_nothing(
         log.show_step(1)
         assert line(log)["loss"] == 4.0
         log.dev_line(at(100), Validation(2.0, 31.25, "nrefs:1"))
-        log.event(100, "rollback", {})
+        log.record("rollback", 100, {})
         log.say("said by another process")
     assert list(tmp_path.iterdir()) == []
     assert capsys.readouterr() == ("", "")
@@ -356,7 +356,7 @@ def test_tensorboard_gets_the_curves(tmp_path: Path, clock: Clock) -> None:
         update(log, clock, result(40.0, 20.0, 1.5, 20))
         line(log, 100, memory=7, skipped=1)
         log.dev_line(at(100), Validation(2.0, 31.25, "nrefs:1"))
-        log.event(100, "rollback", {"loss": 7.0})
+        log.record("rollback", 100, {"loss": 7.0})
     found = curves(tmp_path / "tensorboard")
     assert {name: [step for step, _ in points] for name, points in found.items()} == {name: [100] for name in found}
     assert {name: points[0][1] for name, points in found.items()} == pytest.approx(

@@ -1,5 +1,6 @@
 """The parts of the loop: resuming, one step, the shares of the corpora."""
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,10 +19,10 @@ from nmt.data.encoding.dataset import PreparedPairs
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.shards import shard_path, write_shard
 from nmt.errors import ArtifactError
+from nmt.run_folder import RunFolder
 from nmt.training.checkpoint import MOMENTS, Checkpoints, TrainingState
 from nmt.training.log import TrainingLog
 from nmt.training.loop import Trainer
-from nmt.training.plan import TrainingFiles, TrainingPlan
 from nmt.training.validation import DevSet
 
 V = 20
@@ -33,9 +34,9 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def make_plan(**sections: Any) -> TrainingPlan:
+def make_recipe(**sections: Any) -> Recipe:
     languages, data = {"source": "en", "target": "de"}, {"train": {"files": "a.tsv"}}
-    return TrainingPlan(Recipe.model_validate({"name": "x", "languages": languages, "data": data, **sections}))
+    return Recipe.model_validate({"name": "x", "languages": languages, "data": data, **sections})
 
 
 def write_ids(folder: Path, number: int, corpus: str, count: int) -> None:
@@ -80,10 +81,8 @@ def make_trainer(pairs: PreparedPairs, store: Checkpoints, digest: str = "abc", 
     """Make a trainer whose tokenizer knows nothing but how many pieces there are."""
     sizes = cast("Tokenizer", SimpleNamespace(source_size=V, target_size=V, placeholders=0))
     given = {"model": ModelConfig.model_validate(SMALL), "batching": BatchingConfig(tokens_per_step=60), **sections}
-    home = store.folder.parent
-    files = TrainingFiles(store.folder, home / "log", home / "lock", home / "tensorboard", home / "diverged")
-    dev = DevSet([], [], pairs)
-    return Trainer(make_plan(**given), sizes, pairs, dev, files, data=digest)
+    folder = RunFolder(store.folder.parent)
+    return Trainer(make_recipe(**given), sizes, pairs, DevSet([], [], pairs), folder, data=digest)
 
 
 def step_on(trainer: Trainer, count: int) -> None:
@@ -128,9 +127,12 @@ def test_resuming_restores_the_newest_whole_checkpoint_and_warns_of_the_damaged_
     step_on(trainer, 1)
     damaged = store.save(trainer.state, trainer.updater.state(), trainer.identity) / MOMENTS
     damaged.write_bytes(damaged.read_bytes()[:-1])
+    partial = store.folder / ".step-00000020.123.partial"
+    shutil.copytree(first, partial)
     other = make_trainer(pairs, store)
     other.resume()
     assert first.name == "step-00000002"
+    assert not partial.exists()
     assert (other.state.step, other.state.epoch, other.state.offset) == position
     assert all(map(torch.equal, values(other).values(), saved.values()))
     assert capsys.readouterr().err == (
