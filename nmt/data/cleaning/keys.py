@@ -49,12 +49,12 @@ def normalized(text: str) -> str:
 
 def near_side_key(text: str) -> int:
     """Return a 64-bit key of a side; case, digits, punctuation, symbols and white space are ignored."""
-    return side_key(normalized(text))
+    return _hash(normalized(text))
 
 
 def near_key(source: str, target: str) -> int:
     """Return a 64-bit key of a pair; case, digits, punctuation, symbols and white space are ignored."""
-    return pair_key(normalized(source), normalized(target))
+    return _hash(f"{normalized(source)}\n{normalized(target)}")
 
 
 def source_key(source: str, _target: str) -> int:
