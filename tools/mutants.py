@@ -51,7 +51,7 @@ class Mutant:
     line: int
     code: str
     difference: str
-    """The line before and after, as in `a < b -> a <= b`."""
+    """The line before and after without comments, as in `a < b -> a <= b`."""
 
 
 class _WithoutAnnotations(ast.NodeTransformer):
@@ -94,7 +94,7 @@ def mutants(module: Path, equivalent: set[str]) -> list[Mutant]:
             continue
         number = spec.start_pos[0]
         changed = next((new for new, old in zip(code.splitlines(), lines, strict=False) if new != old), "")
-        difference = f"{lines[number - 1].strip()} -> {changed.strip()}"
+        difference = " -> ".join(line.partition("  # ")[0].strip() for line in (lines[number - 1], changed))
         if f"{module.relative_to(ROOT)}: {difference}" not in equivalent:
             found.append(Mutant(number, code, difference))
     return found

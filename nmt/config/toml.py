@@ -38,6 +38,8 @@ def find_recipe(name: str) -> Path:
     shipped = LIBRARY / (name if name.endswith(".toml") else f"{name}.toml")
     if path.name == name and shipped.is_file():
         return shipped
+    if (inner := path / "recipe.toml").is_file():
+        raise RecipeError(f"{name}: a run folder, not a recipe", hint=f"take {inner}")
     names = [recipe.stem for recipe in sorted(LIBRARY.glob("*.toml"))]
     known = f", or one of {', '.join(names)}" if names else ""
     raise RecipeError(f"{name}: no such recipe", hint=f"give a TOML file{known}{suggest(name, names, '; {}')}")

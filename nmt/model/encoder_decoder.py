@@ -24,9 +24,8 @@ class Transformer(Model):
         self.pad_id = pad_id
         # A translation may be up to twice as long as the longest source.
         self.position_limit, self.decoder_depth = 2 * config.max_length, config.decoder_layers
-        self.positions = (layers.SinusoidalPositions if config.positions == "sinusoidal" else layers.LearnedPositions)(
-            self.position_limit, config.d_model
-        )
+        positions = layers.SinusoidalPositions if config.positions == "sinusoidal" else layers.LearnedPositions
+        self.positions = positions(self.position_limit, config.d_model)
         self.scale = math.sqrt(config.d_model)
         self.dropout = layers.Dropout(config.dropout)
         self.target_embedding = nn.Embedding(target_size, config.d_model)

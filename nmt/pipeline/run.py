@@ -121,10 +121,10 @@ class Run:
         self.folder.path.mkdir(parents=True, exist_ok=True)
         for folder in (self.folder.path, self.folder.text.parent, self.folder.bundle):
             remove_partials(folder)
+        self.write_lock(self.next_sessions())  # fails where data are missing, before the recipe is replaced
         if not self.folder.given.exists() or self.loaded.path.resolve() != self.folder.recipe.resolve():
             write_text(self.folder.given, self.loaded.text)
         write_text(self.folder.recipe, recipe_as_run(self.loaded, self.root, local=self.local))
-        self.write_lock(self.next_sessions())
 
     def refuse_other_folder(self) -> None:
         """Raise RecipeError or ArtifactError where the run folder is of another recipe; nothing is written."""

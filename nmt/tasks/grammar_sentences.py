@@ -18,6 +18,7 @@ _IT = ("er", "sie", "es", "sie")
 _REFLEXIVE = (" mich", " dich", " sich", " uns", " sich")
 _FRAMES = ((0.36, "acc"), (0.45, "dat"), (0.6, "prep"), (0.69, "give"), (0.79, "move"), (0.91, "act"), (1.0, "be"))
 _ACTIONS = ("acc", "acc", "dat", "prep", "give", "move", "act")
+_DESCRIPTIONS = ("be", "thing", "cost", "ride")
 _STATES = ("have", "need", "know", "love", "understand")
 _COORDINATIONS = (("and", " und"), ("but", ", aber"), ("so", ", deshalb"))
 
@@ -75,7 +76,8 @@ class Writer:
 
     def __init__(self, rng: random.Random, *, novel: bool = False) -> None:
         self.draw = Phrases(rng, novel=novel)
-        self.words = self.draw.words
+        self.one, self.random, self.person = self.draw.one, self.draw.random, self.draw.person
+        self.words, self.determiners = self.draw.words, self.draw.words.determiners
         self.kinds: tuple[tuple[float, Callable[[], EnDe]], ...] = (
             (0.26, self.simple), (0.38, self.fronted), (0.47, self.question), (0.59, self.subordinate),
             (0.65, self.subordinate_first), (0.72, self.reported), (0.78, self.subject_relative),
@@ -104,9 +106,9 @@ class Writer:
         if frame == "there":
             return self.existence(time)
         subject = subject or self.subject(frame)
-        verb = gap or (self.words.copula if frame in ("be", "thing") else self.draw.one(self.words.frames[frame]))
+        verb = gap or (self.words.copula if frame in ("be", "thing") else self.one(self.words.frames[frame]))
         tense, given = tense or self.tense(time, frame), bool(tense)
-        negative = not given and not gap and not asked and frame != "cost" and self.draw.random() < 0.15
+        negative = not given and not gap and not asked and frame != "cost" and self.random() < 0.15
         modal = "may" if negative and tense == "must" else tense
         person = subject.person
         clause = _Clause(subject, verb.english[tense][person], verb.german[modal][person], negative)
@@ -116,17 +118,12 @@ class Writer:
         manner = place = moment = ("", "")
         if not bare and tense != "perfect":
             if frame in ("acc", "act", "prep") and not gap:
-                manner = self.draw.how(verb) if self.draw.random() < 0.2 and verb.base not in _STATES else manner
-                place = self.draw.where() if self.draw.random() < 0.25 else place
-            if self.draw.random() < 0.4 or front:
+                manner = self.draw.how(verb) if self.random() < 0.2 and verb.base not in _STATES else manner
+                place = self.draw.where() if self.random() < 0.25 else place
+            if self.random() < 0.4 or front:
                 moment = self.draw.when(time)
-            elif (
-                tense in ("present", "past")
-                and frame not in ("be", "thing", "cost", "ride")
-                and not negative
-                and not asked
-            ):
-                often = self.draw.one(entries("frequencies")) if self.draw.random() < 0.15 else ("", "")
+            elif tense in ("present", "past") and frame not in _DESCRIPTIONS and not negative and not asked:
+                often = self.one(entries("frequencies")) if self.random() < 0.15 else ("", "")
                 clause.often, moment = often[0] and f"{often[0]} ", ("", often[1])
         if front:
             clause.front, moment, place = self.fronting(moment, place)
@@ -139,30 +136,28 @@ class Writer:
 
     def fronting(self, moment: EnDe, place: EnDe) -> tuple[EnDe, EnDe, EnDe]:
         """Choose the fronted part; return it, and the time and place that are left."""
-        chance = self.draw.random()
+        chance = self.random()
         if place[0] and chance < 0.5:
             return place, moment, ("", "")
-        return (moment, ("", ""), place) if chance < 0.75 else (self.draw.one(entries("adverbs")), moment, place)
+        return (moment, ("", ""), place) if chance < 0.75 else (self.one(entries("adverbs")), moment, place)
 
     def frame(self, time: int, subject: Phrase | None) -> str:
-        if subject is None and self.draw.random() < 0.12:
-            return self.draw.one(("thing", "ride", "there", "cost")[: 3 if time == PAST else 4])
-        chance = self.draw.random()
+        if subject is None and self.random() < 0.12:
+            return self.one(("thing", "ride", "there", "cost")[: 3 if time == PAST else 4])
+        chance = self.random()
         return next(name for bound, name in _FRAMES if chance < bound)
 
     def subject(self, frame: str) -> Phrase:
         if frame not in ("thing", "ride", "cost"):
-            return self.draw.person()
+            return self.person()
         kinds = {"thing": "tucvofxle", "ride": "v", "cost": "tucvfdx"}[frame]
-        return self.draw.phrase(
-            self.draw.one(self.words.by_kind[self.draw.one(kinds)]), self.words.determiners.definite
-        )
+        return self.draw.phrase(self.one(self.words.by_kind[self.one(kinds)]), self.determiners.definite)
 
     def tense(self, time: int, frame: str) -> str:
-        chance = self.draw.random()
-        if time == FUTURE or frame in ("be", "thing", "cost", "ride", "that", "whether", "to") or chance < 0.65:
+        chance = self.random()
+        if time == FUTURE or frame in (*_DESCRIPTIONS, "that", "whether", "to") or chance < 0.65:
             return TENSES[time]
-        return "perfect" if time == PRESENT and chance < 0.75 else self.draw.one(_MODALS[time])
+        return "perfect" if time == PRESENT and chance < 0.75 else self.one(_MODALS[time])
 
     def complement(self, verb: Verb, subject: Phrase, negative: bool) -> Parts:
         """Draw the complement of the verb."""
@@ -178,15 +173,15 @@ class Writer:
 
     def governed(self, verb: Verb, subject: Phrase, negative: bool) -> Parts:
         """Draw the one object of `verb`."""
-        chance, determiners = self.draw.random(), self.words.determiners
+        chance = self.random()
         if "p" in verb.kinds and chance < 0.25:
-            taken = self.draw.one([p for p in PRONOUNS if not same(p, subject)])
+            taken = self.one([p for p in PRONOUNS if not same(p, subject)])
         elif "p" in verb.kinds and chance < 0.4:
             taken = self.draw.named()
         else:
-            free = determiners.negative if verb.frame == "acc" else determiners.definite
+            free = self.determiners.negative if verb.frame == "acc" else self.determiners.definite
             noun = self.draw.partner(self.words.objects[verb.key])
-            taken = self.draw.phrase(noun, free if negative else determiners.any)
+            taken = self.draw.phrase(noun, free if negative else self.determiners.any)
         tail, german = f" {taken.object}", taken.german[verb.case]
         if verb.frame == "prep":
             joined = join(verb.preposition, german) if verb.case == 2 else f"{verb.preposition} {german}"
@@ -197,14 +192,13 @@ class Writer:
 
     def giving(self, verb: Verb, subject: Phrase, negative: bool) -> Parts:
         """Draw a recipient and a gift, in either order in English, the dative first in German."""
-        person = self.draw.person()
+        person = self.person()
         while same(person, subject):
-            person = self.draw.person()
-        determiners = self.words.determiners
+            person = self.person()
         noun = self.draw.partner(self.words.objects[verb.key])
-        gift = self.draw.phrase(noun, determiners.negative if negative else determiners.any)
+        gift = self.draw.phrase(noun, self.determiners.negative if negative else self.determiners.any)
         tail = f" {person.object} {gift.object}"
-        if self.draw.random() < 0.4:
+        if self.random() < 0.4:
             tail = f" {gift.object} to {person.object}"
         pronoun = person in PRONOUNS
         dative, accusative = f" {person.german[2]}", f" {gift.german[1]}"
@@ -213,31 +207,31 @@ class Writer:
 
     def predicate(self, subject: Phrase, negative: bool) -> Parts:
         """Draw the predicate of "be"."""
-        chance, noun = self.draw.random(), subject.noun
+        chance, noun = self.random(), subject.noun
         human = noun is None or noun.kind == "p"
         if human and chance < 0.15:
-            age = 18 + int(self.draw.random() * 70)
+            age = 18 + int(self.random() * 70)
             return Parts(f" {age} years old", closing=f" {age} Jahre alt")
         if subject.gender != 2 and (subject in PRONOUNS or (noun and human)) and chance < 0.4:
-            kinds = self.words.determiners.none if negative else self.words.determiners.indefinite
+            kinds = self.determiners.none if negative else self.determiners.indefinite
             gender = subject.gender % PLURAL  # masculine for a group
             people = [person for person in self.words.by_kind["p"] if person.gender == gender]
-            role = self.draw.phrase(self.draw.one(people), kinds, subject.person > 2)
+            role = self.draw.phrase(self.one(people), kinds, subject.person > 2)
             return Parts(f" {role.object}", closing=f" {role.german[0]}", kein=negative)
-        adjective = self.draw.partner(self.words.describing[noun.key]) if noun else self.draw.one(self.words.human)
+        adjective = self.draw.partner(self.words.describing[noun.key]) if noun else self.one(self.words.human)
         english, german = adjective.english, adjective.german
         if human and chance < 0.5:
             other = self.draw.named()
             return Parts(f" as {english} as {other.object}", closing=f" so {german} wie {other.german[0]}")
         if chance < 0.8:
-            degree, grad = self.draw.one(entries("degrees"))
+            degree, grad = self.one(entries("degrees"))
             english, german = f"{degree} {english}", f"{grad} {german}"
         return Parts(f" {english}", closing=f" {german}")
 
     def existence(self, time: int) -> _Clause:
         """Draw "there is", in German "es gibt" with the accusative."""
-        kind = self.draw.one(self.words.by_kind[self.draw.one("lltup")])
-        what = self.draw.phrase(kind, self.words.determiners.existing)
+        kind = self.one(self.words.by_kind[self.one("lltup")])
+        what = self.draw.phrase(kind, self.determiners.existing)
         english = self.words.copula.english[TENSES[time]][what.person]
         where, wo = self.draw.where()
         clause = _Clause(_THERE, english, _ES_GIBT[time])
@@ -247,34 +241,34 @@ class Writer:
     # Sentences
 
     def time(self) -> int:
-        chance = self.draw.random()
+        chance = self.random()
         return PAST if chance < 0.45 else PRESENT if chance < 0.85 else FUTURE
 
     def simple(self) -> EnDe:
         return self.clause(self.time()).main()
 
     def fronted(self) -> EnDe:
-        return self.clause(self.time(), self.draw.person(), front=True).main()
+        return self.clause(self.time(), self.person(), front=True).main()
 
     def question(self) -> EnDe:
-        chance, time = self.draw.random(), self.time()
+        chance, time = self.random(), self.time()
         if chance < 0.5:
             return self.clause(time, asked=True).question()
-        word, wort = self.draw.one(entries("questions"))
+        word, wort = self.one(entries("questions"))
         if word == "why":
-            clause = self.clause(time, self.draw.person(), asked=True)
+            clause = self.clause(time, self.person(), asked=True)
         else:
             clause = self.clause(
-                time, self.draw.person(), self.draw.one(("acc", "act")), tense=TENSES[time], bare=True, asked=True
+                time, self.person(), self.one(("acc", "act")), tense=TENSES[time], bare=True, asked=True
             )
         english, german = clause.question()
         return f"{word} {english}", f"{wort} {german}"
 
     def dependent(self, time: int) -> EnDe:
         """Draw a conjunction and its clause, the German verb last."""
-        conjunction, konjunktion = self.draw.one(entries(f"conjunctions_{TENSES[time]}"))
+        conjunction, konjunktion = self.one(entries(f"conjunctions_{TENSES[time]}"))
         tense, frame = ("pluperfect", "acc") if conjunction == "after" else ("", "")
-        clause = self.clause(min(time, PRESENT), None, frame, tense=tense, bare=self.draw.random() < 0.5)
+        clause = self.clause(min(time, PRESENT), None, frame, tense=tense, bare=self.random() < 0.5)
         return f"{conjunction} {clause.plain_english()}", f"{konjunktion} {clause.last()}"
 
     def subordinate(self) -> EnDe:
@@ -288,37 +282,35 @@ class Writer:
         return f"{why}, {clause.plain_english()}", f"{warum}, {clause.inverted()}"
 
     def reported(self) -> EnDe:
-        frame, time = self.draw.one(("that", "that", "whether")), min(self.time(), PRESENT)
-        english, german = self.clause(time, self.draw.person(), frame, bare=True).main()
+        frame, time = self.one(("that", "that", "whether")), min(self.time(), PRESENT)
+        english, german = self.clause(time, self.person(), frame, bare=True).main()
         what = self.clause(PAST if time == PAST else self.time())
         dass = "dass" if frame == "that" else "ob"
         return f"{english} {frame} {what.plain_english()}", f"{german}, {dass} {what.last()}"
 
     def purpose(self) -> EnDe:
         """Draw an infinitive with "zu", the complement of a verb or after "um"."""
-        free = self.draw.random() < 0.4
-        frame = self.draw.one(("move", "acc")) if free else "to"
-        first = self.clause(min(self.time(), PRESENT), self.draw.person(), frame, bare=True)
-        to, zu = self.clause(PRESENT, first.subject, self.draw.one(_ACTIONS), tense="present", bare=True).infinitive()
+        free = self.random() < 0.4
+        frame = self.one(("move", "acc")) if free else "to"
+        first = self.clause(min(self.time(), PRESENT), self.person(), frame, bare=True)
+        to, zu = self.clause(PRESENT, first.subject, self.one(_ACTIONS), tense="present", bare=True).infinitive()
         (english, german), order, um = first.main(), "in order " if free else "", "um " if free else ""
         return f"{english} {order}{to}", f"{german}, {um}{zu}"
 
     def subject_relative(self) -> EnDe:
-        noun = self.draw.one(self.words.by_kind["p"])
-        who = self.draw.phrase(noun, self.words.determiners.any)
+        noun = self.one(self.words.by_kind["p"])
+        who = self.draw.phrase(noun, self.determiners.any)
         der, den, dem = RELATIVES[who.gender]
-        clause = self.clause(
-            self.time(), who._replace(subject="who", german=(der, den, dem)), bare=self.draw.random() < 0.6
-        )
+        clause = self.clause(self.time(), who._replace(subject="who", german=(der, den, dem)), bare=self.random() < 0.6)
         english = f"{who.subject} {clause.plain_english()}"
         subject = who._replace(subject=english, german=(f"{who.german[0]}, {clause.last()},", "", ""))
         return self.clause(self.time(), subject).main()
 
     def object_relative(self) -> EnDe:
-        first = self.clause(self.time(), self.draw.person(), self.draw.one(("acc", "acc", "prep")), bare=True)
+        first = self.clause(self.time(), self.person(), self.one(("acc", "acc", "prep")), bare=True)
         if first.object and (noun := first.object.noun):
             verb = self.draw.partner(self.words.governing[noun.key])
-            clause = self.clause(self.draw.one((PAST, PRESENT)), self.draw.person(), gap=verb)
+            clause = self.clause(self.one((PAST, PRESENT)), self.person(), gap=verb)
             pronoun = RELATIVES[first.object.gender][verb.case]
             preposition = f"{verb.preposition} " if verb.preposition else ""
             first.relative = f" that {clause.plain_english()}", f", {preposition}{pronoun} {clause.last()}"
@@ -326,11 +318,11 @@ class Writer:
 
     def anaphor(self) -> EnDe:
         """Draw a clause whose object the next one calls "it", in German by the noun's gender."""
-        time = self.draw.one((PAST, PRESENT))
-        first = self.clause(time, self.draw.person(), "acc", bare=True)
+        time = self.one((PAST, PRESENT))
+        first = self.clause(time, self.person(), "acc", bare=True)
         if first.object is None or first.object.noun is None or first.object.noun.kind in "pa":
             return first.main()
-        thing, why = first.object, self.draw.one(entries(f"conjunctions_{TENSES[time]}")[:2])
+        thing, why = first.object, self.one(entries(f"conjunctions_{TENSES[time]}")[:2])
         english = "they" if thing.person == 4 else "it"
         it = thing._replace(subject=english, german=(_IT[thing.gender], "", ""))
         second = self.clause(time, it, "be", bare=True)
@@ -338,12 +330,12 @@ class Writer:
         return f"{main[0]} {why[0]} {second.plain_english()}", f"{main[1]}, {why[1]} {second.last()}"
 
     def coordinated(self) -> EnDe:
-        complex_ = self.draw.random() < 0.4
+        complex_ = self.random() < 0.4
         return self.join(self.subordinate() if complex_ else self.simple(), self.clause(self.time()), complex_)
 
     def join(self, first: EnDe, second: _Clause, complex_: bool, end: EnDe = ("", "")) -> EnDe:
         """Coordinate two clauses; a comma closes a subordinate clause before "und"."""
-        english, german = self.draw.one(_COORDINATIONS)
+        english, german = self.one(_COORDINATIONS)
         order = second.inverted() if english == "so" else second.main()[1]
         comma = "," if complex_ and english == "and" else ""
         left = "" if english == "and" else ","
@@ -356,13 +348,13 @@ class Writer:
         """Draw two coordinated sentences, each with a subordinate clause."""
         time = self.time()
         why, warum = self.dependent(time)
-        first = self.draw.one((self.subordinate, self.reported, self.purpose))()
+        first = self.one((self.subordinate, self.reported, self.purpose))()
         return self.join(first, self.clause(time), True, (f" {why}", f", {warum}"))
 
     def sentence(self, kind: Callable[[], EnDe] | None = None) -> EnDe:
         """Draw a sentence of any kind, capitalized and punctuated."""
         if kind is None:
-            chance = self.draw.random()
+            chance = self.random()
             kind = next(draw for bound, draw in self.kinds if chance < bound)
         english, german = kind()
         point = "" if english[-1] in ".?" else "."  # "a.m." has its own

@@ -62,19 +62,13 @@ def sacrebleu_files(name: str, languages: LanguagesConfig) -> tuple[Path, Path]:
 
 
 def sacrebleu_missing(name: str, languages: LanguagesConfig) -> list[str]:
-    """Return the URLs of the files of a test set that are yet to be fetched.
-
-    Needs no network. Raises DataError for a wrong name, as `sacrebleu_files` does.
-    """
+    """Return the URLs of a test set's files that are yet to be fetched. Offline; raises DataError."""
     data, _ = _test_set(name, languages)
     return list(_missing(_archives(data)).values())
 
 
 def sacrebleu_digest(name: str, languages: LanguagesConfig) -> str:
-    """Return a SHA-256 of a test set's name, its pair, and the MD5s that sacreBLEU expects.
-
-    Needs no network. Raises DataError for a wrong name, as `sacrebleu_files` does.
-    """
+    """Return a SHA-256 of a test set's name, pair and the MD5s that sacreBLEU expects. Offline; raises DataError."""
     data, pair = _test_set(name, languages)
     return digest_json([data.name, pair, data.md5])
 

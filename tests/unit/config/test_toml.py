@@ -214,6 +214,13 @@ def test_an_unknown_recipe_is_named_with_the_known_ones_and_the_nearest(name: st
     assert str(caught.value).startswith(expected)
 
 
+def test_a_run_folder_is_no_recipe_but_holds_one(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").touch()
+    with pytest.raises(RecipeError) as caught:
+        find_recipe(str(tmp_path))
+    assert str(caught.value) == f"{tmp_path}: a run folder, not a recipe (take {tmp_path / 'recipe.toml'})"
+
+
 def test_where_no_recipes_come_with_nmt_none_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("nmt.config.toml.LIBRARY", tmp_path)
     with pytest.raises(RecipeError, match=r"demo: no such recipe \(give a TOML file\)$"):

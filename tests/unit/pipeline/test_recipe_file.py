@@ -9,7 +9,7 @@ from conftest import TINY
 from runs import make_run, unpack_old_run
 
 from nmt.config.toml import LoadedRecipe, check, load_recipe
-from nmt.errors import ArtifactError, RecipeError
+from nmt.errors import ArtifactError, DataError, RecipeError
 from nmt.files import read_json, write_json
 from nmt.pipeline.recipe_file import recipe_as_run, recorded_recipe, relative_names, shown_recipe
 from nmt.pipeline.run import Run
@@ -71,6 +71,15 @@ def test_a_comment_says_where_relative_file_names_start(tmp_path: Path) -> None:
     ]
     copy = load_recipe(str(run.folder.recipe))
     assert Run(copy, data_dir=tmp_path).data_digests == run.data_digests
+
+
+def test_a_run_without_its_data_leaves_the_comment(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    run.begin()
+    before = run.folder.recipe.read_bytes()
+    with pytest.raises(DataError):
+        Run(load_recipe(str(run.folder.recipe)), run_dir=run.folder.path).begin()
+    assert run.folder.recipe.read_bytes() == before
 
 
 @pytest.mark.parametrize(
