@@ -11,7 +11,7 @@ from nmt.data.reading.archives import read_lines
 from nmt.errors import ArtifactError, DataError
 from nmt.evaluation.metrics import score
 from nmt.inference.bundle import Bundle
-from nmt.inference.protocol import Engine, Hypothesis, Request, Row, by_batch, not_a_number
+from nmt.inference.protocol import Engine, Hypothesis, Request, Row, by_batch, nan_error
 
 Quantization = Literal["float32", "float16", "bfloat16", "int16", "int8", "int8_float32"]
 
@@ -98,7 +98,7 @@ def best(engine: Engine, sources: list[list[int]], decoding: DecodingConfig) -> 
     lengths = [len(ids) + 1 for ids in sources]
     hypotheses = by_batch(rows, lengths, decoding.batch_tokens, lambda batches: engine.search(batches, request))
     if not all(hypotheses):
-        raise not_a_number()
+        raise nan_error()
     return [of_row[0] for of_row in hypotheses]
 
 

@@ -92,6 +92,6 @@ def by_batch(
     return [results[index] for index in range(len(items))]
 
 
-def not_a_number() -> ArtifactError:
+def nan_error() -> ArtifactError:
     """Return the error for a model whose output is not a number."""
     return ArtifactError("the model's output is not a number", hint="its training diverged")

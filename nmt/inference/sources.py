@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from nmt.data.encoding.tokenizer import Tokenizer, plain
 from nmt.data.placeholders import SPELLED, Protected, Protector, Restored, put_back, split_tags, symbols
 from nmt.inference.alignment import SPACE
-from nmt.inference.protocol import Hypothesis, Row, not_a_number
+from nmt.inference.protocol import Hypothesis, Row, nan_error
 
 SENTENCE_END = re.compile(r"(?<=[.!?…;])\s+|(?<=[。！？；])")
 
@@ -50,7 +50,7 @@ class Chunk:
     def take(self, hypotheses: list[list[Hypothesis]]) -> None:
         """Add the hypotheses of the next batch. Raises ArtifactError where a row has none."""
         if not all(hypotheses):
-            raise not_a_number()
+            raise nan_error()
         self.hypotheses.update(zip(self.batches[self.done], hypotheses, strict=True))
         self.done += 1
 

@@ -25,17 +25,7 @@ from nmt.inference.alignment import align_segments
 from nmt.inference.bundle import BundleConfig
 from nmt.inference.engines.loading import EnginePlan, open_bundles
 from nmt.inference.engines.workers import Workers
-from nmt.inference.protocol import (
-    Engine,
-    Hypothesis,
-    Matrix,
-    Pair,
-    Request,
-    Row,
-    by_batch,
-    length_penalty,
-    not_a_number,
-)
+from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Request, Row, by_batch, length_penalty, nan_error
 from nmt.inference.report import Report
 from nmt.inference.sources import Chunk, Source, SourceReader
 
@@ -297,7 +287,7 @@ class Translator:
         pairs = [(source.ids, tgt) for source, tgt, fit in zip(read, encoded, fits, strict=True) if fit]
         of_pairs = self._by_batch(pairs, self.engine.score)
         if any(map(math.isnan, itertools.chain.from_iterable(of_pairs))):
-            raise not_a_number()
+            raise nan_error()
         scores = iter(of_pairs)
         return [self._pair_score(tgt, next(scores) if fit else []) for tgt, fit in zip(encoded, fits, strict=True)]
 

@@ -173,5 +173,4 @@ class LearnedPositions(nn.Module):
         self.table = nn.Parameter(torch.empty(limit, d_model))
 
     def forward(self, start: int, length: int) -> Tensor:
-        """Return the vectors (length, D) of the positions from `start`."""
         return self.table[start : start + length]

@@ -38,7 +38,6 @@ class Validation:
 
     @property
     def perplexity(self) -> float:
-        """Of a target piece; it depends on the vocabulary."""
         return perplexity(self.loss)
 
 

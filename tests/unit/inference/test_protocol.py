@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nmt.config.decoding import DecodingConfig
-from nmt.inference.protocol import Row, by_batch, length_penalty, not_a_number
+from nmt.inference.protocol import Row, by_batch, length_penalty, nan_error
 
 
 @pytest.mark.parametrize(
@@ -59,5 +59,5 @@ def test_an_engine_that_answers_too_little_is_a_bug() -> None:
 
 
 def test_an_output_that_is_not_a_number_has_one_message() -> None:
-    assert str(not_a_number()) == "the model's output is not a number (its training diverged)"
-    assert not_a_number().exit_code == 4
+    assert str(nan_error()) == "the model's output is not a number (its training diverged)"
+    assert nan_error().exit_code == 4
