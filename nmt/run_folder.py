@@ -29,7 +29,7 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         """Resumable training states."""
         self.bundle = path / "model"
-        """The model folder."""
+        """The bundle."""
         self.evaluation = path / "evaluation"
         """Hypotheses and scores of the test sets."""
         self.scores = self.evaluation / "scores.json"
