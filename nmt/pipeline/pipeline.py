@@ -16,8 +16,8 @@ STAGES = [text.STAGE, tokenizer.STAGE, ids.STAGE, training.STAGE, bundle.STAGE, 
 SAMPLES = 5
 """Translations shown at the end of a run."""
 GRAMMAR = (
-    "This model speaks the built-in grammar: what people of daily life do, have, want and are, where and when, in "
-    "main, subordinate and relative clauses and questions, with numbers, prices and times. It knows no other words."
+    "This model knows only the grammar and the words of the built-in corpus: sentences about daily life, as main, "
+    "subordinate and relative clauses and questions, with numbers, prices and times."
 )
 """What a model of the built-in corpus can translate."""
 
