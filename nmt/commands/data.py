@@ -21,8 +21,7 @@ from nmt.pipeline.manifest import MANIFEST
 from nmt.run_folder import RunFolder
 from nmt.tasks.grammar import generate
 
-SHOWN = 100
-"""Characters shown of each side of an example."""
+SHOWN = 100  # characters shown of each side of an example
 
 app = new_app("Inspect parallel text, clean it, make some.")
 

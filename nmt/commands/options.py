@@ -53,10 +53,8 @@ class OptionsOf:
     """
 
     panel: str
-    only: tuple[str, ...] = ()
-    """The fields that are options; empty for all."""
-    default: str = "{}"
-    """How the help writes the default of a field."""
+    only: tuple[str, ...] = ()  # the fields that are options; empty for all
+    default: str = "{}"  # how the help writes the default of a field
 
 
 class Body(Protocol):

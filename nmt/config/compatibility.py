@@ -11,8 +11,7 @@ from nmt.config.recipe import Recipe
 from nmt.config.section import MISSING, Affects, AsBefore, Effect, Section, is_table, section_of
 from nmt.files import Json, JsonObject, differing
 
-RECIPE = "recipe"
-"""Key of the knobs in recorded inputs."""
+RECIPE = "recipe"  # key of the knobs in recorded inputs
 
 _ONCE_ALONE = {
     "seed": "training.seed",

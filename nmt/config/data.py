@@ -196,8 +196,7 @@ class DownloadConfig(Section):
     """Its SHA-256, in hexadecimal; a file with another is refused."""
 
 
-CORPUS = "train"
-"""Name of the training corpus where the recipe names none."""
+CORPUS = "train"  # name of the training corpus where the recipe names none
 
 
 class DataConfig(Section):

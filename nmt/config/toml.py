@@ -17,8 +17,7 @@ from nmt.config.section import Section, is_table, section_of
 from nmt.errors import RecipeError
 from nmt.files import JsonObject
 
-LIBRARY = Path(__file__).resolve().parents[2] / "recipes"
-"""The recipes that come with the source."""
+LIBRARY = Path(__file__).resolve().parents[2] / "recipes"  # the recipes that come with the source
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,8 @@ class Manifest:
     stage: str
     inputs: JsonObject
     counts: JsonObject | None = None
-    hub_commits: dict[str, str] | None = None
-    """The commit of each corpus that was read from the Hub."""
-    files: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of each file by its path in the folder."""
+    hub_commits: dict[str, str] | None = None  # the commit of each corpus that was read from the Hub
+    files: dict[str, str] = field(default_factory=dict)  # SHA-256 of each file by its path in the folder
 
     @classmethod
     def read(cls, folder: Path) -> Manifest | None:
