@@ -76,7 +76,6 @@ def fail(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print a warning."""
     log(f"{paint('nmt: warning:', 'yellow', sys.stderr)} {text}")
 
 
@@ -97,7 +96,6 @@ def detail(text: str) -> None:
 
 
 def json_out(value: object) -> None:
-    """Print a result as one line of JSON."""
     out(json.dumps(value, ensure_ascii=False))
 
 

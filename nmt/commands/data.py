@@ -40,8 +40,7 @@ TargetLanguage = Annotated[
     str | None, typer.Option(metavar="CODE", help="Target language; by default from the names of the files.")
 ]
 FormatName = Annotated[
-    Format | None,
-    typer.Option("--format", help="Format of FILES of both sides; by default from their names."),
+    Format | None, typer.Option("--format", help="Format of FILES of both sides; by default from their names.")
 ]
 Columns = Annotated[
     str | None,

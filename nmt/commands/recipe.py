@@ -45,8 +45,7 @@ def recipe_show(
 @command(app, "nmt recipe explain decoding", "explain")
 def recipe_explain(
     key: Annotated[
-        str | None,
-        typer.Argument(metavar="KEY", help="A key or a section; by default all.", autocompletion=key_names),
+        str | None, typer.Argument(metavar="KEY", help="A key or a section; by default all.", autocompletion=key_names)
     ] = None,
 ) -> None:
     """Print the reference of the recipe's keys: type, default and meaning."""

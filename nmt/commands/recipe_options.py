@@ -40,11 +40,7 @@ def recipe_names() -> list[str]:
 
 RecipeName = Annotated[
     str,
-    typer.Argument(
-        metavar="RECIPE",
-        help="A TOML file, or the name of one in recipes/.",
-        autocompletion=recipe_names,
-    ),
+    typer.Argument(metavar="RECIPE", help="A TOML file, or the name of one in recipes/.", autocompletion=recipe_names),
 ]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override section.key of the recipe.")

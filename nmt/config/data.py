@@ -3,14 +3,7 @@
 import re
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    NonNegativeInt,
-    PositiveInt,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, StringConstraints, model_validator
 
 from nmt.config.section import Affects, Effect, Name, Section
 from nmt.files import Json
@@ -159,11 +152,7 @@ class CorpusConfig(Section):
             raise ValueError("source and target go together; one of them is missing")
         if self.builtin and self.pairs is None:
             raise ValueError("builtin needs pairs, the number of sentence pairs to generate")
-        of_kind = {
-            "dataset": ("config", "split", "revision", "streaming"),
-            "builtin": ("seed",),
-            "files": ("format",),
-        }
+        of_kind = {"dataset": ("config", "split", "revision", "streaming"), "builtin": ("seed",), "files": ("format",)}
         for kind, keys in of_kind.items():
             idle = [key for key in keys if getattr(self, key) != type(self).model_fields[key].default]
             if idle and getattr(self, kind) is None:

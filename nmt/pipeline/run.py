@@ -68,7 +68,6 @@ class Run:
 
     @property
     def checkpoints(self) -> Checkpoints:
-        """The checkpoints of the run."""
         return Checkpoints(self.folder.checkpoints, self.recipe.training.keep_checkpoints)
 
     @cached_property
@@ -104,7 +103,6 @@ class Run:
 
     @property
     def placeholders(self) -> int:
-        """The number of placeholders of the tokenizer."""
         return (self.initial_tokenizer or self.recipe.tokenizer).placeholders
 
     def training_identity(self, data: str) -> JsonObject:
