@@ -7,8 +7,8 @@ import typer
 from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.options import command
-from nmt.commands.recipe_options import Overrides, recipe_names
-from nmt.config.toml import LIBRARY, explain, knobs, load_recipe
+from nmt.commands.recipe_options import Overrides
+from nmt.config.toml import LIBRARY, explain, knobs, load_recipe, recipe_names
 from nmt.pipeline.recipe_file import shown_recipe
 
 app = new_app("Show recipes and the reference of their keys.")

@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt
 
 from nmt.commands.options import OptionsOf
 from nmt.config.section import Flag, Section
-from nmt.config.toml import LIBRARY, load_recipe, to_toml
+from nmt.config.toml import load_recipe, recipe_names, to_toml
 from nmt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,11 +31,6 @@ class RunConfig(Section):
     """Fine-tune this model folder or checkpoint: sets training.init_from."""
     workers: PositiveInt | None = None
     """Processes that prepare data, whose number changes nothing; by default one a core."""
-
-
-def recipe_names() -> list[str]:
-    """Return the names of the recipes that come with nmt."""
-    return sorted(path.stem for path in LIBRARY.glob("*.toml"))
 
 
 RecipeName = Annotated[

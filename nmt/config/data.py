@@ -255,11 +255,6 @@ class DataConfig(Section):
         }
 
     @property
-    def own_cleaning(self) -> dict[str, CleaningConfig]:
-        """The cleaning of the training corpora that have their own."""
-        return {name: corpus.cleaning for name, corpus in self.train.items() if corpus.cleaning}
-
-    @property
     def tags(self) -> list[str]:
         """All tags of all corpora, each once."""
         corpora = [*self.train.values(), *([self.dev] if self.dev else []), *self.test.values()]

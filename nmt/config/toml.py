@@ -29,6 +29,11 @@ class LoadedRecipe:
     text: str
 
 
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with nmt."""
+    return sorted(path.stem for path in LIBRARY.glob("*.toml"))
+
+
 def find_recipe(name: str) -> Path:
     """Return the file of recipe `name`: a path, or the name of one in `recipes/`. Raises RecipeError."""
     path = Path(name)
@@ -39,7 +44,7 @@ def find_recipe(name: str) -> Path:
         return shipped
     if (inner := path / "recipe.toml").is_file():
         raise RecipeError(f"{name}: a run folder, not a recipe", hint=f"take {inner}")
-    names = [recipe.stem for recipe in sorted(LIBRARY.glob("*.toml"))]
+    names = recipe_names()
     known = f", or one of {', '.join(names)}" if names else ""
     raise RecipeError(f"{name}: no such recipe", hint=f"give a TOML file{known}{suggest(name, names, '; {}')}")
 
