@@ -27,9 +27,9 @@ COMMANDS = {
     "From data to a model": {
         "init": "Survey your own data, and write a recipe for it that says why each value was chosen.",
         "doctor": "Check RECIPE, its data and this machine before a run. Writes nothing.",
-        "run": "Run all stages of RECIPE: tokenizer, data, training, model folder, scores. Continues where it stopped.",
+        "run": "Run all stages of RECIPE: tokenizer, data, training, bundle, scores. Continues where it stopped.",
         "prepare": "Read, clean, split and encode the data of RECIPE, training the tokenizer if there is none.",
-        "train": "Train the model of RECIPE, resuming if a checkpoint exists, and write its model folder.",
+        "train": "Train the model of RECIPE, resuming if a checkpoint exists, and write its bundle.",
     },
     "From a model to translations": {
         "translate": "Translate raw text with MODEL: one line out for every line in, in order, as soon as it is done.",

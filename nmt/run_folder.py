@@ -19,6 +19,6 @@ class RunFolder:
         self.tokenizer = path / "tokenizer"  # the SentencePiece models
         self.ids = path / "prepared" / "ids"  # the encoded pairs
         self.checkpoints = path / "checkpoints"  # resumable training states
-        self.bundle = path / "model"  # the model folder
+        self.bundle = path / "model"  # the bundle
         self.evaluation = path / "evaluation"  # hypotheses and scores of the test sets
         self.scores = self.evaluation / "scores.json"  # scores of every test set: {test: {metric: {score, signature}}}

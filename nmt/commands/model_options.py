@@ -15,9 +15,10 @@ from nmt.config.inference import InferenceConfig
 if TYPE_CHECKING:
     from nmt.inference.translator import Translator
 
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder: runs/NAME/model.")]
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A bundle: runs/NAME/model.")]
 Models = Annotated[
-    list[Path], typer.Argument(metavar="MODEL", help="A model folder: runs/NAME/model; several translate together.")
+    list[Path],
+    typer.Argument(metavar="MODEL", help="A bundle: runs/NAME/model; several translate together."),
 ]
 OF_MODEL = "MODEL's, or {}"  # how the help writes the default of a setting that the model's recipe may set
 Search = Annotated[DecodingConfig, OptionsOf("Search", default=OF_MODEL)]

@@ -32,7 +32,7 @@ def recipe_show(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="A TOML file, the name of one in recipes/, a run folder, a model folder or a lock.json.",
+            help="A TOML file, the name of one in recipes/, a run folder, a bundle or a lock.json.",
             autocompletion=recipe_names,
         ),
     ],

@@ -28,7 +28,7 @@ class RunConfig(Section):
     overrides: Annotated[list[str], Flag("--set", "KEY=VALUE")] = Field(default_factory=list)
     """Override section.key of the recipe; may be given several times."""
     init_from: Annotated[Path | None, Flag(metavar="MODEL")] = None
-    """Fine-tune this model folder or checkpoint: sets training.init_from."""
+    """Fine-tune this bundle or checkpoint: sets training.init_from."""
     workers: PositiveInt | None = None
     """Processes that prepare data, whose number changes nothing; by default one a core."""
 

@@ -15,7 +15,7 @@ from nmt.data.reading.streams import decode_lines
 
 app = new_app("Train and use SentencePiece tokenizers.")
 
-Folder = Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder or a tokenizer folder.")]
+Folder = Annotated[Path, typer.Argument(metavar="MODEL", help="A bundle or a tokenizer folder.")]
 SideName = Annotated[Literal["source", "target"], typer.Option(help="Which tokenizer, where they are separate.")]
 
 

@@ -107,9 +107,9 @@ def open_bundle(path: Path) -> Bundle:
     """Open the bundle at `path`, and verify its files. Raises ArtifactError."""
     again = "copy the bundle again, or make it again with `nmt run`"
     if not path.is_dir():
-        raise ArtifactError(f"{path}: no such model folder", hint="after `nmt run` it is runs/NAME/model")
+        raise ArtifactError(f"{path}: no such bundle", hint="after `nmt run` it is runs/NAME/model")
     if (inner := path / "model" / CONFIG).is_file():
-        raise ArtifactError(f"{path}: a run folder, not a model folder", hint=f"take {inner.parent}")
+        raise ArtifactError(f"{path}: a run folder, not a bundle", hint=f"take {inner.parent}")
     values = BUNDLE.read(path, hint=again)
     try:
         config = BundleConfig.model_validate(completed(values, BundleConfig))

@@ -229,7 +229,7 @@ def test_tokenizers_that_were_exchanged_are_found(copy: Path) -> None:
 
 def test_a_folder_that_does_not_exist_or_is_empty_is_said_so(tmp_path: Path) -> None:
     assert error_of(tmp_path / "none") == (
-        f"{tmp_path / 'none'}: no such model folder (after `nmt run` it is runs/NAME/model)"
+        f"{tmp_path / 'none'}: no such bundle (after `nmt run` it is runs/NAME/model)"
     )
     assert error_of(tmp_path) == (
         f"{tmp_path / 'config.json'}: missing, so this is no bundle "
