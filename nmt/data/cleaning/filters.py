@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Literal, Protocol
 
+from nmt import runtime
 from nmt.config.data import CleaningConfig, LanguagesConfig
 from nmt.data.cleaning.funnel import Funnel
 from nmt.data.cleaning.keys import HeldOut, near_key, near_side_key, pair_key, source_key, target_key
 from nmt.data.languages import primary_subtag, scripts_of, share_of_script
 from nmt.data.pairs import Pair
 from nmt.errors import UsageError
-from nmt.version import install_hint
 
 Filter = Callable[[str, str], bool]
 """Returns True for a pair (source, target) that is to be dropped."""
@@ -28,6 +28,10 @@ DUPLICATES: dict[str, Callable[[str, str], int]] = {
     "same_source": source_key,
     "same_target": target_key,
 }
+KEY_OF = {"script": "min_script", "punctuation": "max_punctuation_difference", "language": "check_language"}
+"""Keys of [cleaning] that do not end in the names of their filters."""
+NO_FILTERS = {"ratio_from", "language_from"}
+"""Keys of [cleaning] that are parameters of a filter."""
 """The filters of duplicates in the order of the recipe, with the keys by which they compare pairs."""
 
 # Control characters that are white space separate words, so they become spaces; a tab stays, the others go.
@@ -169,6 +173,13 @@ def differs_in_sentences(most: int) -> Filter:
     return lambda source, target: abs(len(_SENTENCE_END.findall(source)) - len(_SENTENCE_END.findall(target))) > most
 
 
+def filter_names() -> dict[str, str]:
+    """Return the keys of [cleaning] by the names of their filters and fixes, in the order of the recipe."""
+    own = {key: name for name, key in KEY_OF.items()}
+    keys = (key for key in CleaningConfig.model_fields if key not in NO_FILTERS)
+    return {own.get(key, key.removeprefix("drop_")): key for key in keys}
+
+
 class Identifier(Protocol):
     """The part of py3langid's identifier that is used."""
 
@@ -183,13 +194,8 @@ _ALSO_CALLED = {"cmn": "zh", "fil": "tl", "in": "id", "iw": "he", "nb": "no"}
 @cache
 def _identifier() -> Identifier:
     """Load the model that identifies languages. Raises UsageError where the package is missing."""
-    try:
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier  # an optional extra
-    except ImportError:
-        raise UsageError(
-            "cleaning.check_language = true needs a package that is not installed", hint=install_hint("langid")
-        ) from None
-    identifier: Identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
+    package = runtime.import_extra("py3langid.langid", "langid", "cleaning.check_language = true")
+    identifier: Identifier = package.LanguageIdentifier.from_model_file(package.MODEL_FILE)
     return identifier
 
 
