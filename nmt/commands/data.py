@@ -21,8 +21,7 @@ from nmt.pipeline.manifest import MANIFEST
 from nmt.run_folder import RunFolder
 from nmt.tasks.grammar import generate
 
-SHOWN = 100
-"""Characters shown of each side of an example."""
+SHOWN = 100  # characters shown of each side of an example
 
 app = new_app("Inspect parallel text, clean it, make some.")
 
@@ -41,8 +40,7 @@ TargetLanguage = Annotated[
     str | None, typer.Option(metavar="CODE", help="Target language; by default from the names of the files.")
 ]
 FormatName = Annotated[
-    Format | None,
-    typer.Option("--format", help="Format of FILES of both sides; by default from their names."),
+    Format | None, typer.Option("--format", help="Format of FILES of both sides; by default from their names.")
 ]
 Columns = Annotated[
     str | None,
