@@ -333,6 +333,6 @@ def suggestion(effects: Mapping[str, JsonObject], not_normal: int) -> str:
         lines.append(
             f"{'# ' if is_open else ''}{effect['key']} = {json.dumps(effect['value'])}  # {note}"
             + (", by default" if is_default else "")
-            + (": look at the examples first" if is_open else "")
+            + (": check the examples first" if is_open else "")
         )
     return "\n".join(lines) if len(lines) > 1 else ""

@@ -272,7 +272,7 @@ def _train_model(
     # SentencePiece skips lines with U+2585, by which it marks unknown characters in training.
     lines = [text for line in lines if (text := plain(line).replace("\u2585", " ").strip())]
     if not lines:
-        raise DataError(f"no text to train a tokenizer on: {side} blank", hint="look at data.train and cleaning")
+        raise DataError(f"no text to train a tokenizer on: {side} blank", hint="check data.train and cleaning")
     options: Options = {
         "model_type": config.model_type,
         "vocab_size": config.vocab_size,
