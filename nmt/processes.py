@@ -23,8 +23,7 @@ from nmt.errors import NmtError
 Context = TypeVar("Context")
 P = ParamSpec("P")
 
-EXIT_SECONDS = 1
-"""Time that a dying child has for an exit code of its own."""
+EXIT_SECONDS = 1  # time that a dying child has for an exit code of its own
 
 
 class ChildDiedError(Exception):
@@ -62,8 +61,7 @@ class Child(Generic[Context]):
         writes nothing to standard error.
         """
         self.pipe, theirs = Pipe()
-        self.pending = 0
-        """Calls without an answer so far."""
+        self.pending = 0  # calls without an answer so far
         with theirs, blocked(signal.SIGINT):  # the child inherits the mask
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-c", "from nmt.processes import serve; serve()"],

@@ -13,8 +13,7 @@ from nmt.errors import UsageError
 Span = tuple[int, int]
 
 SPELLED = re.compile("\u27e6[0-9]+\u27e7")
-OFF = ("", "none")
-"""Values that mean no pattern, on the command line and in a recipe."""
+OFF = ("", "none")  # values that mean no pattern, on the command line and in a recipe
 
 
 def placeholder(i: int) -> str:
@@ -67,10 +66,8 @@ class Protected:
     """A text with placeholders."""
 
     text: str
-    kept: list[str]
-    """The text of each placeholder."""
-    beyond: int
-    """Matches that were not replaced."""
+    kept: list[str]  # the text of each placeholder
+    beyond: int  # matches that were not replaced
 
 
 @dataclass(frozen=True)
@@ -78,10 +75,8 @@ class Restored:
     """A text that had placeholders."""
 
     text: str
-    missing: list[str]
-    """Protected texts whose placeholders are not in the text."""
-    unknown: int
-    """Placeholders without a text, which were removed."""
+    missing: list[str]  # protected texts whose placeholders are not in the text
+    unknown: int  # placeholders without a text, which were removed
 
 
 def put_back(text: str, kept: Mapping[str, str], known: Collection[str]) -> Restored:

@@ -19,10 +19,8 @@ from nmt.errors import UsageError
 from nmt.files import remove, replacing, sync
 from nmt.runtime import cores
 
-CORPUS = "text"
-"""Name of the cleaned corpus in the counts."""
-HELD_OUT = "against"
-"""Name of the held-out text in the plan."""
+CORPUS = "text"  # name of the cleaned corpus in the counts
+HELD_OUT = "against"  # name of the held-out text in the plan
 
 
 def clean_files(

@@ -28,15 +28,12 @@ from nmt.data.shards import ROWS, SHARD, card_of, corpus_of, in_order, read_shar
 from nmt.errors import DataError
 from nmt.files import JsonObject, remove
 
-HELD_OUT = "held-out"
-"""Name of the test set that is split off the training text."""
-CLEANED = "cleaned"
-"""Folder of the pairs that passed the filters of single pairs; removed when `train` is written."""
+HELD_OUT = "held-out"  # name of the test set that is split off the training text
+CLEANED = "cleaned"  # folder of the pairs that passed the filters of single pairs; removed when `train` is written
 
 COLUMNS = [("source", pa.string()), ("target", pa.string())]
 
-TRAIN, DROPPED = 0, 255
-"""Assignments of a pair; a number between them is the split that the pair is drawn for."""
+TRAIN, DROPPED = 0, 255  # assignments of a pair; a number between them is the split that the pair is drawn for
 
 Assignments = NDArray[np.uint8]
 
@@ -54,7 +51,6 @@ def read_text(folder: Path, split: str) -> tuple[list[str], list[str]]:
 
 
 def read_pairs(path: Path) -> Iterator[Pair]:
-    """Yield the pairs of a shard."""
     for batch in read_shard(path):
         yield from zip(batch.column("source").to_pylist(), batch.column("target").to_pylist(), strict=True)
 
@@ -66,14 +62,10 @@ class TextPlan:
     data: DataConfig
     cleaning: CleaningConfig
     languages: LanguagesConfig
-    root: Path
-    """The folder that relative names start at."""
-    local: bool
-    """Whether Hub datasets are read from folders under `root`."""
-    placeholders: int = 0
-    """Placeholders that the tokenizer has for `data.protect`."""
-    split_off: bool = True
-    """Whether missing dev and test sets are split off the training text."""
+    root: Path  # the folder that relative names start at
+    local: bool  # whether Hub datasets are read from folders under `root`
+    placeholders: int = 0  # placeholders that the tokenizer has for `data.protect`
+    split_off: bool = True  # whether missing dev and test sets are split off the training text
 
     @property
     def held_out(self) -> dict[str, CorpusConfig]:
@@ -91,7 +83,6 @@ class TextPlan:
     def read(
         self, config: CorpusConfig, split: str, anomalies: Counter[str], stdin: BinaryIO | None = None
     ) -> Iterator[Pair]:
-        """Yield the raw pairs of a corpus."""
         return read_corpus(
             config,
             self.languages,
@@ -104,7 +95,6 @@ class TextPlan:
         )
 
     def cleaning_of(self, corpus: str) -> CleaningConfig:
-        """Return the filters of a training corpus."""
         return self.data.train[corpus].cleaning or self.cleaning
 
     def with_filter(self, name: str) -> set[str]:
@@ -137,7 +127,7 @@ def write_text(plan: TextPlan, folder: Path, *, workers: int, stdin: BinaryIO | 
         counts[split] = len(pairs)
         _write_pairs(folder / split, 0, split, [tagged for tagged, _ in pairs])
     # The filters of single pairs have not seen the drawn pairs as dev and test: those of leaks run once more.
-    finisher = _Finisher(plan, HeldOut.of(pair for pairs in drawn.values() for _, pair in pairs), folder)
+    finisher = _Context(plan, folder, HeldOut.of(pair for pairs in drawn.values() for _, pair in pairs))
     train = dict.fromkeys(plan.data.train, 0)
     protected = 0
     for card in in_order(_finish, enumerate(assignment.parts), finisher, workers=workers):
@@ -191,16 +181,14 @@ def listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
 
 
-# Filters of single pairs, shard by shard.
-
-
 @dataclass(frozen=True)
-class _Cleaner:
+class _Context:
+    """The inputs of the tasks on single shards: of `_clean_shard`, and then of `_finish`."""
+
     plan: TextPlan
-    held_out: HeldOut
-    keys: list[str]
-    """The duplicate filters whose keys are stored."""
     folder: Path
+    held_out: HeldOut  # first the dev and test sets with files of their own, then the pairs that were split off
+    keys: Sequence[str] = ()  # the duplicate filters whose keys are stored
 
 
 def _clean(
@@ -225,13 +213,13 @@ def _clean(
 
     cards: list[JsonObject] = []
     with console.Progress("text", None, unit="pairs") as progress:
-        for card in in_order(_clean_shard, tasks(), _Cleaner(plan, held_out, keys, folder), workers=workers):
+        for card in in_order(_clean_shard, tasks(), _Context(plan, folder, held_out, keys), workers=workers):
             cards.append(card)
             progress.update(sum(card["funnel"]["read"] for card in cards))
     return cards
 
 
-def _clean_shard(cleaner: _Cleaner, task: tuple[int, str, list[Pair]]) -> JsonObject:
+def _clean_shard(cleaner: _Context, task: tuple[int, str, list[Pair]]) -> JsonObject:
     """Write the pairs of a shard that pass the filters of single pairs, with their keys; return its card."""
     number, corpus, pairs = task
     path = shard_path(cleaner.folder, number)
@@ -245,9 +233,6 @@ def _clean_shard(cleaner: _Cleaner, task: tuple[int, str, list[Pair]]) -> JsonOb
     card = {"corpus": corpus, "rows": len(kept), "funnel": asdict(funnel)}
     write_shard(path, schema, corpus, [columns], card)
     return card
-
-
-# Duplicates, and the draw of dev and test, which need all pairs.
 
 
 class _Assignment:
@@ -268,7 +253,6 @@ class _Assignment:
 
     @property
     def parts(self) -> list[Assignments]:
-        """The assignments by shard."""
         return np.split(self.splits, self.starts[1:-1])
 
     @property
@@ -344,18 +328,7 @@ class _Assignment:
         return splits
 
 
-# The shards of train.
-
-
-@dataclass(frozen=True)
-class _Finisher:
-    plan: TextPlan
-    drawn: HeldOut
-    """The pairs that were split off as dev and test."""
-    folder: Path
-
-
-def _finish(finisher: _Finisher, task: tuple[int, Assignments]) -> JsonObject:
+def _finish(finisher: _Context, task: tuple[int, Assignments]) -> JsonObject:
     """Write the pairs of a cleaned shard that stay in `train`; return its card, which counts the last filters."""
     number, splits = task
     path = shard_path(finisher.folder / "train", number)
@@ -364,7 +337,7 @@ def _finish(finisher: _Finisher, task: tuple[int, Assignments]) -> JsonObject:
     plan, funnel, protected = finisher.plan, Funnel(), 0
     cleaned = shard_path(finisher.folder / CLEANED, number)
     corpus = corpus_of(cleaned)
-    leaks = filters(plan.cleaning_of(corpus), plan.languages, finisher.drawn) if finisher.drawn.pairs else {}
+    leaks = filters(plan.cleaning_of(corpus), plan.languages, finisher.held_out) if finisher.held_out.pairs else {}
     leaks = {name: drops for name, drops in leaks.items() if name.startswith("leaked")}
     protector = None if plan.data.protect is None else Protector(plan.data.protect, plan.placeholders)
     kept: list[Pair] = []

@@ -57,32 +57,17 @@ def near_key(source: str, target: str) -> int:
     return _hash(f"{normalized(source)}\n{normalized(target)}")
 
 
-def source_key(source: str, _target: str) -> int:
-    """Return a 64-bit key of the source of a pair."""
-    return side_key(source)
-
-
-def target_key(_source: str, target: str) -> int:
-    """Return a 64-bit key of the target of a pair."""
-    return side_key(target)
-
-
 @dataclass(frozen=True)
 class HeldOut:
     """Keys of the pairs of dev and test, which must not occur in the training text."""
 
-    pairs: frozenset[int] = frozenset()
-    """By `pair_key`."""
-    near: frozenset[int] = frozenset()
-    """By `near_key`."""
-    near_sources: frozenset[int] = frozenset()
-    """Source sides by `near_side_key`."""
-    near_targets: frozenset[int] = frozenset()
-    """Target sides by `near_side_key`."""
+    pairs: frozenset[int] = frozenset()  # by `pair_key`
+    near: frozenset[int] = frozenset()  # by `near_key`
+    near_sources: frozenset[int] = frozenset()  # source sides by `near_side_key`
+    near_targets: frozenset[int] = frozenset()  # target sides by `near_side_key`
 
     @classmethod
     def of(cls, pairs: Iterable[Pair]) -> Self:
-        """Collect the keys of `pairs`."""
         keys = [
             (pair_key(source, target), near_key(source, target), near_side_key(source), near_side_key(target))
             for source, target in pairs

@@ -23,20 +23,16 @@ from nmt.data.pairs import Pair
 from nmt.errors import UsageError
 from nmt.files import JsonObject
 
-CHUNK = 10_000
-"""Pairs that are counted at once."""
+CHUNK = 10_000  # pairs that are counted at once
 VOCABULARY = 1_000_000
 """Distinct words kept of a side; when there are more, the vocabulary is that of the text read so far."""
-EXAMPLE_KEYS = 200_000
-"""Keys kept for each filter of duplicates, to find examples."""
+EXAMPLE_KEYS = 200_000  # keys kept for each filter of duplicates, to find examples
 IDENTIFIED = 2000
 """Pairs whose languages are identified, which is too slow for all: the pairs with the least keys, a random sample."""
-COMMON = 10
-"""Words and anomalous characters that are listed."""
+COMMON = 10  # words and anomalous characters that are listed
 LITTLE, MUCH = 1e-4, 0.1
 """Shares of the pairs: a filter that drops fewer is not suggested, one that drops more only as a comment."""
-AMBIGUOUS = {"same_source", "same_target"}
-"""Filters that may drop good pairs: other translations of the same text."""
+AMBIGUOUS = {"same_source", "same_target"}  # filters that may drop good pairs: other translations of the same text
 
 ALL_ON = CleaningConfig(
     unicode="nfc",
@@ -55,8 +51,7 @@ ALL_ON = CleaningConfig(
 
 KEY_OF = {"script": "min_script", "punctuation": "max_punctuation_difference", "language": "check_language"}
 """Keys of [cleaning] that do not end in the names of their filters."""
-NO_FILTERS = {"ratio_from", "language_from"}
-"""Keys of [cleaning] that are parameters of a filter."""
+NO_FILTERS = {"ratio_from", "language_from"}  # keys of [cleaning] that are parameters of a filter
 ANOMALIES = {
     "Cc": "control character",
     "Cf": "invisible",
@@ -70,8 +65,7 @@ ANOMALIES = {
 
 RATIO_EDGES = (0.0, 0.25, 0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0, 4.0)
 """Lower bounds of the bins of the ratio of target to source."""
-MAX_RATIO = 100
-"""Ratios are counted to two decimals; greater ones count as this."""
+MAX_RATIO = 100  # ratios are counted to two decimals; greater ones count as this
 
 Counts = NDArray[np.int64]
 
@@ -128,8 +122,7 @@ class SideStatistics:
     def __init__(self, vocabulary: int = VOCABULARY) -> None:
         self._bound = vocabulary
         self._lines = 0
-        self._lines_with_words: int | None = None
-        """The lines that the vocabulary was counted on, once it is full."""
+        self._lines_with_words: int | None = None  # the lines that the vocabulary was counted on, once it is full
         self.characters, self.words = Lengths(), Lengths()
         self._vocabulary: Counter[str] = Counter()
         self._codes: Counts = np.zeros(0x110000, np.int64)

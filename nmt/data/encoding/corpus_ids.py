@@ -30,20 +30,12 @@ from nmt.files import JsonObject
 class IdsPlan:
     """The inputs of the stage that encodes the text."""
 
-    text: Path
-    """The folder that `write_text` filled."""
+    text: Path  # the folder that `write_text` filled
     tokenizer: Path
     data: DataConfig
-    cleaning: CleaningConfig
-    """The limits in pieces of the corpora that have no section of their own."""
-    max_length: int
-    """Longest side in pieces, EOS included."""
-    keep_text: bool = False
-    """Whether the text is stored too, for subword regularization in training."""
-
-    def cleaning_of(self, corpus: str) -> CleaningConfig:
-        """Return the limits of a training corpus."""
-        return self.data.train[corpus].cleaning or self.cleaning
+    cleaning: CleaningConfig  # the limits in pieces of the corpora that have no section of their own
+    max_length: int  # longest side in pieces, EOS included
+    keep_text: bool = False  # whether the text is stored too, for subword regularization in training
 
 
 def write_ids(plan: IdsPlan, folder: Path, *, workers: int) -> IdsCounts:
@@ -62,15 +54,10 @@ def write_ids(plan: IdsPlan, folder: Path, *, workers: int) -> IdsCounts:
         counts.dev.add(EncodedCounts(dev["rows"], **dev["tokens"]))
         counts.dev_cut = dev["cut"]
         for card in in_order(_encode_shard, tasks, encoder, workers=workers):
-            corpus, encoded, funnel = (
-                card["corpus"],
-                EncodedCounts(card["rows"], **card["tokens"]),
-                Funnel(**card["funnel"]),
-            )
-            for total in (counts.train, counts.corpora.setdefault(corpus, EncodedCounts())):
-                total.add(encoded)
-            for whole in (counts.funnel, counts.funnels.setdefault(corpus, Funnel())):
-                whole.add(funnel)
+            for total in (counts.train, counts.corpora.setdefault(card["corpus"], EncodedCounts())):
+                total.add(EncodedCounts(card["rows"], **card["tokens"]))
+            for funnel in (counts.funnel, counts.funnels.setdefault(card["corpus"], Funnel())):
+                funnel.add(Funnel(**card["funnel"]))
             progress.update(counts.funnel.read)
     if not counts.train.pairs:
         raise DataError(
@@ -84,12 +71,10 @@ def write_ids(plan: IdsPlan, folder: Path, *, workers: int) -> IdsCounts:
 class _Encoder:
     plan: IdsPlan
     folder: Path
-    threads: int = -1
-    """Threads of SentencePiece in each process; -1: one a core."""
+    threads: int = -1  # threads of SentencePiece in each process; -1: one a core
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer, loaded once a process."""
         return Tokenizer.load(self.plan.tokenizer)
 
 
@@ -123,7 +108,8 @@ def _encode_shard(encoder: _Encoder, task: tuple[str, int]) -> JsonObject:
             src = tokenizer.source.encode([source for source, _ in chunk], threads=encoder.threads)
             tgt = tokenizer.target.encode([target for _, target in chunk], threads=encoder.threads)
             if split == "train":
-                chunk, src, tgt = _fitting(chunk, src, tgt, plan.cleaning_of(corpus), plan.max_length, funnel)
+                limits = plan.data.train[corpus].cleaning or plan.cleaning
+                chunk, src, tgt = _fitting(chunk, src, tgt, limits, plan.max_length, funnel)
             else:
                 longest = plan.max_length - 1
                 card["cut"] += sum(max(len(s), len(t)) > longest for s, t in zip(src, tgt, strict=True))

@@ -34,11 +34,9 @@ CARD = "tokenizer.json"
 FORMAT = 1
 TOKENIZER = Card(CARD, "tokenizer", FORMAT, has_digest=False)
 
-TRAINING_THREADS = 4
-"""A constant, whatever the cores of the machine: the pieces of a unigram model can depend on it."""
+TRAINING_THREADS = 4  # a constant, whatever the cores of the machine: the pieces of a unigram model can depend on it
 
-FEW_LINES = 2000
-"""The most lines that this process trains on itself, in a second or so."""
+FEW_LINES = 2000  # the most lines that this process trains on itself, in a second or so
 
 
 class Options(TypedDict):
@@ -153,12 +151,9 @@ class Tokenizer:
         self.source_size = source.size
         self.target_size = target.size
         self.normalization = normalization
-        self.files = files
-        """Names of all files that `load` needs."""
-        self.tags = list(tags)
-        """The tags of the corpora it was trained for, each one piece."""
-        self.placeholders = placeholders
-        """The number of placeholders, each one piece; see `nmt.data.placeholders`."""
+        self.files = files  # names of all files that `load` needs
+        self.tags = list(tags)  # the tags of the corpora it was trained for, each one piece
+        self.placeholders = placeholders  # the number of placeholders, each one piece; see `nmt.data.placeholders`
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
