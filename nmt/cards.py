@@ -13,14 +13,10 @@ from nmt.version import __version__
 class Card:
     """A kind of card; formats 1 to `format` are read."""
 
-    file: str
-    """Name of the card in its folder."""
-    noun: str
-    """What messages call the folder, such as `bundle`."""
-    format: int
-    """The newest format, raised only where an older nmt would misread it."""
-    has_digest: bool = True
-    """Whether the card holds a digest of its other keys."""
+    file: str  # name of the card in its folder
+    noun: str  # what messages call the folder, such as `bundle`
+    format: int  # the newest format, raised only where an older nmt would misread it
+    has_digest: bool = True  # whether the card holds a digest of its other keys
 
     def write(self, folder: Path, values: Mapping[str, object]) -> None:
         """Write the card with `values` to `folder`, with its digest."""

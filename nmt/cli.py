@@ -13,10 +13,8 @@ from nmt.commands.group import LazyCommand, LazyGroup, Verbose, new_app
 from nmt.errors import NmtError, StorageError, UsageError
 from nmt.version import __version__
 
-INTERRUPTED = 130
-"""What the command line returns after Ctrl-C."""
-TERMINATED = 143
-"""What it returns after SIGTERM; a training saves before."""
+INTERRUPTED = 130  # what the command line returns after Ctrl-C
+TERMINATED = 143  # what it returns after SIGTERM; a training saves before
 
 STORAGE_ERRORS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM),
@@ -29,9 +27,9 @@ COMMANDS = {
     "From data to a model": {
         "init": "Survey your own data, and write a recipe for it that says why each value was chosen.",
         "doctor": "Check RECIPE, its data and this machine before a run. Writes nothing.",
-        "run": "Run all stages of RECIPE: tokenizer, data, training, model folder, scores. Continues where it stopped.",
+        "run": "Run all stages of RECIPE: tokenizer, data, training, bundle, scores. Continues where it stopped.",
         "prepare": "Read, clean, split and encode the data of RECIPE, training the tokenizer if there is none.",
-        "train": "Train the model of RECIPE, resuming if a checkpoint exists, and write its model folder.",
+        "train": "Train the model of RECIPE, resuming if a checkpoint exists, and write its bundle.",
     },
     "From a model to translations": {
         "translate": "Translate raw text with MODEL: one line out for every line in, in order, as soon as it is done.",
@@ -47,8 +45,7 @@ COMMANDS = {
     },
 }
 """The first sentence of each command's help, by the panels of `nmt --help`."""
-MODULES = {"prepare": "run", "train": "run"}
-"""Modules of `nmt.commands` that are not called as the command."""
+MODULES = {"prepare": "run", "train": "run"}  # modules of `nmt.commands` that are not called as the command
 
 app = new_app(
     "Neural machine translation: from raw parallel text to a scored, shippable translator.", add_completion=True

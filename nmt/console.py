@@ -19,13 +19,10 @@ if TYPE_CHECKING:
 Metric = TypeVar("Metric", bound=str)
 
 Style = Literal["bold", "dim", "red", "green", "yellow"]
-STYLES: dict[Style, int] = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33}
-"""The codes of ANSI terminals."""
+STYLES: dict[Style, int] = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33}  # the codes of ANSI terminals
 
-QUIET = False
-"""Print nothing but errors; set in all ranks of a training but the first."""
-VERBOSE = False
-"""Show samples and details; set by `-v`."""
+QUIET = False  # print nothing but errors; set in all ranks of a training but the first
+VERBOSE = False  # show samples and details; set by `-v`
 
 
 def out(text: str) -> None:
@@ -79,7 +76,6 @@ def fail(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print a warning."""
     log(f"{paint('nmt: warning:', 'yellow', sys.stderr)} {text}")
 
 
@@ -100,7 +96,6 @@ def detail(text: str) -> None:
 
 
 def json_out(value: object) -> None:
-    """Print a result as one line of JSON."""
     out(json.dumps(value, ensure_ascii=False))
 
 

@@ -31,6 +31,13 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name, rank)
 
 
+def find_gpu() -> tuple[str, bool] | None:
+    """Return the name of the GPU, and whether it has instructions for bfloat16; None without a GPU."""
+    if not torch.cuda.is_available():
+        return None
+    return torch.cuda.get_device_name(), torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def compiler_works(device: torch.device) -> bool:
     """Return whether torch.compile can generate code for `device` on this machine."""
     try:

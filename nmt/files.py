@@ -9,10 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-Json = Any
-"""A parsed JSON value."""
-JsonObject = dict[str, Any]
-"""A parsed JSON object."""
+Json = Any  # a parsed JSON value
+JsonObject = dict[str, Any]  # a parsed JSON object
 
 
 def digest(data: bytes | str) -> str:

@@ -5,12 +5,23 @@ import os
 import platform
 import sys
 from contextlib import suppress
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import ModuleType
 
-from nmt.version import __version__
+from nmt.errors import UsageError
+from nmt.version import __version__, install_hint
 
 PACKAGES = ("torch", "sentencepiece", "sacrebleu", "datasets", "safetensors", "numpy", "pydantic")
+
+
+def import_extra(module: str, extra: str, user: str) -> ModuleType:
+    """Import a module of an optional extra. Raises UsageError, which names its `user`, where it is not installed."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise UsageError(f"{user} needs a package that is not installed", hint=install_hint(extra)) from error
 
 
 def keep_freed_memory() -> None:

@@ -9,8 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-BAR = 24
-"""Width of the bar of a live line."""
+BAR = 24  # width of the bar of a live line
 
 
 def draw_table(headers: Sequence[str], rows: Iterable[Sequence[str]], width: int) -> str:

@@ -21,7 +21,7 @@ PROGRAM = {"cli", "__main__"}
 WINGS = {"data"}
 """Packages whose subpackages have boxes of their own."""
 
-WIDTH, GAP, LINE, MARGIN = 200, 36, 15, 24
+WIDTH, GAP, LINE, MARGIN = 250, 36, 15, 24
 """Width of a box, space between boxes, height of a line of text, and margin of the picture, in pixels."""
 STYLE = (
     "text{font:12px sans-serif;fill:#222}.name{font-weight:bold;font-size:14px}"

@@ -8,32 +8,12 @@ from nmt import console
 from nmt.advice.survey import read
 from nmt.data.cleaning.funnel import percent
 from nmt.data.cleaning.statistics import Statistics
-from nmt.data.reading.corpus import STDIN
-from nmt.data.reading.formats import Format
-from nmt.data.reading.named_files import NamedCorpus, named_corpus, shortened
+from nmt.data.reading.named_files import NamedCorpus, shortened
 from nmt.files import JsonObject
 
 BAR = 24  # characters of the longest bar
 SHOWN = 70  # characters shown of each side of an example
 SIDES = ("source", "target")
-
-
-def inspect(
-    files: list[str],
-    source_language: str | None,
-    target_language: str | None,
-    pairs: int | None,
-    form: Format | None,
-    columns: str | None,
-    as_json: bool,
-) -> None:
-    """Print the statistics of the text of `files`, as tables or as JSON."""
-    text = named_corpus(files, source_language, target_language, form, columns, pairs)
-    report = {"files": files, **inspect_text(text, console.stdin() if STDIN in files else None)}
-    if as_json:
-        console.json_out(report)
-    else:
-        show(report)
 
 
 def inspect_text(text: NamedCorpus, stdin: BinaryIO | None) -> JsonObject:

@@ -160,12 +160,11 @@ def fit_tokenizer(config: TokenizerConfig, sample: Sequence[Pair]) -> tuple[int,
 
 def find_machine() -> Machine:
     """Return the device that a training would use on this machine."""
-    import torch  # takes seconds to load, and `nmt data inspect` does without it
+    from nmt import devices  # imports torch, which takes seconds, and `nmt data inspect` does without it
 
-    from nmt import devices  # imports torch
-
-    if devices.pick_device("auto").type == "cuda":
-        return Machine(torch.cuda.get_device_name(), True, torch.cuda.is_bf16_supported(including_emulation=False))
+    if gpu := devices.find_gpu():
+        name, has_bfloat16 = gpu
+        return Machine(name, True, has_bfloat16)
     cores = runtime.cores()
     return Machine(f"a CPU of {cores} core{'s' * (cores > 1)}", False, computes_bfloat16(Path("/proc/cpuinfo")))
 

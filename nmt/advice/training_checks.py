@@ -122,7 +122,7 @@ def check_sizes(checkup: Checkup) -> Finding:
     weights = 4 * parameters  # float32; Adam has two moments of each
     checkpoint = (3 if training.ema_decay is None else 4) * weights
     best = training.average_checkpoints if training.average == "best" else 1
-    # One more of each kind while it is written, and the model folder.
+    # A checkpoint of each kind that is being written, and the bundle.
     needed = (training.keep_checkpoints + 1) * checkpoint + (best + 2) * weights
     path = checkup.run.folder.path.absolute()
     free = shutil.disk_usage(next(folder for folder in (path, *path.parents) if folder.exists())).free

@@ -69,11 +69,11 @@ def checkpoints_verify(run: RunOrFolder) -> None:
 @command(app, "nmt checkpoints average runs/demo --best 5 -o averaged", "average")
 def checkpoints_average(
     run: RunOrFolder,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="The new model folder.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="The new bundle.")],
     last: Annotated[int | None, typer.Option(min=1, help="Number of newest checkpoints to average.")] = None,
     best: Annotated[int | None, typer.Option(min=1, help="Number of checkpoints to average, the best on dev.")] = None,
 ) -> None:
-    """Write a model folder with the mean of other checkpoints of RUN; by default those that its recipe names."""
+    """Write a bundle with the mean of other checkpoints of RUN; by default those that its recipe names."""
     from nmt.pipeline.bundle import average_run  # start-up time
 
     if last and best:

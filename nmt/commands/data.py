@@ -8,9 +8,20 @@ import typer
 from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.options import Workers, command
+from nmt.config.data import CleaningConfig
+from nmt.config.toml import check_overridden, knobs, override_key
+from nmt.data.cleaning.filters import filter_names
+from nmt.data.cleaning.funnel import PICTURES, IdsCounts, TextCounts, percent, steps_of
+from nmt.data.reading.corpus import STDIN
 from nmt.data.reading.formats import Format
-from nmt.files import replacing
+from nmt.data.reading.named_files import named_corpus, shortened
+from nmt.errors import ArtifactError, UsageError
+from nmt.files import JsonObject, read_record, replacing
+from nmt.pipeline.manifest import MANIFEST
+from nmt.run_folder import RunFolder
 from nmt.tasks.grammar import generate
+
+SHOWN = 100  # characters shown of each side of an example
 
 app = new_app("Inspect parallel text, clean it, make some.")
 
@@ -29,8 +40,7 @@ TargetLanguage = Annotated[
     str | None, typer.Option(metavar="CODE", help="Target language; by default from the names of the files.")
 ]
 FormatName = Annotated[
-    Format | None,
-    typer.Option("--format", help="Format of FILES of both sides; by default from their names."),
+    Format | None, typer.Option("--format", help="Format of FILES of both sides; by default from their names.")
 ]
 Columns = Annotated[
     str | None,
@@ -60,9 +70,14 @@ def inspect(
     Each filter is counted alone, switched on if it is off by default; those that matter are printed as a [cleaning]
     section for a recipe. Files are read once, as a stream.
     """
-    from nmt.advice import inspection  # start-up time
+    from nmt.advice.inspection import inspect_text, show  # start-up time
 
-    inspection.inspect(files, source_language, target_language, pairs, form, columns, as_json)
+    text = named_corpus(files, source_language, target_language, form, columns, pairs)
+    report = {"files": files, **inspect_text(text, console.stdin() if STDIN in files else None)}
+    if as_json:
+        console.json_out(report)
+    else:
+        show(report)
 
 
 @command(app, "nmt data clean train.en train.de -o clean --set cleaning.max_ratio=3")
@@ -97,18 +112,29 @@ def clean(
 
     With -v, examples of dropped pairs are shown. `nmt data filters` lists the settings.
     """
-    from nmt.commands import data_clean  # start-up time
+    from nmt.data.cleaning.clean_files import CORPUS, clean_files  # start-up time
 
-    languages = (source_language, target_language)
-    data_clean.clean(files, output, overrides, against, *languages, form, columns, workers, as_json)
+    text = named_corpus(files, source_language, target_language, form, columns)
+    languages = text.languages
+    held_out = named_corpus(against, languages.source, languages.target) if against else None
+    config, stdin = cleaning_of(overrides or []), console.stdin() if STDIN in files else None
+    paths, counts = clean_files(text, held_out, output, config, workers=workers, stdin=stdin)
+    names = [str(path) for path in paths]
+    if as_json:
+        console.json_out({"files": files, "written": names, "languages": languages.model_dump(), **counts.to_json()})
+        return
+    for name, count in counts.anomalies[CORPUS].items():
+        console.log(f"clean: found in the text: {name} {count:,}")
+    show_funnel(counts, None)
+    console.log(f"clean: wrote {counts.pairs:,} pairs to {' and '.join(names)}")
 
 
 @command(app, "nmt data filters")
 def filters() -> None:
     """List the settings of [cleaning]: name in reports, key in a recipe, default and meaning."""
-    from nmt.commands import data_clean  # start-up time
-
-    data_clean.filters()
+    found = {knob.key: knob for knob in knobs(CleaningConfig)}
+    rows = [[name, key, found[key].default, found[key].text] for name, key in filter_names().items()]
+    console.table(["name", "key", "default", "what it does"], rows)
 
 
 @command(app, "nmt data funnel runs/demo -o funnel.svg")
@@ -119,9 +145,18 @@ def funnel(
     ] = None,
 ) -> None:
     """Show, or draw, how many pairs of each corpus of RUN each filter dropped, with examples."""
-    from nmt.commands import data_clean  # start-up time
+    if output is not None and output.suffix not in PICTURES:
+        raise UsageError(f"-o {output}: not a picture", hint=f"name it {' or '.join(PICTURES)}")
+    if output is not None and not output.parent.is_dir():
+        raise UsageError(f"-o {output}: no folder {output.parent}", hint="make it first")
+    text, ids = counts_of(run)
+    if output is None:
+        show_funnel(text, ids, examples=True)
+    else:
+        from nmt.data.cleaning.plotting import draw_funnel  # loads Matplotlib, which only a picture needs
 
-    data_clean.funnel(run, output)
+        draw_funnel(text, ids, output)
+        console.log(f"funnel: drawn to {output}")
 
 
 @command(app, "nmt data synthesize folder --split test --pairs 1000", "synthesize")
@@ -140,3 +175,47 @@ def data_synthesize(
         en.flush()
         de.flush()
     console.log(f"wrote {pairs:,} pairs to {source} and {target}")
+
+
+def cleaning_of(overrides: list[str]) -> CleaningConfig:
+    """Return [cleaning] with `overrides`, such as `cleaning.max_ratio=3`. Raises UsageError, and RecipeError."""
+    tree: JsonObject = {}
+    for override in overrides:
+        override_key(tree, override)
+    for key in tree:
+        if key != "cleaning":
+            raise UsageError(f"--set {key}: only [cleaning] can be set here", hint="such as --set cleaning.max_ratio=3")
+    section = tree.get("cleaning")
+    for key in ("max_piece_ratio", "max_pieces"):
+        if isinstance(section, dict) and key in section:
+            raise UsageError(f"--set cleaning.{key}: this takes a tokenizer", hint="nmt prepare drops such pairs")
+    # The smallest recipe, so that messages name keys as in a recipe.
+    recipe = {"name": "clean", "languages": {"source": "en", "target": "de"}, "data": {"train": {"files": "text.tsv"}}}
+    return check_overridden(recipe, overrides, "--set").cleaning
+
+
+def counts_of(run: Path) -> tuple[TextCounts, IdsCounts | None]:
+    """Read the counts of the text and ids stages of a run; None for ids not yet made. Raises ArtifactError."""
+    folder = RunFolder(run)
+    text, ids = (read_record(path / MANIFEST, "counts") for path in (folder.text, folder.ids))
+    try:
+        return TextCounts.from_json((text or {})["counts"]), IdsCounts.from_json(ids["counts"]) if ids else None
+    except (KeyError, TypeError):
+        raise ArtifactError(f"{run}: no prepared text in it", hint="nmt prepare RECIPE makes it") from None
+
+
+def show_funnel(text: TextCounts, ids: IdsCounts | None, *, examples: bool = False) -> None:
+    """Print the pairs that each filter dropped, in total and by corpus; `examples`, or -v, show some."""
+    names = list(text.train) if len(text.train) > 1 else []
+    steps, rows = steps_of(text, ids), []
+    for step in steps:
+        of_corpora = [f"{step.corpora[name]:,}" if step.corpora else "" for name in names]
+        rows.append([step.name, f"{step.pairs:,}", percent(step.pairs, text.funnel.read), *of_corpora])
+    console.table(["", "pairs", "share", *names], rows)
+    for name, count in text.funnel.mended.items():
+        if count:
+            console.out(f"mended: {name} {count:,} sides")
+    samples = {**text.funnel.samples, **(ids.funnel.samples if ids else {})}
+    for step in steps if examples or console.VERBOSE else ():
+        for source, target in samples.get(step.name, ()):
+            console.out(f"  {step.name}: {shortened(source, SHOWN)} / {shortened(target, SHOWN)}")

@@ -17,8 +17,7 @@ from nmt.errors import UsageError
 if TYPE_CHECKING:
     from typer._click.core import Command, Context, Parameter
 
-SEVERAL = "..."
-"""End of the metavar of an option that takes all values up to the next option."""
+SEVERAL = "..."  # end of the metavar of an option that takes all values up to the next option
 
 
 def without_types(params: list[Parameter]) -> list[Parameter]:

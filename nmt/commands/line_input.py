@@ -19,8 +19,7 @@ from nmt.errors import DataError
 Errors = Literal["strict", "replace"]
 
 STDIN = "standard input"
-BLOCK = 1 << 16
-"""Bytes read at once: the capacity of a pipe."""
+BLOCK = 1 << 16  # bytes read at once: the capacity of a pipe
 
 
 class Live:
@@ -34,8 +33,7 @@ class Live:
         self._descriptor = descriptor
         self._wait = wait
         self._lines: deque[bytes] = deque()
-        self._rest: list[bytes] = []
-        """Blocks of a line whose end has not been read."""
+        self._rest: list[bytes] = []  # blocks of a line whose end has not been read
         self._ended = False
 
     def __iter__(self) -> Iterator[bytes]:
@@ -84,16 +82,13 @@ def never(_: float) -> bool:
 class Reader:
     """The lines of an input."""
 
-    name: str
-    """Name of the input in messages."""
+    name: str  # name of the input in messages
     lines: Iterator[str]
     ready: Callable[[float], bool] | None = None
     """Whether a further line comes in time, given when the first of the batch came; see `Translator.stream`. None where
     all lines are there already."""
-    interactive: bool = False
-    """Whether the input is a terminal."""
-    replaced: list[int] = field(default_factory=list)
-    """Numbers of the lines read so far that were not UTF-8."""
+    interactive: bool = False  # whether the input is a terminal
+    replaced: list[int] = field(default_factory=list)  # numbers of the lines read so far that were not UTF-8
 
 
 def open_input(path: Path | None, errors: Errors, wait: float) -> Reader:

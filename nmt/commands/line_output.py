@@ -37,11 +37,7 @@ def _pharaoh(candidate: Candidate) -> list[str]:
 
 def _object(candidate: Candidate) -> dict[str, object]:
     """Return a hypothesis for JSON; scores have six decimals, as in a table."""
-    found: dict[str, object] = {
-        "text": candidate.text,
-        "score": round(candidate.score, 6),
-        "pieces": candidate.pieces,
-    }
+    found: dict[str, object] = {"text": candidate.text, "score": round(candidate.score, 6), "pieces": candidate.pieces}
     if candidate.token_scores is not None:
         found["token_scores"] = [round(score, 6) for score in candidate.token_scores]
     if candidate.alignment is not None:

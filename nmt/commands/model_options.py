@@ -15,13 +15,12 @@ from nmt.config.inference import InferenceConfig
 if TYPE_CHECKING:
     from nmt.inference.translator import Translator
 
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder: runs/NAME/model.")]
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A bundle: runs/NAME/model.")]
 Models = Annotated[
     list[Path],
-    typer.Argument(metavar="MODEL", help="A model folder: runs/NAME/model; several translate together."),
+    typer.Argument(metavar="MODEL", help="A bundle: runs/NAME/model; several translate together."),
 ]
-OF_MODEL = "MODEL's, or {}"
-"""How the help writes the default of a setting that the model's recipe may set."""
+OF_MODEL = "MODEL's, or {}"  # how the help writes the default of a setting that the model's recipe may set
 Search = Annotated[DecodingConfig, OptionsOf("Search", default=OF_MODEL)]
 Scoring = Annotated[DecodingConfig, OptionsOf("Scoring", only=("length_penalty", "batch_tokens"), default=OF_MODEL)]
 Inference = Annotated[InferenceConfig, OptionsOf("Model and device")]

@@ -1,7 +1,5 @@
 """The decorator that makes a command, with options made from sections of the configuration; shared options."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,30 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    BinaryIO,
-    ParamSpec,
-    Protocol,
-    TypeVar,
-    Union,
-    cast,
-    get_args,
-    get_origin,
-)
+from typing import Annotated, BinaryIO, ParamSpec, Protocol, TypeVar, Union, cast, get_args, get_origin
 
 import typer
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from typer.models import ParameterInfo
 
 from nmt import console
 from nmt.commands.group import SeveralValues, Verbose, prose
 from nmt.config.section import Flag, Section
 from nmt.files import replacing
-
-if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
 
 P = ParamSpec("P")
 S = TypeVar("S", bound=Section)
@@ -53,10 +38,8 @@ class OptionsOf:
     """
 
     panel: str
-    only: tuple[str, ...] = ()
-    """The fields that are options; empty for all."""
-    default: str = "{}"
-    """How the help writes the default of a field."""
+    only: tuple[str, ...] = ()  # the fields that are options; empty for all
+    default: str = "{}"  # how the help writes the default of a field
 
 
 class Body(Protocol):

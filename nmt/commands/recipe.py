@@ -7,8 +7,8 @@ import typer
 from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.options import command
-from nmt.commands.recipe_options import Overrides, recipe_names
-from nmt.config.toml import LIBRARY, explain, knobs, load_recipe
+from nmt.commands.recipe_options import Overrides
+from nmt.config.toml import LIBRARY, explain, knobs, load_recipe, recipe_names
 from nmt.pipeline.recipe_file import shown_recipe
 
 app = new_app("Show recipes and the reference of their keys.")
@@ -32,7 +32,7 @@ def recipe_show(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="A TOML file, the name of one in recipes/, a run folder, a model folder or a lock.json.",
+            help="A TOML file, the name of one in recipes/, a run folder, a bundle or a lock.json.",
             autocompletion=recipe_names,
         ),
     ],
@@ -45,8 +45,7 @@ def recipe_show(
 @command(app, "nmt recipe explain decoding", "explain")
 def recipe_explain(
     key: Annotated[
-        str | None,
-        typer.Argument(metavar="KEY", help="A key or a section; by default all.", autocompletion=key_names),
+        str | None, typer.Argument(metavar="KEY", help="A key or a section; by default all.", autocompletion=key_names)
     ] = None,
 ) -> None:
     """Print the reference of the recipe's keys: type, default and meaning."""

@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt
 
 from nmt.commands.options import OptionsOf
 from nmt.config.section import Flag, Section
-from nmt.config.toml import LIBRARY, load_recipe, to_toml
+from nmt.config.toml import load_recipe, recipe_names, to_toml
 from nmt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,23 +28,14 @@ class RunConfig(Section):
     overrides: Annotated[list[str], Flag("--set", "KEY=VALUE")] = Field(default_factory=list)
     """Override section.key of the recipe; may be given several times."""
     init_from: Annotated[Path | None, Flag(metavar="MODEL")] = None
-    """Fine-tune this model folder or checkpoint: sets training.init_from."""
+    """Fine-tune this bundle or checkpoint: sets training.init_from."""
     workers: PositiveInt | None = None
     """Processes that prepare data, whose number changes nothing; by default one a core."""
 
 
-def recipe_names() -> list[str]:
-    """Return the names of the recipes that come with nmt."""
-    return sorted(path.stem for path in LIBRARY.glob("*.toml"))
-
-
 RecipeName = Annotated[
     str,
-    typer.Argument(
-        metavar="RECIPE",
-        help="A TOML file, or the name of one in recipes/.",
-        autocompletion=recipe_names,
-    ),
+    typer.Argument(metavar="RECIPE", help="A TOML file, or the name of one in recipes/.", autocompletion=recipe_names),
 ]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override section.key of the recipe.")

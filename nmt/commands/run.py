@@ -9,7 +9,7 @@ app = new_app("Run a recipe.")
 
 @command(app, "nmt run demo --set training.seed=2")
 def run(recipe: RecipeName, *, where: Where) -> None:
-    """Run all stages of RECIPE: tokenizer, data, training, model folder, scores. Continues where it stopped."""
+    """Run all stages of RECIPE: tokenizer, data, training, bundle, scores. Continues where it stopped."""
     run_recipe(recipe, where)
 
 
@@ -21,5 +21,5 @@ def prepare(recipe: RecipeName, *, where: Where) -> None:
 
 @command(app, "nmt train demo --set training.max_steps=2000")
 def train(recipe: RecipeName, *, where: WhereTrained) -> None:
-    """Train the model of RECIPE, resuming if a checkpoint exists, and write its model folder."""
+    """Train the model of RECIPE, resuming if a checkpoint exists, and write its bundle."""
     run_recipe(recipe, where, "bundle")

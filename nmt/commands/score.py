@@ -22,8 +22,7 @@ from nmt.errors import DataError
 if TYPE_CHECKING:
     from nmt.inference.translator import PairScore
 
-CHUNK = 2048
-"""Pairs read at once, to be batched by length."""
+CHUNK = 2048  # pairs read at once, to be batched by length
 
 app = new_app("Score.")
 

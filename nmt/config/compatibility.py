@@ -11,8 +11,7 @@ from nmt.config.recipe import Recipe
 from nmt.config.section import MISSING, Affects, AsBefore, Effect, Section, is_table, section_of
 from nmt.files import Json, JsonObject, differing
 
-RECIPE = "recipe"
-"""Key of the knobs in recorded inputs."""
+RECIPE = "recipe"  # key of the knobs in recorded inputs
 
 _ONCE_ALONE = {
     "seed": "training.seed",
@@ -26,8 +25,8 @@ _ONCE_ALONE = {
 
 def effects_of(section: type[Section], name: str) -> frozenset[Effect]:
     """Return the effects of a field: those that it declares, or else its section's."""
-    declared = [mark.effects for mark in section.model_fields[name].metadata if isinstance(mark, Affects)]
-    return declared[-1] if declared else section.affects
+    marks = reversed(section.model_fields[name].metadata)
+    return next((mark.effects for mark in marks if isinstance(mark, Affects)), section.affects)
 
 
 def neutral_of(field: FieldInfo) -> object:
@@ -37,10 +36,8 @@ def neutral_of(field: FieldInfo) -> object:
 
 def as_before(field: FieldInfo) -> object:
     """Return the value of a field that does what nmt did before it knew the field."""
-    for mark in field.metadata:
-        if isinstance(mark, AsBefore):
-            return mark.value
-    return MISSING if field.is_required() else field.get_default(call_default_factory=True)
+    default = MISSING if field.is_required() else field.get_default(call_default_factory=True)
+    return next((mark.value for mark in field.metadata if isinstance(mark, AsBefore)), default)
 
 
 def knobs_with(effects: Collection[Effect], section: Section) -> JsonObject:
@@ -63,7 +60,7 @@ def changed_inputs(recorded: JsonObject, wanted: JsonObject, effects: Collection
 
     The version of nmt does not count: a new one alone makes nothing anew.
     """
-    first, second = (inputs if RECIPE in inputs else _laid_out(inputs) for inputs in (recorded, wanted))
+    first, second = (_laid_out(inputs) for inputs in (recorded, wanted))
     one, other = (dict(_knobs_in_use(inputs[RECIPE], effects, Recipe)) for inputs in (first, second))
     knobs = {key for key in one.keys() | other.keys() if one.get(key, MISSING) != other.get(key, MISSING)}
     return sorted([*knobs, *(key for key in differing(first, second) if key.partition(".")[0] not in ("nmt", RECIPE))])
@@ -71,7 +68,7 @@ def changed_inputs(recorded: JsonObject, wanted: JsonObject, effects: Collection
 
 def recorded_knobs(inputs: JsonObject) -> JsonObject:
     """Return the knobs of recorded inputs, by section, as far as its nmt recorded them."""
-    return (inputs if RECIPE in inputs else _laid_out(inputs))[RECIPE]
+    return _laid_out(inputs)[RECIPE]
 
 
 def completed(values: JsonObject, section: type[Section]) -> JsonObject:
@@ -124,6 +121,8 @@ def _knobs_in_use(
 
 def _laid_out(inputs: JsonObject) -> JsonObject:
     """Lay inputs out as today that nmt 0.1.0 recorded, with sections side by side, and some knobs without theirs."""
+    if RECIPE in inputs:
+        return inputs
     rest: JsonObject = {}
     recipe: JsonObject = {}
 

@@ -3,14 +3,7 @@
 import re
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    NonNegativeInt,
-    PositiveInt,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, StringConstraints, model_validator
 
 from nmt.config.section import Affects, Effect, Name, Section
 from nmt.files import Json
@@ -159,11 +152,7 @@ class CorpusConfig(Section):
             raise ValueError("source and target go together; one of them is missing")
         if self.builtin and self.pairs is None:
             raise ValueError("builtin needs pairs, the number of sentence pairs to generate")
-        of_kind = {
-            "dataset": ("config", "split", "revision", "streaming"),
-            "builtin": ("seed",),
-            "files": ("format",),
-        }
+        of_kind = {"dataset": ("config", "split", "revision", "streaming"), "builtin": ("seed",), "files": ("format",)}
         for kind, keys in of_kind.items():
             idle = [key for key in keys if getattr(self, key) != type(self).model_fields[key].default]
             if idle and getattr(self, kind) is None:
@@ -196,8 +185,7 @@ class DownloadConfig(Section):
     """Its SHA-256, in hexadecimal; a file with another is refused."""
 
 
-CORPUS = "train"
-"""Name of the training corpus where the recipe names none."""
+CORPUS = "train"  # name of the training corpus where the recipe names none
 
 
 class DataConfig(Section):
@@ -265,11 +253,6 @@ class DataConfig(Section):
             name: {"pairs": count, "weight": weights[name], "share": weights[name] * count / total}
             for name, count in pairs.items()
         }
-
-    @property
-    def own_cleaning(self) -> dict[str, CleaningConfig]:
-        """The cleaning of the training corpora that have their own."""
-        return {name: corpus.cleaning for name, corpus in self.train.items() if corpus.cleaning}
 
     @property
     def tags(self) -> list[str]:

@@ -9,13 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import model_validator
 
-from nmt.config.data import (
-    CORPUS,
-    CleaningConfig,
-    DataConfig,
-    LanguagesConfig,
-    TokenizerConfig,
-)
+from nmt.config.data import CORPUS, CleaningConfig, DataConfig, LanguagesConfig, TokenizerConfig
 from nmt.config.decoding import DecodingConfig, EvaluationConfig
 from nmt.config.model import ModelConfig
 from nmt.config.section import Affects, Name, Section

@@ -13,8 +13,7 @@ Effect = Literal["text", "tokenizer", "ids", "weights", "updates", "training", "
 rest of a training (its length, checkpoints and validations), all translations and scores, or the bundle."""
 
 
-MISSING = object()
-"""The value of what has none."""
+MISSING = object()  # the value of what has none
 
 
 class Affects:
@@ -40,10 +39,8 @@ class AsBefore:
 class Flag:
     """How a command line writes a field, where its name does not say it."""
 
-    name: str = ""
-    """The option: `--tag` of the field `tags`."""
-    metavar: str | None = None
-    """The option's value in the help, in place of its type."""
+    name: str = ""  # the option: `--tag` of the field `tags`
+    metavar: str | None = None  # the option's value in the help, in place of its type
 
 
 class Section(BaseModel):

@@ -17,8 +17,7 @@ from nmt.config.section import Section, is_table, section_of
 from nmt.errors import RecipeError
 from nmt.files import JsonObject
 
-LIBRARY = Path(__file__).resolve().parents[2] / "recipes"
-"""The recipes that come with the source."""
+LIBRARY = Path(__file__).resolve().parents[2] / "recipes"  # the recipes that come with the source
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,11 @@ class LoadedRecipe:
     recipe: Recipe
     path: Path
     text: str
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with nmt."""
+    return sorted(path.stem for path in LIBRARY.glob("*.toml"))
 
 
 def find_recipe(name: str) -> Path:
@@ -40,7 +44,7 @@ def find_recipe(name: str) -> Path:
         return shipped
     if (inner := path / "recipe.toml").is_file():
         raise RecipeError(f"{name}: a run folder, not a recipe", hint=f"take {inner}")
-    names = [recipe.stem for recipe in sorted(LIBRARY.glob("*.toml"))]
+    names = recipe_names()
     known = f", or one of {', '.join(names)}" if names else ""
     raise RecipeError(f"{name}: no such recipe", hint=f"give a TOML file{known}{suggest(name, names, '; {}')}")
 

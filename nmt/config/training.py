@@ -74,7 +74,7 @@ class TrainingConfig(Section):
     log_every: Annotated[PositiveInt, Affects()] = 100
     """Steps between lines in the log."""
     init_from: Annotated[str | None, Affects()] = None
-    """Fine-tuning: start from the weights and the tokenizer of this model folder, of this checkpoint, or of the newest
+    """Fine-tuning: start from the weights and the tokenizer of this bundle, of this checkpoint, or of the newest
     whole one in this folder of checkpoints; [tokenizer] is then not used. A relative path starts where those of data
     files do; by default weights are random."""
     tensorboard: Annotated[bool, Affects()] = False

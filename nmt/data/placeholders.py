@@ -1,7 +1,5 @@
 """Placeholders for protected text, which the model copies, and the tags at the start of a line."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -22,11 +20,10 @@ def placeholder(i: int) -> str:
 
 
 def symbols(count: int) -> list[str]:
-    """Return the pieces of a tokenizer with `count` placeholders."""
     return [placeholder(i) for i in range(count)]
 
 
-def protector_for(pattern: str | None, count: int) -> Protector | None:
+def protector_for(pattern: str | None, count: int) -> "Protector | None":
     """Return a protector of the matches of `pattern` with `count` placeholders, or None. Raises UsageError."""
     return None if pattern is None or pattern in OFF else Protector(pattern, count)
 

@@ -8,7 +8,7 @@ from nmt.exporting.parity import Agreement, Quantization, check, compare, draw_s
 from nmt.files import digest_file, replacing
 from nmt.inference.bundle import WEIGHTS, open_bundle
 from nmt.inference.engines.ctranslate2 import ENGINE, EXPORT, EXPORTS, CTranslate2Engine, Export, import_ctranslate2
-from nmt.inference.engines.native import NativeEngine
+from nmt.inference.engines.native import NativeEngine, load_model
 from nmt.version import __version__
 
 
@@ -25,7 +25,7 @@ def export_ctranslate2(
 
     bundle = open_bundle(path)
     sources = read_sample(sample, bundle) if sample else draw_sample(bundle)
-    model = bundle.model().eval()
+    model = load_model(bundle).eval()
     try:
         with replacing(path / EXPORTS / name) as scratch:
             converter = TransformerConverter(model, bundle.config.model, bundle.tokenizer)

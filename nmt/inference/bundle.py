@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nmt.evaluation.metrics import Scores
-    from nmt.model.protocol import Model
 
 CONFIG, WEIGHTS, LOCK, SCORES, CARD = "config.json", "model.safetensors", "lock.json", "scores.json", "README.md"
 BUNDLE = Card(CONFIG, "bundle", format=1)
@@ -54,18 +53,6 @@ class Bundle:
     path: Path
     config: BundleConfig
     tokenizer: Tokenizer
-
-    def model(self) -> "Model":
-        """Build the model and load its weights. Raises ArtifactError."""
-        from nmt.model.families import build  # imports torch, which not every engine needs
-        from nmt.model.tensors import load_tensors
-
-        model = build(self.config.model, self.tokenizer.source_size, self.tokenizer.target_size)
-        try:
-            model.load_weights(load_tensors(self.path / WEIGHTS))
-        except ValueError as error:
-            raise ArtifactError(f"{self.path / WEIGHTS}: does not hold this model: {error}") from None
-        return model
 
 
 def write_bundle(
@@ -120,9 +107,9 @@ def open_bundle(path: Path) -> Bundle:
     """Open the bundle at `path`, and verify its files. Raises ArtifactError."""
     again = "copy the bundle again, or make it again with `nmt run`"
     if not path.is_dir():
-        raise ArtifactError(f"{path}: no such model folder", hint="after `nmt run` it is runs/NAME/model")
+        raise ArtifactError(f"{path}: no such bundle", hint="after `nmt run` it is runs/NAME/model")
     if (inner := path / "model" / CONFIG).is_file():
-        raise ArtifactError(f"{path}: a run folder, not a model folder", hint=f"take {inner.parent}")
+        raise ArtifactError(f"{path}: a run folder, not a bundle", hint=f"take {inner.parent}")
     values = BUNDLE.read(path, hint=again)
     try:
         config = BundleConfig.model_validate(completed(values, BundleConfig))

@@ -1,4 +1,4 @@
-"""The stage `bundle`, which averages checkpoints into the model folder, and other averages of a run's checkpoints."""
+"""The stage `bundle`, which averages checkpoints and ships the mean, and other averages of a run's checkpoints."""
 
 from pathlib import Path
 from typing import Literal
@@ -24,7 +24,7 @@ def inputs(run: Run) -> JsonObject:
 
 
 def make(run: Run, manifest: Manifest) -> None:
-    """Average the checkpoints that the recipe names, and write the model folder."""
+    """Average the checkpoints that the recipe names, and write the bundle."""
     folder, training = run.folder, run.recipe.training
     weights = run.checkpoints.average(training.average_checkpoints, training.average)
     with making(folder.bundle, manifest, changing=(SCORES, CARD)) as scratch:

@@ -31,10 +31,8 @@ class Manifest:
     stage: str
     inputs: JsonObject
     counts: JsonObject | None = None
-    hub_commits: dict[str, str] | None = None
-    """The commit of each corpus that was read from the Hub."""
-    files: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of each file by its path in the folder."""
+    hub_commits: dict[str, str] | None = None  # the commit of each corpus that was read from the Hub
+    files: dict[str, str] = field(default_factory=dict)  # SHA-256 of each file by its path in the folder
 
     @classmethod
     def read(cls, folder: Path) -> Manifest | None:
@@ -54,7 +52,6 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """The digest of the inputs."""
         return digest_json(self.inputs)
 
     def list_files(self, folder: Path, *, changing: tuple[str, ...] = ()) -> None:
@@ -64,18 +61,8 @@ class Manifest:
         self.write(folder)
 
     def write(self, folder: Path) -> None:
-        """Write the manifest into `folder`."""
-        optional = {"counts": self.counts, "hub_commits": self.hub_commits}
-        write_json(
-            folder / MANIFEST,
-            {
-                "stage": self.stage,
-                "fingerprint": self.fingerprint,
-                "inputs": self.inputs,
-                **{name: value for name, value in optional.items() if value is not None},
-                "files": self.files,
-            },
-        )
+        values = {name: value for name, value in vars(self).items() if value is not None}
+        write_json(folder / MANIFEST, {"stage": self.stage, "fingerprint": self.fingerprint, **values})
 
 
 @contextmanager

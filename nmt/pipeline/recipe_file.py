@@ -28,7 +28,7 @@ def recorded_recipe(lock: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def shown_recipe(name: str, overrides: Sequence[str] = ()) -> str:
-    """Return, as TOML that runs, the recipe `name`, or the one of a run folder, a model folder or a lock.json."""
+    """Return, as TOML that runs, the recipe `name`, or the one of a run folder, a bundle or a lock.json."""
     path = Path(name)
     lock = RunFolder(path).lock if path.is_dir() else path
     if lock.suffix != ".json" or not lock.exists():

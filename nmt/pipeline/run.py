@@ -41,14 +41,11 @@ class Run:
         """Bind `loaded` to its folders; `workers` processes prepare the data, by default one a core."""
         self.loaded = loaded
         self.recipe = loaded.recipe
-        self.root = data_dir or loaded.path.parent
-        """The folder of relative names."""
-        self.local = data_dir is not None
-        """Whether datasets of the Hub are read from `root`."""
+        self.root = data_dir or loaded.path.parent  # the folder of relative names
+        self.local = data_dir is not None  # whether datasets of the Hub are read from `root`
         self.workers = workers or runtime.cores()
         self.folder = RunFolder(run_dir or Path("runs") / self.recipe.name)
-        self.ranks = Ranks()
-        """The processes that train together, this one among them."""
+        self.ranks = Ranks()  # the processes that train together, this one among them
 
     @property
     def corpora(self) -> dict[str, CorpusConfig]:
@@ -71,7 +68,6 @@ class Run:
 
     @property
     def checkpoints(self) -> Checkpoints:
-        """The checkpoints of the run."""
         return Checkpoints(self.folder.checkpoints, self.recipe.training.keep_checkpoints)
 
     @cached_property
@@ -107,7 +103,6 @@ class Run:
 
     @property
     def placeholders(self) -> int:
-        """The number of placeholders of the tokenizer."""
         return (self.initial_tokenizer or self.recipe.tokenizer).placeholders
 
     def training_identity(self, data: str) -> JsonObject:

@@ -19,12 +19,10 @@ class Stage:
 
     name: str
     folder: Callable[[Run], Path]
-    effects: frozenset[Effect]
-    """The knobs with one of these effects are inputs."""
+    effects: frozenset[Effect]  # the knobs with one of these effects are inputs
     inputs: Callable[[Run], JsonObject]
     """Return the other inputs, digests of files for example; `RECIPE` among them replaces the knobs."""
-    make: Callable[[Run, Manifest], None]
-    """Make the folder with its manifest."""
+    make: Callable[[Run, Manifest], None]  # make the folder with its manifest
 
     def run(self, run: Run, manifest: Manifest | None) -> None:
         """Make the folder, or keep the one that is there if there is nothing to make; see `due`."""

@@ -18,7 +18,6 @@ def inputs(run: Run) -> JsonObject:
 
 
 def data_digest(run: Run) -> str:
-    """Return the digest of the prepared ids."""
     return digest_json(digests_of(run.folder.ids))
 
 

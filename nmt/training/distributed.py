@@ -79,7 +79,7 @@ def joined() -> Iterator[Ranks]:
         return
     # These exist only where torch is built with its distributed part.
     from torch.distributed.distributed_c10d import PrefixStore
-    from torch.distributed.rendezvous import rendezvous
+    from torch.distributed.rendezvous import rendezvous  # as above
 
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))

@@ -61,7 +61,7 @@ def open_initial_model(path: Path, model: ModelConfig, languages: LanguagesConfi
         if not run.tokenizer.is_dir():
             raise ArtifactError(
                 f"{checkpoint.path}: its tokenizer is not at {run.tokenizer}",
-                hint="take a checkpoint in its run folder, or a model folder",
+                hint="take a checkpoint in its run folder, or a bundle",
             )
         name, tokenizer = checkpoint.bundle_file, Tokenizer.load(run.tokenizer)
         initial = describe(checkpoint.path / name, checkpoint.files[name], run.tokenizer, tokenizer)
@@ -89,7 +89,7 @@ def find_checkpoint(path: Path) -> Checkpoint:
     newest, damage = Checkpoints(path, keep=1).newest()
     if newest is None:
         raise ArtifactError(
-            f"{path}: neither a model folder nor a checkpoint",
+            f"{path}: neither a bundle nor a checkpoint",
             hint="training.init_from takes runs/NAME/model, runs/NAME/checkpoints, or a folder in that",
         )
     for message in damage:

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Self
 
 import torch
 
-from nmt import console
-from nmt.errors import UsageError
+from nmt import console, runtime
 from nmt.files import write_text
 from nmt.training.checkpoint import TrainingState
 from nmt.training.updater import UpdateResult
 from nmt.training.validation import Validation, perplexity
-from nmt.version import install_hint
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -230,11 +228,6 @@ def summary_writer(folder: Path, resume_after: int) -> "SummaryWriter":
 
     Raises UsageError where the package is missing.
     """
-    try:  # an optional extra
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise UsageError(
-            "training.tensorboard = true needs a package that is not installed",
-            hint=install_hint("tensorboard"),
-        ) from error
-    return SummaryWriter(folder, purge_step=resume_after + 1, flush_secs=10)
+    package = runtime.import_extra("torch.utils.tensorboard", "tensorboard", "training.tensorboard = true")
+    writer: SummaryWriter = package.SummaryWriter(folder, purge_step=resume_after + 1, flush_secs=10)
+    return writer

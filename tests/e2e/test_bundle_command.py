@@ -1,4 +1,4 @@
-"""The model folder: all that `translate` needs, and one clear line where something is wrong with it."""
+"""The bundle: all that `translate` needs, and one clear line where something is wrong with it."""
 
 import json
 import re
@@ -110,7 +110,7 @@ def test_a_folder_that_is_no_bundle_is_said_to_be_none(tiny: TinyRun, nmt_here: 
     )
     (tmp_path / "config.json").write_text("[1]", encoding="utf-8")
     assert nmt_here("translate", tmp_path, stdin=TEXT).code == 4
-    of_the_run = f"nmt: {tiny.folder}: a run folder, not a model folder (take {tiny.model})\n"
+    of_the_run = f"nmt: {tiny.folder}: a run folder, not a bundle (take {tiny.model})\n"
     assert nmt_here("translate", tiny.folder, stdin=TEXT) == (4, "", of_the_run)
 
 
@@ -119,7 +119,7 @@ def test_what_is_no_folder_is_one_line(nmt_here: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "none", tmp_path / "file"):
         said = nmt_here("translate", path, stdin=TEXT)
-        assert said == (4, "", f"nmt: {path}: no such model folder {hint}\n")
+        assert said == (4, "", f"nmt: {path}: no such bundle {hint}\n")
 
 
 def test_evaluate_refuses_a_damaged_bundle_too(tiny: TinyRun, nmt_here: Run, tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def test_a_model_that_is_gone_before_the_first_checkpoint_is_missed(
 def neither(path: Path) -> str:
     """Return what is said of a path that cannot be taken over."""
     return (
-        f"{path}: neither a model folder nor a checkpoint (training.init_from takes runs/NAME/model, "
+        f"{path}: neither a bundle nor a checkpoint (training.init_from takes runs/NAME/model, "
         "runs/NAME/checkpoints, or a folder in that)"
     )
 
@@ -235,7 +235,7 @@ def test_a_checkpoint_without_its_tokenizer_or_with_another_is_one_line(
     shutil.rmtree(tokenizer)
     options: Words = ["--init-from", newest, "--run-dir", tmp_path / "run"]
     said = nmt_here("train", recipe, *options)
-    hint = "take a checkpoint in its run folder, or a model folder"
+    hint = "take a checkpoint in its run folder, or a bundle"
     assert (said.code, said.messages) == (4, [f"nmt: {newest}: its tokenizer is not at {tokenizer} ({hint})"])
 
     assert nmt_here("tokenizer", "train", recipe, "--run-dir", tmp_path / "other").code == 0

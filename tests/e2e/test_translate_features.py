@@ -335,7 +335,7 @@ def test_what_is_wrong_with_files_is_said_before_a_model_is_looked_for(nmt_here:
     )
     assert refused(nmt_here, model, "-o", tmp_path) == (4, f"{tmp_path}: Is a directory")
     assert refused(nmt_here, model, "-o", tmp_path / "in" / "out")[0] == 4
-    assert refused(nmt_here, model)[1].startswith(f"{model}: no such model folder")
+    assert refused(nmt_here, model)[1].startswith(f"{model}: no such bundle")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "short"]
 
 

@@ -31,6 +31,10 @@ RANKS = [
     {"__main__"},
 ]
 """Modules and packages, each importing from lower ranks or its own package alone."""
+LATE_IMPORTS = 25
+"""The most imports inside functions: those that start-up time or an optional extra demands."""
+LONGEST_FUNCTION = 60
+"""The most lines of a function."""
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path.read_text(encoding="utf-8")
@@ -142,6 +146,55 @@ def test_only_the_console_writes_to_the_terminal(module: str) -> None:
 def test_a_module_says_what_it_is_for(module: str) -> None:
     if module != "__main__":
         assert ast.get_docstring(ast.parse(MODULES[module]))
+
+
+def functions(source: str) -> list[ast.FunctionDef]:
+    """Return the functions and methods of `source`, those within others among them."""
+    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+
+
+def late_imports(source: str) -> list[int]:
+    """Return the lines of `source` with an import inside a function."""
+    nodes = (node for function in functions(source) for node in ast.walk(function))
+    return sorted({node.lineno for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)})
+
+
+def unexplained(source: str) -> list[str]:
+    """Return the imports inside functions of `source` without a comment on their line or on the one above."""
+    lines = source.split("\n")
+    return [
+        lines[number - 1].strip()
+        for number in late_imports(source)
+        if "  # " not in lines[number - 1] and not lines[number - 2].strip().startswith("# ")
+    ]
+
+
+def long_functions(source: str) -> list[str]:
+    """Return the functions of `source` of more lines than a function may have."""
+    return [node.name for node in functions(source) if (node.end_lineno or 0) - node.lineno >= LONGEST_FUNCTION]
+
+
+def test_few_imports_stand_inside_functions() -> None:
+    found = {module: lines for module, source in MODULES.items() if (lines := late_imports(source))}
+    assert sum(map(len, found.values())) <= LATE_IMPORTS, found
+
+
+@modules
+def test_an_import_inside_a_function_says_why(module: str) -> None:
+    assert unexplained(MODULES[module]) == []
+
+
+@modules
+def test_no_function_is_long(module: str) -> None:
+    assert long_functions(MODULES[module]) == []
+
+
+def test_imports_inside_functions_and_long_functions_are_found() -> None:
+    source = "import a\ndef f():\n    import b\n    def g():\n        import c  # slow\n    # why\n    from d import e"
+    assert (late_imports(source), unexplained(source)) == ([3, 5, 7], ["import b"])
+    body = "\n    x = 1" * 59
+    assert long_functions(f"def f():{body}") == []
+    assert long_functions(f"def f():{body}\n    return x") == ["f"]
 
 
 def undocumented(source: str) -> list[str]:

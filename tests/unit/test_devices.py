@@ -119,3 +119,12 @@ def test_the_record_of_the_machine_names_its_gpu_where_it_has_one(monkeypatch: p
     monkeypatch.setattr("torch.cuda.get_device_name", lambda: "A100")
     monkeypatch.setattr("torch.version.cuda", "13.0")
     assert devices.machine() == {**record, "gpu": "A100", "cuda": "13.0"}
+
+
+def test_the_gpu_is_found_by_name_with_its_own_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert devices.find_gpu() is None
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "H100")
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert devices.find_gpu() == ("H100", False)

@@ -15,6 +15,7 @@ from conftest import environment
 
 import nmt
 from nmt import runtime
+from nmt.errors import UsageError
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 Files = Callable[[dict[str, str]], None]
@@ -178,3 +179,9 @@ def test_the_module_is_free_of_torch() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment()
     )
     assert done.stdout == "False\n"
+
+
+def test_a_module_of_an_extra_is_imported_or_named_with_the_command_that_installs_it() -> None:
+    assert runtime.import_extra("os.path", "plots", "the picture") is os.path
+    with pytest.raises(UsageError, match=r"^the picture needs a package that is not installed \(pip install .*plots"):
+        runtime.import_extra("nmt_nosuch", "plots", "the picture")

@@ -36,6 +36,7 @@ COLUMNS = [("source", pa.string()), ("target", pa.string())]
 TRAIN, DROPPED = 0, 255  # assignments of a pair; a number between them is the split that the pair is drawn for
 
 Assignments = NDArray[np.uint8]
+Anomalies = Mapping[str, Counter[str]]
 
 
 def iterate_text(folder: Path, split: str) -> Iterator[Pair]:
@@ -118,7 +119,8 @@ def write_text(plan: TextPlan, folder: Path, *, workers: int, stdin: BinaryIO | 
     fix = fixer(plan.cleaning, Counter())
     known = [pair for pairs in held_out.values() for pair in pairs]
     known += [(fix(source), fix(target)) for source, target in known]
-    cards = _clean(plan, HeldOut.of(known), folder / CLEANED, anomalies, workers, stdin)
+    keys = [name for name in DUPLICATES if plan.with_filter(name) or (plan.missing and name == "duplicates")]
+    cards = _clean(_Context(plan, folder / CLEANED, HeldOut.of(known), keys), anomalies, workers, stdin)
     assignment = _Assignment(plan, cards, folder / CLEANED)
     for name in DUPLICATES:
         assignment.drop_duplicates(name)
@@ -155,7 +157,7 @@ def write_text(plan: TextPlan, folder: Path, *, workers: int, stdin: BinaryIO | 
     )
 
 
-def _write_held_out(plan: TextPlan, folder: Path, anomalies: Mapping[str, Counter[str]]) -> dict[str, list[Pair]]:
+def _write_held_out(plan: TextPlan, folder: Path, anomalies: Anomalies) -> dict[str, list[Pair]]:
     """Write the dev and test sets that have files of their own; return their pairs, without tags, by split."""
     held_out: dict[str, list[Pair]] = {}
     for split, config in plan.held_out.items():
@@ -191,16 +193,9 @@ class _Context:
     keys: Sequence[str] = ()  # the duplicate filters whose keys are stored
 
 
-def _clean(
-    plan: TextPlan,
-    held_out: HeldOut,
-    folder: Path,
-    anomalies: Mapping[str, Counter[str]],
-    workers: int,
-    stdin: BinaryIO | None,
-) -> list[JsonObject]:
+def _clean(context: _Context, anomalies: Anomalies, workers: int, stdin: BinaryIO | None) -> list[JsonObject]:
     """Clean every training corpus in shards of `SHARD` raw pairs; return the cards of the shards."""
-    keys = [name for name in DUPLICATES if plan.with_filter(name) or (plan.missing and name == "duplicates")]
+    plan = context.plan
 
     def tasks() -> Iterator[tuple[int, str, list[Pair]]]:
         number = 0
@@ -208,12 +203,12 @@ def _clean(
             pairs = plan.read(config, "train", anomalies[corpus], stdin)
             while chunk := list(islice(pairs, SHARD)):
                 # The pairs of a shard that a killed call has written are read, but not sent.
-                yield number, corpus, chunk if card_of(shard_path(folder, number)) is None else []
+                yield number, corpus, chunk if card_of(shard_path(context.folder, number)) is None else []
                 number += 1
 
     cards: list[JsonObject] = []
     with console.Progress("text", None, unit="pairs") as progress:
-        for card in in_order(_clean_shard, tasks(), _Context(plan, folder, held_out, keys), workers=workers):
+        for card in in_order(_clean_shard, tasks(), context, workers=workers):
             cards.append(card)
             progress.update(sum(card["funnel"]["read"] for card in cards))
     return cards

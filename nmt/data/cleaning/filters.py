@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Literal, Protocol
 
+from nmt import runtime
 from nmt.config.data import CleaningConfig, LanguagesConfig
 from nmt.data.cleaning.funnel import Funnel
-from nmt.data.cleaning.keys import HeldOut, near_key, near_side_key, pair_key, side_key
+from nmt.data.cleaning.keys import HeldOut, near_key, pair_key, side_key
 from nmt.data.languages import primary_subtag, scripts_of, share_of_script
 from nmt.data.pairs import Pair
 from nmt.errors import UsageError
-from nmt.version import install_hint
 
 Filter = Callable[[str, str], bool]  # returns True for a pair (source, target) that is to be dropped
 Fix = Callable[[str], str]
@@ -27,6 +27,10 @@ DUPLICATES: dict[str, Callable[[str, str], int]] = {
     "same_source": lambda source, _: side_key(source),
     "same_target": lambda _, target: side_key(target),
 }
+KEY_OF = {"script": "min_script", "punctuation": "max_punctuation_difference", "language": "check_language"}
+"""Keys of [cleaning] that do not end in the names of their filters."""
+NO_FILTERS = {"ratio_from", "language_from"}
+"""Keys of [cleaning] that are parameters of a filter."""
 """The filters of duplicates in the order of the recipe, with the keys by which they compare pairs."""
 
 # Control characters that are white space separate words, so they become spaces; a tab stays, the others go.
@@ -151,6 +155,13 @@ def differs_in_sentences(most: int) -> Filter:
     return lambda source, target: abs(len(_SENTENCE_END.findall(source)) - len(_SENTENCE_END.findall(target))) > most
 
 
+def filter_names() -> dict[str, str]:
+    """Return the keys of [cleaning] by the names of their filters and fixes, in the order of the recipe."""
+    own = {key: name for name, key in KEY_OF.items()}
+    keys = (key for key in CleaningConfig.model_fields if key not in NO_FILTERS)
+    return {own.get(key, key.removeprefix("drop_")): key for key in keys}
+
+
 class Identifier(Protocol):
     """The part of py3langid's identifier that is used."""
 
@@ -165,13 +176,8 @@ _ALSO_CALLED = {"cmn": "zh", "fil": "tl", "in": "id", "iw": "he", "nb": "no"}
 @cache
 def _identifier() -> Identifier:
     """Load the model that identifies languages. Raises UsageError where the package is missing."""
-    try:
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier  # an optional extra
-    except ImportError:
-        raise UsageError(
-            "cleaning.check_language = true needs a package that is not installed", hint=install_hint("langid")
-        ) from None
-    identifier: Identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
+    package = runtime.import_extra("py3langid.langid", "langid", "cleaning.check_language = true")
+    identifier: Identifier = package.LanguageIdentifier.from_model_file(package.MODEL_FILE)
     return identifier
 
 
@@ -199,33 +205,14 @@ def is_in_other_language(languages: LanguagesConfig, language_from: int) -> Filt
     return lambda source, target: is_other(source, own_source) or is_other(target, own_target)
 
 
-def occurs_in(held_out: HeldOut) -> Filter:
-    return lambda source, target: pair_key(source, target) in held_out.pairs
-
-
-def nearly_occurs_in(held_out: HeldOut) -> Filter:
-    """Drop pairs that equal one of dev or test but for case, digits, punctuation, symbols and white space."""
-    # Few sources occur there, so the keys of the targets are seldom computed.
-    return lambda source, target: (
-        near_side_key(source) in held_out.near_sources and near_key(source, target) in held_out.near
-    )
-
-
-def shares_side_with(held_out: HeldOut) -> Filter:
-    """Drop pairs with a side that nearly occurs in dev or test, whatever the other side."""
-    return lambda source, target: (
-        near_side_key(source) in held_out.near_sources or near_side_key(target) in held_out.near_targets
-    )
-
-
 def filters(config: CleaningConfig, languages: LanguagesConfig, held_out: HeldOut) -> dict[str, Filter]:
     """Return the enabled filters of single pairs by name, in the order of the recipe.
 
     Raises UsageError where languages are to be checked and cannot be.
     """
 
-    def leaked(compare: Callable[[HeldOut], Filter]) -> Filter:
-        return compare(held_out) if held_out.pairs else lambda *_: False
+    def leaked(drops: Filter) -> Filter:
+        return drops if held_out.pairs else lambda *_: False
 
     differs = config.max_punctuation_difference is not None and differs_in_sentences(config.max_punctuation_difference)
     chosen: dict[str, Filter | Literal[False]] = {
@@ -239,9 +226,9 @@ def filters(config: CleaningConfig, languages: LanguagesConfig, held_out: HeldOu
         "digit_mismatch": config.drop_digit_mismatch and differs_in_digits,
         "punctuation": differs,
         "language": config.check_language and is_in_other_language(languages, config.language_from),
-        "leaked": config.drop_leaked and leaked(occurs_in),
-        "leaked_near": config.drop_leaked_near and leaked(nearly_occurs_in),
-        "leaked_sides": config.drop_leaked_sides and leaked(shares_side_with),
+        "leaked": config.drop_leaked and leaked(held_out.holds),
+        "leaked_near": config.drop_leaked_near and leaked(held_out.nearly_holds),
+        "leaked_sides": config.drop_leaked_sides and leaked(held_out.nearly_holds_side),
     }
     return {name: drops for name, drops in chosen.items() if drops}
 

@@ -1,7 +1,5 @@
 """The funnel: counts of pairs read, dropped and kept, of the whole text and of each corpus, as manifests hold them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Self
@@ -33,7 +31,7 @@ class Funnel:
         if len(samples) < SAMPLES:
             samples.append(cut((source, target)))
 
-    def add(self, other: Funnel) -> None:
+    def add(self, other: "Funnel") -> None:
         """Add the counts of `other`, whose pairs come later."""
         self.read += other.read
         self.kept += other.kept
@@ -113,7 +111,7 @@ class EncodedCounts:
     source_unknown: int = 0
     target_unknown: int = 0
 
-    def add(self, other: EncodedCounts) -> None:
+    def add(self, other: "EncodedCounts") -> None:
         """Add the counts of `other`."""
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))

@@ -73,3 +73,16 @@ class HeldOut:
             for source, target in pairs
         ]
         return cls(*map(frozenset, zip(*keys, strict=True)))
+
+    def holds(self, source: str, target: str) -> bool:
+        """Return whether the pair occurs in dev or test."""
+        return pair_key(source, target) in self.pairs
+
+    def nearly_holds(self, source: str, target: str) -> bool:
+        """Return whether the pair equals one but for case, digits, punctuation, symbols and white space."""
+        # Few sources occur there, so the keys of the targets are seldom computed.
+        return near_side_key(source) in self.near_sources and near_key(source, target) in self.near
+
+    def nearly_holds_side(self, source: str, target: str) -> bool:
+        """Return whether a side nearly occurs in dev or test, whatever the other side."""
+        return near_side_key(source) in self.near_sources or near_side_key(target) in self.near_targets

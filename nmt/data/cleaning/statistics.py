@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nmt.config.data import CleaningConfig, LanguagesConfig
 from nmt.data.cleaning.duplicates import Keys, repeated
-from nmt.data.cleaning.filters import DUPLICATES, filters, fixer, is_in_other_language
+from nmt.data.cleaning.filters import DUPLICATES, filter_names, filters, fixer, is_in_other_language
 from nmt.data.cleaning.funnel import SAMPLES, Funnel, cut
 from nmt.data.cleaning.keys import HeldOut
 from nmt.data.languages import script_of
@@ -49,9 +49,6 @@ ALL_ON = CleaningConfig(
 )
 """Every fix and filter but those that need held-out text, enabled with values that are seldom wrong."""
 
-KEY_OF = {"script": "min_script", "punctuation": "max_punctuation_difference", "language": "check_language"}
-"""Keys of [cleaning] that do not end in the names of their filters."""
-NO_FILTERS = {"ratio_from", "language_from"}  # keys of [cleaning] that are parameters of a filter
 ANOMALIES = {
     "Cc": "control character",
     "Cf": "invisible",
@@ -68,13 +65,6 @@ RATIO_EDGES = (0.0, 0.25, 0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0, 4.0)
 MAX_RATIO = 100  # ratios are counted to two decimals; greater ones count as this
 
 Counts = NDArray[np.int64]
-
-
-def filter_names() -> dict[str, str]:
-    """Return the keys of [cleaning] by the names of their filters and fixes, in the order of the recipe."""
-    own = {key: name for name, key in KEY_OF.items()}
-    keys = (key for key in CleaningConfig.model_fields if key not in NO_FILTERS)
-    return {own.get(key, key.removeprefix("drop_")): key for key in keys}
 
 
 class Lengths:

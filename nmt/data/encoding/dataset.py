@@ -3,8 +3,6 @@
 `B` sentences, `S` source length, `T` target length of a batch, EOS included.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -47,7 +45,7 @@ class Batch:
         """The labels without padding (N)."""
         return self.labels.flatten().index_select(0, self.label_indices)
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> "Batch":
         """Copy the tensors to `device`: to a GPU from pinned memory, so that the copy runs beside the computation."""
         if device.type == "cpu":
             return self

@@ -6,8 +6,6 @@ depend on the C++ library; and in a unigram model it splits user-defined symbols
 since no piece of nmt's models spans two words, so the speed is about the same.
 """
 
-from __future__ import annotations
-
 import heapq
 import math
 import random
@@ -46,7 +44,7 @@ class Pieces:
     """Ids of the pieces of single bytes; empty without `byte_fallback`."""
 
     @classmethod
-    def read(cls, model: bytes, unknown: int) -> Pieces:
+    def read(cls, model: bytes, unknown: int) -> "Pieces":
         """Read the bytes of a model file, a protobuf message.
 
         SentencePiece's Python API does not tell user-defined symbols from learned pieces, and its own reader of the

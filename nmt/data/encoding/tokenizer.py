@@ -4,8 +4,6 @@ The card `tokenizer.json` beside the model files describes them and holds their 
 SentencePiece trains in a child process, for while it computes nothing else runs in its process, not even Ctrl-C.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import random
@@ -15,7 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import cast
 
 import sentencepiece
 
@@ -39,18 +37,6 @@ TRAINING_THREADS = 4  # a constant, whatever the cores of the machine: the piece
 FEW_LINES = 2000  # the most lines that this process trains on itself, in a second or so
 
 
-class Options(TypedDict):
-    """The options of a SentencePiece training that depend on the recipe."""
-
-    model_type: str
-    vocab_size: int
-    character_coverage: float
-    byte_fallback: bool
-    normalization_rule_name: str
-    user_defined_symbols: list[str]
-    num_threads: int
-
-
 _NOT_TEXT = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029\0\u2581]")
 """All kinds of line breaks, NUL, and U+2581, by which SentencePiece spells the space."""
 
@@ -68,7 +54,7 @@ class SentencePieceModel:
         self.size: int = processor.get_piece_size()
 
     @classmethod
-    def load(cls, path: Path) -> SentencePieceModel:
+    def load(cls, path: Path) -> "SentencePieceModel":
         """Load a model file. Raises ArtifactError where it is damaged, or its special ids are others."""
         try:
             content = path.read_bytes()
@@ -89,8 +75,7 @@ class SentencePieceModel:
     def encode(self, lines: Sequence[str], *, threads: int = -1) -> list[list[int]]:
         """Return the ids of each line, without BOS and EOS, computed by `threads` threads; -1 means one a core."""
         texts = [plain(line) for line in lines]
-        ids: list[list[int]] = self.processor.encode(texts, out_type=int, num_threads=threads)
-        return ids
+        return cast(list[list[int]], self.processor.encode(texts, out_type=int, num_threads=threads))
 
     def sample(self, line: str, alpha: float, seed: int) -> list[int]:
         """Return the ids of a random segmentation of `line`; `alpha` as in `tokenizer.sampling`, above 0 and below 1.
@@ -104,7 +89,6 @@ class SentencePieceModel:
         return SubwordRegularizer(Pieces.read(self.processor.serialized_model_proto(), UNK_ID))
 
     def encode_pieces(self, lines: Sequence[str]) -> list[list[str]]:
-        """Return the pieces of each line."""
         return [self.pieces(ids) for ids in self.encode(lines)]
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
@@ -124,7 +108,6 @@ class SentencePieceModel:
         return [int(word) for word in words]
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        """Return the piece of each id."""
         return [self.processor.id_to_piece(int(i)) for i in ids]
 
     def normalize(self, line: str) -> str:
@@ -145,18 +128,15 @@ class Tokenizer:
         tags: Sequence[str] = (),
         placeholders: int = 0,
     ) -> None:
-        self.source = source
-        self.target = target
-        self.joint = source is target
-        self.source_size = source.size
-        self.target_size = target.size
+        self.source, self.target, self.joint = source, target, source is target
+        self.source_size, self.target_size = source.size, target.size
         self.normalization = normalization
         self.files = files  # names of all files that `load` needs
         self.tags = list(tags)  # the tags of the corpora it was trained for, each one piece
         self.placeholders = placeholders  # the number of placeholders, each one piece; see `nmt.data.placeholders`
 
     @classmethod
-    def load(cls, folder: Path) -> Tokenizer:
+    def load(cls, folder: Path) -> "Tokenizer":
         """Load the tokenizer that `train` wrote to `folder`, and verify its files. Raises ArtifactError."""
         card = TOKENIZER.read(folder, hint="train it again")
         try:
@@ -173,15 +153,12 @@ class Tokenizer:
         return cls(source, target, normalization=normalization, files=files, tags=tags, placeholders=placeholders)
 
     def encode_source(self, lines: Sequence[str]) -> list[list[int]]:
-        """Return the ids of each source line, without BOS and EOS."""
         return self.source.encode(lines)
 
     def encode_target(self, lines: Sequence[str]) -> list[list[int]]:
-        """Return the ids of each target line, without BOS and EOS."""
         return self.target.encode(lines)
 
     def decode_target(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        """Return the target text of each row of ids, always one line."""
         return self.target.decode(ids)
 
 
@@ -210,7 +187,7 @@ def train(
         counts[side] = {"lines": read, "trained_on": len(samples[side])}
     if config.joint:
         texts = {"tokenizer.model": ("both sides", [*samples["source"], *samples["target"]])}
-        names = {"source": "tokenizer.model", "target": "tokenizer.model"}
+        names = dict.fromkeys(samples, "tokenizer.model")
     else:
         texts = {f"{side}.model": (f"the {side} side", lines) for side, lines in samples.items()}
         names = {side: f"{side}.model" for side in samples}
@@ -268,17 +245,11 @@ def _train_model(
     lines = [text for line in lines if (text := plain(line).replace("\u2585", " ").strip())]
     if not lines:
         raise DataError(f"no text to train a tokenizer on: {side} blank", hint="look at data.train and cleaning")
-    options: Options = {
-        "model_type": config.model_type,
-        "vocab_size": config.vocab_size,
-        "character_coverage": config.character_coverage,
-        "byte_fallback": config.byte_fallback,
-        "normalization_rule_name": config.normalization,
-        "user_defined_symbols": symbols,
-        "num_threads": threads,
-    }
     try:
-        content = _fit(lines, options) if len(lines) <= FEW_LINES else _fit_apart(lines, options, side, folder)
+        if len(lines) <= FEW_LINES:
+            content = _fit(lines, config, symbols, threads)
+        else:
+            content = _fit_apart(lines, config, symbols, threads, side, folder)
     except RuntimeError as error:
         raise _explain(str(error), config, side) from None
     size = SentencePieceModel(sentencepiece.SentencePieceProcessor(model_proto=content)).size
@@ -290,12 +261,19 @@ def _train_model(
     return content
 
 
-def _fit(lines: Iterable[str], options: Options) -> bytes:
+def _fit(lines: Iterable[str], config: TokenizerConfig, symbols: list[str], threads: int) -> bytes:
     """Train SentencePiece with its log off; return the model. Raises RuntimeError where it refuses."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines),
         model_writer=model,
+        model_type=config.model_type,
+        vocab_size=config.vocab_size,
+        character_coverage=config.character_coverage,
+        byte_fallback=config.byte_fallback,
+        normalization_rule_name=config.normalization,
+        user_defined_symbols=symbols,
+        num_threads=threads,
         pad_id=PAD_ID,
         unk_id=UNK_ID,
         bos_id=BOS_ID,
@@ -303,12 +281,13 @@ def _fit(lines: Iterable[str], options: Options) -> bytes:
         # In bytes, the maximum of SentencePiece; by default it skips lines over 4192.
         max_sentence_length=2**30,
         minloglevel=2,
-        **options,
     )
     return model.getvalue()
 
 
-def _fit_apart(lines: Sequence[str], options: Options, side: str, folder: Path) -> bytes:
+def _fit_apart(
+    lines: Sequence[str], config: TokenizerConfig, symbols: list[str], threads: int, side: str, folder: Path
+) -> bytes:
     """Do what `_fit` does in a child process, and show progress meanwhile.
 
     The text reaches the child by an unnamed file in `folder`. Raises RuntimeError as `_fit` does, DataError where the
@@ -322,7 +301,7 @@ def _fit_apart(lines: Sequence[str], options: Options, side: str, folder: Path) 
         child = Child(file.fileno(), files=[file.fileno()])
     with child, console.Progress(title, None, unit="s") as progress:
         progress.log(title)
-        child.call(_fit_file, options)
+        child.call(_fit_file, config, symbols, threads)
         while not child.is_ready(0.2):
             progress.update(round(time.monotonic() - began))
         try:
@@ -332,16 +311,14 @@ def _fit_apart(lines: Sequence[str], options: Options, side: str, folder: Path) 
                 f"the process that trains the tokenizer on {len(lines):,} lines has ended: {death}",
                 hint="does it need more memory than there is? lower tokenizer.sample_sentences",
             ) from None
-    console.log(
-        f"tokenizer: {options['vocab_size']:,} pieces of {side} in {console.duration(time.monotonic() - began)}"
-    )
+    console.log(f"tokenizer: {config.vocab_size:,} pieces of {side} in {console.duration(time.monotonic() - began)}")
     return cast(bytes, model)
 
 
-def _fit_file(file: int, options: Options) -> bytes:
+def _fit_file(file: int, config: TokenizerConfig, symbols: list[str], threads: int) -> bytes:
     """Train on the lines of an open file."""
     with open(file, encoding="utf-8", newline="\n") as text:
-        return _fit((line.removesuffix("\n") for line in text), options)
+        return _fit((line.removesuffix("\n") for line in text), config, symbols, threads)
 
 
 def _explain(message: str, config: TokenizerConfig, side: str) -> DataError:

@@ -299,32 +299,31 @@ def _read_jsonl(lines: Iterable[str], name: str, wanted: Wanted) -> Iterator[Pai
 
 def _read_parquet(stream: io.BufferedReader, name: str, wanted: Wanted) -> Iterator[Pair]:
     """Yield the pairs of a Parquet file; one without random access is held in memory."""
-    import pyarrow as pa  # 0.2 s that other formats need not wait for
-    from pyarrow import parquet
+    import pyarrow.parquet  # 0.2 s that other formats need not wait for
 
     number = 0
     try:
         with reading(name):
             # The footer is read first; going back and forth in a compressed file would decompress it again.
             is_plain_file = isinstance(stream.raw, io.FileIO) and stream.seekable()
-            file = parquet.ParquetFile(stream if is_plain_file else pa.BufferReader(stream.read()))
+            file = pyarrow.parquet.ParquetFile(stream if is_plain_file else pyarrow.BufferReader(stream.read()))
             schema = file.schema_arrow
             columns = needed = choose_columns(wanted.columns, schema.names, wanted.languages, name)
             types = [schema.field(column).type for column in columns]
-            if len(columns) == 1 and pa.types.is_struct(types[0]):  # of which only the two languages are read
+            if len(columns) == 1 and pyarrow.types.is_struct(types[0]):  # of which only the two languages are read
                 present = [types[0].field(index).name for index in range(types[0].num_fields)]
                 _languages_of(dict.fromkeys(present), columns[0], wanted.languages, name)
                 needed = [f"{columns[0]}.{language}" for language in (wanted.languages.source, wanted.languages.target)]
             for batch in file.iter_batches(batch_size=BATCH, columns=needed):
                 values = [batch.column(column).to_pylist() for column in columns]
                 for column, kind in enumerate(types):
-                    if pa.types.is_map(kind):
+                    if pyarrow.types.is_map(kind):
                         values[column] = [value if value is None else dict(value) for value in values[column]]
                 for row in zip(*values, strict=True):
                     number += 1
                     yield pair_of(row, columns, wanted, f"{name}, row {number}")
     except UnicodeDecodeError as error:
         raise DataError(f"{name}: not UTF-8 after row {number}: byte 0x{error.object[error.start]:02x}") from None
-    except pa.ArrowException as error:
+    except pyarrow.ArrowException as error:
         problem = "damaged, or no Parquet file: " + str(error).partition("\n")[0]
         raise DataError(f"{name}: {problem}", hint="copy or download the file again") from None

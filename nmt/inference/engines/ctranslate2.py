@@ -16,7 +16,6 @@ from nmt.errors import ArtifactError, UsageError
 from nmt.files import read_json
 from nmt.inference.bundle import CONFIG, WEIGHTS
 from nmt.inference.protocol import Hypothesis, Matrix, Pair, Request, Row, length_penalty
-from nmt.version import install_hint
 
 if TYPE_CHECKING:
     from ctranslate2 import Translator
@@ -49,13 +48,7 @@ class Export:
 
 def import_ctranslate2() -> ModuleType:
     """Import the package CTranslate2. Raises UsageError where it is missing."""
-    try:
-        import ctranslate2  # an optional extra
-    except ImportError:
-        raise UsageError(
-            "the engine ctranslate2 needs a package that is not installed", hint=install_hint("ctranslate2")
-        ) from None
-    return ctranslate2
+    return runtime.import_extra("ctranslate2", "ctranslate2", "the engine ctranslate2")
 
 
 def find_export(bundle: Path, name: str | None) -> Path:

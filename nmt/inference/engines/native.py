@@ -12,14 +12,27 @@ from nmt import runtime
 from nmt.config.inference import InferenceConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.devices import pick_device
-from nmt.errors import UsageError
-from nmt.inference.bundle import open_bundle
+from nmt.errors import ArtifactError, UsageError
+from nmt.inference.bundle import WEIGHTS, Bundle, open_bundle
 from nmt.inference.constraints import pad
 from nmt.inference.protocol import Hypothesis, Matrix, Pair, Request, Row
 from nmt.inference.search import search
+from nmt.model.families import build
 from nmt.model.protocol import Model
+from nmt.model.tensors import load_tensors
 
 ROWS = 512  # positions whose logits exist at once in scoring: all logits together would be positions times vocabulary
+
+
+def load_model(bundle: Bundle) -> Model:
+    """Build the model of a bundle and load its weights. Raises ArtifactError."""
+    model = build(bundle.config.model, bundle.tokenizer.source_size, bundle.tokenizer.target_size)
+    weights = bundle.path / WEIGHTS
+    try:
+        model.load_weights(load_tensors(weights))
+    except ValueError as error:
+        raise ArtifactError(f"{weights}: does not hold this model: {error}") from None
+    return model
 
 
 def pad_pairs(batch: list[Pair], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -55,7 +68,7 @@ class NativeEngine:
         if inference.threads is not None:
             torch.set_num_threads(inference.threads)
         device, kind = pick_device(inference.device), getattr(torch, inference.precision)
-        return cls([open_bundle(path).model().to(device, kind).eval() for path in paths])
+        return cls([load_model(open_bundle(path)).to(device, kind).eval() for path in paths])
 
     @property
     def device(self) -> torch.device:

@@ -3,15 +3,9 @@
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
-from nmt.commands.recipe_options import RunConfig, open_run, recipe_names
+from nmt.commands.recipe_options import RunConfig, open_run
 from nmt.errors import RecipeError, UsageError
-
-
-def test_the_recipes_are_those_of_the_library() -> None:
-    assert recipe_names() == sorted(path.stem for path in (ROOT / "recipes").glob("*.toml"))
-    assert "demo" in recipe_names()
 
 
 def test_options_override_the_recipe(tmp_path: Path) -> None:

@@ -170,4 +170,5 @@ def test_the_cleaning_of_a_corpus_is_completed_with_the_recipes() -> None:
     assert (own.max_ratio, own.max_characters) == (2.0, 9)
     assert given.data.train["b"].cleaning is None
     only = recipe(data={"train": {**files, "cleaning": {"max_ratio": 2.0}}}, cleaning={"max_characters": 9})
-    assert only.data.own_cleaning["train"].max_characters == 9
+    assert (own := only.data.train["train"].cleaning)
+    assert own.max_characters == 9

@@ -6,9 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT
 
 from nmt.config.recipe import Recipe
-from nmt.config.toml import LIBRARY, Knob, check, explain, find_recipe, knobs, load_recipe, resolved_toml, to_toml
+from nmt.config.toml import (
+    LIBRARY,
+    Knob,
+    check,
+    explain,
+    find_recipe,
+    knobs,
+    load_recipe,
+    recipe_names,
+    resolved_toml,
+    to_toml,
+)
 from nmt.errors import RecipeError
 
 MINIMAL = """\
@@ -23,6 +35,11 @@ builtin = "train"
 pairs = 10
 """
 SHIPPED = sorted(path.stem for path in LIBRARY.glob("*.toml"))
+
+
+def test_the_recipes_are_those_of_the_library() -> None:
+    assert recipe_names() == sorted(path.stem for path in (ROOT / "recipes").glob("*.toml"))
+    assert "demo" in recipe_names()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from nmt.errors import ArtifactError
 from nmt.evaluation.metrics import Scores
 from nmt.files import digest_file, digest_json, write_json
 from nmt.inference.bundle import BUNDLE, BundleConfig, add_scores, card, open_bundle, write_bundle
+from nmt.inference.engines.native import load_model
 from nmt.model.encoder_decoder import Transformer
 from nmt.model.tensors import load_tensors, save_tensors
 from nmt.tasks.grammar import generate
@@ -79,7 +80,7 @@ def copy(made: Path, tmp_path: Path) -> Path:
 
 def error_of(path: Path) -> str:
     with pytest.raises(ArtifactError) as caught:
-        open_bundle(path).model()
+        load_model(open_bundle(path))
     return str(caught.value)
 
 
@@ -96,7 +97,7 @@ def test_a_bundle_is_read_as_it_was_written(made: Path, weights: dict[str, Tenso
     assert (config.name, config.languages.source, config.languages.target) == ("unit", "en", "de")
     assert (config.model, config.decoding.beam_size, config.evaluation.tokenize) == (MODEL, 3, "char")
     assert (bundle.tokenizer.source_size, bundle.tokenizer.target_size) == SIZES
-    found = bundle.model().weights()
+    found = load_model(bundle).weights()
     assert found.keys() == weights.keys()
     assert all(torch.equal(found[name], weights[name]) for name in weights)
 
@@ -228,7 +229,7 @@ def test_tokenizers_that_were_exchanged_are_found(copy: Path) -> None:
 
 def test_a_folder_that_does_not_exist_or_is_empty_is_said_so(tmp_path: Path) -> None:
     assert error_of(tmp_path / "none") == (
-        f"{tmp_path / 'none'}: no such model folder (after `nmt run` it is runs/NAME/model)"
+        f"{tmp_path / 'none'}: no such bundle (after `nmt run` it is runs/NAME/model)"
     )
     assert error_of(tmp_path) == (
         f"{tmp_path / 'config.json'}: missing, so this is no bundle "

@@ -110,7 +110,7 @@ def test_another_folder_is_neither(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError) as caught:
         find_checkpoint(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path}: neither a model folder nor a checkpoint (training.init_from takes runs/NAME/model, "
+        f"{tmp_path}: neither a bundle nor a checkpoint (training.init_from takes runs/NAME/model, "
         "runs/NAME/checkpoints, or a folder in that)"
     )
 

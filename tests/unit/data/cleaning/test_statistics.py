@@ -9,7 +9,7 @@ import pytest
 
 from nmt.config.data import CleaningConfig, LanguagesConfig
 from nmt.data.cleaning import filters, keys, statistics
-from nmt.data.cleaning.statistics import ALL_ON, Lengths, SideStatistics, Statistics, anomaly, filter_names, suggestion
+from nmt.data.cleaning.statistics import ALL_ON, Lengths, SideStatistics, Statistics, anomaly, suggestion
 from nmt.data.languages import script_of
 
 ENGLISH_GERMAN = LanguagesConfig(source="en", target="de")
@@ -179,7 +179,7 @@ def test_the_report_is_json() -> None:
 
 
 def test_every_filter_has_a_name_and_the_key_that_switches_it_on() -> None:
-    names = filter_names()
+    names = filters.filter_names()
     of_pieces = {"max_pieces", "max_piece_ratio"}
     held_out = keys.HeldOut()
     every = ALL_ON.model_copy(
