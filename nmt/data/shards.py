@@ -102,8 +102,7 @@ def in_order(
         yield from (work(context, task) for task in tasks)
         return
     children: list[Child[Context]] = []
-    waiting: deque[Child[Context]] = deque()
-    """The child of each task in hand; each answers in the order of its own tasks."""
+    waiting: deque[Child[Context]] = deque()  # the child of each task in hand; each answers its own tasks in order
     try:
         for task in tasks:
             if len(children) < workers:

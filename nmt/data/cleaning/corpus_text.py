@@ -263,21 +263,16 @@ class _Assignment:
         return [batch.column(name).to_numpy() for path in self.paths for batch in read_shard(path)]
 
     def drop_duplicates(self, name: str) -> None:
-        """Drop the pairs that repeat an earlier one by the keys of a filter, in the corpora that have the filter."""
-        corpora = self.plan.with_filter(name)
-        if corpora:
-            chosen = repeated(self.keys(name), self.splits == TRAIN)
-            for number, corpus in enumerate(self.corpora):
-                if corpus not in corpora:
-                    chosen[self.starts[number] : self.starts[number + 1]] = False
-            self._drop(name, chosen)
+        """Drop the pairs that repeat an earlier one by the keys of a filter, in the corpora that have the filter.
 
-    def _drop(self, name: str, chosen: Mask) -> None:
-        """Drop the pairs `chosen`; count them under `name`, and keep the first as examples."""
-        self.splits[chosen] = DROPPED
-        parts = np.split(chosen, self.starts[1:-1])
-        for corpus, path, part in zip(self.corpora, self.paths, parts, strict=True):
-            if count := int(part.sum()):
+        They are counted under `name`, and the first are kept as examples.
+        """
+        if not (corpora := self.plan.with_filter(name)):
+            return
+        parts = np.split(repeated(self.keys(name), self.splits == TRAIN), self.starts[1:-1])
+        for corpus, path, splits, part in zip(self.corpora, self.paths, self.parts, parts, strict=True):
+            if corpus in corpora and (count := int(part.sum())):
+                splits[part] = DROPPED
                 funnel = self.funnels[corpus]
                 funnel.kept -= count
                 funnel.dropped[name] = funnel.dropped.get(name, 0) + count

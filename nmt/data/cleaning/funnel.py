@@ -18,11 +18,9 @@ class Funnel:
 
     read: int = 0
     kept: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    """Pairs by enabled filter, in the order of the filters, zeros included."""
+    dropped: dict[str, int] = field(default_factory=dict)  # by enabled filter, in their order, zeros included
     samples: dict[str, list[Pair]] = field(default_factory=dict)  # the first few pairs that each filter dropped, cut
-    mended: dict[str, int] = field(default_factory=dict)
-    """Sides of all pairs read that each enabled fix changed, in the order of the fixes, zeros included."""
+    mended: dict[str, int] = field(default_factory=dict)  # sides changed by each fix, of all pairs read, zeros included
 
     def drop(self, name: str, source: str, target: str) -> None:
         """Count a pair that filter `name` dropped."""
@@ -60,8 +58,7 @@ class TextCounts:
     anomalies: dict[str, dict[str, int]]  # irregularities in the files of each training corpus
     dev: int = 0
     test: dict[str, int] = field(default_factory=dict)
-    held_out_anomalies: dict[str, dict[str, int]] = field(default_factory=dict)
-    """Irregularities in the files of `dev` and each `test.NAME`."""
+    held_out_anomalies: dict[str, dict[str, int]] = field(default_factory=dict)  # those of `dev` and each `test.NAME`
     split_off: int = 0  # pairs of dev and test that were split off the training text
     protected: int | None = None  # training pairs with placeholders; None without `data.protect`
 
@@ -122,8 +119,7 @@ class IdsCounts:
     """Counts of the stage that encodes the text."""
 
     funnel: Funnel = field(default_factory=Funnel)
-    funnels: dict[str, Funnel] = field(default_factory=dict)
-    """By training corpus, without samples; empty if the manifest lacks them."""
+    funnels: dict[str, Funnel] = field(default_factory=dict)  # by training corpus, no samples; empty in old manifests
     train: EncodedCounts = field(default_factory=EncodedCounts)
     dev: EncodedCounts = field(default_factory=EncodedCounts)
     corpora: dict[str, EncodedCounts] = field(default_factory=dict)  # by training corpus

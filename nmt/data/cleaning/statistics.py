@@ -24,14 +24,11 @@ from nmt.errors import UsageError
 from nmt.files import JsonObject
 
 CHUNK = 10_000  # pairs that are counted at once
-VOCABULARY = 1_000_000
-"""Distinct words kept of a side; when there are more, the vocabulary is that of the text read so far."""
+VOCABULARY = 1_000_000  # distinct words kept of a side; if there are more, the vocabulary is of the text read so far
 EXAMPLE_KEYS = 200_000  # keys kept for each filter of duplicates, to find examples
-IDENTIFIED = 2000
-"""Pairs whose languages are identified, which is too slow for all: the pairs with the least keys, a random sample."""
+IDENTIFIED = 2000  # pairs whose languages are identified, which is slow: those with the least keys, a random sample
 COMMON = 10  # words and anomalous characters that are listed
-LITTLE, MUCH = 1e-4, 0.1
-"""Shares of the pairs: a filter that drops fewer is not suggested, one that drops more only as a comment."""
+LITTLE, MUCH = 1e-4, 0.1  # shares: a filter that drops less is not suggested, one that drops more only as a comment
 AMBIGUOUS = {"same_source", "same_target"}  # filters that may drop good pairs: other translations of the same text
 
 ALL_ON = CleaningConfig(

@@ -22,8 +22,7 @@ UNIGRAM = 1  # type of a unigram model in that format
 
 KEPT = 50_000  # cached segmentations, or tables, of some 20 or 140 MB
 SHORT = 24  # characters of the longest words that are cached; longer ones are seldom repeated
-UNKNOWN_PENALTY = 10.0
-"""Score of the rarest piece minus that of an unknown character in a unigram model, as in SentencePiece."""
+UNKNOWN_PENALTY = 10.0  # score of the rarest piece minus that of an unknown character in SentencePiece's unigram model
 
 _WORD = re.compile("▁[^▁]*|[^▁]+")
 
@@ -40,8 +39,7 @@ class Pieces:
     scores: dict[str, float] = field(default_factory=dict)
     """Scores of the learned pieces: log-probabilities, or in a BPE model the highest for the first merge."""
     symbols: dict[str, int] = field(default_factory=dict)  # ids of the user-defined symbols
-    single_bytes: dict[str, int] = field(default_factory=dict)
-    """Ids of the pieces of single bytes; empty without `byte_fallback`."""
+    single_bytes: dict[str, int] = field(default_factory=dict)  # ids of single bytes; empty without `byte_fallback`
 
     @classmethod
     def read(cls, model: bytes, unknown: int) -> "Pieces":

@@ -170,13 +170,12 @@ def train(
     *,
     seed: int,
     tags: Sequence[str] = (),
-    threads: int = TRAINING_THREADS,
 ) -> dict[str, dict[str, int]]:
     """Train on both sides; write the model files and `tokenizer.json` to `folder`, which must exist.
 
     A joint model is trained on the same number of lines of either side. The symbols of `config`, `tags` and
-    placeholders become pieces. Returns the counts of lines read and trained on, by side. The same text, configuration,
-    seed and threads give the same bytes. Raises DataError where SentencePiece refuses the text or the configuration.
+    placeholders become pieces. Returns the counts of lines read and trained on, by side. The same text, configuration
+    and seed give the same bytes. Raises DataError where SentencePiece refuses the text or the configuration.
     """
     size = config.sample_sentences
     samples: dict[str, list[str]] = {}
@@ -191,10 +190,10 @@ def train(
     else:
         texts = {f"{side}.model": (f"the {side} side", lines) for side, lines in samples.items()}
         names = {side: f"{side}.model" for side in samples}
-    symbols = symbols_of(config, tags)
-    models = {
-        name: _train_model(lines, config, symbols, side, threads, folder) for name, (side, lines) in texts.items()
-    }
+    own = config.user_defined_symbols
+    more = dict.fromkeys([*tags, *placeholders.symbols(config.placeholders)])
+    symbols = [*own, *(symbol for symbol in more if symbol not in own)]  # each once, and never split
+    models = {name: _train_model(lines, config, symbols, side, folder) for name, (side, lines) in texts.items()}
     for name, content in models.items():
         (folder / name).write_bytes(content)
     card = {
@@ -210,12 +209,6 @@ def train(
     }
     TOKENIZER.write(folder, card)
     return counts
-
-
-def symbols_of(config: TokenizerConfig, tags: Sequence[str]) -> list[str]:
-    """Return all pieces that are never split, each once: those of the recipe, then `tags` and placeholders."""
-    more = dict.fromkeys([*tags, *placeholders.symbols(config.placeholders)])
-    return [*config.user_defined_symbols, *(symbol for symbol in more if symbol not in config.user_defined_symbols)]
 
 
 def sample(lines: Iterable[str], size: int, *, seed: int) -> tuple[list[str], int]:
@@ -237,9 +230,7 @@ def sample(lines: Iterable[str], size: int, *, seed: int) -> tuple[list[str], in
     return kept, number
 
 
-def _train_model(
-    lines: list[str], config: TokenizerConfig, symbols: list[str], side: str, threads: int, folder: Path
-) -> bytes:
+def _train_model(lines: list[str], config: TokenizerConfig, symbols: list[str], side: str, folder: Path) -> bytes:
     """Train one model, on many lines in a child process with a temporary file in `folder`."""
     # SentencePiece skips lines with U+2585, by which it marks unknown characters in training.
     lines = [text for line in lines if (text := plain(line).replace("\u2585", " ").strip())]
@@ -247,9 +238,9 @@ def _train_model(
         raise DataError(f"no text to train a tokenizer on: {side} blank", hint="look at data.train and cleaning")
     try:
         if len(lines) <= FEW_LINES:
-            content = _fit(lines, config, symbols, threads)
+            content = _fit(lines, config, symbols)
         else:
-            content = _fit_apart(lines, config, symbols, threads, side, folder)
+            content = _fit_apart(lines, config, symbols, side, folder)
     except RuntimeError as error:
         raise _explain(str(error), config, side) from None
     size = SentencePieceModel(sentencepiece.SentencePieceProcessor(model_proto=content)).size
@@ -261,7 +252,7 @@ def _train_model(
     return content
 
 
-def _fit(lines: Iterable[str], config: TokenizerConfig, symbols: list[str], threads: int) -> bytes:
+def _fit(lines: Iterable[str], config: TokenizerConfig, symbols: list[str]) -> bytes:
     """Train SentencePiece with its log off; return the model. Raises RuntimeError where it refuses."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
@@ -273,7 +264,7 @@ def _fit(lines: Iterable[str], config: TokenizerConfig, symbols: list[str], thre
         byte_fallback=config.byte_fallback,
         normalization_rule_name=config.normalization,
         user_defined_symbols=symbols,
-        num_threads=threads,
+        num_threads=TRAINING_THREADS,
         pad_id=PAD_ID,
         unk_id=UNK_ID,
         bos_id=BOS_ID,
@@ -285,9 +276,7 @@ def _fit(lines: Iterable[str], config: TokenizerConfig, symbols: list[str], thre
     return model.getvalue()
 
 
-def _fit_apart(
-    lines: Sequence[str], config: TokenizerConfig, symbols: list[str], threads: int, side: str, folder: Path
-) -> bytes:
+def _fit_apart(lines: Sequence[str], config: TokenizerConfig, symbols: list[str], side: str, folder: Path) -> bytes:
     """Do what `_fit` does in a child process, and show progress meanwhile.
 
     The text reaches the child by an unnamed file in `folder`. Raises RuntimeError as `_fit` does, DataError where the
@@ -301,7 +290,7 @@ def _fit_apart(
         child = Child(file.fileno(), files=[file.fileno()])
     with child, console.Progress(title, None, unit="s") as progress:
         progress.log(title)
-        child.call(_fit_file, config, symbols, threads)
+        child.call(_fit_file, config, symbols)
         while not child.is_ready(0.2):
             progress.update(round(time.monotonic() - began))
         try:
@@ -315,10 +304,10 @@ def _fit_apart(
     return cast(bytes, model)
 
 
-def _fit_file(file: int, config: TokenizerConfig, symbols: list[str], threads: int) -> bytes:
+def _fit_file(file: int, config: TokenizerConfig, symbols: list[str]) -> bytes:
     """Train on the lines of an open file."""
     with open(file, encoding="utf-8", newline="\n") as text:
-        return _fit((line.removesuffix("\n") for line in text), config, symbols, threads)
+        return _fit((line.removesuffix("\n") for line in text), config, symbols)
 
 
 def _explain(message: str, config: TokenizerConfig, side: str) -> DataError:
