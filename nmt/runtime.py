@@ -13,6 +13,9 @@ from types import ModuleType
 from nmt.errors import UsageError
 from nmt.version import __version__, install_hint
 
+if sys.platform != "win32":
+    import resource
+
 PACKAGES = ("torch", "sentencepiece", "sacrebleu", "datasets", "safetensors", "numpy", "pydantic")
 
 
@@ -65,8 +68,6 @@ def process_memory(field: str) -> int:
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
-        import resource  # missing on Windows
-
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))

@@ -13,8 +13,6 @@ from nmt.commands.options import OptionsOf, command, writing
 from nmt.config.decoding import EvaluationConfig
 from nmt.data.reading.archives import read_lines
 from nmt.errors import DataError, UsageError
-from nmt.evaluation.metrics import looks_tokenized, resolve_tokenizer, score
-from nmt.inference.bundle import open_bundle
 
 app = new_app("Score translations.")
 
@@ -42,6 +40,9 @@ def evaluate(
     inference: Inference,
 ) -> None:
     """Score translations by BLEU, chrF and TER with their signatures: those of MODEL, or --hypotheses."""
+    from nmt.evaluation.metrics import looks_tokenized, resolve_tokenizer, score  # start-up time
+    from nmt.inference.bundle import open_bundle  # start-up time
+
     if not reference:
         raise UsageError("evaluate needs --reference FILE")
     references = [list(read_lines(path)) for path in reference]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -10,13 +10,22 @@ from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.options import command
 from nmt.commands.recipe_options import RecipeName, Where, run_recipe
-from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.reading.streams import decode_lines
+
+if TYPE_CHECKING:
+    from nmt.data.encoding.tokenizer import Tokenizer
 
 app = new_app("Train and use SentencePiece tokenizers.")
 
 Folder = Annotated[Path, typer.Argument(metavar="MODEL", help="A bundle or a tokenizer folder.")]
 SideName = Annotated[Literal["source", "target"], typer.Option(help="Which tokenizer, where they are separate.")]
+
+
+def load_tokenizer(folder: Path) -> "Tokenizer":
+    """Load the tokenizer of a bundle or a tokenizer folder."""
+    from nmt.data.encoding.tokenizer import Tokenizer  # start-up time
+
+    return Tokenizer.load(folder)
 
 
 def input_lines() -> Iterator[str]:
@@ -38,7 +47,7 @@ def tokenizer_encode(
     ids: Annotated[bool, typer.Option("--ids", help="Write ids instead of pieces.")] = False,
 ) -> None:
     """Read text, write its pieces, separated by spaces."""
-    tokenizer = Tokenizer.load(model)
+    tokenizer = load_tokenizer(model)
     chosen = tokenizer.source if side == "source" else tokenizer.target
     for line in input_lines():
         (row,) = chosen.encode([line]) if ids else chosen.encode_pieces([line])
@@ -52,7 +61,7 @@ def tokenizer_decode(
     ids: Annotated[bool, typer.Option("--ids", help="Read ids instead of pieces.")] = False,
 ) -> None:
     """Read pieces, separated by spaces, write text."""
-    tokenizer = Tokenizer.load(model)
+    tokenizer = load_tokenizer(model)
     chosen = tokenizer.source if side == "source" else tokenizer.target
     for number, line in enumerate(input_lines(), start=1):
         row = line.split(" ") if line else []
@@ -63,7 +72,7 @@ def tokenizer_decode(
 @command(app, "nmt tokenizer show runs/demo/model", "show")
 def tokenizer_show(model: Folder) -> None:
     """Show sizes and normalisation; decode(encode(line)) is the line under that normalisation."""
-    tokenizer = Tokenizer.load(model)
+    tokenizer = load_tokenizer(model)
     console.out(f"vocabularies: {'joint' if tokenizer.joint else 'separate'}")
     console.out(f"pieces: source {tokenizer.source_size:,}, target {tokenizer.target_size:,}")
     console.out(f"normalisation: {tokenizer.normalization}")

@@ -15,8 +15,8 @@ from nmt.training.log import METRICS
 STAGES = [text.STAGE, tokenizer.STAGE, ids.STAGE, training.STAGE, bundle.STAGE, evaluation.STAGE]
 SAMPLES = 5  # translations shown at the end of a run
 GRAMMAR = (
-    "This model speaks the built-in grammar: what people of daily life do, have, want and are, where and when, in "
-    "main, subordinate and relative clauses and questions, with numbers, prices and times. It knows no other words."
+    "This model knows only the grammar and the words of the built-in corpus: sentences about daily life, as main, "
+    "subordinate and relative clauses and questions, with numbers, prices and times."
 )
 """What a model of the built-in corpus can translate."""
 

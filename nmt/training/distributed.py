@@ -13,6 +13,9 @@ from torch import Tensor, distributed
 
 from nmt.errors import RankError
 
+if distributed.is_available():  # in most builds of torch
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
 
@@ -77,9 +80,6 @@ def joined() -> Iterator[Ranks]:
     if not distributed.is_available() or "TORCHELASTIC_RUN_ID" not in os.environ:
         yield Ranks()
         return
-    # These exist only where torch is built with its distributed part.
-    from torch.distributed.distributed_c10d import PrefixStore
-    from torch.distributed.rendezvous import rendezvous  # as above
 
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))

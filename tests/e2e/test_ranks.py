@@ -134,7 +134,8 @@ def test_ranks_and_passes_change_an_update_by_nothing_but_rounding(
     for name in ("two", "cut", "two cut"):
         other = newest(folders[name])
         assert other.state.step == one.state.step == 20
-        assert_close(other.weights(), one.weights(), rtol=1e-4, atol=1e-6)
+        # Adam divides by the size of the gradient: where that is near 0, its rounding shows in the update.
+        assert_close(other.weights(), one.weights(), rtol=1e-4, atol=2e-5)
         (found,) = [line for line in log_of(folders[name]) if line["kind"] == "dev"]
         assert found["loss"] == pytest.approx(dev[0]["loss"], rel=1e-5)
         assert found["signature"] == dev[0]["signature"]

@@ -27,10 +27,10 @@ DUPLICATES: dict[str, Callable[[str, str], int]] = {
     "same_source": lambda source, _: side_key(source),
     "same_target": lambda _, target: side_key(target),
 }
+"""The filters of duplicates in the order of the recipe, with the keys by which they compare pairs."""
 KEY_OF = {"script": "min_script", "punctuation": "max_punctuation_difference", "language": "check_language"}
 """Keys of [cleaning] that do not end in the names of their filters."""
 NO_FILTERS = {"ratio_from", "language_from"}  # keys of [cleaning] that are parameters of a filter
-"""The filters of duplicates in the order of the recipe, with the keys by which they compare pairs."""
 
 # Control characters that are white space separate words, so they become spaces; a tab stays, the others go.
 _CONTROL_CHARACTERS: dict[int, str | None] = {

@@ -10,11 +10,8 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from http.client import HTTPException
 from pathlib import Path
-
-import sacrebleu
-from sacrebleu import utils
-from sacrebleu.dataset.base import Dataset
-from sacrebleu.utils import sacrelogger
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from nmt import console
 from nmt.config.data import LanguagesConfig
@@ -22,8 +19,17 @@ from nmt.data.reading.downloads import TIMEOUT, connection_error, exclusive, siz
 from nmt.errors import DataError
 from nmt.files import digest_json
 
+if TYPE_CHECKING:
+    from sacrebleu.dataset.base import Dataset
+
 Archives = dict[Path, tuple[str, str | None]]
 """Where sacreBLEU keeps the files that it downloads, with their URLs and MD5s."""
+
+
+def _sacrebleu() -> ModuleType:
+    import sacrebleu  # 0.1 s that other corpora need not wait for
+
+    return sacrebleu
 
 
 def sacrebleu_files(name: str, languages: LanguagesConfig) -> tuple[Path, Path]:
@@ -34,7 +40,7 @@ def sacrebleu_files(name: str, languages: LanguagesConfig) -> tuple[Path, Path]:
     """
     data, pair = _test_set(name, languages)
     full_name = f"sacrebleu:{data.name}:{pair}"
-    folder = Path(sacrebleu.SACREBLEU_DIR) / data.name
+    folder = Path(_sacrebleu().SACREBLEU_DIR) / data.name
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder / "nmt.lock"):
         archives = _archives(data)
@@ -73,17 +79,18 @@ def sacrebleu_digest(name: str, languages: LanguagesConfig) -> str:
     return digest_json([data.name, pair, data.md5])
 
 
-def _test_set(name: str, languages: LanguagesConfig) -> tuple[Dataset, str]:
+def _test_set(name: str, languages: LanguagesConfig) -> "tuple[Dataset, str]":
     """Return sacreBLEU's entry of the test set, and the pair."""
     wanted = f"{languages.source}-{languages.target}"
     test_set, _, pair = name.partition(":")
     pair = pair or wanted
-    if test_set not in sacrebleu.DATASETS:
+    datasets: dict[str, Dataset] = _sacrebleu().DATASETS
+    if test_set not in datasets:
         raise DataError(
             f"sacrebleu:{name}: sacreBLEU has no test set {test_set!r}",
-            hint=_nearest(test_set, sacrebleu.DATASETS) or "`sacrebleu --list` names them",
+            hint=_nearest(test_set, datasets) or "`sacrebleu --list` names them",
         )
-    data = sacrebleu.DATASETS[test_set]
+    data = datasets[test_set]
     if pair not in data.langpairs:
         raise DataError(
             f"sacrebleu:{name}: the test set {test_set} has no pair {pair!r}",
@@ -104,6 +111,7 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
 
 def _fetch(test_set: str, pair: str, archives: Iterable[Path]) -> tuple[Path, Path]:
     """Let sacreBLEU download missing archives, and return its files of the pair, source and first reference."""
+    utils = _sacrebleu().utils
 
     def paths() -> tuple[Path, Path]:
         source, references = utils.get_source_file(test_set, pair), utils.get_reference_files(test_set, pair)
@@ -114,12 +122,12 @@ def _fetch(test_set: str, pair: str, archives: Iterable[Path]) -> tuple[Path, Pa
     except FileNotFoundError:
         # It unpacks an archive right after its download only: not one put there by hand or left packed by a kill.
         for archive in archives:
-            utils.extract_tarball(str(archive), str(archive.parent))  # type: ignore[no-untyped-call]
+            utils.extract_tarball(str(archive), str(archive.parent))
         return paths()
 
 
-def _archives(data: Dataset) -> Archives:
-    folder = Path(sacrebleu.SACREBLEU_DIR) / data.name / "raw"
+def _archives(data: "Dataset") -> Archives:
+    folder = Path(_sacrebleu().SACREBLEU_DIR) / data.name / "raw"
     prefix = data.name.replace("/", "_")
     md5s = itertools.chain(data.md5 or [], itertools.repeat(None))
     return {
@@ -148,6 +156,7 @@ def _check_archives(archives: Archives, name: str) -> None:
 @contextmanager
 def _sacrebleu_is_quiet() -> Iterator[None]:
     """Keep sacreBLEU from writing to standard error, and from waiting for ever: it sets no timeout."""
+    sacrelogger = _sacrebleu().utils.sacrelogger
     disabled, timeout = sacrelogger.disabled, socket.getdefaulttimeout()
     sacrelogger.disabled = True
     socket.setdefaulttimeout(TIMEOUT)

@@ -86,6 +86,21 @@ def test_what_was_saved_is_read_back(store: Checkpoints) -> None:
     assert_equal(found.moments(), moments(2.5))
 
 
+def test_a_training_begins_with_nothing_counted() -> None:
+    assert TrainingState() == TrainingState(0, 0, 0, "", [], 0, None, 0, 0, 0, 1)
+
+
+def test_the_newest_card_of_other_updates_is_refused_under_its_own_digest_of_the_data(store: Checkpoints) -> None:
+    store.refuse_other(lambda _: {})  # no checkpoint
+    path = save(store, 10)
+    store.refuse_other(lambda data: {**IDENTITY, "data": data})
+    with pytest.raises(ArtifactError) as caught:
+        store.refuse_other(lambda data: {"data": data, "init": "5", "model": {"d_model": 4}})
+    assert str(caught.value).startswith(f"{path}: a checkpoint of another recipe: it differs in init (")
+    (path / STATE).write_text("[]", encoding="utf-8")
+    store.refuse_other(lambda _: {})  # a damaged card is found when it is resumed
+
+
 def test_the_best_of_a_state_is_the_first_in_the_ranking() -> None:
     state = TrainingState(ranked=[(21.5, 8), (20.0, 12)])
     assert (state.best, state.best_step) == (21.5, 8)
