@@ -1,4 +1,4 @@
-# All set-up is done by the targets themselves, into .venv; Python 3.11 or newer is all they need.
+# The targets install what they need into .venv; they only need Python 3.11 or newer.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test test-all check format golden mutants picture bench bench-peers clean
 
-demo: $(READY)  ## The whole chain on the built-in corpus, in minutes.
+demo: $(READY)  ## All stages on the built-in corpus, in minutes.
 	$(BIN)/nmt run recipes/demo.toml
 
 test: $(READY)  ## The tests, without those marked slow.
@@ -17,32 +17,32 @@ test: $(READY)  ## The tests, without those marked slow.
 test-all: $(READY)  ## All tests.
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m ""
 
-check: $(READY)  ## Format, lint, types.
+check: $(READY)  ## Check format, lint and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy nmt tests benchmarks tools
 
-format: $(READY)  ## Format and mend what can be mended by itself.
+format: $(READY)  ## Format, and fix what the linter can fix.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-golden: $(READY)  ## Rewrite the golden files of the tests; look at the difference before you commit it.
+golden: $(READY)  ## Rewrite the golden files of the tests; check the difference before you commit it.
 	NMT_GOLDEN=rewrite $(BIN)/python -m pytest tests/golden tests/e2e -k "golden or help"
 
-mutants: $(READY)  ## How many changes of the code its unit tests notice; takes about half an hour.
+mutants: $(READY)  ## Count the random changes of the code that its unit tests detect; takes about half an hour.
 	$(BIN)/python -m pip install --quiet --editable ".[mutants]"
 	$(BIN)/python tools/mutants.py
 
-picture: $(READY)  ## Draw docs/imports.svg anew.
+picture: $(READY)  ## Redraw docs/imports.svg.
 	$(BIN)/python tools/draw_imports.py
 
-bench: $(READY)  ## Speed of training beside plain torch loops and the toolkits of bench-peers, in one run.
+bench: $(READY)  ## Measure the training speed beside plain torch loops and the toolkits of bench-peers.
 	$(BIN)/python benchmarks/training.py
 
-bench-peers:  ## The other toolkits, each in an environment of its own under .peers/.
+bench-peers:  ## Install the other toolkits, each in its own environment under .peers/.
 	PYTHON=$(PYTHON) benchmarks/setup_peers.sh
 
-clean:  ## Remove all that the targets made; runs/ is kept.
+clean:  ## Remove everything that the targets created, except runs/.
 	rm -rf .venv .peers build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -41,7 +41,7 @@ MODULES = [
     "inference/alignment",
     "training/checkpoint",
 ]
-"""The modules that `make mutants` looks at."""
+"""The modules that `make mutants` tests."""
 
 
 @dataclass(frozen=True)

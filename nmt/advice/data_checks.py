@@ -183,7 +183,7 @@ def check_cleaning(checkup: Checkup) -> Finding:
     funnel = checkup.sample.funnel
     facts = [f"of {checkup.size}, dropped: {numbers(funnel.dropped) or 'none'}"]
     if mended := numbers(funnel.mended):
-        facts.append(f"mended: {mended}")
+        facts.append(f"normalised: {mended}")
     shares, problems = [], []
     for name, funnel in checkup.sample.funnels.items():
         share = sum(funnel.dropped.values()) / funnel.read

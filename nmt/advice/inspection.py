@@ -32,7 +32,7 @@ def show(report: JsonObject) -> None:
     languages = [report["languages"][side] for side in SIDES]
     console.out(f"{', '.join(report['files'])}: {report['pairs']:,} pairs")
     for name, count in report["odd"].items():
-        console.out(f"  odd: {name} {count:,}")
+        console.out(f"  irregular: {name} {count:,}")
     show_sides(report, languages)
     for unit in ("characters", "words"):
         show_histogram(f"{unit} a line", languages, [report[side][unit]["histogram"] for side in SIDES])
@@ -72,7 +72,7 @@ def show_sides(report: JsonObject, languages: list[str]) -> None:
         if side["vocabulary"]["lines"] < report["pairs"]:
             console.out(f"  the words of {language} are those of the first {side['vocabulary']['lines']:,} lines")
         for odd in side["odd_characters"]:
-            console.out(f"  odd in {language}: {odd['code']} {odd['name']}: {odd['count']:,}")
+            console.out(f"  unusual in {language}: {odd['code']} {odd['name']}: {odd['count']:,}")
 
 
 def scripts(shares: dict[str, float]) -> str:

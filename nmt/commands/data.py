@@ -214,7 +214,7 @@ def show_funnel(text: TextCounts, ids: IdsCounts | None, *, examples: bool = Fal
     console.table(["", "pairs", "share", *names], rows)
     for name, count in text.funnel.mended.items():
         if count:
-            console.out(f"mended: {name} {count:,} sides")
+            console.out(f"normalised: {name} {count:,} sides")
     samples = {**text.funnel.samples, **(ids.funnel.samples if ids else {})}
     for step in steps if examples or console.VERBOSE else ():
         for source, target in samples.get(step.name, ()):

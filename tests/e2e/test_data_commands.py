@@ -50,7 +50,7 @@ def test_inspect_shows_what_there_is_and_what_would_matter(nmt_here: Run, home: 
         "duplicates drop_duplicates = true 1 5 20.00%",
         "copies: 'same' / 'same'",
         "[cleaning]",
-        "# drop_same_source = true # drops 1 of 5 pairs, 20.00%: look at the examples first",
+        "# drop_same_source = true # drops 1 of 5 pairs, 20.00%: check the examples first",
     ):
         assert line in text
     assert any("█" in line for line in said.lines)
@@ -76,11 +76,11 @@ def test_inspect_takes_the_first_pairs_and_names_what_is_odd(nmt_here: Run, home
     said = nmt_here("data", "inspect", "a.en", "a.de", "--pairs", "2", cwd=home)
     assert said.lines[:4] == [
         "a.en, a.de: 2 pairs",
-        "  odd: CRLF line ends 2",
-        "  odd: byte-order marks 1",
-        "  odd: NUL characters 1",
+        "  irregular: CRLF line ends 2",
+        "  irregular: byte-order marks 1",
+        "  irregular: NUL characters 1",
     ]
-    assert "  odd in en: U+0000 control character: 1" in said.lines
+    assert "  unusual in en: U+0000 control character: 1" in said.lines
 
 
 def test_columns_are_chosen_by_name(nmt_here: Run, home: Path) -> None:
@@ -101,7 +101,7 @@ def test_clean_writes_what_is_left_and_says_what_dropped_the_rest(nmt_here: Run,
     assert [row[0] for row in rows[1:11]] == ["read", *DEFAULTS, "kept"]
     assert ["copies", "1", "20.00%"] in rows
     assert rows[10] == ["kept", "2", "40.00%"]
-    assert "mended: whitespace 1 sides" in said.lines
+    assert "normalised: whitespace 1 sides" in said.lines
     assert "  copies: 'same' / 'same'" in said.lines
     assert said.messages == ["clean: wrote 2 pairs to out.en and out.de"]
 

@@ -46,7 +46,6 @@ def iterate_text(folder: Path, split: str) -> Iterator[Pair]:
 
 
 def read_text(folder: Path, split: str) -> tuple[list[str], list[str]]:
-    """Return the sources and the targets of a split as two lists."""
     pairs = list(iterate_text(folder, split))
     return [source for source, _ in pairs], [target for _, target in pairs]
 
@@ -110,9 +109,8 @@ def write_text(plan: TextPlan, folder: Path, *, workers: int, stdin: BinaryIO | 
     begin with the tags of their corpus. `stdin` is read where a training corpus names the file `-`. Raises DataError
     where no training pair is left, or too few to split off others.
     """
-    anomalies, held_out_anomalies = (
-        {name: Counter[str]() for name in names} for names in (plan.data.train, plan.held_out)
-    )
+    anomalies = {corpus: Counter[str]() for corpus in plan.data.train}
+    held_out_anomalies = {split: Counter[str]() for split in plan.held_out}
     held_out = _write_held_out(plan, folder, held_out_anomalies)
     counts = {split: len(pairs) for split, pairs in held_out.items()}
     # A training pair is compared after its fixes: it may equal a pair of dev or test before or after them.
@@ -252,7 +250,6 @@ class _Assignment:
 
     @property
     def total(self) -> Funnel:
-        """The sum of the funnels of all corpora."""
         total = Funnel()
         for funnel in self.funnels.values():
             total.add(funnel)

@@ -169,7 +169,7 @@ def show_funnel(stage: str, counts: TextCounts | IdsCounts) -> None:
         fixed = numbers(funnel.mended)
         console.log(
             f"{stage}: kept {funnel.kept:,} of {funnel.read:,} training pairs{of}; "
-            f"dropped: {numbers(funnel.dropped) or 'none'}" + (f"; mended: {fixed}" if fixed else "")
+            f"dropped: {numbers(funnel.dropped) or 'none'}" + (f"; normalised: {fixed}" if fixed else "")
         )
         if not funnel.kept:
             console.warn(f"no training pair is kept{of}")

@@ -230,9 +230,8 @@ class Statistics:
     def _add_ratios(self, sources: list[int], targets: list[int], pairs: Sequence[Pair]) -> None:
         of_source, of_target = np.maximum(sources, 1), np.maximum(targets, 1)
         ratios = of_target / of_source
-        self._ratios += np.bincount(
-            np.minimum(ratios * 100 + 0.5, 100 * MAX_RATIO).astype(np.int64), minlength=len(self._ratios)
-        )
+        hundredths = np.minimum(ratios * 100 + 0.5, 100 * MAX_RATIO).astype(np.int64)
+        self._ratios += np.bincount(hundredths, minlength=len(self._ratios))
         # The ratio of short sides means little, that of blank ones nothing.
         meaningful = np.minimum(sources, targets) > 0
         meaningful &= np.maximum(of_source, of_target) >= self.config.ratio_from
@@ -270,9 +269,7 @@ class Statistics:
             "ratio": self._ratio_report(),
             "filters": effects,
             "unchecked": unchecked,
-            "cleaning": suggestion(
-                effects, self.source.mended.get("unicode", 0) + self.target.mended.get("unicode", 0)
-            ),
+            "cleaning": suggestion(effects, sum(side.mended.get("unicode", 0) for side in (self.source, self.target))),
         }
 
     def _effect(self, name: str, key: str) -> JsonObject:
@@ -324,6 +321,6 @@ def suggestion(effects: Mapping[str, JsonObject], not_normal: int) -> str:
         lines.append(
             f"{'# ' if is_open else ''}{effect['key']} = {json.dumps(effect['value'])}  # {note}"
             + (", by default" if is_default else "")
-            + (": look at the examples first" if is_open else "")
+            + (": check the examples first" if is_open else "")
         )
     return "\n".join(lines) if len(lines) > 1 else ""

@@ -25,6 +25,8 @@ from nmt.data.shards import ROWS, card_of, corpus_of, in_order, shard_path, shar
 from nmt.errors import DataError
 from nmt.files import JsonObject
 
+Rows = list[list[int]]  # the ids of sides
+
 
 @dataclass(frozen=True)
 class IdsPlan:
@@ -108,8 +110,7 @@ def _encode_shard(encoder: _Encoder, task: tuple[str, int]) -> JsonObject:
             src = tokenizer.source.encode([source for source, _ in chunk], threads=encoder.threads)
             tgt = tokenizer.target.encode([target for _, target in chunk], threads=encoder.threads)
             if split == "train":
-                limits = plan.data.train[corpus].cleaning or plan.cleaning
-                chunk, src, tgt = _fitting(chunk, src, tgt, limits, plan.max_length, funnel)
+                chunk, src, tgt = _fitting(chunk, src, tgt, plan, corpus, funnel)
             else:
                 longest = plan.max_length - 1
                 card["cut"] += sum(max(len(s), len(t)) > longest for s, t in zip(src, tgt, strict=True))
@@ -134,15 +135,11 @@ def _protected(pair: Pair, protector: Protector, tags: Sequence[str]) -> Pair:
 
 
 def _fitting(
-    pairs: Sequence[Pair],
-    src: list[list[int]],
-    tgt: list[list[int]],
-    cleaning: CleaningConfig,
-    max_length: int,
-    funnel: Funnel,
-) -> tuple[list[Pair], list[list[int]], list[list[int]]]:
+    pairs: Sequence[Pair], src: Rows, tgt: Rows, plan: IdsPlan, corpus: str, funnel: Funnel
+) -> tuple[list[Pair], Rows, Rows]:
     """Keep the encoded pairs whose lengths are allowed; count them in `funnel`."""
-    limit = min(cleaning.max_pieces or max_length, max_length - 1)
+    cleaning = plan.data.train[corpus].cleaning or plan.cleaning
+    limit = min(cleaning.max_pieces or plan.max_length, plan.max_length - 1)
     ratio = cleaning.max_piece_ratio
     for name in ["no_pieces", "max_pieces", *(["max_piece_ratio"] if ratio else [])]:
         funnel.dropped.setdefault(name, 0)
@@ -162,7 +159,7 @@ def _fitting(
     return [pairs[index] for index in kept], [src[index] for index in kept], [tgt[index] for index in kept]
 
 
-def _ragged(rows: list[list[int]], kind: DTypeLike) -> tuple[pa.ListArray, pa.Array]:
+def _ragged(rows: Rows, kind: DTypeLike) -> tuple[pa.ListArray, pa.Array]:
     """Return the rows as one Arrow array of lists, and their lengths."""
     lengths = np.fromiter(map(len, rows), np.int32, len(rows))
     offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(lengths, dtype=np.int32)])

@@ -152,15 +152,6 @@ class Tokenizer:
         files = [*models, CARD]
         return cls(source, target, normalization=normalization, files=files, tags=tags, placeholders=placeholders)
 
-    def encode_source(self, lines: Sequence[str]) -> list[list[int]]:
-        return self.source.encode(lines)
-
-    def encode_target(self, lines: Sequence[str]) -> list[list[int]]:
-        return self.target.encode(lines)
-
-    def decode_target(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        return self.target.decode(ids)
-
 
 def train(
     sources: Iterable[str],
@@ -235,7 +226,7 @@ def _train_model(lines: list[str], config: TokenizerConfig, symbols: list[str], 
     # SentencePiece skips lines with U+2585, by which it marks unknown characters in training.
     lines = [text for line in lines if (text := plain(line).replace("\u2585", " ").strip())]
     if not lines:
-        raise DataError(f"no text to train a tokenizer on: {side} blank", hint="look at data.train and cleaning")
+        raise DataError(f"no text to train a tokenizer on: {side} blank", hint="check data.train and cleaning")
     try:
         if len(lines) <= FEW_LINES:
             content = _fit(lines, config, symbols)

@@ -38,7 +38,7 @@ def test_a_report_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         "words a line, mean 1.5 1.5",
         "different words 4 4",
         "of them seen once 50.0% 50.0%",
-        "odd in en: U+200B ZERO WIDTH SPACE (invisible): 1",
+        "unusual in en: U+200B ZERO WIDTH SPACE (invisible): 1",
         "characters a line en de",
         "length of target to source, in characters: p1 0.30, p5 0.30, median 1.00, p95 1.14, p99 1.14",
         "ratio from pairs",

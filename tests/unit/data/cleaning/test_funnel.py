@@ -171,7 +171,7 @@ def test_the_funnel_is_shown_with_its_corpora_and_examples(
     assert capsys.readouterr().err.splitlines() == [
         "text: kept 27 of 30 training pairs; dropped: empty 3",
         "text: kept 18 of 20 training pairs of news; dropped: empty 2",
-        "text: kept 0 of 10 training pairs of talks; dropped: empty 10; mended: whitespace 2",
+        "text: kept 0 of 10 training pairs of talks; dropped: empty 10; normalised: whitespace 2",
         "nmt: warning: no training pair is kept of talks",
     ]
     monkeypatch.setattr(console, "VERBOSE", True)

@@ -212,15 +212,15 @@ def test_what_would_matter_is_suggested_with_what_it_would_drop() -> None:
     assert suggestion(found, 0).split("\n") == [
         "[cleaning]",
         "min_script = 0.5  # drops 30 of 10,000 pairs, 0.30%",
-        "# drop_digit_mismatch = true  # drops 2,000 of 10,000 pairs, 20.00%: look at the examples first",
-        "# drop_same_source = true  # drops 50 of 10,000 pairs, 0.50%: look at the examples first",
+        "# drop_digit_mismatch = true  # drops 2,000 of 10,000 pairs, 20.00%: check the examples first",
+        "# drop_same_source = true  # drops 50 of 10,000 pairs, 0.50%: check the examples first",
     ]
 
 
 def test_a_default_that_drops_much_is_pointed_at() -> None:
     found = {"max_ratio": finding("max_ratio", 4.0, 3000)}
     assert suggestion(found, 0).split("\n")[1] == (
-        "# max_ratio = 4.0  # drops 3,000 of 10,000 pairs, 30.00%, by default: look at the examples first"
+        "# max_ratio = 4.0  # drops 3,000 of 10,000 pairs, 30.00%, by default: check the examples first"
     )
 
 
