@@ -71,10 +71,10 @@ def write_random_bundle(bundle: Bundle, preset: str, folder: Path) -> None:
 
 def cut_evenly(lines: list[str], tokenizer: Tokenizer) -> list[str]:
     """Cut the text anew into lines of EVEN_PIECES pieces each, so that every hypothesis may be as long as any other."""
-    ids = [piece for row in tokenizer.encode_source(lines) for piece in row]
+    ids = [piece for row in tokenizer.source.encode(lines) for piece in row]
     rows = [ids[start : start + EVEN_PIECES] for start in range(0, len(ids) - EVEN_PIECES + 1, EVEN_PIECES)]
     texts = tokenizer.source.decode(rows)
-    return [text for text, row in zip(texts, tokenizer.encode_source(texts), strict=True) if len(row) == EVEN_PIECES]
+    return [text for text, row in zip(texts, tokenizer.source.encode(texts), strict=True) if len(row) == EVEN_PIECES]
 
 
 def export(bundle: Path, decoders: Sequence[Decoder], sample: Path | None) -> None:
@@ -117,7 +117,7 @@ def summarize(found: Figures, bundle: Bundle, references: list[str], *, is_rando
     for name, mine in found.items():
         rounds = mine["rounds"]
         texts = rounds[0]["texts"]
-        pieces = sum(len(ids) + 1 for ids in bundle.tokenizer.encode_target(texts))
+        pieces = sum(len(ids) + 1 for ids in bundle.tokenizer.target.encode(texts))
         speeds = [(done["pieces"] if is_random else pieces) / done["seconds"] for done in rounds]
         row = {
             "version": rounds[0]["version"],

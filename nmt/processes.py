@@ -119,23 +119,15 @@ def wait_for(children: Sequence[Child[Context]]) -> list[Child[Context]]:
 
 
 def end_all(children: list[Child[Context]]) -> None:
-    """End all of `children`, and ignore Ctrl-C meanwhile."""
-    with ignoring_interrupts():
+    """End all of `children`; meanwhile Ctrl-C, which is raised in the main thread alone, is ignored."""
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if is_main else None
+    try:
         while children:
             children.pop().end()
-
-
-@contextmanager
-def ignoring_interrupts() -> Iterator[None]:
-    """Ignore Ctrl-C in the block, if this is the main thread: in another one nothing is raised anyway."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        if is_main:
+            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -151,8 +151,8 @@ def fit_tokenizer(config: TokenizerConfig, sample: Sequence[Pair]) -> tuple[int,
                 if size < 300:
                     raise
         trained = tokenizer.Tokenizer.load(Path(folder))
-        source = [len(ids) for ids in trained.encode_source([s for s, _ in sample])]
-        target = [len(ids) for ids in trained.encode_target([t for _, t in sample])]
+        source = [len(ids) for ids in trained.source.encode([s for s, _ in sample])]
+        target = [len(ids) for ids in trained.target.encode([t for _, t in sample])]
     longer = Lengths()
     longer.add(map(max, source, target))
     return allowed, PieceLengths(sum(target) / len(target) + 1, longer.quantile(LONGEST))

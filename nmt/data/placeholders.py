@@ -1,7 +1,5 @@
 """Placeholders for protected text, which the model copies, and the tags at the start of a line."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -13,8 +11,7 @@ from nmt.errors import UsageError
 Span = tuple[int, int]
 
 SPELLED = re.compile("\u27e6[0-9]+\u27e7")
-OFF = ("", "none")
-"""Values that mean no pattern, on the command line and in a recipe."""
+OFF = ("", "none")  # values that mean no pattern, on the command line and in a recipe
 
 
 def placeholder(i: int) -> str:
@@ -23,11 +20,10 @@ def placeholder(i: int) -> str:
 
 
 def symbols(count: int) -> list[str]:
-    """Return the pieces of a tokenizer with `count` placeholders."""
     return [placeholder(i) for i in range(count)]
 
 
-def protector_for(pattern: str | None, count: int) -> Protector | None:
+def protector_for(pattern: str | None, count: int) -> "Protector | None":
     """Return a protector of the matches of `pattern` with `count` placeholders, or None. Raises UsageError."""
     return None if pattern is None or pattern in OFF else Protector(pattern, count)
 
@@ -67,10 +63,8 @@ class Protected:
     """A text with placeholders."""
 
     text: str
-    kept: list[str]
-    """The text of each placeholder."""
-    beyond: int
-    """Matches that were not replaced."""
+    kept: list[str]  # the text of each placeholder
+    beyond: int  # matches that were not replaced
 
 
 @dataclass(frozen=True)
@@ -78,10 +72,8 @@ class Restored:
     """A text that had placeholders."""
 
     text: str
-    missing: list[str]
-    """Protected texts whose placeholders are not in the text."""
-    unknown: int
-    """Placeholders without a text, which were removed."""
+    missing: list[str]  # protected texts whose placeholders are not in the text
+    unknown: int  # placeholders without a text, which were removed
 
 
 def put_back(text: str, kept: Mapping[str, str], known: Collection[str]) -> Restored:

@@ -9,7 +9,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -19,12 +19,9 @@ from nmt.errors import DataError, StorageError, WorkersError
 from nmt.files import JsonObject, read_record, replacing, write_json
 from nmt.processes import Child, ChildDiedError, end_all
 
-SHARD = 50_000
-"""Raw pairs in a shard of a corpus."""
-ROWS = 10_000
-"""Rows of a record batch."""
-AHEAD = 1
-"""Tasks that wait for a busy worker."""
+SHARD = 50_000  # raw pairs in a shard of a corpus
+ROWS = 10_000  # rows of a record batch
+AHEAD = 1  # tasks that wait for a busy worker
 
 T = TypeVar("T")
 Task = TypeVar("Task")
@@ -32,7 +29,6 @@ Context = TypeVar("Context")
 
 
 def shard_path(folder: Path, number: int) -> Path:
-    """Return the file of shard `number`."""
     return folder / f"{number:05}.arrow"
 
 
@@ -100,14 +96,15 @@ def in_order(
     """
     tasks = iter(tasks)
     first = deque(islice(tasks, 2))
-    if workers == 1 or len(first) < 2:
-        yield from (work(context, task) for task in _chain(first, tasks))
+    is_alone = workers == 1 or len(first) < 2
+    tasks = chain((first.popleft() for _ in range(len(first))), tasks)  # which keeps no finished task
+    if is_alone:
+        yield from (work(context, task) for task in tasks)
         return
     children: list[Child[Context]] = []
-    waiting: deque[Child[Context]] = deque()
-    """The child of each task in hand; each answers in the order of its own tasks."""
+    waiting: deque[Child[Context]] = deque()  # the child of each task in hand; each answers its own tasks in order
     try:
-        for task in _chain(first, tasks):
+        for task in tasks:
             if len(children) < workers:
                 children.append(child := Child(context))
             else:
@@ -120,12 +117,6 @@ def in_order(
             yield cast(T, _result(waiting.popleft()))
     finally:
         end_all(children)
-
-
-def _chain(first: deque[Task], rest: Iterator[Task]) -> Iterator[Task]:
-    while first:
-        yield first.popleft()  # so that a finished task is not kept
-    yield from rest
 
 
 def _result(child: Child[Context]) -> object:

@@ -40,7 +40,7 @@ class Agreement(TypedDict):
 
 def read_sample(path: Path, bundle: Bundle) -> list[list[int]]:
     """Return the ids of the first lines of `path`, without blank ones and those too long. Raises DataError."""
-    rows = bundle.tokenizer.encode_source(list(islice(read_lines(path), MOST_LINES)))
+    rows = bundle.tokenizer.source.encode(list(islice(read_lines(path), MOST_LINES)))
     fitting = [ids for ids in rows if 0 < len(ids) < bundle.config.model.max_length]
     if not fitting:
         raise DataError(f"{path}: no line that the model takes", hint="give text in the source language")

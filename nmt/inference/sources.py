@@ -70,7 +70,7 @@ class SourceReader:
         protected = self.protector.protect(text) if self.protector else Protected(text, [], 0)
         tags, spelled = [*self.tags, *own], protected.text
         whole = " ".join([*tags, spelled])
-        head, ids = self.tokenizer.encode_source([" ".join(tags), whole])
+        head, ids = self.tokenizer.source.encode([" ".join(tags), whole])
         if len(head) >= self.limit:  # no room for a word: such tags are text like any other
             head, spelled = [], whole
         words = len(line.split()) - len(text.split())
@@ -85,7 +85,7 @@ class SourceReader:
             return [] if source.is_blank else [source.ids], False
         room = self.limit - len(source.head)
         rows: list[list[int]] = []
-        sentences = self.tokenizer.encode_source(SENTENCE_END.split(source.spelled))
+        sentences = self.tokenizer.source.encode(SENTENCE_END.split(source.spelled))
         for sentence in sentences:
             if rows and len(rows[-1]) + len(sentence) <= self.limit:
                 rows[-1] += sentence

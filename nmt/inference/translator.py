@@ -325,7 +325,7 @@ class Translator:
 
     def _encode_targets(self, targets: Sequence[str], sources: Sequence[Source]) -> list[list[int]]:
         spelled = [self.reader.spell(target, source) for target, source in zip(targets, sources, strict=True)]
-        return self.tokenizer.encode_target(spelled)
+        return self.tokenizer.target.encode(spelled)
 
     def _details(self, rows: list[Row], of_rows: list[list[Hypothesis]], options: Options) -> list[list[Segment]]:
         """Add the token scores and the attention that `options` ask for to the hypotheses of each of `rows`."""
@@ -350,7 +350,7 @@ class Translator:
     def _candidate(self, segments: list[Segment], source: Source, options: Options) -> Candidate:
         """Join one hypothesis of each segment of `source`; a blank line has no segments."""
         pieces = self.tokenizer.target.pieces([i for segment in segments for i in segment.tgt])
-        text = " ".join(self.tokenizer.decode_target([segment.tgt for segment in segments]))
+        text = " ".join(self.tokenizer.target.decode([segment.tgt for segment in segments]))
         restored = self.reader.restore(text, source)
         token_scores = [score for segment in segments for score in segment.token_scores]
         return Candidate(

@@ -19,10 +19,8 @@ from nmt.errors import UsageError
 from nmt.files import remove, replacing, sync
 from nmt.runtime import cores
 
-CORPUS = "text"
-"""Name of the cleaned corpus in the counts."""
-HELD_OUT = "against"
-"""Name of the held-out text in the plan."""
+CORPUS = "text"  # name of the cleaned corpus in the counts
+HELD_OUT = "against"  # name of the held-out text in the plan
 
 
 def clean_files(
@@ -90,7 +88,7 @@ def writing_pairs(paths: Sequence[Path]) -> Iterator[Callable[[str, str], None]]
     with ExitStack() as renaming:
         scratches = [renaming.enter_context(replacing(path)) for path in paths]
         with ExitStack() as stack:
-            files = [stack.enter_context(opened(*both)) for both in zip(scratches, paths, strict=True)]
+            files = [_opened(scratch, path, stack) for scratch, path in zip(scratches, paths, strict=True)]
 
             def write(*pair: str) -> None:
                 lines = pair if len(files) == 2 else ["\t".join(side.replace("\t", " ") for side in pair)]
@@ -106,16 +104,12 @@ def writing_pairs(paths: Sequence[Path]) -> Iterator[Callable[[str, str], None]]
                 remove(path)
 
 
-@contextmanager
-def opened(scratch: Path, path: Path) -> Iterator[BinaryIO | gzip.GzipFile]:
+def _opened(scratch: Path, path: Path, stack: ExitStack) -> BinaryIO | gzip.GzipFile:
     """Open `scratch` to write the later content of `path`: compressed if that ends in .gz, without a date."""
-    with scratch.open("wb") as file:
-        if path.name.endswith(".gz"):
-            with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0, compresslevel=6) as compressed:
-                yield compressed
-        else:
-            yield file
-        file.flush()
+    file = stack.enter_context(scratch.open("wb"))
+    if not path.name.endswith(".gz"):
+        return file
+    return stack.enter_context(gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0, compresslevel=6))
 
 
 def remove_leftovers(output: Path, paths: Sequence[Path]) -> None:

@@ -28,17 +28,15 @@ from nmt.data.shards import ROWS, SHARD, card_of, corpus_of, in_order, read_shar
 from nmt.errors import DataError
 from nmt.files import JsonObject, remove
 
-HELD_OUT = "held-out"
-"""Name of the test set that is split off the training text."""
-CLEANED = "cleaned"
-"""Folder of the pairs that passed the filters of single pairs; removed when `train` is written."""
+HELD_OUT = "held-out"  # name of the test set that is split off the training text
+CLEANED = "cleaned"  # folder of the pairs that passed the filters of single pairs; removed when `train` is written
 
 COLUMNS = [("source", pa.string()), ("target", pa.string())]
 
-TRAIN, DROPPED = 0, 255
-"""Assignments of a pair; a number between them is the split that the pair is drawn for."""
+TRAIN, DROPPED = 0, 255  # assignments of a pair; a number between them is the split that the pair is drawn for
 
 Assignments = NDArray[np.uint8]
+Anomalies = Mapping[str, Counter[str]]
 
 
 def iterate_text(folder: Path, split: str) -> Iterator[Pair]:
@@ -48,13 +46,11 @@ def iterate_text(folder: Path, split: str) -> Iterator[Pair]:
 
 
 def read_text(folder: Path, split: str) -> tuple[list[str], list[str]]:
-    """Return the sources and the targets of a split as two lists."""
     pairs = list(iterate_text(folder, split))
     return [source for source, _ in pairs], [target for _, target in pairs]
 
 
 def read_pairs(path: Path) -> Iterator[Pair]:
-    """Yield the pairs of a shard."""
     for batch in read_shard(path):
         yield from zip(batch.column("source").to_pylist(), batch.column("target").to_pylist(), strict=True)
 
@@ -66,14 +62,10 @@ class TextPlan:
     data: DataConfig
     cleaning: CleaningConfig
     languages: LanguagesConfig
-    root: Path
-    """The folder that relative names start at."""
-    local: bool
-    """Whether Hub datasets are read from folders under `root`."""
-    placeholders: int = 0
-    """Placeholders that the tokenizer has for `data.protect`."""
-    split_off: bool = True
-    """Whether missing dev and test sets are split off the training text."""
+    root: Path  # the folder that relative names start at
+    local: bool  # whether Hub datasets are read from folders under `root`
+    placeholders: int = 0  # placeholders that the tokenizer has for `data.protect`
+    split_off: bool = True  # whether missing dev and test sets are split off the training text
 
     @property
     def held_out(self) -> dict[str, CorpusConfig]:
@@ -91,7 +83,6 @@ class TextPlan:
     def read(
         self, config: CorpusConfig, split: str, anomalies: Counter[str], stdin: BinaryIO | None = None
     ) -> Iterator[Pair]:
-        """Yield the raw pairs of a corpus."""
         return read_corpus(
             config,
             self.languages,
@@ -104,7 +95,6 @@ class TextPlan:
         )
 
     def cleaning_of(self, corpus: str) -> CleaningConfig:
-        """Return the filters of a training corpus."""
         return self.data.train[corpus].cleaning or self.cleaning
 
     def with_filter(self, name: str) -> set[str]:
@@ -119,16 +109,16 @@ def write_text(plan: TextPlan, folder: Path, *, workers: int, stdin: BinaryIO | 
     begin with the tags of their corpus. `stdin` is read where a training corpus names the file `-`. Raises DataError
     where no training pair is left, or too few to split off others.
     """
-    anomalies, held_out_anomalies = (
-        {name: Counter[str]() for name in names} for names in (plan.data.train, plan.held_out)
-    )
+    anomalies = {corpus: Counter[str]() for corpus in plan.data.train}
+    held_out_anomalies = {split: Counter[str]() for split in plan.held_out}
     held_out = _write_held_out(plan, folder, held_out_anomalies)
     counts = {split: len(pairs) for split, pairs in held_out.items()}
     # A training pair is compared after its fixes: it may equal a pair of dev or test before or after them.
     fix = fixer(plan.cleaning, Counter())
     known = [pair for pairs in held_out.values() for pair in pairs]
     known += [(fix(source), fix(target)) for source, target in known]
-    cards = _clean(plan, HeldOut.of(known), folder / CLEANED, anomalies, workers, stdin)
+    keys = [name for name in DUPLICATES if plan.with_filter(name) or (plan.missing and name == "duplicates")]
+    cards = _clean(_Context(plan, folder / CLEANED, HeldOut.of(known), keys), anomalies, workers, stdin)
     assignment = _Assignment(plan, cards, folder / CLEANED)
     for name in DUPLICATES:
         assignment.drop_duplicates(name)
@@ -137,7 +127,7 @@ def write_text(plan: TextPlan, folder: Path, *, workers: int, stdin: BinaryIO | 
         counts[split] = len(pairs)
         _write_pairs(folder / split, 0, split, [tagged for tagged, _ in pairs])
     # The filters of single pairs have not seen the drawn pairs as dev and test: those of leaks run once more.
-    finisher = _Finisher(plan, HeldOut.of(pair for pairs in drawn.values() for _, pair in pairs), folder)
+    finisher = _Context(plan, folder, HeldOut.of(pair for pairs in drawn.values() for _, pair in pairs))
     train = dict.fromkeys(plan.data.train, 0)
     protected = 0
     for card in in_order(_finish, enumerate(assignment.parts), finisher, workers=workers):
@@ -165,7 +155,7 @@ def write_text(plan: TextPlan, folder: Path, *, workers: int, stdin: BinaryIO | 
     )
 
 
-def _write_held_out(plan: TextPlan, folder: Path, anomalies: Mapping[str, Counter[str]]) -> dict[str, list[Pair]]:
+def _write_held_out(plan: TextPlan, folder: Path, anomalies: Anomalies) -> dict[str, list[Pair]]:
     """Write the dev and test sets that have files of their own; return their pairs, without tags, by split."""
     held_out: dict[str, list[Pair]] = {}
     for split, config in plan.held_out.items():
@@ -191,28 +181,19 @@ def listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
 
 
-# Filters of single pairs, shard by shard.
-
-
 @dataclass(frozen=True)
-class _Cleaner:
+class _Context:
+    """The inputs of the tasks on single shards: of `_clean_shard`, and then of `_finish`."""
+
     plan: TextPlan
-    held_out: HeldOut
-    keys: list[str]
-    """The duplicate filters whose keys are stored."""
     folder: Path
+    held_out: HeldOut  # first the dev and test sets with files of their own, then the pairs that were split off
+    keys: Sequence[str] = ()  # the duplicate filters whose keys are stored
 
 
-def _clean(
-    plan: TextPlan,
-    held_out: HeldOut,
-    folder: Path,
-    anomalies: Mapping[str, Counter[str]],
-    workers: int,
-    stdin: BinaryIO | None,
-) -> list[JsonObject]:
+def _clean(context: _Context, anomalies: Anomalies, workers: int, stdin: BinaryIO | None) -> list[JsonObject]:
     """Clean every training corpus in shards of `SHARD` raw pairs; return the cards of the shards."""
-    keys = [name for name in DUPLICATES if plan.with_filter(name) or (plan.missing and name == "duplicates")]
+    plan = context.plan
 
     def tasks() -> Iterator[tuple[int, str, list[Pair]]]:
         number = 0
@@ -220,18 +201,18 @@ def _clean(
             pairs = plan.read(config, "train", anomalies[corpus], stdin)
             while chunk := list(islice(pairs, SHARD)):
                 # The pairs of a shard that a killed call has written are read, but not sent.
-                yield number, corpus, chunk if card_of(shard_path(folder, number)) is None else []
+                yield number, corpus, chunk if card_of(shard_path(context.folder, number)) is None else []
                 number += 1
 
     cards: list[JsonObject] = []
     with console.Progress("text", None, unit="pairs") as progress:
-        for card in in_order(_clean_shard, tasks(), _Cleaner(plan, held_out, keys, folder), workers=workers):
+        for card in in_order(_clean_shard, tasks(), context, workers=workers):
             cards.append(card)
             progress.update(sum(card["funnel"]["read"] for card in cards))
     return cards
 
 
-def _clean_shard(cleaner: _Cleaner, task: tuple[int, str, list[Pair]]) -> JsonObject:
+def _clean_shard(cleaner: _Context, task: tuple[int, str, list[Pair]]) -> JsonObject:
     """Write the pairs of a shard that pass the filters of single pairs, with their keys; return its card."""
     number, corpus, pairs = task
     path = shard_path(cleaner.folder, number)
@@ -245,9 +226,6 @@ def _clean_shard(cleaner: _Cleaner, task: tuple[int, str, list[Pair]]) -> JsonOb
     card = {"corpus": corpus, "rows": len(kept), "funnel": asdict(funnel)}
     write_shard(path, schema, corpus, [columns], card)
     return card
-
-
-# Duplicates, and the draw of dev and test, which need all pairs.
 
 
 class _Assignment:
@@ -268,12 +246,10 @@ class _Assignment:
 
     @property
     def parts(self) -> list[Assignments]:
-        """The assignments by shard."""
         return np.split(self.splits, self.starts[1:-1])
 
     @property
     def total(self) -> Funnel:
-        """The sum of the funnels of all corpora."""
         total = Funnel()
         for funnel in self.funnels.values():
             total.add(funnel)
@@ -284,21 +260,16 @@ class _Assignment:
         return [batch.column(name).to_numpy() for path in self.paths for batch in read_shard(path)]
 
     def drop_duplicates(self, name: str) -> None:
-        """Drop the pairs that repeat an earlier one by the keys of a filter, in the corpora that have the filter."""
-        corpora = self.plan.with_filter(name)
-        if corpora:
-            chosen = repeated(self.keys(name), self.splits == TRAIN)
-            for number, corpus in enumerate(self.corpora):
-                if corpus not in corpora:
-                    chosen[self.starts[number] : self.starts[number + 1]] = False
-            self._drop(name, chosen)
+        """Drop the pairs that repeat an earlier one by the keys of a filter, in the corpora that have the filter.
 
-    def _drop(self, name: str, chosen: Mask) -> None:
-        """Drop the pairs `chosen`; count them under `name`, and keep the first as examples."""
-        self.splits[chosen] = DROPPED
-        parts = np.split(chosen, self.starts[1:-1])
-        for corpus, path, part in zip(self.corpora, self.paths, parts, strict=True):
-            if count := int(part.sum()):
+        They are counted under `name`, and the first are kept as examples.
+        """
+        if not (corpora := self.plan.with_filter(name)):
+            return
+        parts = np.split(repeated(self.keys(name), self.splits == TRAIN), self.starts[1:-1])
+        for corpus, path, splits, part in zip(self.corpora, self.paths, self.parts, parts, strict=True):
+            if corpus in corpora and (count := int(part.sum())):
+                splits[part] = DROPPED
                 funnel = self.funnels[corpus]
                 funnel.kept -= count
                 funnel.dropped[name] = funnel.dropped.get(name, 0) + count
@@ -344,18 +315,7 @@ class _Assignment:
         return splits
 
 
-# The shards of train.
-
-
-@dataclass(frozen=True)
-class _Finisher:
-    plan: TextPlan
-    drawn: HeldOut
-    """The pairs that were split off as dev and test."""
-    folder: Path
-
-
-def _finish(finisher: _Finisher, task: tuple[int, Assignments]) -> JsonObject:
+def _finish(finisher: _Context, task: tuple[int, Assignments]) -> JsonObject:
     """Write the pairs of a cleaned shard that stay in `train`; return its card, which counts the last filters."""
     number, splits = task
     path = shard_path(finisher.folder / "train", number)
@@ -364,7 +324,7 @@ def _finish(finisher: _Finisher, task: tuple[int, Assignments]) -> JsonObject:
     plan, funnel, protected = finisher.plan, Funnel(), 0
     cleaned = shard_path(finisher.folder / CLEANED, number)
     corpus = corpus_of(cleaned)
-    leaks = filters(plan.cleaning_of(corpus), plan.languages, finisher.drawn) if finisher.drawn.pairs else {}
+    leaks = filters(plan.cleaning_of(corpus), plan.languages, finisher.held_out) if finisher.held_out.pairs else {}
     leaks = {name: drops for name, drops in leaks.items() if name.startswith("leaked")}
     protector = None if plan.data.protect is None else Protector(plan.data.protect, plan.placeholders)
     kept: list[Pair] = []

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 Keys = NDArray[np.uint64]
 Mask = NDArray[np.bool]
 
-ROWS_AT_ONCE = 2**23
-"""Rows whose keys are sorted at once, which takes some 300 MB."""
+ROWS_AT_ONCE = 2**23  # rows whose keys are sorted at once, which takes some 300 MB
 
 
 def repeated(keys: Sequence[Keys], alive: Mask, rows_at_once: int = ROWS_AT_ONCE) -> Mask:

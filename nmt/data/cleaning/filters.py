@@ -13,26 +13,24 @@ from typing import Literal, Protocol
 from nmt import runtime
 from nmt.config.data import CleaningConfig, LanguagesConfig
 from nmt.data.cleaning.funnel import Funnel
-from nmt.data.cleaning.keys import HeldOut, near_key, near_side_key, pair_key, source_key, target_key
+from nmt.data.cleaning.keys import HeldOut, near_key, pair_key, side_key
 from nmt.data.languages import primary_subtag, scripts_of, share_of_script
 from nmt.data.pairs import Pair
 from nmt.errors import UsageError
 
-Filter = Callable[[str, str], bool]
-"""Returns True for a pair (source, target) that is to be dropped."""
+Filter = Callable[[str, str], bool]  # returns True for a pair (source, target) that is to be dropped
 Fix = Callable[[str], str]
 
 DUPLICATES: dict[str, Callable[[str, str], int]] = {
     "duplicates": pair_key,
     "near_duplicates": near_key,
-    "same_source": source_key,
-    "same_target": target_key,
+    "same_source": lambda source, _: side_key(source),
+    "same_target": lambda _, target: side_key(target),
 }
 """The filters of duplicates in the order of the recipe, with the keys by which they compare pairs."""
 KEY_OF = {"script": "min_script", "punctuation": "max_punctuation_difference", "language": "check_language"}
 """Keys of [cleaning] that do not end in the names of their filters."""
-NO_FILTERS = {"ratio_from", "language_from"}
-"""Keys of [cleaning] that are parameters of a filter."""
+NO_FILTERS = {"ratio_from", "language_from"}  # keys of [cleaning] that are parameters of a filter
 
 # Control characters that are white space separate words, so they become spaces; a tab stays, the others go.
 _CONTROL_CHARACTERS: dict[int, str | None] = {
@@ -42,26 +40,16 @@ _CONTROL_CHARACTERS: dict[int, str | None] = {
 _FORMS: dict[str, Literal["NFC", "NFKC"]] = {"nfc": "NFC", "nfkc": "NFKC"}
 
 
-def without_control_characters(text: str) -> str:
-    """Remove control characters but tabs, byte-order marks, U+FFFE and U+FFFF; line breaks become spaces."""
-    return text.translate(_CONTROL_CHARACTERS)
-
-
-def with_single_spaces(text: str) -> str:
-    """Replace each run of white space by one space, and strip the text."""
-    return " ".join(text.split())
-
-
 def fixes(config: CleaningConfig) -> dict[str, Fix]:
     """Return the enabled fixes by name, in the order of the recipe, in which fixing twice is the same as once."""
     chosen: dict[str, Fix] = {}
     if config.control_characters:
-        chosen["control_characters"] = without_control_characters
+        chosen["control_characters"] = lambda text: text.translate(_CONTROL_CHARACTERS)
     if config.unicode is not None:
         form = _FORMS[config.unicode]
         chosen["unicode"] = lambda text: unicodedata.normalize(form, text)
     if config.whitespace:
-        chosen["whitespace"] = with_single_spaces
+        chosen["whitespace"] = lambda text: " ".join(text.split())
     return chosen
 
 
@@ -70,16 +58,13 @@ def fixer(config: CleaningConfig, counts: dict[str, int]) -> Fix:
     chosen = fixes(config)
     for name in chosen:
         counts.setdefault(name, 0)
-    form = None if config.unicode is None else _FORMS[config.unicode]
-
-    def is_clean(text: str) -> bool:
-        # A printable text holds no control character, and no white space but spaces.
-        spaced = "  " in text or text.startswith(" ") or text.endswith(" ")
-        return text.isprintable() and not spaced and (form is None or unicodedata.is_normalized(form, text))
+    form = config.unicode and _FORMS[config.unicode]
 
     def fix(text: str) -> str:
-        if is_clean(text):  # as most texts are
-            return text
+        # A printable text holds no control character, and no white space but spaces.
+        spaced = "  " in text or text.startswith(" ") or text.endswith(" ")
+        if text.isprintable() and not spaced and (form is None or unicodedata.is_normalized(form, text)):
+            return text  # as most texts are
         for name, change in chosen.items():
             changed = change(text)
             if changed != text:
@@ -91,17 +76,14 @@ def fixer(config: CleaningConfig, counts: dict[str, int]) -> Fix:
 
 
 def is_blank(source: str, target: str) -> bool:
-    """Drop pairs with a blank side."""
     return not source.strip() or not target.strip()
 
 
 def is_shorter_than(characters: int) -> Filter:
-    """Drop pairs with a side of fewer than `characters`."""
     return lambda source, target: len(source) < characters or len(target) < characters
 
 
 def is_longer_than(characters: int) -> Filter:
-    """Drop pairs with a side of more than `characters`."""
     return lambda source, target: len(source) > characters or len(target) > characters
 
 
@@ -118,7 +100,6 @@ def is_lopsided(ratio: float, ratio_from: int) -> Filter:
 
 
 def is_copy(source: str, target: str) -> bool:
-    """Drop pairs whose target is the source, untranslated."""
     return source.strip() == target.strip()
 
 
@@ -223,34 +204,14 @@ def is_in_other_language(languages: LanguagesConfig, language_from: int) -> Filt
     return lambda source, target: is_other(source, own_source) or is_other(target, own_target)
 
 
-def occurs_in(held_out: HeldOut) -> Filter:
-    """Drop pairs that occur in dev or test."""
-    return lambda source, target: pair_key(source, target) in held_out.pairs
-
-
-def nearly_occurs_in(held_out: HeldOut) -> Filter:
-    """Drop pairs that equal one of dev or test but for case, digits, punctuation, symbols and white space."""
-    # Few sources occur there, so the keys of the targets are seldom computed.
-    return lambda source, target: (
-        near_side_key(source) in held_out.near_sources and near_key(source, target) in held_out.near
-    )
-
-
-def shares_side_with(held_out: HeldOut) -> Filter:
-    """Drop pairs with a side that nearly occurs in dev or test, whatever the other side."""
-    return lambda source, target: (
-        near_side_key(source) in held_out.near_sources or near_side_key(target) in held_out.near_targets
-    )
-
-
 def filters(config: CleaningConfig, languages: LanguagesConfig, held_out: HeldOut) -> dict[str, Filter]:
     """Return the enabled filters of single pairs by name, in the order of the recipe.
 
     Raises UsageError where languages are to be checked and cannot be.
     """
 
-    def leaked(compare: Callable[[HeldOut], Filter]) -> Filter:
-        return compare(held_out) if held_out.pairs else drops_none
+    def leaked(drops: Filter) -> Filter:
+        return drops if held_out.pairs else lambda *_: False
 
     differs = config.max_punctuation_difference is not None and differs_in_sentences(config.max_punctuation_difference)
     chosen: dict[str, Filter | Literal[False]] = {
@@ -264,16 +225,11 @@ def filters(config: CleaningConfig, languages: LanguagesConfig, held_out: HeldOu
         "digit_mismatch": config.drop_digit_mismatch and differs_in_digits,
         "punctuation": differs,
         "language": config.check_language and is_in_other_language(languages, config.language_from),
-        "leaked": config.drop_leaked and leaked(occurs_in),
-        "leaked_near": config.drop_leaked_near and leaked(nearly_occurs_in),
-        "leaked_sides": config.drop_leaked_sides and leaked(shares_side_with),
+        "leaked": config.drop_leaked and leaked(held_out.holds),
+        "leaked_near": config.drop_leaked_near and leaked(held_out.nearly_holds),
+        "leaked_sides": config.drop_leaked_sides and leaked(held_out.nearly_holds_side),
     }
     return {name: drops for name, drops in chosen.items() if drops}
-
-
-def drops_none(_source: str, _target: str) -> bool:
-    """Drop nothing."""
-    return False
 
 
 def clean(
@@ -281,15 +237,11 @@ def clean(
 ) -> Iterator[Pair]:
     """Yield the fixed pairs that pass every filter, in order, and count them in `funnel`.
 
-    Raises UsageError at once, before a pair is read, where languages are to be checked and cannot be.
+    Raises UsageError, before a pair is read, where languages are to be checked and cannot be.
     """
-    chosen = filters(config, languages, held_out)
+    chosen, fix = filters(config, languages, held_out), fixer(config, funnel.mended)
     for name in chosen:
         funnel.dropped.setdefault(name, 0)
-    return _clean(pairs, fixer(config, funnel.mended), chosen, funnel)
-
-
-def _clean(pairs: Iterable[Pair], fix: Fix, chosen: dict[str, Filter], funnel: Funnel) -> Iterator[Pair]:
     for raw_source, raw_target in pairs:
         source, target = fix(raw_source), fix(raw_target)
         funnel.read += 1

@@ -1,7 +1,5 @@
 """The funnel: counts of pairs read, dropped and kept, of the whole text and of each corpus, as manifests hold them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Self
@@ -10,10 +8,8 @@ from nmt import console
 from nmt.data.pairs import Pair
 from nmt.files import JsonObject
 
-SAMPLES = 3
-"""Dropped pairs kept as examples, for each filter."""
-SAMPLE_CHARACTERS = 200
-"""Length at which a side of an example is cut."""
+SAMPLES = 3  # dropped pairs kept as examples, for each filter
+SAMPLE_CHARACTERS = 200  # length at which a side of an example is cut
 
 
 @dataclass
@@ -22,12 +18,9 @@ class Funnel:
 
     read: int = 0
     kept: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    """Pairs by enabled filter, in the order of the filters, zeros included."""
-    samples: dict[str, list[Pair]] = field(default_factory=dict)
-    """The first few pairs that each filter dropped, cut."""
-    mended: dict[str, int] = field(default_factory=dict)
-    """Sides of all pairs read that each enabled fix changed, in the order of the fixes, zeros included."""
+    dropped: dict[str, int] = field(default_factory=dict)  # by enabled filter, in their order, zeros included
+    samples: dict[str, list[Pair]] = field(default_factory=dict)  # the first few pairs that each filter dropped, cut
+    mended: dict[str, int] = field(default_factory=dict)  # sides changed by each fix, of all pairs read, zeros included
 
     def drop(self, name: str, source: str, target: str) -> None:
         """Count a pair that filter `name` dropped."""
@@ -36,7 +29,7 @@ class Funnel:
         if len(samples) < SAMPLES:
             samples.append(cut((source, target)))
 
-    def add(self, other: Funnel) -> None:
+    def add(self, other: "Funnel") -> None:
         """Add the counts of `other`, whose pairs come later."""
         self.read += other.read
         self.kept += other.kept
@@ -52,7 +45,6 @@ class Funnel:
 
 
 def cut(pair: Pair) -> Pair:
-    """Cut the sides of an example."""
     return pair[0][:SAMPLE_CHARACTERS], pair[1][:SAMPLE_CHARACTERS]
 
 
@@ -60,26 +52,18 @@ def cut(pair: Pair) -> Pair:
 class TextCounts:
     """Counts of the text stage."""
 
-    funnel: Funnel
-    """Of all training corpora."""
-    funnels: dict[str, Funnel]
-    """By training corpus, without samples."""
-    train: dict[str, int]
-    """Pairs of each training corpus after cleaning and splitting."""
-    anomalies: dict[str, dict[str, int]]
-    """Irregularities in the files of each training corpus."""
+    funnel: Funnel  # of all training corpora
+    funnels: dict[str, Funnel]  # by training corpus, without samples
+    train: dict[str, int]  # pairs of each training corpus after cleaning and splitting
+    anomalies: dict[str, dict[str, int]]  # irregularities in the files of each training corpus
     dev: int = 0
     test: dict[str, int] = field(default_factory=dict)
-    held_out_anomalies: dict[str, dict[str, int]] = field(default_factory=dict)
-    """Irregularities in the files of `dev` and each `test.NAME`."""
-    split_off: int = 0
-    """Pairs of dev and test that were split off the training text."""
-    protected: int | None = None
-    """Training pairs with placeholders; None without `data.protect`."""
+    held_out_anomalies: dict[str, dict[str, int]] = field(default_factory=dict)  # those of `dev` and each `test.NAME`
+    split_off: int = 0  # pairs of dev and test that were split off the training text
+    protected: int | None = None  # training pairs with placeholders; None without `data.protect`
 
     @property
     def pairs(self) -> int:
-        """Training pairs of all corpora."""
         return sum(self.train.values())
 
     def to_json(self) -> JsonObject:
@@ -124,7 +108,7 @@ class EncodedCounts:
     source_unknown: int = 0
     target_unknown: int = 0
 
-    def add(self, other: EncodedCounts) -> None:
+    def add(self, other: "EncodedCounts") -> None:
         """Add the counts of `other`."""
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
@@ -135,18 +119,15 @@ class IdsCounts:
     """Counts of the stage that encodes the text."""
 
     funnel: Funnel = field(default_factory=Funnel)
-    funnels: dict[str, Funnel] = field(default_factory=dict)
-    """By training corpus, without samples; empty if the manifest lacks them."""
+    funnels: dict[str, Funnel] = field(default_factory=dict)  # by training corpus, no samples; empty in old manifests
     train: EncodedCounts = field(default_factory=EncodedCounts)
     dev: EncodedCounts = field(default_factory=EncodedCounts)
-    corpora: dict[str, EncodedCounts] = field(default_factory=dict)
-    """By training corpus."""
-    dev_cut: int = 0
-    """Pairs of dev that were cut to the model's maximum length."""
+    corpora: dict[str, EncodedCounts] = field(default_factory=dict)  # by training corpus
+    dev_cut: int = 0  # pairs of dev that were cut to the model's maximum length
 
     def to_json(self) -> JsonObject:
         """Return the counts as they stand in a manifest."""
-        splits = {name: asdict(counts) for name, counts in (("train", self.train), ("dev", self.dev))}
+        splits = {"train": asdict(self.train), "dev": asdict(self.dev)}
         return {
             "funnel": self.funnel.counts(),
             "pairs": {name: counts.pop("pairs") for name, counts in splits.items()},
@@ -197,10 +178,8 @@ def show_funnel(stage: str, counts: TextCounts | IdsCounts) -> None:
             console.detail(f"  {name}: {source[:100]!r} / {target[:100]!r}")
 
 
-READ, SPLIT_OFF, KEPT = "read", "split off", "kept"
-"""The steps that are no filter."""
-PICTURES = (".svg", ".png")
-"""Endings of the files that the funnel can be drawn to."""
+READ, SPLIT_OFF, KEPT = "read", "split off", "kept"  # the steps that are no filter
+PICTURES = (".svg", ".png")  # endings of the files that the funnel can be drawn to
 
 
 @dataclass(frozen=True)
@@ -209,8 +188,7 @@ class Step:
 
     name: str
     pairs: int
-    corpora: dict[str, int]
-    """The pairs of each corpus; empty where they are unknown."""
+    corpora: dict[str, int]  # the pairs of each corpus; empty where they are unknown
 
 
 def steps_of(text: TextCounts, ids: IdsCounts | None = None) -> list[Step]:

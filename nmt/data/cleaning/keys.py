@@ -57,34 +57,32 @@ def near_key(source: str, target: str) -> int:
     return _hash(f"{normalized(source)}\n{normalized(target)}")
 
 
-def source_key(source: str, _target: str) -> int:
-    """Return a 64-bit key of the source of a pair."""
-    return side_key(source)
-
-
-def target_key(_source: str, target: str) -> int:
-    """Return a 64-bit key of the target of a pair."""
-    return side_key(target)
-
-
 @dataclass(frozen=True)
 class HeldOut:
     """Keys of the pairs of dev and test, which must not occur in the training text."""
 
-    pairs: frozenset[int] = frozenset()
-    """By `pair_key`."""
-    near: frozenset[int] = frozenset()
-    """By `near_key`."""
-    near_sources: frozenset[int] = frozenset()
-    """Source sides by `near_side_key`."""
-    near_targets: frozenset[int] = frozenset()
-    """Target sides by `near_side_key`."""
+    pairs: frozenset[int] = frozenset()  # by `pair_key`
+    near: frozenset[int] = frozenset()  # by `near_key`
+    near_sources: frozenset[int] = frozenset()  # source sides by `near_side_key`
+    near_targets: frozenset[int] = frozenset()  # target sides by `near_side_key`
 
     @classmethod
     def of(cls, pairs: Iterable[Pair]) -> Self:
-        """Collect the keys of `pairs`."""
         keys = [
             (pair_key(source, target), near_key(source, target), near_side_key(source), near_side_key(target))
             for source, target in pairs
         ]
         return cls(*map(frozenset, zip(*keys, strict=True)))
+
+    def holds(self, source: str, target: str) -> bool:
+        """Return whether the pair occurs in dev or test."""
+        return pair_key(source, target) in self.pairs
+
+    def nearly_holds(self, source: str, target: str) -> bool:
+        """Return whether the pair equals one but for case, digits, punctuation, symbols and white space."""
+        # Few sources occur there, so the keys of the targets are seldom computed.
+        return near_side_key(source) in self.near_sources and near_key(source, target) in self.near
+
+    def nearly_holds_side(self, source: str, target: str) -> bool:
+        """Return whether a side nearly occurs in dev or test, whatever the other side."""
+        return near_side_key(source) in self.near_sources or near_side_key(target) in self.near_targets

@@ -13,10 +13,8 @@ from nmt.files import replacing
 
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6bb1", "#7f7f7f")
 """Colours of the corpora, distinct for the colour-blind too (Okabe and Ito 2008); repeated from the ninth corpus on."""
-WIDTH, ROW, MARGIN = 9.0, 0.3, 1.5
-"""Inches: the width of the picture, the height of a bar, the height of all else."""
-BAR = 0.72
-"""Height of a bar as a share of its row."""
+WIDTH, ROW, MARGIN = 9.0, 0.3, 1.5  # inches: the width of the picture, the height of a bar, the height of all else
+BAR = 0.72  # height of a bar as a share of its row
 
 
 def draw_funnel(text: TextCounts, ids: IdsCounts | None, path: Path) -> None:
@@ -47,7 +45,6 @@ def draw_funnel(text: TextCounts, ids: IdsCounts | None, path: Path) -> None:
 
 
 def color_of(corpus: int) -> str:
-    """Return the colour of the corpus with that index."""
     return COLORS[corpus % len(COLORS)]
 
 

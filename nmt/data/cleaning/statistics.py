@@ -23,20 +23,13 @@ from nmt.data.pairs import Pair
 from nmt.errors import UsageError
 from nmt.files import JsonObject
 
-CHUNK = 10_000
-"""Pairs that are counted at once."""
-VOCABULARY = 1_000_000
-"""Distinct words kept of a side; when there are more, the vocabulary is that of the text read so far."""
-EXAMPLE_KEYS = 200_000
-"""Keys kept for each filter of duplicates, to find examples."""
-IDENTIFIED = 2000
-"""Pairs whose languages are identified, which is too slow for all: the pairs with the least keys, a random sample."""
-COMMON = 10
-"""Words and anomalous characters that are listed."""
-LITTLE, MUCH = 1e-4, 0.1
-"""Shares of the pairs: a filter that drops fewer is not suggested, one that drops more only as a comment."""
-AMBIGUOUS = {"same_source", "same_target"}
-"""Filters that may drop good pairs: other translations of the same text."""
+CHUNK = 10_000  # pairs that are counted at once
+VOCABULARY = 1_000_000  # distinct words kept of a side; if there are more, the vocabulary is of the text read so far
+EXAMPLE_KEYS = 200_000  # keys kept for each filter of duplicates, to find examples
+IDENTIFIED = 2000  # pairs whose languages are identified, which is slow: those with the least keys, a random sample
+COMMON = 10  # words and anomalous characters that are listed
+LITTLE, MUCH = 1e-4, 0.1  # shares: a filter that drops less is not suggested, one that drops more only as a comment
+AMBIGUOUS = {"same_source", "same_target"}  # filters that may drop good pairs: other translations of the same text
 
 ALL_ON = CleaningConfig(
     unicode="nfc",
@@ -66,8 +59,7 @@ ANOMALIES = {
 
 RATIO_EDGES = (0.0, 0.25, 0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0, 4.0)
 """Lower bounds of the bins of the ratio of target to source."""
-MAX_RATIO = 100
-"""Ratios are counted to two decimals; greater ones count as this."""
+MAX_RATIO = 100  # ratios are counted to two decimals; greater ones count as this
 
 Counts = NDArray[np.int64]
 
@@ -117,8 +109,7 @@ class SideStatistics:
     def __init__(self, vocabulary: int = VOCABULARY) -> None:
         self._bound = vocabulary
         self._lines = 0
-        self._lines_with_words: int | None = None
-        """The lines that the vocabulary was counted on, once it is full."""
+        self._lines_with_words: int | None = None  # the lines that the vocabulary was counted on, once it is full
         self.characters, self.words = Lengths(), Lengths()
         self._vocabulary: Counter[str] = Counter()
         self._codes: Counts = np.zeros(0x110000, np.int64)
@@ -239,9 +230,8 @@ class Statistics:
     def _add_ratios(self, sources: list[int], targets: list[int], pairs: Sequence[Pair]) -> None:
         of_source, of_target = np.maximum(sources, 1), np.maximum(targets, 1)
         ratios = of_target / of_source
-        self._ratios += np.bincount(
-            np.minimum(ratios * 100 + 0.5, 100 * MAX_RATIO).astype(np.int64), minlength=len(self._ratios)
-        )
+        hundredths = np.minimum(ratios * 100 + 0.5, 100 * MAX_RATIO).astype(np.int64)
+        self._ratios += np.bincount(hundredths, minlength=len(self._ratios))
         # The ratio of short sides means little, that of blank ones nothing.
         meaningful = np.minimum(sources, targets) > 0
         meaningful &= np.maximum(of_source, of_target) >= self.config.ratio_from
@@ -279,9 +269,7 @@ class Statistics:
             "ratio": self._ratio_report(),
             "filters": effects,
             "unchecked": unchecked,
-            "cleaning": suggestion(
-                effects, self.source.mended.get("unicode", 0) + self.target.mended.get("unicode", 0)
-            ),
+            "cleaning": suggestion(effects, sum(side.mended.get("unicode", 0) for side in (self.source, self.target))),
         }
 
     def _effect(self, name: str, key: str) -> JsonObject:

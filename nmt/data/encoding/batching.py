@@ -10,8 +10,7 @@ from nmt.errors import RecipeError
 Ints = NDArray[np.int64 | np.int32 | np.uint8 | np.uint16 | np.uint32 | np.uint64]
 """Lengths or indices, in the smallest type that holds them."""
 
-BLOCK = 2**20
-"""Sentences numbered at once."""
+BLOCK = 2**20  # sentences numbered at once
 
 
 def steps_of_epoch(src_lengths: Ints, tgt_lengths: Ints, tokens_per_step: int, *, seed: int, epoch: int) -> list[Ints]:

@@ -25,25 +25,19 @@ from nmt.data.shards import ROWS, card_of, corpus_of, in_order, shard_path, shar
 from nmt.errors import DataError
 from nmt.files import JsonObject
 
+Rows = list[list[int]]  # the ids of sides
+
 
 @dataclass(frozen=True)
 class IdsPlan:
     """The inputs of the stage that encodes the text."""
 
-    text: Path
-    """The folder that `write_text` filled."""
+    text: Path  # the folder that `write_text` filled
     tokenizer: Path
     data: DataConfig
-    cleaning: CleaningConfig
-    """The limits in pieces of the corpora that have no section of their own."""
-    max_length: int
-    """Longest side in pieces, EOS included."""
-    keep_text: bool = False
-    """Whether the text is stored too, for subword regularization in training."""
-
-    def cleaning_of(self, corpus: str) -> CleaningConfig:
-        """Return the limits of a training corpus."""
-        return self.data.train[corpus].cleaning or self.cleaning
+    cleaning: CleaningConfig  # the limits in pieces of the corpora that have no section of their own
+    max_length: int  # longest side in pieces, EOS included
+    keep_text: bool = False  # whether the text is stored too, for subword regularization in training
 
 
 def write_ids(plan: IdsPlan, folder: Path, *, workers: int) -> IdsCounts:
@@ -62,15 +56,10 @@ def write_ids(plan: IdsPlan, folder: Path, *, workers: int) -> IdsCounts:
         counts.dev.add(EncodedCounts(dev["rows"], **dev["tokens"]))
         counts.dev_cut = dev["cut"]
         for card in in_order(_encode_shard, tasks, encoder, workers=workers):
-            corpus, encoded, funnel = (
-                card["corpus"],
-                EncodedCounts(card["rows"], **card["tokens"]),
-                Funnel(**card["funnel"]),
-            )
-            for total in (counts.train, counts.corpora.setdefault(corpus, EncodedCounts())):
-                total.add(encoded)
-            for whole in (counts.funnel, counts.funnels.setdefault(corpus, Funnel())):
-                whole.add(funnel)
+            for total in (counts.train, counts.corpora.setdefault(card["corpus"], EncodedCounts())):
+                total.add(EncodedCounts(card["rows"], **card["tokens"]))
+            for funnel in (counts.funnel, counts.funnels.setdefault(card["corpus"], Funnel())):
+                funnel.add(Funnel(**card["funnel"]))
             progress.update(counts.funnel.read)
     if not counts.train.pairs:
         raise DataError(
@@ -84,12 +73,10 @@ def write_ids(plan: IdsPlan, folder: Path, *, workers: int) -> IdsCounts:
 class _Encoder:
     plan: IdsPlan
     folder: Path
-    threads: int = -1
-    """Threads of SentencePiece in each process; -1: one a core."""
+    threads: int = -1  # threads of SentencePiece in each process; -1: one a core
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer, loaded once a process."""
         return Tokenizer.load(self.plan.tokenizer)
 
 
@@ -123,7 +110,7 @@ def _encode_shard(encoder: _Encoder, task: tuple[str, int]) -> JsonObject:
             src = tokenizer.source.encode([source for source, _ in chunk], threads=encoder.threads)
             tgt = tokenizer.target.encode([target for _, target in chunk], threads=encoder.threads)
             if split == "train":
-                chunk, src, tgt = _fitting(chunk, src, tgt, plan.cleaning_of(corpus), plan.max_length, funnel)
+                chunk, src, tgt = _fitting(chunk, src, tgt, plan, corpus, funnel)
             else:
                 longest = plan.max_length - 1
                 card["cut"] += sum(max(len(s), len(t)) > longest for s, t in zip(src, tgt, strict=True))
@@ -148,15 +135,11 @@ def _protected(pair: Pair, protector: Protector, tags: Sequence[str]) -> Pair:
 
 
 def _fitting(
-    pairs: Sequence[Pair],
-    src: list[list[int]],
-    tgt: list[list[int]],
-    cleaning: CleaningConfig,
-    max_length: int,
-    funnel: Funnel,
-) -> tuple[list[Pair], list[list[int]], list[list[int]]]:
+    pairs: Sequence[Pair], src: Rows, tgt: Rows, plan: IdsPlan, corpus: str, funnel: Funnel
+) -> tuple[list[Pair], Rows, Rows]:
     """Keep the encoded pairs whose lengths are allowed; count them in `funnel`."""
-    limit = min(cleaning.max_pieces or max_length, max_length - 1)
+    cleaning = plan.data.train[corpus].cleaning or plan.cleaning
+    limit = min(cleaning.max_pieces or plan.max_length, plan.max_length - 1)
     ratio = cleaning.max_piece_ratio
     for name in ["no_pieces", "max_pieces", *(["max_piece_ratio"] if ratio else [])]:
         funnel.dropped.setdefault(name, 0)
@@ -176,7 +159,7 @@ def _fitting(
     return [pairs[index] for index in kept], [src[index] for index in kept], [tgt[index] for index in kept]
 
 
-def _ragged(rows: list[list[int]], kind: DTypeLike) -> tuple[pa.ListArray, pa.Array]:
+def _ragged(rows: Rows, kind: DTypeLike) -> tuple[pa.ListArray, pa.Array]:
     """Return the rows as one Arrow array of lists, and their lengths."""
     lengths = np.fromiter(map(len, rows), np.int32, len(rows))
     offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(lengths, dtype=np.int32)])

@@ -3,8 +3,6 @@
 `B` sentences, `S` source length, `T` target length of a batch, EOS included.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -24,20 +22,16 @@ from nmt.data.shards import corpus_of, read_shard, shard_paths
 
 Ids = NDArray[np.uint8 | np.uint16 | np.uint32]
 
-TEXT = ("source", "target")
-"""The columns of the text."""
+TEXT = ("source", "target")  # the columns of the text
 
 
 @dataclass(frozen=True)
 class Batch:
     """Sentence pairs as int64 tensors, padded on the right."""
 
-    src: Tensor
-    """(B, S), EOS last."""
-    tgt_in: Tensor
-    """(B, T), BOS first."""
-    labels: Tensor
-    """(B, T), EOS last: `tgt_in` shifted left."""
+    src: Tensor  # (B, S), EOS last
+    tgt_in: Tensor  # (B, T), BOS first
+    labels: Tensor  # (B, T), EOS last: `tgt_in` shifted left
     label_indices: Tensor
     """(N) indices of the real labels in `labels`, flattened; computed before a GPU has the batch, to save a wait."""
 
@@ -51,7 +45,7 @@ class Batch:
         """The labels without padding (N)."""
         return self.labels.flatten().index_select(0, self.label_indices)
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> "Batch":
         """Copy the tensors to `device`: to a GPU from pinned memory, so that the copy runs beside the computation."""
         if device.type == "cpu":
             return self
@@ -62,10 +56,8 @@ class Batch:
 class Pairs(ABC):
     """Sentence pairs by index."""
 
-    src_lengths: Ints
-    """Source length of each pair, EOS included."""
-    tgt_lengths: Ints
-    """Target length of each pair, EOS included."""
+    src_lengths: Ints  # source length of each pair, EOS included
+    tgt_lengths: Ints  # target length of each pair, EOS included
 
     @abstractmethod
     def src(self, index: int) -> Ids:
@@ -89,8 +81,7 @@ class Pairs(ABC):
 class PreparedPairs(Pairs):
     """The sentence pairs of one split, in a folder that `write_ids` filled."""
 
-    corpora: dict[str, tuple[int, int]]
-    """The first pair of each corpus, and its end."""
+    corpora: dict[str, tuple[int, int]]  # the first pair of each corpus, and its end
 
     def __init__(self, folder: Path) -> None:
         batches: list[pa.RecordBatch] = []
@@ -150,11 +141,9 @@ class SubwordRegularization:
     """Segmentations of the training text that are drawn anew each epoch: BPE-dropout or unigram sampling."""
 
     tokenizer: Tokenizer
-    alpha: float
-    """As in `tokenizer.sampling`."""
+    alpha: float  # as in `tokenizer.sampling`
     seed: int
-    longest: int
-    """Pieces of a side, EOS not counted; a side whose new segmentation is longer keeps that of the files."""
+    longest: int  # pieces of a side, EOS not counted; a side whose new segmentation is longer keeps that of the files
 
     def segment(self, pairs: PreparedPairs, index: int, epoch: int) -> tuple[Ids, Ids]:
         """Segment a pair anew, as a function of seed, epoch, pair and side alone."""

@@ -10,8 +10,7 @@ import numpy as np
 from nmt.data.encoding.batching import Ints, micro_batches, rows_of_epoch, steps_of_epoch
 from nmt.data.encoding.dataset import Batch, Pairs, PreparedPairs, ResampledPairs, SubwordRegularization
 
-AHEAD = 2
-"""Steps collated ahead of the trainer."""
+AHEAD = 2  # steps collated ahead of the trainer
 
 
 @dataclass(frozen=True)
@@ -19,20 +18,13 @@ class Step:
     """One optimizer step: its position in the training, and its micro-batches."""
 
     epoch: int
-    offset: int
-    """Steps before this one in its epoch."""
-    next_epoch: int
-    """Epoch of the next step, which a checkpoint saves to resume."""
-    next_offset: int
-    """Offset of the next step."""
-    indices: Ints
-    """The sentences of the whole step, of all ranks."""
-    target_tokens: int
-    """The real labels of the whole step, EOS included."""
-    micro_batch_tokens: int | None
-    """The limit that the step was cut by."""
-    micro_batches: list[Batch]
-    """The micro-batches of this rank."""
+    offset: int  # steps before this one in its epoch
+    next_epoch: int  # epoch of the next step, which a checkpoint saves to resume
+    next_offset: int  # offset of the next step
+    indices: Ints  # the sentences of the whole step, of all ranks
+    target_tokens: int  # the real labels of the whole step, EOS included
+    micro_batch_tokens: int | None  # the limit that the step was cut by
+    micro_batches: list[Batch]  # the micro-batches of this rank
 
 
 class StepStream:

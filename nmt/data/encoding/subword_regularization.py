@@ -6,8 +6,6 @@ depend on the C++ library; and in a unigram model it splits user-defined symbols
 since no piece of nmt's models spans two words, so the speed is about the same.
 """
 
-from __future__ import annotations
-
 import heapq
 import math
 import random
@@ -16,44 +14,35 @@ import struct
 from bisect import bisect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import accumulate, chain, groupby
 
-NORMAL, USER_DEFINED, BYTE = 1, 4, 6
-"""Types of pieces in SentencePiece's format."""
-UNIGRAM = 1
-"""Type of a unigram model in that format."""
+NORMAL, USER_DEFINED, BYTE = 1, 4, 6  # types of pieces in SentencePiece's format
+UNIGRAM = 1  # type of a unigram model in that format
 
-KEPT = 50_000
-"""Cached segmentations, or tables, of some 20 or 140 MB; a full cache is emptied."""
-SHORT = 24
-"""Characters of the longest words that are cached; longer ones are seldom repeated."""
-UNKNOWN_PENALTY = 10.0
-"""Score of the rarest piece minus that of an unknown character in a unigram model, as in SentencePiece."""
+KEPT = 50_000  # cached segmentations, or tables, of some 20 or 140 MB
+SHORT = 24  # characters of the longest words that are cached; longer ones are seldom repeated
+UNKNOWN_PENALTY = 10.0  # score of the rarest piece minus that of an unknown character in SentencePiece's unigram model
 
 _WORD = re.compile("▁[^▁]*|[^▁]+")
 
-Chance = Callable[[], float]
-"""Draws a number from [0, 1)."""
+Chance = Callable[[], float]  # draws a number from [0, 1)
 
 
 @dataclass
 class Pieces:
     """The pieces of a SentencePiece model."""
 
-    unknown: int
-    """Id of the unknown piece."""
+    unknown: int  # id of the unknown piece
     is_unigram: bool = True
-    ids: dict[str, int] = field(default_factory=dict)
-    """Ids of the learned pieces."""
+    ids: dict[str, int] = field(default_factory=dict)  # ids of the learned pieces
     scores: dict[str, float] = field(default_factory=dict)
     """Scores of the learned pieces: log-probabilities, or in a BPE model the highest for the first merge."""
-    symbols: dict[str, int] = field(default_factory=dict)
-    """Ids of the user-defined symbols."""
-    single_bytes: dict[str, int] = field(default_factory=dict)
-    """Ids of the pieces of single bytes; empty without `byte_fallback`."""
+    symbols: dict[str, int] = field(default_factory=dict)  # ids of the user-defined symbols
+    single_bytes: dict[str, int] = field(default_factory=dict)  # ids of single bytes; empty without `byte_fallback`
 
     @classmethod
-    def read(cls, model: bytes, unknown: int) -> Pieces:
+    def read(cls, model: bytes, unknown: int) -> "Pieces":
         """Read the bytes of a model file, a protobuf message.
 
         SentencePiece's Python API does not tell user-defined symbols from learned pieces, and its own reader of the
@@ -150,7 +139,7 @@ class BpeDropout:
 
     def __init__(self, pieces: Pieces) -> None:
         self.pieces = pieces
-        self._kept: dict[tuple[str, tuple[int, ...]], tuple[list[int], int]] = {}
+        self._look_up = lru_cache(KEPT)(lambda word, dropped: self._merge(word, dropped.__contains__))
 
     def sample(self, words: list[str], alpha: float, chance: Chance) -> list[int]:
         """Return the ids of `words`, with a share `alpha` of the merges dropped."""
@@ -186,16 +175,6 @@ class BpeDropout:
             coming -= pairs
             ids += split
         return ids
-
-    def _look_up(self, word: str, dropped: tuple[int, ...]) -> tuple[list[int], int]:
-        """Return `_merge` of a word, from the cache if possible."""
-        key = word, dropped
-        found = self._kept.get(key)
-        if found is None:
-            if len(self._kept) >= KEPT:
-                self._kept.clear()
-            found = self._kept[key] = self._merge(word, dropped.__contains__)
-        return found
 
     def _merge(self, word: str, is_dropped: Callable[[int], bool]) -> tuple[list[int], int]:
         """Merge the characters of `word`, best pair first, but for dropped pairs, which are numbered in that order.
@@ -244,7 +223,7 @@ class Unigram:
         self.pieces = pieces
         self._beginnings = {piece[:end] for piece in pieces.ids for end in range(1, len(piece) + 1)}
         self._unknown_score = min(pieces.scores.values(), default=0.0) - UNKNOWN_PENALTY
-        self._kept: dict[tuple[str, float], list[Choices]] = {}
+        self._look_up = lru_cache(KEPT)(self._choices)
 
     def sample(self, words: list[str], alpha: float, chance: Chance) -> list[int]:
         """Return the ids of `words`, each segmented at random."""
@@ -253,7 +232,7 @@ class Unigram:
             if word in self.pieces.symbols:
                 ids.append(self.pieces.symbols[word])
                 continue
-            choices = self._look_up(word, alpha)
+            choices = (self._look_up if len(word) <= SHORT else self._choices)(word, alpha)
             drawn: list[str] = []
             end = len(word)
             while end:
@@ -264,17 +243,6 @@ class Unigram:
             for piece in reversed(drawn):
                 ids += self.pieces.spell(piece)
         return ids
-
-    def _look_up(self, word: str, alpha: float) -> list[Choices]:
-        """Return `_choices` of a word, from the cache if possible."""
-        if len(word) > SHORT:
-            return self._choices(word, alpha)
-        found = self._kept.get((word, alpha))
-        if found is None:
-            if len(self._kept) >= KEPT:
-                self._kept.clear()
-            found = self._kept[word, alpha] = self._choices(word, alpha)
-        return found
 
     def _choices(self, word: str, alpha: float) -> list[Choices]:
         """Weigh the pieces that may end at each position of `word`, by all segmentations of the text before them."""

@@ -4,8 +4,6 @@ The card `tokenizer.json` beside the model files describes them and holds their 
 SentencePiece trains in a child process, for while it computes nothing else runs in its process, not even Ctrl-C.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import random
@@ -15,7 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import cast
 
 import sentencepiece
 
@@ -34,23 +32,9 @@ CARD = "tokenizer.json"
 FORMAT = 1
 TOKENIZER = Card(CARD, "tokenizer", FORMAT, has_digest=False)
 
-TRAINING_THREADS = 4
-"""A constant, whatever the cores of the machine: the pieces of a unigram model can depend on it."""
+TRAINING_THREADS = 4  # a constant, whatever the cores of the machine: the pieces of a unigram model can depend on it
 
-FEW_LINES = 2000
-"""The most lines that this process trains on itself, in a second or so."""
-
-
-class Options(TypedDict):
-    """The options of a SentencePiece training that depend on the recipe."""
-
-    model_type: str
-    vocab_size: int
-    character_coverage: float
-    byte_fallback: bool
-    normalization_rule_name: str
-    user_defined_symbols: list[str]
-    num_threads: int
+FEW_LINES = 2000  # the most lines that this process trains on itself, in a second or so
 
 
 _NOT_TEXT = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029\0\u2581]")
@@ -70,7 +54,7 @@ class SentencePieceModel:
         self.size: int = processor.get_piece_size()
 
     @classmethod
-    def load(cls, path: Path) -> SentencePieceModel:
+    def load(cls, path: Path) -> "SentencePieceModel":
         """Load a model file. Raises ArtifactError where it is damaged, or its special ids are others."""
         try:
             content = path.read_bytes()
@@ -91,8 +75,7 @@ class SentencePieceModel:
     def encode(self, lines: Sequence[str], *, threads: int = -1) -> list[list[int]]:
         """Return the ids of each line, without BOS and EOS, computed by `threads` threads; -1 means one a core."""
         texts = [plain(line) for line in lines]
-        ids: list[list[int]] = self.processor.encode(texts, out_type=int, num_threads=threads)
-        return ids
+        return cast(list[list[int]], self.processor.encode(texts, out_type=int, num_threads=threads))
 
     def sample(self, line: str, alpha: float, seed: int) -> list[int]:
         """Return the ids of a random segmentation of `line`; `alpha` as in `tokenizer.sampling`, above 0 and below 1.
@@ -106,7 +89,6 @@ class SentencePieceModel:
         return SubwordRegularizer(Pieces.read(self.processor.serialized_model_proto(), UNK_ID))
 
     def encode_pieces(self, lines: Sequence[str]) -> list[list[str]]:
-        """Return the pieces of each line."""
         return [self.pieces(ids) for ids in self.encode(lines)]
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
@@ -126,7 +108,6 @@ class SentencePieceModel:
         return [int(word) for word in words]
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        """Return the piece of each id."""
         return [self.processor.id_to_piece(int(i)) for i in ids]
 
     def normalize(self, line: str) -> str:
@@ -147,21 +128,15 @@ class Tokenizer:
         tags: Sequence[str] = (),
         placeholders: int = 0,
     ) -> None:
-        self.source = source
-        self.target = target
-        self.joint = source is target
-        self.source_size = source.size
-        self.target_size = target.size
+        self.source, self.target, self.joint = source, target, source is target
+        self.source_size, self.target_size = source.size, target.size
         self.normalization = normalization
-        self.files = files
-        """Names of all files that `load` needs."""
-        self.tags = list(tags)
-        """The tags of the corpora it was trained for, each one piece."""
-        self.placeholders = placeholders
-        """The number of placeholders, each one piece; see `nmt.data.placeholders`."""
+        self.files = files  # names of all files that `load` needs
+        self.tags = list(tags)  # the tags of the corpora it was trained for, each one piece
+        self.placeholders = placeholders  # the number of placeholders, each one piece; see `nmt.data.placeholders`
 
     @classmethod
-    def load(cls, folder: Path) -> Tokenizer:
+    def load(cls, folder: Path) -> "Tokenizer":
         """Load the tokenizer that `train` wrote to `folder`, and verify its files. Raises ArtifactError."""
         card = TOKENIZER.read(folder, hint="train it again")
         try:
@@ -177,18 +152,6 @@ class Tokenizer:
         files = [*models, CARD]
         return cls(source, target, normalization=normalization, files=files, tags=tags, placeholders=placeholders)
 
-    def encode_source(self, lines: Sequence[str]) -> list[list[int]]:
-        """Return the ids of each source line, without BOS and EOS."""
-        return self.source.encode(lines)
-
-    def encode_target(self, lines: Sequence[str]) -> list[list[int]]:
-        """Return the ids of each target line, without BOS and EOS."""
-        return self.target.encode(lines)
-
-    def decode_target(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        """Return the target text of each row of ids, always one line."""
-        return self.target.decode(ids)
-
 
 def train(
     sources: Iterable[str],
@@ -198,13 +161,12 @@ def train(
     *,
     seed: int,
     tags: Sequence[str] = (),
-    threads: int = TRAINING_THREADS,
 ) -> dict[str, dict[str, int]]:
     """Train on both sides; write the model files and `tokenizer.json` to `folder`, which must exist.
 
     A joint model is trained on the same number of lines of either side. The symbols of `config`, `tags` and
-    placeholders become pieces. Returns the counts of lines read and trained on, by side. The same text, configuration,
-    seed and threads give the same bytes. Raises DataError where SentencePiece refuses the text or the configuration.
+    placeholders become pieces. Returns the counts of lines read and trained on, by side. The same text, configuration
+    and seed give the same bytes. Raises DataError where SentencePiece refuses the text or the configuration.
     """
     size = config.sample_sentences
     samples: dict[str, list[str]] = {}
@@ -215,14 +177,14 @@ def train(
         counts[side] = {"lines": read, "trained_on": len(samples[side])}
     if config.joint:
         texts = {"tokenizer.model": ("both sides", [*samples["source"], *samples["target"]])}
-        names = {"source": "tokenizer.model", "target": "tokenizer.model"}
+        names = dict.fromkeys(samples, "tokenizer.model")
     else:
         texts = {f"{side}.model": (f"the {side} side", lines) for side, lines in samples.items()}
         names = {side: f"{side}.model" for side in samples}
-    symbols = symbols_of(config, tags)
-    models = {
-        name: _train_model(lines, config, symbols, side, threads, folder) for name, (side, lines) in texts.items()
-    }
+    own = config.user_defined_symbols
+    more = dict.fromkeys([*tags, *placeholders.symbols(config.placeholders)])
+    symbols = [*own, *(symbol for symbol in more if symbol not in own)]  # each once, and never split
+    models = {name: _train_model(lines, config, symbols, side, folder) for name, (side, lines) in texts.items()}
     for name, content in models.items():
         (folder / name).write_bytes(content)
     card = {
@@ -238,12 +200,6 @@ def train(
     }
     TOKENIZER.write(folder, card)
     return counts
-
-
-def symbols_of(config: TokenizerConfig, tags: Sequence[str]) -> list[str]:
-    """Return all pieces that are never split, each once: those of the recipe, then `tags` and placeholders."""
-    more = dict.fromkeys([*tags, *placeholders.symbols(config.placeholders)])
-    return [*config.user_defined_symbols, *(symbol for symbol in more if symbol not in config.user_defined_symbols)]
 
 
 def sample(lines: Iterable[str], size: int, *, seed: int) -> tuple[list[str], int]:
@@ -265,25 +221,17 @@ def sample(lines: Iterable[str], size: int, *, seed: int) -> tuple[list[str], in
     return kept, number
 
 
-def _train_model(
-    lines: list[str], config: TokenizerConfig, symbols: list[str], side: str, threads: int, folder: Path
-) -> bytes:
+def _train_model(lines: list[str], config: TokenizerConfig, symbols: list[str], side: str, folder: Path) -> bytes:
     """Train one model, on many lines in a child process with a temporary file in `folder`."""
     # SentencePiece skips lines with U+2585, by which it marks unknown characters in training.
     lines = [text for line in lines if (text := plain(line).replace("\u2585", " ").strip())]
     if not lines:
         raise DataError(f"no text to train a tokenizer on: {side} blank", hint="check data.train and cleaning")
-    options: Options = {
-        "model_type": config.model_type,
-        "vocab_size": config.vocab_size,
-        "character_coverage": config.character_coverage,
-        "byte_fallback": config.byte_fallback,
-        "normalization_rule_name": config.normalization,
-        "user_defined_symbols": symbols,
-        "num_threads": threads,
-    }
     try:
-        content = _fit(lines, options) if len(lines) <= FEW_LINES else _fit_apart(lines, options, side, folder)
+        if len(lines) <= FEW_LINES:
+            content = _fit(lines, config, symbols)
+        else:
+            content = _fit_apart(lines, config, symbols, side, folder)
     except RuntimeError as error:
         raise _explain(str(error), config, side) from None
     size = SentencePieceModel(sentencepiece.SentencePieceProcessor(model_proto=content)).size
@@ -295,12 +243,19 @@ def _train_model(
     return content
 
 
-def _fit(lines: Iterable[str], options: Options) -> bytes:
+def _fit(lines: Iterable[str], config: TokenizerConfig, symbols: list[str]) -> bytes:
     """Train SentencePiece with its log off; return the model. Raises RuntimeError where it refuses."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines),
         model_writer=model,
+        model_type=config.model_type,
+        vocab_size=config.vocab_size,
+        character_coverage=config.character_coverage,
+        byte_fallback=config.byte_fallback,
+        normalization_rule_name=config.normalization,
+        user_defined_symbols=symbols,
+        num_threads=TRAINING_THREADS,
         pad_id=PAD_ID,
         unk_id=UNK_ID,
         bos_id=BOS_ID,
@@ -308,12 +263,11 @@ def _fit(lines: Iterable[str], options: Options) -> bytes:
         # In bytes, the maximum of SentencePiece; by default it skips lines over 4192.
         max_sentence_length=2**30,
         minloglevel=2,
-        **options,
     )
     return model.getvalue()
 
 
-def _fit_apart(lines: Sequence[str], options: Options, side: str, folder: Path) -> bytes:
+def _fit_apart(lines: Sequence[str], config: TokenizerConfig, symbols: list[str], side: str, folder: Path) -> bytes:
     """Do what `_fit` does in a child process, and show progress meanwhile.
 
     The text reaches the child by an unnamed file in `folder`. Raises RuntimeError as `_fit` does, DataError where the
@@ -327,7 +281,7 @@ def _fit_apart(lines: Sequence[str], options: Options, side: str, folder: Path) 
         child = Child(file.fileno(), files=[file.fileno()])
     with child, console.Progress(title, None, unit="s") as progress:
         progress.log(title)
-        child.call(_fit_file, options)
+        child.call(_fit_file, config, symbols)
         while not child.is_ready(0.2):
             progress.update(round(time.monotonic() - began))
         try:
@@ -337,16 +291,14 @@ def _fit_apart(lines: Sequence[str], options: Options, side: str, folder: Path) 
                 f"the process that trains the tokenizer on {len(lines):,} lines has ended: {death}",
                 hint="does it need more memory than there is? lower tokenizer.sample_sentences",
             ) from None
-    console.log(
-        f"tokenizer: {options['vocab_size']:,} pieces of {side} in {console.duration(time.monotonic() - began)}"
-    )
+    console.log(f"tokenizer: {config.vocab_size:,} pieces of {side} in {console.duration(time.monotonic() - began)}")
     return cast(bytes, model)
 
 
-def _fit_file(file: int, options: Options) -> bytes:
+def _fit_file(file: int, config: TokenizerConfig, symbols: list[str]) -> bytes:
     """Train on the lines of an open file."""
     with open(file, encoding="utf-8", newline="\n") as text:
-        return _fit((line.removesuffix("\n") for line in text), options)
+        return _fit((line.removesuffix("\n") for line in text), config, symbols)
 
 
 def _explain(message: str, config: TokenizerConfig, side: str) -> DataError:

@@ -238,7 +238,7 @@ def test_a_folder_that_does_not_exist_or_is_empty_is_said_so(tmp_path: Path) -> 
 
 
 def test_the_tokenizer_of_a_bundle_is_a_tokenizer_folder(made: Path) -> None:
-    assert Tokenizer.load(made).encode_source(["A dog."]) == open_bundle(made).tokenizer.encode_source(["A dog."])
+    assert Tokenizer.load(made).source.encode(["A dog."]) == open_bundle(made).tokenizer.source.encode(["A dog."])
 
 
 def test_a_bundle_says_what_is_kept_as_it_is_and_older_ones_keep_nothing(

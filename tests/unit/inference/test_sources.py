@@ -84,8 +84,8 @@ def pieces(tokenizer: Tokenizer, engine: Echo) -> list[str]:
     ["see ⟦0⟧.", "⟦0⟧", "⟦0⟧ see", '"⟦0⟧"', "(⟦0⟧), see", "see ⟦0⟧ ⟦1⟧", "⟦0⟧⟦1⟧", "see⟦0⟧see", "a ⟦2⟧/⟦0⟧ b", "è⟦1⟧ß"],
 )
 def test_the_tokenizer_gives_back_placeholders_with_the_spaces_that_they_had(tokenizer: Tokenizer, text: str) -> None:
-    (ids,) = tokenizer.encode_source([text])
-    assert tokenizer.decode_target([ids]) == [text]
+    (ids,) = tokenizer.source.encode([text])
+    assert tokenizer.target.decode([ids]) == [text]
     assert {"⟦0⟧", "⟦1⟧", "⟦2⟧"} & set(tokenizer.source.pieces(ids))
 
 
@@ -179,7 +179,7 @@ def test_a_prefix_has_the_placeholders_of_its_line(tokenizer: Tokenizer) -> None
     translator, engine = echo(tokenizer)
     translator.translate(["see 100 and 200"], prefixes=["200 300"])
     (begun,) = engine.begun
-    assert tokenizer.decode_target([begun]) == ["⟦1⟧ 300"]
+    assert tokenizer.target.decode([begun]) == ["⟦1⟧ 300"]
 
 
 def test_pairs_are_scored_with_tags_and_placeholders(tokenizer: Tokenizer) -> None:
@@ -189,7 +189,7 @@ def test_pairs_are_scored_with_tags_and_placeholders(tokenizer: Tokenizer) -> No
     assert source.startswith("▁<news>▁<2de>▁s")
     assert source.endswith("▁⟦0⟧")
     assert "".join(found.pieces) == target
-    assert tokenizer.decode_target([engine.seen[1]]) == ["300 of ⟦0⟧"]
+    assert tokenizer.target.decode([engine.seen[1]]) == ["300 of ⟦0⟧"]
     assert math.isnan(blank.score)
     assert translator.report.unscored == [2]
 
@@ -201,7 +201,7 @@ def test_tags_stand_before_every_line_as_the_user_would_write_them(tokenizer: To
     translator.translate(["<news> see the dog", "  <news>the dog"])
     translator, third = echo(tokenizer, None)
     translator.translate(["<2de> <news> see the dog", "<2de><news>  the dog"])
-    given = tokenizer.encode_source(["<2de> <news> see the dog", "<2de> <news> the dog"])
+    given = tokenizer.source.encode(["<2de> <news> see the dog", "<2de> <news> the dog"])
     assert engine.seen == other.seen == third.seen == given
 
 
@@ -271,4 +271,4 @@ def test_an_alignment_and_placeholders_exclude_each_other(tokenizer: Tokenizer) 
 def test_a_line_is_encoded_as_before_where_there_are_neither_tags_nor_placeholders(tokenizer: Tokenizer) -> None:
     lines = [source for source, _ in generate("test", 20, 3)] + [" a  b ", "\u2028", "⟦0⟧", "a\0b"]
     reader = SourceReader(tokenizer, 63, None, ())
-    assert [reader.read(line).ids for line in lines] == tokenizer.encode_source(lines)
+    assert [reader.read(line).ids for line in lines] == tokenizer.source.encode(lines)

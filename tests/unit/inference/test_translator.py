@@ -64,10 +64,10 @@ def test_the_report_counts_on_from_call_to_call(translator: Translator) -> None:
 
 
 def test_long_lines_are_cut_at_sentence_ends_and_nothing_is_lost(translator: Translator, lines: list[str]) -> None:
-    short = [line for line in lines if len(translator.tokenizer.encode_source([line])[0]) <= LIMIT]
+    short = [line for line in lines if len(translator.tokenizer.source.encode([line])[0]) <= LIMIT]
     assert len(short) > 15
     rows = translator._segments(translator.reader.read(" ".join(short)), 1)
-    sentences = translator.tokenizer.encode_source(SENTENCE_END.split(" ".join(short)))
+    sentences = translator.tokenizer.source.encode(SENTENCE_END.split(" ".join(short)))
     assert list(chain(*rows)) == list(chain(*sentences))
     ends = set(accumulate(map(len, sentences)))
     assert set(accumulate(map(len, rows))) <= ends
@@ -79,7 +79,7 @@ def test_long_lines_are_cut_at_sentence_ends_and_nothing_is_lost(translator: Tra
 @pytest.mark.parametrize("length", [LIMIT - 1, LIMIT, LIMIT + 1])
 def test_a_line_just_as_long_as_the_model_takes_stays_whole(translator: Translator, length: int) -> None:
     words = ("q" * count for count in range(LIMIT + 2))
-    word = next(word for word in words if len(translator.tokenizer.encode_source([word])[0]) == length)
+    word = next(word for word in words if len(translator.tokenizer.source.encode([word])[0]) == length)
     rows = translator._segments(translator.reader.read(word), 1)
     assert [len(row) for row in rows] == ([length] if length <= LIMIT else [LIMIT, length - LIMIT])
     assert translator.report.cut == ([] if length <= LIMIT else [1])
@@ -93,7 +93,7 @@ def test_a_line_in_segments_is_the_translations_of_its_segments(translator: Tran
     (hypotheses,) = translator.engine.search([[Row(ids) for ids in rows]], Request(translator.decoding))
     best = [found[0] for found in hypotheses]
     (found,) = translator.translate([long])
-    assert found.text == " ".join(translator.tokenizer.decode_target([hypothesis.ids for hypothesis in best]))
+    assert found.text == " ".join(translator.tokenizer.target.decode([hypothesis.ids for hypothesis in best]))
     assert found.score == pytest.approx(sum(hypothesis.score for hypothesis in best), abs=1e-5)
 
 
@@ -316,7 +316,7 @@ class Parrot:
 def test_translations_that_look_wrong_are_counted_and_listed(
     loaded: Translator, source: str, said: str, kind: str | None
 ) -> None:
-    (ids,) = loaded.tokenizer.encode_target([said])
+    (ids,) = loaded.tokenizer.target.encode([said])
     translator = Translator(Parrot(ids), loaded.tokenizer, loaded.decoding, max_length=64)
     translator.translate([" ", source, source])
     expected = Report(lines=3, blank=[1])

@@ -270,7 +270,7 @@ def test_a_side_of_another_language_is_dropped_once_long_enough() -> None:
 def test_a_language_that_cannot_be_told_is_an_error_before_anything_is_read(key: str, other: str) -> None:
     languages = LanguagesConfig.model_validate({key: "tlh", other: "en"})
     with pytest.raises(UsageError) as caught:
-        clean(unreadable(), only(check_language=True), languages, held_out=HeldOut(), funnel=Funnel())
+        next(clean(unreadable(), only(check_language=True), languages, held_out=HeldOut(), funnel=Funnel()))
     assert str(caught.value) == (
         f"languages.{key} = 'tlh': a language that cleaning.check_language cannot tell from others "
         "(set cleaning.check_language to false)"
@@ -288,7 +288,7 @@ def test_without_the_package_that_tells_languages_the_error_says_how_to_get_it(
     module._identifier.cache_clear()
     monkeypatch.setitem(sys.modules, "py3langid.langid", None)
     with pytest.raises(UsageError) as caught:
-        clean(unreadable(), only(check_language=True), ENGLISH_GERMAN, held_out=HeldOut(), funnel=Funnel())
+        next(clean(unreadable(), only(check_language=True), ENGLISH_GERMAN, held_out=HeldOut(), funnel=Funnel()))
     assert str(caught.value) == (
         'cleaning.check_language = true needs a package that is not installed (pip install -e ".[langid]")'
     )

@@ -91,8 +91,8 @@ def test_ids_are_those_of_the_tokenizer_with_their_lengths(tmp_path: Path, folde
     expected = [
         (src, tgt, len(src), len(tgt))
         for src, tgt in zip(
-            tokenizer.encode_source([a for a, _ in pairs]),
-            tokenizer.encode_target([b for _, b in pairs]),
+            tokenizer.source.encode([a for a, _ in pairs]),
+            tokenizer.target.encode([b for _, b in pairs]),
             strict=True,
         )
     ]
@@ -144,7 +144,7 @@ def test_lengths_take_the_smallest_type_that_holds_max_length(
 def test_training_pairs_too_long_or_without_pieces_are_dropped_and_counted(
     tmp_path: Path, folder: Path, tokenizer: Tokenizer
 ) -> None:
-    pieces: Callable[[str], int] = lambda line: len(tokenizer.encode_source([line])[0])  # noqa: E731
+    pieces: Callable[[str], int] = lambda line: len(tokenizer.source.encode([line])[0])  # noqa: E731
     assert pieces("語語") == 7
     pairs = [("語語", "ok"), ("ok", "語語"), ("語", "ok"), ("\u2581", "ok"), ("ok", "\x85")]
     text = text_of(tmp_path, pairs, pairs)
@@ -161,7 +161,7 @@ def test_pairs_of_too_unequal_pieces_are_dropped_where_the_recipe_says_so(
     tmp_path: Path, folder: Path, tokenizer: Tokenizer
 ) -> None:
     sides = ["one", "one two", "one two three", "one two three four"]
-    lengths = [len(ids) for ids in tokenizer.encode_source(sides)]
+    lengths = [len(ids) for ids in tokenizer.source.encode(sides)]
     text = text_of(tmp_path, [(sides[0], side) for side in sides] + [(sides[3], sides[0])], [("a", "b")])
     ratio = lengths[2] / lengths[0]  # which is allowed
     counts = write(text, folder, tmp_path / "ids", max_piece_ratio=ratio)
@@ -204,7 +204,7 @@ def test_long_sides_of_dev_are_cut_and_no_pair_of_it_is_dropped(
     assert counts["dev_cut"] == 2
     rows = ids_of(tmp_path / "ids" / "dev")
     assert [row[2:] for row in rows] == [(6, 4), (4, 6), (0, 0)]
-    assert rows[0][0] == tokenizer.encode_source(["語語"])[0][:6]
+    assert rows[0][0] == tokenizer.source.encode(["語語"])[0][:6]
 
 
 def test_unknown_pieces_are_counted(tmp_path: Path) -> None:
@@ -233,9 +233,9 @@ def test_what_is_protected_in_train_is_protected_in_the_ids_of_dev_too(
     first, second, third = ids_of(tmp_path / "ids" / "dev")
     train_first, train_second = ids_of(tmp_path / "ids" / "train")
     assert first == train_first
-    assert first[0] == tokenizer.encode_source(["one \u27e60\u27e7"])[0]
+    assert first[0] == tokenizer.source.encode(["one \u27e60\u27e7"])[0]
     assert second == train_second
-    assert third[0] == tokenizer.encode_source(["one"])[0]
+    assert third[0] == tokenizer.source.encode(["one"])[0]
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -257,7 +257,7 @@ def test_another_tokenizer_in_the_same_folder_is_not_mistaken_for_the_old(tmp_pa
         folder = make_tokenizer(tmp_path / "tokenizer", vocab_size=size, byte_fallback=False)
         write(text, folder, tmp_path / f"ids-{size}")
         ids.append(ids_of(tmp_path / f"ids-{size}" / "train"))
-        expected = Tokenizer.load(folder).encode_source(["one two"])[0]
+        expected = Tokenizer.load(folder).source.encode(["one two"])[0]
         assert ids[-1][0][0] == expected
     assert ids[0] != ids[1]
 

@@ -50,7 +50,7 @@ def test_a_joint_tokenizer_is_one_model_of_the_size_asked_for(folder: Path, toke
     assert tokenizer.source_size == tokenizer.target_size == 330
     assert tokenizer.files == ["tokenizer.model", "tokenizer.json"]
     assert sorted(path.name for path in folder.iterdir()) == sorted(tokenizer.files)
-    assert tokenizer.encode_source(["die Katze"]) == tokenizer.encode_target(["die Katze"])
+    assert tokenizer.source.encode(["die Katze"]) == tokenizer.target.encode(["die Katze"])
     assert tokenizer.normalization == "nmt_nfkc"
 
 
@@ -59,9 +59,9 @@ def test_separate_tokenizers_are_two_models(tmp_path: Path) -> None:
     assert not tokenizer.joint
     assert (tokenizer.source_size, tokenizer.target_size) == (290, 290)
     assert tokenizer.files == ["source.model", "target.model", "tokenizer.json"]
-    assert tokenizer.encode_source(["die Katze"]) != tokenizer.encode_target(["die Katze"])
-    assert tokenizer.source.decode(tokenizer.encode_source(["the cat"])) == ["the cat"]
-    assert tokenizer.decode_target(tokenizer.encode_target(["die Katze"])) == ["die Katze"]
+    assert tokenizer.source.encode(["die Katze"]) != tokenizer.target.encode(["die Katze"])
+    assert tokenizer.source.decode(tokenizer.source.encode(["the cat"])) == ["the cat"]
+    assert tokenizer.target.decode(tokenizer.target.encode(["die Katze"])) == ["die Katze"]
 
 
 def test_the_special_ids_stand_first(tokenizer: Tokenizer) -> None:
@@ -69,20 +69,20 @@ def test_the_special_ids_stand_first(tokenizer: Tokenizer) -> None:
 
 
 def test_encoding_adds_no_special_ids_and_decoding_shows_none(tokenizer: Tokenizer) -> None:
-    [ids] = tokenizer.encode_source(["the cat </s> sees"])
+    [ids] = tokenizer.source.encode(["the cat </s> sees"])
     assert not {PAD_ID, UNK_ID, BOS_ID, EOS_ID} & set(ids)
     assert tokenizer.source.decode([[BOS_ID, *ids, EOS_ID, PAD_ID]]) == ["the cat </s> sees"]
 
 
 def test_batches_and_lines_without_text_keep_their_shape(tokenizer: Tokenizer) -> None:
-    assert tokenizer.encode_source([]) == []
-    assert tokenizer.encode_source(["", "  "]) == [[], []]
-    assert tokenizer.decode_target([]) == []
-    assert tokenizer.decode_target([[], []]) == ["", ""]
+    assert tokenizer.source.encode([]) == []
+    assert tokenizer.source.encode(["", "  "]) == [[], []]
+    assert tokenizer.target.decode([]) == []
+    assert tokenizer.target.decode([[], []]) == ["", ""]
 
 
 def test_pieces_spell_the_line(tokenizer: Tokenizer) -> None:
-    [ids] = tokenizer.encode_target(["der Garten"])
+    [ids] = tokenizer.target.encode(["der Garten"])
     pieces = tokenizer.target.pieces(ids)
     assert "".join(pieces) == "▁der▁Garten"
     assert tokenizer.source.pieces(ids) == pieces
@@ -103,14 +103,14 @@ def test_what_is_no_id_is_named_with_its_line(tokenizer: Tokenizer, word: str) -
 
 
 def test_unknown_characters_are_spelled_in_bytes(tokenizer: Tokenizer) -> None:
-    [ids] = tokenizer.encode_target(["語"])
+    [ids] = tokenizer.target.encode(["語"])
     assert tokenizer.target.pieces(ids)[1:] == ["<0xE8>", "<0xAA>", "<0x9E>"]
-    assert tokenizer.decode_target([ids]) == ["語"]
+    assert tokenizer.target.decode([ids]) == ["語"]
 
 
 def test_without_byte_fallback_they_are_the_unknown_piece(tmp_path: Path) -> None:
     tokenizer = trained(tmp_path, byte_fallback=False, vocab_size=60)
-    assert tokenizer.encode_target(["語"])[0][-1] == UNK_ID
+    assert tokenizer.target.encode(["語"])[0][-1] == UNK_ID
 
 
 def test_bytes_cannot_spell_a_second_line(tokenizer: Tokenizer) -> None:
@@ -118,20 +118,20 @@ def test_bytes_cannot_spell_a_second_line(tokenizer: Tokenizer) -> None:
         pieces = ["▁", "a", *(f"<0x{byte:02X}>" for byte in character.encode()), "e"]
         ids = [tokenizer.target.processor.piece_to_id(piece) for piece in pieces]
         assert UNK_ID not in ids
-        assert tokenizer.decode_target([ids]) == ["a e"]
+        assert tokenizer.target.decode([ids]) == ["a e"]
         assert tokenizer.source.decode([ids]) == ["a e"]
         assert tokenizer.target.decode_pieces([pieces]) == ["a e"]
 
 
 def test_bytes_that_are_no_utf8_become_the_replacement_character(tokenizer: Tokenizer) -> None:
     ids = [tokenizer.target.processor.piece_to_id(piece) for piece in ("▁", "a", "<0xE8>", "e")]
-    assert tokenizer.decode_target([ids]) == ["a\ufffde"]
+    assert tokenizer.target.decode([ids]) == ["a\ufffde"]
 
 
 @pytest.mark.parametrize("character", [*BREAKS, "\0", "\u2581"])
 def test_line_breaks_nul_and_the_space_symbol_are_spaces(tokenizer: Tokenizer, character: str) -> None:
     assert plain(f"a{character}b") == "a b"
-    assert tokenizer.encode_source([f"a{character}b"]) == tokenizer.encode_source(["a b"])
+    assert tokenizer.source.encode([f"a{character}b"]) == tokenizer.source.encode(["a b"])
     assert tokenizer.target.normalize(f"{character}a{character}b{character}") == "a b"
 
 
@@ -211,7 +211,7 @@ def test_a_model_with_other_special_ids_is_an_artifact_error(tmp_path: Path) -> 
 def test_random_ids_decode_to_one_line_each(tokenizer: Tokenizer) -> None:
     rng = random.Random(1)
     for _ in range(300):
-        [line] = tokenizer.decode_target([[rng.randrange(330) for _ in range(30)]])
+        [line] = tokenizer.target.decode([[rng.randrange(330) for _ in range(30)]])
         assert line.splitlines() == [line] * bool(line)
 
 
