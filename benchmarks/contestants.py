@@ -19,7 +19,7 @@ TCMALLOC = PEERS / "tcmalloc" / "libtcmalloc_minimal.so.4"
 
 @dataclass(frozen=True)
 class Settings:
-    """What is the same for all contestants."""
+    """The settings that all contestants share."""
 
     size: dict[str, int]
     """Sizes of the model: d_model, ffn, heads, encoder_layers, decoder_layers."""
@@ -43,7 +43,7 @@ class Contestant:
 
     @property
     def work(self) -> str:
-        """What training.py calls its own contestants: `nmt` or `torch`, and the precision."""
+        """The name of a contestant of training.py: `nmt` or `torch`, and the precision."""
         return self.name.removesuffix("-tcmalloc")
 
     @property
@@ -52,7 +52,7 @@ class Contestant:
         return not (self.tcmalloc or self.name.startswith("nmt-") or self.name.endswith("bfloat16"))
 
     def missing(self) -> str | None:
-        """Say what is not installed; None where nothing lacks."""
+        """Return the name of a missing folder, or None if everything is installed."""
         if self.environment and not (PEERS / self.environment / ".ready").exists():
             return f"no .peers/{self.environment}"
         return "no .peers/tcmalloc" if self.tcmalloc and not TCMALLOC.exists() else None

@@ -19,12 +19,12 @@ from typing import Any
 from contestants import HERE, PEERS, Contestant
 
 SAMPLED_EVERY = 0.1
-"""Seconds between two looks at the memory."""
+"""Seconds between two samples of the memory."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is the same for all contestants."""
+    """The settings that all contestants share."""
 
     text: str
     """File of the lines to translate."""
@@ -32,13 +32,13 @@ class Settings:
     """The model's folder, the exports for CTranslate2 in it."""
     lines: int
     slow_lines: int
-    """So many, from the first, for a contestant that is slow."""
+    """Number of lines, from the first, for a slow contestant."""
     single_lines: int
-    """So many, from the first, are translated one at a time; a fifth of them where the contestant is slow."""
+    """Number of lines, from the first, to translate one at a time; a fifth of it for a slow contestant."""
     beam_size: int
     length_penalty: float
     extra_length: int
-    """A hypothesis may have so many pieces more than its source."""
+    """Largest number of pieces that a hypothesis may have more than its source."""
     threads: int
     """Threads of a contestant, or its processes or workers of one thread."""
 
@@ -60,7 +60,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Watched:
-    """What a process did."""
+    """Output, times and memory of a process."""
 
     output: list[str]
     """Its lines."""
@@ -77,7 +77,7 @@ class Decoder(Contestant):
     """One row of the table; `adapter` is always there, and without an `environment` nmt's own Python runs it."""
 
     engine: str = "native-float32"
-    """What computes and in what precision."""
+    """Engine and precision."""
     batches: Sequence[int] = (16, 32, 64)
     """Sizes of a batch to choose from."""
     shares: bool = False

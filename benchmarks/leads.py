@@ -1,4 +1,4 @@
-"""Time what each of nmt's means of speed is worth on a CPU: its bfloat16 update with one of them taken away at a time.
+"""Time the gain of each of nmt's CPU optimisations: its bfloat16 update with one of them switched off at a time.
 
     python benchmarks/leads.py --run-dir RUN [--rounds 3] [--steps 20] [--json FILE]
 
@@ -60,13 +60,13 @@ def whole_logits() -> str:
     from torch import Tensor
     from torch.nn import functional as F
 
-    from nmt.training import updater
+    from nmt.training import objectives
 
     def loss(hidden: Tensor, weight: Tensor, labels: Tensor, *, smoothing: float) -> tuple[Tensor, Tensor]:
         logits = F.linear(hidden, weight).float()
         return F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum"), torch.zeros(())
 
-    setattr(updater, "smoothed_loss", loss)  # noqa: B010
+    setattr(objectives, "smoothed_loss", loss)  # noqa: B010
     return "nmt-bfloat16"
 
 

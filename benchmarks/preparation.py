@@ -253,7 +253,7 @@ def compare(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def generate_pairs(folder: Path, count: int) -> tuple[Path, Path]:
-    """Write so many different pairs of made-up words, as often as words are in a language (Zipf), 4 to 40 a line."""
+    """Write `count` distinct pairs of invented words with the frequencies of a language (Zipf), 4 to 40 per line."""
     import numpy as np
 
     rng = np.random.default_rng(1)
@@ -337,10 +337,10 @@ def measured(setup: str, work: str, facts: str) -> dict[str, Any]:
 
 
 def plan(millions: float) -> dict[str, Any]:
-    """Plan an epoch of so many sentences, their lengths drawn."""
+    """Plan an epoch of that many million sentences of random lengths."""
     setup = f"""
 import numpy as np
-from nmt.data.batching import steps_of_epoch
+from nmt.data.encoding.batching import steps_of_epoch
 rng = np.random.default_rng(1)
 src = np.empty({round(millions * MILLION)}, np.uint8)
 tgt = np.empty_like(src)
@@ -353,7 +353,7 @@ for start in range(0, len(src), 1_000_000):
 
 
 def open_prepared(millions: float, folder: Path) -> dict[str, Any]:
-    """Open so many prepared pairs, copies of one shard of 50,000."""
+    """Open that many million prepared pairs, copies of one shard of 50,000."""
     import numpy as np
     import pyarrow as pa
 
@@ -373,7 +373,7 @@ def open_prepared(millions: float, folder: Path) -> dict[str, Any]:
     for number in range(1, round(millions * MILLION / SHARD)):
         shutil.copyfile(shard_path(prepared, 0), shard_path(prepared, number))
     return measured(
-        "from nmt.data.dataset import PreparedPairs",
+        "from nmt.data.encoding.dataset import PreparedPairs",
         f"pairs = PreparedPairs(Path({str(prepared)!r}))",
         '"pairs": len(pairs), "index MiB": (pairs.src_lengths.nbytes + pairs.tgt_lengths.nbytes) / 2**20',
     )
@@ -389,9 +389,9 @@ def main() -> None:
     parser.add_argument("--vocabulary", type=int, default=16_000)
     parser.add_argument("--fairseq", type=Path, default=PEERS / "fairseq-checkout")
     parser.add_argument("--moses", type=Path, default=PEERS / "moses-checkout")
-    parser.add_argument("--scale", type=float, nargs="+", metavar="MILLIONS", help="prepare so many generated pairs")
-    parser.add_argument("--plan", type=float, metavar="MILLIONS", help="plan an epoch of so many sentences")
-    parser.add_argument("--open", type=float, metavar="MILLIONS", help="open so many prepared pairs")
+    parser.add_argument("--scale", type=float, nargs="+", metavar="MILLIONS", help="prepare this many generated pairs")
+    parser.add_argument("--plan", type=float, metavar="MILLIONS", help="plan an epoch of this many sentences")
+    parser.add_argument("--open", type=float, metavar="MILLIONS", help="open this many prepared pairs")
     parser.add_argument("--folder", type=Path, help="for temporary files, of which there may be many GB")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()

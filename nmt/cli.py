@@ -20,7 +20,7 @@ STORAGE_ERRORS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM),
     *(errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG),
 }
-"""What a full or forbidding disk says, and one with a file where a folder is to be, or the other way round."""
+"""Errors of a full or read-only disk, of missing permissions, and of a file in place of a folder or the reverse."""
 
 
 COMMANDS = {

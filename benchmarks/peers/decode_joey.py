@@ -38,7 +38,7 @@ SPECIAL = SimpleNamespace(
     **{"unk_id": 0, "pad_id": 1, "bos_id": 2, "eos_id": 3, "sep_id": None, "sep_token": None, "lang_tags": []},
     **{"unk_token": UNK, "pad_token": PAD, "bos_token": BOS, "eos_token": EOS},
 )
-"""What it takes where nothing else is said; unlike nmt it has the unknown piece before the padding."""
+"""JoeyNMT's default special pieces; unlike nmt it has the unknown piece before the padding."""
 
 
 def load(task: Task) -> Translate:

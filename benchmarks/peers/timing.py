@@ -1,4 +1,4 @@
-"""What the adapters of the toolkits share: what they are given, the clock, the line they print.
+"""Shared parts of the adapters of the toolkits: their task, the clock, the line they print.
 
 An adapter runs in its toolkit's own environment, so nothing here imports nmt.
 """
@@ -23,7 +23,7 @@ PAD, UNK, BOS, EOS = "<pad>", "<unk>", "<s>", "</s>"
 
 @dataclass(frozen=True)
 class Task:
-    """What to train and for how long."""
+    """The corpus, the model and the length of a timed training."""
 
     corpus: Path
     """Folder with `train.src` and `train.tgt`, pieces separated by spaces, and `vocabulary.txt`, one piece a line."""

@@ -1,4 +1,4 @@
-"""What the adapters that translate share: what they are given, the batches, the clock, the lines they print.
+"""Shared parts of the adapters that translate: their task, the batches, the clock, the lines they print.
 
 An adapter runs in its toolkit's own environment, so nothing here imports nmt.
 """
@@ -28,7 +28,7 @@ Translate = Callable[[list[str], int], list[tuple[str, int]]]
 
 @dataclass(frozen=True)
 class Task:
-    """What to translate and how."""
+    """The text of a timed translation, and its settings."""
 
     single: bool
     """One line at a time, each clocked; else all of them."""
@@ -41,7 +41,7 @@ class Task:
     bundle: Path
     """Folder with `model.safetensors`, `config.json`, `tokenizer.model`, and what adapters have made of them."""
     engine: str
-    """What computes, and in what precision: `native-float32`, `ctranslate2-int8`."""
+    """Engine and precision: `native-float32`, `ctranslate2-int8`."""
     threads: int
     """Threads of a process or, in CTranslate2, of a worker; OMP_NUM_THREADS says the same."""
     workers: int
@@ -51,7 +51,7 @@ class Task:
     beam_size: int
     length_penalty: float
     extra_length: int
-    """A hypothesis has at most so many pieces more than its source, or than the longest source of its batch."""
+    """Largest number of pieces that a hypothesis may have more than its source, or than the longest of its batch."""
 
     @property
     def precision(self) -> str:

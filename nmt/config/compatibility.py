@@ -1,4 +1,4 @@
-"""What recorded settings mean today: manifests, checkpoints, locks and bundles of every nmt that wrote one.
+"""The present meaning of recorded settings: manifests, checkpoints, locks and bundles of all versions of nmt.
 
 A record holds the knobs that its nmt knew. One that it did not know counts as its value "as before", see `AsBefore`.
 """

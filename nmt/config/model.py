@@ -15,7 +15,7 @@ PRESETS: dict[str, dict[str, float]] = {
     "small": {"d_model": 256, "ffn": 1024, "heads": 4, "encoder_layers": 3, "decoder_layers": 3},
     "tiny": {"d_model": 128, "ffn": 512, "heads": 4, "encoder_layers": 2, "decoder_layers": 2},
 }
-"""What each preset of the model changes of the defaults, which are the paper's base model [V17, table 3]."""
+"""The fields that each preset changes; the defaults are the paper's base model [V17, table 3]."""
 
 
 class ModelConfig(Section):

@@ -18,7 +18,7 @@ GRAMMAR = (
     "This model knows only the grammar and the words of the built-in corpus: sentences about daily life, as main, "
     "subordinate and relative clauses and questions, with numbers, prices and times."
 )
-"""What a model of the built-in corpus can translate."""
+"""The range of a model that is trained on the built-in corpus."""
 
 
 def run_stages(run: Run, last: str = "evaluate") -> None:

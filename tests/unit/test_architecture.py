@@ -1,6 +1,7 @@
 """Imports point down, one module prints, and the command line starts fast."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -140,6 +141,14 @@ def test_only_the_console_writes_to_the_terminal(module: str) -> None:
     if module == "commands.options":  # translations are bytes, the same on every machine
         found = [expression for expression in found if expression != "console.stdout"]
     assert module in {"console", "terminal"} or found == []
+
+
+def test_code_in_strings_of_the_benchmarks_imports_modules_that_exist() -> None:
+    sources = (PACKAGE.parent / "benchmarks").rglob("*.py")
+    found = {name for path in sources for name in re.findall(r"from nmt\.([\w.]+) import", path.read_text("utf-8"))}
+    packages = {module.rpartition(".")[0] for module in MODULES}
+    assert found
+    assert found <= MODULES.keys() | packages
 
 
 @modules
