@@ -22,7 +22,6 @@ from nmt.errors import NmtError
 
 Context = TypeVar("Context")
 P = ParamSpec("P")
-
 EXIT_SECONDS = 1  # time that a dying child has for an exit code of its own
 
 

@@ -9,7 +9,6 @@ from functools import cache, cached_property
 from nmt.errors import UsageError
 
 Span = tuple[int, int]
-
 SPELLED = re.compile("\u27e6[0-9]+\u27e7")
 OFF = ("", "none")  # values that mean no pattern, on the command line and in a recipe
 

@@ -22,7 +22,6 @@ from nmt.processes import Child, ChildDiedError, end_all
 SHARD = 50_000  # raw pairs in a shard of a corpus
 ROWS = 10_000  # rows of a record batch
 AHEAD = 1  # tasks that wait for a busy worker
-
 T = TypeVar("T")
 Task = TypeVar("Task")
 Context = TypeVar("Context")

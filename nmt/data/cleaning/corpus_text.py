@@ -30,11 +30,8 @@ from nmt.files import JsonObject, remove
 
 HELD_OUT = "held-out"  # name of the test set that is split off the training text
 CLEANED = "cleaned"  # folder of the pairs that passed the filters of single pairs; removed when `train` is written
-
 COLUMNS = [("source", pa.string()), ("target", pa.string())]
-
 TRAIN, DROPPED = 0, 255  # assignments of a pair; a number between them is the split that the pair is drawn for
-
 Assignments = NDArray[np.uint8]
 Anomalies = Mapping[str, Counter[str]]
 

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 Keys = NDArray[np.uint64]
 Mask = NDArray[np.bool]
-
 ROWS_AT_ONCE = 2**23  # rows whose keys are sorted at once, which takes some 300 MB
 
 

@@ -60,7 +60,6 @@ ANOMALIES = {
 RATIO_EDGES = (0.0, 0.25, 0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0, 4.0)
 """Lower bounds of the bins of the ratio of target to source."""
 MAX_RATIO = 100  # ratios are counted to two decimals; greater ones count as this
-
 Counts = NDArray[np.int64]
 
 

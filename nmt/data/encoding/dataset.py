@@ -21,7 +21,6 @@ from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID, Tokenizer
 from nmt.data.shards import corpus_of, read_shard, shard_paths
 
 Ids = NDArray[np.uint8 | np.uint16 | np.uint32]
-
 TEXT = ("source", "target")  # the columns of the text
 
 

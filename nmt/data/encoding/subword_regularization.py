@@ -19,13 +19,10 @@ from itertools import accumulate, chain, groupby
 
 NORMAL, USER_DEFINED, BYTE = 1, 4, 6  # types of pieces in SentencePiece's format
 UNIGRAM = 1  # type of a unigram model in that format
-
 KEPT = 50_000  # cached segmentations, or tables, of some 20 or 140 MB
 SHORT = 24  # characters of the longest words that are cached; longer ones are seldom repeated
 UNKNOWN_PENALTY = 10.0  # score of the rarest piece minus that of an unknown character in SentencePiece's unigram model
-
 _WORD = re.compile("▁[^▁]*|[^▁]+")
-
 Chance = Callable[[], float]  # draws a number from [0, 1)
 
 

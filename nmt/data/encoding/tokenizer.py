@@ -27,13 +27,10 @@ from nmt.files import digest
 from nmt.processes import Child, ChildDiedError
 
 PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
-
 CARD = "tokenizer.json"
 FORMAT = 1
 TOKENIZER = Card(CARD, "tokenizer", FORMAT, has_digest=False)
-
 TRAINING_THREADS = 4  # a constant, whatever the cores of the machine: the pieces of a unigram model can depend on it
-
 FEW_LINES = 2000  # the most lines that this process trains on itself, in a second or so
 
 
