@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     from nmt.terminal import LiveLines
 
 Metric = TypeVar("Metric", bound=str)
-
 Style = Literal["bold", "dim", "red", "green", "yellow"]
 STYLES: dict[Style, int] = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33}  # the codes of ANSI terminals
-
 QUIET = False  # print nothing but errors; set in all ranks of a training but the first
 VERBOSE = False  # show samples and details; set by `-v`
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 __version__ = "0.1.0"
-
 DISTRIBUTION = "nmt-toolkit"  # name on PyPI: there `nmt` is another package
 ROOT = Path(__file__).resolve().parents[1]
 """The folder that holds the package: a checkout, or where packages are installed."""

@@ -19,7 +19,6 @@ FEW = 10_000
 """Training pairs below which a model from scratch translates badly (Koehn & Knowles 2017; Sennrich & Zhang 2019)."""
 SMALL = 100_000  # training pairs below which stronger regularization pays
 LARGE = 1_000_000  # training pairs from which on the paper's settings apply; its own corpora had 4.5 and 36 million
-
 LATIN = frozenset({"LATIN"})
 VOCABULARY = ((2000, 1000), (FEW, 2000), (25_000, 4000), (300_000, 8000), (2_000_000, 16_000))
 """Vocabulary sizes by training pairs; 32,000 beyond."""
@@ -27,7 +26,6 @@ LARGE_ALPHABET = 1500  # characters from which on an alphabet is large, as those
 UNEVEN = 10  # ratio of the largest to the smallest corpus from which on smaller corpora are upsampled
 CPU_STEPS = 20_000  # maximum number of steps on a CPU
 MAX_PIECES = 500  # upper bound for the pieces of a training sentence; memory grows with the longest one
-
 Scale = Literal["small", "medium", "base"]
 """Size of the model: 256 wide with 3+3 layers, between, or the paper's base model."""
 

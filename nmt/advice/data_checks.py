@@ -36,7 +36,6 @@ SAMPLE = 50_000
 """Training pairs that are cleaned, encoded, and used to train a tokenizer: the first of each corpus, by its size."""
 SMALLEST = 1000  # minimum number of pairs of each corpus in the sample
 COUNTED = 2000  # approximate number of pairs of the sample whose words are counted
-
 LEAKED = 0.01  # share of the sources of a dev or test set that may be in train without a warning
 DROPPED = 0.2  # share of the training pairs that cleaning may drop without a warning
 KEPT = 0.01  # share of a training corpus below which cleaning has left practically nothing of it

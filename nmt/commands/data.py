@@ -22,7 +22,6 @@ from nmt.run_folder import RunFolder
 from nmt.tasks.grammar import generate
 
 SHOWN = 100  # characters shown of each side of an example
-
 app = new_app("Inspect parallel text, clean it, make some.")
 
 Files = Annotated[

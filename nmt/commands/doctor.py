@@ -7,7 +7,6 @@ from nmt.commands.recipe_options import RecipeName, WhereTrained, open_run
 from nmt.errors import NmtError
 
 app = new_app("Check a recipe.")
-
 STYLES: dict[str, console.Style] = {"OK": "green", "warning": "yellow", "error": "red", "skipped": "dim"}
 """Styles of the levels of a finding."""
 

@@ -15,7 +15,6 @@ from nmt.data.reading.archives import read_lines
 from nmt.errors import DataError, UsageError
 
 app = new_app("Score translations.")
-
 Metrics = Annotated[EvaluationConfig, OptionsOf("Metrics", default="MODEL's, or {}")]
 
 

@@ -17,7 +17,6 @@ from nmt.data.reading.streams import decode_lines
 from nmt.errors import DataError
 
 Errors = Literal["strict", "replace"]
-
 STDIN = "standard input"
 BLOCK = 1 << 16  # bytes read at once: the capacity of a pipe
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from nmt.inference.translator import PairScore
 
 CHUNK = 2048  # pairs read at once, to be batched by length
-
 app = new_app("Score.")
 
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from nmt.data.encoding.tokenizer import Tokenizer
 
 app = new_app("Train and use SentencePiece tokenizers.")
-
 Folder = Annotated[Path, typer.Argument(metavar="MODEL", help="A bundle or a tokenizer folder.")]
 SideName = Annotated[Literal["source", "target"], typer.Option(help="Which tokenizer, where they are separate.")]
 

@@ -28,7 +28,6 @@ class LanguagesConfig(Section):
     """The direction of translation."""
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"text", "bundle"})
-
     source: Name
     """Code of the source language, as in ISO 639-1: `en`."""
     target: Name
@@ -42,7 +41,6 @@ class CleaningConfig(Section):
     """
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"text"})
-
     control_characters: bool = True
     """Take out control characters (Unicode's Cc, tabs aside), byte-order marks, and U+FFFE and U+FFFF; line breaks
     become spaces."""
@@ -101,7 +99,6 @@ class CorpusConfig(Section):
     """
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"text"})
-
     source: str | list[str] | None = None
     """Source side, one sentence a line; several files are read one after the other."""
     target: str | list[str] | None = None
@@ -178,7 +175,6 @@ class DownloadConfig(Section):
     """A file to download if it is not in the data folder; corpora name it as if it were there."""
 
     affects: ClassVar[frozenset[Effect]] = frozenset()
-
     url: str | list[str]
     """Its address, https or http; of several mirrors the first that answers is used."""
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
@@ -192,7 +188,6 @@ class DataConfig(Section):
     """The corpora. A missing dev or test set is split off the cleaned training text."""
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"text"})
-
     train: dict[Name, TrainingCorpusConfig]
     """Training pairs: one corpus, or several, each under a name of its own: [data.train.NAME]."""
     dev: CorpusConfig | None = None
@@ -265,7 +260,6 @@ class TokenizerConfig(Section):
     """SentencePiece, trained on the cleaned training text alone."""
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"tokenizer"})
-
     model_type: Literal["bpe", "unigram"] = "bpe"
     """Byte-pair encoding (Sennrich et al. 2016) or unigram language model (Kudo 2018)."""
     vocab_size: Annotated[int, Field(ge=16)] = 8000

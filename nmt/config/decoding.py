@@ -11,7 +11,6 @@ class DecodingConfig(Section):
     """Search settings of validation, `translate` and `evaluate`; defaults are the paper's [V17, section 6.1]."""
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"decoding"})
-
     beam_size: PositiveInt = 4
     """Hypotheses kept for each sentence; 1 is greedy search."""
     length_penalty: Annotated[float, Field(ge=0, le=2)] = 0.6
@@ -33,7 +32,6 @@ class EvaluationConfig(Section):
     """Settings of sacreBLEU."""
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"decoding"})
-
     tokenize: str = "auto"
     """BLEU's tokenizer; auto follows the target language: zh, ja-mecab, ko-mecab, else 13a."""
     lowercase: bool = False

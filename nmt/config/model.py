@@ -22,7 +22,6 @@ class ModelConfig(Section):
     """Shape of the encoder-decoder Transformer; defaults are the paper's base model [V17, table 3]."""
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"weights", "updates"})
-
     preset: Annotated[Literal["base", "big", "small", "tiny"], Affects()] = "base"
     """Start from these values: the paper's `base` or `big`, or `small` or `tiny` for CPU."""
     d_model: PositiveInt = 512

@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, 
 from pydantic.fields import FieldInfo
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-
 Effect = Literal["text", "tokenizer", "ids", "weights", "updates", "training", "decoding", "bundle"]
 """A result that a knob changes: the cleaned text, the tokenizer, the ids, the shapes of the weights, the updates, the
 rest of a training (its length, checkpoints and validations), all translations and scores, or the bundle."""

@@ -23,7 +23,6 @@ class MetricScore(TypedDict):
 
 
 Scores = dict[MetricName, MetricScore]
-
 # ISO 639-1 codes as in sacreBLEU's own table, and the ISO 639-3 codes that FLORES and NLLB use.
 _TOKENIZERS = {"zh": "zh", "zho": "zh", "cmn": "zh"} | {"ja": "ja-mecab", "jpn": "ja-mecab"}
 _TOKENIZERS |= {"ko": "ko-mecab", "kor": "ko-mecab"}

@@ -14,7 +14,6 @@ from nmt.inference.bundle import Bundle
 from nmt.inference.protocol import Engine, Hypothesis, Request, Row, by_batch, nan_error
 
 Quantization = Literal["float32", "float16", "bfloat16", "int16", "int8", "int8_float32"]
-
 BEAMS = (1, 5)  # beam sizes at which, without a length penalty, both engines must find the same
 DRAWN_LINES, DRAWN_LENGTHS, SEED = 240, (1, 2, 4, 8, 16, 32), 1
 """Number and lengths in pieces of the sources drawn from the vocabulary, equally many of each length."""

@@ -30,18 +30,14 @@ BUNDLE = Card(CONFIG, "bundle", format=1)
 class BundleConfig(Section):
     """The content of `config.json`."""
 
-    format: int = BUNDLE.format
-    """Version of the bundle's layout."""
-    nmt: str = __version__
-    """Version of nmt that wrote the bundle."""
-    name: str
-    """Name of the recipe."""
+    format: int = BUNDLE.format  # version of the bundle's layout
+    nmt: str = __version__  # version of nmt that wrote the bundle
+    name: str  # name of the recipe
     languages: LanguagesConfig
     model: ModelConfig
     decoding: DecodingConfig
     evaluation: EvaluationConfig
-    protect: str | None = None
-    """Regular expression of text to keep unchanged; missing in bundles of older versions."""
+    protect: str | None = None  # regular expression of text to keep unchanged; missing in bundles of older versions
     files: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of the weights and of the tokenizer's files; set by `write_bundle`."""
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 Number = TypeVar("Number", float, "Tensor")
 T = TypeVar("T")
 R = TypeVar("R")
-
 Matrix = list[list[float]]
 Pair = tuple[list[int], list[int]]  # ids of a source and of a target, both without EOS
 

@@ -30,7 +30,6 @@ from nmt.inference.report import Report
 from nmt.inference.sources import Chunk, Source, SourceReader
 
 R = TypeVar("R")
-
 FIRST_CHUNK, LARGEST_CHUNK = 32, 2048
 """Lines of the first chunk and, doubling, of the largest: early answers first, then full batches."""
 AS_MANY = "give as many prefixes as lines; a blank one leaves the start to the model"

@@ -11,10 +11,8 @@ from typing import NamedTuple, TypeVar
 from nmt.tasks.grammar_words import entries, tables
 
 Word = TypeVar("Word", "Noun", "Adjective", "Verb")
-
 PERSONS = ("I", "you", "he", "we", "they")
 PLURAL = 3  # row of the plural in a declension table, after masculine, feminine and neuter
-
 # Endings of adjectives: masculine, feminine, neuter, plural; each nominative, accusative, dative.
 _WEAK = (("e", "en", "en"), ("e", "e", "en"), ("e", "e", "en"), ("en", "en", "en"))
 _MIXED = (("er", "en", "en"), ("e", "e", "en"), ("es", "es", "en"), ("en", "en", "en"))
@@ -22,7 +20,6 @@ _STRONG = (("er", "en", "em"), ("e", "e", "er"), ("es", "es", "em"), ("e", "e", 
 _ARTICLES = (("der", "den", "dem"), ("die", "die", "der"), ("das", "das", "dem"), ("die", "die", "den"))
 _EIN = (("", "en", "em"), ("e", "e", "er"), ("", "", "em"), ("e", "e", "en"))
 RELATIVES = (*_ARTICLES[:PLURAL], ("die", "die", "denen"))
-
 Cases = tuple[str, str, str]
 
 

@@ -10,7 +10,6 @@ from nmt.tasks.grammar_words import entries, tables
 
 EnDe = tuple[str, str]  # English words, and the German ones that translate them
 T = TypeVar("T")
-
 PAST, PRESENT, FUTURE = range(3)
 TENSES = ("past", "present", "future")
 

@@ -21,7 +21,6 @@ FORMAT = 2
 WEIGHTS, MOMENTS, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 CHECKPOINT = Card(STATE, "checkpoint", FORMAT)
 EMA = "ema.safetensors"  # exponential moving average of the weights, where the recipe keeps one
-
 TensorFiles = Mapping[str, Mapping[str, Tensor]]  # tensors by file and name
 
 

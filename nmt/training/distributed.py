@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
 
 T = TypeVar("T")
-
 TIMEOUT = timedelta(days=2)
 """How long a rank waits for another, which may be reading the data; torchrun ends them all when one dies."""
 REPORT_SECONDS = 3.0  # time in which every live rank notices that another is lost, and reports to the store

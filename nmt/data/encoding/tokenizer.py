@@ -32,8 +32,6 @@ FORMAT = 1
 TOKENIZER = Card(CARD, "tokenizer", FORMAT, has_digest=False)
 TRAINING_THREADS = 4  # a constant, whatever the cores of the machine: the pieces of a unigram model can depend on it
 FEW_LINES = 2000  # the most lines that this process trains on itself, in a second or so
-
-
 _NOT_TEXT = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029\0\u2581]")
 """All kinds of line breaks, NUL, and U+2581, by which SentencePiece spells the space."""
 

@@ -22,7 +22,6 @@ from nmt.tasks import grammar
 RECIPE_TIP = "; names in a recipe start at --data-dir, or else at the recipe's folder"
 STDIN = "-"  # name of standard input
 TEST_SET = "sacrebleu:"  # prefix of the names of sacreBLEU's test sets
-
 Downloads = Mapping[str, DownloadConfig]
 
 

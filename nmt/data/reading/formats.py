@@ -21,7 +21,6 @@ from nmt.data.reading.tmx import read_tmx
 from nmt.errors import DataError
 
 Format = Literal["tsv", "csv", "jsonl", "parquet", "tmx"]
-
 TRANSLATION = "translation"  # column of {language: text} in many data sets
 BATCH = 1000  # rows of a Parquet file to read at once
 MAX_CELL = 2**26

@@ -18,7 +18,6 @@ LANGUAGE = re.compile(r"[a-z]{2,3}([_-][A-Za-z0-9]{2,8})*")  # a suffix that loo
 DIRECTION = re.compile(r"(?:^|[.:_/])([a-z]{2,3})[-_]([a-z]{2,3})(?=$|[./])")
 """The codes of both languages in a file name, as in `news.en-de.tsv`."""
 LANGUAGE_OPTIONS = "name the languages by --source-language and --target-language"
-
 Corpora = dict[str, CorpusConfig]
 Sides = tuple[dict[str, str], dict[str, str]]
 """Files of the source and of the target language, by their names without the language."""

@@ -42,7 +42,6 @@ BUFFER = 1 << 17  # bytes to read at once
 BREAKS = re.compile("[\u2028\u2029\x85\x0b\x0c\x1c-\x1e\r]")
 """Characters that end a line for some programs, and are text here."""
 SURROGATE = re.compile("[\ud800-\udfff]")
-
 Decompressor = bz2.BZ2Decompressor | lzma.LZMADecompressor
 
 

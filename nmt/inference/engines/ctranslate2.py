@@ -22,11 +22,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
-
 ENGINE = "ctranslate2"
 EXPORTS, MANIFEST = "exports", "manifest.json"
 EXPORT = Card(MANIFEST, "export", format=1)
-
 TASK_ROWS, GPU_TASK_ROWS = 32, 1024
 """Most rows of a task: batches are cut into tasks, so that threads share them and a task has little padding."""
 PATIENCE = 2

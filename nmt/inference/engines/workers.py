@@ -14,7 +14,6 @@ from nmt.processes import Answer, Child, ChildDiedError, wait_for
 
 T = TypeVar("T")
 R = TypeVar("R")
-
 AHEAD = 2  # batches handed to a worker at a time: the one it computes, and the next
 FATAL = 2  # number of workers that die at the same batch before it counts as the cause
 
