@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 class RunConfig(Section):
     """Where a recipe runs, and with which changes."""
 
-    data_dir: Path | None = None  # folder of the recipe's relative file names; by default that of the recipe
-    run_dir: Path | None = None  # the run folder; by default runs/NAME
+    data_dir: Path | None = None
+    """Folder of the recipe's relative file names; by default that of the recipe."""
+    run_dir: Path | None = None
+    """The run folder; by default runs/NAME."""
     overrides: Annotated[list[str], Flag("--set", "KEY=VALUE")] = Field(default_factory=list)
     """Override section.key of the recipe; may be given several times."""
     init_from: Annotated[Path | None, Flag(metavar="MODEL")] = None
