@@ -15,14 +15,11 @@ from nmt.version import __version__
 
 INTERRUPTED = 130  # what the command line returns after Ctrl-C
 TERMINATED = 143  # what it returns after SIGTERM; a training saves before
-
 STORAGE_ERRORS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM),
     *(errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG),
 }
 """Errors of a full or read-only disk, of missing permissions, and of a file in place of a folder or the reverse."""
-
-
 COMMANDS = {
     "From data to a model": {
         "init": "Survey your own data, and write a recipe for it that says why each value was chosen.",
@@ -46,14 +43,12 @@ COMMANDS = {
 }
 """The first sentence of each command's help, by the panels of `nmt --help`."""
 MODULES = {"prepare": "run", "train": "run"}  # modules of `nmt.commands` that are not called as the command
-
 app = new_app(
     "Neural machine translation: from raw parallel text to a scored, shippable translator.", add_completion=True
 )
 
 
 def show_version(value: bool) -> None:
-    """Print the version and leave."""
     if value:
         console.out(f"nmt {__version__}")
         raise typer.Exit

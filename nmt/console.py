@@ -47,9 +47,8 @@ def stdout() -> BinaryIO:
 
 def paint(text: str, style: Style, file: TextIO | None) -> str:
     """Return `text` in `style` where `file` is a terminal, unless the environment sets NO_COLOR (no-color.org)."""
-    if not is_terminal(file) or os.environ.get("NO_COLOR"):
-        return text
-    return f"\x1b[{STYLES[style]}m{text}\x1b[0m"
+    is_plain = not is_terminal(file) or os.environ.get("NO_COLOR")
+    return text if is_plain else f"\x1b[{STYLES[style]}m{text}\x1b[0m"
 
 
 def is_terminal(file: TextIO | None) -> bool:
@@ -69,7 +68,6 @@ def log(text: str) -> None:
 
 
 def fail(text: str) -> None:
-    """Print an error, always."""
     _write_message(f"{paint('nmt:', 'red', sys.stderr)} {text}")
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from nmt.training.checkpoint import Checkpoints
 
 app = new_app("List, verify and average the checkpoints of a run.")
-
 RunOrFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run folder, runs/NAME, or the folder checkpoints in it.")
 ]
@@ -42,17 +41,11 @@ def checkpoints_list(run: RunOrFolder) -> None:
     found = open_checkpoints(run)[1].survey()
     states = [finding.state for finding in found if finding.state]
     dev = {step: f"{state.metric} {value:.4g}" for state in states for value, step in state.ranked}
-    rows = [
-        [
-            finding.path.name,
-            f"{finding.step:,}",
-            f"{finding.state.epoch:,}" if finding.state else "",
-            f"{finding.size / 1e6:,.1f} MB",
-            dev.get(finding.step, ""),
-            finding.verdict,
-        ]
-        for finding in found
-    ]
+    rows = []
+    for finding in found:
+        epoch = f"{finding.state.epoch:,}" if finding.state else ""
+        size, score = f"{finding.size / 1e6:,.1f} MB", dev.get(finding.step, "")
+        rows.append([finding.path.name, f"{finding.step:,}", epoch, size, score, finding.verdict])
     console.table(["checkpoint", "step", "epoch", "size", "dev", "state"], rows)
 
 

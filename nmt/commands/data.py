@@ -23,7 +23,6 @@ from nmt.tasks.grammar import generate
 
 SHOWN = 100  # characters shown of each side of an example
 app = new_app("Inspect parallel text, clean it, make some.")
-
 Files = Annotated[
     list[str],
     typer.Argument(

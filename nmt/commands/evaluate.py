@@ -64,13 +64,9 @@ def evaluate(
     config = own.model_copy(update=metrics.model_dump(exclude_unset=True))
     if looks_tokenized(translations):
         console.warn("the translations look tokenized: BLEU is meant for plain text")
-    scores = score(
-        translations,
-        references,
-        tokenize=resolve_tokenizer(config.tokenize, bundle.languages.target if bundle else None),
-        lowercase=config.lowercase,
-        chrf_word_order=config.chrf_word_order,
-    )
+    tokenize = resolve_tokenizer(config.tokenize, bundle.languages.target if bundle else None)
+    order = config.chrf_word_order
+    scores = score(translations, references, tokenize=tokenize, lowercase=config.lowercase, chrf_word_order=order)
     if as_json:
         console.json_out(scores)
     else:

@@ -85,7 +85,6 @@ class LazyGroup(TyperGroup):
 
 
 def set_verbose(value: bool) -> None:
-    """Show details from now on, if `value`."""
     console.VERBOSE |= value
 
 

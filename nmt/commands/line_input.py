@@ -29,8 +29,7 @@ class Live:
     """
 
     def __init__(self, descriptor: int, wait: float) -> None:
-        self._descriptor = descriptor
-        self._wait = wait
+        self._descriptor, self._wait = descriptor, wait
         self._lines: deque[bytes] = deque()
         self._rest: list[bytes] = []  # blocks of a line whose end has not been read
         self._ended = False
@@ -99,8 +98,7 @@ def open_input(path: Path | None, errors: Errors, wait: float) -> Reader:
     noted = replaced if errors == "replace" else None
     if path is not None:
         lines = read_lines(path, noted)
-        begin = list(itertools.islice(lines, 1))
-        return Reader(str(path), itertools.chain(begin, lines), replaced=replaced)
+        return Reader(str(path), itertools.chain(list(itertools.islice(lines, 1)), lines), replaced=replaced)
     stream = console.stdin()
     interactive = stream.isatty()
     try:
@@ -110,8 +108,7 @@ def open_input(path: Path | None, errors: Errors, wait: float) -> Reader:
     if os.name != "posix" or stat.S_ISREG(os.fstat(descriptor).st_mode):  # cannot be waited for, or need not be
         return Reader(STDIN, decode_lines(stream, STDIN, noted), never if interactive else None, interactive, replaced)
     live = Live(descriptor, wait)
-    lines = decode_lines(live, STDIN, noted)
-    return Reader(STDIN, lines, never if interactive else live.ready, interactive, replaced)
+    return Reader(STDIN, decode_lines(live, STDIN, noted), never if interactive else live.ready, interactive, replaced)
 
 
 def read_beside(path: Path, reader: Reader, lines: Path | None) -> list[str]:
@@ -120,10 +117,8 @@ def read_beside(path: Path, reader: Reader, lines: Path | None) -> list[str]:
     Raises DataError where their numbers differ: at once for a file, otherwise while the lines of `reader` are read.
     """
     found = list(read_lines(path))
-    if lines is not None and lines.is_file():
-        count = count_lines(lines)
-        if count != len(found):
-            raise DataError(f"{lines} has {count:,} lines but {path} has {len(found):,}")
+    if lines is not None and lines.is_file() and (count := count_lines(lines)) != len(found):
+        raise DataError(f"{lines} has {count:,} lines but {path} has {len(found):,}")
     reader.lines = _counted(reader.lines, reader.name, len(found), path)
     return found
 

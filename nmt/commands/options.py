@@ -58,10 +58,8 @@ def command(
     """
 
     def register(function: Callable[P, None]) -> Callable[P, None]:
-        decorate = app.command(
-            name, cls=SeveralValues, help=prose(inspect.getdoc(function) or ""), epilog=f"Example: {prose(example)}"
-        )
-        decorate(with_options(function))
+        text, epilog = prose(inspect.getdoc(function) or ""), f"Example: {prose(example)}"
+        app.command(name, cls=SeveralValues, help=text, epilog=epilog)(with_options(function))
         return function
 
     return register

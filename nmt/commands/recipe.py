@@ -15,7 +15,6 @@ app = new_app("Show recipes and the reference of their keys.")
 
 
 def key_names() -> list[str]:
-    """Return the keys of a recipe, for completion."""
     return [knob.key for knob in knobs()]
 
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 MAX_WAIT = 50
 """Milliseconds that a line waits for more to share its batch: unnoticed by a human, long for a program that writes."""
-
 app = new_app("Translate.")
 
 
@@ -99,10 +98,8 @@ def translate(
         if written.alignment and translator.protector is not None:
             raise UsageError("--alignment and placeholders exclude each other", hint="add --protect none")
         if not sample and written.n_best > translator.decoding.beam_size:
-            raise UsageError(
-                f"--n-best {written.n_best} is more than the beam of {translator.decoding.beam_size}",
-                hint="raise --beam-size",
-            )
+            beam = translator.decoding.beam_size
+            raise UsageError(f"--n-best {written.n_best} is more than the beam of {beam}", hint="raise --beam-size")
         options = Options(
             n_best=written.n_best,
             sampling=sampling if sample else None,
@@ -138,13 +135,10 @@ def check(
     """Raise UsageError where options exclude each other, whatever the model."""
     if sample and search.model_fields_set & {"beam_size", "length_penalty"}:
         raise UsageError("--beam-size and --length-penalty are for the search, not for --sample")
-    if not sample and (
-        names := [
-            option_name(SamplingConfig, key) for key in SamplingConfig.model_fields if key in sampling.model_fields_set
-        ]
-    ):
+    given = sampling.model_fields_set
+    names = [option_name(SamplingConfig, key) for key in SamplingConfig.model_fields if key in given]
+    if names and not sample:
         raise UsageError(f"{', '.join(names)}: for translations drawn at random", hint="add --sample")
     if inference.engine != "native" and (sample or written.alignment):
-        raise UsageError(
-            f"the engine {inference.engine} has no --{'sample' if sample else 'alignment'}", hint="leave out --engine"
-        )
+        option = "--sample" if sample else "--alignment"
+        raise UsageError(f"the engine {inference.engine} has no {option}", hint="leave out --engine")

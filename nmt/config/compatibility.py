@@ -12,7 +12,6 @@ from nmt.config.section import MISSING, Affects, AsBefore, Effect, Section, is_t
 from nmt.files import Json, JsonObject, differing
 
 RECIPE = "recipe"  # key of the knobs in recorded inputs
-
 _ONCE_ALONE = {
     "seed": "training.seed",
     "max_length": "model.max_length",
@@ -78,12 +77,10 @@ def completed(values: JsonObject, section: type[Section]) -> JsonObject:
         inner, value = section_of(field), values.get(name, as_before(field))
         if isinstance(value, Section):
             value = {}
-        if inner and isinstance(value, dict):
-            value = (
-                {key: completed(each, inner) for key, each in value.items()}
-                if is_table(field)
-                else completed(value, inner)
-            )
+        if inner and isinstance(value, dict) and is_table(field):
+            value = {key: completed(each, inner) for key, each in value.items()}
+        elif inner and isinstance(value, dict):
+            value = completed(value, inner)
         if value is not MISSING:
             whole[name] = value
     return whole

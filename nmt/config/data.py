@@ -235,19 +235,14 @@ class DataConfig(Section):
         """Return how often an epoch sees each pair of each training corpus, given its number of `pairs`."""
         power = 0.0 if self.temperature is None else 1 - 1 / self.temperature
         most = max(pairs.values(), default=0)
-        return {
-            name: self.train[name].weight or ((most / count) ** power if count else 1.0)
-            for name, count in pairs.items()
-        }
+        return {name: self.train[name].weight or ((most / n) ** power if n else 1.0) for name, n in pairs.items()}
 
     def shares(self, pairs: dict[str, int]) -> dict[str, dict[str, float]]:
         """Return the weight and the share of an epoch of each training corpus, given its number of `pairs`."""
         weights = self.weights(pairs)
-        total = sum(weights[name] * count for name, count in pairs.items()) or 1
-        return {
-            name: {"pairs": count, "weight": weights[name], "share": weights[name] * count / total}
-            for name, count in pairs.items()
-        }
+        seen = {name: weights[name] * count for name, count in pairs.items()}
+        total = sum(seen.values()) or 1
+        return {name: {"pairs": pairs[name], "weight": weights[name], "share": seen[name] / total} for name in pairs}
 
     @property
     def tags(self) -> list[str]:

@@ -10,8 +10,6 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 Effect = Literal["text", "tokenizer", "ids", "weights", "updates", "training", "decoding", "bundle"]
 """A result that a knob changes: the cleaned text, the tokenizer, the ids, the shapes of the weights, the updates, the
 rest of a training (its length, checkpoints and validations), all translations and scores, or the bundle."""
-
-
 MISSING = object()  # the value of what has none
 
 
@@ -23,8 +21,7 @@ class Affects:
     """
 
     def __init__(self, *effects: Effect, neutral: object = MISSING) -> None:
-        self.effects = frozenset(effects)
-        self.neutral = neutral
+        self.effects, self.neutral = frozenset(effects), neutral
 
 
 class AsBefore:

@@ -30,7 +30,6 @@ class LoadedRecipe:
 
 
 def recipe_names() -> list[str]:
-    """Return the names of the recipes that come with nmt."""
     return sorted(path.stem for path in LIBRARY.glob("*.toml"))
 
 
@@ -172,8 +171,7 @@ class Knob:
 def knobs(section: type[Section] = Recipe, prefix: str = "") -> Iterator[Knob]:
     """Yield every key of the recipe, from the fields and their docstrings."""
     for name, field in section.model_fields.items():
-        inner = section_of(field)
-        if inner is not None:
+        if inner := section_of(field):
             named = ".NAME" if is_table(field) else ""
             yield from knobs(inner, f"{prefix}{name}{named}.")
         else:

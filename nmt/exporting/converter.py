@@ -15,8 +15,7 @@ class TransformerConverter(Converter):  # type: ignore[misc]  # the package has 
     """Describe a Transformer as CTranslate2 does, with its weights and vocabularies."""
 
     def __init__(self, model: Model, config: ModelConfig, tokenizer: Tokenizer) -> None:
-        self.config = config
-        self.tokenizer = tokenizer
+        self.config, self.tokenizer = config, tokenizer
         self.tensors = model.all_tensors()
         (self.epsilon,) = {layer.eps for layer in model.modules() if isinstance(layer, nn.LayerNorm)}
 

@@ -31,8 +31,7 @@ def align_segments(segments: list[tuple[Matrix, list[str], list[str]]], first: i
     A segment is its attention, source pieces and target pieces, as in `align_words`.
     """
     pairs: list[tuple[int, int]] = []
-    source_words, target_words = first, 0
-    last = SPACE
+    source_words, target_words, last = first, 0, SPACE
     for attention, source, target in segments:
         sizes, aligned = align_words(attention, source, target)
         if not last.endswith(SPACE) and not source[0].startswith(SPACE):

@@ -36,10 +36,9 @@ class Constraints:
         """
         step = histories.size(-1)  # of the next piece, from 1
         forced = None
-        if step >= self.first_limit or step <= self.prefixes.size(1):
-            prefix = (
-                self.prefixes[:, step - 1] if step <= self.prefixes.size(1) else torch.full_like(self.limits, PAD_ID)
-            )
+        in_prefix = step <= self.prefixes.size(1)
+        if in_prefix or step >= self.first_limit:
+            prefix = self.prefixes[:, step - 1] if in_prefix else torch.full_like(self.limits, PAD_ID)
             forced = torch.where(self.limits == step, EOS_ID, prefix)[:, None, None].expand(*logits.shape[:2], 1)
             kept = logits.gather(2, forced)
         if (size := self.decoding.no_repeat_ngram) and step > size:

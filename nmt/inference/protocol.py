@@ -78,19 +78,15 @@ class Engine(Protocol):
 
 
 def by_batch(
-    items: Sequence[T],
-    lengths: Sequence[int],
-    batch_tokens: int,
-    work: Callable[[Iterable[list[T]]], Iterator[list[R]]],
+    items: Sequence[T], lengths: Sequence[int], batch_tokens: int, run: Callable[[Iterable[list[T]]], Iterator[list[R]]]
 ) -> list[R]:
-    """Pass `items` to `work` in batches of similar lengths; return the results in the order of the items."""
+    """Pass `items` to `run` in batches of similar lengths; return the results in the order of the items."""
     batches = by_tokens(lengths, batch_tokens)
     results: dict[int, R] = {}
-    for batch, of_batch in zip(batches, work([items[i] for i in batch] for batch in batches), strict=True):
+    for batch, of_batch in zip(batches, run([items[i] for i in batch] for batch in batches), strict=True):
         results.update(zip(batch, of_batch, strict=True))
     return [results[index] for index in range(len(items))]
 
 
 def nan_error() -> ArtifactError:
-    """Return the error for a model whose output is not a number."""
     return ArtifactError("the model's output is not a number", hint="its training diverged")

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 LOOP, LOOP_PIECES = 4, 8
 """A hypothesis is a loop if it repeats up to LOOP_PIECES pieces LOOP times in a row, and its source does not."""
 COPY_WORDS = 4  # a translation of at least this many words that equals its source is a copy; shorter ones may be names
-
-
 WARNINGS = {
     "replaced": "input lines not UTF-8, each wrong byte now U+FFFD",
     "blank": "input lines blank, and so are their translations",

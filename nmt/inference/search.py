@@ -208,9 +208,8 @@ def gather(histories: Tensor, chosen: Tensor) -> Tensor:
 
 def collect(state: BeamState, results: list[list[Hypothesis]], n_best: int) -> None:
     """Write the finished hypotheses of `state` into `results`, by the indices of their sentences."""
-    for sentence, rows, scores in zip(
-        state.sentences.tolist(), state.finished.tolist(), state.finished_scores.tolist(), strict=True
-    ):
+    columns = (column.tolist() for column in (state.sentences, state.finished, state.finished_scores))
+    for sentence, rows, scores in zip(*columns, strict=True):
         results[sentence] = [
             Hypothesis(row[1 : row.index(EOS_ID)], score)
             for row, score in zip(rows[:n_best], scores[:n_best], strict=True)
@@ -278,10 +277,8 @@ def walk(decoder: Decoder, width: int, sampler: Sampler | None) -> list[list[Hyp
         ended = ended | (chosen == EOS_ID) | totals.isnan()
         is_going = (~ended).any(1)
         if int(is_going.sum()) <= SHRINK * len(sentences):
-            done = ~is_going
-            for sentence, rows, sums in zip(
-                sentences[done].tolist(), tokens[done].tolist(), totals[done].tolist(), strict=True
-            ):
+            columns = (column[~is_going].tolist() for column in (sentences, tokens, totals))
+            for sentence, rows, sums in zip(*columns, strict=True):
                 results[sentence] = [
                     Hypothesis(row[1 : (length := row.index(EOS_ID))], total / length_penalty(length, alpha))
                     for row, total in zip(rows, sums, strict=True)

@@ -115,9 +115,7 @@ class Translator:
         protector: Protector | None = None,
         tags: Sequence[str] = (),
     ) -> None:
-        self.engine = engine
-        self.tokenizer = tokenizer
-        self.decoding = decoding
+        self.engine, self.tokenizer, self.decoding = engine, tokenizer, decoding
         self.max_length = max_length  # longest source in pieces, EOS included
         self.reader = SourceReader(tokenizer, max_length - 1, protector, tuple(tags))
         self.report = Report()
@@ -314,12 +312,10 @@ class Translator:
 
     def _starts(self, prefixes: Sequence[str], sources: Sequence[Source], first: int) -> list[list[int]]:
         """Encode the prefixes of `sources`, numbered from `first`. Raises DataError where one is too long."""
-        starts = self._encode_targets(prefixes, sources)
+        starts, limit = self._encode_targets(prefixes, sources), self.engine.target_limit
         for number, ids in enumerate(starts, first):
-            if len(ids) >= self.engine.target_limit:
-                raise DataError(
-                    f"prefix of line {number}: {len(ids):,} pieces, the model takes {self.engine.target_limit - 1}"
-                )
+            if len(ids) >= limit:
+                raise DataError(f"prefix of line {number}: {len(ids):,} pieces, the model takes {limit - 1}")
         return starts
 
     def _encode_targets(self, targets: Sequence[str], sources: Sequence[Source]) -> list[list[int]]:

@@ -19,7 +19,6 @@ from nmt.training.checkpoint import Checkpoints
 
 
 def inputs(run: Run) -> JsonObject:
-    """Return the digests of checkpoints and tokenizer."""
     return {"checkpoints": digests_of(run.folder.checkpoints), "tokenizer": digests_of(run.folder.tokenizer)}
 
 
@@ -63,10 +62,8 @@ def average_run(
     of = of if count else recipe.training.average
     names = [path.name for path in store.chosen(wanted, of)]
     if count and len(names) < count:
-        kind = "best" if of == "best" else "newest"
-        raise ArtifactError(
-            f"{checkpoints}: {count} {kind} checkpoints asked for, {len(names)} there", hint=f"take --{of} {len(names)}"
-        )
+        asked, hint = f"{count} {'best' if of == 'best' else 'newest'} checkpoints", f"take --{of} {len(names)}"
+        raise ArtifactError(f"{checkpoints}: {asked} asked for, {len(names)} there", hint=hint)
     weights = store.average(wanted, of)
     with replacing(folder) as scratch:
         write_bundle(scratch, weights, run.tokenizer, {**lock, "averaged": names}, config_of(recipe))

@@ -28,12 +28,9 @@ def make(run: Run, manifest: Manifest) -> None:
             hypotheses = translator.translate_all(sources)
             text = "".join(line + "\n" for line in hypotheses)
             (scratch / f"{test}.{target}").write_text(text, encoding="utf-8", newline="\n")
+            tokenize, order = resolve_tokenizer(evaluation.tokenize, target), evaluation.chrf_word_order
             scores[test] = score(
-                hypotheses,
-                [references],
-                tokenize=resolve_tokenizer(evaluation.tokenize, target),
-                lowercase=evaluation.lowercase,
-                chrf_word_order=evaluation.chrf_word_order,
+                hypotheses, [references], tokenize=tokenize, lowercase=evaluation.lowercase, chrf_word_order=order
             )
         write_json(scratch / "scores.json", scores)
         add_scores(folder.bundle, config, scores)

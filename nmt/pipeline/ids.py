@@ -20,15 +20,9 @@ def inputs(run: Run) -> JsonObject:
 
 def make(run: Run, manifest: Manifest) -> None:
     """Write memory-mapped ids."""
-    recipe = run.recipe
-    plan = IdsPlan(
-        run.folder.text,
-        run.folder.tokenizer,
-        recipe.data,
-        recipe.cleaning,
-        recipe.model.max_length,
-        keep_text=recipe.tokenizer.sampling is not None,
-    )
+    recipe, longest = run.recipe, run.recipe.model.max_length
+    keep_text = recipe.tokenizer.sampling is not None
+    plan = IdsPlan(run.folder.text, run.folder.tokenizer, recipe.data, recipe.cleaning, longest, keep_text=keep_text)
     with resuming(run.folder.ids, manifest) as folder:
         counts = write_ids(plan, folder, workers=run.workers)
         manifest.counts = counts.to_json()

@@ -62,9 +62,8 @@ def show_results(run: Run, seconds: float) -> None:
     console.heading("Total time:", f" {console.duration(seconds)}")
     if all(corpus.builtin for corpus in run.recipe.data.train.values()):
         console.out(GRAMMAR)
-    console.heading(
-        "Next:", f" echo {shlex.quote(sources[chosen[0]])} | nmt translate {shlex.quote(str(folder.bundle))}"
-    )
+    sample, model = shlex.quote(sources[chosen[0]]), shlex.quote(str(folder.bundle))
+    console.heading("Next:", f" echo {sample} | nmt translate {model}")
 
 
 def best_checkpoint(run: Run) -> str:

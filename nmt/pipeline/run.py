@@ -39,8 +39,7 @@ class Run:
         workers: int | None = None,
     ) -> None:
         """Bind `loaded` to its folders; `workers` processes prepare the data, by default one a core."""
-        self.loaded = loaded
-        self.recipe = loaded.recipe
+        self.loaded, self.recipe = loaded, loaded.recipe
         self.root = data_dir or loaded.path.parent  # the folder of relative names
         self.local = data_dir is not None  # whether datasets of the Hub are read from `root`
         self.workers = workers or runtime.cores()
@@ -58,11 +57,9 @@ class Run:
     @cached_property
     def data_digests(self) -> dict[str, dict[str, str]]:
         """SHA-256 of every input file, by corpus."""
-        downloads = self.recipe.data.downloads
+        downloads, languages = self.recipe.data.downloads, self.recipe.languages
         return {
-            name: corpus_digests(
-                corpus, root=self.root, local=self.local, downloads=downloads, languages=self.recipe.languages
-            )
+            name: corpus_digests(corpus, root=self.root, local=self.local, downloads=downloads, languages=languages)
             for name, corpus in self.corpora.items()
         }
 
@@ -150,9 +147,8 @@ class Run:
         now: JsonObject = {"versions": runtime.versions(), "machine": devices.machine()}
         changes = differing({key: sessions[-1].get(key) for key in now}, now) if sessions else []
         if changes:
-            console.warn(
-                f"{', '.join(changes)} changed since this run began: results from here on may differ in their last bits"
-            )
+            changed = ", ".join(changes)
+            console.warn(f"{changed} changed since this run began: results from here on may differ in their last bits")
         if sessions and not changes:
             return sessions
         return [*sessions, {"began": datetime.now(UTC).isoformat(timespec="seconds"), **now}]

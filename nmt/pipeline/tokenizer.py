@@ -38,10 +38,8 @@ def make(run: Run, manifest: Manifest) -> None:
         manifest.counts = tokenizer.train(
             side(0), side(1), config, scratch, seed=run.recipe.training.seed, tags=run.recipe.data.tags
         )
-    kind = "joint" if config.joint else "separate"
-    console.log(
-        f"tokenizer: {kind} {config.model_type} of {config.vocab_size:,} pieces, normalisation {config.normalization}"
-    )
+    kind = f"{'joint' if config.joint else 'separate'} {config.model_type}"
+    console.log(f"tokenizer: {kind} of {config.vocab_size:,} pieces, normalisation {config.normalization}")
 
 
 def has_own_settings(run: Run) -> bool:

@@ -166,8 +166,7 @@ class Checkpoints:
         """Return the newest whole checkpoint whose last update was taken, if there is one."""
         for path in reversed(self.paths()):
             with suppress(ArtifactError):
-                checkpoint = read_checkpoint(path)
-                if not checkpoint.state.in_a_row:
+                if not (checkpoint := read_checkpoint(path)).state.in_a_row:
                     return checkpoint
         return None
 
@@ -215,8 +214,7 @@ class Checkpoints:
         """
         paths = self.paths()[-count:] if of == "last" else self.best_paths()[:count]
         if not paths:
-            kind = "checkpoint" if of == "last" else "best checkpoint"
-            raise ArtifactError(f"{self.folder}: no {kind}", hint="train first")
+            raise ArtifactError(f"{self.folder}: no {'best ' * (of == 'best')}checkpoint", hint="train first")
         return paths
 
     def average(self, count: int, of: Literal["last", "best"] = "last") -> dict[str, Tensor]:

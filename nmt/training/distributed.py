@@ -79,7 +79,6 @@ def joined() -> Iterator[Ranks]:
     if not distributed.is_available() or "TORCHELASTIC_RUN_ID" not in os.environ:
         yield Ranks()
         return
-
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
     # The store may outlive a restart, with the addresses of dead ranks: each attempt has keys of its own.

@@ -14,10 +14,5 @@ def identity_of(recipe: Recipe, data: str, init: str | None) -> JsonObject:
     `data` is the digest of the prepared ids, `init` the SHA-256 of the initial weights, None where they are random. A
     checkpoint is resumed only under the same knobs that affect updates, see `changed_inputs`; others may change.
     """
-    is_linear = recipe.optimizer.schedule == "linear"
-    return {
-        "data": data,
-        "init": init,
-        "max_steps": recipe.training.max_steps if is_linear else None,
-        RECIPE: knobs_with(UPDATES, recipe),
-    }
+    max_steps = recipe.training.max_steps if recipe.optimizer.schedule == "linear" else None
+    return {"data": data, "init": init, "max_steps": max_steps, RECIPE: knobs_with(UPDATES, recipe)}

@@ -59,10 +59,8 @@ def open_initial_model(path: Path, model: ModelConfig, languages: LanguagesConfi
         checkpoint = find_checkpoint(path)
         run = RunFolder(checkpoint.path.parent.parent)
         if not run.tokenizer.is_dir():
-            raise ArtifactError(
-                f"{checkpoint.path}: its tokenizer is not at {run.tokenizer}",
-                hint="take a checkpoint in its run folder, or a bundle",
-            )
+            hint = "take a checkpoint in its run folder, or a bundle"
+            raise ArtifactError(f"{checkpoint.path}: its tokenizer is not at {run.tokenizer}", hint=hint)
         name, tokenizer = checkpoint.bundle_file, Tokenizer.load(run.tokenizer)
         initial = describe(checkpoint.path / name, checkpoint.files[name], run.tokenizer, tokenizer)
         recorded = completed(recorded_knobs(checkpoint.identity)["model"], ModelConfig)
@@ -78,8 +76,7 @@ def open_initial_model(path: Path, model: ModelConfig, languages: LanguagesConfi
 
 def describe(file: Path, weights: str, folder: Path, tokenizer: Tokenizer) -> InitialModel:
     """Return the model with the weights in `file`, of digest `weights`, and the `tokenizer` in `folder`."""
-    digests = {name: digest_file(folder / name) for name in tokenizer.files}
-    return InitialModel(str(file), weights, str(folder), digests)
+    return InitialModel(str(file), weights, str(folder), {name: digest_file(folder / name) for name in tokenizer.files})
 
 
 def find_checkpoint(path: Path) -> Checkpoint:
@@ -88,10 +85,8 @@ def find_checkpoint(path: Path) -> Checkpoint:
         return read_checkpoint(path)
     newest, damage = Checkpoints(path, keep=1).newest()
     if newest is None:
-        raise ArtifactError(
-            f"{path}: neither a bundle nor a checkpoint",
-            hint="training.init_from takes runs/NAME/model, runs/NAME/checkpoints, or a folder in that",
-        )
+        hint = "training.init_from takes runs/NAME/model, runs/NAME/checkpoints, or a folder in that"
+        raise ArtifactError(f"{path}: neither a bundle nor a checkpoint", hint=hint)
     for message in damage:
         console.warn(f"{message}; starting from an older checkpoint")
     return newest

@@ -69,10 +69,8 @@ class Interval:
         Skipped updates, whose loss is NaN, count in nothing but the time; where there were no others, loss, perplexity
         and gradient norm are None.
         """
-        columns = [
-            torch.stack([getattr(result, name) for result in self.results]).tolist()
-            for name in ("loss", "nll", "gradient_norm")
-        ]
+        names = ("loss", "nll", "gradient_norm")
+        columns = [torch.stack([getattr(result, name) for result in self.results]).tolist() for name in names]
         rows = zip(*columns, (result.tokens for result in self.results), strict=True)
         taken = [row for row in rows if all(map(math.isfinite, row))]
         # Reading the results has waited for the queued work of the device.
@@ -165,22 +163,13 @@ class TrainingLog:
             optimizer += f", gradient norm {means['gradient_norm']:.2f}"
         speed, waiting = f"{means['tokens_per_second']:,.0f} target tokens/s", f"{means['waiting']:.1%}"
         size, best = f"{memory / 1e9:.1f} GB", best_dev(state)
-        self._show(
-            {
-                "train": loss,
-                "best dev": best,
-                "optimizer": optimizer,
-                "speed": f"{speed}, waiting for data {waiting}",
-                "memory": size,
-                "skipped": f"{skipped:,} so far" if skipped else "",
-            }
-        )
+        rows = {"train": loss, "best dev": best, "optimizer": optimizer, "memory": size}
+        rows |= {"speed": f"{speed}, waiting for data {waiting}", "skipped": f"{skipped:,} so far" if skipped else ""}
+        self._show(rows)
         if self._shown:
-            facts = [
-                *(loss, speed, optimizer, f"waiting {waiting}", f"memory {size}"),
-                *(f"skipped updates {skipped:,}" if skipped else "", best and f"best dev {best}"),
-                self._left(state.step),
-            ]
+            facts = [loss, speed, optimizer, f"waiting {waiting}", f"memory {size}"]
+            facts += [f"skipped updates {skipped:,}" if skipped else "", best and f"best dev {best}"]
+            facts.append(self._left(state.step))
             self._progress.log(f"step {state.step:,} of {self._max_steps:,}: {', '.join(filter(None, facts))}")
         return values
 

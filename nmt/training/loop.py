@@ -104,14 +104,13 @@ class Trainer:
         skipped.
         """
         self.resume()
-        state, config = self.state, self.config
-        if state.step > config.max_steps:
+        state, config, last = self.state, self.config, self.config.max_steps
+        if state.step > last:
             raise ArtifactError(
-                f"{self.checkpoints.folder}: trained for {state.step} steps, beyond training.max_steps = "
-                f"{config.max_steps}",
+                f"{self.checkpoints.folder}: trained for {state.step} steps, beyond training.max_steps = {last}",
                 hint="take another --run-dir, or delete the folder checkpoints to train anew",
             )
-        if should_stop(state, config) or state.step == config.max_steps:
+        if should_stop(state, config) or state.step == last:
             console.log(f"train: step {state.step:,} was the last one; nothing to do")
             return state
         if state.step == 0:
@@ -126,7 +125,7 @@ class Trainer:
             TrainingLog(
                 self.folder.log if is_main else None,
                 resume_after=state.step,
-                max_steps=config.max_steps,
+                max_steps=last,
                 tensorboard=self.folder.tensorboard if is_main and config.tensorboard else None,
                 shown=is_main,
             ) as log,
@@ -135,10 +134,8 @@ class Trainer:
             while not self.run_steps(log, signals):
                 pass
         if should_stop(self.state, config):
-            console.log(
-                f"train: stopped early: {self.state.stale} validations without a better dev "
-                f"{METRICS[config.best_metric]}"
-            )
+            metric = METRICS[config.best_metric]
+            console.log(f"train: stopped early: {self.state.stale} validations without a better dev {metric}")
         return self.state
 
     def log_shares(self) -> None:
@@ -201,8 +198,8 @@ class Trainer:
             self.state.micro_batch_tokens = min(size, share)
         console.log(f"train: {text}, which fits into {room / 2**30:.1f} GiB of free memory")
         if self.ranks.is_main:
-            size_now = self.state.micro_batch_tokens
-            fitted = {"identity": identity, "ranks": self.ranks.size, "micro_batch_tokens": size_now}
+            now = self.state.micro_batch_tokens
+            fitted = {"identity": identity, "ranks": self.ranks.size, "micro_batch_tokens": now}
             write_json(self.folder.lock, {**lock, "passes": fitted})
 
     def try_longest_dev(self) -> None:
@@ -212,9 +209,8 @@ class Trainer:
         except (RuntimeError, MemoryError) as error:
             if not memory.is_out_of_memory(error):
                 raise
-            raise UsageError(
-                "the longest dev sentences do not fit into the memory", hint="lower decoding.batch_tokens"
-            ) from None
+            message = "the longest dev sentences do not fit into the memory"
+            raise UsageError(message, hint="lower decoding.batch_tokens") from None
 
     @property
     def micro_batch_tokens(self) -> int | None:

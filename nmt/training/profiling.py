@@ -72,8 +72,7 @@ def translation_speed(trainer: Trainer) -> float:
     decoding = trainer.recipe.decoding.model_copy(update={"max_extra_length": 0})
     engine = NativeEngine([trainer.updater.eval_model.eval()])
     translator = Translator(engine, trainer.tokenizer, decoding, max_length=trainer.recipe.model.max_length)
-    sources = trainer.dev.sources
-    sample = sources[:: -(-len(sources) // MAX_SENTENCES)]
+    sample = trainer.dev.sources[:: -(-len(trainer.dev.sources) // MAX_SENTENCES)]
     began = time.perf_counter()
     translator.translate(sample)
     return (time.perf_counter() - began) / len(sample)

@@ -83,8 +83,7 @@ def rank_validation(state: TrainingState, validation: Validation, config: Traini
     state.stale = 0 if state.best is None or is_better(value, state.best) else state.stale + 1
     kept = config.average_checkpoints if config.average == "best" else 1
     # Of equal values the earlier one is better: it comes first, and the sort is stable.
-    ranked = sorted([*state.ranked, (value, state.step)], key=lambda entry: entry[0], reverse=is_bleu)
-    state.ranked = ranked[:kept]
+    state.ranked = sorted([*state.ranked, (value, state.step)], key=operator.itemgetter(0), reverse=is_bleu)[:kept]
     return state.step in {step for _, step in state.ranked}
 
 

@@ -60,9 +60,8 @@ def find_export(bundle: Path, name: str | None) -> Path:
     if not names:
         raise ArtifactError(f"{bundle}: holds no export for the engine {ENGINE}", hint=f"make one: {make}")
     if name is not None and name not in names:
-        raise ArtifactError(
-            f"{bundle}: holds no export {name!r}, only {', '.join(names)}", hint=f"make it: {make} --name {name}"
-        )
+        hint = f"make it: {make} --name {name}"
+        raise ArtifactError(f"{bundle}: holds no export {name!r}, only {', '.join(names)}", hint=hint)
     if name is None and len(names) > 1:
         raise UsageError(f"{bundle}: holds several exports: {', '.join(names)}", hint="name one of them")
     return bundle / EXPORTS / (name or names[0])
@@ -80,10 +79,8 @@ def open_export(folder: Path, weights: str) -> Export:
     if values["weights"] != weights:
         raise ArtifactError(f"{folder}: made from other weights than {folder.parent.parent / WEIGHTS}", hint=again)
     EXPORT.verify(folder, values["files"], hint=again)
-    joint = "shared_vocabulary.json" in values["files"]
-    source, target = (
-        read_json(folder / f"{'shared' if joint else side}_vocabulary.json") for side in ("source", "target")
-    )
+    sides = ["shared"] * 2 if "shared_vocabulary.json" in values["files"] else ["source", "target"]
+    source, target = (read_json(folder / f"{side}_vocabulary.json") for side in sides)
     return Export(folder, values["quantization"], values["target_limit"], source, target)
 
 

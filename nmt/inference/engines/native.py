@@ -102,11 +102,9 @@ class NativeEngine:
         depths = [model.decoder_depth for model in self.models]
         if layer is not None and not 1 <= layer <= min(depths):
             raise UsageError(f"there is no decoder layer {layer}: the model has {min(depths)}, counted from 1")
+        layers = [layer or max(depth - 1, 1) for depth in depths]
         for batch in batches:
             src, tgt_in = pad_pairs(batch, self.device)
-            of_models = [
-                model.attention(src, tgt_in, layer or max(depth - 1, 1))
-                for model, depth in zip(self.models, depths, strict=True)
-            ]
+            of_models = [model.attention(src, tgt_in, at) for model, at in zip(self.models, layers, strict=True)]
             weights = torch.stack(of_models).mean(0).cpu()
             yield [rows[: len(tgt), : len(src)].tolist() for rows, (src, tgt) in zip(weights, batch, strict=True)]

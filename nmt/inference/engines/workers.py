@@ -132,9 +132,8 @@ class Workers:
 
     def _free(self) -> Worker | None:
         """Return a worker that can take another batch, once the jobs of dead workers are handed out."""
-        for worker in [
-            worker for worker in self.workers if not worker.jobs and worker.child.process.poll() is not None
-        ]:
+        dead = [worker for worker in self.workers if not worker.jobs and worker.child.process.poll() is not None]
+        for worker in dead:
             self._bury(worker, worker.child.end())  # before it gets a batch, which would be blamed
         while self.workers:
             worker = min(self.workers, key=lambda worker: len(worker.jobs))
