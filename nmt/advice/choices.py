@@ -172,10 +172,8 @@ def choose_training(survey: TextSurvey, machine: Machine, max_steps: Choice) -> 
     steps, is_base = int(max_steps.value), model_scale(survey, machine) == "base"
     smoothing, case = (0.2, "few") if survey.pairs < FEW else (0.1, "")
     choices = [max_steps, choice("label_smoothing", smoothing, case)]
-    if machine.has_bfloat16:
-        choices.append(choice("precision", "bfloat16", "gpu" if machine.is_gpu else "cpu"))
-    else:
-        choices.append(choice("precision", "float32", "float32"))
+    bfloat16 = choice("precision", "bfloat16", "gpu" if machine.is_gpu else "cpu")
+    choices.append(bfloat16 if machine.has_bfloat16 else choice("precision", "float32", "float32"))
     validate, every, patience = (5000, 1000, 5) if is_base else (rounded(steps / 10), rounded(steps / 25), 4)
     case = "base" if is_base else ""
     choices += [choice("checkpoint_every", every, case), choice("validate_every", validate, case)]

@@ -49,10 +49,8 @@ def check_symbols(checkup: Checkup) -> Finding:
     if not data.tags and data.protect is None:
         return Finding("OK", "not asked for")
     if data.protect is not None and not run.placeholders:
-        raise UsageError(
-            "data.protect needs placeholders, and the tokenizer of training.init_from has none",
-            hint="begin with a model whose recipe had tokenizer.placeholders, or leave out data.protect",
-        )
+        hint = "begin with a model whose recipe had tokenizer.placeholders, or leave out data.protect"
+        raise UsageError("data.protect needs placeholders, and the tokenizer of training.init_from has none", hint=hint)
     symbols = [*data.tags, *([f"{run.placeholders} placeholders"] if data.protect else [])]
     problems = []
     if run.initial:
@@ -239,10 +237,8 @@ def check_vocabulary(checkup: Checkup) -> Finding:
             raise
         return Finding("skipped", f"{checkup.size} allow no such tokenizer, all may: {error}")
     checkup.tokenizer = Tokenizer.load(folder)
-    plan = IdsPlan(
-        *(checkup.text, folder, recipe.data, recipe.cleaning, recipe.model.max_length),
-        keep_text=recipe.tokenizer.sampling is not None,
-    )
+    keep_text = recipe.tokenizer.sampling is not None
+    plan = IdsPlan(checkup.text, folder, recipe.data, recipe.cleaning, recipe.model.max_length, keep_text)
     counts = write_ids(plan, checkup.scratch / "ids", workers=1)
     checkup.train = PreparedPairs(checkup.scratch / "ids" / "train")
     facts, problems = [origin], []

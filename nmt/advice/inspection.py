@@ -88,8 +88,7 @@ def show_histogram(title: str, names: list[str], histograms: list[list[tuple[flo
     rows = []
     for start in sorted({start for bins in histograms for start, count in bins if count}):
         counts = [sum(count for begin, count in bins if begin == start) for bins in histograms]
-        cells = [cell for count in counts for cell in (f"{count:,}", bar(count / most))]
-        rows.append([f"{start:g}", *cells])
+        rows.append([f"{start:g}", *(cell for count in counts for cell in (f"{count:,}", bar(count / most)))])
     console.out("")
     console.table([title, *(cell for name in names for cell in (name, ""))], rows)
 

@@ -118,9 +118,7 @@ def recipe_head(name: str, languages: LanguagesConfig, survey: TextSurvey, machi
 
 def recipe_sections(choices: Choices, train: Corpora, held_out: Corpora, pairs: dict[str, int]) -> list[str]:
     """Write the other sections; `held_out` has the keys `dev` and `test.NAME`, `pairs` the sizes of `train`."""
-    sections = {
-        section: "\n".join([f"[{section}]", *map(choice_text, chosen)]) for section, chosen in choices.items() if chosen
-    }
+    sections = {name: "\n".join([f"[{name}]", *map(choice_text, chosen)]) for name, chosen in choices.items() if chosen}
     corpora = [corpus_text("train" if len(train) == 1 else f"train.{key}", train[key], pairs[key]) for key in train]
     corpora += [corpus_text(key, config, None) for key, config in held_out.items()]
     data = [sections.pop("data")] if choices["data"] else []
@@ -128,12 +126,10 @@ def recipe_sections(choices: Choices, train: Corpora, held_out: Corpora, pairs: 
 
 
 def comment(text: str) -> str:
-    """Write `text` as the lines of a comment."""
     return "\n".join(f"# {line}" for line in textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False))
 
 
 def choice_text(choice: Choice) -> str:
-    """Write a key with its reason above it."""
     return f"{comment(choice.reason)}\n{choice.key} = {to_toml(choice.value)}"
 
 

@@ -99,10 +99,8 @@ def survey_text(corpora: Corpora, languages: LanguagesConfig) -> tuple[TextSurve
     if anomalies:
         console.log(f"found in the files: {', '.join(f'{name} {count:,}' for name, count in anomalies.items())}")
     if total < MINIMUM:
-        raise DataError(
-            f"{', '.join(map(describe, corpora.values()))}: {total:,} pairs with text are too few to learn from",
-            hint=f"at least {MINIMUM} are needed, and some ten thousand for a useful model",
-        )
+        problem = f"{', '.join(map(describe, corpora.values()))}: {total:,} pairs with text are too few to learn from"
+        raise DataError(problem, hint=f"at least {MINIMUM} are needed, and some ten thousand for a useful model")
     sample = [(source, target) for source, _, target in (line.partition("\n") for line in drawn)]
     sources, targets = ([pair[side] for pair in sample] for side in range(2))
     shorter, longer = sorted(sum(map(len, lines)) for lines in (sources, targets))

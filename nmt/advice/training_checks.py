@@ -89,11 +89,8 @@ def check_batching(checkup: Checkup) -> Finding:
     if last > EPOCHS * epoch:
         problems.append(("a model overfits in so many epochs", "lower training.max_steps, or set training.patience"))
     about = "" if checkup.is_whole else "at least " if checkup.is_cut else "about "
-    return Finding.of(
-        f"the longest sentence has {longest} tokens of {budget:,} a step; an epoch is {about}{epoch:,} steps, "
-        f"the training {last / epoch:.1f} epochs",
-        problems,
-    )
+    lengths = f"an epoch is {about}{epoch:,} steps, the training {last / epoch:.1f} epochs"
+    return Finding.of(f"the longest sentence has {longest} tokens of {budget:,} a step; {lengths}", problems)
 
 
 def planned_tokens(checkup: Checkup) -> int:
@@ -152,11 +149,8 @@ def check_memory(checkup: Checkup) -> Finding:
     if size < wanted and asked != "auto":
         tip = 'set batching.micro_batch_tokens = "auto", or that size'
         problems.append((f"a micro-batch of {wanted:,} may not fit", tip))
-    return Finding.of(
-        f"a step of up to {whole:,} padded tokens {cut} {verb} {trials.taken[size] / 2**30:.2f} of "
-        f"{room / 2**30:.1f} GiB{estimated}; the longest {dev} fit",
-        problems,
-    )
+    taken = f"{trials.taken[size] / 2**30:.2f} of {room / 2**30:.1f} GiB{estimated}"
+    return Finding.of(f"a step of up to {whole:,} padded tokens {cut} {verb} {taken}; the longest {dev} fit", problems)
 
 
 def check_time(checkup: Checkup) -> Finding:

@@ -77,8 +77,7 @@ class Restored:
 
 def put_back(text: str, kept: Mapping[str, str], known: Collection[str]) -> Restored:
     """Replace the placeholders of `text` by their texts in `kept`; remove other `known` ones, with a space before."""
-    restored: set[str] = set()
-    unknown = 0
+    restored, unknown = set[str](), 0
 
     def replace(match: re.Match[str]) -> str:
         nonlocal unknown
@@ -107,10 +106,8 @@ class Protector:
 
     def __post_init__(self) -> None:
         if self.count < 1:
-            raise UsageError(
-                "the model has no placeholders to protect text with",
-                hint="train one with tokenizer.placeholders and data.protect in its recipe, or take --protect none",
-            )
+            hint = "train one with tokenizer.placeholders and data.protect in its recipe, or take --protect none"
+            raise UsageError("the model has no placeholders to protect text with", hint=hint)
         try:
             re.compile(self.pattern)
         except (re.error, OverflowError) as error:
@@ -169,8 +166,7 @@ class Protector:
     def _put(self, text: str, spans: Sequence[Span], kept: Sequence[str]) -> str:
         """Replace the `spans` of `text` that equal a text of `kept` by its placeholder."""
         names = {match: placeholder(number) for number, match in enumerate(kept)}
-        parts = []
-        last = 0
+        parts, last = [], 0
         for start, end in spans:
             match = text[start:end]
             parts += [text[last:start], names.get(match, match)]

@@ -122,7 +122,5 @@ def _result(child: Child[Context]) -> object:
     try:
         return child.receive().result()
     except ChildDiedError:
-        raise WorkersError(
-            "a process that prepares data was killed, perhaps for lack of memory",
-            hint="run it again, it goes on where it stopped; fewer --workers need less memory",
-        ) from None
+        hint = "run it again, it goes on where it stopped; fewer --workers need less memory"
+        raise WorkersError("a process that prepares data was killed, perhaps for lack of memory", hint=hint) from None

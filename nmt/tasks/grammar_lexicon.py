@@ -1,7 +1,6 @@
 """Inflect the words of the built-in corpus: English beside German, each form worked out once a process.
 
-Each English word stands for one German word
-within its frame, so that a sentence has exactly one translation.
+Each English word stands for one German word within its frame, so that a sentence has exactly one translation.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -208,8 +207,7 @@ def _german_forms(infinitive: str, er: str, participle: str, options: list[str])
     table["pluperfect"] = _bracketed(WAR if sein else HATTE, participle)
     whole = prefix + bare
     table["future"] = _bracketed(WERDEN, whole)
-    for name, (_, finites) in _modals().items():
-        table[name] = _bracketed(finites, whole)
+    table |= {name: _bracketed(finites, whole) for name, (_, finites) in _modals().items()}
     table["past"] = _simple_past(preterite) if preterite else table["perfect"]
     return table
 

@@ -48,8 +48,7 @@ def same(one: Phrase, other: Phrase) -> bool:
 
 
 def _article(word: str) -> str:
-    vowel = word[0] in "aeio" or word in ("honest", "umbrella", "uncle")
-    return "an " if vowel else "a "
+    return "an " if word[0] in "aeio" or word in ("honest", "umbrella", "uncle") else "a "
 
 
 @dataclass(slots=True)
@@ -112,8 +111,7 @@ class Phrases:
             return Phrase(first, first, (first, first, first), 2, 0, None)
         if chance < 0.8:
             second = self.one([name for name in names if name != first])
-            german = f"{first} und {second}"
-            english = f"{first} and {second}"
+            english, german = f"{first} and {second}", f"{first} und {second}"
             return Phrase(english, english, (german, german, german), 4, PLURAL, None)
         name = self.one(tables()["surnames"])
         if chance < 0.9:

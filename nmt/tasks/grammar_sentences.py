@@ -8,10 +8,7 @@ from nmt.tasks.grammar_lexicon import PLURAL, RELATIVES, English, German, Verb
 from nmt.tasks.grammar_phrases import FUTURE, PAST, PRESENT, PRONOUNS, TENSES, EnDe, Parts, Phrase, Phrases, join, same
 from nmt.tasks.grammar_words import entries
 
-_MODALS = (
-    ("could", "wanted to", "had to"),
-    ("can", "must", "may", "should", "would like to", "want to", "have to"),
-)
+_MODALS = (("could", "wanted to", "had to"), ("can", "must", "may", "should", "would like to", "want to", "have to"))
 _THERE = Phrase("there", "", ("es", "", ""), 2, 2, None)
 _ES_GIBT = (German("gab", "", "gab"), German("gibt", "", "gibt"), German("wird", " geben", "geben wird"))
 _IT = ("er", "sie", "es", "sie")
@@ -197,9 +194,7 @@ class Writer:
             person = self.person()
         noun = self.draw.partner(self.words.objects[verb.key])
         gift = self.draw.phrase(noun, self.determiners.negative if negative else self.determiners.any)
-        tail = f" {person.object} {gift.object}"
-        if self.random() < 0.4:
-            tail = f" {gift.object} to {person.object}"
+        tail = f" {gift.object} to {person.object}" if self.random() < 0.4 else f" {person.object} {gift.object}"
         pronoun = person in PRONOUNS
         dative, accusative = f" {person.german[2]}", f" {gift.german[1]}"
         kein = gift.german[1].startswith("kein")
@@ -255,12 +250,11 @@ class Writer:
         if chance < 0.5:
             return self.clause(time, asked=True).question()
         word, wort = self.one(entries("questions"))
+        subject = self.person()
         if word == "why":
-            clause = self.clause(time, self.person(), asked=True)
+            clause = self.clause(time, subject, asked=True)
         else:
-            clause = self.clause(
-                time, self.person(), self.one(("acc", "act")), tense=TENSES[time], bare=True, asked=True
-            )
+            clause = self.clause(time, subject, self.one(("acc", "act")), tense=TENSES[time], bare=True, asked=True)
         english, german = clause.question()
         return f"{word} {english}", f"{wort} {german}"
 
@@ -339,10 +333,8 @@ class Writer:
         order = second.inverted() if english == "so" else second.main()[1]
         comma = "," if complex_ and english == "and" else ""
         left = "" if english == "and" else ","
-        return (
-            f"{first[0]}{left} {english} {second.plain_english()}{end[0]}",
-            f"{first[1]}{comma}{german} {order}{end[1]}",
-        )
+        german = f"{first[1]}{comma}{german} {order}{end[1]}"
+        return f"{first[0]}{left} {english} {second.plain_english()}{end[0]}", german
 
     def long(self) -> EnDe:
         """Draw two coordinated sentences, each with a subordinate clause."""

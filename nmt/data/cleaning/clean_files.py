@@ -62,9 +62,8 @@ def output_paths(output: Path, text: NamedCorpus, held_out: NamedCorpus | None) 
     name, ending = output.name, ".gz" if output.name.endswith(".gz") else ""
     plain = name.removesuffix(ending)
     if is_archive(name) or plain_name(plain) != plain or format_of(plain) not in (None, "tsv"):
-        raise UsageError(
-            f"-o {output}: not a name of what can be written", hint="two files of lines, or one .tsv; plain, or .gz"
-        )
+        hint = "two files of lines, or one .tsv; plain, or .gz"
+        raise UsageError(f"-o {output}: not a name of what can be written", hint=hint)
     if not output.parent.is_dir():
         raise UsageError(f"-o {output}: no folder {output.parent}", hint="make it first")
     codes = (text.languages.source, text.languages.target)

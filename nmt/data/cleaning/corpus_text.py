@@ -95,7 +95,6 @@ class TextPlan:
         return self.data.train[corpus].cleaning or self.cleaning
 
     def with_filter(self, name: str) -> set[str]:
-        """Return the training corpora that have a duplicate filter."""
         return {corpus for corpus in self.data.train if name in duplicate_filters(self.cleaning_of(corpus))}
 
 

@@ -91,9 +91,7 @@ def is_lopsided(ratio: float, ratio_from: int) -> Filter:
     """Drop pairs with one side over `ratio` times as long as the other, if it has at least `ratio_from` characters."""
 
     def lopsided(source: str, target: str) -> bool:
-        shorter, longer = len(source.strip()), len(target.strip())
-        if shorter > longer:
-            shorter, longer = longer, shorter
+        shorter, longer = sorted((len(source.strip()), len(target.strip())))
         return longer >= ratio_from and longer > ratio * shorter
 
     return lopsided
@@ -176,8 +174,7 @@ _ALSO_CALLED = {"cmn": "zh", "fil": "tl", "in": "id", "iw": "he", "nb": "no"}
 def _identifier() -> Identifier:
     """Load the model that identifies languages. Raises UsageError where the package is missing."""
     package = runtime.import_extra("py3langid.langid", "langid", "cleaning.check_language = true")
-    identifier: Identifier = package.LanguageIdentifier.from_model_file(package.MODEL_FILE)
-    return identifier
+    return package.LanguageIdentifier.from_model_file(package.MODEL_FILE)
 
 
 def is_in_other_language(languages: LanguagesConfig, language_from: int) -> Filter:
@@ -191,10 +188,8 @@ def is_in_other_language(languages: LanguagesConfig, language_from: int) -> Filt
         subtag = primary_subtag(code)
         subtag = _ALSO_CALLED.get(subtag, subtag)
         if subtag not in identifier.labels:
-            raise UsageError(
-                f"languages.{key} = {code!r}: a language that cleaning.check_language cannot tell from others",
-                hint="set cleaning.check_language to false",
-            )
+            problem = f"languages.{key} = {code!r}: a language that cleaning.check_language cannot tell from others"
+            raise UsageError(problem, hint="set cleaning.check_language to false")
         own.append(subtag)
     own_source, own_target = own
 

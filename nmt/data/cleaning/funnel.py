@@ -40,7 +40,6 @@ class Funnel:
             self.samples[name] = [*self.samples.get(name, []), *pairs][:SAMPLES]
 
     def counts(self) -> JsonObject:
-        """Return the counts without the samples."""
         return {key: value for key, value in asdict(self).items() if key != "samples"}
 
 
@@ -67,7 +66,6 @@ class TextCounts:
         return sum(self.train.values())
 
     def to_json(self) -> JsonObject:
-        """Return the counts as they stand in a manifest."""
         return {
             "funnel": self.funnel.counts(),
             "corpora": {
@@ -109,7 +107,6 @@ class EncodedCounts:
     target_unknown: int = 0
 
     def add(self, other: "EncodedCounts") -> None:
-        """Add the counts of `other`."""
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
@@ -126,7 +123,6 @@ class IdsCounts:
     dev_cut: int = 0  # pairs of dev that were cut to the model's maximum length
 
     def to_json(self) -> JsonObject:
-        """Return the counts as they stand in a manifest."""
         splits = {"train": asdict(self.train), "dev": asdict(self.dev)}
         return {
             "funnel": self.funnel.counts(),
@@ -199,8 +195,7 @@ def steps_of(text: TextCounts, ids: IdsCounts | None = None) -> list[Step]:
 
     steps = [Step(READ, text.funnel.read, {name: funnel.read for name, funnel in text.funnels.items()})]
     for name, count in text.funnel.dropped.items():
-        of_corpora = {corpus: funnel.dropped.get(name, 0) for corpus, funnel in text.funnels.items()}
-        steps.append(Step(name, count, of_corpora))
+        steps.append(Step(name, count, {corpus: each.dropped.get(name, 0) for corpus, each in text.funnels.items()}))
     left = dict(text.train)
     split = {name: funnel.kept - left[name] for name, funnel in text.funnels.items()}
     if sum(split.values()):

@@ -75,7 +75,6 @@ class HeldOut:
         return cls(*map(frozenset, zip(*keys, strict=True)))
 
     def holds(self, source: str, target: str) -> bool:
-        """Return whether the pair occurs in dev or test."""
         return pair_key(source, target) in self.pairs
 
     def nearly_holds(self, source: str, target: str) -> bool:

@@ -251,16 +251,15 @@ class Statistics:
     def report(self) -> JsonObject:
         """Return the statistics as JSON."""
         every = np.ones(self.pairs, np.bool)
+        dropped = self._dropped.dropped
         for name in DUPLICATES:
-            self._dropped.dropped[name] = int(repeated(self._keys[name], every).sum())
+            dropped[name] = int(repeated(self._keys[name], every).sum())
         unchecked = {}
         try:
             self._count_languages()
         except UsageError as error:
             unchecked["language"] = str(error)
-        effects = {
-            name: self._effect(name, key) for name, key in filter_names().items() if name in self._dropped.dropped
-        }
+        effects = {name: self._effect(name, key) for name, key in filter_names().items() if name in dropped}
         return {
             "pairs": self.pairs,
             "source": self.source.report(),

@@ -22,11 +22,9 @@ def steps_of_epoch(src_lengths: Ints, tgt_lengths: Ints, tokens_per_step: int, *
     """
     longest = max(src_lengths.max(initial=0), tgt_lengths.max(initial=0))
     if longest > tokens_per_step:
-        raise RecipeError(
-            f"batching.tokens_per_step = {tokens_per_step} is smaller than the longest training sentence "
-            f"({longest} pieces)",
-            hint="raise it, or lower cleaning.max_pieces",
-        )
+        problem = f"is smaller than the longest training sentence ({longest} pieces)"
+        hint = "raise it, or lower cleaning.max_pieces"
+        raise RecipeError(f"batching.tokens_per_step = {tokens_per_step} {problem}", hint=hint)
     rng = np.random.Generator(np.random.PCG64([seed, epoch]))
     count = len(src_lengths)
     shuffled = np.arange(count, dtype=np.min_scalar_type(count))
@@ -96,9 +94,8 @@ def rows_of_epoch(
         chosen += [rows] * int(whole) + [drawn]
     result = np.concatenate(chosen)
     if not len(result):
-        raise RecipeError(
-            "the weights of the corpora leave an epoch without a pair", hint="raise data.train.NAME.weight"
-        )
+        hint = "raise data.train.NAME.weight"
+        raise RecipeError("the weights of the corpora leave an epoch without a pair", hint=hint)
     return result
 
 
@@ -126,8 +123,7 @@ def by_tokens(lengths: Sequence[int], budget: int) -> list[list[int]]:
     budget is a batch of its own.
     """
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    batches = []
-    start = 0
+    batches, start = [], 0
     while start < len(order):
         rows = max(1, budget // max(1, lengths[order[start]]))
         batches.append(order[start : start + rows])

@@ -62,10 +62,8 @@ def write_ids(plan: IdsPlan, folder: Path, *, workers: int) -> IdsCounts:
                 funnel.add(Funnel(**card["funnel"]))
             progress.update(counts.funnel.read)
     if not counts.train.pairs:
-        raise DataError(
-            f"no training pair is left of {counts.funnel.read}; dropped: {listed(counts.funnel.dropped)}",
-            hint="raise cleaning.max_pieces, model.max_length or tokenizer.vocab_size",
-        )
+        problem = f"no training pair is left of {counts.funnel.read}; dropped: {listed(counts.funnel.dropped)}"
+        raise DataError(problem, hint="raise cleaning.max_pieces, model.max_length or tokenizer.vocab_size")
     return counts
 
 

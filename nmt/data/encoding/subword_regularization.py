@@ -116,9 +116,7 @@ class SubwordRegularizer:
         proportion to its probability to the power of `alpha`.
         """
         parts = self._symbol.split(text) if self._symbol else [text]
-        words = [
-            word for index, part in enumerate(parts) for word in ([part] if index % 2 else _WORD.findall(part)) if word
-        ]
+        words = [word for i, part in enumerate(parts) for word in ([part] if i % 2 else _WORD.findall(part)) if word]
         # `random()` alone is guaranteed to return the same numbers for a seed in every version of Python.
         ids = self.method.sample(words, alpha, random.Random(seed).random)
         if self.pieces.single_bytes or self.pieces.unknown not in ids:
@@ -237,8 +235,7 @@ class Unigram:
                 start = starts[bisect(sums, chance())]
                 drawn.append(word[start:end])
                 end = start
-            for piece in reversed(drawn):
-                ids += self.pieces.spell(piece)
+            ids += chain.from_iterable(map(self.pieces.spell, reversed(drawn)))
         return ids
 
     def _choices(self, word: str, alpha: float) -> list[Choices]:

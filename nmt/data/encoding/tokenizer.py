@@ -61,10 +61,8 @@ class SentencePieceModel:
             raise ArtifactError(f"{path}: not a SentencePiece model, or a damaged one") from None
         ids = (processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id())
         if ids != (PAD_ID, UNK_ID, BOS_ID, EOS_ID):
-            raise ArtifactError(
-                f"{path}: its ids of <pad>, <unk>, <s> and </s> are {ids}, not {(PAD_ID, UNK_ID, BOS_ID, EOS_ID)}",
-                hint="train the tokenizer with nmt",
-            )
+            problem = f"{path}: its ids of <pad>, <unk>, <s> and </s> are {ids}, not {(PAD_ID, UNK_ID, BOS_ID, EOS_ID)}"
+            raise ArtifactError(problem, hint="train the tokenizer with nmt")
         return cls(processor)
 
     def encode(self, lines: Sequence[str], *, threads: int = -1) -> list[list[int]]:
@@ -231,10 +229,8 @@ def _train_model(lines: list[str], config: TokenizerConfig, symbols: list[str], 
         raise _explain(str(error), config, side) from None
     size = SentencePieceModel(sentencepiece.SentencePieceProcessor(model_proto=content)).size
     if size != config.vocab_size:
-        raise DataError(
-            f"tokenizer.vocab_size = {config.vocab_size}, but SentencePiece made {size} pieces of {side}",
-            hint=f"set tokenizer.vocab_size = {size}",
-        )
+        problem = f"tokenizer.vocab_size = {config.vocab_size}, but SentencePiece made {size} pieces of {side}"
+        raise DataError(problem, hint=f"set tokenizer.vocab_size = {size}")
     return content
 
 
@@ -291,7 +287,6 @@ def _fit_apart(lines: Sequence[str], config: TokenizerConfig, symbols: list[str]
 
 
 def _fit_file(file: int, config: TokenizerConfig, symbols: list[str]) -> bytes:
-    """Train on the lines of an open file."""
     with open(file, encoding="utf-8", newline="\n") as text:
         return _fit((line.removesuffix("\n") for line in text), config, symbols)
 
@@ -300,10 +295,8 @@ def _explain(message: str, config: TokenizerConfig, side: str) -> DataError:
     """Turn SentencePiece's message on a failed training into an error that names the knob."""
     size = f"tokenizer.vocab_size = {config.vocab_size}"
     if match := re.search(r"Vocabulary size too high.* <= (\d+)", message):
-        return DataError(
-            f"{size} is more than the text of {side} allows, {match[1]} pieces",
-            hint=f"lower tokenizer.vocab_size to at most {match[1]}, or give more text",
-        )
+        hint = f"lower tokenizer.vocab_size to at most {match[1]}, or give more text"
+        return DataError(f"{size} is more than the text of {side} allows, {match[1]} pieces", hint=hint)
     if match := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
         return DataError(
             f"{size} is too small for {side}: its characters and the special pieces alone are {match[1]}",

@@ -145,19 +145,16 @@ class _Files:
 
 
 def _no_digest_of_stdin() -> DataError:
-    return DataError(
-        "standard input is no corpus of a run, which names each file by its SHA-256", hint="write it to a file first"
-    )
+    problem = "standard input is no corpus of a run, which names each file by its SHA-256"
+    return DataError(problem, hint="write it to a file first")
 
 
 def _read_sides(config: CorpusConfig, files: _Files, wanted: Wanted) -> Iterator[Pair]:
     sources, targets = _as_list(config.source), _as_list(config.target)
     if len(sources) != len(targets):
-        raise DataError(
-            f"{len(sources)} source files ({', '.join(sources)}) but {len(targets)} target files "
-            f"({', '.join(targets)})",
-            hint="each source file needs its own target file",
-        )
+        left, right = (f"files ({', '.join(names)})" for names in (sources, targets))
+        problem = f"{len(sources)} source {left} but {len(targets)} target {right}"
+        raise DataError(problem, hint="each source file needs its own target file")
     if [*sources, *targets].count(STDIN) > 1:
         raise DataError("standard input can be one file of a corpus, not several")
     for names in zip(sources, targets, strict=True):
@@ -168,10 +165,8 @@ def _read_sides(config: CorpusConfig, files: _Files, wanted: Wanted) -> Iterator
 def _read_builtin(config: CorpusConfig, languages: LanguagesConfig) -> Iterator[Pair]:
     direction = (languages.source, languages.target)
     if direction not in {("en", "de"), ("de", "en")}:
-        raise DataError(
-            f"builtin {config.builtin} is English-German, not {languages.source}-{languages.target}",
-            hint="set languages to en and de, in either order, or give files",
-        )
+        hint = "set languages to en and de, in either order, or give files"
+        raise DataError(f"builtin {config.builtin} is English-German, not {'-'.join(direction)}", hint=hint)
     assert config.builtin is not None
     assert config.pairs is not None
     for english, german in grammar.generate(config.builtin, config.pairs, config.seed):

@@ -123,10 +123,8 @@ def _download(name: str, config: DownloadConfig, path: Path) -> None:
             is_complete = True
             break
     if not is_complete:
-        raise DataError(
-            f"{name}: cannot be downloaded: {'; '.join(reasons) or 'its list of mirrors is empty'}",
-            hint=f"put the file at {path}, or beside the data as {name}",
-        )
+        problem = f"{name}: cannot be downloaded: {'; '.join(reasons) or 'its list of mirrors is empty'}"
+        raise DataError(problem, hint=f"put the file at {path}, or beside the data as {name}")
     sync(part)
     part.replace(path)
     sync(path.parent)
@@ -211,7 +209,7 @@ def _request(url: str, part: Path, start: int) -> HTTPResponse:
         if origin.get("url") == url and str(origin["etag"]).startswith('"'):
             request.add_header("If-Range", origin["etag"])
     try:
-        response: HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT)
+        return urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416 and start:  # the file there is shorter, so of another version
@@ -220,7 +218,6 @@ def _request(url: str, part: Path, start: int) -> HTTPResponse:
         raise _FailedError(f"HTTP {error.code} {error.reason}", again=error.code in TEMPORARY) from None
     except (OSError, HTTPException, ValueError) as error:
         raise _FailedError(connection_error(error)) from None
-    return response
 
 
 def _blocks(response: HTTPResponse, left: int | None) -> Iterator[bytes]:

@@ -52,10 +52,8 @@ def read_file(path: Path, wanted: Wanted) -> Iterator[Pair]:
         return
     form = wanted.format or format_of(path.name)
     if form is None:
-        raise DataError(
-            f"{path}: its name does not say what format it has",
-            hint=f"set format to one of {', '.join(get_args(Format))}; lines of one side are source or target",
-        )
+        hint = f"set format to one of {', '.join(get_args(Format))}; lines of one side are source or target"
+        raise DataError(f"{path}: its name does not say what format it has", hint=hint)
     with open_bytes(path) as stream:
         yield from read_stream(stream, str(path), form, wanted)
 
@@ -91,10 +89,8 @@ def read_sides(sources: Iterable[str], targets: Iterable[str], source: Path, tar
         return
     longer = shorter + 1 + sum(1 for _ in both)
     counts = (shorter, longer) if first is None else (longer, shorter)
-    raise DataError(
-        f"{source} has {counts[0]} lines but {target} has {counts[1]}",
-        hint="the two files of a corpus are translations line by line",
-    )
+    hint = "the two files of a corpus are translations line by line"
+    raise DataError(f"{source} has {counts[0]} lines but {target} has {counts[1]}", hint=hint)
 
 
 def format_of(name: str) -> Format | None:
@@ -168,11 +164,9 @@ def _read_folder(path: Path, below: str, wanted: Wanted) -> Iterator[Pair]:
     names = [name for name in member_names(path) if not below or name.startswith(f"{below}/")]
     chosen = choose_files(names, wanted)
     if not chosen:
-        raise DataError(
-            f"{path / below}: nothing to read in it; it has {listing(names)}",
-            hint=f"a folder or archive holds files of {', '.join(get_args(Format))}, "
-            f"or NAME.{wanted.languages.source} and NAME.{wanted.languages.target}",
-        )
+        of_sides = f"NAME.{wanted.languages.source} and NAME.{wanted.languages.target}"
+        hint = f"a folder or archive holds files of {', '.join(get_args(Format))}, or {of_sides}"
+        raise DataError(f"{path / below}: nothing to read in it; it has {listing(names)}", hint=hint)
     taken = set(itertools.chain.from_iterable(chosen))
     for name in names:
         if name not in taken:
@@ -216,10 +210,8 @@ def _read_first_columns(lines: Iterable[str], name: str, anomalies: Counter[str]
     for number, line in enumerate(lines, 1):
         columns = line.split("\t", 2)
         if len(columns) < 2:
-            raise DataError(
-                f"{name}:{number}: no tab in this line",
-                hint="a line is source, tab, target; further columns are not read",
-            )
+            hint = "a line is source, tab, target; further columns are not read"
+            raise DataError(f"{name}:{number}: no tab in this line", hint=hint)
         if len(columns) > 2:
             anomalies["lines with further columns"] += 1
         yield columns[0], columns[1]
@@ -240,10 +232,8 @@ def _read_numbered_columns(lines: Iterable[str], name: str, numbers: list[int], 
         if row == [""]:
             wanted.anomalies["blank lines"] += 1
         elif len(row) < max(numbers):
-            raise DataError(
-                f"{position}: no column {max(numbers)}; the line has {len(row)}",
-                hint="columns that are digits are numbers, from 1, of a .tsv without a header",
-            )
+            hint = "columns that are digits are numbers, from 1, of a .tsv without a header"
+            raise DataError(f"{position}: no column {max(numbers)}; the line has {len(row)}", hint=hint)
         else:
             yield pair_of([row[column - 1] for column in numbers], wanted.columns or [], wanted, position)
 

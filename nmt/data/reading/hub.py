@@ -66,9 +66,8 @@ def hub_commit(config: CorpusConfig) -> str | None:
     except Exception as error:  # no network, no such dataset, no access: reading it without the Hub will show
         commit = hub_revision(config)
         fallback = f"commit {commit}, which it named last" if commit else "whatever commit there is"
-        console.log(
-            f"dataset {config.dataset}: the Hub does not name its commit: {_line(error).rstrip('.')}; taking {fallback}"
-        )
+        reason = _line(error).rstrip(".")
+        console.log(f"dataset {config.dataset}: the Hub does not name its commit: {reason}; taking {fallback}")
         return commit
     if commit is not None:
         # Reading a dataset by its commit does not update the branch in the Hub's cache.
@@ -118,11 +117,9 @@ def _find(config: CorpusConfig, root: Path) -> tuple[Path, str | None]:
         if part != folder and part.is_dir() and not (folder / "README.md").is_file():
             return part, None
         return folder, config.config
-    raise DataError(
-        f"dataset {config.dataset}: not found under --data-dir; looked at "
-        + ", ".join(str(path) for path in dict.fromkeys(tried)),
-        hint="save the dataset there, or leave out --data-dir to fetch it from the Hub",
-    )
+    looked_at = ", ".join(map(str, dict.fromkeys(tried)))
+    hint = "save the dataset there, or leave out --data-dir to fetch it from the Hub"
+    raise DataError(f"dataset {config.dataset}: not found under --data-dir; looked at {looked_at}", hint=hint)
 
 
 def _load(config: CorpusConfig, root: Path, local: bool, split: str) -> Dataset | IterableDataset:

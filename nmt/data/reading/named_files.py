@@ -130,15 +130,11 @@ def check_sides(files: Sequence[str], sides: Sequence[str]) -> None:
             hint="one pair of such files is the limit; of files of both sides there may be many; see --format",
         )
     if len(files) != 2:
-        raise DataError(
-            f"{sides[0]}: its name does not say what format it has",
-            hint="name its format by --format, or give two files, one of each side",
-        )
+        hint = "name its format by --format, or give two files, one of each side"
+        raise DataError(f"{sides[0]}: its name does not say what format it has", hint=hint)
     if len(sides) == 1:
-        raise DataError(
-            f"{' and '.join(files)}: one is a file of one side, the other of both",
-            hint="give two files of one side each, or files of both sides; see --format",
-        )
+        hint = "give two files of one side each, or files of both sides; see --format"
+        raise DataError(f"{' and '.join(files)}: one is a file of one side, the other of both", hint=hint)
 
 
 def infer_languages(
@@ -153,10 +149,8 @@ def infer_languages(
         found = {match.groups() for name in files if (match := DIRECTION.search(name.lower()))}
     named_source, named_target = found.pop() if len(found) == 1 else (None, None)
     if are_sides and named_source == named_target is not None and (source is None or target is None):
-        raise UsageError(
-            f"{' and '.join(files)}: both end in .{named_source}, which cannot be the language of both",
-            hint=LANGUAGE_OPTIONS,
-        )
+        problem = f"both end in .{named_source}, which cannot be the language of both"
+        raise UsageError(f"{' and '.join(files)}: {problem}", hint=LANGUAGE_OPTIONS)
     source, target = source or named_source, target or named_target
     if source is None or target is None:
         raise UsageError(f"{', '.join(files)}: no language codes in the file names", hint=LANGUAGE_OPTIONS)

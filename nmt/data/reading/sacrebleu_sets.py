@@ -54,16 +54,12 @@ def sacrebleu_files(name: str, languages: LanguagesConfig) -> tuple[Path, Path]:
             _check_archives(archives, full_name)  # sacreBLEU leaves a file of a wrong MD5, and uses it the next time
             reason = "no secure connection" if isinstance(error, SystemExit) else connection_error(error)
             missing = [f"{url} at {path}" for path, url in _missing(archives).items()]
-            raise DataError(
-                f"{full_name}: cannot be downloaded: {reason}",
-                hint=f"put the file {', the file '.join(missing)}; $SACREBLEU names another folder than ~/.sacrebleu",
-            ) from None
+            hint = f"put the file {', the file '.join(missing)}; $SACREBLEU names another folder than ~/.sacrebleu"
+            raise DataError(f"{full_name}: cannot be downloaded: {reason}", hint=hint) from None
     lines = [path.read_bytes().count(b"\n") for path in (source, reference)]
     if lines[0] != lines[1]:
-        raise DataError(
-            f"{full_name}: {source} has {lines[0]} lines but {reference} has {lines[1]}",
-            hint=f"sacreBLEU was broken off when it wrote them: remove {folder} and try again",
-        )
+        hint = f"sacreBLEU was broken off when it wrote them: remove {folder} and try again"
+        raise DataError(f"{full_name}: {source} has {lines[0]} lines but {reference} has {lines[1]}", hint=hint)
     return source, reference
 
 
@@ -86,21 +82,15 @@ def _test_set(name: str, languages: LanguagesConfig) -> "tuple[Dataset, str]":
     pair = pair or wanted
     datasets: dict[str, Dataset] = _sacrebleu().DATASETS
     if test_set not in datasets:
-        raise DataError(
-            f"sacrebleu:{name}: sacreBLEU has no test set {test_set!r}",
-            hint=_nearest(test_set, datasets) or "`sacrebleu --list` names them",
-        )
+        hint = _nearest(test_set, datasets) or "`sacrebleu --list` names them"
+        raise DataError(f"sacrebleu:{name}: sacreBLEU has no test set {test_set!r}", hint=hint)
     data = datasets[test_set]
     if pair not in data.langpairs:
-        raise DataError(
-            f"sacrebleu:{name}: the test set {test_set} has no pair {pair!r}",
-            hint=_nearest(pair, data.langpairs) or f"it has {', '.join(sorted(data.langpairs))}",
-        )
+        hint = _nearest(pair, data.langpairs) or f"it has {', '.join(sorted(data.langpairs))}"
+        raise DataError(f"sacrebleu:{name}: the test set {test_set} has no pair {pair!r}", hint=hint)
     if pair != wanted:
-        raise DataError(
-            f"sacrebleu:{name}: of {pair}, but the recipe's languages are {wanted}",
-            hint=f"sacrebleu:{test_set}:{wanted}" if wanted in data.langpairs else None,
-        )
+        known = f"sacrebleu:{test_set}:{wanted}" if wanted in data.langpairs else None
+        raise DataError(f"sacrebleu:{name}: of {pair}, but the recipe's languages are {wanted}", hint=known)
     return data, pair
 
 
@@ -147,10 +137,8 @@ def _check_archives(archives: Archives, name: str) -> None:
             with path.open("rb") as file:
                 found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
             if found != expected:
-                raise DataError(
-                    f"{name}: {path} is not {url}: its MD5 is {found}, expected {expected}",
-                    hint="remove it and try again",
-                )
+                hint = "remove it and try again"
+                raise DataError(f"{name}: {path} is not {url}: its MD5 is {found}, expected {expected}", hint=hint)
 
 
 @contextmanager

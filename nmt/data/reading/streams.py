@@ -130,10 +130,8 @@ def decompress(raw: io.BufferedReader, name: str) -> io.BufferedReader:
     kind = next((kind for kind, magic in MAGIC.items() if magic.match(start)), None)
     suffix = Path(name).suffix
     if kind is None and suffix in COMPRESSIONS:
-        raise DataError(
-            f"{name}: not a {COMPRESSIONS[suffix]} file",
-            hint=f"copy or download the file again, or name it without {suffix}",
-        )
+        hint = f"copy or download the file again, or name it without {suffix}"
+        raise DataError(f"{name}: not a {COMPRESSIONS[suffix]} file", hint=hint)
     if kind is None:
         return raw
     opened: object

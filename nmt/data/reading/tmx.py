@@ -32,17 +32,13 @@ def read_tmx(
             yield from units.pairs
             units.pairs.clear()
     except expat.ExpatError as error:
-        raise DataError(
-            f"{name}:{error.lineno}: not well-formed XML: {expat.ErrorString(error.code)}",
-            hint="copy or download the file again, or fix that line",
-        ) from None
+        problem = f"{name}:{error.lineno}: not well-formed XML: {expat.ErrorString(error.code)}"
+        raise DataError(problem, hint="copy or download the file again, or fix that line") from None
     except UNREADABLE as error:
         raise unreadable(name, error, f" after line {parser.CurrentLineNumber}") from None
     except (ValueError, LookupError) as error:
-        raise DataError(
-            f"{name}: its encoding, {units.encoding}, cannot be read: {error}",
-            hint=f"convert it: iconv -f {units.encoding} -t UTF-8, and write UTF-8 in its first line",
-        ) from None
+        hint = f"convert it: iconv -f {units.encoding} -t UTF-8, and write UTF-8 in its first line"
+        raise DataError(f"{name}: its encoding, {units.encoding}, cannot be read: {error}", hint=hint) from None
     try:
         parser.Parse(b"", True)
     except expat.ExpatError as error:
