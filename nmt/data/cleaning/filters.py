@@ -91,7 +91,9 @@ def is_lopsided(ratio: float, ratio_from: int) -> Filter:
     """Drop pairs with one side over `ratio` times as long as the other, if it has at least `ratio_from` characters."""
 
     def lopsided(source: str, target: str) -> bool:
-        shorter, longer = sorted((len(source.strip()), len(target.strip())))
+        shorter, longer = len(source.strip()), len(target.strip())
+        if shorter > longer:
+            shorter, longer = longer, shorter
         return longer >= ratio_from and longer > ratio * shorter
 
     return lopsided
