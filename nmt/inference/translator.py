@@ -324,10 +324,11 @@ class Translator:
 
     def _details(self, rows: list[Row], of_rows: list[list[Hypothesis]], options: Options) -> list[list[Segment]]:
         """Add the token scores and the attention that `options` ask for to the hypotheses of each of `rows`."""
-        attend = partial(self.engine.attention, layer=options.alignment_layer)
         pairs = [(row.ids, h.ids) for row, hypotheses in zip(rows, of_rows, strict=True) for h in hypotheses]
         scores = iter(self._by_batch(pairs, self.engine.score)) if options.token_scores else itertools.repeat([])
-        matrices = iter(self._by_batch(pairs, attend)) if options.alignment else itertools.repeat([])
+        matrices: Iterator[Matrix] = itertools.repeat([])
+        if options.alignment:
+            matrices = iter(self._by_batch(pairs, partial(self.engine.attention, layer=options.alignment_layer)))
         return [
             [Segment(row.ids, h.ids, h.score, next(scores), next(matrices)) for h in hypotheses]
             for row, hypotheses in zip(rows, of_rows, strict=True)
