@@ -13,6 +13,7 @@ from conftest import TINY, Result, Run, TinyRun, tree
 from nmt.config.toml import load_recipe
 from nmt.files import digest_file
 from nmt.training.checkpoint import read_checkpoint
+from nmt.version import __version__
 
 STAGES = ["text", "tokenizer", "prepare", "train", "bundle", "evaluate"]
 SHORT = ["--set", "training.max_steps=4"]
@@ -110,6 +111,8 @@ def test_the_lock_says_what_the_run_was_made_from(tiny: TinyRun) -> None:
     assert [bool(re.fullmatch("[0-9a-f]{64}", digest)) for digest in digests] == [True] * 3
     (session,) = lock["sessions"]
     packages = ("nmt", "torch", "sentencepiece", "sacrebleu")
+    assert session["versions"]["nmt"] == __version__
+    packages = [name for name in packages if name != "nmt"]
     assert {name: session["versions"][name] for name in packages} == {name: version(name) for name in packages}
     assert session["machine"]["threads"] == 1
     assert {"platform", "processor", "cores"} <= set(session["machine"])
