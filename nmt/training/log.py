@@ -18,8 +18,8 @@ from nmt.training.validation import Validation, perplexity
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-METRICS = {"bleu": "BLEU", "loss": "loss"}  # names of `training.best_metric` in messages
-CURVES = ("loss", "perplexity", "bleu", "learning_rate", "gradient_norm", "tokens_per_second")
+METRICS = {"bleu": "BLEU", "chrf": "chrF", "loss": "loss"}  # names of `training.best_metric` in messages
+CURVES = ("loss", "perplexity", "bleu", "chrf", "learning_rate", "gradient_norm", "tokens_per_second")
 """The values of the log that TensorBoard shows."""
 ROWS = ("train", "dev", "best dev", "optimizer", "speed", "memory", "skipped")
 """The rows of the live panel, from top to bottom; empty ones are left out."""
@@ -176,8 +176,8 @@ class TrainingLog:
     def dev_line(self, state: TrainingState, dev: Validation) -> None:
         """Record the validation `dev` after `state.step`, which `state` has ranked already."""
         values = {"loss": dev.loss, "perplexity": dev.perplexity, "bleu": dev.bleu, "signature": dev.signature}
-        self.record("dev", state.step, values)
-        facts = f"loss {dev.loss:.3f}, perplexity {dev.perplexity:.2f}, BLEU {dev.bleu:.2f}"
+        self.record("dev", state.step, {**values, "chrf": dev.chrf, "chrf_signature": dev.chrf_signature})
+        facts = f"loss {dev.loss:.3f}, perplexity {dev.perplexity:.2f}, BLEU {dev.bleu:.2f}, chrF {dev.chrf:.2f}"
         self._show({"dev": f"{facts} at step {state.step:,}", "best dev": best_dev(state)})
         best = " best so far" if state.best_step == state.step else ""
         self.say(f"step {state.step:,}: dev {facts}{best}")
