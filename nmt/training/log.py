@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import torch
 
@@ -212,11 +212,15 @@ def best_dev(state: TrainingState) -> str:
     return "" if state.best is None else f"{METRICS[state.metric]} {state.best:.2f} at step {state.best_step:,}"
 
 
+def import_summary_writer() -> "type[SummaryWriter]":
+    """Return the class of TensorBoard's writers. Raises UsageError where the package is missing."""
+    package = runtime.import_extra("torch.utils.tensorboard", "tensorboard", "training.tensorboard = true")
+    return cast("type[SummaryWriter]", package.SummaryWriter)
+
+
 def summary_writer(folder: Path, resume_after: int) -> "SummaryWriter":
     """Open the curves in `folder`, where TensorBoard drops the points after step `resume_after`.
 
     Raises UsageError where the package is missing.
     """
-    package = runtime.import_extra("torch.utils.tensorboard", "tensorboard", "training.tensorboard = true")
-    writer: SummaryWriter = package.SummaryWriter(folder, purge_step=resume_after + 1, flush_secs=10)
-    return writer
+    return import_summary_writer()(folder, purge_step=resume_after + 1, flush_secs=10)
