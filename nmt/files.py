@@ -85,23 +85,30 @@ def scratch_of(path: Path, kind: str = "") -> Path:
 def check_output(path: Path) -> None:
     """Check that a file can be written at `path`, and delete what killed commands left of it.
 
-    Raises UsageError where its folder is missing, and OSError where it is a folder, or may not be written.
+    Raises UsageError where its folder is missing, and OSError where it is a folder or may not be written.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    target = behind(path)
-    if not target.parent.exists():
-        raise UsageError(f"-o {path}: no folder {target.parent}", hint="make it first")
+    folder = behind(path).parent
+    if not folder.exists():
+        raise UsageError(f"-o {path}: no folder {folder}", hint="make it first")
     if path.exists() and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     if not is_stream(path):
-        remove_leftovers(target)
-        try:  # more than permissions can forbid it
-            scratch_of(target).touch()
-            scratch_of(target).unlink()
-        except OSError as error:
-            error.filename = str(path)
-            raise
+        check_writable(path)
+
+
+def check_writable(path: Path) -> None:
+    """Check that a file or folder can appear at `path`, and delete what killed commands left of it. Raises OSError."""
+    target = behind(path)
+    remove_leftovers(target)
+    probe = scratch_of(next(folder for folder in target.parents if folder.exists()) / target.name)
+    try:  # more than permissions can forbid it
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def behind(path: Path) -> Path:

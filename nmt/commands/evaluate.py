@@ -8,7 +8,7 @@ import typer
 
 from nmt import console
 from nmt.commands.group import new_app
-from nmt.commands.model_options import Inference, Search, load_translator
+from nmt.commands.model_options import Inference, Search, check_device, load_translator
 from nmt.commands.options import OptionsOf, command, writing
 from nmt.config.decoding import EvaluationConfig
 from nmt.data.reading.archives import read_lines
@@ -45,6 +45,7 @@ def evaluate(
 
     if not reference:
         raise UsageError("evaluate needs --reference FILE")
+    check_device(inference)
     if output is not None:
         check_output(output)
     references = [list(read_lines(path)) for path in reference]
