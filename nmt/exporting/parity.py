@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from sacrebleu.metrics import BLEU
+from sacrebleu.metrics.bleu import BLEU
 
 from nmt.config.decoding import DecodingConfig
 from nmt.data.encoding.tokenizer import EOS_ID, Tokenizer

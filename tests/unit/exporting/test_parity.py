@@ -141,7 +141,7 @@ def test_what_is_the_same_is_kept_whatever_its_length() -> None:
     for quantization in ("float32", "int8"):
         found = agreement(same, same, [[4], [5]], DecodingConfig(), tokenizer)
         assert found["bleu"] == 100
-        check({"beam_1": found, "beam_5": found, "own_settings": found}, quantization)  # type: ignore[arg-type]
+        check({"beam_1": found, "beam_5": found, "own_settings": found}, quantization)
 
 
 def test_the_models_own_settings_are_judged_too() -> None:
