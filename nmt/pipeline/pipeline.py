@@ -4,13 +4,14 @@ import shlex
 
 from nmt import console
 from nmt.data.cleaning.corpus_text import read_text
+from nmt.devices import pick_device
 from nmt.files import digest, read_json
 from nmt.pipeline import bundle, evaluation, ids, text, tokenizer, training
 from nmt.pipeline.manifest import Manifest
 from nmt.pipeline.run import Run
 from nmt.training.checkpoint import step_of
 from nmt.training.distributed import joined
-from nmt.training.log import METRICS
+from nmt.training.log import METRICS, import_summary_writer
 
 STAGES = [text.STAGE, tokenizer.STAGE, ids.STAGE, training.STAGE, bundle.STAGE, evaluation.STAGE]
 SAMPLES = 5  # translations shown at the end of a run
@@ -29,6 +30,7 @@ def run_stages(run: Run, last: str = "evaluate") -> None:
     names = [stage.name for stage in STAGES]
     with joined() as run.ranks:
         console.QUIET = not run.ranks.is_main
+        check_machine(run, last)
         if run.ranks.is_main:
             run.begin()
         for stage in STAGES[: names.index(last) + 1]:
@@ -39,6 +41,16 @@ def run_stages(run: Run, last: str = "evaluate") -> None:
                 stage.run(run, manifest)
             elif stage is training.STAGE and run.ranks.any(False)[0]:
                 stage.make(run, Manifest(stage.name, {}))
+
+
+def check_machine(run: Run, last: str) -> None:
+    """Check that the machine has what later stages up to `last` need, before the first begins. Raises UsageError."""
+    names, config = [stage.name for stage in STAGES], run.recipe.training
+    due = [stage.name for stage in STAGES[: names.index(last) + 1] if Manifest.read(stage.folder(run)) is None]
+    if {"train", "evaluate"} & {*due}:
+        pick_device(config.device)
+    if "train" in due and config.tensorboard:
+        import_summary_writer()
 
 
 def show_results(run: Run, seconds: float) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nmt.config.data import CorpusConfig, LanguagesConfig
-from nmt.data.languages import primary_subtag
+from nmt.data.languages import same_language, spelled
 from nmt.data.reading.archives import find_file, is_archive, member_names, split_path
 from nmt.data.reading.corpus import STDIN, TEST_SET, file_names
 from nmt.data.reading.formats import Format, format_of, plain_name, split_language
@@ -42,6 +42,8 @@ def named_corpus(
     form: Format | None = None,
     columns: str | None = None,
     pairs: int | None = None,
+    *,
+    skip_bad: bool = False,
 ) -> NamedCorpus:
     """Return the corpus of `files`: either two, source and target, or any number that hold both sides.
 
@@ -60,7 +62,8 @@ def named_corpus(
     if len(names) > 2:
         raise UsageError(f"--columns {columns}: not two columns but {len(names)}", hint="such as --columns src,tgt")
     chosen = names if len(names) == 2 else columns or None
-    return NamedCorpus(CorpusConfig(files=list(files), format=form, columns=chosen, pairs=pairs), languages)
+    corpus = CorpusConfig(files=list(files), format=form, columns=chosen, pairs=pairs, skip_bad=skip_bad)
+    return NamedCorpus(corpus, languages)
 
 
 def named_corpora(names: Sequence[str], languages: LanguagesConfig, option: str) -> Corpora:
@@ -168,12 +171,12 @@ def language_pair(source: str, target: str, tip: str) -> LanguagesConfig:
 
 
 def side_of(name: str, languages: LanguagesConfig) -> int | None:
-    """Return 0 for the name of a source file, 1 for a target file, None for others; region and script may differ."""
-    suffix = split_language(name)[1].lower().replace("_", "-")
-    codes = [code.lower().replace("_", "-") for code in (languages.source, languages.target)]
-    if suffix not in codes:
-        codes = [primary_subtag(code) for code in codes]
-    return codes.index(suffix) if suffix in codes and codes[0] != codes[1] else None
+    """Return 0 for the name of a source file, 1 for a target file, None for others; see `same_language`."""
+    suffix, codes = split_language(name)[1], (languages.source, languages.target)
+    sides = [side for side, code in enumerate(codes) if same_language(suffix, code)]
+    if len(sides) == 2:  # two variants of a language, which their whole codes tell apart
+        sides = [side for side in sides if spelled(codes[side]) == spelled(suffix)]
+    return sides[0] if sides else None
 
 
 def stem_of(name: str) -> str:
