@@ -7,13 +7,12 @@ import typer
 
 from nmt import console
 from nmt.commands.group import new_app
-from nmt.commands.options import Workers, command
-from nmt.config.data import CleaningConfig
+from nmt.commands.options import Columns, Workers, command
+from nmt.config.data import CleaningConfig, Format
 from nmt.config.toml import check_overridden, knobs, override_key
 from nmt.data.cleaning.filters import filter_names
 from nmt.data.cleaning.funnel import PICTURES, IdsCounts, TextCounts, percent, steps_of
 from nmt.data.reading.corpus import STDIN
-from nmt.data.reading.formats import Format
 from nmt.data.reading.named_files import named_corpus, shortened
 from nmt.errors import ArtifactError, UsageError
 from nmt.files import JsonObject, check_output, read_record, replacing
@@ -39,14 +38,6 @@ TargetLanguage = Annotated[
 ]
 FormatName = Annotated[
     Format | None, typer.Option("--format", help="Format of FILES of both sides; by default from their names.")
-]
-Columns = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SOURCE,TARGET",
-        help="Their columns, by name, or of .tsv without a header by number, from 1; by default the first two of "
-        ".tsv, else the languages.",
-    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from nmt.config.data import LanguagesConfig
-from nmt.data.reading.formats import Wanted, read_file, read_stream
+from nmt.data.reading.columns import Wanted
+from nmt.data.reading.formats import read_file, read_stream
 from nmt.errors import DataError
 
 
