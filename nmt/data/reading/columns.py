@@ -11,6 +11,7 @@ from nmt.config.data import Format, LanguagesConfig
 from nmt.data.identification import language_of
 from nmt.data.languages import language_named, same_language, script_of
 from nmt.data.pairs import Pair
+from nmt.data.reading.inline_codes import KeptCodes
 from nmt.data.reading.streams import listing, one_line
 from nmt.errors import DataError
 
@@ -44,6 +45,8 @@ class Wanted:
     without a header are given by their numbers, from 1."""
     format: Format | None = None  # format of the file; None chooses by its name
     anomalies: Counter[str] = field(default_factory=Counter)  # counts, by name, of irregularities that are no errors
+    skip_bad: bool = False  # leave out damaged units of the formats that have units
+    kept_codes: KeptCodes | None = None  # keep inline codes as placeholders
 
 
 def choose_columns(

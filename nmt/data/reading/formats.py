@@ -41,7 +41,7 @@ def read_stream(stream: io.BufferedReader, name: str, form: Format, wanted: Want
     if form == "parquet":
         return _read_parquet(stream, name, wanted)
     if form == "tmx":
-        return read_tmx(stream, name, wanted.languages, wanted.anomalies)
+        return read_tmx(stream, name, wanted.languages, wanted.anomalies, wanted.kept_codes, skip_bad=wanted.skip_bad)
     if form in ("tsv", "csv"):
         return read_table(stream, name, form, wanted)
     return _read_jsonl(decode_lines(stream, name, anomalies=wanted.anomalies, are_texts=False), name, wanted)

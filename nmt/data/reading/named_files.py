@@ -42,6 +42,8 @@ def named_corpus(
     form: Format | None = None,
     columns: str | None = None,
     pairs: int | None = None,
+    *,
+    skip_bad: bool = False,
 ) -> NamedCorpus:
     """Return the corpus of `files`: either two, source and target, or any number that hold both sides.
 
@@ -56,8 +58,10 @@ def named_corpus(
         if columns is not None:
             raise UsageError("--columns is for files of both sides")
         return NamedCorpus(CorpusConfig(source=files[0], target=files[1], pairs=pairs), languages)
-    chosen = split_columns(columns)
-    return NamedCorpus(CorpusConfig(files=list(files), format=form, columns=chosen, pairs=pairs), languages)
+    corpus = CorpusConfig(
+        files=list(files), format=form, columns=split_columns(columns), pairs=pairs, skip_bad=skip_bad
+    )
+    return NamedCorpus(corpus, languages)
 
 
 def split_columns(columns: str | None) -> str | list[str] | None:
