@@ -11,10 +11,11 @@ from nmt import runtime
 from nmt.errors import UsageError
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str, processes: int = 1) -> torch.device:
     """Return the device called `name`: `auto`, `cpu` or `cuda`. Raises UsageError where it is missing.
 
-    Where several processes were started on this machine, each gets a GPU of its own, by torchrun's LOCAL_RANK.
+    Where several processes were started on this machine, each gets a GPU of its own, by torchrun's LOCAL_RANK;
+    `processes` are those that this one will start.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -23,8 +24,8 @@ def pick_device(name: str) -> torch.device:
     if name != "cuda":
         return torch.device(name)
     rank, count = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
-    if rank >= count:
-        wanted = os.environ.get("LOCAL_WORLD_SIZE", rank + 1)
+    if max(rank + 1, processes) > count:
+        wanted = max(int(os.environ.get("LOCAL_WORLD_SIZE", rank + 1)), processes)
         raise UsageError(
             f"{wanted} processes want a GPU each, and torch can use {count} on this machine", hint="start no more"
         )

@@ -1,14 +1,19 @@
 """Atomic writes, JSON files, digests."""
 
 import errno
+import glob
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from nmt.errors import UsageError
 
 Json = Any  # a parsed JSON value
 JsonObject = dict[str, Any]  # a parsed JSON object
@@ -59,25 +64,31 @@ def sync(path: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a scratch path beside `path` that replaces it if the block succeeds.
 
-    The block creates a file or a folder there, which is flushed to the disk before the move. An old folder at `path`
-    is moved away first, so a crash in between leaves none, never half of one. `remove_partials` removes the rest that a
-    crash leaves.
+    The block creates a file or a folder there, which is flushed to the disk before the move. A link at `path` stays,
+    and what it points to is replaced; permissions of an old file or folder are kept. An old folder is moved away first,
+    so a crash in between leaves none, never half of one. `remove_partials` and `remove_leftovers` remove the rest that
+    a crash leaves.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    old = path.with_name(f".{path.name}.{os.getpid()}.old.partial")
+    target = behind(path)
+    mode = target.stat().st_mode if target.exists() else None
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch, old = scratch_of(target), scratch_of(target, ".old")
     remove(scratch)
     try:
         with naming(path):
             yield scratch
             for part in [*scratch.rglob("*"), scratch] if scratch.is_dir() else [scratch]:
                 sync(part)
-            if path.is_dir():
-                path.replace(old)
-            scratch.replace(path)
-            sync(path.parent)
+            if mode and mode != scratch.stat().st_mode:
+                scratch.chmod(stat.S_IMODE(mode))
+            if target.is_dir():
+                target.replace(old)
+            scratch.replace(target)
+            sync(target.parent)
     finally:
         remove(scratch)
+        if is_missing(target) and not is_missing(old):  # the second move failed, or was interrupted
+            old.replace(target)
         remove(old)
 
 
@@ -93,6 +104,52 @@ def is_missing(path: Path) -> bool:
     return False
 
 
+def scratch_of(path: Path, kind: str = "") -> Path:
+    """Return the path beside `path` at which this process makes it, or another of its `kind`."""
+    return path.with_name(f".{path.name}.{os.getpid()}{kind}.partial")
+
+
+def check_output(path: Path) -> None:
+    """Check that a file can be written at `path`, and delete what killed commands left of it.
+
+    Raises UsageError where its folder is missing, and OSError where it is a folder or may not be written.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    folder = behind(path).parent
+    if not folder.exists():
+        raise UsageError(f"-o {path}: no folder {folder}", hint="make it first")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    if not is_stream(path):
+        check_writable(path)
+
+
+def check_writable(path: Path) -> None:
+    """Check that a file or folder can appear at `path`, and delete what killed commands left of it. Raises OSError."""
+    target = behind(path)
+    remove_leftovers(target)
+    probe = scratch_of(next(folder for folder in target.parents if folder.exists()) / target.name)
+    try:  # more than permissions can forbid it
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
+def behind(path: Path) -> Path:
+    """Return the file or folder that a link points to, which need not exist; another `path` as it is."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def is_stream(path: Path) -> bool:
+    """Return whether `path` cannot be replaced: a device, a pipe, or an open file such as /dev/stdout."""
+    folder = Path(os.path.realpath(path.parent))
+    is_special = path.exists() and not path.is_file() and not path.is_dir()
+    return is_special or folder == Path("/dev") or folder.match("/proc/*/fd")
+
+
 def remove(path: Path) -> None:
     """Delete `path`, a file or a folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
@@ -105,6 +162,28 @@ def remove_partials(folder: Path) -> None:
     """Delete the scratch files and folders that killed writers left in `folder`."""
     for path in folder.glob(".*.partial"):
         remove(path)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete the scratch files and folders of `path` whose processes have ended."""
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        process = re.match(r"([0-9]+)(\.[a-z]+)?\.partial$", partial.name[len(path.name) + 2 :])
+        if process and not is_running(int(process[1])):
+            with suppress(OSError):  # of another user
+                remove(partial)
+
+
+def is_running(process: int) -> bool:
+    """Return whether a process other than this one has the id `process`."""
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # the process of another user
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -47,7 +47,12 @@ def holding_output(path: Path) -> AbstractContextManager[bool]:
 def _holding(lock: Path, what: Path) -> Iterator[bool]:
     folder = lock.parent
     is_new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        if folder == what:
+            raise
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(what)) from None
     handle = _acquire(lock, what)
     try:
         yield handle is not None

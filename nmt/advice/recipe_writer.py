@@ -23,7 +23,7 @@ from nmt.data.reading.corpus import TEST_SET
 from nmt.data.reading.named_files import Corpora, language_pair, merged, named_corpora, safe_name
 from nmt.errors import UsageError
 from nmt.evaluation.metrics import resolve_tokenizer
-from nmt.files import replacing
+from nmt.files import check_output, is_stream, replacing
 
 WIDTH = 110  # characters of a line of a comment
 SHOWN = (
@@ -54,10 +54,11 @@ def initialize(
         )
     name = name or (safe_name(output.stem) if output else f"{source}-{target}")
     output = output or Path(f"{name}.toml")
-    if output.is_dir():
-        raise UsageError(f"{output}: a folder", hint="-o takes the name of a file")
+    if output.is_dir() or is_stream(output):
+        raise UsageError(f"{output}: a {'folder' if output.is_dir() else 'device'}", hint="-o takes the name of a file")
     if output.exists() and not force:
         raise UsageError(f"{output}: there is one already", hint="--force overwrites it, -o takes another name")
+    check_output(output)
     corpora = named_corpora(train, languages, "--train")
     dev_set = merged(named_corpora(dev, languages, "--dev"))
     tests = named_corpora(test, languages, "--test")

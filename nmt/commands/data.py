@@ -16,7 +16,7 @@ from nmt.data.reading.corpus import STDIN
 from nmt.data.reading.formats import Format
 from nmt.data.reading.named_files import named_corpus, shortened
 from nmt.errors import ArtifactError, UsageError
-from nmt.files import JsonObject, read_record, replacing
+from nmt.files import JsonObject, check_output, read_record, replacing
 from nmt.locks import holding_output
 from nmt.pipeline.manifest import MANIFEST
 from nmt.run_folder import RunFolder
@@ -146,8 +146,8 @@ def funnel(
     """Show, or draw, how many pairs of each corpus of RUN each filter dropped, with examples."""
     if output is not None and output.suffix not in PICTURES:
         raise UsageError(f"-o {output}: not a picture", hint=f"name it {' or '.join(PICTURES)}")
-    if output is not None and not output.parent.is_dir():
-        raise UsageError(f"-o {output}: no folder {output.parent}", hint="make it first")
+    if output is not None:
+        check_output(output)
     text, ids = counts_of(run)
     if output is None:
         show_funnel(text, ids, examples=True)

@@ -8,11 +8,12 @@ import typer
 
 from nmt import console
 from nmt.commands.group import new_app
-from nmt.commands.model_options import Inference, Search, load_translator
+from nmt.commands.model_options import Inference, Search, check_device, load_translator
 from nmt.commands.options import OptionsOf, command, writing
 from nmt.config.decoding import EvaluationConfig
 from nmt.data.reading.archives import read_lines
 from nmt.errors import DataError, UsageError
+from nmt.files import check_output
 
 app = new_app("Score translations.")
 Metrics = Annotated[EvaluationConfig, OptionsOf("Metrics", default="MODEL's, or {}")]
@@ -44,6 +45,9 @@ def evaluate(
 
     if not reference:
         raise UsageError("evaluate needs --reference FILE")
+    check_device(inference)
+    if output is not None:
+        check_output(output)
     references = [list(read_lines(path)) for path in reference]
     if hypotheses is not None:
         if source or output or search.model_fields_set or inference.model_fields_set:

@@ -26,6 +26,13 @@ Scoring = Annotated[DecodingConfig, OptionsOf("Scoring", only=("length_penalty",
 Inference = Annotated[InferenceConfig, OptionsOf("Model and device")]
 
 
+def check_device(inference: InferenceConfig) -> None:
+    """Check before the work that the device is there. Raises UsageError."""
+    from nmt.inference.engines import loading  # start-up time
+
+    loading.check_device(inference)
+
+
 def load_translator(models: Sequence[Path], search: DecodingConfig, inference: InferenceConfig) -> Translator:
     """Load `models` with the settings of `search` that were given, in place of the first model's own."""
     from nmt.inference.translator import Translator  # start-up time

@@ -17,7 +17,7 @@ from typer.models import ParameterInfo
 from nmt import console
 from nmt.commands.group import SeveralValues, Verbose, prose
 from nmt.config.section import Flag, Section
-from nmt.files import replacing
+from nmt.files import check_output, is_stream, replacing
 
 P = ParamSpec("P")
 S = TypeVar("S", bound=Section)
@@ -183,10 +183,12 @@ def writing(path: Path | None) -> Iterator[BinaryIO]:
     if path is None:
         console.end_with_pipe()
         yield console.stdout()
-    elif path.exists() and not path.is_file():  # a device or a pipe
-        with path.open("wb") as file:
+    elif is_stream(path):
+        console.end_with_pipe()
+        with path.open("ab") as file:  # an open file goes on where it is
             yield file
     else:
+        check_output(path)
         with replacing(path) as scratch, scratch.open("wb") as file:
             yield file
             file.flush()

@@ -14,7 +14,7 @@ import typer
 from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.line_output import Format
-from nmt.commands.model_options import Inference, Models, Scoring, load_translator
+from nmt.commands.model_options import Inference, Models, Scoring, check_device, load_translator
 from nmt.commands.options import Output, command, writing
 from nmt.data.reading.archives import count_lines, find_file, read_lines
 from nmt.errors import DataError
@@ -49,6 +49,7 @@ def score(
     The score is that of `nmt translate`: the log-probability over the length penalty. A pair with a side that is
     blank, or too long for the model, has the score nan, in jsonl null. Several MODELs score as an ensemble.
     """
+    check_device(inference)
     (sources, total), (targets, other) = counted(source), counted(target)
     if total != other:
         raise DataError(f"{source} has {total:,} lines but {target} has {other:,}")

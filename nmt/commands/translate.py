@@ -13,7 +13,7 @@ from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.line_input import open_input, read_beside
 from nmt.commands.line_output import Format, render
-from nmt.commands.model_options import Inference, Models, Search, load_translator
+from nmt.commands.model_options import Inference, Models, Search, check_device, load_translator
 from nmt.commands.options import Input, OptionsOf, Output, command, option_name, writing
 from nmt.config.decoding import DecodingConfig, SamplingConfig
 from nmt.config.inference import InferenceConfig
@@ -89,6 +89,7 @@ def translate(
     """
     # Everything else is checked before the model, which takes seconds to load.
     check(sample, written, search, sampling, inference)
+    check_device(inference)
     from nmt.inference.translator import Options  # start-up time
 
     reader = open_input(input, errors, max_wait_ms / 1000)

@@ -67,8 +67,9 @@ class TrainingConfig(Section):
     default none."""
     validate_every: Annotated[PositiveInt, Affects("training")] = 1000
     """Steps between validations on dev."""
-    best_metric: Annotated[Literal["bleu", "loss"], Affects("training")] = "bleu"
-    """The metric of dev that ranks checkpoints and drives early stopping."""
+    best_metric: Annotated[Literal["bleu", "chrf", "loss"], Affects("training")] = "bleu"
+    """The metric of dev that ranks checkpoints and drives early stopping; of equal scores, to two decimals, the one of
+    lower loss is better. BLEU is 0 where lines have fewer than four words, chrF is not."""
     patience: Annotated[PositiveInt | None, Affects("training")] = None
     """Early stopping: the validations without a better one after which training ends; by default none."""
     log_every: Annotated[PositiveInt, Affects()] = 100

@@ -1,11 +1,12 @@
 """The export of a bundle to CTranslate2: kept only if it translates as the native engine does."""
 
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 from nmt.errors import ArtifactError
 from nmt.exporting.parity import Agreement, Quantization, check, compare, draw_sample, read_sample
-from nmt.files import digest_file, replacing
+from nmt.files import check_writable, digest_file, replacing
 from nmt.inference.bundle import WEIGHTS, open_bundle
 from nmt.inference.engines.ctranslate2 import ENGINE, EXPORT, EXPORTS, CTranslate2Engine, Export, import_ctranslate2
 from nmt.inference.engines.native import NativeEngine, load_model
@@ -21,14 +22,14 @@ def export_ctranslate2(
     where they do not agree, and nothing is written; UsageError where CTranslate2 is missing.
     """
     package = import_ctranslate2()
-    from nmt.exporting.converter import TransformerConverter  # an optional extra
-
+    converting = import_module("nmt.exporting.converter")  # imports the package, an optional extra
     bundle = open_bundle(path)
+    check_writable(path / EXPORTS / name)
     sources = read_sample(sample, bundle) if sample else draw_sample(bundle)
     model = load_model(bundle).eval()
     try:
         with replacing(path / EXPORTS / name) as scratch:
-            converter = TransformerConverter(model, bundle.config.model, bundle.tokenizer)
+            converter = converting.TransformerConverter(model, bundle.config.model, bundle.tokenizer)
             converter.convert(str(scratch), quantization=quantization)
             pieces = (side.pieces(range(side.size)) for side in (bundle.tokenizer.source, bundle.tokenizer.target))
             exported = CTranslate2Engine(Export(scratch, quantization, model.position_limit, *pieces), device="cpu")

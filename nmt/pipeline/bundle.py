@@ -7,7 +7,7 @@ from nmt import console
 from nmt.config.compatibility import changed_inputs
 from nmt.config.recipe import Recipe
 from nmt.errors import ArtifactError, UsageError
-from nmt.files import JsonObject, read_json, replacing
+from nmt.files import JsonObject, check_writable, read_json, replacing
 from nmt.inference.bundle import CARD, SCORES, BundleConfig, add_scores, open_bundle, write_bundle
 from nmt.pipeline import evaluation
 from nmt.pipeline.manifest import Manifest, making
@@ -56,6 +56,7 @@ def average_run(
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UsageError(f"{folder}: is there already", hint="name a new or an empty folder")
+    check_writable(folder)
     recipe, lock = recorded_recipe(run.lock), read_json(run.lock)
     store = Checkpoints(checkpoints, recipe.training.keep_checkpoints)
     wanted = count or recipe.training.average_checkpoints

@@ -4,6 +4,7 @@ import shlex
 
 from nmt import console
 from nmt.data.cleaning.corpus_text import read_text
+from nmt.devices import pick_device
 from nmt.errors import StorageError
 from nmt.files import digest, read_json
 from nmt.locks import holding_folder
@@ -13,7 +14,7 @@ from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage
 from nmt.training.checkpoint import step_of
 from nmt.training.distributed import joined
-from nmt.training.log import METRICS
+from nmt.training.log import METRICS, import_summary_writer
 
 STAGES = [text.STAGE, tokenizer.STAGE, ids.STAGE, training.STAGE, bundle.STAGE, evaluation.STAGE]
 SAMPLES = 5  # translations shown at the end of a run
@@ -34,6 +35,7 @@ def run_stages(run: Run, last: str = "evaluate") -> None:
     stages = STAGES[: names.index(last) + 1]
     with joined() as run.ranks:
         console.QUIET = not run.ranks.is_main
+        check_machine(run, last)
         if run.ranks.is_main:
             with holding_folder(run.folder.path) as is_writable:
                 run.begin(is_writable=is_writable)
@@ -55,6 +57,16 @@ def run_stage(stage: Stage, run: Run, *, is_writable: bool) -> None:
         run.ranks.any(manifest is not None)  # the other ranks wait for it
     if is_writable:
         stage.run(run, manifest)
+
+
+def check_machine(run: Run, last: str) -> None:
+    """Check that the machine has what later stages up to `last` need, before the first begins. Raises UsageError."""
+    names, config = [stage.name for stage in STAGES], run.recipe.training
+    due = [stage.name for stage in STAGES[: names.index(last) + 1] if Manifest.read(stage.folder(run)) is None]
+    if {"train", "evaluate"} & {*due}:
+        pick_device(config.device)
+    if "train" in due and config.tensorboard:
+        import_summary_writer()
 
 
 def show_results(run: Run, seconds: float) -> None:

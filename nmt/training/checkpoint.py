@@ -40,6 +40,8 @@ class TrainingState:
     in_a_row: int = 0  # skipped updates just before the next step
     rollbacks: int = 0  # returns to an older checkpoint
     ranks: int = 1  # processes that trained together
+    losses: list[float | None] = field(default_factory=list)
+    """Dev losses of the `ranked`; None of what is no number. They are missing of what an older nmt ranked."""
 
     @classmethod
     def read(cls, values: JsonObject) -> Self:

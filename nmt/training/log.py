@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import torch
 
@@ -18,8 +18,8 @@ from nmt.training.validation import Validation, perplexity
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-METRICS = {"bleu": "BLEU", "loss": "loss"}  # names of `training.best_metric` in messages
-CURVES = ("loss", "perplexity", "bleu", "learning_rate", "gradient_norm", "tokens_per_second")
+METRICS = {"bleu": "BLEU", "chrf": "chrF", "loss": "loss"}  # names of `training.best_metric` in messages
+CURVES = ("loss", "perplexity", "bleu", "chrf", "learning_rate", "gradient_norm", "tokens_per_second")
 """The values of the log that TensorBoard shows."""
 ROWS = ("train", "dev", "best dev", "optimizer", "speed", "memory", "skipped")
 """The rows of the live panel, from top to bottom; empty ones are left out."""
@@ -178,8 +178,8 @@ class TrainingLog:
     def dev_line(self, state: TrainingState, dev: Validation) -> None:
         """Record the validation `dev` after `state.step`, which `state` has ranked already."""
         values = {"loss": dev.loss, "perplexity": dev.perplexity, "bleu": dev.bleu, "signature": dev.signature}
-        self.record("dev", state.step, values)
-        facts = f"loss {dev.loss:.3f}, perplexity {dev.perplexity:.2f}, BLEU {dev.bleu:.2f}"
+        self.record("dev", state.step, {**values, "chrf": dev.chrf, "chrf_signature": dev.chrf_signature})
+        facts = f"loss {dev.loss:.3f}, perplexity {dev.perplexity:.2f}, BLEU {dev.bleu:.2f}, chrF {dev.chrf:.2f}"
         self._show({"dev": f"{facts} at step {state.step:,}", "best dev": best_dev(state)})
         best = " best so far" if state.best_step == state.step else ""
         self.say(f"step {state.step:,}: dev {facts}{best}")
@@ -214,11 +214,15 @@ def best_dev(state: TrainingState) -> str:
     return "" if state.best is None else f"{METRICS[state.metric]} {state.best:.2f} at step {state.best_step:,}"
 
 
+def import_summary_writer() -> "type[SummaryWriter]":
+    """Return the class of TensorBoard's writers. Raises UsageError where the package is missing."""
+    package = runtime.import_extra("torch.utils.tensorboard", "tensorboard", "training.tensorboard = true")
+    return cast("type[SummaryWriter]", package.SummaryWriter)
+
+
 def summary_writer(folder: Path, resume_after: int) -> "SummaryWriter":
     """Open the curves in `folder`, where TensorBoard drops the points after step `resume_after`.
 
     Raises UsageError where the package is missing.
     """
-    package = runtime.import_extra("torch.utils.tensorboard", "tensorboard", "training.tensorboard = true")
-    writer: SummaryWriter = package.SummaryWriter(folder, purge_step=resume_after + 1, flush_secs=10)
-    return writer
+    return import_summary_writer()(folder, purge_step=resume_after + 1, flush_secs=10)

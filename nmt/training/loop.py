@@ -165,7 +165,7 @@ class Trainer:
                     "each step stay, but dropout and rounding differ from an uninterrupted run"
                 )
         if self.state.metric != self.config.best_metric:
-            self.state = dataclasses.replace(self.state, metric=self.config.best_metric, ranked=[], stale=0)
+            self.state = dataclasses.replace(self.state, metric=self.config.best_metric, ranked=[], losses=[], stale=0)
         self.state.ranks = self.ranks.size
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -369,8 +369,8 @@ class Trainer:
 
     def validate(self, log: TrainingLog) -> None:
         """Score dev; keep the weights where they are among the best."""
-        model, lowercase = self.updater.eval_model, self.recipe.evaluation.lowercase
-        validation = validate(model, self.translator, self.dev, self.ranks, tokenize=self.tokenize, lowercase=lowercase)
+        model, metrics = self.updater.eval_model, self.recipe.evaluation.model_copy(update={"tokenize": self.tokenize})
+        validation = validate(model, self.translator, self.dev, self.ranks, metrics)
         if rank_validation(self.state, validation, self.config) and self.ranks.is_main:
             self.checkpoints.save_best(self.state, model.weights(), self.identity)
         log.dev_line(self.state, validation)

@@ -1,11 +1,12 @@
-"""Validation on dev: loss, perplexity, BLEU by the same path as `translate`, and the ranking of the results."""
+"""Validation on dev: loss, perplexity, BLEU and chrF by the same path as `translate`, and the ranking of results."""
 
 import math
-import operator
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import torch
 
+from nmt.config.decoding import EvaluationConfig
 from nmt.config.training import TrainingConfig
 from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.dataset import PreparedPairs
@@ -35,6 +36,8 @@ class Validation:
     loss: float  # negative log-likelihood of a target piece, in nats, unsmoothed
     bleu: float
     signature: str
+    chrf: float
+    chrf_signature: str
 
     @property
     def perplexity(self) -> float:
@@ -59,10 +62,11 @@ def dev_nll(model: Model, pairs: PreparedPairs, batch_tokens: int, ranks: Ranks)
     return total, tokens
 
 
-def validate(
-    model: Model, translator: Translator, dev: DevSet, ranks: Ranks, *, tokenize: str, lowercase: bool
-) -> Validation:
-    """Score `model` on `dev`, each rank a share; `translator` translates with the same weights."""
+def validate(model: Model, translator: Translator, dev: DevSet, ranks: Ranks, metrics: EvaluationConfig) -> Validation:
+    """Score `model` on `dev`, each rank a share; `translator` translates with the same weights.
+
+    The tokenizer of `metrics` is one of sacreBLEU's, not `auto`.
+    """
     model.eval()
     nll = dev_nll(model, dev.pairs, translator.decoding.batch_tokens, ranks)
     texts = [translation.text for translation in translator.stream(dev.sources[ranks.rank :: ranks.size])]
@@ -71,19 +75,36 @@ def validate(
     hypotheses = [""] * len(dev.sources)
     for rank, (_, share) in enumerate(shares):
         hypotheses[rank :: ranks.size] = share
-    bleu = score(hypotheses, [dev.references], tokenize=tokenize, lowercase=lowercase, metrics=("bleu",))["bleu"]
-    return Validation(loss, bleu["score"], bleu["signature"])
+    scores = score(
+        hypotheses,
+        [dev.references],
+        tokenize=metrics.tokenize,
+        lowercase=metrics.lowercase,
+        chrf_word_order=metrics.chrf_word_order,
+        metrics=("bleu", "chrf"),
+    )
+    bleu, chrf = scores["bleu"], scores["chrf"]
+    return Validation(loss, bleu["score"], bleu["signature"], chrf["score"], chrf["signature"])
 
 
 def rank_validation(state: TrainingState, validation: Validation, config: TrainingConfig) -> bool:
     """Rank `validation` in `state`, and return whether it is among the best that are kept."""
-    is_bleu = config.best_metric == "bleu"
-    value = validation.bleu if is_bleu else validation.loss
-    is_better = operator.gt if is_bleu else operator.lt
-    state.stale = 0 if state.best is None or is_better(value, state.best) else state.stale + 1
-    kept = config.average_checkpoints if config.average == "best" else 1
-    # Of equal values the earlier one is better: it comes first, and the sort is stable.
-    state.ranked = sorted([*state.ranked, (value, state.step)], key=operator.itemgetter(0), reverse=is_bleu)[:kept]
+    value: float = getattr(validation, config.best_metric)
+    loss = validation.loss if math.isfinite(validation.loss) else None
+    rows = [*zip_longest(state.ranked, state.losses), ((value, state.step), loss)]
+
+    def order(row: tuple[tuple[float, int], float | None]) -> tuple[float, float]:
+        (value, _), loss = row
+        if config.best_metric == "loss":
+            return (value if math.isfinite(value) else math.inf), 0.0
+        # Scores count as they are printed: a BLEU of 0.001 is no progress over one of 0.
+        return -round(value, 2), math.inf if loss is None else loss
+
+    # Of equals the earlier one is better: it comes first, and the sort is stable.
+    rows.sort(key=order)
+    state.stale = 0 if rows[0][0][1] == state.step else state.stale + 1
+    kept = rows[: config.average_checkpoints if config.average == "best" else 1]
+    state.ranked, state.losses = [row for row, _ in kept], [loss for _, loss in kept]
     return state.step in {step for _, step in state.ranked}
 
 

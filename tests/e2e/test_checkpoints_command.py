@@ -202,6 +202,16 @@ def test_average_fills_an_empty_folder_and_leaves_any_other_alone(nmt_here: Run,
     assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
 
 
+def test_average_checks_that_its_folder_can_be_written_before_it_reads_a_checkpoint(
+    nmt_here: Run, run: Path, tmp_path: Path
+) -> None:
+    cut(run / "checkpoints" / "step-00000030" / WEIGHTS)
+    (tmp_path / "file").touch()
+    output = tmp_path / "file" / "model"
+    said = nmt_here("checkpoints", "average", run, "-o", output, "--last", "1")
+    assert said == (4, "", f"nmt: {output}: Not a directory\n")
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import Run, TinyRun, command, environment
 
-from nmt.data.cleaning.clean_files import is_running, writing_pairs
+from nmt.data.cleaning.clean_files import writing_pairs
 
 TARGETS = ["Ein rotes Haus.", "Zwei  Hunde rennen.", "same", "", "Ein rotes Haus."]
 SOURCES = ["A red house.", "Two dogs run.", "same", "Nothing", "A red house."]
@@ -331,21 +331,6 @@ def test_clean_removes_what_a_killed_run_left_beside_its_output(nmt_here: Run, h
     running += [f".out.{os.getppid()}.text.partial", f".other.{ended.pid}.text.partial"]
     assert files(home) == sorted([*before, *running, "out.de", "out.en"])
     assert (home / "out.en").read_text(encoding="utf-8") == "A red house.\nTwo dogs run.\n"
-
-
-@pytest.mark.parametrize(
-    "error", [None, ProcessLookupError(), PermissionError(), OverflowError()], ids=lambda error: type(error).__name__
-)
-def test_a_process_runs_unless_the_system_says_that_there_is_none(
-    monkeypatch: pytest.MonkeyPatch, error: Exception | None
-) -> None:
-    def kill(process: int, signal: int) -> None:
-        assert (process, signal) == (77_777_777, 0)
-        if error:
-            raise error
-
-    monkeypatch.setattr(os, "kill", kill)
-    assert is_running(77_777_777) == (error is None or isinstance(error, PermissionError))
 
 
 def test_filters_lists_the_keys_of_cleaning_with_their_defaults(nmt_here: Run) -> None:

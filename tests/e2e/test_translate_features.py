@@ -339,6 +339,23 @@ def test_what_is_wrong_with_files_is_said_before_a_model_is_looked_for(nmt_here:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "short"]
 
 
+@pytest.mark.parametrize("words", [("translate",), ("score", "--target", "a"), ("evaluate", "--reference", "a")])
+def test_a_missing_gpu_is_said_before_a_file_or_a_model_is_read(
+    nmt_here: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    command, *rest = words
+    source = "--input" if command == "translate" else "--source"
+    said = nmt_here(command, "no model", source, "no file", *rest, "--device", "cuda")
+    assert said == (2, "", "nmt: no GPU that torch can use on this machine (take device cpu or auto)\n")
+
+
+def test_an_output_of_evaluate_is_checked_before_anything_is_read(nmt_here: Run, tmp_path: Path) -> None:
+    words = ("evaluate", "no model", "--source", "a", "--reference", "b", "-o")
+    assert nmt_here(*words, "no/out", cwd=tmp_path) == (2, "", "nmt: -o no/out: no folder no (make it first)\n")
+    assert nmt_here(*words, ".", cwd=tmp_path) == (4, "", "nmt: .: Is a directory\n")
+
+
 def test_an_engine_that_is_not_exported_to_is_one_line(tiny_model: Path, nmt_here: Run) -> None:
     code, message = refused(nmt_here, tiny_model, "--engine", "ctranslate2")
     assert code in (2, 4)

@@ -34,6 +34,8 @@ def test_a_process_alone_takes_the_first_gpu(monkeypatch: pytest.MonkeyPatch) ->
     for variable in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"):
         monkeypatch.delenv(variable, raising=False)
     assert devices.pick_device("auto") == GPU
+    with pytest.raises(UsageError, match=r"^3 processes want a GPU each, and torch can use 1 on this machine"):
+        devices.pick_device("cuda", processes=3)
     monkeypatch.setenv("LOCAL_RANK", "1")
     with pytest.raises(UsageError, match=r"^2 processes want a GPU each, and torch can use 1 on this machine"):
         devices.pick_device("cuda")

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,20 @@ import pytest
 from disks import failing, make_unreadable
 
 from nmt import files
+from nmt.errors import UsageError
 from nmt.files import (
+    check_output,
     differing,
     digest,
     digest_file,
     digest_json,
     is_missing,
+    is_running,
+    is_stream,
     read_json,
     read_record,
     remove,
+    remove_leftovers,
     remove_partials,
     replacing,
     write_json,
@@ -142,6 +148,130 @@ def test_partials_are_removed_and_nothing_else(tmp_path: Path) -> None:
     remove_partials(tmp_path / "missing")
 
 
+def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for name, target in (("old", "there/old"), ("new", "there/new"), ("chain", "old")):
+        (tmp_path / name).symlink_to(target)
+    (tmp_path / "there" / "old").write_text("old")
+    make_folder(tmp_path / "there" / "folder", "old")
+    (tmp_path / "folder").symlink_to("there/folder")
+    write_text(tmp_path / "chain", "chained")
+    write_text(tmp_path / "new", "new")
+    with replacing(tmp_path / "folder") as scratch:
+        make_folder(scratch, "new")
+    assert all((tmp_path / name).is_symlink() for name in ("old", "new", "chain", "folder"))
+    assert [(tmp_path / "there" / name).read_text() for name in ("old", "new", "folder/inner/file")] == [
+        *("chained", "new", "new")
+    ]
+    assert names(tmp_path / "there") == ["folder", "new", "old"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o664, 0o755])
+def test_permissions_of_a_replaced_file_stay_and_a_new_one_has_those_of_the_umask(mode: int, tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.touch()
+    old.chmod(mode)
+    before = os.umask(0o027)
+    try:
+        write_text(old, "x")
+        write_text(new, "x")
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (old, new)] == [mode, 0o640]
+
+
+def test_an_output_is_checked_by_trying_and_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("old")
+    (tmp_path / "link").symlink_to("no/file")
+    for name in ("old", "new"):
+        check_output(tmp_path / name)
+    with pytest.raises(UsageError, match=r"-o .*/no/new: no folder .*/no \(make it first\)"):
+        check_output(tmp_path / "no" / "new")
+    with pytest.raises(UsageError, match=r"-o .*/link: no folder .*/no \(make it first\)"):
+        check_output(tmp_path / "link")
+    for path, number in (
+        (tmp_path, errno.EISDIR),
+        (tmp_path / "old" / "new", errno.ENOTDIR),
+        (tmp_path / ("n" * 250), errno.ENAMETOOLONG),
+        (Path("/proc/sys/kernel/file"), None),  # forbidden to root too
+    ):
+        with pytest.raises(OSError, match=r".") as caught:
+            check_output(path)
+        assert caught.value.filename == str(path)
+        assert number in (None, caught.value.errno)
+    assert names(tmp_path) == ["link", "old"]
+    assert (tmp_path / "old").read_text() == "old"
+
+
+@pytest.mark.parametrize(("folder", "file"), [(0o555, 0o644), (0o755, 0o444)])
+def test_an_output_that_permissions_forbid_is_named(
+    folder: int, file: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").touch()
+    (tmp_path / "out").chmod(file)
+    tmp_path.chmod(folder)
+    if os.geteuid() == 0:  # root may do all
+        monkeypatch.setattr(os, "access", lambda path, _: bool(path.stat().st_mode & 0o200))
+        monkeypatch.setattr(Path, "touch", lambda path: open_as_user(path.parent))
+
+    def open_as_user(parent: Path) -> None:
+        if not parent.stat().st_mode & 0o200:
+            raise PermissionError(errno.EACCES, "Permission denied", "another")
+
+    with pytest.raises(PermissionError) as caught:
+        check_output(tmp_path / "out")
+    assert caught.value.filename == str(tmp_path / "out")
+    tmp_path.chmod(0o755)
+
+
+def test_devices_pipes_and_open_files_are_streams(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to("/dev/null")
+    streams = [tmp_path / "pipe", tmp_path / "null", Path("/dev/stdout"), Path("/dev/fd/1"), Path("/proc/self/fd/1")]
+    assert all(map(is_stream, streams))
+    assert not any(map(is_stream, [tmp_path / "new", tmp_path, Path("/dev/shm/new")]))
+    check_output(Path("/dev/null"))
+
+
+def test_scratch_files_of_processes_that_ended_are_removed(tmp_path: Path) -> None:
+    with subprocess.Popen("true") as ended:
+        pass
+    ours, others = os.getpid(), os.getppid()
+    gone = [f".x.{ended.pid}.text.partial", f".x.{ended.pid}.partial", f".x.{ours}.old.partial"]
+    kept = [f".x.{others}.partial", f".y.{ended.pid}.partial", f".x.{ended.pid}", f"x.{ended.pid}.partial"]
+    kept += [f".x.en.{ended.pid}.partial", f".x.{ended.pid}.partial.gz", ".x..partial"]
+    for name in (*gone, *kept):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path / "x")
+    assert names(tmp_path) == sorted(kept)
+
+
+def test_an_output_is_cleared_of_what_killed_commands_left(tmp_path: Path) -> None:
+    with subprocess.Popen("true") as ended:
+        pass
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there/x[1]")
+    make_folder(tmp_path / "there" / f".x[1].{ended.pid}.partial", "half")
+    check_output(tmp_path / "link")
+    assert names(tmp_path / "there") == []
+
+
+@pytest.mark.parametrize(
+    "error", [None, ProcessLookupError(), PermissionError(), OverflowError()], ids=lambda error: type(error).__name__
+)
+def test_a_process_runs_unless_the_system_says_that_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    def kill(process: int, signal: int) -> None:
+        assert (process, signal) == (77_777_777, 0)
+        if error:
+            raise error
+
+    monkeypatch.setattr(os, "kill", kill)
+    assert is_running(77_777_777) == (error is None or isinstance(error, PermissionError))
+    assert not is_running(os.getpid())
+
+
 def test_digests_are_known_sha_256(tmp_path: Path) -> None:
     abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     (tmp_path / "abc").write_bytes(b"abc")
@@ -225,6 +355,28 @@ def test_a_flush_that_fails_keeps_its_name_and_leaves_the_old(number: int, tmp_p
         write_text(tmp_path / "file", "new")
     assert str(caught.value.filename).startswith(str(tmp_path))
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), SystemExit(143)])
+def test_an_old_folder_comes_back_where_the_new_one_cannot_take_its_place(error: BaseException, tmp_path: Path) -> None:
+    make_folder(tmp_path / "folder", "old")
+    real = Path.replace
+
+    def replace(path: Path, target: Path) -> Path:
+        if path.name.endswith(f".{os.getpid()}.partial"):
+            raise error
+        return real(path, target)
+
+    def make() -> None:
+        with replacing(tmp_path / "folder") as scratch:
+            make_folder(scratch, "new")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", replace)
+        with pytest.raises(type(error)):
+            make()
+    assert names(tmp_path) == ["folder"]
+    assert (tmp_path / "folder" / "inner" / "file").read_text() == "old"
 
 
 @pytest.mark.parametrize("content", [b"", b'{"a": ', b"\xff\xfe", b"[" * 20_000, b"9" * 5_000])

@@ -1,8 +1,6 @@
 """Clean parallel text outside of a run, from files to files: the work of `nmt data clean`."""
 
 import gzip
-import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,7 +14,7 @@ from nmt.data.reading.corpus import STDIN
 from nmt.data.reading.formats import format_of, plain_name
 from nmt.data.reading.named_files import NamedCorpus
 from nmt.errors import UsageError
-from nmt.files import remove, replacing, sync
+from nmt.files import behind, check_output, remove, remove_leftovers, replacing, scratch_of, sync
 from nmt.locks import holding_output
 from nmt.runtime import cores
 
@@ -42,9 +40,9 @@ def clean_files(
     test = {HELD_OUT: held_out.corpus.model_dump()} if held_out else {}
     data = DataConfig.model_validate({"train": {CORPUS: text.corpus.model_dump()}, "test": test})
     plan = TextPlan(data, config, text.languages, Path(), local=False, split_off=False)
-    scratch = output.with_name(f".{output.name}.{os.getpid()}.text.partial")
+    scratch = scratch_of(output, ".text")
     with holding_output(output):
-        remove_leftovers(output, paths)
+        remove_leftovers(output)
         try:
             counts = write_text(plan, scratch, workers=workers or cores(), stdin=stdin)
             with writing_pairs(paths) as write:
@@ -78,6 +76,7 @@ def output_paths(output: Path, text: NamedCorpus, held_out: NamedCorpus | None) 
             raise UsageError(f"-o {output}: {path} is a folder")
         if path.resolve() in read:
             raise UsageError(f"-o {output}: {path} is one of the files to be read", hint="give the output another name")
+        check_output(path)
     return paths
 
 
@@ -103,7 +102,7 @@ def writing_pairs(paths: Sequence[Path]) -> Iterator[Callable[[str, str], None]]
             for scratch in scratches:
                 sync(scratch)
             for path in paths:
-                remove(path)
+                remove(behind(path))
 
 
 def _opened(scratch: Path, path: Path, stack: ExitStack) -> BinaryIO | gzip.GzipFile:
@@ -112,25 +111,3 @@ def _opened(scratch: Path, path: Path, stack: ExitStack) -> BinaryIO | gzip.Gzip
     if not path.name.endswith(".gz"):
         return file
     return stack.enter_context(gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0, compresslevel=6))
-
-
-def remove_leftovers(output: Path, paths: Sequence[Path]) -> None:
-    """Delete the partial files of `output` and `paths` that killed runs left behind."""
-    names = "|".join(re.escape(path.name) for path in (output, *paths))
-    for path in output.parent.iterdir():
-        partial = re.fullmatch(rf"\.(?:{names})\.([0-9]+)(?:\.text|\.old)?\.partial", path.name)
-        if partial and not is_running(int(partial[1])):
-            remove(path)
-
-
-def is_running(process: int) -> bool:
-    """Return whether a process other than this one has the id `process`."""
-    if process == os.getpid():
-        return False
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass  # the process of another user
-    return True

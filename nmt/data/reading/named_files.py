@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nmt.config.data import CorpusConfig, LanguagesConfig
-from nmt.data.languages import primary_subtag
+from nmt.data.languages import same_language, spelled
 from nmt.data.reading.archives import find_file, is_archive, member_names, split_path
 from nmt.data.reading.corpus import STDIN, TEST_SET, file_names
 from nmt.data.reading.formats import Format, format_of, plain_name, split_language
@@ -168,12 +168,12 @@ def language_pair(source: str, target: str, tip: str) -> LanguagesConfig:
 
 
 def side_of(name: str, languages: LanguagesConfig) -> int | None:
-    """Return 0 for the name of a source file, 1 for a target file, None for others; region and script may differ."""
-    suffix = split_language(name)[1].lower().replace("_", "-")
-    codes = [code.lower().replace("_", "-") for code in (languages.source, languages.target)]
-    if suffix not in codes:
-        codes = [primary_subtag(code) for code in codes]
-    return codes.index(suffix) if suffix in codes and codes[0] != codes[1] else None
+    """Return 0 for the name of a source file, 1 for a target file, None for others; see `same_language`."""
+    suffix, codes = split_language(name)[1], (languages.source, languages.target)
+    sides = [side for side, code in enumerate(codes) if same_language(suffix, code)]
+    if len(sides) == 2:  # two variants of a language, which their whole codes tell apart
+        sides = [side for side in sides if spelled(codes[side]) == spelled(suffix)]
+    return sides[0] if sides else None
 
 
 def stem_of(name: str) -> str:

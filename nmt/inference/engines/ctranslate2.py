@@ -100,10 +100,9 @@ class CTranslate2Engine:
     def __init__(self, export: Export, *, device: str = "cpu", threads: int | None = None) -> None:
         """Load a verified export. Raises ArtifactError, UsageError."""
         package = import_ctranslate2()
-        has_gpu = package.get_cuda_device_count() > 0
-        if device == "cuda" and not has_gpu:
-            raise UsageError("no GPU that CTranslate2 can use on this machine", hint="take device cpu or auto")
-        on_gpu = has_gpu and device != "cpu"
+        if device == "cuda":
+            self.check_gpus()
+        on_gpu = package.get_cuda_device_count() > 0 and device != "cpu"
         kind = "cuda" if on_gpu else "cpu"
         is_supported = export.quantization in package.get_supported_compute_types(kind)
         self.workers = 1 if on_gpu else threads or runtime.cores()
@@ -122,6 +121,12 @@ class CTranslate2Engine:
         self.source, self.target = export.source, export.target
         self.ids = {piece: index for index, piece in enumerate(export.target)}
         self.target_limit = export.target_limit
+
+    @staticmethod
+    def check_gpus(count: int = 1) -> None:  # noqa: ARG004 - the engine takes one
+        """Raise UsageError where CTranslate2 is missing, or cannot use a GPU."""
+        if not import_ctranslate2().get_cuda_device_count():
+            raise UsageError("no GPU that CTranslate2 can use on this machine", hint="take device cpu or auto")
 
     @classmethod
     def load(cls, paths: Sequence[Path], inference: InferenceConfig) -> Self:

@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nmt.config.inference import InferenceConfig
+from nmt.config.inference import EngineName, InferenceConfig
 from nmt.errors import UsageError
 from nmt.inference.bundle import Bundle, open_bundle
 from nmt.inference.engines.ctranslate2 import CTranslate2Engine
 from nmt.inference.protocol import Engine
+
+if TYPE_CHECKING:
+    from nmt.inference.engines.native import NativeEngine
 
 
 def open_bundles(paths: Sequence[Path]) -> list[Bundle]:
@@ -32,8 +36,19 @@ class EnginePlan:
 
     def load(self) -> Engine:
         """Load the engine into this process. Raises ArtifactError, UsageError."""
-        if self.inference.engine == "ctranslate2":
-            return CTranslate2Engine.load(self.paths, self.inference)
-        from nmt.inference.engines.native import NativeEngine  # imports torch
+        return engine_called(self.inference.engine).load(self.paths, self.inference)
 
-        return NativeEngine.load(self.paths, self.inference)
+
+def engine_called(name: EngineName) -> "type[CTranslate2Engine | NativeEngine]":
+    """Return the class of the engine `name`."""
+    if name == "ctranslate2":
+        return CTranslate2Engine
+    from nmt.inference.engines.native import NativeEngine  # imports torch
+
+    return NativeEngine
+
+
+def check_device(inference: InferenceConfig) -> None:
+    """Check that the GPUs that `inference` asks for are there. Raises UsageError."""
+    if inference.device == "cuda":
+        engine_called(inference.engine).check_gpus(inference.devices)

@@ -70,6 +70,11 @@ class NativeEngine:
         device, kind = pick_device(inference.device), getattr(torch, inference.precision)
         return cls([load_model(open_bundle(path)).to(device, kind).eval() for path in paths])
 
+    @staticmethod
+    def check_gpus(count: int) -> None:
+        """Raise UsageError where torch cannot use as many GPUs."""
+        pick_device("cuda", count)
+
     @property
     def device(self) -> torch.device:
         return self.models[0].device

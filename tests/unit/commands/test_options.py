@@ -1,5 +1,7 @@
 """Options made from the fields of a section: names, bounds, defaults and help are written once."""
 
+import os
+import subprocess
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +15,7 @@ from nmt import console
 from nmt.commands.options import OptionsOf, command, filled, option, option_name, plain_type, ranged, writing
 from nmt.config.decoding import DecodingConfig, SamplingConfig
 from nmt.config.section import Flag, Section
+from nmt.errors import UsageError
 
 
 class Settings(Section):
@@ -171,6 +174,29 @@ def test_output_goes_straight_to_a_device() -> None:
     with writing(Path("/dev/null")) as file:
         file.write(b"text")
     assert Path("/dev/null").is_char_device()
+
+
+def test_output_goes_on_behind_what_an_open_file_holds(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as log:
+        log.write(b"first\n")
+        log.flush()
+        with writing(Path(f"/proc/self/fd/{log.fileno()}")) as file:
+            file.write(b"second\n")
+    assert (tmp_path / "log").read_bytes() == b"first\nsecond\n"
+
+
+def test_output_goes_to_a_pipe_with_a_name(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
+        with writing(tmp_path / "pipe") as file:
+            file.write(b"text")
+        assert reader.communicate()[0] == b"text"
+
+
+def test_a_wrong_output_is_found_before_the_block(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no folder"), writing(tmp_path / "no" / "out"):
+        pytest.fail("the block has begun")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("capfdbinary")

@@ -1,6 +1,17 @@
 import pytest
 
-from nmt.data.languages import primary_subtag, script_of, scripts_of, share_of_script
+from nmt.data.languages import (
+    best_match,
+    language_named,
+    primary_subtag,
+    same_language,
+    script_codes,
+    script_of,
+    scripts_of,
+    share_of_script,
+    standard_code,
+    unknown_code,
+)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +48,113 @@ def test_a_language_has_its_script_or_the_one_that_its_code_names(code: str, scr
 def test_a_language_may_have_several_scripts(code: str, scripts: set[str]) -> None:
     assert scripts_of(code) >= scripts
     assert "LATIN" not in scripts_of(code)
+
+
+@pytest.mark.parametrize(
+    ("code", "standard"),
+    [
+        ("zho_Hans", "zh"), ("zh_CN.UTF-8", "zh"), ("cmn", "zh"), ("zh-classical", "zh"), ("yue", "yue"),
+        ("iw_IL", "he"), ("nob", "no"), ("nb-NO", "no"), ("nno", "nn"), ("arb_Arab", "ar"), ("arz", "arz"),
+        ("ger", "de"), ("tgl", "fil"), ("in", "id"), ("sr@latin", "sr"), ("pes", "fa"), ("kmr", "ku"), ("XX", "xx"),
+    ],
+)  # fmt: skip
+def test_every_spelling_of_a_code_has_one_standard_code(code: str, standard: str) -> None:
+    assert standard_code(code) == standard
+
+
+SAME = "no nb|iw he|zh cmn|zh zh-TW|zho_Hans zh_CN|pt pt-BR|sr srp_Latn|fil tl|id in|eng eng_Latn|fre fr|ar arb|no nob"
+OTHER = "nb nn|zh yue|zh-CN zh-TW|pt-PT pt-BR|sr-Latn sr-Cyrl|sr hr|bs hr|ar arz|az azb|de gsw|en english|xx yy|da no"
+
+
+@pytest.mark.parametrize("pair", SAME.split("|"))
+def test_codes_of_one_language_are_the_same_in_either_order(pair: str) -> None:
+    one, other = pair.split()
+    assert same_language(one, other)
+    assert same_language(other, one)
+
+
+@pytest.mark.parametrize("pair", OTHER.split("|"))
+def test_codes_of_two_languages_or_of_two_variants_differ_in_either_order(pair: str) -> None:
+    one, other = pair.split()
+    assert not same_language(one, other)
+    assert not same_language(other, one)
+
+
+def test_a_code_that_nobody_knows_is_the_same_as_itself_in_any_case() -> None:
+    assert same_language("a_B", "A-b")
+    assert not same_language("a_B", "a")
+
+
+@pytest.mark.parametrize(
+    ("code", "candidates", "best"),
+    [
+        ("pt", ["pt-BR", "pt"], "pt"),
+        ("pt-BR", ["pt", "pt-br"], "pt-br"),
+        ("pt", ["pt-PT", "pt-BR"], "pt-BR"),
+        ("pt-BR", ["pt-PT", "pt"], "pt"),
+        ("zh", ["zh-TW", "zh-CN"], "zh-CN"),
+        ("zh-Hant", ["zh-CN", "zh-TW"], "zh-TW"),
+        ("no", ["nn", "nb"], "nb"),
+        ("no", ["nb", "no"], "no"),
+        ("en", ["de", "fr"], None),
+        ("en", [], None),
+    ],
+)
+def test_the_same_code_is_the_best_match_and_else_the_nearest(
+    code: str, candidates: list[str], best: str | None
+) -> None:
+    assert best_match(code, candidates) == best
+
+
+@pytest.mark.parametrize(
+    ("code", "nearest"),
+    [
+        ("en", None), ("eng_Latn", None), ("nb-NO", None), ("x-mine", None), ("qaa", None), ("zh-classical", None),
+        ("english", "en"), ("Deutsch", "de"), ("portugese", "pt"), ("germn", "de"), ("engl", "en"), ("jp", "ja"),
+        ("cz", "cs"), ("xx", "xh"), ("1", ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_a_code_that_exists_nowhere_has_a_nearest_one(code: str, nearest: str | None) -> None:
+    assert unknown_code(code) == nearest
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("German", "de"), ("norwegian bokmål", "nb"), ("日本語", "ja"), ("id", None), ("en", None), ("sentence", None)],
+)
+def test_languages_have_names_in_words_but_no_short_ones(name: str, code: str | None) -> None:
+    assert language_named(name) == code
+
+
+FORMER_LATIN = {
+    "CYRILLIC": "ady kbd lez alt kum inh rue abq evn nog rus_Cyrl ukr bul srp",
+    "ARABIC": "prs lrc acm ajp pbt azb az-IR pa-PK uzs urd",
+    "DEVANAGARI": "raj bgc hin npi gom",
+    "YI": "ii iii",
+    "TIBETAN": "bod dzo lbj",
+    "MYANMAR": "mya ksw blk",
+    "CJK": "zho cmn hak wuu lzh yue_Hant hsn",
+    "LATIN": "eng deu tlh lus dik cjk arb_Latn sr-Latn",
+}
+
+
+@pytest.mark.parametrize("script", FORMER_LATIN)
+def test_small_languages_and_codes_of_three_letters_have_their_script(script: str) -> None:
+    assert {code: script in scripts_of(code) for code in FORMER_LATIN[script].split()} == dict.fromkeys(
+        FORMER_LATIN[script].split(), True
+    )
+    assert all("LATIN" not in scripts_of(code) for code in FORMER_LATIN[script].split() if script != "LATIN")
+
+
+def test_a_language_whose_text_has_two_scripts_has_both() -> None:
+    assert scripts_of("nan") >= {"CJK", "LATIN"}
+    assert scripts_of("lad") == {"HEBREW", "LATIN"}
+
+
+def test_the_script_of_an_unknown_language_is_not_known_and_every_text_is_in_it() -> None:
+    assert [script_codes(code) for code in ("xx", "und", "zxx", "mul", "x-mine", "qaa")] == [()] * 6
+    assert scripts_of("qaa") == frozenset()
+    assert share_of_script("Это IBM", frozenset()) == 1
 
 
 TABLE = {

@@ -95,6 +95,17 @@ def test_an_export_that_translates_otherwise_is_not_kept(copy: Path, monkeypatch
     assert not (copy / "exports").exists()
 
 
+def test_a_bundle_that_cannot_be_written_is_said_before_the_model_is_loaded(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(copy / "exports")
+    (copy / "exports").touch()
+    monkeypatch.setattr("nmt.exporting.ctranslate2.load_model", lambda _: pytest.fail("the model is loaded"))
+    with pytest.raises(NotADirectoryError) as caught:
+        export_ctranslate2(copy, quantization="float32", name=NAME, sample=None)
+    assert caught.value.filename == str(copy / "exports" / NAME)
+
+
 def test_a_model_whose_output_is_no_number_is_not_exported(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CTranslate2Engine, "search", lambda _, batches, __: ([[] for _ in rows] for rows in batches))
     with pytest.raises(ArtifactError) as caught:

@@ -1,5 +1,6 @@
 """The stages in their order, on one rank and on several."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from runs import make_run, unpack_old_run
 
 from nmt import console
 from nmt.config.toml import LoadedRecipe, check
+from nmt.errors import UsageError
 from nmt.files import read_json
 from nmt.pipeline import pipeline, training
 from nmt.pipeline.manifest import Manifest
@@ -58,6 +60,27 @@ def test_stages_run_up_to_the_last_that_is_asked_for(tmp_path: Path, made: list[
     run_stages(make_run(tmp_path), "prepare")
     assert made == ["text", "tokenizer", "prepare"]
     assert (tmp_path / "run" / "lock.json").is_file()
+
+
+def test_a_device_or_a_package_that_is_missing_is_found_before_the_first_stage(
+    tmp_path: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    on_gpu = make_run(tmp_path, training={"device": "cuda"})
+    for last in ("train", "bundle", "evaluate"):
+        with pytest.raises(UsageError, match="no GPU that torch can use"):
+            run_stages(on_gpu, last)
+    with pytest.raises(UsageError, match=r"training\.tensorboard = true needs a package that is not installed"):
+        run_stages(make_run(tmp_path, training={"tensorboard": True}))
+    assert made == []
+    assert not (tmp_path / "run").exists()
+    run_stages(on_gpu, "prepare")  # data may be prepared on another machine
+    assert made == ["text", "tokenizer", "prepare"]
+    for stage in pipeline.STAGES:
+        stage.folder(on_gpu).mkdir(parents=True, exist_ok=True)
+        Manifest(stage.name, {}).write(stage.folder(on_gpu))
+    run_stages(on_gpu)  # there is nothing to be computed
 
 
 def test_every_rank_trains_and_the_first_does_the_rest(

@@ -243,11 +243,12 @@ def test_a_huge_loss_has_a_perplexity_that_is_still_a_number(clock: Clock) -> No
 def test_validations_and_events_have_lines_of_their_own(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     with open_log(path) as log:
-        log.dev_line(at(100), Validation(2.0, 31.25, "nrefs:1"))
+        log.dev_line(at(100), Validation(2.0, 31.25, "nrefs:1", 50.125, "nc:6"))
         log.record("rollback", 120, {"to": 100, "loss": math.nan})
         log.say("not in the log")
     assert lines(path) == [
-        {"kind": "dev", "step": 100, "loss": 2.0, "perplexity": math.exp(2.0), "bleu": 31.25, "signature": "nrefs:1"},
+        {"kind": "dev", "step": 100, "loss": 2.0, "perplexity": math.exp(2.0)}
+        | {"bleu": 31.25, "signature": "nrefs:1", "chrf": 50.125, "chrf_signature": "nc:6"},
         {"kind": "rollback", "step": 120, "to": 100, "loss": None},
     ]
 
@@ -260,7 +261,7 @@ def test_a_journal_without_a_file_writes_and_says_nothing(
         update(log, clock, result())
         log.show_step(1)
         assert line(log)["loss"] == 4.0
-        log.dev_line(at(100), Validation(2.0, 31.25, "nrefs:1"))
+        log.dev_line(at(100), Validation(2.0, 31.25, "nrefs:1", 50.125, "nc:6"))
         log.record("rollback", 100, {})
         log.say("said by another process")
     assert list(tmp_path.iterdir()) == []
@@ -275,21 +276,21 @@ def test_off_a_terminal_there_is_a_plain_line_for_each_of_the_log(
         update(log, clock, result(80.0, 40.0, 0.517, 28), waiting=0.03, computing=2.97)
         log.show_step(100)
         log.train_line(at(100), 1.94e-3, memory=1_700_000_000, skipped=0, tokens_seen={})
-        log.dev_line(at(100, (31.204, 100)), Validation(2.5, 31.204, "nrefs:1"))
+        log.dev_line(at(100, (31.204, 100)), Validation(2.5, 31.204, "nrefs:1", 50.125, "nc:6"))
         clock.pass_by(57.0)
         log.start_lap()
         update(log, clock, result(80.0, 40.0, 0.517, 28_000), computing=3.0)
         log.train_line(at(200, (31.204, 100)), 2e-3, memory=1_700_000_000, skipped=1234, tokens_seen={})
-        log.dev_line(at(200, (31.204, 100)), Validation(2.6, 30.9, "nrefs:1"))
+        log.dev_line(at(200, (31.204, 100)), Validation(2.6, 30.9, "nrefs:1", 50.125, "nc:6"))
         log.say("so it goes")
     assert capsys.readouterr().err.splitlines() == [
         "step 100 of 2,500: loss 2.857, perplexity 4.17, 9 target tokens/s, learning rate 1.9e-03, gradient norm 0.52, "
         "waiting 1.0%, memory 1.7 GB, 2h 00m left",
-        "step 100: dev loss 2.500, perplexity 12.18, BLEU 31.20 best so far",
+        "step 100: dev loss 2.500, perplexity 12.18, BLEU 31.20, chrF 50.12 best so far",
         "step 200 of 2,500: loss 0.003, perplexity 1.00, 9,333 target tokens/s, learning rate 2.0e-03, "
         "gradient norm 0.52, waiting 0.0%, memory 1.7 GB, skipped updates 1,234, best dev BLEU 31.20 at step 100, "
         "20h 07m left",
-        "step 200: dev loss 2.600, perplexity 13.46, BLEU 30.90",
+        "step 200: dev loss 2.600, perplexity 13.46, BLEU 30.90, chrF 50.12",
         "so it goes",
     ]
 
@@ -307,7 +308,7 @@ def test_the_panel_has_a_row_for_each_kind_of_fact(clock: Clock, monkeypatch: py
     with open_log(None) as log:
         update(log, clock, result(80.0, 40.0, 0.517, 28), waiting=0.03, computing=2.97)
         log.train_line(at(100), 1.94e-3, memory=1_700_000_000, skipped=0, tokens_seen={})
-        log.dev_line(at(100, (31.2, 100)), Validation(2.5, 31.2, "nrefs:1"))
+        log.dev_line(at(100, (31.2, 100)), Validation(2.5, 31.2, "nrefs:1", 50.125, "nc:6"))
         update(log, clock, result(math.nan))
         log.train_line(at(1100, (31.2, 100)), 1.94e-3, memory=1_700_000_000, skipped=1, tokens_seen={})
     assert shown[0] == [
@@ -317,7 +318,7 @@ def test_the_panel_has_a_row_for_each_kind_of_fact(clock: Clock, monkeypatch: py
         ("memory", "1.7 GB"),
     ]
     dev = [
-        ("dev", "loss 2.500, perplexity 12.18, BLEU 31.20 at step 100"),
+        ("dev", "loss 2.500, perplexity 12.18, BLEU 31.20, chrF 50.12 at step 100"),
         ("best dev", "BLEU 31.20 at step 100"),
     ]
     assert shown[1] == [shown[0][0], *dev, *shown[0][1:]]
@@ -355,7 +356,7 @@ def test_tensorboard_gets_the_curves(tmp_path: Path, clock: Clock) -> None:
     with open_log(tmp_path / "log.jsonl", tensorboard=tmp_path / "tensorboard") as log:
         update(log, clock, result(40.0, 20.0, 1.5, 20))
         line(log, 100, memory=7, skipped=1)
-        log.dev_line(at(100), Validation(2.0, 31.25, "nrefs:1"))
+        log.dev_line(at(100), Validation(2.0, 31.25, "nrefs:1", 50.125, "nc:6"))
         log.record("rollback", 100, {"loss": 7.0})
     found = curves(tmp_path / "tensorboard")
     assert {name: [step for step, _ in points] for name, points in found.items()} == {name: [100] for name in found}
@@ -369,6 +370,7 @@ def test_tensorboard_gets_the_curves(tmp_path: Path, clock: Clock) -> None:
             "dev/loss": 2.0,
             "dev/perplexity": math.exp(2.0),
             "dev/bleu": 31.25,
+            "dev/chrf": 50.125,
         },
         rel=1e-4,
     )

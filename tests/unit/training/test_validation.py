@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from nmt.config.decoding import EvaluationConfig
 from nmt.config.model import ModelConfig
 from nmt.config.training import TrainingConfig
 from nmt.data.encoding.dataset import Pairs
@@ -28,6 +29,7 @@ from nmt.training.validation import (
 )
 
 V = 12
+METRICS = EvaluationConfig(tokenize="13a")
 ROWS = [([5, 6, 7], [8, 9]), ([4], [5, 6, 7, 8]), ([9, 10], [11]), ([7, 7, 7, 7, 7], [6])]
 
 
@@ -88,15 +90,20 @@ class Echo:
 def test_a_validation_holds_the_loss_of_a_piece_and_the_bleu_of_the_translations(model: Model) -> None:
     dev = DevSet(["a b c d e", "f g h i", "j", "k"], ["A B C D E", "F G H I", "J", "K"], cast("Any", Listed(ROWS)))
     model.train()  # dropout would change the loss
-    found = validate(model, cast("Translator", Echo()), dev, Ranks(), tokenize="13a", lowercase=False)
+    found = validate(model, cast("Translator", Echo()), dev, Ranks(), METRICS)
     assert found.loss == pytest.approx(expected_nll(model.eval(), ROWS) / 12, rel=1e-5)
     assert found.perplexity == pytest.approx(math.exp(found.loss))
-    assert found.bleu == pytest.approx(100)
+    assert (found.bleu, found.chrf) == pytest.approx((100, 100))
     assert "tok:13a" in found.signature
+    assert "nw:0" in found.chrf_signature
     other = DevSet(dev.sources, ["a b c d e", "f g h i", "J", "K"], dev.pairs)
-    assert validate(model, cast("Translator", Echo()), other, Ranks(), tokenize="13a", lowercase=False).bleu < 50
-    lowercase = validate(model, cast("Translator", Echo()), other, Ranks(), tokenize="13a", lowercase=True)
-    assert lowercase.bleu == pytest.approx(100)
+    assert validate(model, cast("Translator", Echo()), other, Ranks(), METRICS).bleu < 50
+    lowercase = validate(
+        model, cast("Translator", Echo()), other, Ranks(), METRICS.model_copy(update={"lowercase": True})
+    )
+    assert (lowercase.bleu, lowercase.chrf) == pytest.approx((100, 100))
+    words = METRICS.model_copy(update={"chrf_word_order": 2})
+    assert "nw:2" in validate(model, cast("Translator", Echo()), dev, Ranks(), words).chrf_signature
 
 
 class TwoRanks(Ranks):
@@ -108,7 +115,7 @@ class TwoRanks(Ranks):
 
 def test_the_shares_of_the_ranks_are_put_together_in_the_order_of_dev(model: Model) -> None:
     dev = DevSet(["a b c d e", "f g h i", "j", "k"], ["A B C D E", "F G H I", "J", "K"], cast("Any", Listed(ROWS)))
-    found = validate(model, cast("Translator", Echo()), dev, TwoRanks(0, 2), tokenize="13a", lowercase=False)
+    found = validate(model, cast("Translator", Echo()), dev, TwoRanks(0, 2), METRICS)
     assert found.bleu == pytest.approx(100)
     nll, tokens = dev_nll(model.eval(), dev.pairs, 100, Ranks(0, 2))
     assert found.loss == pytest.approx((nll + 6.0) / (tokens + 2))
@@ -141,7 +148,7 @@ def test_the_best_validation_is_the_first_of_the_highest_bleu_or_of_the_lowest_l
     state, config = TrainingState(), TrainingConfig.model_validate({"best_metric": metric})
     for number, ((loss, bleu), best_step) in enumerate(zip(found, best_steps, strict=True), 1):
         state.step = number
-        assert rank_validation(state, Validation(loss, bleu, "signature"), config) == (best_step == number)
+        assert rank_validation(state, validation(loss, bleu), config) == (best_step == number)
         assert state.best_step == best_step
     assert state.stale == stale
     assert state.best == (11.0 if metric == "bleu" else 2.0)
@@ -158,8 +165,54 @@ def test_where_the_best_are_averaged_as_many_are_kept_of_equals_the_earlier(
     state, kept = TrainingState(), []
     for number, (loss, bleu) in enumerate([(3.0, 10.0), (2.0, 9.0), (2.5, 11.0), (9.0, 11.0), (2.0, 8.0)], 1):
         state.step = number
-        kept.append(rank_validation(state, Validation(loss, bleu, "signature"), config))
+        kept.append(rank_validation(state, validation(loss, bleu), config))
     assert state.ranked == ranked
     assert kept == ([True, True, True, True, False] if metric == "bleu" else [True, True, True, False, True])
     assert (state.best, state.best_step) == ranked[0]
     assert state.stale == (2 if metric == "bleu" else 3)
+
+
+def validation(loss: float, bleu: float, chrf: float = 0.0) -> Validation:
+    return Validation(loss, bleu, "signature", chrf, "signature of chrF")
+
+
+def ranked_by(metric: str, found: list[tuple[float, float, float]], kept: int = 1) -> TrainingState:
+    """Return the state after validations of these losses, BLEUs and chrFs, numbered from 1."""
+    values = {"best_metric": metric, "average": "best", "average_checkpoints": kept}
+    state, config = TrainingState(), TrainingConfig.model_validate(values)
+    for state.step, scores in enumerate(found, 1):
+        rank_validation(state, validation(*scores), config)
+    return state
+
+
+@pytest.mark.parametrize("scores", [(0.0, 0.0, 0.0), (0.0, 0.004, 0.001), (12.3, 12.301, 12.3)])
+def test_of_equal_scores_as_printed_the_lower_loss_is_better_and_is_progress(scores: tuple[float, ...]) -> None:
+    falling = [(loss, score, 0.0) for loss, score in zip((5.0, 4.0, 3.0), scores, strict=True)]
+    state = ranked_by("bleu", [*falling, (4.5, scores[0], 0.0)], kept=2)
+    assert [step for _, step in state.ranked] == [3, 2]
+    assert (state.losses, state.stale) == ([3.0, 4.0], 1)
+
+
+def test_a_higher_score_is_better_whatever_the_loss() -> None:
+    assert ranked_by("bleu", [(1.0, 0.0, 0.0), (9.0, 0.01, 0.0)]).best_step == 2
+
+
+def test_chrf_ranks_where_it_is_the_metric() -> None:
+    state = ranked_by("chrf", [(3.0, 0.0, 20.0), (2.0, 9.0, 10.0), (2.5, 0.0, 30.0), (2.4, 0.0, 30.0)])
+    assert (state.best, state.best_step, state.stale) == (30.0, 4, 0)
+
+
+@pytest.mark.parametrize(("metric", "best"), [("bleu", 2), ("loss", 2)])
+def test_a_loss_that_is_no_number_is_the_worst(metric: str, best: int) -> None:
+    state = ranked_by(metric, [(math.nan, 0.0, 0.0), (3.0, 0.0, 0.0), (math.nan, 0.0, 0.0)], kept=3)
+    assert (state.best_step, state.stale) == (best, 1)
+    assert state.losses == [3.0, None, None]
+
+
+def test_what_an_older_nmt_ranked_without_losses_still_ranks_behind_equals_with_one() -> None:
+    state = TrainingState.read({"step": 3, "metric": "bleu", "ranked": [[5.0, 2], [0.0, 1]], "stale": 1})
+    config = TrainingConfig(average="best", average_checkpoints=3)
+    for state.step, bleu in ((4, 5.0), (5, 4.0)):
+        rank_validation(state, validation(2.0, bleu), config)
+    assert state.ranked == [(5.0, 4), (5.0, 2), (4.0, 5)]
+    assert (state.losses, state.stale) == ([2.0, None, 2.0], 1)

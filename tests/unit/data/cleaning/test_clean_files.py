@@ -1,14 +1,12 @@
 """Text cleaned from files to files."""
 
 import gzip
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from nmt.config.data import CleaningConfig
-from nmt.data.cleaning.clean_files import clean_files, is_running, output_paths, remove_leftovers, writing_pairs
+from nmt.data.cleaning.clean_files import clean_files, output_paths, writing_pairs
 from nmt.data.reading.named_files import NamedCorpus, named_corpus
 from nmt.errors import UsageError
 
@@ -74,21 +72,3 @@ def test_compressed_pairs_have_no_date_and_tabs_within_a_side_become_spaces(tmp_
     with writing_pairs([tmp_path / "x.en", tmp_path / "x.de"]) as write:
         write("a\tb", "c")
     assert [(tmp_path / f"x.{code}").read_bytes() for code in ("en", "de")] == [b"a\tb\n", b"c\n"]
-
-
-def test_partial_files_of_processes_that_ended_are_removed(tmp_path: Path) -> None:
-    with subprocess.Popen("true") as ended:
-        pass
-    ours, others = os.getpid(), os.getppid()
-    gone = [f".x.{ended.pid}.text.partial", f".x.en.{ended.pid}.partial", f".x.en.{ours}.old.partial"]
-    kept = [f".x.en.{others}.partial", f".y.{ended.pid}.partial", f".x.en.{ended.pid}", f"x.en.{ended.pid}.partial"]
-    for name in (*gone, *kept):
-        (tmp_path / name).touch()
-    remove_leftovers(tmp_path / "x", [tmp_path / "x.en"])
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
-
-
-def test_this_process_counts_as_one_that_ended() -> None:
-    assert not is_running(os.getpid())
-    assert is_running(os.getppid())
-    assert not is_running(2**70)
