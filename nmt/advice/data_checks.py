@@ -46,12 +46,13 @@ SPELLED = 0.01  # share of the pieces that may be single bytes, or unknown, with
 def check_symbols(checkup: Checkup) -> Finding:
     """Check whether the tokenizer of `training.init_from` has the recipe's tags and placeholders."""
     data, run = checkup.recipe.data, checkup.run
-    if not data.tags and data.protect is None:
+    user = data.placeholders_for
+    if not data.tags and user is None:
         return Finding("OK", "not asked for")
-    if data.protect is not None and not run.placeholders:
-        hint = "begin with a model whose recipe had tokenizer.placeholders, or leave out data.protect"
-        raise UsageError("data.protect needs placeholders, and the tokenizer of training.init_from has none", hint=hint)
-    symbols = [*data.tags, *([f"{run.placeholders} placeholders"] if data.protect else [])]
+    if user is not None and not run.placeholders:
+        hint = f"begin with a model whose recipe had tokenizer.placeholders, or leave out {user}"
+        raise UsageError(f"{user} needs placeholders, and the tokenizer of training.init_from has none", hint=hint)
+    symbols = [*data.tags, *([f"{run.placeholders} placeholders"] if user else [])]
     problems = []
     if run.initial:
         known = Tokenizer.load(initial_tokenizer(checkup)).tags

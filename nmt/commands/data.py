@@ -49,6 +49,9 @@ Columns = Annotated[
         ".tsv, else the languages.",
     ),
 ]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out, and count, damaged units of .tmx; by default they are an error.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -62,6 +65,7 @@ def inspect(
     ] = None,
     form: FormatName = None,
     columns: Columns = None,
+    skip_bad: SkipBad = False,
     as_json: AsJson = False,
 ) -> None:
     """Inspect parallel text: lengths, words, characters, duplicates, pairs that each filter would drop, and examples.
@@ -71,7 +75,7 @@ def inspect(
     """
     from nmt.advice.inspection import inspect_text, show  # start-up time
 
-    text = named_corpus(files, source_language, target_language, form, columns, pairs)
+    text = named_corpus(files, source_language, target_language, form, columns, pairs, skip_bad=skip_bad)
     report = {"files": files, **inspect_text(text, console.stdin() if STDIN in files else None)}
     if as_json:
         console.json_out(report)
@@ -104,6 +108,7 @@ def clean(
     target_language: TargetLanguage = None,
     form: FormatName = None,
     columns: Columns = None,
+    skip_bad: SkipBad = False,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -113,7 +118,7 @@ def clean(
     """
     from nmt.data.cleaning.clean_files import CORPUS, clean_files  # start-up time
 
-    text = named_corpus(files, source_language, target_language, form, columns)
+    text = named_corpus(files, source_language, target_language, form, columns, skip_bad=skip_bad)
     languages = text.languages
     held_out = named_corpus(against, languages.source, languages.target) if against else None
     config, stdin = cleaning_of(overrides or []), console.stdin() if STDIN in files else None

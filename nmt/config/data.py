@@ -108,6 +108,12 @@ class CorpusConfig(Section):
     such files or of NAME.LANGUAGE pairs, or a test set of sacreBLEU: `sacrebleu:wmt14/full:en-de`."""
     format: Literal["tsv", "csv", "jsonl", "parquet", "tmx"] | None = None
     """Format of `files`; by default their names say it."""
+    skip_bad: bool = False
+    """Leave out, and count, the damaged units of `files` that are divided into units (.tmx), instead of ending with an
+    error."""
+    codes: Literal["drop", "placeholders"] = "drop"
+    """The inline codes of .tmx: dropped, or those that both sides have kept as placeholders, of which
+    `tokenizer.placeholders` is the number."""
     dataset: str | None = None
     """Hugging Face dataset, such as `wmt/wmt14`; with --data-dir, a folder of that name there is read instead."""
     config: str | None = None
@@ -149,7 +155,11 @@ class CorpusConfig(Section):
             raise ValueError("source and target go together; one of them is missing")
         if self.builtin and self.pairs is None:
             raise ValueError("builtin needs pairs, the number of sentence pairs to generate")
-        of_kind = {"dataset": ("config", "split", "revision", "streaming"), "builtin": ("seed",), "files": ("format",)}
+        of_kind = {
+            "dataset": ("config", "split", "revision", "streaming"),
+            "builtin": ("seed",),
+            "files": ("format", "skip_bad", "codes"),
+        }
         for kind, keys in of_kind.items():
             idle = [key for key in keys if getattr(self, key) != type(self).model_fields[key].default]
             if idle and getattr(self, kind) is None:
@@ -245,10 +255,20 @@ class DataConfig(Section):
         return {name: {"pairs": pairs[name], "weight": weights[name], "share": seen[name] / total} for name in pairs}
 
     @property
+    def corpora(self) -> list[CorpusConfig]:
+        return [*self.train.values(), *([self.dev] if self.dev else []), *self.test.values()]
+
+    @property
     def tags(self) -> list[str]:
         """All tags of all corpora, each once."""
-        corpora = [*self.train.values(), *([self.dev] if self.dev else []), *self.test.values()]
-        return list(dict.fromkeys(tag for corpus in corpora for tag in corpus.tags))
+        return list(dict.fromkeys(tag for corpus in self.corpora for tag in corpus.tags))
+
+    @property
+    def placeholders_for(self) -> str | None:
+        """The setting that needs placeholders of the tokenizer, None where none does."""
+        if any(corpus.codes == "placeholders" for corpus in self.corpora):
+            return 'codes = "placeholders"'
+        return "data.protect" if self.protect is not None else None
 
 
 class TokenizerConfig(Section):

@@ -146,10 +146,10 @@ class Run:
                 f"which has {', '.join(tokenizer.tags) or 'none'}",
                 hint="take the tag off the corpus, or train without init_from",
             )
-        if tokenizer and data.protect is not None and not tokenizer.placeholders:
+        if tokenizer and data.placeholders_for and not tokenizer.placeholders:
             raise RecipeError(
-                "data.protect: the model that training.init_from names has no placeholders",
-                hint='set data.protect = "none", or train without init_from',
+                f"{data.placeholders_for}: the model that training.init_from names has no placeholders",
+                hint='set data.protect = "none" and codes = "drop", or train without init_from',
             )
 
     def next_sessions(self) -> list[JsonObject]:

@@ -19,7 +19,7 @@ def inputs(run: Run) -> JsonObject:
     data = run.recipe.data
     return {
         "order": list(data.train),  # which no digest of a JSON object shows
-        "placeholders": run.placeholders if data.protect else None,
+        "placeholders": run.placeholders if data.placeholders_for else None,
         "files": run.data_digests,
     }
 

@@ -16,6 +16,7 @@ from nmt import console
 from nmt.config.data import LanguagesConfig
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import Container, is_archive, member_names, open_bytes, open_container, split_path
+from nmt.data.reading.inline_codes import KeptCodes
 from nmt.data.reading.streams import COMPRESSIONS, decode_lines, decompress, listing, one_line, reading
 from nmt.data.reading.tmx import read_tmx
 from nmt.errors import DataError
@@ -42,6 +43,8 @@ class Wanted:
     without a header are given by their numbers, from 1."""
     format: Format | None = None  # format of the file; None chooses by its name
     anomalies: Counter[str] = field(default_factory=Counter)  # counts, by name, of irregularities that are no errors
+    skip_bad: bool = False  # leave out damaged units of the formats that have units
+    kept_codes: KeptCodes | None = None  # keep inline codes as placeholders
 
 
 def read_file(path: Path, wanted: Wanted) -> Iterator[Pair]:
@@ -63,7 +66,7 @@ def read_stream(stream: io.BufferedReader, name: str, form: Format, wanted: Want
     if form == "parquet":
         return _read_parquet(stream, name, wanted)
     if form == "tmx":
-        return read_tmx(stream, name, wanted.languages, wanted.anomalies)
+        return read_tmx(stream, name, wanted.languages, wanted.anomalies, wanted.kept_codes, skip_bad=wanted.skip_bad)
     if form == "tsv" and wanted.columns is None:
         return _read_first_columns(decode_lines(stream, name, anomalies=wanted.anomalies), name, wanted.anomalies)
     lines = decode_lines(stream, name, anomalies=wanted.anomalies, are_texts=False)

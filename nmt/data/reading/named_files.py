@@ -42,6 +42,8 @@ def named_corpus(
     form: Format | None = None,
     columns: str | None = None,
     pairs: int | None = None,
+    *,
+    skip_bad: bool = False,
 ) -> NamedCorpus:
     """Return the corpus of `files`: either two, source and target, or any number that hold both sides.
 
@@ -60,7 +62,8 @@ def named_corpus(
     if len(names) > 2:
         raise UsageError(f"--columns {columns}: not two columns but {len(names)}", hint="such as --columns src,tgt")
     chosen = names if len(names) == 2 else columns or None
-    return NamedCorpus(CorpusConfig(files=list(files), format=form, columns=chosen, pairs=pairs), languages)
+    corpus = CorpusConfig(files=list(files), format=form, columns=chosen, pairs=pairs, skip_bad=skip_bad)
+    return NamedCorpus(corpus, languages)
 
 
 def named_corpora(names: Sequence[str], languages: LanguagesConfig, option: str) -> Corpora:
