@@ -16,6 +16,7 @@ from nmt.data.reading.corpus import STDIN
 from nmt.data.reading.named_files import named_corpus, shortened
 from nmt.errors import ArtifactError, UsageError
 from nmt.files import JsonObject, check_output, read_record, replacing
+from nmt.locks import holding_output
 from nmt.pipeline.manifest import MANIFEST
 from nmt.run_folder import RunFolder
 from nmt.tasks.grammar import generate
@@ -162,12 +163,16 @@ def data_synthesize(
 ) -> None:
     """Write pairs of the built-in English-German grammar as two files, line by line translations."""
     source, target = folder / f"{split}.en", folder / f"{split}.de"
-    with replacing(source) as left, replacing(target) as right, left.open("wb") as en, right.open("wb") as de:
+    with (
+        holding_output(folder / split),
+        replacing(source) as left,
+        replacing(target) as right,
+        left.open("wb") as en,
+        right.open("wb") as de,
+    ):
         for english, german in generate(split, pairs, seed):
             en.write(english.encode() + b"\n")
             de.write(german.encode() + b"\n")
-        en.flush()
-        de.flush()
     console.log(f"wrote {pairs:,} pairs to {source} and {target}")
 
 
