@@ -67,7 +67,7 @@ class Checkup:
 
     @property
     def plan(self) -> TextPlan:
-        """The plan of the text, without placeholders, which are known only with the tokenizer."""
+        """The plan of the text, without the number of placeholders, which is known only with the tokenizer."""
         recipe, run = self.recipe, self.run
         return TextPlan(recipe.data, recipe.cleaning, recipe.languages, run.root, run.local)
 

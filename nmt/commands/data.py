@@ -7,16 +7,16 @@ import typer
 
 from nmt import console
 from nmt.commands.group import new_app
-from nmt.commands.options import Workers, command
-from nmt.config.data import CleaningConfig
+from nmt.commands.options import Columns, Workers, command
+from nmt.config.data import CleaningConfig, Format
 from nmt.config.toml import check_overridden, knobs, override_key
 from nmt.data.cleaning.filters import filter_names
 from nmt.data.cleaning.funnel import PICTURES, IdsCounts, TextCounts, percent, steps_of
 from nmt.data.reading.corpus import STDIN
-from nmt.data.reading.formats import Format
 from nmt.data.reading.named_files import named_corpus, shortened
 from nmt.errors import ArtifactError, UsageError
 from nmt.files import JsonObject, check_output, read_record, replacing
+from nmt.locks import holding_output
 from nmt.pipeline.manifest import MANIFEST
 from nmt.run_folder import RunFolder
 from nmt.tasks.grammar import generate
@@ -40,13 +40,8 @@ TargetLanguage = Annotated[
 FormatName = Annotated[
     Format | None, typer.Option("--format", help="Format of FILES of both sides; by default from their names.")
 ]
-Columns = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SOURCE,TARGET",
-        help="Their columns, by name, or of .tsv without a header by number, from 1; by default the first two of "
-        ".tsv, else the languages.",
-    ),
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out, and count, damaged units of .tmx; by default they are an error.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -61,6 +56,7 @@ def inspect(
     ] = None,
     form: FormatName = None,
     columns: Columns = None,
+    skip_bad: SkipBad = False,
     as_json: AsJson = False,
 ) -> None:
     """Inspect parallel text: lengths, words, characters, duplicates, pairs that each filter would drop, and examples.
@@ -70,7 +66,7 @@ def inspect(
     """
     from nmt.advice.inspection import inspect_text, show  # start-up time
 
-    text = named_corpus(files, source_language, target_language, form, columns, pairs)
+    text = named_corpus(files, source_language, target_language, form, columns, pairs, skip_bad=skip_bad)
     report = {"files": files, **inspect_text(text, console.stdin() if STDIN in files else None)}
     if as_json:
         console.json_out(report)
@@ -103,6 +99,7 @@ def clean(
     target_language: TargetLanguage = None,
     form: FormatName = None,
     columns: Columns = None,
+    skip_bad: SkipBad = False,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -112,7 +109,7 @@ def clean(
     """
     from nmt.data.cleaning.clean_files import CORPUS, clean_files  # start-up time
 
-    text = named_corpus(files, source_language, target_language, form, columns)
+    text = named_corpus(files, source_language, target_language, form, columns, skip_bad=skip_bad)
     languages = text.languages
     held_out = named_corpus(against, languages.source, languages.target) if against else None
     config, stdin = cleaning_of(overrides or []), console.stdin() if STDIN in files else None
@@ -166,12 +163,16 @@ def data_synthesize(
 ) -> None:
     """Write pairs of the built-in English-German grammar as two files, line by line translations."""
     source, target = folder / f"{split}.en", folder / f"{split}.de"
-    with replacing(source) as left, replacing(target) as right, left.open("wb") as en, right.open("wb") as de:
+    with (
+        holding_output(folder / split),
+        replacing(source) as left,
+        replacing(target) as right,
+        left.open("wb") as en,
+        right.open("wb") as de,
+    ):
         for english, german in generate(split, pairs, seed):
             en.write(english.encode() + b"\n")
             de.write(german.encode() + b"\n")
-        en.flush()
-        de.flush()
     console.log(f"wrote {pairs:,} pairs to {source} and {target}")
 
 

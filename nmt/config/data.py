@@ -1,26 +1,44 @@
 """The sections [languages], [data], [cleaning] and [tokenizer]."""
 
 import re
+import unicodedata
+from collections import Counter
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, StringConstraints, model_validator
 
-from nmt.config.section import Affects, Effect, Name, Section
+from nmt.config.section import Affects, AsBefore, Effect, Name, Section
 from nmt.files import Json
 
 Coverage = Annotated[float, Field(ge=0.98, le=1)]
+Format = Literal["tsv", "csv", "jsonl", "parquet", "tmx"]
+"""Formats of files that hold both sides."""
 Share = Annotated[float, Field(gt=0, le=1)]
-NO_TAG = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2581]|^(<pad>|<unk>|<s>|</s>|<0x[0-9A-F]{2}>)$|\u27e6\d+\u27e7")
-"""Found in what cannot be a tag: white space and control characters, pieces of every tokenizer, placeholders."""
+Rule = Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "nfc", "identity"]
+NO_SYMBOL = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2581\u2585]|^(<pad>|<unk>|<s>|</s>|<0x[0-9A-F]{2}>)?$")
+"""Found in what cannot be a symbol: white space, control characters, SentencePiece's marks, and its own pieces."""
+PLACEHOLDER = re.compile(r"\u27e6\d+\u27e7")
+
+
+def plain_symbol(symbol: str) -> str:
+    """Return `symbol`. Raises ValueError where it cannot be one piece of a tokenizer."""
+    if NO_SYMBOL.search(symbol):
+        raise ValueError(
+            f"{symbol!r} cannot be a symbol: it is empty, has white space, or means something else to the tokenizer"
+        )
+    if not unicodedata.is_normalized("NFC", symbol):
+        raise ValueError(f"{symbol!r} is not in Unicode's normal form C, in which the tokenizer reads text")
+    return symbol
 
 
 def plain_tag(tag: str) -> str:
     """Return `tag`. Raises ValueError where it cannot be one piece of a tokenizer."""
-    if not tag or NO_TAG.search(tag):
+    if NO_SYMBOL.search(tag) or PLACEHOLDER.search(tag):
         raise ValueError(f"{tag!r} cannot be a tag: it has white space, or means something else to the tokenizer")
-    return tag
+    return plain_symbol(tag)
 
 
+Symbol = Annotated[str, AfterValidator(plain_symbol)]
 Tag = Annotated[str, AfterValidator(plain_tag)]
 
 
@@ -45,9 +63,12 @@ class CleaningConfig(Section):
     """Take out control characters (Unicode's Cc, tabs aside), byte-order marks, and U+FFFE and U+FFFF; line breaks
     become spaces."""
     unicode: Literal["nfc", "nfkc"] | None = None
-    """Bring the text into this normal form of Unicode; by default it stays, as the tokenizer has its own."""
+    """Bring the text into this normal form of Unicode; by default it stays. A model needs no such fix, as its tokenizer
+    has a normal form of its own, but the filters of equal pairs compare letter for letter."""
     whitespace: bool = True
     """Make each run of white space one space, and none at the ends."""
+    keep_special_spaces: Annotated[bool, AsBefore(False)] = True
+    """Leave no-break, narrow and ideographic spaces as they are, where `whitespace` finds one by itself in a text."""
     drop_empty: bool = True
     """Drop pairs with a blank side."""
     min_characters: PositiveInt = 1
@@ -106,8 +127,14 @@ class CorpusConfig(Section):
     files: str | list[str] | None = None
     """Files that hold both sides (.tsv, .csv, .jsonl, .parquet, .tmx), folders or archives (.zip, .tar, .tar.gz) of
     such files or of NAME.LANGUAGE pairs, or a test set of sacreBLEU: `sacrebleu:wmt14/full:en-de`."""
-    format: Literal["tsv", "csv", "jsonl", "parquet", "tmx"] | None = None
+    format: Format | None = None
     """Format of `files`; by default their names say it."""
+    skip_bad: bool = False
+    """Leave out, and count, the damaged units of `files` that are divided into units (.tmx), instead of ending with an
+    error."""
+    codes: Literal["drop", "placeholders"] = "drop"
+    """The inline codes of .tmx: dropped, or those that both sides have kept as placeholders, of which
+    `tokenizer.placeholders` is the number."""
     dataset: str | None = None
     """Hugging Face dataset, such as `wmt/wmt14`; with --data-dir, a folder of that name there is read instead."""
     config: str | None = None
@@ -120,8 +147,9 @@ class CorpusConfig(Section):
     """Read `dataset` from the Hub as it comes, without keeping it on the disk."""
     columns: str | list[str] | None = None
     """The two columns [source, target] of `dataset` or `files`, or the one that holds {language: text}; their numbers,
-    ["2", "3"], for a .tsv without a header. By default `translation` of a dataset, the first two of a .tsv, and else
-    those named after the languages, or `translation`."""
+    ["2", "3"], for a .tsv without a header. By default `translation` of a dataset; else those named after the languages
+    (`en`, `eng_Latn`, `English`), `translation`, or `source` and `target`; and the first two of a .tsv without a
+    header."""
     builtin: Literal["train", "dev", "test", "unseen"] | None = None
     """Split of the built-in English-German grammar; needs no download."""
     pairs: PositiveInt | None = None
@@ -149,7 +177,11 @@ class CorpusConfig(Section):
             raise ValueError("source and target go together; one of them is missing")
         if self.builtin and self.pairs is None:
             raise ValueError("builtin needs pairs, the number of sentence pairs to generate")
-        of_kind = {"dataset": ("config", "split", "revision", "streaming"), "builtin": ("seed",), "files": ("format",)}
+        of_kind = {
+            "dataset": ("config", "split", "revision", "streaming"),
+            "builtin": ("seed",),
+            "files": ("format", "skip_bad", "codes"),
+        }
         for kind, keys in of_kind.items():
             idle = [key for key in keys if getattr(self, key) != type(self).model_fields[key].default]
             if idle and getattr(self, kind) is None:
@@ -245,10 +277,20 @@ class DataConfig(Section):
         return {name: {"pairs": pairs[name], "weight": weights[name], "share": seen[name] / total} for name in pairs}
 
     @property
+    def corpora(self) -> list[CorpusConfig]:
+        return [*self.train.values(), *([self.dev] if self.dev else []), *self.test.values()]
+
+    @property
     def tags(self) -> list[str]:
         """All tags of all corpora, each once."""
-        corpora = [*self.train.values(), *([self.dev] if self.dev else []), *self.test.values()]
-        return list(dict.fromkeys(tag for corpus in corpora for tag in corpus.tags))
+        return list(dict.fromkeys(tag for corpus in self.corpora for tag in corpus.tags))
+
+    @property
+    def placeholders_for(self) -> str | None:
+        """The setting that needs placeholders of the tokenizer, None where none does."""
+        if any(corpus.codes == "placeholders" for corpus in self.corpora):
+            return 'codes = "placeholders"'
+        return "data.protect" if self.protect is not None else None
 
 
 class TokenizerConfig(Section):
@@ -259,16 +301,23 @@ class TokenizerConfig(Section):
     """Byte-pair encoding (Sennrich et al. 2016) or unigram language model (Kudo 2018)."""
     vocab_size: Annotated[int, Field(ge=16)] = 8000
     """Pieces, special ones included; of each side where not `joint`."""
+    hard_vocab_limit: bool = True
+    """Refuse text that has fewer different pieces than `vocab_size`, instead of making fewer."""
     joint: bool = True
     """One model for both languages; needed to tie the source embedding."""
     character_coverage: Coverage = 1.0
     """Share of the characters that get a piece; the others fall back to bytes."""
     byte_fallback: bool = True
     """Spell unknown characters in UTF-8 bytes instead of writing the unknown piece."""
-    normalization: Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"] = "nmt_nfkc"
-    """SentencePiece's normalisation rule; decode(encode(x)) is x under this rule."""
-    user_defined_symbols: list[str] = Field(default_factory=list)
-    """Pieces that are never split, such as tags."""
+    normalization: Rule = "nmt_nfkc"
+    """Normal form of the source: a rule of SentencePiece between two passes of Unicode's NFC, or `nfc` alone, both
+    without soft hyphens; or `identity`, which changes nothing."""
+    target_normalization: Annotated[Rule | None, AsBefore(None)] = "nfc"
+    """Normal form of the target, in which translations are written: `nfc` keeps full-width marks, fractions, joiners
+    and narrow spaces, which the rules of SentencePiece replace. `none` puts `normalization` within the SentencePiece
+    models of both sides, without NFC, as nmt did before it had this key."""
+    user_defined_symbols: list[Symbol] = Field(default_factory=list)
+    """Pieces that are never split, each given once; text that a rule turns into one is no such piece."""
     sample_sentences: PositiveInt = 2_000_000
     """Train on at most this many lines, drawn at random with `training.seed`."""
     sampling: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, Affects("updates")] = None
@@ -277,3 +326,12 @@ class TokenizerConfig(Section):
     section 3.2); by default none."""
     placeholders: NonNegativeInt = 0
     """Pieces that stand for matches of `data.protect` or `nmt translate --protect`: the most in one line."""
+
+    @model_validator(mode="after")
+    def symbols_and_rules_agree(self) -> Self:
+        symbols = self.user_defined_symbols
+        if twice := [symbol for symbol, count in Counter(symbols).items() if count > 1]:
+            raise ValueError(f"user_defined_symbols: {twice[0]!r} is there twice")
+        if self.normalization == "nfc" and self.target_normalization is None:
+            raise ValueError('normalization = "nfc" needs a target_normalization: SentencePiece has no such rule')
+        return self

@@ -69,8 +69,8 @@ class Recipe(Section):
                 f"optimizer.warmup_steps = {self.optimizer.warmup_steps} must be under "
                 f"training.max_steps = {self.training.max_steps} for a linear schedule"
             )
-        if self.data.protect is not None and not self.tokenizer.placeholders and is_used:
-            raise ValueError("data.protect needs tokenizer.placeholders of at least 1")
+        if self.data.placeholders_for and not self.tokenizer.placeholders and is_used:
+            raise ValueError(f"{self.data.placeholders_for} needs tokenizer.placeholders of at least 1")
         if self.tokenizer.byte_fallback and self.tokenizer.vocab_size < 300:
             raise ValueError(
                 f"tokenizer.vocab_size = {self.tokenizer.vocab_size} must be at least 300 with byte_fallback: "

@@ -41,6 +41,7 @@ def export_ctranslate2(
                 "engine": ENGINE,
                 "version": package.__version__,
                 "quantization": quantization,
+                "compute_type": exported.compute_type,  # of this processor, with which the parity was measured
                 "target_limit": model.position_limit,
                 "weights": bundle.config.files[WEIGHTS],
                 "sample": digest_file(sample) if sample else "drawn from the vocabulary",

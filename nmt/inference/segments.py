@@ -60,8 +60,11 @@ class Segmenter:
         pieces, longest = (min(max(size - head, 1), room) for size in (self.lines.pieces, self.lines.longest))
         return TrainingLines(sentences=self.lines.sentences, pieces=pieces, longest=longest)
 
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        return self.tokenizer.source.encode(texts, tagged=False)  # what looks like a tag is text here
+
     def _sizes(self, texts: Sequence[str]) -> list[int]:
-        return [len(ids) for ids in self.tokenizer.source.encode([text.strip() for text in texts])]
+        return [len(ids) for ids in self._encode([text.strip() for text in texts])]
 
     def _fit(self, groups: list[str], head: list[int], usual: TrainingLines) -> tuple[list[Segment], bool]:
         """Encode `groups` of sentences; cut a sentence that is too long at clauses, or else words, or else anywhere."""
@@ -73,7 +76,7 @@ class Segmenter:
             if size > most:
                 is_cut = True
                 parts = self._clauses(group, usual.pieces)
-            for part, ids in zip(parts, self.tokenizer.source.encode([part.strip() for part in parts]), strict=True):
+            for part, ids in zip(parts, self._encode([part.strip() for part in parts]), strict=True):
                 step = len(ids) if len(ids) <= most else usual.pieces
                 starts = range(0, len(ids), max(step, 1))
                 segments += [Segment(head + ids[at : at + step], is_glued and at == 0) for at in starts]
@@ -94,7 +97,7 @@ class Segmenter:
             return [Segment(ids)], False
         room = self.limit - len(head)
         rows: list[list[int]] = []
-        sentences = self.tokenizer.source.encode(SENTENCE_END.split(text))
+        sentences = self._encode(SENTENCE_END.split(text))
         for sentence in sentences:
             if rows and len(rows[-1]) + len(sentence) <= self.limit:
                 rows[-1] += sentence

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from nmt.data.encoding.tokenizer import Tokenizer, plain
+from nmt.data.encoding.normalization import plain
+from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.placeholders import SPELLED, Protected, Protector, Restored, put_back, split_tags, symbols
 from nmt.inference.alignment import SPACE
 from nmt.inference.protocol import Hypothesis, Row, nan_error

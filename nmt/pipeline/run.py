@@ -1,11 +1,13 @@
 """A run: a recipe with its folder, the files that it reads, and its lock."""
 
-from dataclasses import asdict
+import os
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
 from nmt import console, devices, runtime
+from nmt.config.compatibility import as_begun
 from nmt.config.data import CORPUS, CorpusConfig
 from nmt.config.toml import LoadedRecipe
 from nmt.data.encoding.tokenizer import Tokenizer
@@ -20,6 +22,11 @@ from nmt.training.checkpoint import Checkpoints
 from nmt.training.distributed import Ranks
 from nmt.training.identity import identity_of
 from nmt.training.init_from import InitialModel, open_initial_model
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    """Return whether two paths lead to the same place; `Path.resolve` raises RuntimeError on a link to itself."""
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
 def train_key(name: str) -> str:
@@ -39,11 +46,16 @@ class Run:
         workers: int | None = None,
     ) -> None:
         """Bind `loaded` to its folders; `workers` processes prepare the data, by default one a core."""
+        self.folder = RunFolder(run_dir or Path("runs") / loaded.recipe.name)
+        self.as_begun: list[str] = []  # the knobs that are as before in this run, for an older nmt began it
+        if lock := read_record(self.folder.lock, "recipe", "sessions"):
+            recipe = as_begun(loaded.recipe, lock["recipe"])
+            self.as_begun = differing(loaded.recipe.model_dump(), recipe.model_dump())
+            loaded = replace(loaded, recipe=recipe)
         self.loaded, self.recipe = loaded, loaded.recipe
         self.root = data_dir or loaded.path.parent  # the folder of relative names
         self.local = data_dir is not None  # whether datasets of the Hub are read from `root`
         self.workers = workers or runtime.cores()
-        self.folder = RunFolder(run_dir or Path("runs") / self.recipe.name)
         self.ranks = Ranks()  # the processes that train together, this one among them
 
     @property
@@ -86,7 +98,7 @@ class Run:
             if is_gone or not self.ranks.is_main:
                 return InitialModel(**lock["init"])
         initial = open_initial_model(path, self.recipe.model, self.recipe.languages)
-        if Path(initial.file).is_relative_to(self.folder.path.resolve()):
+        if Path(initial.file).is_relative_to(os.path.realpath(self.folder.path)):
             raise UsageError(f"{path}: lies in the run folder that would start from it", hint="take another --run-dir")
         return initial
 
@@ -106,15 +118,22 @@ class Run:
         """Return the identity of the training on prepared ids with the digest `data`."""
         return identity_of(self.recipe, data, self.initial.weights if self.initial else None)
 
-    def begin(self) -> None:
-        """Create the run folder with its recipe and lock. Raises NmtError where it is of another recipe."""
+    def begin(self, *, is_writable: bool = True) -> None:
+        """Create the run folder with its recipe and lock, where it `is_writable`.
+
+        Raises NmtError where it is of another recipe.
+        """
         resolve_tokenizer(self.recipe.evaluation.tokenize, self.recipe.languages.target)  # fails now or never
         self.refuse_other_folder()
+        if self.as_begun:
+            console.log(f"an older nmt began this run, which goes on with its values of {', '.join(self.as_begun)}")
+        if not is_writable:
+            return
         self.folder.path.mkdir(parents=True, exist_ok=True)
         for folder in (self.folder.path, self.folder.text.parent, self.folder.bundle):
             remove_partials(folder)
         self.write_lock(self.next_sessions())  # fails where data are missing, before the recipe is replaced
-        if not self.folder.given.exists() or self.loaded.path.resolve() != self.folder.recipe.resolve():
+        if not self.folder.given.exists() or not _is_same(self.loaded.path, self.folder.recipe):
             write_text(self.folder.given, self.loaded.text)
         write_text(self.folder.recipe, recipe_as_run(self.loaded, self.root, local=self.local))
 
@@ -135,10 +154,10 @@ class Run:
                 f"which has {', '.join(tokenizer.tags) or 'none'}",
                 hint="take the tag off the corpus, or train without init_from",
             )
-        if tokenizer and data.protect is not None and not tokenizer.placeholders:
+        if tokenizer and data.placeholders_for and not tokenizer.placeholders:
             raise RecipeError(
-                "data.protect: the model that training.init_from names has no placeholders",
-                hint='set data.protect = "none", or train without init_from',
+                f"{data.placeholders_for}: the model that training.init_from names has no placeholders",
+                hint='set data.protect = "none" and codes = "drop", or train without init_from',
             )
 
     def next_sessions(self) -> list[JsonObject]:

@@ -61,7 +61,7 @@ class TextPlan:
     languages: LanguagesConfig
     root: Path  # the folder that relative names start at
     local: bool  # whether Hub datasets are read from folders under `root`
-    placeholders: int = 0  # placeholders that the tokenizer has for `data.protect`
+    placeholders: int | None = None  # placeholders that the tokenizer has, None where it is not known
     split_off: bool = True  # whether missing dev and test sets are split off the training text
 
     @property
@@ -89,6 +89,7 @@ class TextPlan:
             downloads=self.data.downloads,
             anomalies=anomalies,
             stdin=stdin,
+            placeholders=self.placeholders,
         )
 
     def cleaning_of(self, corpus: str) -> CleaningConfig:
@@ -322,7 +323,7 @@ def _finish(finisher: _Context, task: tuple[int, Assignments]) -> JsonObject:
     corpus = corpus_of(cleaned)
     leaks = filters(plan.cleaning_of(corpus), plan.languages, finisher.held_out) if finisher.held_out.pairs else {}
     leaks = {name: drops for name, drops in leaks.items() if name.startswith("leaked")}
-    protector = None if plan.data.protect is None else Protector(plan.data.protect, plan.placeholders)
+    protector = None if plan.data.protect is None else Protector(plan.data.protect, plan.placeholders or 0)
     kept: list[Pair] = []
     for pair in compress(read_pairs(cleaned), splits == TRAIN):
         if name := next((name for name, drops in leaks.items() if drops(*pair)), None):

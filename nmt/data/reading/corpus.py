@@ -11,8 +11,10 @@ from typing import BinaryIO, cast
 from nmt.config.data import CorpusConfig, DownloadConfig, LanguagesConfig
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import download_of, find_file, member_names, printable, read_lines, split_path
-from nmt.data.reading.formats import Wanted, read_file, read_sides, read_stream
+from nmt.data.reading.columns import Wanted
+from nmt.data.reading.formats import read_file, read_sides, read_stream
 from nmt.data.reading.hub import dataset_digests, read_dataset
+from nmt.data.reading.inline_codes import KeptCodes
 from nmt.data.reading.sacrebleu_sets import sacrebleu_digest, sacrebleu_files
 from nmt.data.reading.streams import decode_lines, decompress
 from nmt.errors import DataError
@@ -20,6 +22,8 @@ from nmt.files import digest_file, digest_json
 from nmt.tasks import grammar
 
 RECIPE_TIP = "; names in a recipe start at --data-dir, or else at the recipe's folder"
+READING = 2
+"""Version of what is read from the same files: text that a killed run made half of by another version is made anew."""
 STDIN = "-"  # name of standard input
 TEST_SET = "sacrebleu:"  # prefix of the names of sacreBLEU's test sets
 Downloads = Mapping[str, DownloadConfig]
@@ -35,16 +39,20 @@ def read_corpus(
     downloads: Downloads | None = None,
     anomalies: Counter[str] | None = None,
     stdin: BinaryIO | None = None,
+    placeholders: int | None = None,
 ) -> Iterator[Pair]:
     """Yield the raw pairs (source, target) of a corpus, at most `config.pairs` of them.
 
     Relative names start at `root`; missing files are looked up in `downloads`. With `local` (--data-dir was given) a
     Hub dataset is read from a folder under `root`, without network. The name `-` is `stdin`, if given. Sides of
     unequal length are an error at the end of the shorter side, not before. `anomalies` counts, by name, dropped
-    characters and other irregularities. Raises DataError.
+    characters and other irregularities. `placeholders` is their number in the tokenizer, where it is known. Raises
+    DataError.
     """
     columns = _as_list(config.columns) or None
-    wanted = Wanted(languages, columns, config.format, Counter() if anomalies is None else anomalies)
+    kept_codes = KeptCodes(placeholders) if config.codes == "placeholders" else None
+    anomalies = Counter() if anomalies is None else anomalies
+    wanted = Wanted(languages, columns, config.format, anomalies, config.skip_bad, kept_codes)
     files = _Files(root, downloads or {}, stdin)
     if config.builtin is not None:
         pairs = _read_builtin(config, languages)
@@ -57,7 +65,8 @@ def read_corpus(
     pairs = itertools.islice(pairs, config.pairs)
     first = next(pairs, None)
     if first is None:
-        raise DataError(f"{describe(config)}: no pairs in it")
+        left_out = ", ".join(f"{name} {count:,}" for name, count in anomalies.items())
+        raise DataError(f"{describe(config)}: no pairs in it", hint=f"found in it: {left_out}" if left_out else None)
     yield first
     yield from pairs
 

@@ -3,137 +3,133 @@
 import io
 from collections import Counter
 from collections.abc import Iterator
-from xml.parsers import expat
+from dataclasses import dataclass, field
 
 from nmt.config.data import LanguagesConfig
+from nmt.data.languages import best_match, same_language, spelled
 from nmt.data.pairs import Pair
-from nmt.data.reading.streams import BUFFER, UNREADABLE, listing, one_line, unreadable
+from nmt.data.reading.inline_codes import KeptCodes, Segment, pair_of_segments
+from nmt.data.reading.streams import listing, one_line
+from nmt.data.reading.xml_units import local_name, parse_units
 from nmt.errors import DataError
-
-CODE = {"bpt", "ept", "ph", "it", "ut"}  # elements in a segment that hold markup of the original document
-TEXT = {"hi", "sub"}  # elements in a segment that hold text, also within markup
 
 
 def read_tmx(
-    stream: io.BufferedReader, name: str, languages: LanguagesConfig, anomalies: Counter[str]
+    stream: io.BufferedReader,
+    name: str,
+    languages: LanguagesConfig,
+    anomalies: Counter[str],
+    keep: KeptCodes | None = None,
+    *,
+    skip_bad: bool = False,
 ) -> Iterator[Pair]:
-    """Yield the pairs of an open TMX file; `name` names it in messages.
+    """Yield the pairs of an open TMX file; `name` names it in messages, `keep` keeps codes as placeholders.
 
-    A variant is of a language if its code is the same, or one code extends the other, in any case: `en-US` is `en`.
-    Raises DataError where no unit has one of the languages.
+    Each side is a variant of its own: the one of the same code, or else of the nearest code of the language, as in
+    `languages.best_match`. Raises DataError where no unit has one of the languages.
     """
-    units = _Units(name, languages, anomalies)
-    parser = units.parser
-    try:
-        if stream.peek(3).startswith(b"\xef\xbb\xbf"):
-            anomalies["byte-order marks"] += 1
-        while block := stream.read(BUFFER):
-            parser.Parse(block)
-            yield from units.pairs
-            units.pairs.clear()
-    except expat.ExpatError as error:
-        problem = f"{name}:{error.lineno}: not well-formed XML: {expat.ErrorString(error.code)}"
-        raise DataError(problem, hint="copy or download the file again, or fix that line") from None
-    except UNREADABLE as error:
-        raise unreadable(name, error, f" after line {parser.CurrentLineNumber}") from None
-    except (ValueError, LookupError) as error:
-        hint = f"convert it: iconv -f {units.encoding} -t UTF-8, and write UTF-8 in its first line"
-        raise DataError(f"{name}: its encoding, {units.encoding}, cannot be read: {error}", hint=hint) from None
-    try:
-        parser.Parse(b"", True)
-    except expat.ExpatError as error:
-        raise unreadable(name, error, f" after line {error.lineno}") from None
-    units.check()
+    memory = _Memory(languages, anomalies, keep)
+    for _ in parse_units(stream, name, memory, {"tu"}, anomalies, skip_bad=skip_bad):
+        yield from memory.pairs
+        memory.pairs.clear()
+    memory.check(name)
 
 
-class _Units:
+@dataclass
+class _Variant:
+    """The text of a unit in one language."""
+
+    language: str
+    segment: Segment | None = None
+
+
+@dataclass
+class _Memory:
     """The translation units that a parser has met."""
 
-    def __init__(self, name: str, languages: LanguagesConfig, anomalies: Counter[str]) -> None:
-        self.pairs: list[Pair] = []
-        self.parser = expat.ParserCreate()
-        self.parser.buffer_text = True
-        self.parser.XmlDeclHandler = self._declaration
-        self.parser.StartElementHandler = self._start
-        self.parser.EndElementHandler = self._end
-        self.parser.CharacterDataHandler = self._text
-        self.parser.EntityDeclHandler = self._declared_entity
-        self.parser.SkippedEntityHandler = self._unknown_entity
-        self.encoding: str | None = None  # encoding that the file declares
-        self._name, self._anomalies = name, anomalies
-        self._codes = {code: _normalized(code) for code in (languages.source, languages.target)}
-        self._units = 0
-        self._matched: set[str] = set()  # languages that some unit has
-        self._seen: dict[str, None] = {}  # all language codes of the file, in order
-        self._language = ""  # language of the current variant
-        self._parts: list[str] = []  # text of the current segment
-        self._is_text: list[bool] = []
-        """Whether the content is text: of the current segment, and of each open element in it."""
-        self._texts: dict[str, tuple[bool, str]] = {}
-        """Of the current unit, by language: whether the code is exactly the same, and the text."""
+    languages: LanguagesConfig
+    anomalies: Counter[str]
+    keep: KeptCodes | None
+    pairs: list[Pair] = field(default_factory=list)
+    units: int = 0
+    seen: dict[str, None] = field(default_factory=dict)  # all language codes of the file, in order
+    variants: list[_Variant] = field(default_factory=list)  # of the current unit
+    depth: int = 0  # open elements of the current segment, itself included
 
-    def check(self) -> None:
+    def check(self, name: str) -> None:
         """Raise DataError where there are units, and none has one of the languages."""
-        for language in self._codes:
-            if self._units and language not in self._matched:
-                raise DataError(f"{self._name}: no unit has the language {language!r}; it has {listing(self._seen)}")
+        for language in (self.languages.source, self.languages.target):
+            if self.units and best_match(language, self.seen) is None:
+                raise DataError(f"{name}: no unit has the language {language!r}; it has {listing(self.seen)}")
 
-    def _declaration(self, _version: str, encoding: str | None, _standalone: int) -> None:
-        self.encoding = encoding
-
-    def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        if self._is_text:
-            self._is_text.append(tag in TEXT or (tag not in CODE and self._is_text[-1]))
-        elif tag == "seg":
-            self._is_text.append(True)
-            self._parts.clear()
-        elif tag == "tuv":
-            self._language = attributes.get("xml:lang") or attributes.get("lang") or ""
-            self._seen[self._language] = None
-        elif tag == "tu":
-            self._texts.clear()
-
-    def _text(self, text: str) -> None:
-        if self._is_text and self._is_text[-1]:
-            self._parts.append(text)
-
-    def _end(self, tag: str) -> None:
-        if self._is_text:
-            self._is_text.pop()
-            if not self._is_text:
-                self._end_segment("".join(self._parts))
-        elif tag == "tu":
-            self._units += 1
-            self._matched.update(self._texts)
-            if len(self._texts) < len(self._codes):
-                self._anomalies["TMX units without both languages"] += 1
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        tag = local_name(tag)
+        segment = self.variants[-1].segment if self.variants else None
+        if self.depth and segment:
+            self.depth += 1
+            segment.start(tag, attributes)
+        elif tag == "seg" and self.variants:
+            if segment:
+                self.anomalies["further segments in a TMX variant"] += 1
             else:
-                position = f"{self._name}:{self.parser.CurrentLineNumber}"
-                source, target = (one_line(self._texts[code][1], position, self._anomalies) for code in self._codes)
-                self.pairs.append((source, target))
+                self.variants[-1].segment = Segment()
+                self.depth = 1
+        elif tag == "tuv":
+            self.variants.append(_Variant(attributes.get("xml:lang") or attributes.get("lang") or ""))
 
-    def _end_segment(self, text: str) -> None:
-        """Keep the text of a variant for its language: the first exact match of several, or else the first."""
-        found = _normalized(self._language)
-        for language, code in self._codes.items():
-            exact = found == code
-            if not exact and not found.startswith(f"{code}-") and not code.startswith(f"{found}-"):
-                continue
-            if language in self._texts:
-                self._anomalies["further variants in a TMX unit"] += 1
-            if language not in self._texts or exact > self._texts[language][0]:
-                self._texts[language] = exact, text
+    def text(self, text: str) -> None:
+        if self.depth and (segment := self.variants[-1].segment):
+            segment.text(text)
 
-    # A memory needs no entities of its own, and a few lines of them can grow to gigabytes.
-    def _declared_entity(self, entity: str, *_: object) -> None:
-        raise self._error(f"declares the entity {entity!r}", "write its text in place of it")
+    def end(self, tag: str) -> None:
+        tag = local_name(tag)
+        segment = self.variants[-1].segment if self.variants else None
+        if self.depth and segment:
+            self.depth -= 1
+            if self.depth:
+                segment.end(tag)
+        elif tag == "tu":
+            self._end_unit()
 
-    def _unknown_entity(self, entity: str, _: bool) -> None:
-        raise self._error(f"the entity {entity!r} is not known", f"write the character in place of &{entity};")
+    def drop_unit(self) -> None:
+        self.variants.clear()
+        self.depth = 0
 
-    def _error(self, reason: str, hint: str) -> DataError:
-        return DataError(f"{self._name}:{self.parser.CurrentLineNumber}: {reason}", hint=hint)
+    def _end_unit(self) -> None:
+        self.units += 1
+        self.seen |= dict.fromkeys(variant.language for variant in self.variants)
+        if without := sum(variant.segment is None for variant in self.variants):
+            self.anomalies["TMX variants without a <seg>"] += without
+        segments = [(each.language, each.segment) for each in self.variants if each.segment is not None]
+        source, target = choose_variants([language for language, _ in segments], self.languages)
+        self.variants.clear()
+        if source is None or target is None:
+            self.anomalies["TMX units without both languages"] += 1
+            return
+        sides = (self.languages.source, self.languages.target)
+        others = [language for i, (language, _) in enumerate(segments) if i not in (source, target)]
+        if further := sum(any(same_language(side, other) for side in sides) for other in others):
+            self.anomalies["further variants in a TMX unit"] += further
+        pair = pair_of_segments(segments[source][1], segments[target][1], self.anomalies, self.keep)
+        left, right = (one_line(side, "", self.anomalies) for side in pair)
+        self.pairs.append((left, right))
 
 
-def _normalized(language: str) -> str:
-    return language.lower().replace("_", "-")
+def choose_variants(codes: list[str], languages: LanguagesConfig) -> tuple[int | None, int | None]:
+    """Return the indices in `codes` of the source and the target: one each, the same code first, else the nearest.
+
+    A variant whose code is that of one side is not taken for the other: asking for pt and pt-BR, pt-PT is pt.
+    """
+    chosen: dict[str, int] = {}
+    sides = [languages.source, languages.target]
+    exact = [spelled(code) for code in codes]
+    for side in sides:
+        if spelled(side) in exact:
+            chosen[side] = exact.index(spelled(side))
+    for side in sides:
+        if side not in chosen:
+            reserved = {spelled(other) for other in sides}
+            left = [code for i, code in enumerate(codes) if exact[i] not in reserved and i not in chosen.values()]
+            if (best := best_match(side, left)) is not None:
+                chosen[side] = next(i for i, code in enumerate(codes) if code == best and i not in chosen.values())
+    return chosen.get(languages.source), chosen.get(languages.target)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from nmt import runtime
+from nmt import console, runtime
 from nmt.cards import Card
 from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import InferenceConfig
@@ -105,6 +105,9 @@ class CTranslate2Engine:
         on_gpu = package.get_cuda_device_count() > 0 and device != "cpu"
         kind = "cuda" if on_gpu else "cpu"
         is_supported = export.quantization in package.get_supported_compute_types(kind)
+        if not is_supported:
+            where = "GPU" if on_gpu else "processor"
+            console.warn(f"CTranslate2 cannot compute in {export.quantization} on this {where}: it takes float32")
         self.workers = 1 if on_gpu else threads or runtime.cores()
         self.task_rows = GPU_TASK_ROWS if on_gpu else TASK_ROWS
         try:
@@ -118,6 +121,7 @@ class CTranslate2Engine:
             )
         except (RuntimeError, ValueError) as error:
             raise ArtifactError(f"{export.folder}: CTranslate2 cannot load it: {error}") from None
+        self.compute_type: str = self.translator.compute_type  # int8_float32 where the rest of int8 is float32
         self.source, self.target = export.source, export.target
         self.ids = {piece: index for index, piece in enumerate(export.target)}
         self.target_limit = export.target_limit

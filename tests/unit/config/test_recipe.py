@@ -155,6 +155,12 @@ def test_placeholders_need_pieces_of_the_tokenizer() -> None:
     corpus = {"builtin": "train", "pairs": 10}
     with pytest.raises(ValidationError, match=r"data\.protect needs tokenizer\.placeholders of at least 1"):
         recipe(data={"train": corpus, "protect": "x"})
+    codes = {"files": "a.tmx", "codes": "placeholders"}
+    with pytest.raises(ValidationError, match=r'codes = "placeholders" needs tokenizer\.placeholders of at least 1'):
+        recipe(data={"train": corpus, "test": {"t": codes}})
+    assert (
+        recipe(data={"train": codes}, tokenizer={"placeholders": 1}).data.placeholders_for == 'codes = "placeholders"'
+    )
     assert recipe(data={"train": corpus, "protect": "x"}, tokenizer={"placeholders": 1}).data.protect == "x"
     from_another = {"init_from": "model"}
     assert recipe(data={"train": corpus, "protect": "x"}, training=from_another).tokenizer.placeholders == 0

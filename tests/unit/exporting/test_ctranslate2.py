@@ -11,12 +11,14 @@ from conftest import tree
 
 pytest.importorskip("ctranslate2")
 
+import ctranslate2
+
 from nmt.errors import ArtifactError, UsageError
 from nmt.exporting.converter import TransformerConverter
 from nmt.exporting.ctranslate2 import export_ctranslate2
 from nmt.exporting.parity import read_sample
 from nmt.files import digest_file, digest_json, read_json
-from nmt.inference.bundle import WEIGHTS, open_bundle
+from nmt.inference.bundle import BUNDLE, WEIGHTS, open_bundle
 from nmt.inference.engines.ctranslate2 import MANIFEST, CTranslate2Engine
 from nmt.inference.translator import Translator
 
@@ -125,11 +127,46 @@ def test_a_package_that_is_missing_is_named_with_its_command(made: Path, monkeyp
         assert str(caught.value) == message
 
 
+def test_a_compute_type_that_the_processor_lacks_is_said_when_the_export_is_loaded(
+    copy: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_ctranslate2(copy, quantization="int16", name="other", sample=None)
+    capsys.readouterr()
+    monkeypatch.setattr(ctranslate2, "get_supported_compute_types", lambda _: {"float32", "int8"})
+    Translator.load(copy, engine="ctranslate2", export="other")
+    assert capsys.readouterr().err == (
+        "nmt: warning: CTranslate2 cannot compute in int16 on this processor: it takes float32\n"
+    )
+    Translator.load(copy, engine="ctranslate2", export=NAME)
+    assert capsys.readouterr().err == ""
+
+
+def test_an_export_that_only_its_own_settings_mislead_is_not_kept(copy: Path) -> None:
+    config = read_json(copy / "config.json")
+    config["decoding"]["length_penalty"] = 2.0  # CTranslate2 searches without a penalty
+    BUNDLE.write(copy, {key: value for key, value in config.items() if key != "digest"})
+    with pytest.raises(ArtifactError, match="with the model's own settings it translates") as caught:
+        export_ctranslate2(copy, quantization="float32", name="other", sample=None)
+    assert "(lower decoding.length_penalty in its recipe, use the native engine, or" in str(caught.value)
+    assert not (copy / "exports" / "other").exists()
+
+
 @pytest.mark.parametrize("quantization", ["int8", "int8_float32", "int16", "bfloat16", "float16"])
-def test_every_quantization_says_how_near_it_is(copy: Path, quantization: Any) -> None:
+def test_every_quantization_says_how_near_it_is_and_in_what_it_was_computed(
+    copy: Path, quantization: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
     parity = export_ctranslate2(copy, quantization=quantization, name="other", sample=None)
     manifest = read_json(copy / "exports" / "other" / MANIFEST)
     assert manifest["quantization"] == quantization
+    if quantization in ctranslate2.get_supported_compute_types("cpu"):
+        assert manifest["compute_type"].startswith(quantization)
+        assert capsys.readouterr().err == ""
+    else:
+        assert manifest["compute_type"] == "float32"
+        assert capsys.readouterr().err == (
+            f"nmt: warning: CTranslate2 cannot compute in {quantization} on this processor: it takes float32\n"
+        )
     assert 50 <= parity["beam_1"]["bleu"] <= 100.000001
     whole = (copy / "exports" / NAME / "model.bin").stat().st_size
     assert (copy / "exports" / "other" / "model.bin").stat().st_size < (0.6 if "8" not in quantization else 0.4) * whole

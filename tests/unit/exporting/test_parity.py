@@ -39,7 +39,7 @@ def test_text_without_a_line_for_the_model_is_refused(tiny_model: Path, tmp_path
 
 def agreements(**changes: Any) -> dict[str, Agreement]:
     found: Agreement = {"lines": 100, "differing": 0, "ties": 2, "score_difference": 1e-5, "bleu": 99.9}
-    return {"beam_1": found, "beam_5": {**found, **changes}, "own_settings": {**found, "differing": 3}}  # type: ignore[typeddict-item]
+    return {"beam_1": found, "beam_5": {**found, **changes}, "own_settings": {**found, "differing": 2}}  # type: ignore[typeddict-item]
 
 
 def test_float32_has_to_be_the_same_and_the_others_near() -> None:
@@ -109,15 +109,51 @@ def test_engines_agree_where_they_find_the_same_or_as_likely_hypotheses() -> Non
     tokenizer: Any = SimpleNamespace(target=SimpleNamespace(pieces=lambda ids: [f"p{index}" for index in ids]))
     wide = DecodingConfig(beam_size=3, max_extra_length=2)
     found = agreement(native, other, sources, wide, tokenizer)
-    # The last one reaches its limit of three pieces, where beam search is not compared.
-    assert (found["lines"], found["differing"], found["ties"]) == (3, 1, 1)
+    # The last one reaches its limit of three pieces with both engines, where only the same is compared.
+    assert (found["lines"], found["differing"], found["ties"]) == (4, 1, 1)
+    forced: Any = Fixed(*[Hypothesis([4], -1.0)] * 3, Hypothesis([8] * 3, -4.0))
+    assert agreement(native, forced, [[7]], wide, tokenizer)["lines"] == 0
+    ended: Any = Fixed(*[Hypothesis([4], -1.0)] * 3, Hypothesis([9], -4.0))
+    assert agreement(native, ended, [[7]], wide, tokenizer)["differing"] == 1
     assert found["score_difference"] == pytest.approx(0.5)
     greedy = agreement(native, other, sources, DecodingConfig(beam_size=1, max_extra_length=2), tokenizer)
     assert (greedy["lines"], greedy["differing"], greedy["ties"]) == (4, 1, 1)
     same = agreement(native, native, sources, wide, tokenizer)
     assert (same["differing"], same["ties"], same["score_difference"]) == (0, 0, 0.0)
-    nothing = agreement(native, other, [[7]], wide, tokenizer)
-    assert (nothing["lines"], nothing["bleu"], nothing["score_difference"]) == (0, 0.0, 0.0)
+    assert same["bleu"] == 100
+    nothing = agreement(native, forced, [[7]], wide, tokenizer)
+    assert (nothing["lines"], nothing["bleu"], nothing["score_difference"]) == (0, 100.0, 0.0)
+
+
+def test_short_translations_are_as_near_as_long_ones() -> None:
+    tokenizer: Any = SimpleNamespace(target=SimpleNamespace(pieces=lambda ids: [f"p{index}" for index in ids]))
+    found = [Hypothesis([index, index + 1], -1.0) for index in range(4, 24)]
+    native: Any = Fixed(*found)
+    other: Any = Fixed(Hypothesis([9, 9], -9.0), *found[1:])
+    measured = agreement(native, other, [[index] for index in range(4, 24)], DecodingConfig(beam_size=2), tokenizer)
+    assert measured["differing"] + measured["ties"] == 1
+    assert 90 < measured["bleu"] < 100  # 4-grams, of which there are none, count for nothing
+
+
+def test_what_is_the_same_is_kept_whatever_its_length() -> None:
+    same: Any = Fixed(Hypothesis([], -1.0), Hypothesis([5], -1.0))
+    tokenizer: Any = SimpleNamespace(target=SimpleNamespace(pieces=lambda ids: [f"p{index}" for index in ids]))
+    for quantization in ("float32", "int8"):
+        found = agreement(same, same, [[4], [5]], DecodingConfig(), tokenizer)
+        assert found["bleu"] == 100
+        check({"beam_1": found, "beam_5": found, "own_settings": found}, quantization)
+
+
+def test_the_models_own_settings_are_judged_too() -> None:
+    found = agreements()
+    check(found, "float32")
+    found["own_settings"]["differing"] = 3
+    with pytest.raises(ArtifactError, match="with the model's own settings it translates 3 of 100 lines differently"):
+        check(found, "float32")
+    check(found, "int8")
+    found["own_settings"]["bleu"] = 49.0
+    with pytest.raises(ArtifactError, match="in int8, with the model's own settings, its BLEU against the native"):
+        check(found, "int8")
 
 
 def test_the_searches_compared_are_greedy_a_beam_and_the_bundles_own() -> None:

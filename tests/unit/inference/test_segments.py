@@ -19,7 +19,7 @@ class Letters:
     def __init__(self) -> None:
         self.source = self
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+    def encode(self, texts: Sequence[str], *, tagged: bool = True) -> list[list[int]]:  # noqa: ARG002
         return [[ord(character) for character in text if character != " "] for text in texts]
 
 

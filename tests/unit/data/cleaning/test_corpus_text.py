@@ -391,6 +391,18 @@ def test_protected_text_becomes_placeholders_where_both_sides_agree_and_is_count
     assert "protected" not in write(tmp_path, {**data, "protect": None, "dev": dev, "test": {"t": dev}}, "plain")
 
 
+def test_inline_codes_become_as_many_placeholders_as_the_tokenizer_has(tmp_path: Path) -> None:
+    side = '<tuv xml:lang="{}"><seg>{}<ph>1</ph>-<ph>2</ph> a@b.c</seg></tuv>'
+    unit = f"<tu>{side.format('en', 'see')}{side.format('de', 'siehe')}</tu>"
+    (tmp_path / "a.tmx").write_text(f"<tmx><body>{unit}</body></tmx>")
+    dev = corpus(tmp_path, "dev", [("to", "an")])
+    data = {"train": {"files": "a.tmx", "codes": "placeholders"}, "dev": dev, "test": {"t": dev}}
+    write(tmp_path, data, placeholders=1)
+    assert pairs_of(tmp_path, "train") == [("see⟦0⟧- a@b.c", "siehe⟦0⟧- a@b.c")]
+    write(tmp_path, data | {"protect": r"\S+@\S+"}, "protected", placeholders=3)
+    assert pairs_of(tmp_path, "train", "protected") == [("see⟦0⟧-⟦1⟧ ⟦2⟧", "siehe⟦0⟧-⟦1⟧ ⟦2⟧")]
+
+
 def test_what_leaks_is_found_before_it_is_protected(tmp_path: Path) -> None:
     pair = ("to x@y.z", "an x@y.z")
     dev = corpus(tmp_path, "dev", [pair])

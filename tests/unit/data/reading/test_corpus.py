@@ -75,6 +75,15 @@ def test_a_corpus_without_pairs_is_an_error(tmp_path: Path) -> None:
     assert error_of(tmp_path, CorpusConfig(files="a", format="tsv")) == "a: no pairs in it"
 
 
+def test_a_corpus_all_of_which_was_left_out_says_why(tmp_path: Path) -> None:
+    write(tmp_path / "a.tmx", b'<tmx><tu><tuv lang="en"/><tuv lang="de"/></tu><tu>&</tu></tmx>')
+    config = CorpusConfig(files="a.tmx", skip_bad=True)
+    found = "TMX variants without a <seg> 2, TMX units without both languages 1, bad units left out 1"
+    assert error_of(tmp_path, config) == f"a.tmx: no pairs in it (found in it: {found})"
+    write(tmp_path / "a.tmx", b"<tmx><tu>&</tu></tmx>")
+    assert error_of(tmp_path, config) == "a.tmx: no pairs in it (found in it: bad units left out 1)"
+
+
 def test_pairs_caps_what_is_read(tmp_path: Path) -> None:
     write(tmp_path / "a.tsv", b"a\tb\nc\td\ne\tf\n")
     assert read(tmp_path, CorpusConfig(files="a.tsv", pairs=2)) == [("a", "b"), ("c", "d")]
