@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nmt.errors import ArtifactError
-from nmt.files import JsonObject, digest_file, digest_json, read_json, write_json
+from nmt.files import JsonObject, digest_file, digest_json, is_missing, read_json, write_json
 from nmt.version import __version__
 
 
@@ -25,13 +25,13 @@ class Card:
     def read(self, folder: Path, *, hint: str | None = None, newer_hint: str = "") -> JsonObject:
         """Return the card of `folder` without its digest, which is verified.
 
-        Raises ArtifactError with `hint` where the card is missing or damaged. For a format of the future the hint is to
-        use a newer nmt, followed by `newer_hint`.
+        Raises ArtifactError with `hint` where the card is missing or damaged, and OSError where it cannot be read. For
+        a format of the future the hint is to use a newer nmt, followed by `newer_hint`.
         """
         path = folder / self.file
         card = read_json(path)
         if not isinstance(card, dict) or not isinstance(card.get("format"), int):
-            state = "damaged" if path.exists() else f"missing, so this is no {self.noun}"
+            state = f"missing, so this is no {self.noun}" if is_missing(path) else "damaged"
             raise ArtifactError(f"{path}: {state}", hint=hint)
         if not 1 <= card["format"] <= self.format:
             article = "an" if self.noun[0] in "aeiou" else "a"
@@ -46,10 +46,10 @@ class Card:
         return card
 
     def verify(self, folder: Path, files: Mapping[str, str], *, hint: str | None = None) -> None:
-        """Raise ArtifactError where one of `files` is not in `folder` with its SHA-256."""
+        """Raise ArtifactError where one of `files` is not in `folder` with its SHA-256, OSError if it is unreadable."""
         for name, expected in files.items():
             path = folder / name
-            if not path.is_file():
+            if is_missing(path) or path.is_dir():
                 raise ArtifactError(f"{path}: missing, though {self.file} names it", hint=hint)
             if digest_file(path) != expected:
                 raise ArtifactError(f"{path}: damaged: its SHA-256 is not the one in {self.file}", hint=hint)

@@ -201,20 +201,13 @@ def choose_evaluation(survey: TextSurvey) -> list[Choice]:
 
 
 def data_warnings(survey: TextSurvey) -> list[str]:
-    """Return a warning for each sign that the data is too little, or is not what the user thinks."""
-    warnings = []
-    if survey.pairs < FEW:
-        warnings.append(
-            f"{survey.pairs:,} pairs are few: a model from scratch will translate badly; if there is a model of these "
-            "languages, fine-tune it with --init-from MODEL"
-        )
-    for side in survey.sides:
-        if side.own_script < 0.5 and side.scripts:
-            warnings.append(
-                f"only {side.own_script:.0%} of the lines of {side.language} are in a script of that language, most "
-                f"letters are {next(iter(side.scripts))}: are SRC and TGT, or the columns, the other way round?"
-            )
-    return warnings
+    """Return a warning where the data is too little."""
+    if survey.pairs >= FEW:
+        return []
+    return [
+        f"{survey.pairs:,} pairs are few: a model from scratch will translate badly; if there is a model of these "
+        "languages, fine-tune it with --init-from MODEL"
+    ]
 
 
 def rounded(number: float) -> int:

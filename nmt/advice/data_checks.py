@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from nmt.advice.checkup import READ, Checkup, Finding, is_train
+from nmt.advice.sides import PAIRS, check_columns, side_problems
 from nmt.config.data import CorpusConfig, DataConfig
 from nmt.data.cleaning.corpus_text import iterate_text, write_text
 from nmt.data.cleaning.filters import duplicate_filters, filters
@@ -122,15 +123,21 @@ def mirrors(name: str, checkup: Checkup) -> str:
 
 
 def check_data(checkup: Checkup) -> Finding:
-    """Read every corpus, and find the sentences of dev and test that are in train."""
+    """Read every corpus, check its sides, and find the sentences of dev and test that are in train."""
     corpora = {name: config for name, config in checkup.run.corpora.items() if name not in checkup.left_out}
+    downloads, languages = checkup.recipe.data.downloads, checkup.recipe.languages
+    for config in corpora.values():
+        check_columns(config, languages, checkup.run.root, downloads)
     anomalies: dict[str, Counter[str]] = {}
+    first: dict[str, list[Pair]] = {name: [] for name in corpora}
 
     def read(name: str) -> Iterator[Pair]:
         split = "train" if is_train(name) else "validation" if name == "dev" else "test"
         anomalies[name], checkup.pairs[name] = Counter(), 0
         for source, target in islice(checkup.plan.read(corpora[name], split, anomalies[name]), READ):
             checkup.pairs[name] += 1
+            if len(first[name]) < PAIRS:
+                first[name].append((source, target))
             yield source.strip(), target.strip()
 
     held_out: dict[str, dict[str, set[str]]] = {name: {} for name in corpora if not is_train(name)}
@@ -150,7 +157,11 @@ def check_data(checkup: Checkup) -> Finding:
     facts += [f"found in {name}: {numbers(anomalies[name])}" for name in corpora if anomalies[name]]
     if cut := [name for name in corpora if checkup.pairs[name] == READ]:
         facts.append(f"read no further than {READ:,} pairs: {', '.join(cut)}")
-    return Finding("OK", "; ".join(facts))
+    problems = []
+    for name, config in corpora.items():
+        found = side_problems(config, languages, first[name], checkup.run.root, downloads)
+        problems += [(f"{name}: {problem}", tip) for problem, tip in found]
+    return Finding.of("; ".join(facts), problems)
 
 
 def check_leakage(checkup: Checkup) -> Finding:

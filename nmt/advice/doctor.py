@@ -11,7 +11,7 @@ from pathlib import Path
 from nmt.advice import data_checks as data
 from nmt.advice import training_checks as training
 from nmt.advice.checkup import Checkup, Finding
-from nmt.errors import NmtError
+from nmt.errors import NmtError, storage_error
 from nmt.pipeline.run import Run
 
 
@@ -28,8 +28,9 @@ def examine(run: Run) -> Iterator[tuple[str, Finding]]:
             else:
                 try:
                     finding = check(checkup)
-                except NmtError as error:
-                    finding = Finding("error", str(error), error=error)
+                except (NmtError, OSError) as error:
+                    failure = storage_error(error) if isinstance(error, OSError) else error
+                    finding = Finding("error", str(failure), error=failure)
             if finding.level in ("error", "skipped"):
                 failed.add(name)
             yield name, finding

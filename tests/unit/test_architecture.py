@@ -13,9 +13,9 @@ import nmt
 
 PACKAGE = Path(nmt.__file__).parent
 RANKS = [
-    {"errors", "terminal", "version"},
+    {"errors", "startup", "terminal", "version"},
     {"files", "console", "processes", "runtime", "run_folder"},
-    {"cards", "devices"},
+    {"cards", "devices", "locks"},
     {"config"},
     {"tasks"},
     {"data"},

@@ -57,6 +57,20 @@ def test_each_corpus_is_read_cleaned_and_weighed(tmp_path: Path) -> None:
     assert str(check_shares(checkup)).endswith("%, each pair 1.73 times")
 
 
+def test_sides_that_are_swapped_or_no_text_are_found(tmp_path: Path) -> None:
+    write_corpora(tmp_path)
+    swapped = '[data.train]\nsource = "large.de"\ntarget = "large.en"\n'
+    found = check_data(checkup_of(tmp_path, train=swapped))
+    assert found.level == "warning"
+    assert found.message.endswith("; train: source and target look swapped: most pairs are de-en")
+    for file, content in (("table.tsv", "0.5\tone dog\tein Hund\n"), ("large.de", "2,5\n")):
+        (tmp_path / file).write_text(content * 600, encoding="utf-8")
+    with pytest.raises(DataError, match=r"table\.tsv: columns 1 and 2 are read as .* 1: a score; 2: text in Latin"):
+        check_data(checkup_of(tmp_path, train='[data.train]\nfiles = "table.tsv"\n'))
+    with pytest.raises(DataError, match=r"^large\.en, large\.de: nearly each line of de seems to be a score, such as "):
+        check_data(checkup_of(tmp_path, train='[data.train]\nsource = "large.en"\ntarget = "large.de"\n'))
+
+
 def test_the_sample_has_of_each_corpus_its_share_but_some_pairs_at_least(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
