@@ -88,7 +88,11 @@ def test_no_command_takes_the_last_of_two_values_in_silence() -> None:
     checked = 0
     for name, command in commands():
         for param in command.params:
-            if param.param_type_name == "option" and not getattr(param, "multiple", False) and not getattr(param, "is_flag", False):
+            if (
+                param.param_type_name == "option"
+                and not getattr(param, "multiple", False)
+                and not getattr(param, "is_flag", False)
+            ):
                 words = [param.opts[-1], "7"] * 2
                 with pytest.raises(UsageError, match=f"^{param.opts[-1]} is given 2 times"):
                     command.make_context(name, words)
