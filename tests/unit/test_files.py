@@ -1,6 +1,7 @@
 """Atomic writes, digests, and the names of a run folder."""
 
 import errno
+import json
 import os
 import stat
 import subprocess
@@ -20,6 +21,7 @@ from nmt.files import (
     digest_json,
     is_running,
     is_stream,
+    parse_json,
     read_json,
     remove,
     remove_leftovers,
@@ -293,6 +295,31 @@ def test_json_is_indented_readable_and_read_back(tmp_path: Path) -> None:
     write_json(tmp_path / "file", value)
     assert '  "name": "Übung"' in (tmp_path / "file").read_text(encoding="utf-8")
     assert read_json(tmp_path / "file") == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": NaN}', "[Infinity]", "-Infinity", "1e999", '{"a": 1, "a": 1}', '{"a": "\\ud800"}', '["\\udfff\\ud800"]',
+        '{"\\uDC00": 1}', "[" * 65 + "]" * 65, '{"a":' * 65 + "1" + "}" * 65, "[" * 20_000, "[" * 900 + "]" * 900,
+        "9" * 5000, "\ufeff{}", "{'a': 1}", "[1,]", "",
+    ],
+)  # fmt: skip
+def test_json_that_only_python_reads_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_json(text)
+
+
+def test_json_is_parsed_to_its_values() -> None:
+    deep = "[" * 64 + "]" * 64
+    assert parse_json(deep) == json.loads(deep)
+    text = '{"a": [1, -2.5e3, true, null, "\\ud83d\\ude00\\u00e9"], "b": {"a": {}}, "": 1e-400}'
+    assert parse_json(text) == {"a": [1, -2500.0, True, None, "\U0001f600\xe9"], "b": {"a": {}}, "": 0.0}
+
+
+def test_json_of_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert read_json(tmp_path / "pipe") is None
 
 
 @pytest.mark.parametrize("content", [b"", b'{"a": ', b"\xff\xfe"])
