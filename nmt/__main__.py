@@ -1,6 +1,16 @@
 """`python -m nmt`, and the console script."""
 
-from nmt.cli import main
+from importlib import import_module
+
+from nmt.startup import end_at_once, handle_endings, open_closed_streams
+
+
+def main() -> None:
+    """Run the command line; a signal that comes while it is imported, for 0.2 s, ends the process without a trace."""
+    handle_endings(end_at_once)
+    open_closed_streams()
+    import_module("nmt.cli").main()
+
 
 if __name__ == "__main__":
     main()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nmt.errors import ArtifactError
-from nmt.files import Json, JsonObject, digest_file, digest_json, read_json, write_json
+from nmt.files import Json, JsonObject, digest_file, digest_json, is_missing, read_json, write_json
 from nmt.version import __version__
 
 VERSION = re.compile(r"[0-9][0-9a-z.+-]{0,40}")
@@ -28,13 +28,13 @@ class Card:
     def read(self, folder: Path, *, hint: str | None = None, newer_hint: str = "") -> JsonObject:
         """Return the card of `folder` without its digest, which is verified.
 
-        Raises ArtifactError with `hint` where the card is missing or damaged. For a format of the future the hint is to
-        use a newer nmt, followed by `newer_hint`.
+        Raises ArtifactError with `hint` where the card is missing or damaged, and OSError where it cannot be read. For
+        a format of the future the hint is to use a newer nmt, followed by `newer_hint`.
         """
         path = folder / self.file
         card = read_json(path)
         if not isinstance(card, dict) or type(card.get("format")) is not int:
-            state = "damaged" if path.exists() else f"missing, so this is no {self.noun}"
+            state = f"missing, so this is no {self.noun}" if is_missing(path) else "damaged"
             raise ArtifactError(f"{path}: {state}", hint=hint)
         if not 1 <= card["format"] <= self.format:
             article = "an" if self.noun[0] in "aeiou" else "a"
@@ -50,14 +50,17 @@ class Card:
         return card
 
     def verify(self, folder: Path, files: Json, *, hint: str | None = None) -> None:
-        """Raise ArtifactError where one of `files`, {name: SHA-256}, is not in `folder` itself with its SHA-256."""
+        """Raise ArtifactError where one of `files`, {name: SHA-256}, is not in `folder` itself with its SHA-256.
+
+        Raises OSError where one cannot be read.
+        """
         if not isinstance(files, dict) or not all(isinstance(expected, str) for expected in files.values()):
             raise ArtifactError(f"{folder / self.file}: damaged: it lists no files with their SHA-256", hint=hint)
         for name, expected in files.items():
             if Path(name).name != name or not name.isprintable() or name in ("", ".."):
                 raise ArtifactError(f"{folder / self.file}: names {name!r}, which is no file beside it", hint=hint)
             path = folder / name
-            if not path.is_file():
+            if is_missing(path) or not path.is_file():
                 raise ArtifactError(f"{path}: missing, though {self.file} names it", hint=hint)
             if digest_file(path) != expected:
                 raise ArtifactError(f"{path}: damaged: its SHA-256 is not the one in {self.file}", hint=hint)

@@ -1,6 +1,5 @@
 """The program: its commands, each imported when it is called, and its expected failures."""
 
-import errno
 import signal
 import sys
 from typing import Annotated, NoReturn
@@ -10,16 +9,11 @@ from typer.main import get_command
 
 from nmt import console
 from nmt.commands.group import LazyCommand, LazyGroup, Verbose, new_app
-from nmt.errors import NmtError, StorageError, UsageError
+from nmt.errors import NmtError, UsageError, storage_error
+from nmt.startup import ENDINGS, handle_endings
 from nmt.version import __version__
 
 INTERRUPTED = 130  # what the command line returns after Ctrl-C
-TERMINATED = 143  # what it returns after SIGTERM; a training saves before
-STORAGE_ERRORS = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM),
-    *(errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG),
-}
-"""Errors of a full or read-only disk, of missing permissions, and of a file in place of a folder or the reverse."""
 COMMANDS = {
     "From data to a model": {
         "init": "Survey your own data, and write a recipe for it that says why each value was chosen.",
@@ -80,31 +74,40 @@ program = with_commands(app)
 
 def main() -> None:
     """Run the command line; expected failures end in one line and their exit code."""
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # what is half done is then cleared away, as after Ctrl-C
-        signal.signal(signal.SIGTERM, lambda *_: end("terminated", TERMINATED))
+    handle_endings(lambda number, _: end(number))  # what is half done is then cleared away, as after Ctrl-C
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code = program(prog_name="nmt", standalone_mode=False)
+        console.flush()
     except NmtError as error:
         fail(str(error), error.exit_code)
     except typer.TyperException as error:
         fail(error.format_message(), UsageError.exit_code)
     except OSError as error:
-        if error.errno not in STORAGE_ERRORS:
-            raise
-        fail(f"{error.filename or 'output'}: {error.strerror}", StorageError.exit_code)
+        console.trace()
+        failure = storage_error(error)
+        fail(str(failure), failure.exit_code)
     if code == INTERRUPTED:
         exec("")  # under `python -m`, Python ends by the signal if Ctrl-C broke off such a call and no other follows
-        end("interrupted", code)
-    sys.exit(code)
+        end(signal.SIGINT)
+    leave(code)
 
 
-def end(how: str, code: int) -> NoReturn:
-    """Say how the program ended, and leave with `code`, even if Ctrl-C is pressed once more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    fail(how, code)
+def end(number: int) -> NoReturn:
+    """Say which signal ended the program, and leave, even if another one comes."""
+    handle_endings(signal.SIG_IGN)
+    console.fail(ENDINGS[signal.Signals(number)])
+    sys.exit(128 + number)
 
 
 def fail(message: str, code: int) -> NoReturn:
     """Say what failed, in one line, and leave with `code`."""
     console.fail(" ".join(message.split("\n")))
+    leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """Leave with `code`; a signal that comes while Python shuts down leaves no trace."""
+    handle_endings(signal.SIG_DFL)
     sys.exit(code)

@@ -7,8 +7,10 @@ import os
 import shutil
 import signal
 import sys
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, redirect_stdout
+from contextlib import AbstractContextManager, redirect_stdout, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, Self, TextIO, TypeVar
 
 from nmt.errors import UsageError
@@ -76,8 +78,34 @@ def warn(text: str) -> None:
 
 
 def _write_message(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    """Write to standard error, if it takes anything: a message that cannot be written ends no work."""
+    if sys.stderr is not None:
+        try:
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+        except OSError:
+            _abandon(sys.stderr)
+
+
+def _abandon(file: TextIO) -> None:
+    """Send what `file` still holds to the null device, so that Python does not fail on it once more at exit."""
+    with suppress(OSError), Path(os.devnull).open("wb") as null:
+        os.dup2(null.fileno(), file.fileno())
+
+
+def flush() -> None:
+    """Write the results that the buffer of standard output still holds. Raises OSError where it takes none."""
+    if sys.stdout is not None:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _abandon(sys.stdout)
+            raise
+
+
+def trace() -> None:
+    """Print the trace of the exception that is handled; only `-v` shows it."""
+    detail(traceback.format_exc().rstrip())
 
 
 def heading(text: str, rest: str = "", style: Style = "bold") -> None:

@@ -1,6 +1,14 @@
 """The expected failures, each with its exit code."""
 
+import errno
 from typing import ClassVar
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Numbers of the errors of a full disk."""
+SPACE: dict[int | None, str] = dict.fromkeys(FULL, "free some space and run again")
+"""The hint of an error by its number."""
+MACHINE = FULL | {errno.EIO, errno.ESTALE, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENODEV}
+"""Numbers of the errors that are the machine's, whichever file was named."""
 
 
 class NmtError(Exception):
@@ -47,6 +55,12 @@ class InterruptedTrainingError(NmtError):
     exit_code = 130
 
 
+class HungUpTrainingError(NmtError):
+    """A training that SIGHUP ended after a checkpoint was saved."""
+
+    exit_code = 129
+
+
 class TerminatedTrainingError(NmtError):
     """A training that SIGTERM ended after a checkpoint was saved."""
 
@@ -68,6 +82,19 @@ class DivergedError(NmtError):
 
 
 class StorageError(NmtError):
-    """A full disk, or a file that may not be written."""
+    """A full disk, a file that may not be read or written, or a disk that fails."""
 
     exit_code = 4
+
+
+class InUseError(NmtError):
+    """A folder or an output that another process writes."""
+
+    exit_code = 4
+
+
+def storage_error(error: OSError) -> StorageError:
+    """Return an error of the system as one line: the file, and what the system says of it."""
+    # Standard output has no name.
+    name = error.filename or ("output" if error.errno in FULL else "the system")
+    return StorageError(f"{name}: {error.strerror or str(error) or type(error).__name__}")

@@ -19,6 +19,7 @@ from nmt.errors import UsageError
 Json = Any  # a parsed JSON value
 JsonObject = dict[str, Any]  # a parsed JSON object
 DEEPEST = 64  # most levels of a JSON value
+NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}  # from network disks that cannot flush a folder
 
 
 def digest(data: bytes | str) -> str:
@@ -26,9 +27,20 @@ def digest(data: bytes | str) -> str:
     return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name `path` in an error of the system that the block raises without a file, as reads and writes do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and not error.filename:
+            error.filename = str(path)
+        raise
+
+
 def digest_file(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
+    with naming(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -38,10 +50,14 @@ def digest_json(value: object) -> str:
 
 
 def sync(path: Path) -> None:
-    """Flush `path`, a file or a folder, to the disk."""
+    """Flush `path`, a file or a folder, to the disk; a folder only where the file system can."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        with naming(path):
+            os.fsync(handle)
+    except OSError as error:
+        if error.errno not in NO_FOLDER_SYNC or not path.is_dir():
+            raise
     finally:
         os.close(handle)
 
@@ -61,22 +77,33 @@ def replacing(path: Path) -> Iterator[Path]:
     scratch, old = scratch_of(target), scratch_of(target, ".old")
     remove(scratch)
     try:
-        yield scratch
-        for part in [*scratch.rglob("*"), scratch] if scratch.is_dir() else [scratch]:
-            sync(part)
-        if mode and mode != scratch.stat().st_mode:
-            scratch.chmod(stat.S_IMODE(mode))
-        if target.is_dir():
-            target.replace(old)
-        scratch.replace(target)
-        sync(target.parent)
-    except OSError as error:
-        if error.errno and not error.filename:
-            error.filename = str(path)  # a failed write of Python names no file
-        raise
+        with naming(path):
+            yield scratch
+            for part in [*scratch.rglob("*"), scratch] if scratch.is_dir() else [scratch]:
+                sync(part)
+            if mode and mode != scratch.stat().st_mode:
+                scratch.chmod(stat.S_IMODE(mode))
+            if target.is_dir():
+                target.replace(old)
+            scratch.replace(target)
+            sync(target.parent)
     finally:
         remove(scratch)
+        if is_missing(target) and not is_missing(old):  # the second move failed, or was interrupted
+            old.replace(target)
         remove(old)
+
+
+def is_missing(path: Path) -> bool:
+    """Return whether nothing is at `path`. Raises OSError where that cannot be found out.
+
+    `Path.exists` of newer Pythons takes a file that it may not look at for a missing one.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    return False
 
 
 def scratch_of(path: Path, kind: str = "") -> Path:
@@ -209,15 +236,19 @@ def _children(value: JsonObject | list[Json]) -> Iterable[Json]:
 
 
 def read_json(path: Path) -> Json:
-    """Read a JSON value; None where the file is missing or damaged."""
+    """Read a JSON value; None where the file is missing or damaged. Raises OSError where it cannot be read."""
     try:
-        return parse_json(path.read_text(encoding="utf-8")) if path.is_file() else None
-    except (OSError, ValueError):
+        with naming(path):
+            return parse_json(path.read_text(encoding="utf-8")) if stat.S_ISREG(path.stat().st_mode) else None
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
 
 
 def read_record(path: Path, *keys: str) -> JsonObject | None:
-    """Read a JSON object that has `keys`; None where the file is missing, damaged or something else."""
+    """Read a JSON object that has `keys`; None where the file is missing, damaged or something else.
+
+    Raises OSError where it cannot be read.
+    """
     values = read_json(path)
     return values if isinstance(values, dict) and set(keys) <= values.keys() else None
 

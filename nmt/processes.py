@@ -1,7 +1,8 @@
 """Child processes: new interpreters that answer calls of this one by a pipe, one call after the other.
 
 A child is no fork, which the threads of loaded libraries would not survive, nor a process of `multiprocessing`, which
-would run the caller's script again. It leaves Ctrl-C to its parent, and ends with the parent, however that ends.
+would run the caller's script again. It leaves Ctrl-C and SIGHUP to its parent, and ends with the parent, however that
+ends.
 """
 
 import os
@@ -61,7 +62,7 @@ class Child(Generic[Context]):
         """
         self.pipe, theirs = Pipe()
         self.pending = 0  # calls without an answer so far
-        with theirs, blocked(signal.SIGINT):  # the child inherits the mask
+        with theirs, blocked(signal.SIGINT, signal.SIGHUP):  # the child inherits the mask
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-c", "from nmt.processes import serve; serve()"],
                 stdin=theirs.fileno(),
@@ -130,14 +131,14 @@ def end_all(children: list[Child[Context]]) -> None:
 
 
 @contextmanager
-def blocked(number: signal.Signals) -> Iterator[None]:
-    """Block a signal in the block. A SIGPIPE of the block is dropped; another signal comes when the block has ended."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+def blocked(*numbers: signal.Signals) -> Iterator[None]:
+    """Block signals in the block. A SIGPIPE of the block is dropped; other signals come when the block has ended."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:
-        if number == signal.SIGPIPE and number not in before and number in signal.sigpending():
-            signal.sigwait({number})
+        if signal.SIGPIPE in numbers and signal.SIGPIPE not in before and signal.SIGPIPE in signal.sigpending():
+            signal.sigwait({signal.SIGPIPE})
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

@@ -20,6 +20,7 @@ import pytest
 from filelock import FileLock
 
 from nmt import cli, console
+from nmt.startup import ENDINGS
 
 # A shell lets what it starts in the background ignore Ctrl-C, and so would the commands that are interrupted here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -157,7 +158,7 @@ def as_it_was() -> Iterator[None]:
     """Put back what a command changes of this process."""
     streams = sys.argv, sys.stdin, sys.stdout, sys.stderr
     environ, verbose = os.environ.copy(), console.VERBOSE
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGPIPE, signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGPIPE, *ENDINGS)}
     try:
         yield
     finally:

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from nmt.advice.checkup import READ, Checkup, Finding, is_train
+from nmt.advice.sides import PAIRS, check_columns, side_problems
 from nmt.config.data import CorpusConfig, DataConfig
-from nmt.data.cleaning.corpus_text import iterate_text, write_text
+from nmt.data.cleaning.corpus_text import iterate_text, read_text, write_text
 from nmt.data.cleaning.filters import duplicate_filters, filters
 from nmt.data.cleaning.funnel import Funnel, numbers
 from nmt.data.cleaning.keys import HeldOut
@@ -30,7 +31,10 @@ from nmt.data.reading.hub import is_cached
 from nmt.data.reading.sacrebleu_sets import sacrebleu_missing
 from nmt.data.reading.streams import COMPRESSIONS
 from nmt.errors import DataError, UsageError
+from nmt.evaluation.metrics import resolve_tokenizer
+from nmt.evaluation.scoring import CHRF, ORDER, blank_references, mean_tokens, weakness_of
 from nmt.pipeline.tokenizer import has_own_settings
+from nmt.training.log import METRICS
 
 SAMPLE = 50_000
 """Training pairs that are cleaned, encoded, and used to train a tokenizer: the first of each corpus, by its size."""
@@ -122,15 +126,21 @@ def mirrors(name: str, checkup: Checkup) -> str:
 
 
 def check_data(checkup: Checkup) -> Finding:
-    """Read every corpus, and find the sentences of dev and test that are in train."""
+    """Read every corpus, check its sides, and find the sentences of dev and test that are in train."""
     corpora = {name: config for name, config in checkup.run.corpora.items() if name not in checkup.left_out}
+    downloads, languages = checkup.recipe.data.downloads, checkup.recipe.languages
+    for config in corpora.values():
+        check_columns(config, languages, checkup.run.root, downloads)
     anomalies: dict[str, Counter[str]] = {}
+    first: dict[str, list[Pair]] = {name: [] for name in corpora}
 
     def read(name: str) -> Iterator[Pair]:
         split = "train" if is_train(name) else "validation" if name == "dev" else "test"
         anomalies[name], checkup.pairs[name] = Counter(), 0
         for source, target in islice(checkup.plan.read(corpora[name], split, anomalies[name]), READ):
             checkup.pairs[name] += 1
+            if len(first[name]) < PAIRS:
+                first[name].append((source, target))
             yield source.strip(), target.strip()
 
     held_out: dict[str, dict[str, set[str]]] = {name: {} for name in corpora if not is_train(name)}
@@ -150,7 +160,11 @@ def check_data(checkup: Checkup) -> Finding:
     facts += [f"found in {name}: {numbers(anomalies[name])}" for name in corpora if anomalies[name]]
     if cut := [name for name in corpora if checkup.pairs[name] == READ]:
         facts.append(f"read no further than {READ:,} pairs: {', '.join(cut)}")
-    return Finding("OK", "; ".join(facts))
+    problems = []
+    for name, config in corpora.items():
+        found = side_problems(config, languages, first[name], checkup.run.root, downloads)
+        problems += [(f"{name}: {problem}", tip) for problem, tip in found]
+    return Finding.of("; ".join(facts), problems)
 
 
 def check_leakage(checkup: Checkup) -> Finding:
@@ -192,6 +206,25 @@ def check_cleaning(checkup: Checkup) -> Finding:
     if len(shares) > 1:
         facts.append(f"that is {', '.join(shares)}")
     return Finding.of("; ".join(facts), problems)
+
+
+def check_metric(checkup: Checkup) -> Finding:
+    """Check that BLEU's tokenizer is installed, and that BLEU can rank the checkpoints by dev."""
+    evaluation, metric = checkup.recipe.evaluation, checkup.recipe.training.best_metric
+    tokenize = resolve_tokenizer(evaluation.tokenize, checkup.recipe.languages.target)
+    _, references = read_text(checkup.text, "dev")
+    tokens, problems = mean_tokens(tokenize, references), []
+    if weakness := weakness_of(tokenize, references):
+        problem, better = weakness
+        if better != CHRF:
+            problems.append((problem, f'set evaluation.tokenize = "{better}"'))
+        elif metric == "bleu":
+            problems.append((problem, 'set training.best_metric = "chrf"'))
+    elif metric == "bleu" and tokens < ORDER:
+        problems.append((f"BLEU counts n-grams of up to {ORDER}", 'set training.best_metric = "chrf"'))
+    problems += [(said, "correct or remove these lines of dev") for said in blank_references([references])]
+    facts = f"{METRICS[metric]} ranks the checkpoints; BLEU's tokenizer is {tokenize}: {tokens:.1f} words a dev line"
+    return Finding.of(facts, problems)
 
 
 def hardly_kept(name: str, funnel: Funnel) -> list[tuple[str, str]]:

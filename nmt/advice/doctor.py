@@ -11,7 +11,7 @@ from pathlib import Path
 from nmt.advice import data_checks as data
 from nmt.advice import training_checks as training
 from nmt.advice.checkup import Checkup, Finding
-from nmt.errors import NmtError
+from nmt.errors import NmtError, storage_error
 from nmt.pipeline.run import Run
 
 
@@ -28,8 +28,9 @@ def examine(run: Run) -> Iterator[tuple[str, Finding]]:
             else:
                 try:
                     finding = check(checkup)
-                except NmtError as error:
-                    finding = Finding("error", str(error), error=error)
+                except (NmtError, OSError) as error:
+                    failure = storage_error(error) if isinstance(error, OSError) else error
+                    finding = Finding("error", str(failure), error=failure)
             if finding.level in ("error", "skipped"):
                 failed.add(name)
             yield name, finding
@@ -55,6 +56,7 @@ CHECKS: list[tuple[str, Callable[[Checkup], Finding], tuple[str, ...]]] = [
     ("data", data.check_data, ("downloads",)),
     ("leakage", data.check_leakage, ("data",)),
     ("cleaning", data.check_cleaning, ("symbols", "filters", "data")),
+    ("metric", data.check_metric, ("cleaning",)),
     ("vocabulary", data.check_vocabulary, ("run folder", "cleaning")),
     ("shares", data.check_shares, ("vocabulary",)),
     ("sizes", training.check_sizes, ("vocabulary",)),

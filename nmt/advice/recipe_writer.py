@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nmt import console
 from nmt.advice.choices import Choice, Choices, choose, choose_vocabulary, data_warnings
+from nmt.advice.sides import first_problems
 from nmt.advice.survey import (
     Machine,
     PieceLengths,
@@ -19,8 +20,8 @@ from nmt.advice.survey import (
 )
 from nmt.config.data import CorpusConfig, LanguagesConfig, TokenizerConfig
 from nmt.config.toml import load_recipe, to_toml
-from nmt.data.reading.corpus import TEST_SET
-from nmt.data.reading.named_files import Corpora, language_pair, merged, named_corpora, safe_name
+from nmt.data.reading.corpus import TEST_SET, describe
+from nmt.data.reading.named_files import Corpora, language_pair, merged, named_corpora, safe_name, split_columns
 from nmt.errors import UsageError
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.files import check_output, is_stream, replacing
@@ -42,6 +43,7 @@ def initialize(
     output: Path | None,
     name: str | None,
     force: bool,
+    columns: str | None = None,
 ) -> None:
     """Survey the data, write a recipe for it, and print a summary.
 
@@ -59,10 +61,14 @@ def initialize(
     if output.exists() and not force:
         raise UsageError(f"{output}: there is one already", hint="--force overwrites it, -o takes another name")
     check_output(output)
-    corpora = named_corpora(train, languages, "--train")
-    dev_set = merged(named_corpora(dev, languages, "--dev"))
-    tests = named_corpora(test, languages, "--test")
+    chosen = split_columns(columns)
+    corpora = named_corpora(train, languages, "--train", chosen)
+    dev_set = merged(named_corpora(dev, languages, "--dev", chosen))
+    tests = named_corpora(test, languages, "--test", chosen)
     held_out = ({"dev": dev_set} if dev_set else {}) | {f"test.{key}": config for key, config in tests.items()}
+    for config in [*corpora.values(), *held_out.values()]:
+        for problem, tip in first_problems(config, languages):
+            console.warn(f"{describe(config)}: {problem} ({tip})")
     for split, config in held_out.items():
         check_held_out(config, languages, split)
     survey, sample = survey_text(corpora, languages)
@@ -141,7 +147,7 @@ def corpus_text(key: str, config: CorpusConfig, pairs: int | None) -> str:
     lines = [f"[data.{split}.{quoted}]" if name else f"[data.{split}]"]
     if pairs is not None:
         lines.append(f"# {pairs:,} pairs.")
-    for side in ("source", "target", "files"):
+    for side in ("source", "target", "files", "columns"):
         if (value := getattr(config, side)) is not None:
             lines.append(f"{side} = {to_toml(value)}")
     return "\n".join(lines)

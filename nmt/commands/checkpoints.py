@@ -11,6 +11,7 @@ from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.options import command
 from nmt.errors import ArtifactError, UsageError
+from nmt.locks import holding_folder, holding_output
 from nmt.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -51,12 +52,12 @@ def checkpoints_list(run: RunOrFolder) -> None:
 
 @command(app, "nmt checkpoints verify runs/demo", "verify")
 def checkpoints_verify(run: RunOrFolder) -> None:
-    """Verify every checkpoint of RUN by its digests, a line each; exit 4 where one is damaged."""
+    """Verify every checkpoint of RUN by its digests, a line each; exit 4 where one is not whole."""
     found = open_checkpoints(run)[1].survey()
     for finding in found:
         console.out(f"{finding.path.name}: {finding.verdict}")
     if damage := [finding.damage for finding in found if finding.damage]:
-        raise ArtifactError(f"{len(damage)} of {len(found)} checkpoints are damaged, first {damage[0]}")
+        raise ArtifactError(f"{len(damage)} of {len(found)} checkpoints are not whole, first {damage[0]}")
 
 
 @command(app, "nmt checkpoints average runs/demo --best 5 -o averaged", "average")
@@ -72,5 +73,6 @@ def checkpoints_average(
     if last and best:
         raise UsageError("--last and --best exclude each other")
     folder, store = open_checkpoints(run)
-    names = average_run(folder, store.folder, output, count=last or best, of="best" if best else "last")
+    with holding_folder(folder.path), holding_output(output):  # a training deletes checkpoints, which are read here
+        names = average_run(folder, store.folder, output, count=last or best, of="best" if best else "last")
     console.log(f"averaged {', '.join(names)}: {output}")

@@ -7,16 +7,16 @@ import typer
 
 from nmt import console
 from nmt.commands.group import new_app
-from nmt.commands.options import Workers, command
-from nmt.config.data import CleaningConfig
+from nmt.commands.options import Columns, Workers, command
+from nmt.config.data import CleaningConfig, Format
 from nmt.config.toml import check_overridden, knobs, override_key
 from nmt.data.cleaning.filters import filter_names
 from nmt.data.cleaning.funnel import PICTURES, IdsCounts, TextCounts, percent, steps_of
 from nmt.data.reading.corpus import STDIN
-from nmt.data.reading.formats import Format
 from nmt.data.reading.named_files import named_corpus, shortened
 from nmt.errors import ArtifactError, UsageError
 from nmt.files import JsonObject, check_output, read_record, replacing
+from nmt.locks import holding_output
 from nmt.pipeline.manifest import MANIFEST
 from nmt.run_folder import RunFolder
 from nmt.tasks.grammar import generate
@@ -39,14 +39,6 @@ TargetLanguage = Annotated[
 ]
 FormatName = Annotated[
     Format | None, typer.Option("--format", help="Format of FILES of both sides; by default from their names.")
-]
-Columns = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SOURCE,TARGET",
-        help="Their columns, by name, or of .tsv without a header by number, from 1; by default the first two of "
-        ".tsv, else the languages.",
-    ),
 ]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out, and count, damaged units of .tmx; by default they are an error.")
@@ -171,12 +163,16 @@ def data_synthesize(
 ) -> None:
     """Write pairs of the built-in English-German grammar as two files, line by line translations."""
     source, target = folder / f"{split}.en", folder / f"{split}.de"
-    with replacing(source) as left, replacing(target) as right, left.open("wb") as en, right.open("wb") as de:
+    with (
+        holding_output(folder / split),
+        replacing(source) as left,
+        replacing(target) as right,
+        left.open("wb") as en,
+        right.open("wb") as de,
+    ):
         for english, german in generate(split, pairs, seed):
             en.write(english.encode() + b"\n")
             de.write(german.encode() + b"\n")
-        en.flush()
-        de.flush()
     console.log(f"wrote {pairs:,} pairs to {source} and {target}")
 
 

@@ -1,6 +1,7 @@
 """The command for exports of a model to other engines."""
 
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +12,8 @@ from nmt.commands.group import new_app
 from nmt.commands.model_options import Model
 from nmt.commands.options import command
 from nmt.errors import UsageError
+from nmt.locks import holding_folder
+from nmt.run_folder import RunFolder
 
 app = new_app("Export.")
 
@@ -39,7 +42,9 @@ def export(
     name = name or f"{to}-{quantization}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UsageError(f"--name {name}: not a name", hint="take letters, digits, '.', '_' and '-'")
-    parity = export_ctranslate2(model, quantization=quantization, name=name, sample=sample)
+    run = RunFolder(model.absolute().parent)
+    with holding_folder(run.path if run.lock.exists() else model) if model.is_dir() else nullcontext():
+        parity = export_ctranslate2(model, quantization=quantization, name=name, sample=sample)
     for search, found in parity.items():
         console.log(
             f"export: {search.replace('_', ' ')}: {found['differing']} of {found['lines']} lines differ from the "

@@ -29,6 +29,15 @@ Workers = Annotated[
 Input = Annotated[Path | None, typer.Option("-i", "--input", help="Read this file instead of standard input.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write this file instead of standard output.")]
 
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SOURCE,TARGET",
+        help="Columns of the files of both sides, by name, or of .tsv without a header by number, from 1; by default "
+        "those named after the languages or the sides, else the first two of .tsv.",
+    ),
+]
+
 
 @dataclass(frozen=True)
 class OptionsOf:

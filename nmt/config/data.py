@@ -9,6 +9,8 @@ from nmt.config.section import Affects, Effect, Name, Section
 from nmt.files import Json
 
 Coverage = Annotated[float, Field(ge=0.98, le=1)]
+Format = Literal["tsv", "csv", "jsonl", "parquet", "tmx"]
+"""Formats of files that hold both sides."""
 Share = Annotated[float, Field(gt=0, le=1)]
 NO_TAG = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2581]|^(<pad>|<unk>|<s>|</s>|<0x[0-9A-F]{2}>)$|\u27e6\d+\u27e7")
 """Found in what cannot be a tag: white space and control characters, pieces of every tokenizer, placeholders."""
@@ -117,7 +119,7 @@ class CorpusConfig(Section):
     files: str | list[str] | None = None
     """Files that hold both sides (.tsv, .csv, .jsonl, .parquet, .tmx), folders or archives (.zip, .tar, .tar.gz) of
     such files or of NAME.LANGUAGE pairs, or a test set of sacreBLEU: `sacrebleu:wmt14/full:en-de`."""
-    format: Literal["tsv", "csv", "jsonl", "parquet", "tmx"] | None = None
+    format: Format | None = None
     """Format of `files`; by default their names say it."""
     skip_bad: bool = False
     """Leave out, and count, the damaged units of `files` that are divided into units (.tmx), instead of ending with an
@@ -137,8 +139,9 @@ class CorpusConfig(Section):
     """Read `dataset` from the Hub as it comes, without keeping it on the disk."""
     columns: str | list[str] | None = None
     """The two columns [source, target] of `dataset` or `files`, or the one that holds {language: text}; their numbers,
-    ["2", "3"], for a .tsv without a header. By default `translation` of a dataset, the first two of a .tsv, and else
-    those named after the languages, or `translation`."""
+    ["2", "3"], for a .tsv without a header. By default `translation` of a dataset; else those named after the languages
+    (`en`, `eng_Latn`, `English`), `translation`, or `source` and `target`; and the first two of a .tsv without a
+    header."""
     builtin: Literal["train", "dev", "test", "unseen"] | None = None
     """Split of the built-in English-German grammar; needs no download."""
     pairs: PositiveInt | None = None

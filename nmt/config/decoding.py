@@ -35,7 +35,8 @@ class EvaluationConfig(Section):
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"decoding"})
     tokenize: str = "auto"
-    """BLEU's tokenizer; auto follows the target language: zh, ja-mecab, ko-mecab, else 13a."""
+    """BLEU's tokenizer; auto follows the target language: zh, ja-mecab, ko-mecab, char where its script has no spaces,
+    else 13a."""
     lowercase: bool = False
     """Score without case."""
     chrf_word_order: Annotated[NonNegativeInt, Field(le=10)] = 0

@@ -15,8 +15,8 @@ from typing import TypeVar, cast
 
 import pyarrow as pa
 
-from nmt.errors import DataError, StorageError, WorkersError
-from nmt.files import JsonObject, read_record, replacing, write_json
+from nmt.errors import SPACE, DataError, StorageError, WorkersError
+from nmt.files import JsonObject, is_missing, read_record, replacing, write_json
 from nmt.processes import Child, ChildDiedError, end_all
 
 SHARD = 50_000  # raw pairs in a shard of a corpus
@@ -40,8 +40,8 @@ def shard_paths(folder: Path) -> list[Path]:
 
 
 def card_of(path: Path) -> JsonObject | None:
-    """Return the card of the shard at `path`; None where the shard is missing or not whole."""
-    return read_record(path.with_suffix(".json")) if path.is_file() else None
+    """Return the card of the shard at `path`; None where the shard is missing or not whole. Raises OSError."""
+    return None if is_missing(path) else read_record(path.with_suffix(".json"))
 
 
 def write_shard(
@@ -60,7 +60,7 @@ def write_shard(
             write_json(path.with_suffix(".json"), card)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
-        raise StorageError(f"{path}: cannot be written: {reason}", hint="free some space and run again") from None
+        raise StorageError(f"{path}: cannot be written: {reason}", hint=SPACE.get(error.errno)) from None
 
 
 @contextmanager
@@ -68,18 +68,25 @@ def _open(path: Path) -> Iterator[pa.ipc.RecordBatchStreamReader]:
     try:
         with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
             yield reader
+    except FileNotFoundError:
+        raise DataError(f"{path}: missing", hint="prepare the data again") from None
     except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise StorageError(f"{path}: {os.strerror(error.errno)}") from None
         raise DataError(f"{path}: damaged: {error}", hint="prepare the data again") from None
 
 
 def read_shard(path: Path) -> Iterator[pa.RecordBatch]:
-    """Yield the record batches of a shard, mapped to memory. Raises DataError where the shard is damaged."""
+    """Yield the record batches of a shard, mapped to memory.
+
+    Raises DataError where the shard is missing or damaged, StorageError where it cannot be read.
+    """
     with _open(path) as reader:
         yield from reader
 
 
 def corpus_of(path: Path) -> str:
-    """Return the name of the corpus of a shard. Raises DataError where the shard is damaged."""
+    """Return the name of the corpus of a shard. Raises as `read_shard`."""
     with _open(path) as reader:
         return (reader.schema.metadata or {}).get(b"corpus", b"").decode()
 

@@ -5,10 +5,13 @@ import shlex
 from nmt import console
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.devices import pick_device
+from nmt.errors import StorageError
 from nmt.files import digest, read_json
+from nmt.locks import holding_folder
 from nmt.pipeline import bundle, evaluation, ids, text, tokenizer, training
 from nmt.pipeline.manifest import Manifest
 from nmt.pipeline.run import Run
+from nmt.pipeline.stage import Stage
 from nmt.training.checkpoint import step_of
 from nmt.training.distributed import joined
 from nmt.training.log import METRICS, import_summary_writer
@@ -25,22 +28,35 @@ GRAMMAR = (
 def run_stages(run: Run, last: str = "evaluate") -> None:
     """Run every stage up to `last` whose manifest does not hold. Raises NmtError.
 
-    Under torchrun the first rank runs all stages, and every rank the training.
+    Under torchrun the first rank holds the run folder and runs all stages, and every rank the training. In a folder
+    that cannot be written, a finished run is skipped stage by stage, and another one is a StorageError.
     """
     names = [stage.name for stage in STAGES]
+    stages = STAGES[: names.index(last) + 1]
     with joined() as run.ranks:
         console.QUIET = not run.ranks.is_main
         check_machine(run, last)
         if run.ranks.is_main:
-            run.begin()
-        for stage in STAGES[: names.index(last) + 1]:
-            if run.ranks.is_main:
-                manifest = stage.due(run)
-                if stage is training.STAGE:
-                    run.ranks.any(manifest is not None)  # the other ranks wait for it
-                stage.run(run, manifest)
-            elif stage is training.STAGE and run.ranks.any(False)[0]:
-                stage.make(run, Manifest(stage.name, {}))
+            with holding_folder(run.folder.path) as is_writable:
+                run.begin(is_writable=is_writable)
+                for stage in stages:
+                    run_stage(stage, run, is_writable=is_writable)
+        elif training.STAGE in stages and run.ranks.any(False)[0]:
+            training.STAGE.make(run, Manifest(training.STAGE.name, {}))
+
+
+def run_stage(stage: Stage, run: Run, *, is_writable: bool) -> None:
+    """Run a stage if it is due, on the first rank. Raises StorageError where it is and cannot be written."""
+    manifest = stage.due(run)
+    if manifest is not None and not is_writable:
+        raise StorageError(
+            f"{run.folder.path}: cannot be written, and its stage {stage.name} is not done",
+            hint="make it writable, or take another --run-dir",
+        )
+    if stage is training.STAGE:
+        run.ranks.any(manifest is not None)  # the other ranks wait for it
+    if is_writable:
+        stage.run(run, manifest)
 
 
 def check_machine(run: Run, last: str) -> None:

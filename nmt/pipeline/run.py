@@ -1,5 +1,6 @@
 """A run: a recipe with its folder, the files that it reads, and its lock."""
 
+import os
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,6 +21,11 @@ from nmt.training.checkpoint import Checkpoints
 from nmt.training.distributed import Ranks
 from nmt.training.identity import identity_of
 from nmt.training.init_from import InitialModel, open_initial_model
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    """Return whether two paths lead to the same place; `Path.resolve` raises RuntimeError on a link to itself."""
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
 def train_key(name: str) -> str:
@@ -86,7 +92,7 @@ class Run:
             if is_gone or not self.ranks.is_main:
                 return InitialModel(**lock["init"])
         initial = open_initial_model(path, self.recipe.model, self.recipe.languages)
-        if Path(initial.file).is_relative_to(self.folder.path.resolve()):
+        if Path(initial.file).is_relative_to(os.path.realpath(self.folder.path)):
             raise UsageError(f"{path}: lies in the run folder that would start from it", hint="take another --run-dir")
         return initial
 
@@ -106,15 +112,20 @@ class Run:
         """Return the identity of the training on prepared ids with the digest `data`."""
         return identity_of(self.recipe, data, self.initial.weights if self.initial else None)
 
-    def begin(self) -> None:
-        """Create the run folder with its recipe and lock. Raises NmtError where it is of another recipe."""
+    def begin(self, *, is_writable: bool = True) -> None:
+        """Create the run folder with its recipe and lock, where it `is_writable`.
+
+        Raises NmtError where it is of another recipe.
+        """
         resolve_tokenizer(self.recipe.evaluation.tokenize, self.recipe.languages.target)  # fails now or never
         self.refuse_other_folder()
+        if not is_writable:
+            return
         self.folder.path.mkdir(parents=True, exist_ok=True)
         for folder in (self.folder.path, self.folder.text.parent, self.folder.bundle):
             remove_partials(folder)
         self.write_lock(self.next_sessions())  # fails where data are missing, before the recipe is replaced
-        if not self.folder.given.exists() or self.loaded.path.resolve() != self.folder.recipe.resolve():
+        if not self.folder.given.exists() or not _is_same(self.loaded.path, self.folder.recipe):
             write_text(self.folder.given, self.loaded.text)
         write_text(self.folder.recipe, recipe_as_run(self.loaded, self.root, local=self.local))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from nmt import console
 from nmt.config.compatibility import RECIPE, changed_inputs, knobs_with
 from nmt.config.section import Effect
-from nmt.files import JsonObject, remove
+from nmt.files import JsonObject, is_missing, remove
 from nmt.pipeline.manifest import Manifest, work_folder
 from nmt.pipeline.run import Run
 from nmt.version import __version__
@@ -39,7 +39,7 @@ class Stage:
         reason = ""
         if made is not None:
             changed = changed_inputs(made.inputs, inputs, self.effects)
-            missing = [name for name in made.files if not (self.folder(run) / name).is_file()]
+            missing = [name for name in made.files if is_missing(self.folder(run) / name)]
             if not changed and not missing:
                 console.log(f"{self.name}: skipped, its inputs have not changed")
                 return None

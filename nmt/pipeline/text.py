@@ -7,6 +7,7 @@ from nmt import console
 from nmt.config.data import CorpusConfig
 from nmt.data.cleaning.corpus_text import TextPlan, write_text
 from nmt.data.cleaning.funnel import TextCounts, numbers, show_funnel
+from nmt.data.reading.corpus import READING
 from nmt.data.reading.hub import hub_commit
 from nmt.files import JsonObject, read_json
 from nmt.pipeline.manifest import Manifest, resuming
@@ -28,7 +29,7 @@ def make(run: Run, manifest: Manifest) -> None:
     """Read, split and clean."""
     commits = hub_commits(run)
     # A dataset without a commit may be another one by the time that a killed run is continued.
-    also = {name: commit or uuid4().hex for name, commit in commits.items()}
+    also = [READING, {name: commit or uuid4().hex for name, commit in commits.items()}]
     with resuming(run.folder.text, manifest, also=also) as folder:
         counts = write_text(text_plan(run, commits), folder, workers=run.workers)
         manifest.counts = counts.to_json()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nmt.cards import Card
 from nmt.config.compatibility import changed_inputs
-from nmt.errors import ArtifactError
+from nmt.errors import ArtifactError, storage_error
 from nmt.files import JsonObject, digest_file, read_json, remove, replacing
 from nmt.model.tensors import load_tensors, save_tensors
 from nmt.training.identity import UPDATES
@@ -94,7 +94,7 @@ class Inspection:
     path: Path
     size: int  # bytes on disk
     state: TrainingState | None  # None where the card is damaged
-    damage: str  # the message of the error; empty where it is whole
+    damage: str  # the message of the error, which may also be that it cannot be read; empty where it is whole
 
     @property
     def step(self) -> int:
@@ -270,8 +270,10 @@ def inspect(path: Path) -> Inspection:
     try:
         state = TrainingState.read(CHECKPOINT.read(path)["state"])
         read_checkpoint(path)
-    except ArtifactError as error:
-        damage = str(error)
+    except FileNotFoundError:
+        raise
+    except (ArtifactError, OSError) as error:
+        damage = str(storage_error(error) if isinstance(error, OSError) else error)
     return Inspection(path, size, state, damage)
 
 

@@ -1,6 +1,7 @@
 """The initial model of a fine-tuning: weights and tokenizer of a bundle or a checkpoint."""
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from nmt.config.data import LanguagesConfig
 from nmt.config.model import ModelConfig
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import ArtifactError
-from nmt.files import digest_file, read_json
+from nmt.files import digest_file, is_missing, read_json
 from nmt.inference.bundle import CONFIG, WEIGHTS, open_bundle
 from nmt.model.families import check_shapes
 from nmt.model.tensors import load_tensors, read_shapes
@@ -38,7 +39,7 @@ class InitialModel:
     def load(self) -> dict[str, Tensor]:
         """Read the weights by parameter name. Raises ArtifactError where they are gone or have changed."""
         path = Path(self.file)
-        if not path.is_file() or digest_file(path) != self.weights:
+        if is_missing(path) or digest_file(path) != self.weights:
             raise ArtifactError(f"{path}: gone or changed since this run began", hint="run it again")
         return load_tensors(path)
 
@@ -49,7 +50,7 @@ def open_initial_model(path: Path, model: ModelConfig, languages: LanguagesConfi
     Warns where it translates other languages. Raises ArtifactError where it is none of them, is damaged, or its
     weights do not fit.
     """
-    path = path.resolve()
+    path = Path(os.path.realpath(path))  # `Path.resolve` raises RuntimeError on a link to itself
     theirs: dict[str, str] | None
     if (path / CONFIG).is_file():
         bundle = open_bundle(path)

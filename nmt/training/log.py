@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self, cast
 import torch
 
 from nmt import console, runtime
-from nmt.files import write_text
+from nmt.files import is_missing, naming, write_text
 from nmt.training.checkpoint import TrainingState
 from nmt.training.updater import UpdateResult
 from nmt.training.validation import Validation, perplexity
@@ -32,7 +32,9 @@ class LogFile:
         """Open the file; drop the lines of the steps after `resume_after`, which will be repeated."""
         self.path = path
         kept = []
-        for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else []:
+        with naming(path):
+            written = "" if is_missing(path) else path.read_text(encoding="utf-8", errors="replace")
+        for line in written.split("\n"):
             try:
                 if json.loads(line)["step"] <= resume_after:
                     kept.append(line + "\n")
@@ -46,7 +48,7 @@ class LogFile:
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in values.items()
         }
-        with self.path.open("a", encoding="utf-8") as file:
+        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(finite, allow_nan=False) + "\n")
 
 

@@ -1,21 +1,29 @@
-"""Ctrl-C and SIGTERM, to which a training reacts at the end of a step."""
+"""Ctrl-C, SIGTERM and SIGHUP, to which a training reacts at the end of a step."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nmt.errors import InterruptedTrainingError, TerminatedTrainingError
+from nmt.errors import HungUpTrainingError, InterruptedTrainingError, NmtError, TerminatedTrainingError
+from nmt.startup import ENDINGS
+
+KINDS: dict[int, type[NmtError]] = {1: HungUpTrainingError, 15: TerminatedTrainingError}
+"""The errors of SIGHUP, which some systems lack, and of SIGTERM."""
 
 
 @contextmanager
 def catching_signals() -> Iterator[list[int]]:
-    """Yield a list that receives the number of the first SIGINT or SIGTERM; a second one has its usual effect."""
+    """Yield a list that receives the number of the first signal that ends the program; a second one ends it at once.
+
+    A signal that is ignored stays so, as SIGHUP under `nohup`.
+    """
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
         yield caught
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in ENDINGS}
+    before = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
 
     def restore() -> None:
         for number, handler in before.items():
@@ -35,5 +43,5 @@ def catching_signals() -> Iterator[list[int]]:
 
 def halt(number: int, step: int) -> None:
     """Raise the error that ends the program after signal `number`, `step` being saved."""
-    kind = TerminatedTrainingError if number == signal.SIGTERM else InterruptedTrainingError
+    kind = KINDS.get(number, InterruptedTrainingError)
     raise kind(f"{signal.Signals(number).name}: stopped after step {step}, saved", hint="run it again to go on")

@@ -134,7 +134,7 @@ def test_verify_ends_with_an_error_that_names_the_first_damaged_and_how_many_the
             f"halt-00000033: {MOMENTS}: {DAMAGED}",
         ],
     )
-    assert said.err == f"nmt: 2 of 6 checkpoints are damaged, first {damaged[0]}: {DAMAGED}\n"
+    assert said.err == f"nmt: 2 of 6 checkpoints are not whole, first {damaged[0]}: {DAMAGED}\n"
 
 
 @pytest.mark.parametrize(

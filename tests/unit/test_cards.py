@@ -1,10 +1,13 @@
 """Cards are verified: format, digest, files; every message names the file and says what to do."""
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from disks import failing
 
 from nmt.cards import Card
 from nmt.errors import ArtifactError
@@ -120,3 +123,15 @@ def test_files_are_there_with_their_digests(tmp_path: Path) -> None:
     assert str(caught.value) == f"{tmp_path / 'b'}: damaged: its SHA-256 is not the one in card.json"
     (tmp_path / "b").write_text("two")
     OLD.verify(tmp_path, files)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+@pytest.mark.parametrize("name", ["open", "stat"])
+def test_what_cannot_be_read_is_neither_missing_nor_damaged(tmp_path: Path, number: int, name: str) -> None:
+    OLD.write(tmp_path, {"format": 1})
+    (tmp_path / "a").write_text("one")
+    if name == "open":
+        with failing(Path, name, number), pytest.raises(OSError, match=os.strerror(number)):
+            OLD.read(tmp_path)
+    with failing(Path, name, number), pytest.raises(OSError, match=os.strerror(number)):
+        OLD.verify(tmp_path, {"a": digest("one")})

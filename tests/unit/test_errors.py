@@ -1,9 +1,12 @@
 """The expected failures: their exit codes, which scripts rely on, and their hints."""
 
+import errno
+import os
+
 import pytest
 
 from nmt import errors
-from nmt.errors import NmtError
+from nmt.errors import NmtError, storage_error
 
 CODES = {
     "NmtError": 1,
@@ -15,6 +18,8 @@ CODES = {
     "DivergedError": 5,
     "InterruptedTrainingError": 130,
     "TerminatedTrainingError": 143,
+    "HungUpTrainingError": 129,
+    "InUseError": 4,
     "RankError": 1,
     "WorkersError": 1,
 }
@@ -28,3 +33,16 @@ def test_every_failure_has_its_exit_code() -> None:
 @pytest.mark.parametrize(("hint", "text"), [(None, "it broke"), ("", "it broke"), ("mend it", "it broke (mend it)")])
 def test_a_hint_stands_behind_the_message(hint: str | None, text: str) -> None:
     assert str(NmtError("it broke", hint=hint)) == text
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENOTEMPTY, errno.EMFILE, errno.ELOOP, errno.ENOENT])
+def test_an_error_of_the_system_names_its_file(number: int) -> None:
+    failure = storage_error(OSError(number, os.strerror(number), "runs/x/log.jsonl"))
+    assert (str(failure), failure.exit_code) == (f"runs/x/log.jsonl: {os.strerror(number)}", 4)
+
+
+def test_an_error_of_the_system_without_a_file_is_that_of_standard_output_where_a_disk_is_full() -> None:
+    assert str(storage_error(OSError(errno.ENOSPC, "No space left on device"))) == "output: No space left on device"
+    assert str(storage_error(OSError(errno.EMFILE, "Too many open files"))) == "the system: Too many open files"
+    assert str(storage_error(OSError("of no number"))) == "the system: of no number"
+    assert str(storage_error(OSError())) == "the system: OSError"

@@ -1,4 +1,4 @@
-"""Atomic writes, digests, and the names of a run folder."""
+"""Atomic writes, JSON, digests."""
 
 import errno
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from disks import failing, make_unreadable
 
 from nmt import files
 from nmt.errors import UsageError
@@ -19,10 +20,12 @@ from nmt.files import (
     digest,
     digest_file,
     digest_json,
+    is_missing,
     is_running,
     is_stream,
     parse_json,
     read_json,
+    read_record,
     remove,
     remove_leftovers,
     remove_partials,
@@ -30,7 +33,6 @@ from nmt.files import (
     write_json,
     write_text,
 )
-from nmt.run_folder import RunFolder
 
 
 def names(folder: Path) -> list[str]:
@@ -322,7 +324,88 @@ def test_json_of_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     assert read_json(tmp_path / "pipe") is None
 
 
-@pytest.mark.parametrize("content", [b"", b'{"a": ', b"\xff\xfe"])
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE, errno.EMFILE])
+def test_json_that_cannot_be_read_is_neither_missing_nor_damaged(number: int, tmp_path: Path) -> None:
+    write_json(tmp_path / "file", {})
+    for read in (read_json, read_record):
+        with failing(Path, "open", number), pytest.raises(OSError, match=os.strerror(number)) as caught:
+            read(tmp_path / "file")
+        assert (caught.value.errno, caught.value.filename) == (number, str(tmp_path / "file"))
+
+
+def test_a_file_whose_reads_fail_is_named(tmp_path: Path) -> None:
+    make_unreadable(tmp_path / "broken")
+    for read in (read_json, digest_file):
+        with pytest.raises(OSError, match="Input/output error") as caught:
+            read(tmp_path / "broken")
+        assert caught.value.filename == str(tmp_path / "broken")
+
+
+def test_what_is_missing_is_told_from_what_cannot_be_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert not is_missing(tmp_path / "file")
+    assert not is_missing(tmp_path)
+    assert is_missing(tmp_path / "none")
+    assert is_missing(tmp_path / "file" / "in it")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(OSError, match="symbolic links"):
+        is_missing(tmp_path / "loop")
+    with failing(Path, "stat", errno.EACCES), pytest.raises(PermissionError):
+        is_missing(tmp_path / "file")
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_disk_that_cannot_flush_a_folder_takes_files_all_the_same(number: int, tmp_path: Path) -> None:
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(number, os.strerror(number))
+        real(handle)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        write_text(tmp_path / "file", "text")
+        with replacing(tmp_path / "folder") as scratch:
+            make_folder(scratch, "new")
+    assert (tmp_path / "file").read_text() == "text"
+    with failing(os, "fsync", number), pytest.raises(OSError, match=os.strerror(number)):
+        write_text(tmp_path / "file", "of a file it is an error")
+    assert (tmp_path / "file").read_text() == "text"
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
+def test_a_flush_that_fails_keeps_its_name_and_leaves_the_old(number: int, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    with failing(os, "fsync", number), pytest.raises(OSError, match=os.strerror(number)) as caught:
+        write_text(tmp_path / "file", "new")
+    assert str(caught.value.filename).startswith(str(tmp_path))
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), SystemExit(143)])
+def test_an_old_folder_comes_back_where_the_new_one_cannot_take_its_place(error: BaseException, tmp_path: Path) -> None:
+    make_folder(tmp_path / "folder", "old")
+    real = Path.replace
+
+    def replace(path: Path, target: Path) -> Path:
+        if path.name.endswith(f".{os.getpid()}.partial"):
+            raise error
+        return real(path, target)
+
+    def make() -> None:
+        with replacing(tmp_path / "folder") as scratch:
+            make_folder(scratch, "new")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", replace)
+        with pytest.raises(type(error)):
+            make()
+    assert names(tmp_path) == ["folder"]
+    assert (tmp_path / "folder" / "inner" / "file").read_text() == "old"
+
+
+@pytest.mark.parametrize("content", [b"", b'{"a": ', b"\xff\xfe", b"[" * 20_000, b"9" * 5_000])
 def test_damaged_or_missing_json_is_none(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(content)
     assert read_json(tmp_path / "file") is None
@@ -344,24 +427,3 @@ def test_differing_names_the_keys_of_inner_sections_with_a_dot(
 ) -> None:
     assert differing(first, second) == keys
     assert differing(second, first) == keys
-
-
-def test_the_names_in_a_run_folder_are_stable() -> None:
-    run = RunFolder(Path("runs/x"))
-    places = {
-        "recipe": run.recipe, "lock": run.lock, "log": run.log, "text": run.text, "tokenizer": run.tokenizer,
-        "ids": run.ids, "checkpoints": run.checkpoints, "bundle": run.bundle, "evaluation": run.evaluation,
-        "scores": run.scores,
-    }  # fmt: skip
-    assert {name: path.relative_to("runs/x").as_posix() for name, path in places.items()} == {
-        "recipe": "recipe.toml",
-        "lock": "lock.json",
-        "log": "log.jsonl",
-        "text": "prepared/text",
-        "tokenizer": "tokenizer",
-        "ids": "prepared/ids",
-        "checkpoints": "checkpoints",
-        "bundle": "model",
-        "evaluation": "evaluation",
-        "scores": "evaluation/scores.json",
-    }

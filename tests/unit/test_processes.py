@@ -104,7 +104,7 @@ def test_a_child_has_its_own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert isinstance(found, dict)
     assert str(tmp_path) in found.pop("path")
     assert found.pop("stderr") or not quiet
-    assert found == {"stdout": True, "blocked": {signal.SIGINT}, "main": None, "variable": "seven"}
+    assert found == {"stdout": True, "blocked": {signal.SIGINT, signal.SIGHUP}, "main": None, "variable": "seven"}
 
 
 def test_a_child_keeps_the_files_that_it_is_to_read(tmp_path: Path) -> None:

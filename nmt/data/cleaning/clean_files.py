@@ -15,6 +15,7 @@ from nmt.data.reading.formats import format_of, plain_name
 from nmt.data.reading.named_files import NamedCorpus
 from nmt.errors import UsageError
 from nmt.files import behind, check_output, remove, remove_leftovers, replacing, scratch_of, sync
+from nmt.locks import holding_output
 from nmt.runtime import cores
 
 CORPUS = "text"  # name of the cleaned corpus in the counts
@@ -32,21 +33,23 @@ def clean_files(
 ) -> tuple[list[Path], TextCounts]:
     """Clean `text` as a run would, keep the pairs of `held_out` out of it, and write the files that `output` names.
 
-    Returns the written files and the counts of `write_text`. Raises UsageError where the files cannot be written.
+    Returns the written files and the counts of `write_text`. Raises UsageError where the files cannot be written,
+    InUseError where another process writes them.
     """
     paths = output_paths(output, text, held_out)
     test = {HELD_OUT: held_out.corpus.model_dump()} if held_out else {}
     data = DataConfig.model_validate({"train": {CORPUS: text.corpus.model_dump()}, "test": test})
     plan = TextPlan(data, config, text.languages, Path(), local=False, split_off=False)
-    remove_leftovers(output)
     scratch = scratch_of(output, ".text")
-    try:
-        counts = write_text(plan, scratch, workers=workers or cores(), stdin=stdin)
-        with writing_pairs(paths) as write:
-            for pair in iterate_text(scratch, "train"):
-                write(*pair)
-    finally:
-        remove(scratch)
+    with holding_output(output):
+        remove_leftovers(output)
+        try:
+            counts = write_text(plan, scratch, workers=workers or cores(), stdin=stdin)
+            with writing_pairs(paths) as write:
+                for pair in iterate_text(scratch, "train"):
+                    write(*pair)
+        finally:
+            remove(scratch)
     return paths, counts
 
 

@@ -23,7 +23,7 @@ from nmt.config.data import TokenizerConfig
 from nmt.data import placeholders
 from nmt.data.encoding.subword_regularization import Pieces, SubwordRegularizer
 from nmt.errors import ArtifactError, DataError
-from nmt.files import digest
+from nmt.files import digest, naming
 from nmt.processes import Child, ChildDiedError
 
 PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
@@ -50,10 +50,15 @@ class SentencePieceModel:
 
     @classmethod
     def load(cls, path: Path) -> "SentencePieceModel":
-        """Load a model file. Raises ArtifactError where it is damaged, or its special ids are others."""
+        """Load a model file.
+
+        Raises ArtifactError where it is missing or damaged, or its special ids are others; OSError where it cannot be
+        read.
+        """
         try:
-            content = path.read_bytes()
-        except OSError as error:
+            with naming(path):
+                content = path.read_bytes()
+        except FileNotFoundError as error:
             raise ArtifactError(f"{path}: no such tokenizer: {error.strerror}") from None
         try:
             processor = sentencepiece.SentencePieceProcessor(model_proto=content)

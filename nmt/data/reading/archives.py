@@ -157,7 +157,7 @@ class Folder:
 
     def open(self, name: str) -> io.BufferedReader:
         self._stack.close()
-        return self._stack.enter_context((self._path / name).open("rb"))
+        return self._stack.enter_context(io.BufferedReader(io.FileIO(self._path / name), BUFFER))
 
 
 class Zip:

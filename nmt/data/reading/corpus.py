@@ -11,7 +11,8 @@ from typing import BinaryIO, cast
 from nmt.config.data import CorpusConfig, DownloadConfig, LanguagesConfig
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import download_of, find_file, member_names, printable, read_lines, split_path
-from nmt.data.reading.formats import Wanted, read_file, read_sides, read_stream
+from nmt.data.reading.columns import Wanted
+from nmt.data.reading.formats import read_file, read_sides, read_stream
 from nmt.data.reading.hub import dataset_digests, read_dataset
 from nmt.data.reading.inline_codes import KeptCodes
 from nmt.data.reading.sacrebleu_sets import sacrebleu_digest, sacrebleu_files
@@ -21,6 +22,8 @@ from nmt.files import digest_file, digest_json
 from nmt.tasks import grammar
 
 RECIPE_TIP = "; names in a recipe start at --data-dir, or else at the recipe's folder"
+READING = 2
+"""Version of what is read from the same files: text that a killed run made half of by another version is made anew."""
 STDIN = "-"  # name of standard input
 TEST_SET = "sacrebleu:"  # prefix of the names of sacreBLEU's test sets
 Downloads = Mapping[str, DownloadConfig]

@@ -14,7 +14,7 @@ from nmt import console
 from nmt.config.data import CorpusConfig
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import printable
-from nmt.data.reading.formats import TRANSLATION, Wanted, choose_columns, pair_of
+from nmt.data.reading.columns import TRANSLATION, Wanted, choose_columns, pair_of
 from nmt.errors import DataError
 from nmt.files import digest_file, digest_json, write_text
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nmt.config.data import CorpusConfig, LanguagesConfig
+from nmt.config.data import CorpusConfig, Format, LanguagesConfig
 from nmt.data.languages import same_language, spelled
 from nmt.data.reading.archives import find_file, is_archive, member_names, split_path
 from nmt.data.reading.corpus import STDIN, TEST_SET, file_names
-from nmt.data.reading.formats import Format, format_of, plain_name, split_language
+from nmt.data.reading.formats import format_of, plain_name, split_language
 from nmt.data.reading.sacrebleu_sets import sacrebleu_missing
 from nmt.errors import DataError, UsageError
 
@@ -58,18 +58,27 @@ def named_corpus(
         if columns is not None:
             raise UsageError("--columns is for files of both sides")
         return NamedCorpus(CorpusConfig(source=files[0], target=files[1], pairs=pairs), languages)
-    names = columns.split(",") if columns else []
-    if len(names) > 2:
-        raise UsageError(f"--columns {columns}: not two columns but {len(names)}", hint="such as --columns src,tgt")
-    chosen = names if len(names) == 2 else columns or None
-    corpus = CorpusConfig(files=list(files), format=form, columns=chosen, pairs=pairs, skip_bad=skip_bad)
+    corpus = CorpusConfig(
+        files=list(files), format=form, columns=split_columns(columns), pairs=pairs, skip_bad=skip_bad
+    )
     return NamedCorpus(corpus, languages)
 
 
-def named_corpora(names: Sequence[str], languages: LanguagesConfig, option: str) -> Corpora:
+def split_columns(columns: str | None) -> str | list[str] | None:
+    """Return the two columns, or the one, that `--columns` names. Raises UsageError where it names more."""
+    names = columns.split(",") if columns else []
+    if len(names) > 2:
+        raise UsageError(f"--columns {columns}: not two columns but {len(names)}", hint="such as --columns src,tgt")
+    return names if len(names) == 2 else columns or None
+
+
+def named_corpora(
+    names: Sequence[str], languages: LanguagesConfig, option: str, columns: str | list[str] | None = None
+) -> Corpora:
     """Return the corpora of the files after `option`: each NAME.SRC with its NAME.TGT, each file of both sides alone.
 
-    Their names are made from the names of the files. Raises UsageError, and DataError where a file is missing.
+    `columns` are those of the files of both sides, but not of test sets and of files without columns (TMX). The names
+    of the corpora are made from the names of the files. Raises UsageError, and DataError where a file is missing.
     """
     sides: Sides = ({}, {})
     corpora: list[tuple[str, CorpusConfig]] = []
@@ -87,7 +96,8 @@ def named_corpora(names: Sequence[str], languages: LanguagesConfig, option: str)
                 raise UsageError(f"{option}: {sides[side][stem]} and {path} are the same side of {stem}")
             sides[side][stem] = str(path)
         elif holds_pairs(path):
-            corpora.append((str(path.with_name(stem_of(path.name))), CorpusConfig(files=str(path))))
+            own = None if format_of(path.name) == "tmx" else columns
+            corpora.append((str(path.with_name(stem_of(path.name))), CorpusConfig(files=str(path), columns=own)))
         else:
             raise UsageError(
                 f"{option}: {path}: its name tells neither its language nor its format",
@@ -105,7 +115,7 @@ def merged(corpora: Corpora) -> CorpusConfig | None:
     if len(configs) < 2:
         return configs[0] if configs else None
     if all(config.files for config in configs):
-        return CorpusConfig(files=[str(config.files) for config in configs])
+        return CorpusConfig(files=[str(config.files) for config in configs], columns=configs[0].columns)
     if any(config.files for config in configs):
         raise UsageError("--dev: files of one side and of both cannot be mixed", hint="dev is one corpus")
     sources, targets = ([str(getattr(config, side)) for config in configs] for side in ("source", "target"))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from nmt import console
 from nmt.advice import recipe_writer
 from nmt.advice.choices import Choice, Choices
 from nmt.advice.recipe_writer import (
@@ -20,13 +21,15 @@ from nmt.advice.recipe_writer import (
 )
 from nmt.advice.survey import Machine, PieceLengths, SideSurvey, TextSurvey
 from nmt.config.data import CorpusConfig, LanguagesConfig
-from nmt.errors import UsageError
+from nmt.config.toml import load_recipe
+from nmt.errors import DataError, UsageError
+from nmt.tasks.grammar import generate
 
 CPU = Machine("a CPU of 2 cores", is_gpu=False, has_bfloat16=True)
 SURVEY = TextSurvey(
     (
-        SideSurvey("en", 11.94, 200, 80, {"LATIN": 1.0}, 1.0),
-        SideSurvey("el", 9.5, 1250, 90, {"GREEK": 0.9, "LATIN": 0.1}, 1.0),
+        SideSurvey("en", 11.94, 200, 80, {"LATIN": 1.0}, 1.0, "13a", 13.0),
+        SideSurvey("el", 9.5, 1250, 90, {"GREEK": 0.9, "LATIN": 0.1}, 1.0, "13a", 10.0),
     ),
     {"a": 29_000, "b": 400},
     1.1,
@@ -127,6 +130,32 @@ def test_a_recipe_has_the_vocabulary_that_the_text_allows(tmp_path: Path, monkey
     assert (recipe["name"], sorted(recipe["data"])) == ("x-y", ["dev", "test", "train"])
     with pytest.raises(UsageError, match=r"^--name a b: a name has letters"):
         initialize("en", "de", ["a.tsv"], [], [], None, "a b", force=False)
+
+
+def test_columns_are_chosen_for_all_files_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(recipe_writer, "find_machine", lambda: CPU)
+    text = "".join(f"1.{number}\tthe cat {number} sat\tdie Katze {number} saß\n" for number in range(300))
+    (tmp_path / "a.tsv").write_text(text, encoding="utf-8")
+    with pytest.raises(
+        DataError, match=r"^a\.tsv: columns 1 and 2 are read as source and target, but the columns seem"
+    ):
+        initialize("en", "de", ["a.tsv"], [], [], None, None, force=False)
+    initialize("en", "de", ["a.tsv"], ["a.tsv"], ["a.tsv"], None, None, False, "2,3")
+    data = load_recipe("en-de.toml").recipe.data
+    assert data.dev is not None
+    assert [corpus.columns for corpus in (data.train["train"], data.dev, data.test["a"])] == [["2", "3"]] * 3
+
+
+def test_swapped_sides_are_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(recipe_writer, "find_machine", lambda: CPU)
+    said: list[str] = []
+    monkeypatch.setattr(console, "warn", said.append)
+    text = "".join(f"{german}\t{english}\n" for english, german in generate("train", 300, 1))
+    (tmp_path / "a.tsv").write_text(text, encoding="utf-8")
+    initialize("en", "de", ["a.tsv"], [], [], None, None, force=False)
+    assert said[0].startswith("a.tsv: source and target look swapped: most pairs are de-en (exchange ")
 
 
 def test_rough_numbers_have_two_digits() -> None:

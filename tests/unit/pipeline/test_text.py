@@ -8,12 +8,32 @@ from runs import changes, corpus, make_run
 
 from nmt.config.data import CorpusConfig
 from nmt.pipeline import text
+from nmt.pipeline.manifest import Manifest
 from nmt.pipeline.run import Run
 from nmt.pipeline.text import STAGE
 
 
 def run_of(root: Path, **data: Any) -> Run:
     return make_run(root, data=data)
+
+
+def test_half_made_text_that_was_read_in_another_way_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(tmp_path, train=corpus(tmp_path, "a"))
+    made: list[list[str]] = []
+
+    def broken_off(_: object, folder: Path, **__: object) -> None:
+        made.append(sorted(path.name for path in folder.iterdir()))
+        (folder / f"part {len(made)}").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(text, "write_text", broken_off)
+    for version in (1, 1, 2):
+        monkeypatch.setattr(text, "READING", version)
+        with pytest.raises(KeyboardInterrupt):
+            text.make(run, Manifest("text", {}))
+    assert made == [[], ["part 1"], []]
 
 
 def test_weights_change_nothing_of_the_text_and_the_rest_of_a_corpus_does(tmp_path: Path) -> None:

@@ -6,21 +6,21 @@ import threading
 
 import pytest
 
-from nmt.errors import InterruptedTrainingError, TerminatedTrainingError
+from nmt.errors import HungUpTrainingError, InterruptedTrainingError, TerminatedTrainingError
 from nmt.training.signals import catching_signals, halt
 
-BOTH = (signal.SIGINT, signal.SIGTERM)
+ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@pytest.mark.parametrize("number", BOTH)
+@pytest.mark.parametrize("number", ALL)
 def test_the_first_signal_is_noted_and_from_then_on_the_old_handlers_answer(number: signal.Signals) -> None:
-    before = [signal.getsignal(each) for each in BOTH]
+    before = [signal.getsignal(each) for each in ALL]
     with catching_signals() as caught:
-        assert [signal.getsignal(each) for each in BOTH] != before
+        assert [signal.getsignal(each) for each in ALL] != before
         os.kill(os.getpid(), number)
         assert caught == [number]
-        assert [signal.getsignal(each) for each in BOTH] == before
-    assert [signal.getsignal(each) for each in BOTH] == before
+        assert [signal.getsignal(each) for each in ALL] == before
+    assert [signal.getsignal(each) for each in ALL] == before
 
 
 def test_a_second_ctrl_c_interrupts_at_once() -> None:
@@ -31,19 +31,31 @@ def test_a_second_ctrl_c_interrupts_at_once() -> None:
     assert caught == [signal.SIGINT]
 
 
+@pytest.mark.parametrize("number", ALL)
+def test_a_signal_that_is_ignored_stays_so(number: signal.Signals) -> None:
+    before = signal.signal(number, signal.SIG_IGN)  # as under nohup
+    try:
+        with catching_signals() as caught:
+            os.kill(os.getpid(), number)
+            assert caught == []
+            assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
 def test_the_handlers_come_back_after_an_error() -> None:
-    before = [signal.getsignal(each) for each in BOTH]
+    before = [signal.getsignal(each) for each in ALL]
     with pytest.raises(ValueError, match="out"), catching_signals():
         raise ValueError("out")
-    assert [signal.getsignal(each) for each in BOTH] == before
+    assert [signal.getsignal(each) for each in ALL] == before
 
 
 def test_in_another_thread_no_signal_is_caught() -> None:
-    before, seen = [signal.getsignal(each) for each in BOTH], []
+    before, seen = [signal.getsignal(each) for each in ALL], []
 
     def work() -> None:
         with catching_signals() as caught:
-            seen.append((caught, [signal.getsignal(each) for each in BOTH]))
+            seen.append((caught, [signal.getsignal(each) for each in ALL]))
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -53,7 +65,11 @@ def test_in_another_thread_no_signal_is_caught() -> None:
 
 @pytest.mark.parametrize(
     ("number", "kind", "name", "code"),
-    [(2, InterruptedTrainingError, "SIGINT", 130), (15, TerminatedTrainingError, "SIGTERM", 143)],
+    [
+        (2, InterruptedTrainingError, "SIGINT", 130),
+        (15, TerminatedTrainingError, "SIGTERM", 143),
+        (1, HungUpTrainingError, "SIGHUP", 129),
+    ],
 )
 def test_the_end_names_the_signal_and_the_step(number: int, kind: type[Exception], name: str, code: int) -> None:
     with pytest.raises(kind) as caught:

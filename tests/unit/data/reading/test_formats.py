@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from nmt import console
-from nmt.config.data import LanguagesConfig
-from nmt.data.reading.formats import Format, Wanted, choose_files, format_of, read_file, read_stream
+from nmt.config.data import Format, LanguagesConfig
+from nmt.data.reading.columns import Wanted
+from nmt.data.reading.formats import choose_files, format_of, read_file, read_stream
 from nmt.errors import DataError
 
 EN_DE = LanguagesConfig(source="en", target="de")
@@ -70,67 +71,10 @@ def test_a_format_that_no_name_says_is_asked_for(tmp_path: Path) -> None:
     assert list(read_file(path, wanted(form="tsv"))) == [("a", "b")]
 
 
-def test_columns_of_tsv_are_named_in_its_first_line(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.tsv", 'id\tde\ten\n1\teins\tone\n\n2\t"zwei\t\n')
-    what = wanted(["en", "de"])
-    assert list(read_file(path, what)) == [("one", "eins"), ("", '"zwei')]
-    assert what.anomalies == {"blank lines": 1}
-
-
-def test_a_tsv_without_the_column_says_that_numbers_will_do_too(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.tsv", "1\tone\teins\n")
-    said = error_of(path, wanted(["en", "de"]))
-    assert said.startswith(f"{path}: no column 'en'; it has 1, one, eins (name them: columns = [")
-    assert said.endswith('; in a .tsv without a header by number, from 1: columns = ["2", "3"])')
-
-
-def test_columns_of_tsv_without_a_header_are_chosen_by_number(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.tsv", "1\teins\tone\n\n2\tzwei\0\ttwo\tx\n")
-    what = wanted(["3", "2"])
-    assert list(read_file(path, what)) == [("one", "eins"), ("two", "zwei\0")]
-    assert what.anomalies == {"blank lines": 1, "NUL characters": 1}
-    hint = "(columns that are digits are numbers, from 1, of a .tsv without a header)"
-    assert error_of(path, wanted(["4", "1"])) == f"{path}:1: no column 4; the line has 3 {hint}"
-    assert error_of(path, wanted(["0", "1"])) == f"{path}: no column 0 (columns are numbered from 1)"
-    path = write(tmp_path / "a.csv", "1,2\na,b\n")
-    assert list(read_file(path, wanted(["2", "1"]))) == [("b", "a")]
-
-
-def test_lines_of_tsv_with_more_than_two_columns_are_counted(tmp_path: Path) -> None:
-    what = wanted()
-    assert list(read_file(write(tmp_path / "a.tsv", "a\tb\tc\td\ne\tf\n"), what)) == [("a", "b"), ("e", "f")]
-    assert what.anomalies == {"lines with further columns": 1}
-
-
-def test_a_field_of_csv_may_be_long(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", f"en,de\n{'x' * 200_000},y\n")
-    assert list(read_file(path, wanted())) == [("x" * 200_000, "y")]
-
-
-def test_csv_is_unquoted_and_its_columns_are_named_after_the_languages(tmp_path: Path) -> None:
-    lines = '\ufeffen,x,de\r\none,,eins\r\n"two, three",,zwei\r\n,,"sagt ""vier"""\r\n"a\r\nb",,c\r\n'
-    what = wanted()
-    assert list(read_file(write(tmp_path / "a.csv", lines), what)) == [*PAIRS, ("a b", "c")]
-    assert what.anomalies == {"byte-order marks": 1, "CRLF line ends": 6, "line breaks within a text": 1}
-
-
-def test_a_row_of_another_number_of_fields_is_named(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", 'en,de\n"a\nb",c\nd,e,f\n')
-    assert error_of(path) == f"{path}:4: 3 fields, and the first line names 2"
-
-
-@pytest.mark.parametrize("text", ['en,de\na,"b" c\n', 'en,de\na,"b\n'])
-def test_csv_with_wrong_quotation_marks_is_an_error(tmp_path: Path, text: str) -> None:
-    path = write(tmp_path / "a.csv", text)
-    said = error_of(path)
-    assert said.startswith(f"{path}:2: not CSV: ")
-    assert said.endswith(" (is a quotation mark missing?)")
-
-
 def test_a_table_without_the_column_says_which_it_has(tmp_path: Path) -> None:
     hint = (
         '(name them: columns = ["source column", "target column"] in a recipe, '
-        "--columns for the commands of `nmt data`; `nmt init` reads what `nmt data clean --columns` wrote)"
+        "--columns for `nmt init` and the commands of `nmt data`)"
     )
     for name, content in (("a.csv", "x,y\n1,2\n"), ("a.parquet", parquet({"x": ["1"], "y": ["2"]}))):
         path = write(tmp_path / name, content)

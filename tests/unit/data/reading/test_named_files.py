@@ -72,6 +72,20 @@ def test_files_of_both_sides_are_corpora_by_themselves() -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_columns_are_those_of_the_files_that_have_some() -> None:
+    Path("f.tmx").touch()
+    names = ["c.tsv", "f.tmx", "a.en", "a.de", "sacrebleu:wmt14"]
+    corpora = named_corpora(names, EN_DE, "--train", ["2", "3"])
+    assert {name: config.columns for name, config in corpora.items()} == {
+        "c": ["2", "3"],
+        "f": None,
+        "a": None,
+        "wmt14": None,
+    }
+    assert merged(dict.fromkeys("xy", corpora["c"])) == CorpusConfig(files=["c.tsv", "c.tsv"], columns=["2", "3"])
+
+
+@pytest.mark.usefixtures("here")
 def test_names_that_come_twice_get_their_folder_before_them() -> None:
     assert list(grouped("a.en", "a.de", "sub/a.en", "sub/a.de")) == ["a", "sub-a"]
     assert distinct_names(["x", "x", "v 1/dé.en"]) == ["x", "x-2", "d-.en"]

@@ -8,7 +8,8 @@ import pytest
 
 from nmt.config.data import LanguagesConfig
 from nmt.data.pairs import Pair
-from nmt.data.reading.formats import Wanted, read_file, read_stream
+from nmt.data.reading.columns import Wanted
+from nmt.data.reading.formats import read_file, read_stream
 from nmt.data.reading.inline_codes import KeptCodes
 from nmt.errors import DataError
 
