@@ -112,7 +112,7 @@ def test_a_tokenizer_folder_serves_as_well_as_a_model(tiny: TinyRun, nmt: Run, n
 
 
 def test_show_tells_the_size_and_the_normalisation(tiny: TinyRun, nmt_here: Run) -> None:
-    expected = "vocabularies: joint\npieces: source 400, target 400\nnormalisation: nmt_nfkc\n"
+    expected = "vocabularies: joint\npieces: source 400, target 400\nnormalisation: source nmt_nfkc, target nfc\n"
     assert nmt_here("tokenizer", "show", tiny.model) == (0, expected, "")
 
 

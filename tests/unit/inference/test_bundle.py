@@ -66,6 +66,7 @@ def made(weights: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -
             "format": tokenizers.FORMAT,
             **names,
             "normalization": "nmt_nfkc",
+            "target_normalization": "nfc",
             "files": {name: digest_file(home / "tokenizer" / name) for name in names.values()},
         },
     )
