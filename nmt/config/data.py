@@ -113,6 +113,17 @@ class CleaningConfig(Section):
     """Drop pairs whose longer side has over this many times the pieces of the shorter."""
 
 
+NO_REVISION = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|//|@\{|^[/.-]|/\.|[/.]$|\.lock(/|$)|^@?$")
+"""Found in what cannot be the name of a branch, a tag or a reference, by the rules of git-check-ref-format."""
+
+
+def plain_revision(revision: str) -> str:
+    """Return `revision`. Raises ValueError where it cannot be a name or a commit, as a path cannot."""
+    if NO_REVISION.search(revision) or not revision.isprintable():
+        raise ValueError(f"{revision!r} is neither the name of a branch or a tag nor a commit")
+    return revision
+
+
 class CorpusConfig(Section):
     """Where pairs come from: `source` and `target` files, `files` of both sides, a `dataset`, or the `builtin` grammar.
 
@@ -141,8 +152,8 @@ class CorpusConfig(Section):
     """Configuration of `dataset`, such as `de-en`."""
     split: str | None = None
     """Split of `dataset`; by default `train`, `validation` or `test` after the section's name."""
-    revision: str | None = None
-    """Branch or commit of `dataset` on the Hub; a commit pins the data."""
+    revision: Annotated[str, AfterValidator(plain_revision)] | None = None
+    """Branch, tag or commit of `dataset` on the Hub; a commit pins the data."""
     streaming: bool = False
     """Read `dataset` from the Hub as it comes, without keeping it on the disk."""
     columns: str | list[str] | None = None
