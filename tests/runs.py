@@ -1,5 +1,6 @@
-"""Runs of small recipes, for the tests of stages, and a run folder of nmt 0.1.0."""
+"""Runs of small recipes, for the tests of stages, and a run folder and a bundle of older versions of nmt."""
 
+import json
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -54,3 +55,11 @@ def unpack_old_run(folder: Path) -> Path:
     with tarfile.open(GOLDEN / "run-0.1.0.tar.gz") as archive:
         archive.extractall(folder, filter="data")
     return folder / "old"
+
+
+def unpack_format_1(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Unpack a bundle of format 1; return it, and what the nmt that made it did with `lines`."""
+    with tarfile.open(GOLDEN / "bundle-format-1.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    record = json.loads((folder / "format-1" / "record.json").read_text(encoding="utf-8"))
+    return folder / "format-1" / "model", record

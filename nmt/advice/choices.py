@@ -13,6 +13,7 @@ from typing import Literal
 from nmt.advice.survey import Machine, PieceLengths, TextSurvey
 from nmt.data.languages import scripts_of
 from nmt.evaluation.metrics import tokenizer_for
+from nmt.evaluation.scoring import ORDER
 from nmt.version import install_hint
 
 FEW = 10_000
@@ -177,6 +178,8 @@ def choose_training(survey: TextSurvey, machine: Machine, max_steps: Choice) -> 
     validate, every, patience = (5000, 1000, 5) if is_base else (rounded(steps / 10), rounded(steps / 25), 4)
     case = "base" if is_base else ""
     choices += [choice("checkpoint_every", every, case), choice("validate_every", validate, case)]
+    if (tokens := survey.sides[1].tokens) < ORDER:
+        choices.append(choice("best_metric", "chrf", tokens=tokens))
     choices.append(choice("patience", patience, validations=patience, steps=patience * validate))
     return [*choices, choice("log_every", rounded(steps / 25))] if steps < 1000 else choices
 
@@ -194,10 +197,11 @@ def choose_steps(survey: TextSurvey, lengths: PieceLengths, machine: Machine, to
 
 def choose_evaluation(survey: TextSurvey) -> list[Choice]:
     """Choose BLEU's tokenizer for the target language, where it is not the default one."""
-    tokenize = tokenizer_for(survey.sides[1].language)
+    tokenize = survey.sides[1].tokenizer
     if tokenize == tokenizer_for(None):
         return []
-    return [choice("tokenize", tokenize, "" if tokenize == "zh" else "extra", install=install_hint(tokenize[:2]))]
+    case = {"zh": "", "char": "char"}.get(tokenize, "extra")
+    return [choice("tokenize", tokenize, case, install=install_hint(tokenize[:2]))]
 
 
 def data_warnings(survey: TextSurvey) -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 from nmt.advice.checkup import READ, Checkup, Finding, is_train
 from nmt.advice.sides import PAIRS, check_columns, side_problems
 from nmt.config.data import CorpusConfig, DataConfig
-from nmt.data.cleaning.corpus_text import iterate_text, write_text
+from nmt.data.cleaning.corpus_text import iterate_text, read_text, write_text
 from nmt.data.cleaning.filters import duplicate_filters, filters
 from nmt.data.cleaning.funnel import Funnel, numbers
 from nmt.data.cleaning.keys import HeldOut
@@ -31,7 +31,10 @@ from nmt.data.reading.hub import is_cached
 from nmt.data.reading.sacrebleu_sets import sacrebleu_missing
 from nmt.data.reading.streams import COMPRESSIONS
 from nmt.errors import DataError, UsageError
+from nmt.evaluation.metrics import resolve_tokenizer
+from nmt.evaluation.scoring import CHRF, ORDER, blank_references, mean_tokens, weakness_of
 from nmt.pipeline.tokenizer import has_own_settings
+from nmt.training.log import METRICS
 
 SAMPLE = 50_000
 """Training pairs that are cleaned, encoded, and used to train a tokenizer: the first of each corpus, by its size."""
@@ -203,6 +206,25 @@ def check_cleaning(checkup: Checkup) -> Finding:
     if len(shares) > 1:
         facts.append(f"that is {', '.join(shares)}")
     return Finding.of("; ".join(facts), problems)
+
+
+def check_metric(checkup: Checkup) -> Finding:
+    """Check that BLEU's tokenizer is installed, and that BLEU can rank the checkpoints by dev."""
+    evaluation, metric = checkup.recipe.evaluation, checkup.recipe.training.best_metric
+    tokenize = resolve_tokenizer(evaluation.tokenize, checkup.recipe.languages.target)
+    _, references = read_text(checkup.text, "dev")
+    tokens, problems = mean_tokens(tokenize, references), []
+    if weakness := weakness_of(tokenize, references):
+        problem, better = weakness
+        if better != CHRF:
+            problems.append((problem, f'set evaluation.tokenize = "{better}"'))
+        elif metric == "bleu":
+            problems.append((problem, 'set training.best_metric = "chrf"'))
+    elif metric == "bleu" and tokens < ORDER:
+        problems.append((f"BLEU counts n-grams of up to {ORDER}", 'set training.best_metric = "chrf"'))
+    problems += [(said, "correct or remove these lines of dev") for said in blank_references([references])]
+    facts = f"{METRICS[metric]} ranks the checkpoints; BLEU's tokenizer is {tokenize}: {tokens:.1f} words a dev line"
+    return Finding.of(facts, problems)
 
 
 def hardly_kept(name: str, funnel: Funnel) -> list[tuple[str, str]]:

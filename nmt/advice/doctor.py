@@ -56,6 +56,7 @@ CHECKS: list[tuple[str, Callable[[Checkup], Finding], tuple[str, ...]]] = [
     ("data", data.check_data, ("downloads",)),
     ("leakage", data.check_leakage, ("data",)),
     ("cleaning", data.check_cleaning, ("symbols", "filters", "data")),
+    ("metric", data.check_metric, ("cleaning",)),
     ("vocabulary", data.check_vocabulary, ("run folder", "cleaning")),
     ("shares", data.check_shares, ("vocabulary",)),
     ("sizes", training.check_sizes, ("vocabulary",)),

@@ -20,6 +20,8 @@ from nmt.data.pairs import Pair
 from nmt.data.reading.corpus import TEST_SET, describe, file_names, read_corpus
 from nmt.data.reading.named_files import Corpora
 from nmt.errors import DataError
+from nmt.evaluation.metrics import tokenizer_for
+from nmt.evaluation.scoring import mean_tokens, tokenizer_in
 
 MINIMUM = 200  # training pairs below which nothing can be learned
 SAMPLE = 20_000  # size of the sample of the training pairs; all pairs are counted
@@ -38,6 +40,8 @@ class SideSurvey:
     alphabet: int  # the number of the commonest characters that make up 99.95% of the text
     scripts: dict[str, float]  # shares of the letters by script, the largest first
     own_script: float  # share of the lines of which at least half of the letters are in a script of the language
+    tokenizer: str  # BLEU's, by the language or the script of the text
+    tokens: float  # mean tokens of a line by that tokenizer
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,9 @@ def survey_side(lines: Sequence[str], language: str) -> SideSurvey:
     side, own = SideStatistics(), scripts_of(language)
     side.add(lines)
     letters = side.scripts()
-    total = letters.total()
+    total, own_tokenizer = letters.total(), tokenizer_for(language)
+    if own_tokenizer == tokenizer_for(None):  # the code may say nothing of the script
+        own_tokenizer = tokenizer_in(lines) or own_tokenizer
     return SideSurvey(
         language,
         words=side.words.mean,
@@ -121,6 +127,8 @@ def survey_side(lines: Sequence[str], language: str) -> SideSurvey:
         alphabet=side.alphabet(0.9995),
         scripts={script: count / total for script, count in letters.most_common() if count >= 0.01 * total},
         own_script=sum(share_of_script(line, own) >= 0.5 for line in lines) / len(lines),
+        tokenizer=own_tokenizer,
+        tokens=mean_tokens(own_tokenizer, lines),
     )
 
 

@@ -74,4 +74,5 @@ def tokenizer_show(model: Folder) -> None:
     tokenizer = load_tokenizer(model)
     console.out(f"vocabularies: {'joint' if tokenizer.joint else 'separate'}")
     console.out(f"pieces: source {tokenizer.source_size:,}, target {tokenizer.target_size:,}")
-    console.out(f"normalisation: {tokenizer.normalization}")
+    forms = [form.rule for form in (tokenizer.source.form, tokenizer.target.form) if form]
+    console.out(f"normalisation: {'source {}, target {}'.format(*forms) if forms else tokenizer.normalization}")

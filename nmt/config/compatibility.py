@@ -4,6 +4,7 @@ A record holds the knobs that its nmt knew. One that it did not know counts as i
 """
 
 from collections.abc import Collection, Iterator
+from typing import TypeVar
 
 from pydantic.fields import FieldInfo
 
@@ -11,6 +12,7 @@ from nmt.config.recipe import Recipe
 from nmt.config.section import MISSING, Affects, AsBefore, Effect, Section, is_table, section_of
 from nmt.files import Json, JsonObject, differing
 
+S = TypeVar("S", bound=Section)
 RECIPE = "recipe"  # key of the knobs in recorded inputs
 _ONCE_ALONE = {
     "seed": "training.seed",
@@ -84,6 +86,26 @@ def completed(values: JsonObject, section: type[Section]) -> JsonObject:
         if value is not MISSING:
             whole[name] = value
     return whole
+
+
+def as_begun(section: S, recorded: JsonObject) -> S:
+    """Return `section` for a run that was begun with its `recorded` values.
+
+    A knob that is not given in the section stays as before, see `AsBefore`, if it is so in the record or not there.
+    """
+    changed: dict[str, object] = {}
+    for name, field in type(section).model_fields.items():
+        value, before, there = getattr(section, name), as_before(field), recorded.get(name, MISSING)
+        table = there if isinstance(there, dict) else {}
+        if isinstance(value, Section):
+            changed[name] = as_begun(value, table)
+        elif is_table(field):
+            changed[name] = {key: as_begun(each, table.get(key) or {}) for key, each in value.items()}
+        elif name not in section.model_fields_set and there in (MISSING, before):
+            changed[name] = before
+    return section.model_copy(
+        update={name: value for name, value in changed.items() if value != getattr(section, name)}
+    )
 
 
 def _has(effects: Collection[Effect], section: type[Section], name: str) -> bool:

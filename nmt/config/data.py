@@ -1,28 +1,44 @@
 """The sections [languages], [data], [cleaning] and [tokenizer]."""
 
 import re
+import unicodedata
+from collections import Counter
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, StringConstraints, model_validator
 
-from nmt.config.section import Affects, Effect, Name, Section
+from nmt.config.section import Affects, AsBefore, Effect, Name, Section
 from nmt.files import Json
 
 Coverage = Annotated[float, Field(ge=0.98, le=1)]
 Format = Literal["tsv", "csv", "jsonl", "parquet", "tmx", "xliff", "po"]
 """Formats of files that hold both sides."""
 Share = Annotated[float, Field(gt=0, le=1)]
-NO_TAG = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2581]|^(<pad>|<unk>|<s>|</s>|<0x[0-9A-F]{2}>)$|\u27e6\d+\u27e7")
-"""Found in what cannot be a tag: white space and control characters, pieces of every tokenizer, placeholders."""
+Rule = Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "nfc", "identity"]
+NO_SYMBOL = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2581\u2585]|^(<pad>|<unk>|<s>|</s>|<0x[0-9A-F]{2}>)?$")
+"""Found in what cannot be a symbol: white space, control characters, SentencePiece's marks, and its own pieces."""
+PLACEHOLDER = re.compile(r"\u27e6\d+\u27e7")
+
+
+def plain_symbol(symbol: str) -> str:
+    """Return `symbol`. Raises ValueError where it cannot be one piece of a tokenizer."""
+    if NO_SYMBOL.search(symbol):
+        raise ValueError(
+            f"{symbol!r} cannot be a symbol: it is empty, has white space, or means something else to the tokenizer"
+        )
+    if not unicodedata.is_normalized("NFC", symbol):
+        raise ValueError(f"{symbol!r} is not in Unicode's normal form C, in which the tokenizer reads text")
+    return symbol
 
 
 def plain_tag(tag: str) -> str:
     """Return `tag`. Raises ValueError where it cannot be one piece of a tokenizer."""
-    if not tag or NO_TAG.search(tag):
+    if NO_SYMBOL.search(tag) or PLACEHOLDER.search(tag):
         raise ValueError(f"{tag!r} cannot be a tag: it has white space, or means something else to the tokenizer")
-    return tag
+    return plain_symbol(tag)
 
 
+Symbol = Annotated[str, AfterValidator(plain_symbol)]
 Tag = Annotated[str, AfterValidator(plain_tag)]
 
 
@@ -47,9 +63,12 @@ class CleaningConfig(Section):
     """Take out control characters (Unicode's Cc, tabs aside), byte-order marks, and U+FFFE and U+FFFF; line breaks
     become spaces."""
     unicode: Literal["nfc", "nfkc"] | None = None
-    """Bring the text into this normal form of Unicode; by default it stays, as the tokenizer has its own."""
+    """Bring the text into this normal form of Unicode; by default it stays. A model needs no such fix, as its tokenizer
+    has a normal form of its own, but the filters of equal pairs compare letter for letter."""
     whitespace: bool = True
     """Make each run of white space one space, and none at the ends."""
+    keep_special_spaces: Annotated[bool, AsBefore(False)] = True
+    """Leave no-break, narrow and ideographic spaces as they are, where `whitespace` finds one by itself in a text."""
     drop_empty: bool = True
     """Drop pairs with a blank side."""
     min_characters: PositiveInt = 1
@@ -94,6 +113,17 @@ class CleaningConfig(Section):
     """Drop pairs whose longer side has over this many times the pieces of the shorter."""
 
 
+NO_REVISION = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|//|@\{|^[/.-]|/\.|[/.]$|\.lock(/|$)|^@?$")
+"""Found in what cannot be the name of a branch, a tag or a reference, by the rules of git-check-ref-format."""
+
+
+def plain_revision(revision: str) -> str:
+    """Return `revision`. Raises ValueError where it cannot be a name or a commit, as a path cannot."""
+    if NO_REVISION.search(revision) or not revision.isprintable():
+        raise ValueError(f"{revision!r} is neither the name of a branch or a tag nor a commit")
+    return revision
+
+
 class CorpusConfig(Section):
     """Where pairs come from: `source` and `target` files, `files` of both sides, a `dataset`, or the `builtin` grammar.
 
@@ -121,8 +151,8 @@ class CorpusConfig(Section):
     """Configuration of `dataset`, such as `de-en`."""
     split: str | None = None
     """Split of `dataset`; by default `train`, `validation` or `test` after the section's name."""
-    revision: str | None = None
-    """Branch or commit of `dataset` on the Hub; a commit pins the data."""
+    revision: Annotated[str, AfterValidator(plain_revision)] | None = None
+    """Branch, tag or commit of `dataset` on the Hub; a commit pins the data."""
     streaming: bool = False
     """Read `dataset` from the Hub as it comes, without keeping it on the disk."""
     columns: str | list[str] | None = None
@@ -281,16 +311,23 @@ class TokenizerConfig(Section):
     """Byte-pair encoding (Sennrich et al. 2016) or unigram language model (Kudo 2018)."""
     vocab_size: Annotated[int, Field(ge=16)] = 8000
     """Pieces, special ones included; of each side where not `joint`."""
+    hard_vocab_limit: bool = True
+    """Refuse text that has fewer different pieces than `vocab_size`, instead of making fewer."""
     joint: bool = True
     """One model for both languages; needed to tie the source embedding."""
     character_coverage: Coverage = 1.0
     """Share of the characters that get a piece; the others fall back to bytes."""
     byte_fallback: bool = True
     """Spell unknown characters in UTF-8 bytes instead of writing the unknown piece."""
-    normalization: Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"] = "nmt_nfkc"
-    """SentencePiece's normalisation rule; decode(encode(x)) is x under this rule."""
-    user_defined_symbols: list[str] = Field(default_factory=list)
-    """Pieces that are never split, such as tags."""
+    normalization: Rule = "nmt_nfkc"
+    """Normal form of the source: a rule of SentencePiece between two passes of Unicode's NFC, or `nfc` alone, both
+    without soft hyphens; or `identity`, which changes nothing."""
+    target_normalization: Annotated[Rule | None, AsBefore(None)] = "nfc"
+    """Normal form of the target, in which translations are written: `nfc` keeps full-width marks, fractions, joiners
+    and narrow spaces, which the rules of SentencePiece replace. `none` puts `normalization` within the SentencePiece
+    models of both sides, without NFC, as nmt did before it had this key."""
+    user_defined_symbols: list[Symbol] = Field(default_factory=list)
+    """Pieces that are never split, each given once; text that a rule turns into one is no such piece."""
     sample_sentences: PositiveInt = 2_000_000
     """Train on at most this many lines, drawn at random with `training.seed`."""
     sampling: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, Affects("updates")] = None
@@ -299,3 +336,12 @@ class TokenizerConfig(Section):
     section 3.2); by default none."""
     placeholders: NonNegativeInt = 0
     """Pieces that stand for matches of `data.protect` or `nmt translate --protect`: the most in one line."""
+
+    @model_validator(mode="after")
+    def symbols_and_rules_agree(self) -> Self:
+        symbols = self.user_defined_symbols
+        if twice := [symbol for symbol, count in Counter(symbols).items() if count > 1]:
+            raise ValueError(f"user_defined_symbols: {twice[0]!r} is there twice")
+        if self.normalization == "nfc" and self.target_normalization is None:
+            raise ValueError('normalization = "nfc" needs a target_normalization: SentencePiece has no such rule')
+        return self

@@ -4,11 +4,14 @@ BLEU: Papineni et al. 2002. chrF: Popović 2015. TER: Snover et al. 2006. Why a 
 signature cannot be compared: Post 2018, "A Call for Clarity in Reporting BLEU Scores".
 """
 
+import unicodedata
 from collections.abc import Callable, Sequence
+from http.client import HTTPException
 from typing import Literal, TypedDict
 
 from sacrebleu import BLEU, CHRF, SACREBLEU_DIR, TER
 
+from nmt.data.languages import script_codes
 from nmt.errors import DataError, UsageError
 from nmt.version import install_hint
 
@@ -23,15 +26,24 @@ class MetricScore(TypedDict):
 
 
 Scores = dict[MetricName, MetricScore]
-# ISO 639-1 codes as in sacreBLEU's own table, and the ISO 639-3 codes that FLORES and NLLB use.
-_TOKENIZERS = {"zh": "zh", "zho": "zh", "cmn": "zh"} | {"ja": "ja-mecab", "jpn": "ja-mecab"}
-_TOKENIZERS |= {"ko": "ko-mecab", "kor": "ko-mecab"}
+TOKENIZERS = {
+    **dict.fromkeys(["Hans", "Hant", "Hani", "Hanb"], "zh"),
+    **dict.fromkeys(["Jpan", "Hira", "Kana", "Hrkt"], "ja-mecab"),
+    **dict.fromkeys(["Kore", "Hang"], "ko-mecab"),
+    **dict.fromkeys(["Bali", "Java", "Khmr", "Lana", "Laoo", "Mymr", "Tale", "Talu", "Thai", "Tibt", "Yiii"], "char"),
+}
+"""BLEU's tokenizers by ISO 15924's codes of the scripts that put no spaces between words, and of Korean."""
 
 
 def tokenizer_for(language: str | None) -> str:
-    """Return sacreBLEU's BLEU tokenizer for target `language`, a code such as `de`, `zh-CN` or `jpn_Jpan`."""
-    code = (language or "").replace("_", "-").split("-")[0].lower()
-    return _TOKENIZERS.get(code, BLEU.TOKENIZER_DEFAULT)
+    """Return sacreBLEU's BLEU tokenizer for target `language`, a code such as `de`, `zh-CN`, `jpn_Jpan` or `yue`."""
+    scripts = script_codes(language or "")
+    return TOKENIZERS.get(scripts[0] if scripts else "", BLEU.TOKENIZER_DEFAULT)
+
+
+def is_blank(line: str) -> bool:
+    """Return whether a line shows nothing: it holds white space, control and format characters alone, as U+200B."""
+    return all(letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf") for letter in line)
 
 
 def looks_tokenized(lines: Sequence[str]) -> bool:
@@ -55,6 +67,9 @@ def score(
     chrF2, of 2 chrF++. TER takes seconds on a single line of hundreds of words in another order: leave it out of
     `metrics` where it is not needed.
 
+    A blank line of one reference set is no reference, as long as another set has one for it. Where none has, BLEU and
+    TER count each word of the hypothesis as wrong, and chrF leaves it out.
+
     Raises `DataError` where there are no lines or their numbers differ, `UsageError` on a tokenizer that is unknown or
     not installed.
     """
@@ -65,11 +80,21 @@ def score(
         "ter": TER,
     }
     scores: Scores = {}
+    # sacreBLEU takes "" for a reference of length 0, the closest one to a short hypothesis, and None for none.
+    known = [list(lines) for lines in zip(*map(_without_blanks, zip(*references, strict=True)), strict=True)]
     for name, scorer in [(name, builders[name]()) for name in metrics]:
-        value = scorer.corpus_score(hypotheses, references).score
+        value = scorer.corpus_score(hypotheses, known).score
         # After scoring: the signature counts the references that were scored.
         scores[name] = {"score": value, "signature": str(scorer.get_signature())}
     return scores
+
+
+def _without_blanks(references: Sequence[str]) -> list[str | None]:
+    """Return the references of one hypothesis, with None in place of the blank ones unless all are blank."""
+    blank = [is_blank(reference) for reference in references]
+    if all(blank) or not any(blank):
+        return list(references)
+    return [None if is_empty else line for line, is_empty in zip(references, blank, strict=True)]
 
 
 def _check_counts(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
@@ -95,8 +120,14 @@ def resolve_tokenizer(tokenize: str, language: str | None) -> str:
     Raises UsageError where sacreBLEU has no such tokenizer, or lacks a package or file for it.
     """
     name = tokenizer_for(language) if tokenize == "auto" else tokenize
-    _bleu(name, lowercase=False)
+    bleu_tokenizer(name)
     return name
+
+
+def bleu_tokenizer(name: str) -> Callable[[str], str]:
+    """Return sacreBLEU's tokenizer, which separates tokens by spaces. Raises UsageError as `resolve_tokenizer` does."""
+    tokenizer: Callable[[str], str] = _bleu(name, lowercase=False).tokenizer
+    return tokenizer
 
 
 def _bleu(tokenize: str, lowercase: bool) -> BLEU:
@@ -108,7 +139,7 @@ def _bleu(tokenize: str, lowercase: bool) -> BLEU:
     try:
         # `force` suppresses the log lines about tokenized text; `nmt evaluate` warns by `looks_tokenized`.
         return BLEU(tokenize=name, lowercase=lowercase, force=True)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, HTTPException, SystemExit) as error:  # sacreBLEU exits where TLS fails
         if name in ("ja-mecab", "ko-mecab"):
             raise UsageError(
                 f"the BLEU tokenizer '{name}' needs packages that are not installed",

@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from nmt.data.encoding.tokenizer import Tokenizer, plain
+from nmt.data.encoding.normalization import plain
+from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.placeholders import SPELLED, Protected, Protector, Restored, put_back, split_tags, symbols
 from nmt.inference.alignment import SPACE
 from nmt.inference.protocol import Hypothesis, Row, nan_error
@@ -85,7 +86,7 @@ class SourceReader:
             return [] if source.is_blank else [source.ids], False
         room = self.limit - len(source.head)
         rows: list[list[int]] = []
-        sentences = self.tokenizer.source.encode(SENTENCE_END.split(source.spelled))
+        sentences = self.tokenizer.source.encode(SENTENCE_END.split(source.spelled), tagged=False)
         for sentence in sentences:
             if rows and len(rows[-1]) + len(sentence) <= self.limit:
                 rows[-1] += sentence

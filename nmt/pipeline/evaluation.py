@@ -1,7 +1,9 @@
 """The stage `evaluate`: every test set translated with the bundle, and scored."""
 
+from nmt import console
 from nmt.data.cleaning.corpus_text import read_text
-from nmt.evaluation.metrics import Scores, resolve_tokenizer, score
+from nmt.evaluation.metrics import Scores, score
+from nmt.evaluation.scoring import choose_tokenizer, flaws_of
 from nmt.files import JsonObject, write_json
 from nmt.inference.bundle import CONFIG, WEIGHTS, add_scores, open_bundle
 from nmt.inference.translator import Translator
@@ -28,7 +30,10 @@ def make(run: Run, manifest: Manifest) -> None:
             hypotheses = translator.translate_all(sources)
             text = "".join(line + "\n" for line in hypotheses)
             (scratch / f"{test}.{target}").write_text(text, encoding="utf-8", newline="\n")
-            tokenize, order = resolve_tokenizer(evaluation.tokenize, target), evaluation.chrf_word_order
+            tokenize, said = choose_tokenizer(evaluation.tokenize, target, [references])
+            for flaw in [*said, *flaws_of(hypotheses)]:
+                console.warn(f"{test}: {flaw}")
+            order = evaluation.chrf_word_order
             scores[test] = score(
                 hypotheses, [references], tokenize=tokenize, lowercase=evaluation.lowercase, chrf_word_order=order
             )

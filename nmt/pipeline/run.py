@@ -1,12 +1,13 @@
 """A run: a recipe with its folder, the files that it reads, and its lock."""
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
 from nmt import console, devices, runtime
+from nmt.config.compatibility import as_begun
 from nmt.config.data import CORPUS, CorpusConfig
 from nmt.config.toml import LoadedRecipe
 from nmt.data.encoding.tokenizer import Tokenizer
@@ -45,11 +46,16 @@ class Run:
         workers: int | None = None,
     ) -> None:
         """Bind `loaded` to its folders; `workers` processes prepare the data, by default one a core."""
+        self.folder = RunFolder(run_dir or Path("runs") / loaded.recipe.name)
+        self.as_begun: list[str] = []  # the knobs that are as before in this run, for an older nmt began it
+        if lock := read_record(self.folder.lock, "recipe", "sessions"):
+            recipe = as_begun(loaded.recipe, lock["recipe"])
+            self.as_begun = differing(loaded.recipe.model_dump(), recipe.model_dump())
+            loaded = replace(loaded, recipe=recipe)
         self.loaded, self.recipe = loaded, loaded.recipe
         self.root = data_dir or loaded.path.parent  # the folder of relative names
         self.local = data_dir is not None  # whether datasets of the Hub are read from `root`
         self.workers = workers or runtime.cores()
-        self.folder = RunFolder(run_dir or Path("runs") / self.recipe.name)
         self.ranks = Ranks()  # the processes that train together, this one among them
 
     @property
@@ -119,6 +125,8 @@ class Run:
         """
         resolve_tokenizer(self.recipe.evaluation.tokenize, self.recipe.languages.target)  # fails now or never
         self.refuse_other_folder()
+        if self.as_begun:
+            console.log(f"an older nmt began this run, which goes on with its values of {', '.join(self.as_begun)}")
         if not is_writable:
             return
         self.folder.path.mkdir(parents=True, exist_ok=True)

@@ -39,7 +39,11 @@ def make(run: Run, manifest: Manifest) -> None:
             side(0), side(1), config, scratch, seed=run.recipe.training.seed, tags=run.recipe.data.tags
         )
     kind = f"{'joint' if config.joint else 'separate'} {config.model_type}"
-    console.log(f"tokenizer: {kind} of {config.vocab_size:,} pieces, normalisation {config.normalization}")
+    forms = f"{config.normalization} of the source, {config.target_normalization} of the target"
+    if config.target_normalization is None:
+        forms = config.normalization
+    most = "" if config.hard_vocab_limit else "at most "
+    console.log(f"tokenizer: {kind} of {most}{config.vocab_size:,} pieces, normalisation {forms}")
 
 
 def has_own_settings(run: Run) -> bool:

@@ -18,6 +18,7 @@ from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.placeholders import protector_for
 from nmt.errors import ArtifactError, DivergedError, UsageError
 from nmt.evaluation.metrics import resolve_tokenizer
+from nmt.evaluation.scoring import choose_tokenizer
 from nmt.files import digest_json, read_json, remove, remove_partials, write_json, write_text
 from nmt.inference.engines.native import NativeEngine
 from nmt.inference.translator import Translator
@@ -78,7 +79,8 @@ class Trainer:
         longest, protector = recipe.model.max_length, protector_for(recipe.data.protect, tokenizer.placeholders)
         engine = NativeEngine([self.updater.eval_model])
         self.translator = Translator(engine, tokenizer, recipe.decoding, max_length=longest, protector=protector)
-        self.tokenize = resolve_tokenizer(recipe.evaluation.tokenize, recipe.languages.target)
+        tokenize = resolve_tokenizer(recipe.evaluation.tokenize, recipe.languages.target)
+        self.metrics = recipe.evaluation.model_copy(update={"tokenize": tokenize})
         self.checkpoints = Checkpoints(folder.checkpoints, config.keep_checkpoints)
         self.corpus_sizes = {name: end - start for name, (start, end) in pairs.corpora.items()}
         alpha = recipe.tokenizer.sampling
@@ -119,6 +121,8 @@ class Trainer:
                 console.log(f"train: starting from the weights {self.initial.file}")
             self.fit_memory()
         self.log_shares()
+        for flaw in choose_tokenizer(self.metrics.tokenize, None, [self.dev.references])[1]:
+            console.warn(f"dev: {flaw}")
         is_main = self.ranks.is_main
         with (
             catching_signals() as signals,
@@ -369,8 +373,8 @@ class Trainer:
 
     def validate(self, log: TrainingLog) -> None:
         """Score dev; keep the weights where they are among the best."""
-        model, metrics = self.updater.eval_model, self.recipe.evaluation.model_copy(update={"tokenize": self.tokenize})
-        validation = validate(model, self.translator, self.dev, self.ranks, metrics)
+        model = self.updater.eval_model
+        validation = validate(model, self.translator, self.dev, self.ranks, self.metrics)
         if rank_validation(self.state, validation, self.config) and self.ranks.is_main:
             self.checkpoints.save_best(self.state, model.weights(), self.identity)
         log.dev_line(self.state, validation)

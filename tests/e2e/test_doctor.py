@@ -25,7 +25,7 @@ GOOD = (
 SIZES: dict[Split, int] = {"train": 400, "dev": 10, "test": 20}
 CHECKS = [
     *("run folder", "device", "compiler", "tensorboard", "schedule", "export", "symbols", "filters", "downloads"),
-    *("data", "leakage", "cleaning", "vocabulary", "shares", "sizes", "batching", "memory", "time"),
+    *("data", "leakage", "cleaning", "metric", "vocabulary", "shares", "sizes", "batching", "memory", "time"),
 ]
 
 

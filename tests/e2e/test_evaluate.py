@@ -180,3 +180,106 @@ def test_options_for_translating_are_refused_with_hypotheses(nmt_here: Run, text
     assert nmt_here(*words) == (
         2, "", "nmt: --hypotheses are scored as they are (leave out the options for translating)\n",
     )  # fmt: skip
+
+
+def test_each_file_of_hypotheses_has_its_own_scores_however_they_are_given(
+    nmt_here: Run, texts: Path, expected: dict[str, Any]
+) -> None:
+    ours, perfect = str(texts / "hyp.de"), str(texts / "test.de")
+    found = evaluated(nmt_here, "--hypotheses", ours, "--hypotheses", perfect, "--reference", perfect)
+    assert list(found) == [ours, perfect]
+    assert found[ours] == expected
+    assert round(found[perfect]["bleu"]["score"], 9) == 100
+    assert evaluated(nmt_here, "--hypotheses", ours, perfect, "--reference", perfect) == found
+    rows = nmt_here("evaluate", "--hypotheses", ours, perfect, "--reference", perfect).lines[1:]
+    assert [row.split()[:2] for row in rows] == [
+        [name, metric] for name in (ours, perfect) for metric in ("BLEU", "chrF", "TER")
+    ]
+
+
+def test_files_of_hypotheses_that_cannot_be_scored_together_are_one_line(nmt_here: Run, texts: Path) -> None:
+    (texts / "short").write_bytes(b"a\nb\n")
+    words = ("evaluate", "--reference", "test.de", "--hypotheses", "hyp.de")
+    assert nmt_here(*words, "hyp.de", cwd=texts) == (2, "", "nmt: --hypotheses: hyp.de is named twice\n")
+    assert nmt_here(*words, "short", cwd=texts) == (3, "", "nmt: short has 2 lines but test.de has 20\n")
+
+
+def test_a_blank_line_in_a_second_reference_is_no_reference(nmt_here: Run, tmp_path: Path) -> None:
+    texts = {"hyp": "the small dog sleeps\nA cat.\n", "first": "the small dog sleeps on the old sofa at home\nA cat.\n"}
+    for name, text in {**texts, "second": "\nA cat.\n", "blank": "\u3000\nA cat.\n"}.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    words = ("evaluate", "--hypotheses", "hyp", "--json", "--reference")
+    said = nmt_here(*words, "first", "second", cwd=tmp_path)
+    scores = json.loads(said.out)
+    assert round(scores["bleu"]["score"], 2) == 42.44
+    assert all(signature[0] == "nrefs:var" for signature in signatures(scores).values())
+    assert said.messages[0] == (
+        "nmt: warning: 1 of 2 lines is blank in reference set 2, and scored by the others: line 1"
+    )
+    said = nmt_here(*words, "blank", cwd=tmp_path)
+    assert json.loads(said.out)["chrf"]["score"] == 100
+    assert said.messages[0].startswith("nmt: warning: 1 of 2 lines is blank in the reference: line 1; ")
+    said = nmt_here("evaluate", "--hypotheses", "blank", "first", "--reference", "first", cwd=tmp_path)
+    assert said.messages == ["nmt: warning: blank: 1 of 2 hypotheses is blank: line 1"]
+
+
+UNSPACED = "nmt: warning: BLEU's tokenizer 13a finds no words in text without spaces between them: "
+
+
+@pytest.fixture(scope="module")
+def thai(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("thai") / "test.txt"
+    path.write_text("แมวดำนอนอยู่บนเก้าอี้\nฝนตกหนักเมื่อคืนนี้\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "tokenizer", "said"),
+    [
+        ([], "char", "nmt: warning: the references are in a script without spaces between words"),
+        (["--target-language", "tha_Thai"], "char", ""),
+        (["--target-language", "lo"], "char", ""),
+        (["--target-language", "zho_Hans"], "zh", "nmt: warning: BLEU"),
+        (["--tokenize", "13a"], "13a", UNSPACED),
+        (
+            ["--target-language", "en"],
+            "13a",
+            UNSPACED,
+        ),
+    ],
+)
+def test_bleu_of_text_without_spaces_has_a_tokenizer_for_it_or_a_warning(
+    nmt_here: Run, thai: Path, options: list[str], tokenizer: str, said: str
+) -> None:
+    found = nmt_here("evaluate", "--hypotheses", thai, "--reference", thai, "--json", *options)
+    bleu = json.loads(found.out)["bleu"]
+    assert f"tok:{tokenizer}" in bleu["signature"].split("|")
+    assert bool(bleu["score"]) == (tokenizer == "char")
+    assert len(found.messages) == bool(said)
+    assert found.err.startswith(said)
+
+
+def test_the_target_language_goes_before_the_models_own_tokenizer(tiny: TinyRun, nmt_here: Run, thai: Path) -> None:
+    words = ("evaluate", tiny.model, "--hypotheses", thai, "--reference", thai, "--json", "--target-language", "th")
+    assert "tok:char" in json.loads(nmt_here(*words).out)["bleu"]["signature"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--target-language", "thai"], "--target-language thai: no language has this code (did you mean th?)"),
+        (
+            ["--target-language", "12"],
+            "--target-language 12: no language has this code (codes are as in ISO 639-1: en, de)",
+        ),
+        (
+            ["--target-language", "th", "--tokenize", "char"],
+            "--target-language chooses BLEU's tokenizer, and --tokenize names it (give one of them)",
+        ),
+    ],
+)
+def test_a_target_language_that_chooses_nothing_is_one_line(
+    nmt_here: Run, thai: Path, options: list[str], message: str
+) -> None:
+    said = nmt_here("evaluate", "--hypotheses", thai, "--reference", thai, *options)
+    assert said == (2, "", f"nmt: {message}\n")

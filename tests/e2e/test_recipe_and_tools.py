@@ -78,7 +78,11 @@ def test_explain_prints_every_key_or_those_of_a_section_or_one(nmt_here: Run) ->
         *("decoding.min_length", "decoding.no_repeat_ngram", "decoding.batch_tokens"),
     ]
     assert nmt_here("recipe", "explain", "decoding.beam_size") == (
-        *(0, "decoding.beam_size (int > 0) = 4\n    Hypotheses kept for each sentence; 1 is greedy search.\n", ""),
+        *(
+            0,
+            "decoding.beam_size (int > 0, <= 1000) = 4\n    Hypotheses kept for each sentence; 1 is greedy search.\n",
+            "",
+        ),
     )
 
 
@@ -108,7 +112,7 @@ def test_a_tokenizer_folder_serves_as_well_as_a_model(tiny: TinyRun, nmt: Run, n
 
 
 def test_show_tells_the_size_and_the_normalisation(tiny: TinyRun, nmt_here: Run) -> None:
-    expected = "vocabularies: joint\npieces: source 400, target 400\nnormalisation: nmt_nfkc\n"
+    expected = "vocabularies: joint\npieces: source 400, target 400\nnormalisation: source nmt_nfkc, target nfc\n"
     assert nmt_here("tokenizer", "show", tiny.model) == (0, expected, "")
 
 

@@ -1,5 +1,6 @@
 """What holds of cleaning for every text, however awkward."""
 
+import re
 import unicodedata
 
 from hypothesis import given, settings
@@ -22,6 +23,7 @@ CONFIGS = st.builds(
     CleaningConfig,
     control_characters=st.booleans(),
     unicode=st.sampled_from([None, "nfc", "nfkc"]),
+    keep_special_spaces=st.booleans(),
     whitespace=st.booleans(),
     drop_empty=st.booleans(),
     min_characters=st.integers(1, 3),
@@ -89,8 +91,11 @@ def test_mends_add_no_line_breaks_and_the_fast_way_is_the_long_way(text: str, co
     result = fixer(config, {})(text)
     assert result.count("\n") <= text.count("\n")
     assert len(result.splitlines()) <= max(1, len(text.splitlines()))
-    if config.whitespace:
+    if config.whitespace and not config.keep_special_spaces:
         assert result == " ".join(result.split())
+    if config.whitespace:
+        assert result == result.strip()
+        assert not re.search(r"\s\s|[\t\n\v\f\r\x1c-\x1f\x85\u2028\u2029]", result)
     if config.control_characters:
         assert not any((unicodedata.category(c) == "Cc" and c != "\t") or c in "\ufeff\ufffe\uffff" for c in result)
     if config.unicode == "nfc":

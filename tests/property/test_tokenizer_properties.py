@@ -1,5 +1,6 @@
 """What holds for every line of text, in any script, under every normalisation rule."""
 
+import re
 import tempfile
 import unicodedata
 from functools import cache
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from nmt.config.data import TokenizerConfig
 from nmt.data.encoding.tokenizer import Tokenizer, train
 
-RULES = ["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"]
+RULES = ["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "nfc", "identity"]
 WORDS = [
     "the garden is green", "Straße über Öl", "これは試験です", "Это тест", "هذا اختبار", "זה מבחן", "परीक्षण है",
     "여기는 시험", "नमस्ते", "ทดสอบ", "Ελλάδα", "a\u0308o\u0308", "1,234.56 €", "👩‍👩‍👧 🇩🇪", "ﬁ ﬀ ½ ™ ㎏",
@@ -34,7 +35,14 @@ LINES = st.one_of(
 @cache
 def tokenizer(rule: str, model_type: str = "bpe") -> Tokenizer:
     config = TokenizerConfig.model_validate(
-        {"vocab_size": 356, "normalization": rule, "model_type": model_type, "user_defined_symbols": ["<2de>"]}
+        {
+            "vocab_size": 380,
+            "hard_vocab_limit": False,
+            "normalization": rule,
+            "target_normalization": rule,
+            "model_type": model_type,
+            "user_defined_symbols": ["<2de>"],
+        }
     )
     with tempfile.TemporaryDirectory() as folder:
         train(WORDS * 3, WORDS * 3, config, Path(folder), seed=1)
@@ -73,7 +81,7 @@ def test_normalised_text_is_one_line_without_reserved_characters(rule: str, line
 
 
 @settings(deadline=None)
-@given(ids=st.lists(st.integers(0, 355), max_size=40))
+@given(ids=st.lists(st.integers(0, 369), max_size=40))
 def test_whatever_ids_a_model_says_they_decode_to_one_line(ids: list[int]) -> None:
     [line] = tokenizer("nmt_nfkc").target.decode([ids])
     assert line.splitlines() == [line] * bool(line)
@@ -112,8 +120,10 @@ SYMBOLS = [*TAGS, "⟦0⟧", "⟦1⟧", "⟦2⟧"]
 def tagged(rule: str, model_type: str) -> Tokenizer:
     config = TokenizerConfig.model_validate(
         {
-            "vocab_size": {"bpe": 390, "unigram": 360}[model_type],
+            "vocab_size": 400,
+            "hard_vocab_limit": False,
             "normalization": rule,
+            "target_normalization": rule,
             "model_type": model_type,
             "placeholders": 3,
         }
@@ -153,15 +163,41 @@ def test_without_dropout_a_sampled_split_is_the_plain_one(rule: str, line: str) 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("model_type", ["bpe", "unigram"])
 @settings(deadline=None, max_examples=40)
-@given(parts=st.lists(st.tuples(MIXED, st.sampled_from(["", " "]), st.sampled_from(SYMBOLS)), max_size=5), end=MIXED)
-def test_tags_and_placeholders_are_whole_pieces_wherever_they_stand(
-    rule: str, model_type: str, parts: list[tuple[str, str, str]], end: str
+@given(
+    tags=st.lists(st.sampled_from(TAGS), max_size=3),
+    parts=st.lists(st.tuples(MIXED, st.sampled_from(["", " "]), st.sampled_from(SYMBOLS)), max_size=5),
+    end=MIXED,
+)
+def test_placeholders_are_whole_pieces_wherever_they_stand_and_tags_before_the_source(
+    rule: str, model_type: str, tags: list[str], parts: list[tuple[str, str, str]], end: str
 ) -> None:
-    side = tagged(rule, model_type).source
-    line = "".join(f"{text}{space}{symbol}{space}" for text, space, symbol in parts) + end
-    wanted = [symbol for _, _, symbol in parts]
-    for ids in (side.encode([line])[0], side.sample(line, 0.3, 1)):
-        assert [piece for piece in side.pieces(ids) if piece in SYMBOLS] == wanted
-        [decoded] = side.decode([ids])
-        assert decoded == side.normalize(line)
-        assert sum(map(decoded.count, SYMBOLS)) == len(wanted)
+    sides = tagged(rule, model_type)
+    line = " ".join([*tags, "x"]) + "".join(f"{text}{space}{symbol}{space}" for text, space, symbol in parts) + end
+    placeholders = [symbol for _, _, symbol in parts if symbol not in TAGS]
+    for side, wanted in ((sides.source, [*tags, *placeholders]), (sides.target, placeholders)):
+        for ids in (side.encode([line])[0], side.sample(line, 0.3, 1)):
+            assert [piece for piece in side.pieces(ids) if piece in SYMBOLS] == wanted
+            [decoded] = side.decode([ids])
+            assert decoded == side.normalize(line)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("model_type", ["bpe", "unigram"])
+@settings(deadline=None, max_examples=40)
+@given(line=MIXED)
+def test_text_in_any_canonically_equivalent_form_has_the_same_pieces(rule: str, model_type: str, line: str) -> None:
+    sides = tagged(rule, model_type)
+    if rule != "identity":
+        for side in (sides.source, sides.target):
+            forms = [unicodedata.normalize("NFC", line), unicodedata.normalize("NFD", line)]
+            assert side.encode(forms) == side.encode([line, line])
+            assert unicodedata.is_normalized("NFC", side.normalize(line))
+
+
+@pytest.mark.parametrize("model_type", ["bpe", "unigram"])
+@settings(deadline=None)
+@given(line=MIXED)
+def test_the_target_comes_back_but_for_nfc_and_spaces(model_type: str, line: str) -> None:
+    side = tagged("nfc", model_type).target
+    kept = re.sub("[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029\0\u2581 ]+", " ", line)
+    assert side.decode(side.encode([line])) == [unicodedata.normalize("NFC", kept).strip(" ")]

@@ -30,13 +30,21 @@ DUPLICATES: dict[str, Callable[[str, str], int]] = {
 """The filters of duplicates in the order of the recipe, with the keys by which they compare pairs."""
 KEY_OF = {"script": "min_script", "punctuation": "max_punctuation_difference", "language": "check_language"}
 """Keys of [cleaning] that do not end in the names of their filters."""
-NO_FILTERS = {"ratio_from", "language_from"}  # keys of [cleaning] that are parameters of a filter
+NO_FILTERS = {
+    "ratio_from",
+    "language_from",
+    "keep_special_spaces",
+}  # keys of [cleaning] that are parameters of a fix or a filter
 
 # Control characters that are white space separate words, so they become spaces; a tab stays, the others go.
 _CONTROL_CHARACTERS: dict[int, str | None] = {
     code: " " if chr(code).isspace() else None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) != "\t"
 } | dict.fromkeys((0xFEFF, 0xFFFE, 0xFFFF), None)
 
+_WHITE_SPACE = re.compile(r"\s+")
+_SPECIAL_SPACES = frozenset(
+    "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+)
 _FORMS: dict[str, Literal["NFC", "NFKC"]] = {"nfc": "NFC", "nfkc": "NFKC"}
 
 
@@ -49,8 +57,13 @@ def fixes(config: CleaningConfig) -> dict[str, Fix]:
         form = _FORMS[config.unicode]
         chosen["unicode"] = lambda text: unicodedata.normalize(form, text)
     if config.whitespace:
-        chosen["whitespace"] = lambda text: " ".join(text.split())
+        chosen["whitespace"] = single_spaces if config.keep_special_spaces else lambda text: " ".join(text.split())
     return chosen
+
+
+def single_spaces(text: str) -> str:
+    """Make each run of white space one space, but for a single special space within the text; none at the ends."""
+    return _WHITE_SPACE.sub(lambda run: run[0] if run[0] in _SPECIAL_SPACES else " ", text.strip())
 
 
 def fixer(config: CleaningConfig, counts: dict[str, int]) -> Fix:

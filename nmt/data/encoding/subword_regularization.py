@@ -12,7 +12,7 @@ import random
 import re
 import struct
 from bisect import bisect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate, chain, groupby
@@ -109,14 +109,22 @@ class SubwordRegularizer:
         longest_first = sorted(pieces.symbols, key=len, reverse=True)
         self._symbol = re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else None
 
-    def sample(self, text: str, alpha: float, seed: int) -> list[int]:
-        """Return the ids of a random segmentation of `text`, in which U+2581 spells the space; symbols stay whole.
+    def split(self, text: str) -> list[str]:
+        """Split `text` at all symbols: text and symbols by turns."""
+        return self._symbol.split(text) if self._symbol else [text]
+
+    def sample(self, parts: Sequence[str], alpha: float, seed: int) -> list[int]:
+        """Return the ids of a random segmentation of text and symbols, which take turns; U+2581 spells the space.
+
+        An empty symbol is a boundary within a text.
 
         In a BPE model `alpha` is the probability of dropping a merge; in a unigram model a segmentation is drawn in
         proportion to its probability to the power of `alpha`.
         """
-        parts = self._symbol.split(text) if self._symbol else [text]
-        words = [word for i, part in enumerate(parts) for word in ([part] if i % 2 else _WORD.findall(part)) if word]
+        symbols = self.pieces.symbols
+        words: list[str | int] = []
+        for index, part in enumerate(parts):
+            words += _WORD.findall(part) if index % 2 == 0 else [symbols[part]] if part else []
         # `random()` alone is guaranteed to return the same numbers for a seed in every version of Python.
         ids = self.method.sample(words, alpha, random.Random(seed).random)
         if self.pieces.single_bytes or self.pieces.unknown not in ids:
@@ -136,8 +144,8 @@ class BpeDropout:
         self.pieces = pieces
         self._look_up = lru_cache(KEPT)(lambda word, dropped: self._merge(word, dropped.__contains__))
 
-    def sample(self, words: list[str], alpha: float, chance: Chance) -> list[int]:
-        """Return the ids of `words`, with a share `alpha` of the merges dropped."""
+    def sample(self, words: list[str | int], alpha: float, chance: Chance) -> list[int]:
+        """Return the ids of `words`, or ids of symbols, with a share `alpha` of the merges dropped."""
         scale = 1 / math.log1p(-alpha)
 
         def gap() -> int:
@@ -155,8 +163,8 @@ class BpeDropout:
 
         ids: list[int] = []
         for word in words:
-            if word in self.pieces.symbols:
-                ids.append(self.pieces.symbols[word])
+            if isinstance(word, int):
+                ids.append(word)
                 continue
             if len(word) > SHORT:
                 split, pairs = self._merge(word, is_dropped)
@@ -220,12 +228,12 @@ class Unigram:
         self._unknown_score = min(pieces.scores.values(), default=0.0) - UNKNOWN_PENALTY
         self._look_up = lru_cache(KEPT)(self._choices)
 
-    def sample(self, words: list[str], alpha: float, chance: Chance) -> list[int]:
-        """Return the ids of `words`, each segmented at random."""
+    def sample(self, words: list[str | int], alpha: float, chance: Chance) -> list[int]:
+        """Return the ids of `words`, or ids of symbols, each segmented at random."""
         ids: list[int] = []
         for word in words:
-            if word in self.pieces.symbols:
-                ids.append(self.pieces.symbols[word])
+            if isinstance(word, int):
+                ids.append(word)
                 continue
             choices = (self._look_up if len(word) <= SHORT else self._choices)(word, alpha)
             drawn: list[str] = []

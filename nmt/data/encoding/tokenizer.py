@@ -13,14 +13,15 @@ import time
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 import sentencepiece
 
 from nmt import console
 from nmt.cards import Card
-from nmt.config.data import TokenizerConfig
+from nmt.config.data import Rule, TokenizerConfig
 from nmt.data import placeholders
+from nmt.data.encoding.normalization import IDENTITY, NormalForm, plain
 from nmt.data.encoding.subword_regularization import Pieces, SubwordRegularizer
 from nmt.errors import ArtifactError, DataError
 from nmt.files import digest, naming
@@ -28,28 +29,28 @@ from nmt.processes import Child, ChildDiedError
 
 PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
 CARD = "tokenizer.json"
-FORMAT = 1
+FORMAT = 2  # in format 1 the rule lies within the SentencePiece models, one for both sides
 TOKENIZER = Card(CARD, "tokenizer", FORMAT, has_digest=False)
 TRAINING_THREADS = 4  # a constant, whatever the cores of the machine: the pieces of a unigram model can depend on it
+SPACE = "\u2581"  # the spelling of a space in a piece
 FEW_LINES = 2000  # the most lines that this process trains on itself, in a second or so
-_NOT_TEXT = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029\0\u2581]")
-"""All kinds of line breaks, NUL, and U+2581, by which SentencePiece spells the space."""
-
-
-def plain(text: str) -> str:
-    """Replace line breaks of any kind, NUL and U+2581 by spaces: no piece may hold them, no output may show them."""
-    return _NOT_TEXT.sub(" ", text)
+_KEEP_SPACES = b"\x1a\x04\x18\x00\x20\x00"
+"""The end of a model file, in which a later field of a protobuf message counts: add no space and remove none."""
+_SPACES = re.compile("  +")
 
 
 class SentencePieceModel:
-    """A SentencePiece model: the tokenizer of a language, or of both."""
+    """The tokenizer of one side: its normal form, and a SentencePiece model, which the other side may share.
 
-    def __init__(self, processor: sentencepiece.SentencePieceProcessor) -> None:
-        self.processor = processor
+    Without a normal form the model has a rule of its own, as in format 1, and symbols count wherever they stand.
+    """
+
+    def __init__(self, processor: sentencepiece.SentencePieceProcessor, form: NormalForm | None = None) -> None:
+        self.processor, self.form = processor, form
         self.size: int = processor.get_piece_size()
 
     @classmethod
-    def load(cls, path: Path) -> "SentencePieceModel":
+    def load(cls, path: Path, form: NormalForm | None = None) -> "SentencePieceModel":
         """Load a model file.
 
         Raises ArtifactError where it is missing or damaged, or its special ids are others; OSError where it cannot be
@@ -68,19 +69,48 @@ class SentencePieceModel:
         if ids != (PAD_ID, UNK_ID, BOS_ID, EOS_ID):
             problem = f"{path}: its ids of <pad>, <unk>, <s> and </s> are {ids}, not {(PAD_ID, UNK_ID, BOS_ID, EOS_ID)}"
             raise ArtifactError(problem, hint="train the tokenizer with nmt")
-        return cls(processor)
+        return cls(processor, form)
 
-    def encode(self, lines: Sequence[str], *, threads: int = -1) -> list[list[int]]:
-        """Return the ids of each line, without BOS and EOS, computed by `threads` threads; -1 means one a core."""
-        texts = [plain(line) for line in lines]
+    def encode(self, lines: Sequence[str], *, threads: int = -1, tagged: bool = True) -> list[list[int]]:
+        """Return the ids of each line, without BOS and EOS, computed by `threads` threads; -1 means one a core.
+
+        Without `tagged`, the lines are parts of a line, and a tag at their start is text.
+        """
+        if self.form is None:
+            return self._encode([plain(line) for line in lines], threads)
+        parts = [self.form.parts(line, tagged=tagged) for line in lines]
+        rows = self._encode(["".join(each) for each in parts], threads)
+        for index, each in enumerate(parts):
+            if "" in each[1::2]:
+                rows[index] = self._encode_fragments(each)
+        return rows
+
+    def _encode(self, texts: list[str], threads: int) -> list[list[int]]:
         return cast(list[list[int]], self.processor.encode(texts, out_type=int, num_threads=threads))
+
+    def _encode_fragments(self, parts: Sequence[str]) -> list[int]:
+        """Return the ids of `parts` that hold boundaries: each part is encoded by itself."""
+        ids: list[int] = []
+        for index, part in enumerate(spaced(parts)):
+            if part:
+                ids += [self.processor.piece_to_id(part)] if index % 2 else self._fragments.encode(part, out_type=int)
+        return ids
+
+    @cached_property
+    def _fragments(self) -> sentencepiece.SentencePieceProcessor:
+        """The model, which here adds and removes no spaces."""
+        model = self.processor.serialized_model_proto() + _KEEP_SPACES
+        return sentencepiece.SentencePieceProcessor(model_proto=model)
 
     def sample(self, line: str, alpha: float, seed: int) -> list[int]:
         """Return the ids of a random segmentation of `line`; `alpha` as in `tokenizer.sampling`, above 0 and below 1.
 
         The result is a function of the model and the arguments, in every process and thread.
         """
-        return self._regularizer.sample(self.processor.normalize(plain(line)), alpha, seed)
+        if self.form is None:
+            return self._regularizer.sample(self._regularizer.split(self.processor.normalize(plain(line))), alpha, seed)
+        parts = [part.replace(" ", SPACE) for part in spaced(self.form.parts(line))]
+        return self._regularizer.sample(parts, alpha, seed)
 
     @cached_property
     def _regularizer(self) -> SubwordRegularizer:
@@ -110,7 +140,23 @@ class SentencePieceModel:
 
     def normalize(self, line: str) -> str:
         """Return the normalised line, which equals decode(encode(line))."""
-        return plain(self.processor.normalize(plain(line))).removeprefix(" ")
+        text = plain(line) if self.form is None else "".join(self.form.parts(line))
+        return plain(self.processor.normalize(text)).removeprefix(" ")
+
+
+def spaced(parts: Sequence[str]) -> list[str]:
+    """Space text and symbols, by turns, as SentencePiece does: one space at the start, none at the end, no runs."""
+    result, after_space = [], True
+    for index, part in enumerate(parts):
+        if index % 2 == 0:
+            part = _SPACES.sub(" ", part)
+            part = part.lstrip(" ") if after_space else part
+        after_space = part.endswith(" ") if part else after_space
+        result.append(part)
+    result[-1] = result[-1].rstrip(" ")
+    if any(result):
+        result[0] = f" {result[0]}"
+    return result
 
 
 class Tokenizer:
@@ -126,9 +172,9 @@ class Tokenizer:
         tags: Sequence[str] = (),
         placeholders: int = 0,
     ) -> None:
-        self.source, self.target, self.joint = source, target, source is target
+        self.source, self.target, self.joint = source, target, source.processor is target.processor
         self.source_size, self.target_size = source.size, target.size
-        self.normalization = normalization
+        self.normalization = normalization  # the rule of the source, and of the target where it has no normal form
         self.files = files  # names of all files that `load` needs
         self.tags = list(tags)  # the tags of the corpora it was trained for, each one piece
         self.placeholders = placeholders  # the number of placeholders, each one piece; see `nmt.data.placeholders`
@@ -138,17 +184,37 @@ class Tokenizer:
         """Load the tokenizer that `train` wrote to `folder`, and verify its files. Raises ArtifactError."""
         card = TOKENIZER.read(folder, hint="train it again")
         try:
-            normalization = str(card["normalization"])
+            rules = [str(card["normalization"]), str(card["target_normalization"]) if card["format"] > 1 else ""]
             names = [str(card["source"]), str(card["target"])]
             digests = {name: str(card["files"][name]) for name in names}
             tags, placeholders = [str(tag) for tag in card.get("tags", [])], int(card.get("placeholders", 0))
+            own = [str(symbol) for symbol in card.get("user_defined_symbols", [])]
+            forms = normal_forms(rules[0], rules[1] or None, own, tags, placeholders)
         except (KeyError, TypeError, ValueError):
             raise ArtifactError(f"{folder / CARD}: damaged", hint="train it again") from None
         TOKENIZER.verify(folder, digests, hint="copy the folder again or train it again")
-        models = {name: SentencePieceModel.load(folder / name) for name in digests}
-        source, target = (models[name] for name in names)
+        models = {name: SentencePieceModel.load(folder / name).processor for name in digests}
+        source, target = (SentencePieceModel(models[name], form) for name, form in zip(names, forms, strict=True))
         files = [*models, CARD]
-        return cls(source, target, normalization=normalization, files=files, tags=tags, placeholders=placeholders)
+        return cls(source, target, normalization=rules[0], files=files, tags=tags, placeholders=placeholders)
+
+
+def normal_forms(
+    source: str, target: str | None, symbols: Sequence[str], tags: Sequence[str], placeholder_count: int
+) -> tuple[NormalForm, NormalForm] | tuple[None, None]:
+    """Return the normal forms of source and target under their rules; None without a rule of the target.
+
+    Raises ValueError for a rule that does not exist.
+    """
+    if target is None:
+        return None, None
+    if not {source, target} <= set(get_args(Rule)):
+        raise ValueError(f"no rule {source} or {target}")
+    symbols = [*symbols, *placeholders.symbols(placeholder_count)]
+    return (
+        NormalForm(source, is_source=True, symbols=symbols, tags=tags),
+        NormalForm(target, is_source=False, symbols=symbols, tags=tags),
+    )
 
 
 def train(
@@ -166,31 +232,34 @@ def train(
     placeholders become pieces. Returns the counts of lines read and trained on, by side. The same text, configuration
     and seed give the same bytes. Raises DataError where SentencePiece refuses the text or the configuration.
     """
-    size = config.sample_sentences
+    size, own = config.sample_sentences, config.user_defined_symbols
     samples: dict[str, list[str]] = {}
     counts: dict[str, dict[str, int]] = {}
     shares = (math.ceil(size / 2), max(size // 2, 1)) if config.joint else (size, size)
-    for side, lines, share in zip(("source", "target"), (sources, targets), shares, strict=True):
-        samples[side], read = sample(lines, share, seed=seed)
-        counts[side] = {"lines": read, "trained_on": len(samples[side])}
+    forms = normal_forms(config.normalization, config.target_normalization, own, tags, config.placeholders)
+    for side, lines, share, form in zip(("source", "target"), (sources, targets), shares, forms, strict=True):
+        drawn, read = sample(lines, share, seed=seed)
+        samples[side] = ["".join(form.parts(line)) for line in drawn] if form else drawn
+        counts[side] = {"lines": read, "trained_on": len(drawn)}
     if config.joint:
         texts = {"tokenizer.model": ("both sides", [*samples["source"], *samples["target"]])}
         names = dict.fromkeys(samples, "tokenizer.model")
     else:
         texts = {f"{side}.model": (f"the {side} side", lines) for side, lines in samples.items()}
         names = {side: f"{side}.model" for side in samples}
-    own = config.user_defined_symbols
     more = dict.fromkeys([*tags, *placeholders.symbols(config.placeholders)])
     symbols = [*own, *(symbol for symbol in more if symbol not in own)]  # each once, and never split
     models = {name: _train_model(lines, config, symbols, side, folder) for name, (side, lines) in texts.items()}
     for name, content in models.items():
         (folder / name).write_bytes(content)
+    with_forms = {"target_normalization": config.target_normalization, "user_defined_symbols": own}
     card = {
-        "format": FORMAT,
+        "format": FORMAT if forms[1] else 1,
         **names,
         "joint": config.joint,
         "model_type": config.model_type,
         "normalization": config.normalization,
+        **(with_forms if forms[1] else {}),
         "vocab_size": config.vocab_size,
         "tags": list(dict.fromkeys(tags)),
         "placeholders": config.placeholders,
@@ -233,7 +302,9 @@ def _train_model(lines: list[str], config: TokenizerConfig, symbols: list[str], 
     except RuntimeError as error:
         raise _explain(str(error), config, side) from None
     size = SentencePieceModel(sentencepiece.SentencePieceProcessor(model_proto=content)).size
-    if size != config.vocab_size:
+    if size < config.vocab_size and not config.hard_vocab_limit:
+        console.log(f"tokenizer: the text of {side} has no more than {size:,} pieces")
+    elif size != config.vocab_size:
         problem = f"tokenizer.vocab_size = {config.vocab_size}, but SentencePiece made {size} pieces of {side}"
         raise DataError(problem, hint=f"set tokenizer.vocab_size = {size}")
     return content
@@ -247,9 +318,10 @@ def _fit(lines: Iterable[str], config: TokenizerConfig, symbols: list[str]) -> b
         model_writer=model,
         model_type=config.model_type,
         vocab_size=config.vocab_size,
+        hard_vocab_limit=config.hard_vocab_limit,
         character_coverage=config.character_coverage,
         byte_fallback=config.byte_fallback,
-        normalization_rule_name=config.normalization,
+        normalization_rule_name=config.normalization if config.target_normalization is None else IDENTITY,
         user_defined_symbols=symbols,
         num_threads=TRAINING_THREADS,
         pad_id=PAD_ID,
@@ -300,17 +372,11 @@ def _explain(message: str, config: TokenizerConfig, side: str) -> DataError:
     """Turn SentencePiece's message on a failed training into an error that names the knob."""
     size = f"tokenizer.vocab_size = {config.vocab_size}"
     if match := re.search(r"Vocabulary size too high.* <= (\d+)", message):
-        hint = f"lower tokenizer.vocab_size to at most {match[1]}, or give more text"
+        hint = f"lower tokenizer.vocab_size to {match[1]}, or set tokenizer.hard_vocab_limit = false"
         return DataError(f"{size} is more than the text of {side} allows, {match[1]} pieces", hint=hint)
     if match := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
         return DataError(
             f"{size} is too small for {side}: its characters and the special pieces alone are {match[1]}",
             hint=f"raise tokenizer.vocab_size above {match[1]}, or lower tokenizer.character_coverage",
-        )
-    if match := re.search(r"INTERNAL: (.*) is already defined", message):
-        if match[1] not in config.user_defined_symbols:
-            return DataError(f"tags: {match[1]!r} is a piece of every tokenizer", hint="give the tag another name")
-        return DataError(
-            f"tokenizer.user_defined_symbols: {match[1]!r} is there twice, or is a piece of every tokenizer"
         )
     return DataError(f"SentencePiece cannot train on {side}: {message.removeprefix('INTERNAL: ').strip()}")

@@ -18,6 +18,7 @@ from nmt.advice.recipe_writer import recipe_head, recipe_sections
 from nmt.advice.survey import Machine, PieceLengths, SideSurvey, TextSurvey
 from nmt.config.data import CorpusConfig, LanguagesConfig
 from nmt.config.recipe import Recipe
+from nmt.evaluation.metrics import tokenizer_for
 
 CPU = Machine("a CPU of 2 cores", is_gpu=False, has_bfloat16=True)
 OLD_CPU = Machine("an old CPU", is_gpu=False, has_bfloat16=False)
@@ -29,13 +30,20 @@ SIZES = [250, 1999, 9_999, 10_000, 29_000, 60_000, 172_000, 460_000, 999_999, 4_
 
 
 def side(
-    language: str, script: str = "LATIN", alphabet: int = 80, longest: int = 200, own_script: float = 1.0
+    language: str,
+    script: str = "LATIN",
+    alphabet: int = 80,
+    longest: int = 200,
+    own_script: float = 1.0,
+    tokens: float = 14.0,
 ) -> SideSurvey:
-    return SideSurvey(language, 12.0, longest, alphabet, {script: 1.0}, own_script)
+    scripts, tokenizer = {script: 1.0}, tokenizer_for(language)
+    return SideSurvey(language, 12.0, longest, alphabet, scripts, own_script, tokenizer, tokens)
 
 
 CHINESE = {"target": side("zh", "CJK", alphabet=3000, own_script=0.95), "length_ratio": 3.6}
 KOREAN = {"target": side("ko", "HANGUL", longest=1200)}
+THAI = {"target": side("th", "THAI", tokens=3.5)}
 JAPANESE = {"source": side("ja", "HIRAGANA", alphabet=2600), "length_ratio": 2.4}
 
 
@@ -173,7 +181,7 @@ def test_all_choices_are_those_of_a_written_recipe(
 
 def test_every_reason_is_the_reason_of_some_choice() -> None:
     """The reasons are told apart by their words before the first gap and after the last one."""
-    surveys = [survey_of(pairs, **languages) for pairs in SIZES for languages in ({}, CHINESE, JAPANESE, KOREAN)]
+    surveys = [survey_of(pairs, **languages) for pairs in SIZES for languages in ({}, CHINESE, JAPANESE, KOREAN, THAI)]
     surveys.append(survey_of(2000, corpora={"a": 1900, "b": 100}))
     given = {
         one.reason
@@ -376,6 +384,12 @@ def test_scripts_are_filtered_where_a_language_is_not_latin_and_the_text_is_in_i
             'sacreBLEU\'s tokenizer for this language; `auto` does the same. Needs pip install -e ".[ja]".',
         ),
         ("kor_Hang", "ko-mecab", None),
+        (
+            "tha_Thai",
+            "char",
+            "Each character is a word for BLEU, as the text has no spaces between words; sacreBLEU's flores200 is "
+            "another.",
+        ),
         ("de", None, None),
     ],
 )
@@ -383,6 +397,15 @@ def test_bleu_has_the_tokenizer_of_the_target_language(language: str, tokenize: 
     survey = survey_of(29_000, target=side(language))
     assert values_of(survey).get("evaluation.tokenize") == tokenize
     assert extra is None or reason("evaluation.tokenize", survey) == extra
+
+
+@pytest.mark.parametrize(("tokens", "metric"), [(3.96, "chrf"), (4.0, None)])
+def test_chrf_ranks_checkpoints_where_lines_have_fewer_than_four_words(tokens: float, metric: str | None) -> None:
+    survey = survey_of(29_000, target=side("de", tokens=tokens), source=side("en", tokens=1.0))
+    assert values_of(survey).get("training.best_metric") == metric
+    if metric:
+        expected = "BLEU counts n-grams of up to 4 words, and a target line has 4.0; chrF counts those of characters."
+        assert reason("training.best_metric", survey) == expected
 
 
 def test_a_smaller_vocabulary_replaces_the_size_alone() -> None:

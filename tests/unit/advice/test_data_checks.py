@@ -11,22 +11,26 @@ import sacrebleu
 from checkups import CORPORA, TRAIN, checkup_of, write_corpora
 from conftest import TinyRun
 from huggingface_hub import constants
+from sacrebleu.tokenizers import tokenizer_ja_mecab
 
 from nmt.advice import data_checks
-from nmt.advice.checkup import Finding
+from nmt.advice.checkup import Checkup, Finding
 from nmt.advice.data_checks import (
     check_cleaning,
     check_data,
     check_downloads,
     check_filters,
     check_leakage,
+    check_metric,
     check_shares,
     check_symbols,
     check_vocabulary,
 )
+from nmt.config.toml import load_recipe
 from nmt.data.cleaning import filters
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import DataError, UsageError
+from nmt.pipeline.run import Run
 
 
 def test_each_corpus_is_read_cleaned_and_weighed(tmp_path: Path) -> None:
@@ -298,3 +302,59 @@ def test_tags_and_placeholders_are_looked_for_in_a_tokenizer_that_is_taken_over(
     monkeypatch.setattr(Tokenizer, "load", knowing)
     found = check_symbols(checkup_of(tmp_path, begun, asked[0], train=tagged))
     assert dataclasses.astuple(found)[:2] == ("OK", "<a>, <b>, 2 placeholders")
+
+
+def metric_found(folder: Path, references: list[str], *settings: str) -> Finding:
+    """Return what is found of a dev set with these targets."""
+    for language, lines in {
+        "en": [f"sentence {number}" for number in range(len(references))],
+        "de": references,
+    }.items():
+        (folder / f"own.{language}").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    scratch, recipe = checkup_of(folder).scratch, folder / "tiny.toml"
+    own = '[data.dev]\nsource = "own.en"\ntarget = "own.de"\n'
+    text = recipe.read_text(encoding="utf-8").replace('[data.dev]\nbuiltin = "dev"\npairs = 10\n', own)
+    assert own in text
+    recipe.write_text(text, encoding="utf-8")
+    checkup = Checkup(Run(load_recipe(str(recipe), settings), run_dir=folder / "run"), scratch)
+    check_data(checkup)
+    check_cleaning(checkup)
+    return check_metric(checkup)
+
+
+WORDS = [f"ein kleiner Satz Nummer {number}" for number in range(20)]
+
+
+def test_a_metric_that_fits_dev_is_ok(tmp_path: Path) -> None:
+    assert metric_found(tmp_path, WORDS) == Finding(
+        "OK", "BLEU ranks the checkpoints; BLEU's tokenizer is 13a: 5.0 words a dev line"
+    )
+
+
+def test_a_tokenizer_that_finds_no_words_in_dev_is_a_warning(tmp_path: Path) -> None:
+    found = metric_found(tmp_path, [f"ประโยคภาษาไทยที่{number}" for number in range(20)])
+    assert found.level == "warning"
+    assert found.message.endswith("; BLEU's tokenizer 13a finds no words in text without spaces between them")
+    assert found.advice == 'set evaluation.tokenize = "char"'
+
+
+@pytest.mark.parametrize("lines", [["ein Haus", "Baum"] * 10, ["ein Haus", "Baum", *WORDS[:3]] * 4])
+def test_bleu_of_lines_of_few_words_is_a_warning_and_chrf_is_none(tmp_path: Path, lines: list[str]) -> None:
+    found = metric_found(tmp_path, lines)
+    assert (found.level, found.advice) == ("warning", 'set training.best_metric = "chrf"')
+    assert "BLEU counts n-grams of up to 4" in found.message
+    assert metric_found(tmp_path, lines, "training.best_metric=chrf").level == "OK"
+
+
+def test_blank_targets_of_dev_are_a_warning(tmp_path: Path) -> None:
+    found = metric_found(tmp_path, [*WORDS, "\u200b"])
+    assert (found.level, found.advice) == ("warning", "correct or remove these lines of dev")
+    assert "1 of 21 lines is blank in the reference: line 21" in found.message
+
+
+def test_a_tokenizer_that_is_not_installed_is_found_before_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenizer_ja_mecab, "MeCab", None)
+    with pytest.raises(UsageError, match="needs packages that are not installed"):
+        metric_found(tmp_path, WORDS, "evaluation.tokenize=ja-mecab")

@@ -28,8 +28,8 @@ from nmt.tasks.grammar import generate
 CPU = Machine("a CPU of 2 cores", is_gpu=False, has_bfloat16=True)
 SURVEY = TextSurvey(
     (
-        SideSurvey("en", 11.94, 200, 80, {"LATIN": 1.0}, 1.0),
-        SideSurvey("el", 9.5, 1250, 90, {"GREEK": 0.9, "LATIN": 0.1}, 1.0),
+        SideSurvey("en", 11.94, 200, 80, {"LATIN": 1.0}, 1.0, "13a", 13.0),
+        SideSurvey("el", 9.5, 1250, 90, {"GREEK": 0.9, "LATIN": 0.1}, 1.0, "13a", 10.0),
     ),
     {"a": 29_000, "b": 400},
     1.1,

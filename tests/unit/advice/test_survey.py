@@ -28,7 +28,7 @@ EN_DE = LanguagesConfig(source="en", target="de")
 
 
 def side(**shares: float) -> SideSurvey:
-    return SideSurvey("xx", 1.0, 9, 9, shares, 1.0)
+    return SideSurvey("xx", 1.0, 9, 9, shares, 1.0, "13a", 9.0)
 
 
 def write_corpus(folder: Path, name: str, lines: list[str]) -> CorpusConfig:

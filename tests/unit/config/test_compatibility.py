@@ -13,6 +13,7 @@ from nmt.config import compatibility
 from nmt.config.compatibility import (
     RECIPE,
     as_before,
+    as_begun,
     changed_inputs,
     completed,
     effects_of,
@@ -139,7 +140,7 @@ def test_inputs_that_are_the_same_do_not_differ() -> None:
         (
             TEXT,
             {"data": {"train": {"a": {"files": "a.tsv", "cleaning": {}}, "b": {"files": "a.tsv"}}}},
-            ["data.train.a.cleaning"],
+            ["data.train.a.cleaning", "data.train.a.cleaning.keep_special_spaces"],
         ),
         (UPDATES, {"data": {"temperature": 1.0, "train": {"a": {"files": "x"}}}}, []),
         (UPDATES, {"data": {"temperature": 5.0, "train": {"a": {"files": "x"}}}}, ["data.temperature"]),
@@ -227,7 +228,7 @@ def test_a_record_is_completed_with_what_its_nmt_did() -> None:
     del old["data"]["dev"]["seed"], old["data"]["train"]["a"]["pairs"], old["cleaning"], old["name"]
     whole = completed(old, Recipe)
     assert (whole["data"]["dev"]["seed"], whole["data"]["train"]["a"]["pairs"]) == (1, None)
-    assert whole["cleaning"] == recipe().cleaning.model_dump()
+    assert whole["cleaning"] == {**recipe().cleaning.model_dump(), "keep_special_spaces": False}
     assert "name" not in whole, "what is required is not made up"
 
 
@@ -236,6 +237,28 @@ def test_the_value_as_before_is_the_default_where_no_other_is_declared() -> None
     assert (as_before(fields["shaping"]), as_before(fields["other_default"])) == (1, 3)
     assert as_before(DataConfig.model_fields["test"]) == {}
     assert as_before(CorpusConfig.model_fields["tags"]) == []
+
+
+def test_a_run_goes_on_with_the_knobs_that_it_began_with() -> None:
+    given = {"name": "x", "languages": {"source": "en", "target": "de"}, "data": {"train": {"files": "a.tsv"}}}
+    recorded = NewRecipe.model_validate(given).model_dump()
+    for old in ({}, {"other_default": 3}):  # before the knob, and gone on with since
+        section = {k: v for k, v in recorded["training"].items() if k != "other_default"} | old
+        begun = as_begun(NewRecipe.model_validate(given), {**recorded, "training": section})
+        assert begun.training.other_default == 3
+        assert begun.tokenizer.target_normalization == "nfc"
+        own = NewRecipe.model_validate({**given, "training": {"other_default": 1}})
+        assert as_begun(own, {**recorded, "training": section}) == own
+    assert as_begun(NewRecipe.model_validate(given), recorded) == NewRecipe.model_validate(given)
+    tokenizer = {k: v for k, v in recorded["tokenizer"].items() if k != "target_normalization"}
+    corpora = {"train": {"train": {"files": "a.tsv", "cleaning": {"unicode": "nfc"}}}}
+    own = NewRecipe.model_validate({**given, "data": corpora})
+    begun = as_begun(own, {"tokenizer": tokenizer})
+    assert (begun.tokenizer.target_normalization, begun.training.other_default) == (None, 3)
+    [corpus] = begun.data.train.values()
+    assert corpus.cleaning is not None
+    assert (corpus.cleaning.unicode, corpus.cleaning.keep_special_spaces) == ("nfc", False)
+    assert "keep_special_spaces" not in own.cleaning.model_fields_set
 
 
 # A run folder of nmt 0.1.0, of two corpora, one with a weight and tags, one with filters of its own.
@@ -269,7 +292,7 @@ def test_a_manifest_of_nmt_0_1_0_holds_for_the_recipe_that_it_was_made_from(old_
         del others["tokenizer"]
     if stage == "prepared/text":
         del others["data"]
-    wanted = {**others, RECIPE: knobs_with(effects, Recipe.model_validate(lock["recipe"]))}
+    wanted = {**others, RECIPE: knobs_with(effects, as_begun(Recipe.model_validate(lock["recipe"]), lock["recipe"]))}
     assert changed_inputs(recorded, wanted, effects) == []
     for key, value in CHANGES[stage].items():
         *path, name = key.split(".")

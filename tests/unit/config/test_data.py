@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 from sections import finding
 
-from nmt.config.data import CORPUS, CorpusConfig, DataConfig, DownloadConfig, LanguagesConfig
+from nmt.config.data import CORPUS, CorpusConfig, DataConfig, DownloadConfig, LanguagesConfig, TokenizerConfig
 
 A = {"files": "a.tsv"}
 
@@ -33,6 +33,37 @@ def data(**values: Any) -> DataConfig:
 )
 def test_keys_of_a_corpus_that_contradict_each_other_are_refused(values: dict[str, Any], message: str) -> None:
     assert finding(CorpusConfig, **values) == ("", f"Value error, {message}")
+
+
+@pytest.mark.parametrize(
+    "revision",
+    [
+        "main",
+        "v1.0.2",
+        "release-1",
+        "feature/x",
+        "refs/pr/12",
+        "refs/convert/parquet",
+        "a" * 40,
+        "0f" * 20,
+        "\xe9t\xe9",
+    ],
+)
+def test_a_revision_is_a_branch_a_tag_a_reference_or_a_commit(revision: str) -> None:
+    assert CorpusConfig(dataset="org/name", revision=revision).revision == revision
+
+
+@pytest.mark.parametrize(
+    "revision",
+    [
+        "", "../x", "..", ".", "/etc/passwd", "a/../../b", "./a", "a/./b", "a/..", "~/x", "C:\\x", "a\\b", "a//b", "a/",
+        ".git", "a/.b", "a..b", "a b", " main", "main\n", "a\0", "a:b", "a*", "a?", "[a]", "-x", "x.lock", "x.lock/y",
+        "a@{1}", "@", "a.", "\u202ea", "\x1b[2J",
+    ],
+)  # fmt: skip
+def test_a_revision_is_no_path(revision: str) -> None:
+    with pytest.raises(ValidationError, match="is neither the name of a branch or a tag nor a commit"):
+        CorpusConfig(dataset="org/name", revision=revision)
 
 
 @pytest.mark.parametrize("key", ["config", "split", "revision"])
@@ -96,6 +127,47 @@ def test_shares_are_of_the_pairs_of_an_epoch() -> None:
         "b": {"pairs": 25, "weight": 2.0, "share": 50 / 150},
     }
     assert data().shares({"a": 0, "b": 0})["a"]["share"] == 0
+
+
+NO_SYMBOLS = [
+    "",
+    "two words",
+    "a\u2028b",
+    "a\nb",
+    "nul\0",
+    "\u2581",
+    "a\u2581",
+    "\u2585",
+    "<s>",
+    "</s>",
+    "<pad>",
+    "<unk>",
+    "<0x41>",
+]
+
+
+@pytest.mark.parametrize("symbol", NO_SYMBOLS)
+def test_a_symbol_has_to_be_one_piece_of_its_own(symbol: str) -> None:
+    with pytest.raises(ValidationError, match="cannot be a symbol"):
+        TokenizerConfig(user_defined_symbols=["<b>", symbol])
+
+
+def test_symbols_are_given_once_in_the_form_in_which_text_is_read() -> None:
+    with pytest.raises(ValidationError, match="user_defined_symbols: '<b>' is there twice"):
+        TokenizerConfig(user_defined_symbols=["<b>", "</b>", "<b>"])
+    with pytest.raises(ValidationError, match="is not in Unicode's normal form C"):
+        TokenizerConfig(user_defined_symbols=["e\u0301"])
+    with pytest.raises(ValidationError, match="is not in Unicode's normal form C"):
+        CorpusConfig(files="a.tsv", tags=["e\u0301"])
+    fitting = ["<b>", "\u27e60\u27e7", "<0x4a>", "<S>", 'x,"y', "\xe9", "\uff1c", "a"]
+    assert TokenizerConfig(user_defined_symbols=fitting).user_defined_symbols == fitting
+
+
+def test_each_side_has_a_normal_form() -> None:
+    assert (TokenizerConfig().normalization, TokenizerConfig().target_normalization) == ("nmt_nfkc", "nfc")
+    assert TokenizerConfig.model_validate({"target_normalization": "none"}).target_normalization is None
+    with pytest.raises(ValidationError, match='normalization = "nfc" needs a target_normalization'):
+        TokenizerConfig(normalization="nfc", target_normalization=None)
 
 
 def test_tags_of_all_corpora_are_listed_once() -> None:

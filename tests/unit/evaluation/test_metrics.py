@@ -12,7 +12,7 @@ from sacrebleu.tokenizers import tokenizer_ja_mecab, tokenizer_ko_mecab, tokeniz
 
 from nmt.errors import DataError, UsageError
 from nmt.evaluation import metrics
-from nmt.evaluation.metrics import MetricName, Scores, looks_tokenized, score, tokenizer_for
+from nmt.evaluation.metrics import MetricName, Scores, is_blank, looks_tokenized, score, tokenizer_for
 
 VERSION = f"version:{sacrebleu.__version__}"
 
@@ -126,7 +126,9 @@ def test_only_the_metrics_asked_for_are_computed_in_that_order(chosen: list[Metr
 def test_scores_and_signatures_equal_those_of_the_sacrebleu_command(
     tmp_path: Path, sets: int, flags: list[str], options: dict[str, object]
 ) -> None:
-    for name, lines in {"hyp": HYPOTHESES, "ref1": REFERENCES[0], "ref2": REFERENCES[1]}.items():
+    # sacreBLEU's command takes the blank lines of one of two references for references of length 0.
+    references = REFERENCES if sets == 1 else [[line.strip() or "Voll." for line in lines] for lines in REFERENCES]
+    for name, lines in {"hyp": HYPOTHESES, "ref1": references[0], "ref2": references[1]}.items():
         (tmp_path / name).write_bytes("".join(f"{line}\n" for line in lines).encode())
     files = ["ref1", "ref2"][:sets]
     command = [
@@ -145,9 +147,36 @@ def test_scores_and_signatures_equal_those_of_the_sacrebleu_command(
     ]
     done = subprocess.run([*command, *flags], cwd=tmp_path, capture_output=True, check=True)
     theirs = json.loads(done.stdout)
-    ours = score(HYPOTHESES, REFERENCES[:sets], **options)  # type: ignore[arg-type]
+    ours = score(HYPOTHESES, references[:sets], **options)  # type: ignore[arg-type]
     assert list(signatures(ours).values()) == [metric["signature"] for metric in theirs]
     assert list(values(ours).values()) == pytest.approx([m["score"] for m in theirs], rel=0, abs=1e-9)
+
+
+SHORT = ["one short hypothesis here", "Two."]
+LONG = ["a much longer reference than one short hypothesis here is", "Two."]
+
+
+@pytest.mark.parametrize("blank", ["", " \t", "\u00a0", "\u3000", "\u200b", "\ufeff\u200e"])
+def test_a_blank_line_of_one_reference_set_is_no_reference(blank: str) -> None:
+    alone = score(SHORT, [LONG])
+    for sets in ([LONG, [blank, "Two."]], [[blank, "Two."], LONG], [[blank, "Two."], LONG, ["", ""]]):
+        found = score(SHORT, sets)
+        assert values(found) == values(alone)
+        assert [signature.partition("|")[0] for signature in signatures(found).values()] == ["nrefs:var"] * 3
+    assert values(score(SHORT, [LONG, ["one", "Two."]]))["bleu"] > 2 * values(alone)["bleu"] > 0
+
+
+def test_a_line_that_is_blank_in_all_references_is_scored_as_sacrebleu_does() -> None:
+    with_blank = [["", "Two."], ["", "Two!"]]
+    found = score(SHORT, with_blank)
+    assert found["bleu"]["score"] == sacrebleu.BLEU(force=True).corpus_score(SHORT, with_blank).score
+    assert signatures(found)["bleu"].startswith("nrefs:2|")
+    assert values(found)["chrf"] == values(score(["Two."], [["Two."], ["Two!"]]))["chrf"]
+
+
+def test_a_line_is_blank_where_nothing_of_it_shows() -> None:
+    assert all(map(is_blank, ["", "  ", "\t\u00a0\u3000\u2003", "\u200b\u200d\ufeff\u00ad", "\x00\x1f"]))
+    assert not any(map(is_blank, ["a", " . ", "\u200b\u4e2d", "\u0301"]))
 
 
 def test_the_order_of_sentences_is_of_no_account() -> None:
@@ -291,6 +320,24 @@ def test_a_hundred_lines_with_a_period_apart_look_tokenized() -> None:
         ("ko", "ko-mecab"),
         ("ko-KR", "ko-mecab"),
         ("kor_Hang", "ko-mecab"),
+        ("zh_Hans", "zh"),
+        ("yue", "zh"),
+        ("wuu", "zh"),
+        ("lzh", "zh"),
+        ("zh-classical", "zh"),
+        ("zh-Latn-pinyin", "13a"),
+        ("ja-Latn", "13a"),
+        ("th", "char"),
+        ("tha_Thai", "char"),
+        ("lao_Laoo", "char"),
+        ("km-KH", "char"),
+        ("my", "char"),
+        ("mya_Mymr", "char"),
+        ("bo", "char"),
+        ("dzo_Tibt", "char"),
+        ("vi", "13a"),
+        ("hi", "13a"),
+        ("xx", "13a"),
     ],
 )
 def test_each_language_has_its_tokenizer(language: str | None, tokenizer: str) -> None:

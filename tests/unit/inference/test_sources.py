@@ -244,7 +244,7 @@ def test_each_segment_of_a_long_line_begins_with_its_tags(tokenizer: Tokenizer, 
 def test_more_tags_than_the_model_takes_are_text(tokenizer: Tokenizer) -> None:
     translator, engine = echo(tokenizer, max_length=8)
     (found,) = translator.translate(["<2de> " * 20 + "dog"])
-    assert "".join(pieces(tokenizer, engine)).count("<2de>") == 20
+    assert "<2de>" not in {piece for ids in engine.seen for piece in tokenizer.source.pieces(ids)}
     assert found.text.replace(" ", "") == "<2de>" * 20 + "dog"
     assert translator.report.cut == [1]
 

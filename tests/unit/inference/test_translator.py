@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from runs import unpack_format_1
 
 from nmt.errors import ArtifactError, DataError, UsageError
 from nmt.inference.engines.native import NativeEngine
@@ -362,3 +363,12 @@ def test_a_model_that_is_not_a_number_is_refused(tiny_model: Path, beam_size: in
     with pytest.raises(ArtifactError) as caught:
         broken.translate(["A dog sleeps."])
     assert str(caught.value) == "the model's output is not a number (its training diverged)"
+
+
+def test_a_bundle_of_format_1_translates_as_the_nmt_that_made_it(tmp_path: Path) -> None:
+    folder, record = unpack_format_1(tmp_path)
+    translator = Translator.load(folder, device="cpu")
+    assert [found.text for found in translator.translate(record["lines"])] == record["translations"]
+    expected = [torch.nan if score is None else score for score in record["scores"]]
+    scores = [pair.score for pair in translator.score(record["lines"], record["lines"])]
+    assert scores == pytest.approx(expected, abs=0.02, nan_ok=True)

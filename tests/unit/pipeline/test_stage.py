@@ -149,7 +149,8 @@ class NewRecipe(Recipe):
         ({"other_default": False}, ""),
         ({"other_default": False, "free": 4}, ""),
         ({"other_default": False, "shaping": 0.6}, "training.shaping"),
-        ({}, "training.other_default"),
+        ({}, ""),
+        ({"other_default": True}, "training.other_default"),
     ],
 )
 def test_an_old_run_is_refused_under_a_new_knob_that_shapes_updates_unless_it_is_as_before(

@@ -111,6 +111,15 @@ def test_runs_of_white_space_become_one_space_and_none_at_the_ends() -> None:
     assert mended("a\x00 \u200bb", whitespace=True) == "a\x00 \u200bb"
 
 
+def test_special_spaces_stay_where_they_stand_alone_within_a_text() -> None:
+    french = "«\u00a0Vrai\u202f?\u00a0» dit\u3000elle"
+    assert mended(french, whitespace=True, keep_special_spaces=True) == french
+    assert mended("\u3000a\u202f\u00a0b \u00a0c\u00a0", whitespace=True, keep_special_spaces=True) == "a b c"
+    assert mended("a\tb\u2028c\x1fd", whitespace=True, keep_special_spaces=True) == "a b c d"
+    assert mended(french, whitespace=True, keep_special_spaces=False) == "« Vrai ? » dit elle"
+    assert mended(french, whitespace=False, keep_special_spaces=True) == french
+
+
 def test_text_comes_into_the_normal_form_that_was_asked_for() -> None:
     assert mended("u\u0308 ﬁ", unicode="nfc") == "ü ﬁ"
     assert mended("u\u0308 ﬁ", unicode="nfkc") == "ü fi"

@@ -194,7 +194,9 @@ def test_every_filter_has_a_name_and_the_key_that_switches_it_on() -> None:
         *filters.duplicate_filters(every),
     ]
     assert [name for name in names if name not in of_pieces | {"language"}] == found
-    assert set(names.values()) | {"ratio_from", "language_from"} == set(CleaningConfig.model_fields)
+    assert set(names.values()) | {"ratio_from", "language_from", "keep_special_spaces"} == set(
+        CleaningConfig.model_fields
+    )
 
 
 def finding(key: str, value: Any, pairs: int, of: int = 10_000) -> dict[str, Any]:

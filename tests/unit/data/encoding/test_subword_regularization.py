@@ -145,7 +145,7 @@ def test_a_unigram_split_is_drawn_by_its_probability_to_the_power_of_alpha() -> 
     draws = 20_000
     sampler = SubwordRegularizer(pieces)
     assert isinstance(sampler.method, Unigram)
-    counts = Counter(tuple(sampler.sample("abc", 0.4, seed)) for seed in range(draws))
+    counts = Counter(tuple(sampler.sample(["abc"], 0.4, seed)) for seed in range(draws))
     assert counts.keys() == weights.keys()
     for ids, weight in weights.items():
         expected = draws * weight / sum(weights.values())

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runs import unpack_format_1
 
 from nmt.config.data import TokenizerConfig
+from nmt.data.encoding.normalization import plain
 from nmt.data.encoding.tokenizer import (
     BOS_ID,
     EOS_ID,
@@ -13,7 +15,6 @@ from nmt.data.encoding.tokenizer import (
     UNK_ID,
     SentencePieceModel,
     Tokenizer,
-    plain,
     train,
 )
 from nmt.errors import ArtifactError, DataError
@@ -137,9 +138,11 @@ def test_line_breaks_nul_and_the_space_symbol_are_spaces(tokenizer: Tokenizer, c
 
 def test_normalisation_follows_the_rule_of_the_recipe(tmp_path: Path, tokenizer: Tokenizer) -> None:
     assert tokenizer.source.normalize(" Ａ  ﬁne\u00a0day ") == "A fine day"
-    folded = trained(tmp_path, normalization="nmt_nfkc_cf", vocab_size=320)
+    assert tokenizer.target.normalize(" Ａ  ﬁne\u00a0day ") == "Ａ ﬁne\u00a0day"
+    folded = trained(tmp_path, normalization="nmt_nfkc_cf", target_normalization="nfkc", vocab_size=320)
     assert folded.normalization == "nmt_nfkc_cf"
-    assert folded.target.normalize("ＡÄ") == "aä"
+    assert folded.source.normalize("ＡÄ") == "aä"
+    assert folded.target.normalize("ＡÄ") == "AÄ"
 
 
 def test_user_defined_symbols_are_never_split(tmp_path: Path) -> None:
@@ -169,8 +172,8 @@ def test_a_damaged_card_is_an_artifact_error(tmp_path: Path, content: str) -> No
 
 
 def test_a_card_of_another_format_is_an_artifact_error(tmp_path: Path) -> None:
-    (tmp_path / "tokenizer.json").write_text('{"format": 2}')
-    message = r": a tokenizer of format 2; this nmt \S+ reads format 1 \(use the nmt that wrote it\)"
+    (tmp_path / "tokenizer.json").write_text('{"format": 3}')
+    message = r": a tokenizer of format 3; this nmt \S+ reads formats 1 to 2 \(use the nmt that wrote it\)"
     with pytest.raises(ArtifactError, match=message):
         Tokenizer.load(tmp_path)
 
@@ -238,6 +241,64 @@ def test_a_card_from_before_tags_means_none(tmp_path: Path, folder: Path) -> Non
 def test_a_card_with_damaged_tags_or_placeholders_is_an_artifact_error(
     tmp_path: Path, folder: Path, damage: dict[str, Any]
 ) -> None:
+    card = json.loads((folder / "tokenizer.json").read_text())
+    (tmp_path / "tokenizer.json").write_text(json.dumps(card | damage))
+    with pytest.raises(ArtifactError, match=r"tokenizer\.json: damaged"):
+        Tokenizer.load(tmp_path)
+
+
+@pytest.mark.parametrize("model_type", ["bpe", "unigram"])
+def test_text_that_spells_a_symbol_is_text(tmp_path: Path, model_type: str) -> None:
+    config = settings(
+        model_type=model_type, vocab_size=500, hard_vocab_limit=False, placeholders=2, user_defined_symbols=["<b>"]
+    )
+    train([*SOURCES, "2 < b > d e 1"], TARGETS, config, tmp_path, seed=1, tags=["<2de>"])
+    sides = Tokenizer.load(tmp_path)
+    line = "<2de> the ＜2de＞ <2de> ＜ｂ＞<b> ⟦１⟧ cat⟦1⟧"
+    [ids] = sides.source.encode([line])
+    pieces = sides.source.pieces(ids)
+    assert [piece for piece in pieces if piece in ("<2de>", "<b>", "⟦0⟧", "⟦1⟧")] == ["<2de>", "<b>", "⟦1⟧"]
+    assert sides.source.decode([ids]) == ["<2de> the <2de> <2de> <b><b> ⟦1⟧ cat⟦1⟧"] == [sides.source.normalize(line)]
+    assert sides.source.decode([sides.source.sample(line, 0.2, 1)]) == sides.source.decode([ids])
+    assert "<2de>" not in sides.source.pieces(sides.source.encode(["<2de> cat"], tagged=False)[0])
+    [ids] = sides.target.encode(["<2de>  Katze <2de>  ＜ｂ＞ "])
+    assert "<2de>" not in sides.target.pieces(ids)
+    assert sides.target.decode([ids]) == ["<2de> Katze <2de> ＜ｂ＞"]
+
+
+def test_sides_of_one_model_have_their_own_normal_forms(tmp_path: Path) -> None:
+    marks = ["Wer，sieht！1½ m²\u202f? می\u200cخواهم"] * 4
+    train([*SOURCES, "1,2 ! a"], [*TARGETS, *marks], settings(vocab_size=380), tmp_path, seed=1)
+    sides = Tokenizer.load(tmp_path)
+    assert sides.joint
+    assert sides.target.decode(sides.target.encode(marks[:1])) == marks[:1]
+    assert sides.source.decode(sides.source.encode(["a，b！"])) == ["a,b!"]
+    assert {"，", "！"} <= set(sides.target.encode_pieces(marks[:1])[0])
+    card = json.loads((tmp_path / "tokenizer.json").read_text())
+    assert (card["format"], card["normalization"], card["target_normalization"]) == (2, "nmt_nfkc", "nfc")
+
+
+def test_without_a_normal_form_of_the_target_the_rule_lies_in_the_models_as_before(tmp_path: Path) -> None:
+    sides = trained(tmp_path, target_normalization=None)
+    card = json.loads((tmp_path / "tokenizer.json").read_text())
+    assert card["format"] == 1
+    assert "target_normalization" not in card
+    assert sides.target.normalize("Ｗer，e\u0302\u0323 a\u00adb") == "Wer,\xea\u0323 a\u00adb"
+    assert sides.target.form is None
+
+
+def test_format_1_encodes_as_it_did(tmp_path: Path) -> None:
+    folder, record = unpack_format_1(tmp_path)
+    sides = Tokenizer.load(folder)
+    assert sides.source.encode(record["lines"]) == record["source"]
+    assert sides.target.encode(record["lines"]) == record["target"]
+    assert [sides.source.sample(line, 0.3, 7) for line in record["lines"]] == record["sampled"]
+
+
+@pytest.mark.parametrize(
+    "damage", [{"target_normalization": "nfq"}, {"normalization": "nfq"}, {"target_normalization": None}]
+)
+def test_an_unknown_rule_is_an_artifact_error(tmp_path: Path, folder: Path, damage: dict[str, Any]) -> None:
     card = json.loads((folder / "tokenizer.json").read_text())
     (tmp_path / "tokenizer.json").write_text(json.dumps(card | damage))
     with pytest.raises(ArtifactError, match=r"tokenizer\.json: damaged"):

@@ -81,9 +81,25 @@ def test_a_vocabulary_too_large_for_the_text_says_what_it_allows(tmp_path: Path,
     limit = int(said.partition(" allows, ")[2].partition(" ")[0])
     assert said == (
         f"tokenizer.vocab_size = 5000 is more than the text of both sides allows, {limit} pieces "
-        f"(lower tokenizer.vocab_size to at most {limit}, or give more text)"
+        f"(lower tokenizer.vocab_size to {limit}, or set tokenizer.hard_vocab_limit = false)"
     )
     assert trained(tmp_path, model_type=model_type, vocab_size=limit).source_size == limit
+
+
+@pytest.mark.parametrize("model_type", ["bpe", "unigram"])
+@pytest.mark.parametrize("joint", [True, False])
+def test_a_vocabulary_without_a_hard_limit_is_an_upper_bound(
+    tmp_path: Path, model_type: str, joint: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = {"model_type": model_type, "joint": joint, "hard_vocab_limit": False}
+    found = trained(tmp_path / "much", vocab_size=5000, **options)
+    assert 270 < found.source_size < 500
+    assert found.source_size == found.target_size or not joint
+    side = "both sides" if joint else "the source side"
+    assert f"tokenizer: the text of {side} has no more than {found.source_size} pieces" in capfd.readouterr().err
+    if joint:
+        assert trained(tmp_path / "little", vocab_size=300, **options).source_size == 300
+        assert capfd.readouterr().err == ""
 
 
 def test_of_separate_sides_the_one_at_fault_is_named(tmp_path: Path) -> None:
@@ -103,16 +119,6 @@ def test_a_vocabulary_without_room_for_the_characters_says_so(tmp_path: Path) ->
 def test_blank_text_cannot_be_trained_on(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no text to train a tokenizer on: both sides blank"):
         train(["", " "], ["\n"], settings(), tmp_path, seed=1)
-
-
-@pytest.mark.parametrize("symbols", [["ab", "ab"], ["<0x41>"]])
-def test_a_symbol_defined_twice_is_named(tmp_path: Path, symbols: list[str]) -> None:
-    said = error_of(tmp_path, user_defined_symbols=symbols)
-    assert said == (f"tokenizer.user_defined_symbols: {symbols[-1]!r} is there twice, or is a piece of every tokenizer")
-
-
-def test_other_refusals_of_sentencepiece_are_passed_on(tmp_path: Path) -> None:
-    assert error_of(tmp_path, user_defined_symbols=[""]).startswith("SentencePiece cannot train on both sides: ")
 
 
 def test_a_sample_of_more_lines_than_there_are_is_all_of_them() -> None:
@@ -135,12 +141,6 @@ def test_every_line_is_sampled_with_the_same_chance(size: int) -> None:
     # Five standard deviations of a binomial count.
     assert all(abs(count - expected) < 5 * expected**0.5 for count in counts.values())
     assert all(len(set(sample(map(str, range(12)), size, seed=seed)[0])) == size for seed in range(50))
-
-
-def test_a_tag_that_is_a_piece_of_every_tokenizer_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError) as caught:
-        train(SOURCES, TARGETS, settings(), tmp_path, seed=1, tags=["<0x41>"])
-    assert str(caught.value) == "tags: '<0x41>' is a piece of every tokenizer (give the tag another name)"
 
 
 @pytest.fixture
@@ -173,7 +173,6 @@ def test_a_process_of_its_own_makes_the_same_files_and_leaves_no_other(
 def test_what_sentencepiece_refuses_in_a_process_of_its_own_is_said_the_same(tmp_path: Path) -> None:
     assert " is more than the text of both sides allows, " in error_of(tmp_path, vocab_size=5000)
     assert " is too small for the source side: " in error_of(tmp_path, vocab_size=265, joint=False)
-    assert error_of(tmp_path, user_defined_symbols=[""]).startswith("SentencePiece cannot train on both sides: ")
     with pytest.raises(DataError, match="no text to train a tokenizer on"):
         train([], [], settings(), tmp_path, seed=1)
     assert list(tmp_path.iterdir()) == []
