@@ -36,11 +36,11 @@ class InferenceConfig(Section):
     """Name of MODEL's export for an engine other than native; by default its only one."""
     device: DeviceName = "auto"
     """Device to compute on; auto takes a GPU if there is one."""
-    devices: PositiveInt = 1
+    devices: Annotated[PositiveInt, Field(le=256)] = 1
     """Processes that share the batches, each with its own GPU or a part of the processor's cores."""
     precision: Precision = "float32"
     """Precision of the native engine: float32 is exact, bfloat16 faster."""
-    threads: PositiveInt | None = None
+    threads: Annotated[PositiveInt, Field(le=1024)] | None = None
     """CPU threads of each process; by default one a core."""
 
     @model_validator(mode="after")

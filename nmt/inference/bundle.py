@@ -116,4 +116,8 @@ def open_bundle(path: Path) -> Bundle:
         hint = f"use nmt {values['nmt']} or newer" if "nmt" in values else again
         raise ArtifactError(f"{path / CONFIG}: {first_error(error)}", hint=hint) from None
     BUNDLE.verify(path, config.files, hint=again)
-    return Bundle(path, config, Tokenizer.load(path))
+    tokenizer = Tokenizer.load(path)
+    for name in (WEIGHTS, *tokenizer.files):
+        if name not in config.files:
+            raise ArtifactError(f"{path / CONFIG}: damaged: its files do not list {name}", hint=again)
+    return Bundle(path, config, tokenizer)
