@@ -1,12 +1,15 @@
 """Cards: the JSON object in a folder that holds its format, the SHA-256 of its files, and a digest of itself."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from nmt.errors import ArtifactError
-from nmt.files import JsonObject, digest_file, digest_json, is_missing, read_json, write_json
+from nmt.files import Json, JsonObject, digest_file, digest_json, is_missing, read_json, write_json
 from nmt.version import __version__
+
+VERSION = re.compile(r"[0-9][0-9a-z.+-]{0,40}")
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,14 @@ class Card:
         """
         path = folder / self.file
         card = read_json(path)
-        if not isinstance(card, dict) or not isinstance(card.get("format"), int):
+        if not isinstance(card, dict) or type(card.get("format")) is not int:
             state = f"missing, so this is no {self.noun}" if is_missing(path) else "damaged"
             raise ArtifactError(f"{path}: {state}", hint=hint)
         if not 1 <= card["format"] <= self.format:
             article = "an" if self.noun[0] in "aeiou" else "a"
             formats = "format 1" if self.format == 1 else f"formats 1 to {self.format}"
-            writer = f"nmt {card['nmt']} or newer" if "nmt" in card else "the nmt that wrote it"
+            version = str(card.get("nmt", ""))
+            writer = f"nmt {version} or newer" if VERSION.fullmatch(version) else "the nmt that wrote it"
             raise ArtifactError(
                 f"{folder}: {article} {self.noun} of format {card['format']}; this nmt {__version__} reads {formats}",
                 hint=f"use {writer}{newer_hint}",
@@ -45,11 +49,18 @@ class Card:
             raise ArtifactError(f"{path}: damaged: its digest is not that of its content", hint=hint)
         return card
 
-    def verify(self, folder: Path, files: Mapping[str, str], *, hint: str | None = None) -> None:
-        """Raise ArtifactError where one of `files` is not in `folder` with its SHA-256, OSError if it is unreadable."""
+    def verify(self, folder: Path, files: Json, *, hint: str | None = None) -> None:
+        """Raise ArtifactError where one of `files`, {name: SHA-256}, is not in `folder` itself with its SHA-256.
+
+        Raises OSError where one cannot be read.
+        """
+        if not isinstance(files, dict) or not all(isinstance(expected, str) for expected in files.values()):
+            raise ArtifactError(f"{folder / self.file}: damaged: it lists no files with their SHA-256", hint=hint)
         for name, expected in files.items():
+            if Path(name).name != name or not name.isprintable() or name in ("", ".."):
+                raise ArtifactError(f"{folder / self.file}: names {name!r}, which is no file beside it", hint=hint)
             path = folder / name
-            if is_missing(path) or path.is_dir():
+            if is_missing(path) or not path.is_file():
                 raise ArtifactError(f"{path}: missing, though {self.file} names it", hint=hint)
             if digest_file(path) != expected:
                 raise ArtifactError(f"{path}: damaged: its SHA-256 is not the one in {self.file}", hint=hint)

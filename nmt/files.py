@@ -4,11 +4,12 @@ import errno
 import glob
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from nmt.errors import UsageError
 
 Json = Any  # a parsed JSON value
 JsonObject = dict[str, Any]  # a parsed JSON object
+DEEPEST = 64  # most levels of a JSON value
 NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}  # from network disks that cannot flush a folder
 
 
@@ -197,12 +199,48 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def parse_json(text: str) -> Json:
+    """Parse strict JSON.
+
+    Raises ValueError also for what Python's parser lets pass: NaN and infinity, numbers beyond a float, keys that occur
+    twice, halves of surrogate pairs, and more than DEEPEST levels.
+    """
+
+    def object_of(pairs: list[tuple[str, Json]]) -> JsonObject:
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            raise ValueError("a key occurs twice")
+        return values
+
+    def finite(number: str) -> float:
+        if not math.isfinite(value := float(number)):
+            raise ValueError(f"{number} is no finite number")
+        return value
+
+    try:
+        value = json.loads(text, object_pairs_hook=object_of, parse_float=finite, parse_constant=finite)
+    except RecursionError:
+        raise ValueError("too many levels") from None
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for each in level if isinstance(each, dict | list) for inner in _children(each)]
+    if level:
+        raise ValueError("too many levels")
+    if "\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode()  # a half of a surrogate pair has no UTF-8
+    return value
+
+
+def _children(value: JsonObject | list[Json]) -> Iterable[Json]:
+    return value.values() if isinstance(value, dict) else value
+
+
 def read_json(path: Path) -> Json:
     """Read a JSON value; None where the file is missing or damaged. Raises OSError where it cannot be read."""
     try:
         with naming(path):
-            return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
+            return parse_json(path.read_text(encoding="utf-8")) if stat.S_ISREG(path.stat().st_mode) else None
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
 
 

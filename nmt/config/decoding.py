@@ -1,31 +1,37 @@
 """The sections [decoding] and [evaluation], and the settings of sampling."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from nmt.config.section import Effect, Section
+
+Pieces = Annotated[NonNegativeInt, Field(le=10**6)]
 
 
 class DecodingConfig(Section):
     """Search settings of validation, `translate` and `evaluate`; defaults are the paper's [V17, section 6.1]."""
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"decoding"})
-    beam_size: PositiveInt = 4
+    beam_size: Annotated[PositiveInt, Field(le=1000)] = 4
     """Hypotheses kept for each sentence; 1 is greedy search."""
     length_penalty: Annotated[float, Field(ge=0, le=2)] = 0.6
     """Alpha of the length penalty (Wu et al. 2016, eq. 14)."""
-    max_extra_length: NonNegativeInt = 50
+    max_extra_length: Pieces = 50
     """Largest number of pieces that a hypothesis may have more than its source."""
-    max_length_ratio: PositiveFloat | None = None
+    max_length_ratio: Annotated[PositiveFloat, Field(le=1000)] | None = None
     """Largest length of a hypothesis as a multiple of its source's, in pieces; by default `max_extra_length` alone
     limits it."""
-    min_length: NonNegativeInt = 0
+    min_length: Pieces = 0
     """Smallest number of pieces of a hypothesis, as far as `max_extra_length` and `max_length_ratio` allow it."""
-    no_repeat_ngram: NonNegativeInt = 0
+    no_repeat_ngram: Pieces = 0
     """Length of the piece n-grams that may occur only once in a hypothesis; 0 allows all repetitions."""
-    batch_tokens: PositiveInt = 4096
+    batch_tokens: Annotated[PositiveInt, Field(le=10**9)] = 4096
     """Padded source tokens decoded at once, beams not counted."""
+    segments: Literal["auto", "sentence", "fill"] = "auto"
+    """Segments of long lines. auto: lines with more sentences or pieces than 99% of the training lines are cut into
+    segments of at most as many; if the model does not say these figures, lines too long for it are cut into sentences.
+    sentence: each sentence is a segment. fill: lines too long for the model are cut into ones as long as it takes."""
 
 
 class EvaluationConfig(Section):
@@ -37,18 +43,18 @@ class EvaluationConfig(Section):
     else 13a."""
     lowercase: bool = False
     """Score without case."""
-    chrf_word_order: NonNegativeInt = 0
+    chrf_word_order: Annotated[NonNegativeInt, Field(le=10)] = 0
     """Word n-grams in chrF: 0 is chrF2, 2 is chrF2++."""
 
 
 class SamplingConfig(Section):
     """Settings of drawing translations at random, in place of the search for the best."""
 
-    temperature: PositiveFloat = 1.0
+    temperature: Annotated[PositiveFloat, Field(le=100)] = 1.0
     """Divisor of the logits: under 1 likely pieces become likelier, over 1 less so."""
-    top_k: NonNegativeInt = 0
+    top_k: Annotated[NonNegativeInt, Field(le=10**9)] = 0
     """Draw among this many likeliest pieces (Fan et al. 2018); 0 is all."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Draw among the fewest likeliest pieces whose probabilities sum to this (Holtzman et al. 2020)."""
-    seed: NonNegativeInt = 1
+    seed: Annotated[NonNegativeInt, Field(lt=2**63)] = 1
     """Seed; what is drawn depends on it and on the source line alone."""

@@ -1,4 +1,4 @@
-"""The settings of inference that are no hyper-parameters: engine, device, and what is kept of the source."""
+"""The settings of inference that are no hyper-parameters: engine, device, and what is kept and known of the source."""
 
 from typing import Annotated, Literal, Self
 
@@ -10,6 +10,17 @@ from nmt.errors import UsageError
 
 EngineName = Literal["native", "ctranslate2"]
 DeviceName = Literal["auto", "cpu", "cuda"]
+
+
+class TrainingLines(Section):
+    """Lengths of the source lines that a model was trained on, pieces without EOS."""
+
+    sentences: PositiveInt
+    """Sentences that 99% of the lines do not exceed."""
+    pieces: PositiveInt
+    """Pieces that 99% of the lines do not exceed."""
+    longest: PositiveInt
+    """Pieces of the longest line."""
 
 
 class InferenceConfig(Section):
@@ -25,11 +36,11 @@ class InferenceConfig(Section):
     """Name of MODEL's export for an engine other than native; by default its only one."""
     device: DeviceName = "auto"
     """Device to compute on; auto takes a GPU if there is one."""
-    devices: PositiveInt = 1
+    devices: Annotated[PositiveInt, Field(le=256)] = 1
     """Processes that share the batches, each with its own GPU or a part of the processor's cores."""
     precision: Precision = "float32"
     """Precision of the native engine: float32 is exact, bfloat16 faster."""
-    threads: PositiveInt | None = None
+    threads: Annotated[PositiveInt, Field(le=1024)] | None = None
     """CPU threads of each process; by default one a core."""
 
     @model_validator(mode="after")

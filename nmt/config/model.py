@@ -6,6 +6,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from nmt.config.section import Affects, Effect, Section
 
+Layers = Annotated[PositiveInt, Field(le=1000)]
 Dropout = Annotated[float, Field(ge=0, lt=1), Affects("updates")]
 
 
@@ -24,15 +25,15 @@ class ModelConfig(Section):
     affects: ClassVar[frozenset[Effect]] = frozenset({"weights", "updates"})
     preset: Annotated[Literal["base", "big", "small", "tiny"], Affects()] = "base"
     """Start from these values: the paper's `base` or `big`, or `small` or `tiny` for CPU."""
-    d_model: PositiveInt = 512
+    d_model: Annotated[PositiveInt, Field(le=2**16)] = 512
     """Width of the residual stream."""
-    heads: PositiveInt = 8
+    heads: Annotated[PositiveInt, Field(le=2**12)] = 8
     """Attention heads; must divide `d_model`."""
-    ffn: PositiveInt = 2048
+    ffn: Annotated[PositiveInt, Field(le=2**18)] = 2048
     """Width of the feed-forward layers."""
-    encoder_layers: PositiveInt = 6
+    encoder_layers: Layers = 6
     """Layers of the encoder."""
-    decoder_layers: PositiveInt = 6
+    decoder_layers: Layers = 6
     """Layers of the decoder."""
     dropout: Dropout = 0.1
     """On embeddings and on the output of each sub-layer [V17, section 5.4]."""
@@ -46,7 +47,7 @@ class ModelConfig(Section):
     """Position encodings [V17, section 3.5]."""
     tied_embeddings: Literal["all", "target", "none"] = "all"
     """Share the output weights with both embeddings [V17, section 3.4], with the target's, or with none."""
-    max_length: Annotated[int, Field(ge=8), Affects("ids", "weights", "updates")] = 256
+    max_length: Annotated[int, Field(ge=8, le=2**16), Affects("ids", "weights", "updates")] = 256
     """Longest sentence in pieces, EOS included; a longer line is translated in segments."""
 
     @model_validator(mode="before")

@@ -1,5 +1,7 @@
 """The one place that constructs a model."""
 
+from collections.abc import Mapping
+
 import torch
 
 from nmt.config.model import ModelConfig
@@ -11,6 +13,19 @@ from nmt.model.protocol import Model
 def build(config: ModelConfig, source_size: int, target_size: int) -> Model:
     """Build the model that `config` describes, for vocabularies of these sizes; draw its weights at random."""
     return Transformer(config, source_size, target_size, pad_id=PAD_ID)
+
+
+def check_shapes(
+    shapes: Mapping[str, tuple[int, ...]], config: ModelConfig, source_size: int, target_size: int
+) -> None:
+    """Raise ValueError where the names or the `shapes` of weights are not those of the model that `config` describes.
+
+    It takes little time and memory, whatever `config` claims.
+    """
+    layers = config.encoder_layers + config.decoder_layers
+    if layers > len(shapes):  # to build them, if only by name, may take long
+        raise ValueError(f"{len(shapes)} weights are too few for {layers} layers")
+    build_without_weights(config, source_size, target_size).check_shapes(shapes)
 
 
 def build_without_weights(config: ModelConfig, source_size: int, target_size: int) -> Model:

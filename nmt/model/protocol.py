@@ -1,6 +1,7 @@
 """The interface of a model family."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -62,14 +63,19 @@ class Model(nn.Module, ABC):
         """Return every parameter by name, a shared one once."""
         return {name: parameter.detach() for name, parameter in self.named_parameters()}
 
+    def check_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Raise ValueError where the names or the `shapes` of weights are not the model's."""
+        own = {name: tuple(parameter.shape) for name, parameter in self.weights().items()}
+        if unmatched := sorted(own.keys() ^ shapes.keys()):
+            raise ValueError(f"{unmatched[0]} is not in both the file and the model")
+        for name, shape in own.items():
+            if shape != shapes[name]:
+                raise ValueError(f"{name} is {shapes[name]}, not {shape}")
+
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """Copy `weights` into the parameters. Raises ValueError where a name or a shape differs."""
-        own = self.weights()
-        if unmatched := sorted(own.keys() ^ weights.keys()):
-            raise ValueError(f"{unmatched[0]} is not in both the file and the model")
-        for name, parameter in own.items():
-            if parameter.shape != weights[name].shape:
-                raise ValueError(f"{name} is {tuple(weights[name].shape)}, not {tuple(parameter.shape)}")
+        self.check_shapes({name: tuple(tensor.shape) for name, tensor in weights.items()})
+        for name, parameter in self.weights().items():
             parameter.copy_(weights[name])
 
     def all_tensors(self) -> dict[str, Tensor]:

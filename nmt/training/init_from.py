@@ -16,8 +16,8 @@ from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import ArtifactError
 from nmt.files import digest_file, is_missing, read_json
 from nmt.inference.bundle import CONFIG, WEIGHTS, open_bundle
-from nmt.model.families import build_without_weights
-from nmt.model.tensors import load_tensors
+from nmt.model.families import check_shapes
+from nmt.model.tensors import load_tensors, read_shapes
 from nmt.run_folder import RunFolder
 from nmt.training.checkpoint import STATE, Checkpoint, Checkpoints, read_checkpoint
 
@@ -66,7 +66,7 @@ def open_initial_model(path: Path, model: ModelConfig, languages: LanguagesConfi
         initial = describe(checkpoint.path / name, checkpoint.files[name], run.tokenizer, tokenizer)
         recorded = completed(recorded_knobs(checkpoint.identity)["model"], ModelConfig)
         config, theirs = ModelConfig.model_validate(recorded), languages_of(run)
-    refuse_misfit(path, config, model, initial.load(), Tokenizer.load(Path(initial.tokenizer)))
+    refuse_misfit(path, config, model, read_shapes(Path(initial.file)), Tokenizer.load(Path(initial.tokenizer)))
     if theirs and theirs != languages.model_dump():
         console.warn(
             f"{path} translates {theirs['source']} to {theirs['target']}, the recipe {languages.source} to "
@@ -103,17 +103,16 @@ def languages_of(run: RunFolder) -> dict[str, str] | None:
 
 
 def refuse_misfit(
-    path: Path, config: ModelConfig, model: ModelConfig, weights: dict[str, Tensor], tokenizer: Tokenizer
+    path: Path, config: ModelConfig, model: ModelConfig, shapes: dict[str, tuple[int, ...]], tokenizer: Tokenizer
 ) -> None:
-    """Raise ArtifactError where the `weights` of a model with the section `config` do not fit `model`."""
+    """Raise ArtifactError where weights of these `shapes`, of the section `config`, do not fit `model`."""
     there, here = (knobs_with({"weights"}, section) for section in (config, model))
     if model.positions != "learned":
         del here["max_length"]
     keys = [key for key in here if there[key] != here[key]]
     facts = [f"model.{key} = {json.dumps(there[key])} there, {json.dumps(here[key])} here" for key in keys]
-    skeleton = build_without_weights(model, tokenizer.source_size, tokenizer.target_size)
     try:
-        skeleton.load_weights(weights)
+        check_shapes(shapes, model, tokenizer.source_size, tokenizer.target_size)
     except ValueError as error:
         facts.append(str(error))
     if facts:

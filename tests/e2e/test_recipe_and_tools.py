@@ -78,7 +78,11 @@ def test_explain_prints_every_key_or_those_of_a_section_or_one(nmt_here: Run) ->
         *("decoding.min_length", "decoding.no_repeat_ngram", "decoding.batch_tokens"),
     ]
     assert nmt_here("recipe", "explain", "decoding.beam_size") == (
-        *(0, "decoding.beam_size (int > 0) = 4\n    Hypotheses kept for each sentence; 1 is greedy search.\n", ""),
+        *(
+            0,
+            "decoding.beam_size (int > 0, <= 1000) = 4\n    Hypotheses kept for each sentence; 1 is greedy search.\n",
+            "",
+        ),
     )
 
 

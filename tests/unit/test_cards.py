@@ -60,7 +60,41 @@ def test_a_newer_format_is_named_before_its_digest_with_the_nmt_that_wrote_it(tm
     )
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": "1"}', '{"format": null}'])
+@pytest.mark.parametrize("nmt", ["9.1\x1b[2J", "x" * 99, ["9"], {}, ""])
+def test_a_version_that_is_none_is_not_named(tmp_path: Path, nmt: object) -> None:
+    OLD.write(tmp_path, {"format": 2, "nmt": nmt})
+    assert error_of(OLD, tmp_path).endswith("reads format 1 (use the nmt that wrote it)")
+
+
+@pytest.mark.parametrize("files", [None, [], "a", 3, {"a": 1}, {"a": None}, {"a": {}}])
+def test_files_that_are_no_table_of_digests_are_damage(tmp_path: Path, files: object) -> None:
+    with pytest.raises(ArtifactError, match=r"card\.json: damaged: it lists no files with their SHA-256 \(again\)"):
+        OLD.verify(tmp_path, files, hint="again")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../a", "/etc/passwd", "a/b", "./a", "a\0", "a\nb", "\x1b[2J"])
+def test_names_stay_in_the_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a").write_text("x")
+    with pytest.raises(ArtifactError) as caught:
+        OLD.verify(tmp_path / "a", {name: digest("x")}, hint="again")
+    assert str(caught.value) == f"{tmp_path / 'a' / 'card.json'}: names {name!r}, which is no file beside it (again)"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"format": true}',
+        '{"format": 1, "format": 1}',
+        '{"format": NaN}',
+        "[" * 20_000,
+        '{"format": "1"}',
+        '{"format": null}',
+    ],
+)
 def test_what_is_no_card_is_damaged(tmp_path: Path, content: str) -> None:
     (tmp_path / "card.json").write_text(content)
     assert error_of(OLD, tmp_path, hint="copy it") == f"{tmp_path / 'card.json'}: damaged (copy it)"

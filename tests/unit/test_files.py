@@ -1,6 +1,7 @@
-"""Atomic writes, digests, and the names of a run folder."""
+"""Atomic writes, JSON, digests."""
 
 import errno
+import json
 import os
 import stat
 import subprocess
@@ -22,6 +23,7 @@ from nmt.files import (
     is_missing,
     is_running,
     is_stream,
+    parse_json,
     read_json,
     read_record,
     remove,
@@ -31,7 +33,6 @@ from nmt.files import (
     write_json,
     write_text,
 )
-from nmt.run_folder import RunFolder
 
 
 def names(folder: Path) -> list[str]:
@@ -298,6 +299,31 @@ def test_json_is_indented_readable_and_read_back(tmp_path: Path) -> None:
     assert read_json(tmp_path / "file") == value
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": NaN}', "[Infinity]", "-Infinity", "1e999", '{"a": 1, "a": 1}', '{"a": "\\ud800"}', '["\\udfff\\ud800"]',
+        '{"\\uDC00": 1}', "[" * 65 + "]" * 65, '{"a":' * 65 + "1" + "}" * 65, "[" * 20_000, "[" * 900 + "]" * 900,
+        "9" * 5000, "\ufeff{}", "{'a': 1}", "[1,]", "",
+    ],
+)  # fmt: skip
+def test_json_that_only_python_reads_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_json(text)
+
+
+def test_json_is_parsed_to_its_values() -> None:
+    deep = "[" * 64 + "]" * 64
+    assert parse_json(deep) == json.loads(deep)
+    text = '{"a": [1, -2.5e3, true, null, "\\ud83d\\ude00\\u00e9"], "b": {"a": {}}, "": 1e-400}'
+    assert parse_json(text) == {"a": [1, -2500.0, True, None, "\U0001f600\xe9"], "b": {"a": {}}, "": 0.0}
+
+
+def test_json_of_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert read_json(tmp_path / "pipe") is None
+
+
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE, errno.EMFILE])
 def test_json_that_cannot_be_read_is_neither_missing_nor_damaged(number: int, tmp_path: Path) -> None:
     write_json(tmp_path / "file", {})
@@ -401,24 +427,3 @@ def test_differing_names_the_keys_of_inner_sections_with_a_dot(
 ) -> None:
     assert differing(first, second) == keys
     assert differing(second, first) == keys
-
-
-def test_the_names_in_a_run_folder_are_stable() -> None:
-    run = RunFolder(Path("runs/x"))
-    places = {
-        "recipe": run.recipe, "lock": run.lock, "log": run.log, "text": run.text, "tokenizer": run.tokenizer,
-        "ids": run.ids, "checkpoints": run.checkpoints, "bundle": run.bundle, "evaluation": run.evaluation,
-        "scores": run.scores,
-    }  # fmt: skip
-    assert {name: path.relative_to("runs/x").as_posix() for name, path in places.items()} == {
-        "recipe": "recipe.toml",
-        "lock": "lock.json",
-        "log": "log.jsonl",
-        "text": "prepared/text",
-        "tokenizer": "tokenizer",
-        "ids": "prepared/ids",
-        "checkpoints": "checkpoints",
-        "bundle": "model",
-        "evaluation": "evaluation",
-        "scores": "evaluation/scores.json",
-    }

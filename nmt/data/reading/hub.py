@@ -81,7 +81,8 @@ def hub_revision(config: CorpusConfig) -> str | None:
     if config.dataset is None or _is_commit(config.revision):
         return config.revision
     head = _head(config.dataset, config.revision)
-    return head.read_text(encoding="ascii").strip() if head.is_file() else None
+    commit = head.read_text(encoding="ascii", errors="replace").strip() if head.is_file() else None
+    return commit if _is_commit(commit) else None
 
 
 def is_cached(config: CorpusConfig) -> bool:

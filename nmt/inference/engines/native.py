@@ -17,21 +17,23 @@ from nmt.inference.bundle import WEIGHTS, Bundle, open_bundle
 from nmt.inference.constraints import pad
 from nmt.inference.protocol import Hypothesis, Matrix, Pair, Request, Row
 from nmt.inference.search import search
-from nmt.model.families import build
+from nmt.model.families import build, check_shapes
 from nmt.model.protocol import Model
-from nmt.model.tensors import load_tensors
+from nmt.model.tensors import load_tensors, read_shapes
 
 ROWS = 512  # positions whose logits exist at once in scoring: all logits together would be positions times vocabulary
 
 
 def load_model(bundle: Bundle) -> Model:
-    """Build the model of a bundle and load its weights. Raises ArtifactError."""
-    model = build(bundle.config.model, bundle.tokenizer.source_size, bundle.tokenizer.target_size)
-    weights = bundle.path / WEIGHTS
+    """Build the model of a bundle and load its weights, whose shapes are compared first. Raises ArtifactError."""
+    config, sizes = bundle.config.model, (bundle.tokenizer.source_size, bundle.tokenizer.target_size)
+    path = bundle.path / WEIGHTS
     try:
-        model.load_weights(load_tensors(weights))
+        check_shapes(read_shapes(path), config, *sizes)
+        model = build(config, *sizes)
+        model.load_weights(load_tensors(path))
     except ValueError as error:
-        raise ArtifactError(f"{weights}: does not hold this model: {error}") from None
+        raise ArtifactError(f"{path}: does not hold this model: {error}") from None
     return model
 
 

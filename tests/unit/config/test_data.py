@@ -35,6 +35,37 @@ def test_keys_of_a_corpus_that_contradict_each_other_are_refused(values: dict[st
     assert finding(CorpusConfig, **values) == ("", f"Value error, {message}")
 
 
+@pytest.mark.parametrize(
+    "revision",
+    [
+        "main",
+        "v1.0.2",
+        "release-1",
+        "feature/x",
+        "refs/pr/12",
+        "refs/convert/parquet",
+        "a" * 40,
+        "0f" * 20,
+        "\xe9t\xe9",
+    ],
+)
+def test_a_revision_is_a_branch_a_tag_a_reference_or_a_commit(revision: str) -> None:
+    assert CorpusConfig(dataset="org/name", revision=revision).revision == revision
+
+
+@pytest.mark.parametrize(
+    "revision",
+    [
+        "", "../x", "..", ".", "/etc/passwd", "a/../../b", "./a", "a/./b", "a/..", "~/x", "C:\\x", "a\\b", "a//b", "a/",
+        ".git", "a/.b", "a..b", "a b", " main", "main\n", "a\0", "a:b", "a*", "a?", "[a]", "-x", "x.lock", "x.lock/y",
+        "a@{1}", "@", "a.", "\u202ea", "\x1b[2J",
+    ],
+)  # fmt: skip
+def test_a_revision_is_no_path(revision: str) -> None:
+    with pytest.raises(ValidationError, match="is neither the name of a branch or a tag nor a commit"):
+        CorpusConfig(dataset="org/name", revision=revision)
+
+
 @pytest.mark.parametrize("key", ["config", "split", "revision"])
 def test_a_key_of_a_corpus_that_would_say_nothing_is_refused(key: str) -> None:
     with pytest.raises(ValidationError, match=f"{key} applies to dataset alone, and there is none"):

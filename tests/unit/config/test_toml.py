@@ -321,7 +321,9 @@ def test_a_key_is_explained_with_type_bounds_default_and_source() -> None:
             "Alpha of the length penalty (Wu et al. 2016, eq. 14).",
         )
     ]
-    assert explain("model.heads") == [Knob("model.heads", "int > 0", "8", "Attention heads; must divide `d_model`.")]
+    assert explain("model.heads") == [
+        Knob("model.heads", "int > 0, <= 4096", "8", "Attention heads; must divide `d_model`.")
+    ]
     assert [(knob.type, knob.default) for knob in explain("training.precision")] == [
         ('"float32" | "bfloat16"', '"float32"')
     ]

@@ -18,7 +18,7 @@ from nmt.data.encoding import tokenizer as tokenizers
 from nmt.data.encoding.tokenizer import PAD_ID, Tokenizer
 from nmt.errors import ArtifactError
 from nmt.evaluation.metrics import Scores
-from nmt.files import digest_file, digest_json, write_json
+from nmt.files import digest_file, digest_json, read_json, write_json
 from nmt.inference.bundle import BUNDLE, BundleConfig, add_scores, card, open_bundle, write_bundle
 from nmt.inference.engines.native import load_model
 from nmt.model.encoder_decoder import Transformer
@@ -158,6 +158,49 @@ def test_any_changed_byte_of_a_verified_file_is_found(copy: Path, name: str) -> 
         assert error_of(copy).startswith(f"{copy / name}: damaged: ")
     (copy / name).write_bytes(content)
     assert open_bundle(copy).config == open_bundle(copy).config
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "source.model", "target.model", "tokenizer.json"])
+def test_a_file_that_the_config_does_not_list_is_refused(copy: Path, name: str) -> None:
+    files = read_json(copy / "config.json")["files"]
+    change_config(copy, files={key: value for key, value in files.items() if key != name})
+    assert error_of(copy).startswith(f"{copy / 'config.json'}: damaged: its files do not list {name} (")
+
+
+def test_weights_of_another_type_are_refused_even_with_a_right_digest(copy: Path, weights: dict[str, Tensor]) -> None:
+    for kind in (torch.float64, torch.bfloat16, torch.int32):
+        save_tensors({name: tensor.to(kind) for name, tensor in weights.items()}, copy / "model.safetensors")
+        files = read_json(copy / "config.json")["files"]
+        change_config(copy, files={**files, "model.safetensors": digest_file(copy / "model.safetensors")})
+        with pytest.raises(ArtifactError, match=r" is of type \w+, not F32"):
+            load_model(open_bundle(copy))
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("model", "d_model", 2**40), ("model", "ffn", 10**30), ("model", "encoder_layers", 10**9),
+        ("model", "max_length", 10**9), ("model", "heads", 2**62), ("decoding", "beam_size", 10**9),
+        ("decoding", "no_repeat_ngram", 10**30), ("decoding", "max_length_ratio", 1e300),
+        ("evaluation", "chrf_word_order", 10**9), ("model", "dropout", "0.1"), ("model", "d_model", 8.5),
+        ("decoding", "beam_size", None), ("languages", "source", ["en"]), ("model", "norm", {"post": 1}),
+    ],
+)  # fmt: skip
+def test_values_out_of_bounds_are_refused_before_a_model_is_built(
+    copy: Path, section: str, key: str, value: object
+) -> None:
+    change_config(copy, **{section: {**read_json(copy / "config.json")[section], key: value}})
+    assert error_of(copy).startswith(f"{copy / 'config.json'}: {section}.{key}: Input should be ")
+
+
+def test_a_config_of_another_model_is_refused_before_the_model_is_built(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = read_json(copy / "config.json")["model"]
+    change_config(copy, model={**model, "d_model": 2**16, "ffn": 2**18, "decoder_layers": 3})
+    monkeypatch.setattr("nmt.inference.engines.native.build", lambda *_: pytest.fail("a model is built"))
+    with pytest.raises(ArtifactError, match=r"model\.safetensors: does not hold this model: "):
+        load_model(open_bundle(copy))
 
 
 def test_a_damaged_config_is_an_error_or_a_valid_config_and_never_a_crash(copy: Path) -> None:

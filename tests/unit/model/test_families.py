@@ -1,11 +1,14 @@
 """Families: what is built for a recipe, and its outline without weights."""
 
+import time
+
+import pytest
 import torch
 
 from nmt.config.model import ModelConfig
 from nmt.data.encoding.tokenizer import PAD_ID
 from nmt.model.encoder_decoder import Transformer
-from nmt.model.families import build, build_without_weights
+from nmt.model.families import build, build_without_weights, check_shapes
 
 CONFIG = ModelConfig(d_model=16, heads=4, ffn=24, encoder_layers=1, decoder_layers=3, tied_embeddings="target")
 
@@ -26,6 +29,23 @@ def test_the_weights_follow_the_seed() -> None:
         models.append(build(CONFIG, 11, 17).weights()["target_embedding.weight"])
     assert torch.equal(models[0], models[1])
     assert not torch.equal(models[0], models[2])
+
+
+def test_shapes_are_compared_in_no_time_whatever_a_config_claims() -> None:
+    shapes = {name: tuple(tensor.shape) for name, tensor in build(CONFIG, 11, 17).weights().items()}
+    check_shapes(shapes, CONFIG, 11, 17)
+    began = time.process_time()
+    for claim, message in (
+        ({"d_model": 2**16, "heads": 2}, r"is \(.*\), not \(.*65536.*\)"),
+        ({"ffn": 2**18}, "not .*262144"),
+        ({"encoder_layers": 1000}, f"{len(shapes)} weights are too few for 100[0-9] layers"),
+        ({"decoder_layers": CONFIG.decoder_layers + 1}, "is not in both the file and the model"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            check_shapes(shapes, CONFIG.model_copy(update=claim), 11, 17)
+    with pytest.raises(ValueError, match="target_embedding"):
+        check_shapes(shapes, CONFIG, 11, 2**40)
+    assert time.process_time() - began < 2
 
 
 def test_an_outline_has_the_names_and_shapes_and_no_memory_and_draws_nothing() -> None:

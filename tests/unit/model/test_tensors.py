@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from nmt.errors import ArtifactError, StorageError
 from nmt.model import tensors
-from nmt.model.tensors import load_tensors, save_tensors
+from nmt.model.tensors import load_tensors, read_shapes, save_tensors
 
 
 def test_tensors_are_read_back_bit_by_bit_views_and_types_included(tmp_path: Path) -> None:
@@ -48,6 +48,20 @@ def test_a_file_that_cannot_be_read_is_neither_missing_nor_damaged(tmp_path: Pat
     with failing(Path, "open", number), pytest.raises(OSError, match=os.strerror(number)) as caught:
         load_tensors(tmp_path / "x")
     assert caught.value.filename == str(tmp_path / "x")
+
+
+def test_shapes_are_read_alone_and_only_of_float32(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    save_tensors({"a": torch.zeros(2, 3), "b": torch.tensor(1.0)}, path)
+    assert read_shapes(path) == {"a": (2, 3), "b": ()}
+    for kind, name in ((torch.float64, "F64"), (torch.int64, "I64"), (torch.bfloat16, "BF16"), (torch.bool, "BOOL")):
+        save_tensors({"a": torch.zeros(2), "b": torch.zeros(1, dtype=kind)}, path)
+        with pytest.raises(ArtifactError) as caught:
+            read_shapes(path)
+        assert str(caught.value) == f"{path}: 'b' is of type {name}, not F32"
+    (tmp_path / "half").write_bytes(b"\x08")
+    with pytest.raises(ArtifactError, match="half: "):
+        read_shapes(tmp_path / "half")
 
 
 def test_a_disk_that_refuses_is_named(tmp_path: Path) -> None:

@@ -215,6 +215,14 @@ def test_the_commit_of_a_branch_is_asked_of_the_hub_and_kept_for_times_without_n
     assert hub.asked == [None] * 3 + ["refs/convert/parquet"] * 3
 
 
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize("content", [b"", b"../../elsewhere", b"\xff\xfe", b"main", b"0" * 39])
+def test_what_is_no_commit_in_the_cache_is_not_one(tmp_path: Path, content: bytes) -> None:
+    head(tmp_path).parent.mkdir(parents=True)
+    head(tmp_path).write_bytes(content)
+    assert hub_revision(CorpusConfig(dataset="org/name")) is None
+
+
 def test_a_revision_that_is_a_commit_is_itself(hub: Hub) -> None:
     assert hub_commit(CorpusConfig(dataset="org/name", revision=A)) == A
     assert hub_commit(CorpusConfig(builtin="train", pairs=1)) is None
