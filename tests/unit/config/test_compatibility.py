@@ -140,7 +140,11 @@ def test_inputs_that_are_the_same_do_not_differ() -> None:
         (
             TEXT,
             {"data": {"train": {"a": {"files": "a.tsv", "cleaning": {}}, "b": {"files": "a.tsv"}}}},
-            ["data.train.a.cleaning", "data.train.a.cleaning.keep_special_spaces"],
+            [
+                "data.train.a.cleaning",
+                "data.train.a.cleaning.keep_special_spaces",
+                "data.train.a.cleaning.language_margin",
+            ],
         ),
         (UPDATES, {"data": {"temperature": 1.0, "train": {"a": {"files": "x"}}}}, []),
         (UPDATES, {"data": {"temperature": 5.0, "train": {"a": {"files": "x"}}}}, ["data.temperature"]),
