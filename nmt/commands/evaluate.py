@@ -15,6 +15,7 @@ from nmt.commands.options import OptionsOf, command, writing
 from nmt.config.decoding import EvaluationConfig
 from nmt.data.languages import unknown_code
 from nmt.data.reading.archives import read_lines
+from nmt.data.reading.scored_texts import align_texts, holds_test_set
 from nmt.errors import DataError, UsageError
 from nmt.files import check_output
 
@@ -33,11 +34,11 @@ def evaluate(
     ] = None,
     *,
     reference: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE...", help="References, one file a set; several may follow.")
+        list[Path] | None, typer.Option(metavar="FILE...", help="References, one file a set, or WMT's .sgm and .xml; several may follow.")
     ] = None,
     hypotheses: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE...", help="Translations to score; each of several files has its own scores."),
+        typer.Option(metavar="FILE...", help="Translations to score; each of several files, or systems in .xml, has its own scores."),
     ] = None,
     source: Annotated[Path | None, typer.Option(metavar="FILE", help="Text for MODEL to translate.")] = None,
     target_language: Annotated[
@@ -62,16 +63,21 @@ def evaluate(
     check_device(inference)
     if output is not None:
         check_output(output)
-    references = [list(read_lines(path)) for path in reference]
+    texts = None
+    if any(map(holds_test_set, [*reference, *(hypotheses or []), *([source] if source else [])])):
+        texts = align_texts(source, reference, hypotheses or [])
+        for remark in texts.remarks:
+            console.log(f"evaluate: {remark}")
+    references = texts.references if texts else [list(read_lines(path)) for path in reference]
     if hypotheses:
         if source or output or search.model_fields_set or inference.model_fields_set:
             raise UsageError("--hypotheses are scored as they are", hint="leave out the options for translating")
-        systems = read_systems(hypotheses, reference, references)
+        systems = texts.systems if texts else read_systems(hypotheses, reference, references)
         bundle = open_bundle(model).config if model else None
     else:
         if model is None or source is None:
             raise UsageError("evaluate takes MODEL with --source, or --hypotheses")
-        sources = read_lines_of(source, reference, references)
+        sources = texts.sources if texts else read_lines_of(source, reference, references)
         translator = load_translator([model], search, inference)
         bundle = translator.bundle
         systems = {source.name: translator.translate_all(sources)}
