@@ -12,7 +12,7 @@ from nmt.config.section import Affects, AsBefore, Count, Effect, Name, Natural, 
 from nmt.files import Json
 
 Coverage = Annotated[float, Field(ge=0.98, le=1)]
-Format = Literal["tsv", "csv", "jsonl", "parquet", "tmx", "xliff", "po"]
+Format = Literal["tsv", "csv", "jsonl", "parquet", "tmx", "xliff", "po", "wmt"]
 """Formats of files that hold both sides."""
 Share = Annotated[float, Field(gt=0, le=1)]
 Rule = Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "nfc", "identity"]
@@ -158,12 +158,13 @@ class CorpusConfig(Section):
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"text"})
     source: str | list[str] | None = None
-    """Source side, one sentence a line; several files are read one after the other."""
+    """Source side, one sentence a line, or a test set in .sgm; several files are read one after the other."""
     target: str | list[str] | None = None
-    """Target side, line by line the translation of `source`."""
+    """Target side, the translation of `source` line by line, of .sgm by document and segment."""
     files: str | list[str] | None = None
-    """Files that hold both sides (.tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po), folders or archives (.zip, .tar,
-    .tar.gz) of such files or of NAME.LANGUAGE pairs, or a test set of sacreBLEU: `sacrebleu:wmt14/full:en-de`."""
+    """Files that hold both sides (.tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po, WMT's .xml), folders or archives
+    (.zip, .tar, .tar.gz) of such files or of NAME.LANGUAGE pairs, or a test set of sacreBLEU:
+    `sacrebleu:wmt14/full:en-de`."""
     format: Format | None = None
     """Format of `files`; by default their names say it."""
     skip_bad: bool = False
