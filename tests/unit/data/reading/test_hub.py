@@ -13,7 +13,7 @@ import pytest
 from nmt.config.data import CorpusConfig, LanguagesConfig
 from nmt.config.toml import LoadedRecipe, check
 from nmt.data.cleaning import corpus_text
-from nmt.data.reading import hub
+from nmt.data.reading import hub as reading_hub
 from nmt.data.reading.corpus import corpus_digests, read_corpus
 from nmt.data.reading.hub import hub_commit, hub_revision, is_cached
 from nmt.errors import DataError, StorageError
@@ -425,6 +425,6 @@ def test_a_disk_that_fails_under_a_dataset_is_told_from_a_dataset_that_does(
 ) -> None:
     error = RuntimeError("An error occurred while generating the dataset")
     error.__cause__ = OSError(number, "of the disk", "/cache/x") if number else OSError("no such dataset")
-    found = hub._failed("dataset x", error, local=False)
+    found = reading_hub._failed("dataset x", error, local=False)
     assert type(found) is kind
     assert str(found).startswith("/cache/x: of the disk" if number else "dataset x: An error occurred")
