@@ -11,6 +11,7 @@ from typing import get_args
 
 from nmt import console
 from nmt.config.data import Format
+from nmt.data.languages import best_pair
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import Container, is_archive, member_names, open_bytes, open_container, split_path
 from nmt.data.reading.columns import Wanted, choose_columns, language_keys, pair_of
@@ -97,17 +98,19 @@ def choose_files(names: Iterable[str], wanted: Wanted) -> list[tuple[str, str | 
 
     With `wanted.format`, only files whose names have that format.
     """
-    sides: dict[str, dict[str, str]] = {wanted.languages.source: {}, wanted.languages.target: {}}
+    by_stem: dict[str, dict[str, str]] = {}
     chosen: list[tuple[str, str | None]] = []
     for name in names:
         form = format_of(name)
         if form is not None and wanted.format in (None, form):
             chosen.append((name, None))
         stem, language = split_language(name)
-        if stem and language in sides and wanted.format is None:
-            sides[language].setdefault(stem, name)
-    sources, targets = (sides[language] for language in (wanted.languages.source, wanted.languages.target))
-    chosen += [(name, targets[stem]) for stem, name in sources.items() if stem in targets]
+        if stem and wanted.format is None:
+            by_stem.setdefault(stem, {}).setdefault(language, name)
+    for files in by_stem.values():
+        if pair := best_pair(wanted.languages.source, wanted.languages.target, files):
+            source, target = pair
+            chosen.append((files[source], files[target]))
     return sorted(chosen, key=itemgetter(0))
 
 
