@@ -118,8 +118,8 @@ def one_line(text: object, name: str, anomalies: Counter[str]) -> str:
     return text
 
 
-class OtherLanguagesError(DataError):
-    """A file is of other languages than the wanted ones."""
+class UnwantedFileError(DataError):
+    """A file is of other languages, or no corpus; beside others in a folder it is skipped."""
 
 
 def listing(names: Iterable[str]) -> str:
