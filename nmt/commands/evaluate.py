@@ -75,13 +75,17 @@ def evaluate(
         texts = read_texts(source, reference, [])
         translator = load_translator([model], search, inference)
         bundle = translator.bundle
-        texts.systems[source.name] = translator.translate_all(texts.sources)
+        texts.systems[source.name] = translations = translator.translate_all(texts.sources)
         if output is not None:
-            write_lines(output, texts.systems[source.name])
+            write_lines(output, translations)
     own = bundle.evaluation if bundle else EvaluationConfig()
     given = metrics.model_dump(exclude_unset=True) | ({"tokenize": "auto"} if target_language else {})
     language = target_language or (bundle.languages.target if bundle else None)
     scores = score_systems(texts.systems, texts.references, own.model_copy(update=given), language)
+    show(scores, as_json=as_json)
+
+
+def show(scores: Mapping[str, Scores], *, as_json: bool) -> None:
     if as_json:
         console.json_out(scores if len(scores) > 1 else next(iter(scores.values())))
     else:
