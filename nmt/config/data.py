@@ -81,6 +81,9 @@ class CleaningConfig(Section):
     """
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"text"})
+    entities: bool = False
+    """Write the characters in place of HTML's entities: `&` for `&amp;`, an apostrophe for `&apos;`, `[` for
+    `&#91;`, as in text from web pages, from SGML, or escaped for Moses."""
     control_characters: bool = True
     """Take out control characters (Unicode's Cc, tabs aside), byte-order marks, and U+FFFE and U+FFFF; line breaks
     become spaces."""
