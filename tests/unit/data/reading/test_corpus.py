@@ -118,6 +118,8 @@ def test_the_builtin_corpus_is_read_in_either_direction(tmp_path: Path) -> None:
     pairs = [("dev 7 0", "de 0"), ("dev 7 1", "de 1")]
     assert read(tmp_path, config) == pairs
     assert read(tmp_path, config, languages=DE_EN) == [(target, source) for source, target in pairs]
+    languages = LanguagesConfig(source="deu_Latn", target="en-US")
+    assert read(tmp_path, config, languages=languages) == [(target, source) for source, target in pairs]
 
 
 def test_the_builtin_corpus_is_of_two_languages_only(tmp_path: Path) -> None:
