@@ -190,6 +190,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--work", type=Path)
     options = parser.parse_args()
+    for number in SIGNALS[1:]:
+        signal.signal(number, signal.SIG_DFL)  # a shell may have it ignored, and so would the runs
     with tempfile.TemporaryDirectory(prefix="kills-") as scratch:
         trial = Trial(options.work or Path(scratch), options.steps, options.seed)
         trial.kill(options.kills)
