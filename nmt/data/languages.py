@@ -56,6 +56,15 @@ def standard_code(code: str) -> str:
 
 
 @cache
+def same_code(one: str, other: str) -> bool:
+    """Return whether two codes are spellings of one: `en` and `eng_Latn`, `iw` and `he`, but not `pt` and `pt-BR`."""
+    first, second = language_of(one), language_of(other)
+    if spelled(one) == spelled(other) or first is None or second is None:
+        return spelled(one) == spelled(other)
+    return len({language.prefer_macrolanguage().simplify_script().to_tag() for language in (first, second)}) == 1
+
+
+@cache
 def same_language(one: str, other: str) -> bool:
     """Return whether two codes name one language: `no` and `nb`, `zh` and `cmn`, `pt` and `pt-BR`, but not `zh`, `yue`.
 
