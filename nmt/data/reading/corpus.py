@@ -19,7 +19,7 @@ from nmt.data.reading.inline_codes import KeptCodes
 from nmt.data.reading.sacrebleu_sets import sacrebleu_digest, sacrebleu_files
 from nmt.data.reading.streams import decode_lines, decompress
 from nmt.data.reading.test_sets import is_sgm, read_test_set
-from nmt.errors import DataError
+from nmt.errors import DataError, input_error
 from nmt.files import digest_file, digest_json
 from nmt.tasks import grammar
 
@@ -111,7 +111,7 @@ def corpus_digests(
             else:
                 digests |= _file_digests(name, root, downloads or {}, digest)
     except OSError as error:
-        raise DataError(f"{error.filename}: {error.strerror}") from None
+        raise input_error(error.filename, error) from None
     return digests
 
 

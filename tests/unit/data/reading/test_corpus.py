@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from disks import make_unreadable
 
 from nmt.config.data import CorpusConfig, DownloadConfig, LanguagesConfig
 from nmt.data.reading.archives import find_file
 from nmt.data.reading.corpus import RECIPE_TIP, corpus_digests, read_corpus
-from nmt.errors import DataError
+from nmt.errors import DataError, StorageError
 from nmt.files import digest_json
 
 EN_DE = LanguagesConfig(source="en", target="de")
@@ -279,3 +280,9 @@ def test_names_that_sort_before_standard_inputs_are_files(tmp_path: Path) -> Non
     assert read(tmp_path, CorpusConfig(source="+a", target="+a")) == [("a", "a")]
     assert read(tmp_path, CorpusConfig(files="+a.tsv")) == [("a", "b")]
     assert list(corpus_digests(CorpusConfig(files="+a.tsv"), root=tmp_path, local=False)) == ["+a.tsv"]
+
+
+def test_a_disk_that_fails_is_no_fault_of_a_corpus(tmp_path: Path) -> None:
+    make_unreadable(tmp_path / "a.tsv")
+    with pytest.raises(StorageError, match=r"/a\.tsv: Input/output error$"):
+        corpus_digests(CorpusConfig(files="a.tsv"), root=tmp_path, local=False)
