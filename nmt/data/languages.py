@@ -61,7 +61,12 @@ def same_code(one: str, other: str) -> bool:
     first, second = language_of(one), language_of(other)
     if spelled(one) == spelled(other) or first is None or second is None:
         return spelled(one) == spelled(other)
-    return len({language.prefer_macrolanguage().simplify_script().to_tag() for language in (first, second)}) == 1
+    if first.territory != second.territory or first.variants != second.variants:
+        return False
+    return (
+        first.prefer_macrolanguage().language == second.prefer_macrolanguage().language
+        and first.maximize().script == second.maximize().script
+    )
 
 
 @cache
