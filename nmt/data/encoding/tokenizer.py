@@ -179,6 +179,11 @@ class Tokenizer:
         self.tags = list(tags)  # the tags of the corpora it was trained for, each one piece
         self.placeholders = placeholders  # the number of placeholders, each one piece; see `nmt.data.placeholders`
 
+    @property
+    def pieces(self) -> tuple[list[str], list[str]]:
+        """The pieces of the source and of the target by id."""
+        return self.source.pieces(range(self.source_size)), self.target.pieces(range(self.target_size))
+
     @classmethod
     def load(cls, folder: Path) -> "Tokenizer":
         """Load the tokenizer that `train` wrote to `folder`, and verify its files. Raises ArtifactError."""
