@@ -13,6 +13,7 @@ from nmt.config.toml import check_overridden, knobs, override_key
 from nmt.data.cleaning.filters import filter_names
 from nmt.data.cleaning.funnel import PICTURES, IdsCounts, TextCounts, percent, steps_of
 from nmt.data.reading.corpus import STDIN
+from nmt.data.reading.formats import ENDINGS
 from nmt.data.reading.named_files import named_corpus, shortened
 from nmt.errors import ArtifactError, UsageError
 from nmt.files import JsonObject, check_output, read_record, replacing
@@ -27,8 +28,8 @@ Files = Annotated[
     list[str],
     typer.Argument(
         metavar="FILES",
-        help="Two files, line by line translations, such as train.en train.de; or files of both sides: .tsv, .csv, "
-        ".jsonl, .parquet, .tmx, folders and archives of such, or - for standard input.",
+        help=f"Two files, line by line translations, such as train.en train.de; or files of both sides: {ENDINGS}, "
+        "folders and archives of such, or - for standard input.",
     ),
 ]
 SourceLanguage = Annotated[
@@ -41,7 +42,10 @@ FormatName = Annotated[
     Format | None, typer.Option("--format", help="Format of FILES of both sides; by default from their names.")
 ]
 SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave out, and count, damaged units of .tmx; by default they are an error.")
+    bool,
+    typer.Option(
+        "--skip-bad", help="Leave out, and count, damaged units of .tmx, .xlf and .po; by default they are an error."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from importlib import import_module
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Annotated
@@ -35,7 +36,10 @@ class SeveralValues(TyperCommand):
         return without_types(super().get_params(ctx))
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Parse `args`, with `--reference A B` written as `--reference A --reference B`."""
+        """Parse `args`, with `--reference A B` written as `--reference A --reference B`.
+
+        Raises UsageError where an option of one value is given twice: the parser would take the last one in silence.
+        """
         greedy = {name for param in self.params if (param.metavar or "").endswith(SEVERAL) for name in param.opts}
         written: list[str] = []
         option = ""
@@ -48,7 +52,21 @@ class SeveralValues(TyperCommand):
             elif option and written[-1] != option:
                 written.append(option)
             written.append(argument)
+        if not ctx.resilient_parsing:
+            self.refuse_repeated(ctx, written)
         return super().parse_args(ctx, written)
+
+    def refuse_repeated(self, ctx: Context, args: list[str]) -> None:
+        """Raise UsageError where `args` hold an option of one value twice, or both forms of a switch."""
+        given = Counter(param.name for param in self.make_parser(ctx).parse_args(list(args))[2])
+        for param in self.params:
+            if given[param.name] < 2 or param.param_type_name != "option" or getattr(param, "multiple", False):
+                continue
+            forms = [name for name in (*param.opts, *param.secondary_opts) if name in args]
+            if not getattr(param, "is_flag", False):
+                raise UsageError(f"{param.opts[-1]} is given {given[param.name]} times", hint="it takes one value")
+            if any(name in args for name in param.opts) and any(name in args for name in param.secondary_opts):
+                raise UsageError(f"{' and '.join(forms)} exclude each other")
 
 
 class LazyCommand(TyperCommand):

@@ -61,7 +61,7 @@ def score(
                 for pair, found in zip(chunk, translator.score(*map(list, zip(*chunk, strict=True))), strict=True):
                     file.write(render(form, *pair, found).encode())
                 progress.update(translator.report.lines)
-    for warning in translator.report.warnings(translator.max_length - 1):
+    for warning in translator.report.warnings():
         console.warn(warning)
 
 

@@ -115,7 +115,7 @@ def translate(
         # A pipe can be read once only; and only a terminal shows the progress.
         total = count_lines(input) if input and input.is_file() and console.is_live() else None
         write_lines(file, written.form, translations, total, shown=not reader.interactive)
-    for warning in translator.report.warnings(translator.max_length - 1):
+    for warning in translator.report.warnings():
         console.warn(warning)
 
 

@@ -11,7 +11,7 @@ from nmt.config.section import Affects, AsBefore, Effect, Name, Section
 from nmt.files import Json
 
 Coverage = Annotated[float, Field(ge=0.98, le=1)]
-Format = Literal["tsv", "csv", "jsonl", "parquet", "tmx"]
+Format = Literal["tsv", "csv", "jsonl", "parquet", "tmx", "xliff", "po"]
 """Formats of files that hold both sides."""
 Share = Annotated[float, Field(gt=0, le=1)]
 Rule = Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "nfc", "identity"]
@@ -136,15 +136,14 @@ class CorpusConfig(Section):
     target: str | list[str] | None = None
     """Target side, line by line the translation of `source`."""
     files: str | list[str] | None = None
-    """Files that hold both sides (.tsv, .csv, .jsonl, .parquet, .tmx), folders or archives (.zip, .tar, .tar.gz) of
-    such files or of NAME.LANGUAGE pairs, or a test set of sacreBLEU: `sacrebleu:wmt14/full:en-de`."""
+    """Files that hold both sides (.tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po), folders or archives (.zip, .tar,
+    .tar.gz) of such files or of NAME.LANGUAGE pairs, or a test set of sacreBLEU: `sacrebleu:wmt14/full:en-de`."""
     format: Format | None = None
     """Format of `files`; by default their names say it."""
     skip_bad: bool = False
-    """Leave out, and count, the damaged units of `files` that are divided into units (.tmx), instead of ending with an
-    error."""
+    """Leave out, and count, damaged units of .tmx, .xlf and .po, instead of ending with an error."""
     codes: Literal["drop", "placeholders"] = "drop"
-    """The inline codes of .tmx: dropped, or those that both sides have kept as placeholders, of which
+    """The inline codes of .tmx and .xlf: dropped, or those that both sides have kept as placeholders, of which
     `tokenizer.placeholders` is the number."""
     dataset: str | None = None
     """Hugging Face dataset, such as `wmt/wmt14`; with --data-dir, a folder of that name there is read instead."""

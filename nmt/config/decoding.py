@@ -1,6 +1,6 @@
 """The sections [decoding] and [evaluation], and the settings of sampling."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -28,6 +28,10 @@ class DecodingConfig(Section):
     """Length of the piece n-grams that may occur only once in a hypothesis; 0 allows all repetitions."""
     batch_tokens: Annotated[PositiveInt, Field(le=10**9)] = 4096
     """Padded source tokens decoded at once, beams not counted."""
+    segments: Literal["auto", "sentence", "fill"] = "auto"
+    """Segments of long lines. auto: lines with more sentences or pieces than 99% of the training lines are cut into
+    segments of at most as many; if the model does not say these figures, lines too long for it are cut into sentences.
+    sentence: each sentence is a segment. fill: lines too long for the model are cut into ones as long as it takes."""
 
 
 class EvaluationConfig(Section):

@@ -1,4 +1,4 @@
-"""The settings of inference that are no hyper-parameters: engine, device, and what is kept of the source."""
+"""The settings of inference that are no hyper-parameters: engine, device, and what is kept and known of the source."""
 
 from typing import Annotated, Literal, Self
 
@@ -10,6 +10,17 @@ from nmt.errors import UsageError
 
 EngineName = Literal["native", "ctranslate2"]
 DeviceName = Literal["auto", "cpu", "cuda"]
+
+
+class TrainingLines(Section):
+    """Lengths of the source lines that a model was trained on, pieces without EOS."""
+
+    sentences: PositiveInt
+    """Sentences that 99% of the lines do not exceed."""
+    pieces: PositiveInt
+    """Pieces that 99% of the lines do not exceed."""
+    longest: PositiveInt
+    """Pieces of the longest line."""
 
 
 class InferenceConfig(Section):

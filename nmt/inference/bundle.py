@@ -11,6 +11,7 @@ from nmt.cards import Card
 from nmt.config.compatibility import completed
 from nmt.config.data import LanguagesConfig
 from nmt.config.decoding import DecodingConfig, EvaluationConfig
+from nmt.config.inference import TrainingLines
 from nmt.config.model import ModelConfig
 from nmt.config.section import Section, first_error
 from nmt.data.encoding.tokenizer import Tokenizer
@@ -38,6 +39,7 @@ class BundleConfig(Section):
     decoding: DecodingConfig
     evaluation: EvaluationConfig
     protect: str | None = None  # regular expression of text to keep unchanged; missing in bundles of older versions
+    training_lines: TrainingLines | None = None  # lengths of the training lines; missing in bundles of older versions
     files: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of the weights and of the tokenizer's files; set by `write_bundle`."""
 

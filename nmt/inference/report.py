@@ -10,8 +10,8 @@ COPY_WORDS = 4  # a translation of at least this many words that equals its sour
 WARNINGS = {
     "replaced": "input lines not UTF-8, each wrong byte now U+FFFD",
     "blank": "input lines blank, and so are their translations",
-    "segmented": "input lines longer than {limit} pieces, and translated in segments",
-    "cut": "input lines with a sentence longer than {limit} pieces, split within it",
+    "segmented": "input lines longer than the model's training lines, translated in segments",
+    "cut": "input lines with a sentence too long for the model, split within it",
     "beyond": "matches to be protected beyond the model's placeholders, translated as any text",
     "unscored": "pairs with a side that is blank or too long for the model, not scored",
     "looping": "translations that repeat themselves",
@@ -43,9 +43,9 @@ class Report:
     unrestored: list[int] = field(default_factory=list)
     invented: list[int] = field(default_factory=list)
 
-    def warnings(self, limit: int) -> list[str]:
-        """Return a sentence for each kind that occurred; `limit` is the longest source in pieces."""
-        found = [(warning.format(limit=limit), getattr(self, kind)) for kind, warning in WARNINGS.items()]
+    def warnings(self) -> list[str]:
+        """Return a sentence for each kind that occurred."""
+        found = [(warning, getattr(self, kind)) for kind, warning in WARNINGS.items()]
         return [f"{warning}: {len(lines):,} ({list_lines(lines)})" for warning, lines in found if lines]
 
     def judge(self, number: int, source: str, translation: str, pieces: Sequence[str]) -> None:

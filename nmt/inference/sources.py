@@ -1,6 +1,5 @@
 """From a raw line to rows of pieces (tags, placeholders, segments), and from its placeholders back to their text."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,8 +8,7 @@ from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.placeholders import SPELLED, Protected, Protector, Restored, put_back, split_tags, symbols
 from nmt.inference.alignment import SPACE
 from nmt.inference.protocol import Hypothesis, Row, nan_error
-
-SENTENCE_END = re.compile(r"(?<=[.!?…;])\s+|(?<=[。！？；])")
+from nmt.inference.segments import Segment, Segmenter
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Chunk:
     first: int  # number of the first line
     lines: Sequence[str]
     sources: list[Source]
-    segments: list[int]  # number of rows of each line
+    segments: list[list[Segment]]  # of each line, a row each
     rows: list[Row]
     batches: list[list[int]]  # indices of the rows in each batch
     hypotheses: dict[int, list[Hypothesis]] = field(default_factory=dict)
@@ -61,7 +59,7 @@ class SourceReader:
     """Encodes lines, with tags and placeholders, in segments that fit the model."""
 
     tokenizer: Tokenizer
-    limit: int  # longest source in pieces, EOS not included
+    segmenter: Segmenter
     protector: Protector | None
     tags: tuple[str, ...]  # tags put before every line, ahead of its own
 
@@ -72,27 +70,19 @@ class SourceReader:
         tags, spelled = [*self.tags, *own], protected.text
         whole = " ".join([*tags, spelled])
         head, ids = self.tokenizer.source.encode([" ".join(tags), whole])
-        if len(head) >= self.limit:  # no room for a word: such tags are text like any other
+        if len(head) >= self.segmenter.limit:  # no room for a word: such tags are text like any other
             head, spelled = [], whole
         words = len(line.split()) - len(text.split())
         return Source(text, spelled, protected.kept, protected.beyond, head, ids, words)
 
-    def split(self, source: Source) -> tuple[list[list[int]], bool]:
-        """Return the ids of `source` in rows that fit the model, and whether a sentence was split.
+    def split(self, source: Source, least: int = 0) -> tuple[list[Segment], bool]:
+        """Return the segments of `source`, and whether a sentence was cut; see `Segmenter.split`.
 
-        Each row begins with the tags; a blank line has no row.
+        A blank line has no segment.
         """
-        if source.is_blank or len(source.ids) <= self.limit:
-            return [] if source.is_blank else [source.ids], False
-        room = self.limit - len(source.head)
-        rows: list[list[int]] = []
-        sentences = self.tokenizer.source.encode(SENTENCE_END.split(source.spelled), tagged=False)
-        for sentence in sentences:
-            if rows and len(rows[-1]) + len(sentence) <= self.limit:
-                rows[-1] += sentence
-            else:
-                rows += [source.head + sentence[start : start + room] for start in range(0, len(sentence), room)]
-        return rows, any(len(sentence) > room for sentence in sentences)
+        if source.is_blank:
+            return [], False
+        return self.segmenter.split(source.spelled, source.head, source.ids, least)
 
     def spell(self, target: str, source: Source) -> str:
         """Replace protected text of `source` by its placeholders in `target`, a translation or a prefix of one."""

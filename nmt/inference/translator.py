@@ -14,19 +14,22 @@ from typing import Self, TypeVar
 from pydantic import ValidationError
 
 from nmt import console
+from nmt.config.data import LanguagesConfig
 from nmt.config.decoding import DecodingConfig, SamplingConfig
-from nmt.config.inference import InferenceConfig
+from nmt.config.inference import InferenceConfig, TrainingLines
 from nmt.config.section import first_error
 from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.placeholders import Protector, check_tags, protector_for
+from nmt.data.sentences import SentenceSplitter
 from nmt.errors import DataError, UsageError
-from nmt.inference.alignment import align_segments
+from nmt.inference.alignment import SPACE, align_segments
 from nmt.inference.bundle import BundleConfig
 from nmt.inference.engines.loading import EnginePlan, open_bundles
 from nmt.inference.engines.workers import Workers
 from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Request, Row, by_batch, length_penalty, nan_error
 from nmt.inference.report import Report
+from nmt.inference.segments import Segment, Segmenter, join
 from nmt.inference.sources import Chunk, Source, SourceReader
 
 R = TypeVar("R")
@@ -83,8 +86,8 @@ class Translation:
 
 
 @dataclass(frozen=True)
-class Segment:
-    """A hypothesis of a row, which is a line or a segment of one; scores and attention are empty unless wanted."""
+class Output:
+    """A hypothesis of a segment; scores and attention are empty unless wanted."""
 
     src: list[int]
     tgt: list[int]  # pieces of both sides, without EOS
@@ -114,10 +117,16 @@ class Translator:
         max_length: int,
         protector: Protector | None = None,
         tags: Sequence[str] = (),
+        languages: LanguagesConfig | None = None,
+        lines: TrainingLines | None = None,
     ) -> None:
         self.engine, self.tokenizer, self.decoding = engine, tokenizer, decoding
         self.max_length = max_length  # longest source in pieces, EOS included
-        self.reader = SourceReader(tokenizer, max_length - 1, protector, tuple(tags))
+        source, target = (languages.source, languages.target) if languages else (None, None)
+        splitter = SentenceSplitter(source)
+        segmenter = Segmenter(tokenizer, max_length - 1, splitter, decoding.segments, lines)
+        self.reader = SourceReader(tokenizer, segmenter, protector, tuple(tags))
+        self.target_splitter = SentenceSplitter(target)
         self.report = Report()
         """Report on all lines since the translator was made, or since the report was last replaced."""
         self.bundle: BundleConfig | None = None  # config of the first bundle, where `load` made the translator
@@ -149,7 +158,16 @@ class Translator:
         plan = EnginePlan([bundle.path for bundle in bundles], inference)
         engine = plan.load() if inference.devices == 1 else Workers(plan)
         longest = min(bundle.config.model.max_length for bundle in bundles)
-        translator = cls(engine, tokenizer, search, max_length=longest, protector=protector, tags=inference.tags)
+        translator = cls(
+            engine,
+            tokenizer,
+            search,
+            max_length=longest,
+            protector=protector,
+            tags=inference.tags,
+            languages=config.languages,
+            lines=config.training_lines,
+        )
         translator.bundle = config
         return translator
 
@@ -160,7 +178,7 @@ class Translator:
         """
         self.report = Report()
         texts = [translation.text for translation in self.stream(lines)]
-        for warning in self.report.warnings(self.max_length - 1):
+        for warning in self.report.warnings():
             console.warn(warning)
         return texts
 
@@ -216,15 +234,18 @@ class Translator:
         first = self.report.lines + 1
         self.report.lines += len(lines)
         sources = self._read(lines, first)
-        parts = [self._segments(source, number) for number, source in enumerate(sources, first)]
         starts = self._starts(prefixes, sources, first) if prefixes is not None else [[]] * len(lines)
+        # A prefix goes on from sentence to sentence only within the first segment.
+        begun = map(self.target_splitter.count, prefixes or [""] * len(lines))
+        numbered = enumerate(zip(sources, begun, strict=True), first)
+        parts = [self._segments(source, number, least) for number, (source, least) in numbered]
         rows = [
-            Row(ids, start if index == 0 else [])
+            Row(segment.ids, start if index == 0 else [])
             for segments, start in zip(parts, starts, strict=True)
-            for index, ids in enumerate(segments)
+            for index, segment in enumerate(segments)
         ]
         batches = by_tokens([len(row.ids) + 1 for row in rows], self.decoding.batch_tokens)
-        return Chunk(first, lines, sources, [len(segments) for segments in parts], rows, batches)
+        return Chunk(first, lines, sources, parts, rows, batches)
 
     def _run(self, chunks: Iterator[Chunk], options: Options) -> Iterator[Translation]:
         """Translate `chunks`, up to and including the first chunk of only blank lines: no engine answers it.
@@ -260,7 +281,7 @@ class Translator:
         of_rows = iter(self._details(chunk.rows, hypotheses, options))
         lines = zip(chunk.lines, chunk.sources, chunk.segments, strict=True)
         for number, (line, source, segments) in enumerate(lines, chunk.first):
-            candidates = self._join([next(of_rows) for _ in range(segments)], source, options)
+            candidates = self._join([next(of_rows) for _ in segments], segments, source, options)
             best = candidates[0]
             if segments:
                 self.report.judge(number, source.text, best.text, best.pieces)
@@ -299,16 +320,16 @@ class Translator:
         self.report.beyond += [number for number, source in enumerate(sources, first) for _ in range(source.beyond)]
         return sources
 
-    def _segments(self, source: Source, number: int) -> list[list[int]]:
-        """Return the ids of `source` in rows that fit the model, and report a line that is not simply one row."""
-        rows, is_cut = self.reader.split(source)
+    def _segments(self, source: Source, number: int, least: int = 0) -> list[Segment]:
+        """Return the segments of `source`, the first of `least` sentences; report a line that is not simply one."""
+        segments, is_cut = self.reader.split(source, least)
         if source.is_blank:
             self.report.blank.append(number)
-        elif len(source.ids) >= self.max_length:
+        elif len(segments) > 1:
             self.report.segmented.append(number)
         if is_cut:
             self.report.cut.append(number)
-        return rows
+        return segments
 
     def _starts(self, prefixes: Sequence[str], sources: Sequence[Source], first: int) -> list[list[int]]:
         """Encode the prefixes of `sources`, numbered from `first`. Raises DataError where one is too long."""
@@ -322,7 +343,7 @@ class Translator:
         spelled = [self.reader.spell(target, source) for target, source in zip(targets, sources, strict=True)]
         return self.tokenizer.target.encode(spelled)
 
-    def _details(self, rows: list[Row], of_rows: list[list[Hypothesis]], options: Options) -> list[list[Segment]]:
+    def _details(self, rows: list[Row], of_rows: list[list[Hypothesis]], options: Options) -> list[list[Output]]:
         """Add the token scores and the attention that `options` ask for to the hypotheses of each of `rows`."""
         pairs = [(row.ids, h.ids) for row, hypotheses in zip(rows, of_rows, strict=True) for h in hypotheses]
         scores = iter(self._by_batch(pairs, self.engine.score)) if options.token_scores else itertools.repeat([])
@@ -330,7 +351,7 @@ class Translator:
         if options.alignment:
             matrices = iter(self._by_batch(pairs, partial(self.engine.attention, layer=options.alignment_layer)))
         return [
-            [Segment(row.ids, h.ids, h.score, next(scores), next(matrices)) for h in hypotheses]
+            [Output(row.ids, h.ids, h.score, next(scores), next(matrices)) for h in hypotheses]
             for row, hypotheses in zip(rows, of_rows, strict=True)
         ]
 
@@ -338,35 +359,40 @@ class Translator:
         lengths = [1 + max(len(src), len(tgt)) for src, tgt in pairs]
         return by_batch(pairs, lengths, self.decoding.batch_tokens, work)
 
-    def _join(self, parts: list[list[Segment]], source: Source, options: Options) -> list[Candidate]:
+    def _join(
+        self, parts: list[list[Output]], segments: list[Segment], source: Source, options: Options
+    ) -> list[Candidate]:
         """Return the candidates of a line: the k-th joins the k-th best hypotheses of its segments."""
         most = max(map(len, parts), default=1)
-        return [self._candidate([part[min(k, len(part) - 1)] for part in parts], source, options) for k in range(most)]
+        of_candidates = ([part[min(k, len(part) - 1)] for part in parts] for k in range(most))
+        return [self._candidate(outputs, segments, source, options) for outputs in of_candidates]
 
-    def _candidate(self, segments: list[Segment], source: Source, options: Options) -> Candidate:
+    def _candidate(self, outputs: list[Output], segments: list[Segment], source: Source, options: Options) -> Candidate:
         """Join one hypothesis of each segment of `source`; a blank line has no segments."""
-        pieces = self.tokenizer.target.pieces([i for segment in segments for i in segment.tgt])
-        text = " ".join(self.tokenizer.target.decode([segment.tgt for segment in segments]))
-        restored = self.reader.restore(text, source)
-        token_scores = [score for segment in segments for score in segment.token_scores]
+        pieces = self.tokenizer.target.pieces([i for output in outputs for i in output.tgt])
+        texts = self.tokenizer.target.decode([output.tgt for output in outputs])
+        restored = self.reader.restore(join(texts), source)
+        token_scores = [score for output in outputs for score in output.token_scores]
         return Candidate(
             restored.text,
-            sum((segment.score for segment in segments), 0.0),
+            sum((output.score for output in outputs), 0.0),
             pieces,
             token_scores if options.token_scores else None,
-            self._alignment(segments, source) if options.alignment else None,
+            self._alignment(outputs, segments, source) if options.alignment else None,
             restored.missing if self.protector else None,
             restored.unknown,
         )
 
-    def _alignment(self, segments: list[Segment], line: Source) -> list[tuple[int, int]]:
+    def _alignment(self, outputs: list[Output], segments: list[Segment], line: Source) -> list[tuple[int, int]]:
         """Return the word alignment of `line`, without its tags and without invented placeholders."""
         tags, parts = len(line.head), []
-        for segment in segments:
-            pieces = self.tokenizer.target.pieces(segment.tgt)
+        for output, segment in zip(outputs, segments, strict=True):
+            pieces = self.tokenizer.target.pieces(output.tgt)
             invented = self.reader.invented(pieces, line)
             kept = [index for index in range(len(pieces)) if index not in invented]
-            attention = [segment.attention[index][tags:] for index in kept]
-            source = self.tokenizer.source.pieces(segment.src[tags:])
+            attention = [output.attention[index][tags:] for index in kept]
+            source = self.tokenizer.source.pieces(output.src[tags:])
+            if segment.is_glued:
+                source[0] = source[0].removeprefix(SPACE)  # by which the tokenizer begins every text
             parts.append((attention, source, [pieces[index] for index in kept]))
         return align_segments(parts, line.words)

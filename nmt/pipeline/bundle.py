@@ -5,11 +5,13 @@ from typing import Literal
 
 from nmt import console
 from nmt.config.compatibility import changed_inputs
+from nmt.config.inference import TrainingLines
 from nmt.config.recipe import Recipe
 from nmt.errors import ArtifactError, UsageError
 from nmt.files import JsonObject, check_writable, read_json, replacing
 from nmt.inference.bundle import CARD, SCORES, BundleConfig, add_scores, open_bundle, write_bundle
 from nmt.pipeline import evaluation
+from nmt.pipeline.ids import training_lines
 from nmt.pipeline.manifest import Manifest, making
 from nmt.pipeline.recipe_file import recorded_recipe
 from nmt.pipeline.run import Run
@@ -27,14 +29,16 @@ def make(run: Run, manifest: Manifest) -> None:
     folder, training = run.folder, run.recipe.training
     weights = run.checkpoints.average(training.average_checkpoints, training.average)
     with making(folder.bundle, manifest, changing=(SCORES, CARD)) as scratch:
-        write_bundle(scratch, weights, folder.tokenizer, read_json(folder.lock), config_of(run.recipe))
+        write_bundle(
+            scratch, weights, folder.tokenizer, read_json(folder.lock), config_of(run.recipe, training_lines(folder))
+        )
     scored = Manifest.read(folder.evaluation)
     if scored and not changed_inputs(scored.inputs, evaluation.inputs(run), evaluation.STAGE.effects):
         add_scores(folder.bundle, open_bundle(folder.bundle).config, read_json(folder.scores))
     console.log(f"bundle: {folder.bundle}")
 
 
-def config_of(recipe: Recipe) -> BundleConfig:
+def config_of(recipe: Recipe, lines: TrainingLines | None) -> BundleConfig:
     """Return the config of a recipe's bundle, whose files are not yet known."""
     return BundleConfig(
         name=recipe.name,
@@ -43,6 +47,7 @@ def config_of(recipe: Recipe) -> BundleConfig:
         decoding=recipe.decoding,
         evaluation=recipe.evaluation,
         protect=recipe.data.protect,
+        training_lines=lines,
     )
 
 
@@ -67,7 +72,8 @@ def average_run(
         raise ArtifactError(f"{checkpoints}: {asked} asked for, {len(names)} there", hint=hint)
     weights = store.average(wanted, of)
     with replacing(folder) as scratch:
-        write_bundle(scratch, weights, run.tokenizer, {**lock, "averaged": names}, config_of(recipe))
+        config = config_of(recipe, training_lines(run))
+        write_bundle(scratch, weights, run.tokenizer, {**lock, "averaged": names}, config)
     return names
 
 

@@ -1,12 +1,14 @@
 """The stage `prepare`: the cleaned text encoded, and cleaned by pieces."""
 
 from nmt import console
+from nmt.config.inference import TrainingLines
 from nmt.data.cleaning.funnel import show_funnel
 from nmt.data.encoding.corpus_ids import IdsPlan, write_ids
 from nmt.files import JsonObject
 from nmt.pipeline.manifest import Manifest, resuming
 from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage, digests_of
+from nmt.run_folder import RunFolder
 
 
 def inputs(run: Run) -> JsonObject:
@@ -22,7 +24,8 @@ def make(run: Run, manifest: Manifest) -> None:
     """Write memory-mapped ids."""
     recipe, longest = run.recipe, run.recipe.model.max_length
     keep_text = recipe.tokenizer.sampling is not None
-    plan = IdsPlan(run.folder.text, run.folder.tokenizer, recipe.data, recipe.cleaning, longest, keep_text=keep_text)
+    folders, source = (run.folder.text, run.folder.tokenizer), recipe.languages.source
+    plan = IdsPlan(*folders, recipe.data, recipe.cleaning, longest, keep_text=keep_text, source_language=source)
     with resuming(run.folder.ids, manifest) as folder:
         counts = write_ids(plan, folder, workers=run.workers)
         manifest.counts = counts.to_json()
@@ -31,6 +34,13 @@ def make(run: Run, manifest: Manifest) -> None:
     console.log(f"prepare: {train.pairs:,} training pairs, {train.source:,} source and {train.target:,} target pieces")
     if counts.dev_cut:
         console.warn(f"{counts.dev_cut} dev pairs are longer than model.max_length and were cut for the dev loss")
+
+
+def training_lines(folder: RunFolder) -> TrainingLines | None:
+    """Return the lengths of the training lines, counted by the stage; None where an older nmt ran it."""
+    manifest = Manifest.read(folder.ids)
+    lines = ((manifest and manifest.counts) or {}).get("training_lines")
+    return lines and TrainingLines(**lines)
 
 
 STAGE = Stage("prepare", lambda run: run.folder.ids, frozenset({"ids"}), inputs, make)

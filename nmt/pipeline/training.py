@@ -4,6 +4,7 @@ from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.files import JsonObject, digest_file, digest_json
+from nmt.pipeline.ids import training_lines
 from nmt.pipeline.manifest import Manifest
 from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage, digests_of
@@ -33,6 +34,7 @@ def make(run: Run, manifest: Manifest) -> None:
         DevSet(*read_text(folder.text, "dev"), PreparedPairs(folder.ids / "dev")),
         folder,
         data=data_digest(run),
+        lines=training_lines(folder),
         initial=run.initial,
         ranks=run.ranks,
     )

@@ -10,6 +10,7 @@ from contextlib import closing
 import torch
 
 from nmt import console, devices, runtime
+from nmt.config.inference import TrainingLines
 from nmt.config.recipe import Recipe
 from nmt.data.encoding.batching import Ints
 from nmt.data.encoding.dataset import Batch, PreparedPairs, SubwordRegularization
@@ -53,10 +54,11 @@ class Trainer:
         folder: RunFolder,
         *,
         data: str,
+        lines: TrainingLines | None = None,
         initial: InitialModel | None = None,
         ranks: Ranks | None = None,
     ) -> None:
-        """Build the model and all that trains it; `data` is the digest of the prepared ids.
+        """Build the model and all that trains it; `data` is the digest of the prepared ids, `lines` their lengths.
 
         `initial` is the model whose weights a training starts from, by default random ones.
         """
@@ -76,20 +78,18 @@ class Trainer:
         self.updater = Updater(
             model, recipe.optimizer, config.precision, self.ranks, ema_decay=config.ema_decay, compiled=compiled
         )
-        longest, protector = recipe.model.max_length, protector_for(recipe.data.protect, tokenizer.placeholders)
-        engine = NativeEngine([self.updater.eval_model])
-        self.translator = Translator(engine, tokenizer, recipe.decoding, max_length=longest, protector=protector)
+        self.translator = self._translator(lines)
         tokenize = resolve_tokenizer(recipe.evaluation.tokenize, recipe.languages.target)
         self.metrics = recipe.evaluation.model_copy(update={"tokenize": tokenize})
         self.checkpoints = Checkpoints(folder.checkpoints, config.keep_checkpoints)
         self.corpus_sizes = {name: end - start for name, (start, end) in pairs.corpora.items()}
-        alpha = recipe.tokenizer.sampling
+        alpha, longest = recipe.tokenizer.sampling, recipe.model.max_length - 1
         self.steps = StepStream(
             pairs,
             recipe.batching.tokens_per_step,
             config.seed,
             weights=recipe.data.weights(self.corpus_sizes),
-            regularization=SubwordRegularization(tokenizer, alpha, config.seed, longest - 1) if alpha else None,
+            regularization=SubwordRegularization(tokenizer, alpha, config.seed, longest) if alpha else None,
             rank=self.ranks.rank,
             ranks=self.ranks.size,
         )
@@ -97,6 +97,19 @@ class Trainer:
         """Target tokens of each corpus since the last line of the log."""
         self.state = TrainingState()
         self.recent: deque[Ints] = deque(maxlen=2 * CHECK_EVERY)  # sentences of the last steps
+
+    def _translator(self, lines: TrainingLines | None) -> Translator:
+        """Return the translator of validation, which translates with the weights of the moment."""
+        recipe, tokenizer = self.recipe, self.tokenizer
+        return Translator(
+            NativeEngine([self.updater.eval_model]),
+            tokenizer,
+            recipe.decoding,
+            max_length=recipe.model.max_length,
+            protector=protector_for(recipe.data.protect, tokenizer.placeholders),
+            languages=recipe.languages,
+            lines=lines,
+        )
 
     def run(self) -> TrainingState:
         """Train to the end, from the newest whole checkpoint if there is one, else from the initial weights.

@@ -121,6 +121,7 @@ class IdsCounts:
     dev: EncodedCounts = field(default_factory=EncodedCounts)
     corpora: dict[str, EncodedCounts] = field(default_factory=dict)  # by training corpus
     dev_cut: int = 0  # pairs of dev that were cut to the model's maximum length
+    training_lines: dict[str, int] | None = None  # fields of `TrainingLines`; None in old manifests
 
     def to_json(self) -> JsonObject:
         splits = {"train": asdict(self.train), "dev": asdict(self.dev)}
@@ -132,6 +133,7 @@ class IdsCounts:
                 name: {**asdict(counts), "funnel": self.funnels[name].counts()} for name, counts in self.corpora.items()
             },
             "dev_cut": self.dev_cut,
+            **({"training_lines": self.training_lines} if self.training_lines else {}),
             "samples": self.funnel.samples,
         }
 
@@ -146,6 +148,7 @@ class IdsCounts:
             {name: Funnel(**funnel) for name, funnel in funnels.items() if funnel is not None},
             corpora={name: EncodedCounts(**corpus) for name, corpus in corpora.items()},
             dev_cut=values["dev_cut"],
+            training_lines=values.get("training_lines"),
             **splits,
         )
 

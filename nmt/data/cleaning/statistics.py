@@ -63,6 +63,13 @@ MAX_RATIO = 100  # ratios are counted to two decimals; greater ones count as thi
 Counts = NDArray[np.int64]
 
 
+def quantile(lines: Counter[int], share: float) -> int:
+    """Return the least length that `share` of the lines do not exceed, given the number of lines of each length."""
+    lengths = sorted(lines)
+    totals = np.cumsum([lines[length] for length in lengths])
+    return lengths[int(np.searchsorted(totals, share * totals[-1]))]
+
+
 class Lengths:
     """A histogram of line lengths, with exact quantiles."""
 
@@ -78,9 +85,7 @@ class Lengths:
 
     def quantile(self, share: float) -> int:
         """Return the least length that `share` of the lines do not exceed."""
-        lengths = sorted(self._lines)
-        lines = np.cumsum([self._lines[length] for length in lengths])
-        return lengths[int(np.searchsorted(lines, share * lines[-1]))]
+        return quantile(self._lines, share)
 
     def _total(self) -> int:
         return sum(length * count for length, count in self._lines.items())

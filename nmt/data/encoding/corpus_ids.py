@@ -4,8 +4,9 @@ Each split is a folder of Arrow streams, which `datasets.Dataset.from_file` can 
 killed one left in its folder.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -18,14 +19,17 @@ from nmt import console
 from nmt.config.data import CleaningConfig, DataConfig
 from nmt.data.cleaning.corpus_text import COLUMNS, listed, read_pairs
 from nmt.data.cleaning.funnel import EncodedCounts, Funnel, IdsCounts
+from nmt.data.cleaning.statistics import quantile
 from nmt.data.encoding.tokenizer import UNK_ID, Tokenizer
 from nmt.data.pairs import Pair
 from nmt.data.placeholders import Protector, split_tags
+from nmt.data.sentences import SentenceSplitter
 from nmt.data.shards import ROWS, card_of, corpus_of, in_order, shard_path, shard_paths, write_shard
 from nmt.errors import DataError
 from nmt.files import JsonObject
 
 Rows = list[list[int]]  # the ids of sides
+USUAL = 0.99  # share of the training lines whose lengths are usual; longer lines are cut in translation
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class IdsPlan:
     cleaning: CleaningConfig  # the limits in pieces of the corpora that have no section of their own
     max_length: int  # longest side in pieces, EOS included
     keep_text: bool = False  # whether the text is stored too, for subword regularization in training
+    source_language: str | None = None  # whose abbreviations the count of sentences knows
 
 
 def write_ids(plan: IdsPlan, folder: Path, *, workers: int) -> IdsCounts:
@@ -50,7 +55,7 @@ def write_ids(plan: IdsPlan, folder: Path, *, workers: int) -> IdsCounts:
     """
     tasks = [("train", number) for number in range(len(shard_paths(plan.text / "train")))]
     encoder = _Encoder(plan, folder, threads=-1 if workers == 1 or len(tasks) == 1 else 1)
-    counts = IdsCounts()
+    counts, lines = IdsCounts(), LineLengths()
     with console.Progress("prepare", None, unit="pairs") as progress:
         dev = _encode_shard(_Encoder(plan, folder), ("dev", 0))
         counts.dev.add(EncodedCounts(dev["rows"], **dev["tokens"]))
@@ -60,11 +65,37 @@ def write_ids(plan: IdsPlan, folder: Path, *, workers: int) -> IdsCounts:
                 total.add(EncodedCounts(card["rows"], **card["tokens"]))
             for funnel in (counts.funnel, counts.funnels.setdefault(card["corpus"], Funnel())):
                 funnel.add(Funnel(**card["funnel"]))
+            lines.add(card.get("lines", {}))
             progress.update(counts.funnel.read)
     if not counts.train.pairs:
         problem = f"no training pair is left of {counts.funnel.read}; dropped: {listed(counts.funnel.dropped)}"
         raise DataError(problem, hint="raise cleaning.max_pieces, model.max_length or tokenizer.vocab_size")
+    counts.training_lines = lines.figures()
     return counts
+
+
+@dataclass
+class LineLengths:
+    """Histograms of the source lines of train: how many lines have a number of sentences, and of pieces."""
+
+    sentences: Counter[int] = field(default_factory=Counter)
+    pieces: Counter[int] = field(default_factory=Counter)
+
+    def count(self, lines: Iterable[str], rows: Rows, splitter: SentenceSplitter) -> None:
+        self.sentences.update(map(splitter.count, lines))
+        self.pieces.update(map(len, rows))
+
+    def add(self, card: dict[str, dict[str, int]]) -> None:
+        """Add the histograms on the card of a shard, whose keys are text in JSON."""
+        for name, histogram in card.items():
+            getattr(self, name).update({int(length): lines for length, lines in histogram.items()})
+
+    def figures(self) -> dict[str, int] | None:
+        """Return the fields of `TrainingLines`; None where the shards are those of an older nmt."""
+        if not self.pieces:
+            return None
+        sentences, pieces = (quantile(histogram, USUAL) for histogram in (self.sentences, self.pieces))
+        return {"sentences": sentences, "pieces": pieces, "longest": max(self.pieces)}
 
 
 @dataclass(frozen=True)
@@ -85,7 +116,7 @@ def _encode_shard(encoder: _Encoder, task: tuple[str, int]) -> JsonObject:
     if (card := card_of(path)) is not None:
         return card
     text = shard_path(plan.text / split, number)
-    corpus, funnel, counts = corpus_of(text), Funnel(), EncodedCounts()
+    corpus, funnel, counts, of_lines = corpus_of(text), Funnel(), EncodedCounts(), LineLengths()
     tokenizer = encoder.tokenizer
     types = [np.min_scalar_type(size - 1) for size in (tokenizer.source_size, tokenizer.target_size)]
     lengths = pa.from_numpy_dtype(np.min_scalar_type(plan.max_length))
@@ -109,6 +140,7 @@ def _encode_shard(encoder: _Encoder, task: tuple[str, int]) -> JsonObject:
             tgt = tokenizer.target.encode([target for _, target in chunk], threads=encoder.threads)
             if split == "train":
                 chunk, src, tgt = _fitting(chunk, src, tgt, plan, corpus, funnel)
+                of_lines.count((source for source, _ in chunk), src, SentenceSplitter(plan.source_language))
             else:
                 longest = plan.max_length - 1
                 card["cut"] += sum(max(len(s), len(t)) > longest for s, t in zip(src, tgt, strict=True))
@@ -120,6 +152,8 @@ def _encode_shard(encoder: _Encoder, task: tuple[str, int]) -> JsonObject:
             yield [*(array for array, _ in arrays), *(lengths for _, lengths in arrays), *texts]
         tokens = asdict(counts)
         card.update(rows=tokens.pop("pairs"), tokens=tokens, funnel=asdict(funnel))
+        if split == "train":
+            card["lines"] = {name: dict(sorted(histogram.items())) for name, histogram in vars(of_lines).items()}
 
     write_shard(path, pa.schema(columns), corpus, batches(), card)
     return card

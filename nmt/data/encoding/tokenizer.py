@@ -21,7 +21,7 @@ from nmt import console
 from nmt.cards import Card
 from nmt.config.data import Rule, TokenizerConfig
 from nmt.data import placeholders
-from nmt.data.encoding.normalization import IDENTITY, NormalForm, plain
+from nmt.data.encoding.normalization import IDENTITY, NormalForm, plain, single_spaces
 from nmt.data.encoding.subword_regularization import Pieces, SubwordRegularizer
 from nmt.errors import ArtifactError, DataError
 from nmt.files import digest, naming
@@ -142,6 +142,10 @@ class SentencePieceModel:
         """Return the normalised line, which equals decode(encode(line))."""
         text = plain(line) if self.form is None else "".join(self.form.parts(line))
         return plain(self.processor.normalize(text)).removeprefix(" ")
+
+    def changes(self, line: str) -> bool:
+        """Return whether normalisation changes more of `line` than its spaces."""
+        return single_spaces(self.normalize(line)) != single_spaces(line)
 
 
 def spaced(parts: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Read pairs from files that hold both sides: TSV, CSV, JSON lines, Parquet, TMX, folders and archives of them."""
+"""Read pairs from files that hold both sides: tables, JSON lines, Parquet, TMX, XLIFF, PO, folders and archives."""
 
 import io
 import itertools
@@ -14,11 +14,18 @@ from nmt.config.data import Format
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import Container, is_archive, member_names, open_bytes, open_container, split_path
 from nmt.data.reading.columns import Wanted, choose_columns, language_keys, pair_of
-from nmt.data.reading.streams import COMPRESSIONS, decode_lines, decompress, listing, reading
+from nmt.data.reading.po import read_po
+from nmt.data.reading.streams import COMPRESSIONS, OtherLanguagesError, decode_lines, decompress, listing, reading
 from nmt.data.reading.tables import read_table
 from nmt.data.reading.tmx import read_tmx
+from nmt.data.reading.xliff import read_xliff
 from nmt.errors import DataError
 
+OTHER_SUFFIXES: dict[str, Format] = {"json": "jsonl", "ndjson": "jsonl", "pot": "po"}
+OTHER_SUFFIXES |= dict.fromkeys(("xlf", "sdlxliff", "mxliff", "mqxliff", "txlf"), "xliff")
+"""Suffixes of formats, beside their names."""
+ENDINGS = ".tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po"  # usual suffixes of the formats, for messages and help
+TABLES: tuple[Format, ...] = ("tsv", "csv", "jsonl", "parquet")  # formats with columns
 BATCH = 1000  # rows of a Parquet file to read at once
 
 
@@ -40,8 +47,11 @@ def read_stream(stream: io.BufferedReader, name: str, form: Format, wanted: Want
     """Yield the pairs of an open, decompressed file; `name` names it in messages."""
     if form == "parquet":
         return _read_parquet(stream, name, wanted)
-    if form == "tmx":
-        return read_tmx(stream, name, wanted.languages, wanted.anomalies, wanted.kept_codes, skip_bad=wanted.skip_bad)
+    if form == "po":
+        return read_po(stream, name, wanted.languages, wanted.anomalies, skip_bad=wanted.skip_bad)
+    if form in ("tmx", "xliff"):
+        read = read_tmx if form == "tmx" else read_xliff
+        return read(stream, name, wanted.languages, wanted.anomalies, wanted.kept_codes, skip_bad=wanted.skip_bad)
     if form in ("tsv", "csv"):
         return read_table(stream, name, form, wanted)
     return _read_jsonl(decode_lines(stream, name, anomalies=wanted.anomalies, are_texts=False), name, wanted)
@@ -68,7 +78,7 @@ def format_of(name: str) -> Format | None:
     """Return the format that the suffix of a file name stands for, a suffix of compression aside."""
     suffix = Path(plain_name(name)).suffix.lower().removeprefix(".")
     formats: dict[str, Format] = {form: form for form in get_args(Format)}
-    return (formats | {"json": "jsonl", "ndjson": "jsonl"}).get(suffix)
+    return (formats | OTHER_SUFFIXES).get(suffix)
 
 
 def plain_name(name: str) -> str:
@@ -123,7 +133,11 @@ def _read_folder(path: Path, below: str, wanted: Wanted) -> Iterator[Pair]:
             if target is None:
                 form = format_of(source)
                 assert form is not None
-                yield from read_stream(stream, str(path / source), form, wanted)
+                try:
+                    yield from read_stream(stream, str(path / source), form, wanted)
+                except OtherLanguagesError as error:
+                    wanted.anomalies["files of other languages in a folder"] += 1
+                    console.detail(f"skipped: {error}")
             else:
                 sources = decode_lines(stream, str(path / source), anomalies=wanted.anomalies)
                 stream = _open_member(right, path, target)

@@ -66,6 +66,10 @@ class Segment:
         self._code: tuple[str, Mapping[str, str]] = "", {}
         self._content: list[str] = []
 
+    @property
+    def has_text(self) -> bool:
+        return any(isinstance(part, str) and part.strip() for part in self.parts)
+
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """Open an element, whose name is without its prefix."""
         parent = self._open[-1] if self._open else "text"

@@ -10,7 +10,7 @@ from nmt.config.data import CorpusConfig, Format, LanguagesConfig
 from nmt.data.languages import same_language, spelled
 from nmt.data.reading.archives import find_file, is_archive, member_names, split_path
 from nmt.data.reading.corpus import STDIN, TEST_SET, file_names
-from nmt.data.reading.formats import format_of, plain_name, split_language
+from nmt.data.reading.formats import ENDINGS, TABLES, format_of, plain_name, split_language
 from nmt.data.reading.sacrebleu_sets import sacrebleu_missing
 from nmt.errors import DataError, UsageError
 
@@ -77,7 +77,7 @@ def named_corpora(
 ) -> Corpora:
     """Return the corpora of the files after `option`: each NAME.SRC with its NAME.TGT, each file of both sides alone.
 
-    `columns` are those of the files of both sides, but not of test sets and of files without columns (TMX). The names
+    `columns` are those of the files of both sides, but not of test sets and of files without columns (.tmx). The names
     of the corpora are made from the names of the files. Raises UsageError, and DataError where a file is missing.
     """
     sides: Sides = ({}, {})
@@ -96,13 +96,13 @@ def named_corpora(
                 raise UsageError(f"{option}: {sides[side][stem]} and {path} are the same side of {stem}")
             sides[side][stem] = str(path)
         elif holds_pairs(path):
-            own = None if format_of(path.name) == "tmx" else columns
+            own = columns if format_of(path.name) in (None, *TABLES) else None
             corpora.append((str(path.with_name(stem_of(path.name))), CorpusConfig(files=str(path), columns=own)))
         else:
             raise UsageError(
                 f"{option}: {path}: its name tells neither its language nor its format",
                 hint=f"lines of one side are in NAME.{languages.source} and NAME.{languages.target}, both sides in "
-                ".tsv, .csv, .jsonl, .parquet, .tmx, a folder or an archive of such files",
+                f"{ENDINGS}, a folder or an archive of such files",
             )
     for stem, source, target in pair_sides(sides, languages, option):
         corpora.append((stem, CorpusConfig(source=source, target=target)))

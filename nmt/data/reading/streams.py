@@ -118,6 +118,10 @@ def one_line(text: object, name: str, anomalies: Counter[str]) -> str:
     return text
 
 
+class OtherLanguagesError(DataError):
+    """A file is of other languages than the wanted ones."""
+
+
 def listing(names: Iterable[str]) -> str:
     """List the first eight of `names` for a message."""
     names = list(names)

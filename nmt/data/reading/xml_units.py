@@ -107,10 +107,9 @@ class _Document:
         self.encoding: str | None = None  # encoding that the file declares
         self._name, self._handler, self._units, self._anomalies = name, handler, units, anomalies
         self._skip_bad = skip_bad
-        self._next_unit = re.compile(rb"<(?:[\w.-]+:)?(?:" + "|".join(units).encode() + rb")(?=[\s>/])")
+        self._unit_names = "|".join(units).encode()
         self._open: list[str] = []  # names of the open elements, those within a unit left out
         self._depth = 0  # open elements of a unit, itself included
-        self._is_whole = False  # whether the end was found, but no unit before it
         self._window, self._first = b"", 0  # bytes that an error may lie in, and the index of the first
         self._lines = 0  # lines before the first line of the parser
         self._start_of_unit = 0
@@ -135,14 +134,15 @@ class _Document:
             except expat.ExpatError as error:
                 problem = f"not well-formed XML: {expat.ErrorString(error.code)}"
                 bad = BadUnitError(problem, REPAIR, self._parser.ErrorByteIndex, error.lineno)
-                begin = 1  # not again a bad tag that starts a unit
+                may_begin = False  # with a tag that is bad itself
             except BadUnitError as error:
-                bad, begin = error, 0
+                bad, may_begin = error, True
             self._lines += bad.line - 1
             if not self._skip_bad or not self._open:
                 hint = bad.hint + (SKIP_TIP if self._open else "")
                 raise DataError(f"{self._name}:{self._lines + 1}: {bad.problem}", hint=hint)
-            block = self._next_start(self._window[max(bad.index - self._first, 0) :], begin, blocks)
+            rest = self._window[max(bad.index - self._first, 0) :]
+            block = self._next_start(rest, blocks, may_begin=may_begin)
         index = self._parser.CurrentByteIndex
         if (self._depth and index - self._start_of_unit > MAX_UNIT) or len(self._window) > MAX_UNIT:
             raise DataError(f"{self._name}:{self.line}: a unit of more than {MAX_UNIT:,} bytes", hint="is it XML?")
@@ -150,34 +150,32 @@ class _Document:
 
     def finish(self) -> None:
         """End the parsing. Raises DataError where the file is cut short."""
-        if self._is_whole:
-            return
         try:
             self._parser.Parse(b"", True)
         except expat.ExpatError as error:
             raise unreadable(self._name, error, f" after line {self._lines + error.lineno}") from None
 
-    def _next_start(self, rest: bytes, begin: int, blocks: Iterator[bytes]) -> bytes:
-        """Drop the bad unit, and return the bytes of `rest` and `blocks` from the next unit on, for a new parser.
+    def _next_start(self, rest: bytes, blocks: Iterator[bytes], *, may_begin: bool) -> bytes:
+        """Drop the bad unit, and return the bytes of `rest` and `blocks` that a new parser is to read.
 
-        The unit is looked for from `begin`. Raises DataError where neither a unit nor the end of the root is found.
+        They begin with the next unit, or the end of the innermost open element; `may_begin` says whether `rest` may
+        begin with a good unit. Raises DataError where neither is found.
         """
         self._anomalies["bad units left out"] += 1
         self._handler.drop_unit()
-        end_of_root = f"</{self._open[0]}".encode()
-        while not (match := self._next_unit.search(rest, begin)):
-            self._is_whole = self._is_whole or end_of_root in rest
+        end = re.escape(self._open[-1]).encode()
+        pattern = re.compile(rb"<(?:[\w.-]+:)?(?:" + self._unit_names + rb")(?=[\s>/])|</" + end + rb"\s*>")
+        begin = 1 if rest[:2] != b"</" and not may_begin else 0
+        while not (match := pattern.search(rest, begin)):
             block = next(blocks, None)
             if block is None:
-                if self._is_whole:
-                    return b""
                 line = self._lines + 1 + rest.count(b"\n")
                 raise unreadable(self._name, EOFError("it ends within the root element"), f" after line {line}")
             keep = max(len(rest) - OVERLAP, 0)
             self._lines += rest.count(b"\n", 0, keep)
-            rest, begin = rest[keep:] + block, 0
+            rest, begin = rest[keep:] + block, max(begin - keep, 0)
         self._lines += rest.count(b"\n", 0, match.start())
-        self._is_whole, self._depth = False, 0
+        self._depth = 0
         self._parser = self._new_parser()
         self._window = b""
         return rest[match.start() :]

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 import typer
@@ -9,6 +10,7 @@ from typer.main import get_command
 
 from nmt import cli, console
 from nmt.commands.group import LazyCommand, SeveralValues, prose
+from nmt.errors import UsageError
 
 
 def parsed(*arguments: str) -> dict[str, object]:
@@ -21,6 +23,8 @@ def parsed(*arguments: str) -> dict[str, object]:
         file: list[str] = typer.Option([], "-f", "--file", metavar="FILE..."),  # noqa: B008
         tag: list[str] = typer.Option([], "--tag", metavar="TAG"),  # noqa: B008
         flag: bool = typer.Option(False, "--flag"),
+        size: int = typer.Option(1, "-s", "--size"),
+        case: bool = typer.Option(False, "--case/--no-case"),
     ) -> None:
         """Do nothing."""
 
@@ -48,7 +52,52 @@ def test_an_option_of_several_values_takes_all_up_to_the_next_option(arguments: 
 
 
 def test_an_option_of_one_value_leaves_the_next_to_the_arguments() -> None:
-    assert parsed("--tag", "a", "n", "--tag", "b") == {"name": "n", "file": [], "tag": ["a", "b"], "flag": False}
+    found = parsed("--tag", "a", "n", "--tag", "b")
+    assert found == {"name": "n", "file": [], "tag": ["a", "b"], "flag": False, "size": 1, "case": False}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["n", "--size", "2", "--size", "3"], "--size is given 2 times (it takes one value)"),
+        (["--size=2", "n", "-s3", "-s", "2"], "--size is given 3 times (it takes one value)"),
+        (["n", "--case", "--no-case"], "--case and --no-case exclude each other"),
+    ],
+)
+def test_an_option_of_one_value_is_given_once(arguments: list[str], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parsed(*arguments)
+    assert str(caught.value) == message
+
+
+def test_a_switch_may_be_repeated_and_what_follows_two_dashes_is_no_option() -> None:
+    found = parsed("--flag", "--flag", "--no-case", "--no-case", "--size", "2", "--", "--size")
+    assert (found["flag"], found["case"], found["size"], found["name"]) == (True, False, 2, "--size")
+
+
+def commands() -> Iterator[tuple[str, SeveralValues]]:
+    """Yield each command of the program by its name, with those of groups."""
+    for name, lazy_command in cli.program.commands.items():
+        loaded = lazy_command.load() if isinstance(lazy_command, LazyCommand) else lazy_command
+        for inner, command in getattr(loaded, "commands", {"": loaded}).items():
+            if isinstance(command, SeveralValues):
+                yield f"{name} {inner}".strip(), command
+
+
+def test_no_command_takes_the_last_of_two_values_in_silence() -> None:
+    checked = 0
+    for name, command in commands():
+        for param in command.params:
+            if (
+                param.param_type_name == "option"
+                and not getattr(param, "multiple", False)
+                and not getattr(param, "is_flag", False)
+            ):
+                words = [param.opts[-1], "7"] * 2
+                with pytest.raises(UsageError, match=f"^{param.opts[-1]} is given 2 times"):
+                    command.make_context(name, words)
+                checked += 1
+    assert checked > 100
 
 
 def test_a_command_is_imported_when_it_is_loaded() -> None:

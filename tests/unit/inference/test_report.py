@@ -11,11 +11,11 @@ def test_each_kind_has_its_sentence_in_this_order() -> None:
     kinds = [kind.name for kind in fields(Report) if kind.name != "lines"]
     report = Report(9, **{name: [number] for number, name in enumerate(sorted(kinds), 1)})
     number = {name: f"1 (line {number})" for number, name in enumerate(sorted(kinds), 1)}
-    assert report.warnings(63) == [
+    assert report.warnings() == [
         f"input lines not UTF-8, each wrong byte now U+FFFD: {number['replaced']}",
         f"input lines blank, and so are their translations: {number['blank']}",
-        f"input lines longer than 63 pieces, and translated in segments: {number['segmented']}",
-        f"input lines with a sentence longer than 63 pieces, split within it: {number['cut']}",
+        f"input lines longer than the model's training lines, translated in segments: {number['segmented']}",
+        f"input lines with a sentence too long for the model, split within it: {number['cut']}",
         f"matches to be protected beyond the model's placeholders, translated as any text: {number['beyond']}",
         f"pairs with a side that is blank or too long for the model, not scored: {number['unscored']}",
         f"translations that repeat themselves: {number['looping']}",
@@ -24,11 +24,11 @@ def test_each_kind_has_its_sentence_in_this_order() -> None:
         f"placeholders that could not be restored, their text is missing: {number['unrestored']}",
         f"placeholders that stand for nothing, taken out of translations: {number['invented']}",
     ]
-    assert Report(lines=9).warnings(63) == []
+    assert Report(lines=9).warnings() == []
 
 
 def test_ten_lines_of_a_kind_are_listed_and_all_are_counted() -> None:
-    assert Report(looping=list(range(1, 1235))).warnings(63) == [
+    assert Report(looping=list(range(1, 1235))).warnings() == [
         "translations that repeat themselves: 1,234 (line 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ...)"
     ]
     assert list_lines(range(1, 11)) == "line 1, 2, 3, 4, 5, 6, 7, 8, 9, 10"

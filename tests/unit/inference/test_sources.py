@@ -10,9 +10,11 @@ from nmt.config.decoding import DecodingConfig
 from nmt.data.encoding import tokenizer as tokenizers
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.placeholders import Protector
+from nmt.data.sentences import SentenceSplitter
 from nmt.errors import UsageError
 from nmt.inference.protocol import Hypothesis, Matrix, Request, Row
 from nmt.inference.report import Report
+from nmt.inference.segments import Segmenter
 from nmt.inference.sources import SourceReader
 from nmt.inference.translator import Candidate, Options, Translator
 from nmt.tasks.grammar import generate
@@ -101,7 +103,7 @@ def test_what_is_protected_comes_out_as_it_went_in(tokenizer: Tokenizer, line: s
     (found,) = translator.translate([line])
     assert (found.source, found.text, found.candidates[0].unrestored) == (line, line, [])
     assert "2024" not in pieces(tokenizer, engine)[0]
-    assert translator.report.warnings(63) in ([], ["translations that copy their lines: 1 (line 1)"])
+    assert translator.report.warnings() in ([], ["translations that copy their lines: 1 (line 1)"])
 
 
 def test_text_that_the_normalisation_would_change_is_kept_to_the_letter(tokenizer: Tokenizer) -> None:
@@ -122,7 +124,7 @@ def test_what_the_model_does_not_say_is_named_and_not_added(tokenizer: Tokenizer
     assert [one.text for one in found] == ["see 200 and ", "see 300", "see 300, ."]
     assert [one.candidates[0].unrestored for one in found] == [["100"], [], ["200"]]
     assert translator.report == Report(lines=3, unrestored=[1, 3])
-    assert translator.report.warnings(63) == [
+    assert translator.report.warnings() == [
         "placeholders that could not be restored, their text is missing: 2 (line 1, 3)"
     ]
 
@@ -131,7 +133,7 @@ def test_what_the_model_makes_up_is_taken_out_and_counted(tokenizer: Tokenizer) 
     translator, _ = echo(tokenizer, change=lambda said: [*said, "▁", "⟦2⟧", "⟦1⟧"])
     (found,) = translator.translate(["see 100"])
     assert (found.text, found.candidates[0].invented) == ("see 100", 2)
-    assert translator.report.warnings(63) == [
+    assert translator.report.warnings() == [
         "placeholders that stand for nothing, taken out of translations: 2 (line 1)"
     ]
 
@@ -141,7 +143,7 @@ def test_matches_beyond_the_placeholders_are_translated_as_text_and_counted(toke
     line = "100 200 300 400 500 400"
     assert translator.translate(["see", line])[1].text == line
     assert translator.report.beyond == [2, 2, 2]
-    assert translator.report.warnings(63)[0] == (
+    assert translator.report.warnings()[0] == (
         "matches to be protected beyond the model's placeholders, translated as any text: 3 (line 2)"
     )
 
@@ -152,7 +154,7 @@ def test_without_a_pattern_what_the_model_makes_up_is_taken_out_too(tokenizer: T
     found = translator.translate(lines)
     assert [one.text for one in found] == ["see 100", "see ⟦1⟧⟦1⟧"]
     assert [(one.candidates[0].invented, one.candidates[0].unrestored) for one in found] == [(2, None), (1, None)]
-    assert translator.report.warnings(63) == [
+    assert translator.report.warnings() == [
         "placeholders that stand for nothing, taken out of translations: 3 (line 1, 2)"
     ]
 
@@ -270,5 +272,5 @@ def test_an_alignment_and_placeholders_exclude_each_other(tokenizer: Tokenizer) 
 
 def test_a_line_is_encoded_as_before_where_there_are_neither_tags_nor_placeholders(tokenizer: Tokenizer) -> None:
     lines = [source for source, _ in generate("test", 20, 3)] + [" a  b ", "\u2028", "⟦0⟧", "a\0b"]
-    reader = SourceReader(tokenizer, 63, None, ())
+    reader = SourceReader(tokenizer, Segmenter(tokenizer, 63, SentenceSplitter()), None, ())
     assert [reader.read(line).ids for line in lines] == tokenizer.source.encode(lines)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from nmt.errors import ArtifactError, DataError, UsageError
 from nmt.inference.engines.native import NativeEngine
 from nmt.inference.protocol import Engine, Hypothesis, Matrix, Request, Row
 from nmt.inference.report import Report
-from nmt.inference.sources import SENTENCE_END, Chunk
+from nmt.inference.sources import Chunk
 from nmt.inference.translator import FIRST_CHUNK, LARGEST_CHUNK, Candidate, Options, Translation, Translator
 from nmt.tasks.grammar import generate
 
@@ -64,26 +63,26 @@ def test_the_report_counts_on_from_call_to_call(translator: Translator) -> None:
     assert (found.lines, found.blank, found.segmented, found.cut) == (7, [2, 6], [3, 5, 7], [5, 7])
 
 
-def test_long_lines_are_cut_at_sentence_ends_and_nothing_is_lost(translator: Translator, lines: list[str]) -> None:
-    short = [line for line in lines if len(translator.tokenizer.source.encode([line])[0]) <= LIMIT]
-    assert len(short) > 15
-    rows = translator._segments(translator.reader.read(" ".join(short)), 1)
-    sentences = translator.tokenizer.source.encode(SENTENCE_END.split(" ".join(short)))
-    assert list(chain(*rows)) == list(chain(*sentences))
-    ends = set(accumulate(map(len, sentences)))
-    assert set(accumulate(map(len, rows))) <= ends
-    assert all(len(row) <= LIMIT for row in rows)
-    # As few as they can be: no two neighbours fit into one.
-    assert all(len(one) + len(other) > LIMIT for one, other in pairwise(rows))
+def test_a_line_has_a_translation_for_each_of_its_sentences(translator: Translator, lines: list[str]) -> None:
+    sentences = [line for line in lines if len(translator.tokenizer.source.encode([line])[0]) < LIMIT][:12]
+    alone = [found.text for found in translator.translate(sentences)]
+    translator.report = Report()
+    for number in (1, 2, 3, 12):
+        (found,) = translator.translate([" ".join(sentences[:number])])
+        assert found.text == " ".join(alone[:number])
+    assert (translator.report.segmented, translator.report.cut) == ([2, 3, 4], [])
 
 
-@pytest.mark.parametrize("length", [LIMIT - 1, LIMIT, LIMIT + 1])
-def test_a_line_just_as_long_as_the_model_takes_stays_whole(translator: Translator, length: int) -> None:
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_sentence_just_as_long_as_the_longest_of_training_stays_whole(translator: Translator, more: int) -> None:
+    assert translator.bundle is not None
+    assert translator.bundle.training_lines is not None
+    length = translator.bundle.training_lines.longest + more
     words = ("q" * count for count in range(LIMIT + 2))
     word = next(word for word in words if len(translator.tokenizer.source.encode([word])[0]) == length)
     rows = translator._segments(translator.reader.read(word), 1)
-    assert [len(row) for row in rows] == ([length] if length <= LIMIT else [LIMIT, length - LIMIT])
-    assert translator.report.cut == ([] if length <= LIMIT else [1])
+    assert (len(rows) == 1, sum(len(row.ids) for row in rows)) == (not more, length)
+    assert translator.report.cut == ([1] if more else [])
 
 
 def test_a_line_in_segments_is_the_translations_of_its_segments(translator: Translator) -> None:
@@ -91,7 +90,7 @@ def test_a_line_in_segments_is_the_translations_of_its_segments(translator: Tran
     long = " ".join(sentences * 3)
     rows = translator._segments(translator.reader.read(long), 1)
     assert len(rows) > 1
-    (hypotheses,) = translator.engine.search([[Row(ids) for ids in rows]], Request(translator.decoding))
+    (hypotheses,) = translator.engine.search([[Row(row.ids) for row in rows]], Request(translator.decoding))
     best = [found[0] for found in hypotheses]
     (found,) = translator.translate([long])
     assert found.text == " ".join(translator.tokenizer.target.decode([hypothesis.ids for hypothesis in best]))
@@ -329,7 +328,7 @@ def test_translations_that_look_wrong_are_counted_and_listed(
         "looping": "translations that repeat themselves: 2 (line 2, 3)",
         "copied": "translations that copy their lines: 2 (line 2, 3)",
     }
-    assert translator.report.warnings(63)[1:] == ([messages[kind]] if kind else [])
+    assert translator.report.warnings()[1:] == ([messages[kind]] if kind else [])
 
 
 def test_settings_of_the_bundle_hold_but_for_those_replaced(tiny_model: Path) -> None:

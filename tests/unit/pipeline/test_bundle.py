@@ -7,6 +7,7 @@ import pytest
 import torch
 from runs import changes, make_run, record, unpack_old_run
 
+from nmt.config.inference import TrainingLines
 from nmt.errors import ArtifactError, UsageError
 from nmt.files import read_json, write_json
 from nmt.inference.bundle import open_bundle
@@ -41,7 +42,9 @@ def test_checkpoints_tokenizer_average_and_settings_are_inputs(tmp_path: Path) -
 
 def test_the_config_of_a_bundle_is_the_recipes(tmp_path: Path) -> None:
     recipe = make_run(tmp_path, data={"protect": "x"}, decoding={"beam_size": 2}).recipe
-    config = config_of(recipe)
+    lines = TrainingLines(sentences=2, pieces=30, longest=40)
+    config = config_of(recipe, lines)
+    assert (config.training_lines, config_of(recipe, None).training_lines) == (lines, None)
     assert (config.name, config.protect, config.languages) == ("x", "x", recipe.languages)
     assert (config.model, config.decoding, config.evaluation) == (recipe.model, recipe.decoding, recipe.evaluation)
 

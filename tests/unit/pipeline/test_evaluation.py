@@ -1,10 +1,12 @@
-"""The stage `evaluate`: its inputs, and the order of the test sets."""
+"""The stage `evaluate`: its inputs, the order of the test sets, remarks on references."""
 
 from pathlib import Path
 
 from runs import changes, corpus, make_run, record
 
-from nmt.pipeline.evaluation import STAGE, inputs, names_of_tests
+from nmt.config.data import TokenizerConfig
+from nmt.data.encoding.tokenizer import Tokenizer, train
+from nmt.pipeline.evaluation import STAGE, inputs, names_of_tests, out_of_reach
 
 
 def test_tests_weights_and_settings_of_the_bundle_are_inputs(tmp_path: Path) -> None:
@@ -23,3 +25,14 @@ def test_test_sets_come_in_the_order_of_the_recipe(tmp_path: Path) -> None:
     assert names_of_tests(run) == ["b", "a"]
     (run.folder.text / "test.held-out").mkdir()
     assert names_of_tests(make_run(tmp_path)) == ["a", "b", "held-out"]
+
+
+def test_references_that_normalisation_changes_are_counted(tmp_path: Path) -> None:
+    references = ["一，二", "e\u0301", "a  b\tc", "a"]
+    found = []
+    for rule in ("nmt_nfkc", "nfc", "identity", None):
+        config = TokenizerConfig(vocab_size=300, target_normalization=rule, hard_vocab_limit=False)
+        train(references, references, config, tmp_path, seed=1)
+        found += out_of_reach(Tokenizer.load(tmp_path).target, references) or ["none"]
+    remark = "references that no translation can equal, for normalisation changes them: "
+    assert found == [f"{remark}2", f"{remark}1", "none", f"{remark}2"]

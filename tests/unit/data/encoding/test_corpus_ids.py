@@ -114,8 +114,24 @@ def test_ids_are_those_of_the_tokenizer_with_their_lengths(tmp_path: Path, folde
         "tokens": tokens,
         "corpora": {"train": {"pairs": 40, **tokens["train"], "funnel": funnel}},
         "dev_cut": 0,
+        "training_lines": {"sentences": 1, "pieces": 19, "longest": 19},
         "samples": {},
     }
+
+
+def test_the_usual_and_the_longest_source_lines_of_training_are_counted(tmp_path: Path, folder: Path) -> None:
+    lines = ["one two."] * 296 + ["One. Two."] + ["One. Two. Two."] * 3
+    pairs = [*[(line, "ONE") for line in lines], *[("one " * 40 + f"{i}.", "ONE") for i in range(1)]]
+    counts = [
+        write(text_of(tmp_path / str(number), pairs, [("A. B. C. D.", "A")]), folder, tmp_path / f"ids-{number}", 30)
+        for number in range(2)
+    ]
+    rows = rows_of(tmp_path / "ids-0" / "train")
+    lengths = sorted(row["src_length"] for row in rows)
+    assert len(lengths) == 300, "a pair that is dropped does not count"
+    usual = {"sentences": 2, "pieces": lengths[296], "longest": lengths[-1]}
+    assert [each["training_lines"] for each in counts] == [usual, usual]
+    assert lengths[296] < lengths[-1]
 
 
 def test_ids_take_the_smallest_type_that_holds_the_vocabulary(tmp_path: Path, folder: Path) -> None:

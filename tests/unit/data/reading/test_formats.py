@@ -1,3 +1,4 @@
+import dataclasses
 import gzip
 import io
 import json
@@ -53,6 +54,10 @@ def parquet(rows: dict[str, Any], types: Any = None) -> bytes:
         ("a.ndjson", "jsonl"),
         ("a.parquet", "parquet"),
         ("a.tmx.xz", "tmx"),
+        ("a.xlf", "xliff"),
+        ("a.en.SDLXLIFF", "xliff"),
+        ("a.xliff.gz", "xliff"),
+        ("de.po", "po"),
         ("a.en", None),
         ("tsv", None),
     ],
@@ -66,7 +71,7 @@ def test_a_format_that_no_name_says_is_asked_for(tmp_path: Path) -> None:
     said = error_of(path)
     assert said == (
         f"{path}: its name does not say what format it has "
-        "(set format to one of tsv, csv, jsonl, parquet, tmx; lines of one side are source or target)"
+        "(set format to one of tsv, csv, jsonl, parquet, tmx, xliff, po; lines of one side are source or target)"
     )
     assert list(read_file(path, wanted(form="tsv"))) == [("a", "b")]
 
@@ -256,7 +261,7 @@ def test_a_folder_with_nothing_to_read_says_what_is_there(tmp_path: Path) -> Non
     write(tmp_path / "b.fr", b"")
     assert error_of(tmp_path) == (
         f"{tmp_path}: nothing to read in it; it has a.en, b.fr "
-        "(a folder or archive holds files of tsv, csv, jsonl, parquet, tmx, or NAME.en and NAME.de)"
+        "(a folder or archive holds files of tsv, csv, jsonl, parquet, tmx, xliff, po, or NAME.en and NAME.de)"
     )
 
 
@@ -285,3 +290,31 @@ def test_a_parquet_file_on_the_disk_is_not_read_into_memory(tmp_path: Path) -> N
     path = write(tmp_path / "a.parquet", parquet({"en": ["x"], "de": ["y"]}))
     with io.FileIO(path) as file:
         assert list(read_stream(Watched(file), "a", "parquet", wanted())) == [("x", "y")]
+
+
+PO = 'msgid ""\nmsgstr "Language: {}\\n"\n\nmsgid "{}"\nmsgstr "{}"\n'
+XLIFF = (
+    '<xliff version="1.2"><file source-language="en" target-language="{}"><body><trans-unit id="1"><source>{}</source>'
+    "<target>{}</target></trans-unit></body></file></xliff>"
+)
+
+
+def test_files_of_other_languages_in_a_folder_are_skipped(tmp_path: Path) -> None:
+    for language, text in (("de", "b"), ("fr", "c")):
+        write(tmp_path / language / "a.po", PO.format(language, "a", text))
+        write(tmp_path / f"a.{language}.xlf", XLIFF.format(language, "x", text))
+    what = wanted()
+    assert list(read_file(tmp_path, what)) == [("x", "b"), ("a", "b")]
+    assert what.anomalies["files of other languages in a folder"] == 2
+    assert error_of(tmp_path / "fr" / "a.po").startswith(f"{tmp_path}/fr/a.po: its header says Language: fr, which")
+
+
+def test_a_catalogue_and_a_file_of_xliff_may_be_compressed_or_have_bad_units(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.po.gz", gzip.compress(PO.format("de", "a", "b").encode()))
+    assert list(read_file(path, wanted())) == [("a", "b")]
+    for name, text in (("a.po", PO.format("de", "a\\q", "b")), ("a.xlf", XLIFF.format("de", "&", "b"))):
+        path = write(tmp_path / name, text)
+        assert "skip_bad = true" in error_of(path)
+        what = wanted()
+        assert list(read_file(path, dataclasses.replace(what, skip_bad=True))) == []
+        assert what.anomalies["bad units left out"] == 1

@@ -108,6 +108,26 @@ def test_a_file_that_is_cut_short_is_an_error_also_where_bad_units_are_left_out(
     )
 
 
+def test_the_elements_around_a_bad_unit_are_closed_where_they_end() -> None:
+    seen: list[str] = []
+
+    class Groups(Units):
+        def start(self, tag: str, attributes: dict[str, str]) -> None:
+            if tag != "u":
+                seen.append(tag + "".join(attributes))
+
+        def end(self, tag: str) -> None:
+            if tag != "u":
+                seen.append(f"/{tag}")
+
+    content = b"<root><g><u>a</u><u>&</u></g><h><u>b<u>c</u></h><u>d</u><u><e></u></root>"
+    anomalies = Counter[str]()
+    stream: Any = io.BufferedReader(io.BytesIO(content))
+    list(parse_units(stream, "a", Groups(), {"u"}, anomalies, skip_bad=True))
+    assert seen == ["root", "g", "/g", "h", "/h", "e", "/root"]
+    assert anomalies == {"bad units left out": 3}
+
+
 def test_what_is_no_xml_has_no_units_to_leave_out() -> None:
     for skip_bad in (False, True):
         said = error_of("text\n", skip_bad=skip_bad)
