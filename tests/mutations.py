@@ -1,4 +1,8 @@
-"""Bundles with files that are damaged, or written by somebody who means harm, and commands that read them."""
+"""Bundles with files that are damaged, or written by somebody who means harm, and commands that read them.
+
+`python tests/mutations.py BUNDLE FOLDER COUNT SEED` changes copies of BUNDLE in FOLDER, and prints each fault and how
+many commands ended in which way.
+"""
 
 import json
 import os
@@ -9,10 +13,16 @@ import signal
 import struct
 import sys
 import time
+import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+
+import nmt.inference.engines.native
+import nmt.pipeline.recipe_file  # noqa: F401 - once, and not in each child
 from nmt import cli
 from nmt.files import digest_file, digest_json
 
@@ -177,10 +187,7 @@ def run(arguments: list[str], folder: Path) -> tuple[int, str, str, float]:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(int(end.code or 0))
-        except BaseException as error:  # what a user would see as a traceback
-            os.write(2, f"Traceback: {type(error).__name__}: {str(error)[:300]}".encode(errors="replace"))
-            import traceback
-
+        except BaseException:
             traceback.print_exc()
             sys.stderr.flush()
         os._exit(1)
@@ -225,10 +232,9 @@ def command_for(what: str, model: Path, rng: random.Random) -> list[str]:
     return rng.choice(choices)
 
 
-def outcomes(
-    bundle: Path, folder: Path, count: int, seed: int
-) -> Iterator[tuple[int, str, list[str], str | None, str]]:
-    """Mutate copies of `bundle` in `folder`; yield number, mutation, command, fault and the last words of each."""
+def main(bundle: Path, folder: Path, count: int, seed: int) -> None:
+    """Mutate copies of `bundle` in `folder`; print the faults, and a count of how the commands ended."""
+    ends: Counter[str] = Counter()
     for number in range(count):
         rng = random.Random(f"{seed} {number}")
         model = folder / "model"
@@ -238,4 +244,12 @@ def outcomes(
         words = command_for(what, model, rng)
         code, out, err, seconds = run(words, folder)
         wrong = fault(code, out, err, words[0]) or (f"{seconds:.0f} seconds" if seconds > SECONDS else None)
-        yield number, what, words, wrong, f"{code} {err[-1500:]}"
+        ends[wrong or f"exit code {code}"] += 1
+        if wrong:
+            print(f"{seed} {number}: {what}: nmt {' '.join(words)}: {wrong}: {err[-1500:]}")
+    print(json.dumps(ends))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

@@ -17,6 +17,7 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Rule = Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "nfc", "identity"]
 NO_SYMBOL = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2581\u2585]|^(<pad>|<unk>|<s>|</s>|<0x[0-9A-F]{2}>)?$")
 """Found in what cannot be a symbol: white space, control characters, SentencePiece's marks, and its own pieces."""
+BLANKS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols without ink
 PLACEHOLDER = re.compile(r"\u27e6\d+\u27e7")
 
 
@@ -35,7 +36,14 @@ def plain_tag(tag: str) -> str:
     """Return `tag`. Raises ValueError where it cannot be one piece of a tokenizer."""
     if NO_SYMBOL.search(tag) or PLACEHOLDER.search(tag):
         raise ValueError(f"{tag!r} cannot be a tag: it has white space, or means something else to the tokenizer")
+    if not is_visible(tag):
+        raise ValueError(f"{tag!r} cannot be a tag: nothing of it can be seen")
     return plain_symbol(tag)
+
+
+def is_visible(text: str) -> bool:
+    """Return whether `text` has a character that takes room and ink: no mark, space, control or format character."""
+    return any(unicodedata.category(char)[0] not in "CMZ" and char not in BLANKS for char in text)
 
 
 Symbol = Annotated[str, AfterValidator(plain_symbol)]
@@ -309,7 +317,7 @@ class TokenizerConfig(Section):
     affects: ClassVar[frozenset[Effect]] = frozenset({"tokenizer"})
     model_type: Literal["bpe", "unigram"] = "bpe"
     """Byte-pair encoding (Sennrich et al. 2016) or unigram language model (Kudo 2018)."""
-    vocab_size: Annotated[int, Field(ge=16)] = 8000
+    vocab_size: Annotated[int, Field(ge=16, le=10**6)] = 8000
     """Pieces, special ones included; of each side where not `joint`."""
     hard_vocab_limit: bool = True
     """Refuse text that has fewer different pieces than `vocab_size`, instead of making fewer."""
@@ -334,7 +342,7 @@ class TokenizerConfig(Section):
     """Subword regularization, which splits the training text anew each epoch: for `bpe` the share of merges left out
     (BPE-dropout, Provilkov et al. 2020, section 3.2; 0.1 there), for `unigram` the smoothing alpha (Kudo 2018,
     section 3.2); by default none."""
-    placeholders: NonNegativeInt = 0
+    placeholders: Annotated[NonNegativeInt, Field(le=10_000)] = 0
     """Pieces that stand for matches of `data.protect` or `nmt translate --protect`: the most in one line."""
 
     @model_validator(mode="after")
