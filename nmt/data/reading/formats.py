@@ -13,6 +13,7 @@ from typing import get_args
 
 from nmt import console
 from nmt.config.data import Format
+from nmt.data.languages import best_pair
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import Container, is_archive, member_names, open_bytes, open_container, split_path
 from nmt.data.reading.columns import Wanted, choose_columns, language_keys, pair_of
@@ -125,22 +126,25 @@ def choose_files(names: Iterable[str], wanted: Wanted) -> list[tuple[str, str | 
 
     With `wanted.format`, only files whose names have that format.
     """
-    sides: dict[str, dict[str, str]] = {wanted.languages.source: {}, wanted.languages.target: {}}
+    by_stem: dict[str, dict[str, str]] = {}
     chosen: list[tuple[str, str | None]] = []
     for name in names:
         form = format_of(name)
         if form is not None and wanted.format in (None, form):
             chosen.append((name, None))
         stem, language = split_language(name)
-        if stem and language in sides and wanted.format is None:
-            sides[language].setdefault(stem, name)
-    sources, targets = (sides[language] for language in (wanted.languages.source, wanted.languages.target))
-    both = sources.keys() & targets.keys()
+        if stem and wanted.format is None:
+            by_stem.setdefault(stem, {}).setdefault(language, name)
+    both = {
+        stem: (files[pair[0]], files[pair[1]])
+        for stem, files in by_stem.items()
+        if (pair := best_pair(wanted.languages.source, wanted.languages.target, files))
+    }
     # OPUS has the alignment of NAME.en and NAME.de in NAME.xml.
     chosen = [
         each for each in chosen if format_of(each[0]) != "wmt" or plain_name(each[0]).rpartition(".")[0] not in both
     ]
-    chosen += [(sources[stem], targets[stem]) for stem in both]
+    chosen += both.values()
     return sorted(chosen, key=itemgetter(0))
 
 

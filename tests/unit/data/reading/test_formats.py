@@ -251,6 +251,24 @@ def test_an_archive_gives_all_its_files_or_those_of_a_folder_in_it(tmp_path: Pat
     assert list(read_file(path / "a.tsv", wanted())) == [("t", "T")]
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "names", "chosen"),
+    [
+        ("eng_Latn", "nb", ["a.en", "a.no"], [("a.en", "a.no")]),
+        ("en", "he", ["a.eng.gz", "a.iw"], [("a.eng.gz", "a.iw")]),
+        ("en", "pt-BR", ["a.en", "a.pt", "a.pt-BR", "a.pt-PT"], [("a.en", "a.pt-BR")]),
+        ("en", "zh", ["a.en", "a.zh-CN", "a.zh-TW"], [("a.en", "a.zh-CN")]),
+        ("zh-CN", "zh-TW", ["a.zh", "a.zh_TW"], [("a.zh", "a.zh_TW")]),
+        ("zh-CN", "zh-TW", ["a.zh"], []),
+        ("en", "no", ["a.en", "a.da", "a.nn"], []),
+    ],
+)
+def test_the_languages_of_files_in_a_folder_are_known_in_every_spelling(
+    source: str, target: str, names: list[str], chosen: list[tuple[str, str]]
+) -> None:
+    assert choose_files(names, Wanted(LanguagesConfig(source=source, target=target), None, None)) == chosen
+
+
 def test_of_two_files_of_one_side_the_first_is_taken() -> None:
     names = ["a.de", "a.en", "a.en.gz"]
     assert choose_files(names, wanted()) == [("a.en", "a.de")]
