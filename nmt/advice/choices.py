@@ -24,6 +24,7 @@ LATIN = frozenset({"LATIN"})
 VOCABULARY = ((2000, 1000), (FEW, 2000), (25_000, 4000), (300_000, 8000), (2_000_000, 16_000))
 """Vocabulary sizes by training pairs; 32,000 beyond."""
 LARGE_ALPHABET = 1500  # characters from which on an alphabet is large, as those of Chinese, Japanese and Korean are
+FRACTIONS = 0.01  # share of source lines with fractions and the like above which no rule may replace them
 UNEVEN = 10  # ratio of the largest to the smallest corpus from which on smaller corpora are upsampled
 CPU_STEPS = 20_000  # maximum number of steps on a CPU
 MAX_PIECES = 500  # upper bound for the pieces of a training sentence; memory grows with the longest one
@@ -122,6 +123,16 @@ def choose_vocabulary(survey: TextSurvey, allowed: float = math.inf) -> list[Cho
     choices = [choice("vocab_size", size, case, pairs=pairs, alphabet=alphabet)]
     case = "script" if survey.shares_script else "few" if pairs < FEW else ""
     choices.append(choice("joint", bool(case), case, pairs=pairs))
+    choices.append(choice("hard_vocab_limit", False))
+    source, target = (side.replaced for side in survey.sides)
+    if source.numbers > FRACTIONS * source.lines:
+        choices.append(choice("normalization", "nfc", "numbers", changes=source.of("lines"), numbers=source.numbers))
+    else:
+        choices.append(
+            choice("normalization", "nmt_nfkc", "changes" if source.changed else "", changes=source.of("lines"))
+        )
+    case = "changes" if target.changed else ""
+    choices.append(choice("target_normalization", "nfc", case, changes=target.of("lines")))
     coverage, case = (0.9995, "large") if alphabet >= LARGE_ALPHABET else (1.0, "")
     choices += [choice("character_coverage", coverage, case), choice("byte_fallback", True)]
     return [*choices, choice("sampling", 0.1)] if pairs < SMALL else choices

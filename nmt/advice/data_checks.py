@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from nmt.advice.checkup import READ, Checkup, Finding, is_train
+from nmt.advice.normal_form import count_changes
 from nmt.advice.sides import PAIRS, check_columns, side_problems
 from nmt.config.data import CorpusConfig, DataConfig
 from nmt.data.cleaning.corpus_text import iterate_text, read_text, write_text
@@ -22,6 +23,7 @@ from nmt.data.cleaning.keys import HeldOut
 from nmt.data.encoding import tokenizer
 from nmt.data.encoding.corpus_ids import IdsPlan, write_ids
 from nmt.data.encoding.dataset import PreparedPairs
+from nmt.data.encoding.normalization import IDENTITY
 from nmt.data.encoding.tokenizer import SentencePieceModel, Tokenizer
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import download_of
@@ -43,6 +45,7 @@ COUNTED = 2000  # approximate number of pairs of the sample whose words are coun
 LEAKED = 0.01  # share of the sources of a dev or test set that may be in train without a warning
 DROPPED = 0.2  # share of the training pairs that cleaning may drop without a warning
 KEPT = 0.01  # share of a training corpus below which cleaning has left practically nothing of it
+REPLACED = 0.001  # share of the target lines that normalisation may change without a warning
 LONG = 0.05  # share of the training pairs that may be too long without a warning
 SPELLED = 0.01  # share of the pieces that may be single bytes, or unknown, without a warning
 
@@ -294,6 +297,30 @@ def check_vocabulary(checkup: Checkup) -> Finding:
         problems += hardly_kept(name, corpus)
     if counts.dev_cut and "dev" not in checkup.left_out:
         problems.append((f"{counts.dev_cut:,} dev pairs are cut for the dev loss", "raise model.max_length"))
+    return Finding.of("; ".join(facts), problems)
+
+
+def check_normal_form(checkup: Checkup) -> Finding:
+    """Count the lines that the normal form of each side changes: no translation can have what the target's replaces."""
+    sides, columns = (checkup.tokenizer.source, checkup.tokenizer.target), ("source", "target")
+    train = zip(*iterate_text(checkup.text, "train"), strict=True)
+    changes = [count_changes(lines, side.normalize) for side, lines in zip(sides, train, strict=True)]
+    facts, problems = [], []
+    for name, found in zip(columns, changes, strict=True):
+        composed = f", and composes {found.composed:,}" if found.composed else ""
+        facts.append(f"normalisation changes {found.of(f'{name} lines')}{composed}")
+    if changes[1].changed > REPLACED * changes[1].lines:
+        tip = 'set tokenizer.target_normalization = "nfc", for a new run'
+        problems.append(("no translation can have what it replaces in the target", tip))
+    for name, side, found in zip(columns, sides, changes, strict=True):
+        if side.form and side.form.rule == IDENTITY and found.not_nfc:
+            key = "normalization" if name == "source" else "target_normalization"
+            problems.append((f"{found.not_nfc:,} {name} lines are not in NFC", f'set tokenizer.{key} = "nfc"'))
+    for test in ("dev", *(f"test.{name}" for name in checkup.recipe.data.test)):
+        if test not in checkup.left_out:
+            _, references = read_text(checkup.text, test)
+            if out_of_reach := sum(map(sides[1].changes, references)):
+                facts.append(f"{out_of_reach:,} of {len(references):,} references of {test} differ from what it leaves")
     return Finding.of("; ".join(facts), problems)
 
 

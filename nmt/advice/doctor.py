@@ -58,6 +58,7 @@ CHECKS: list[tuple[str, Callable[[Checkup], Finding], tuple[str, ...]]] = [
     ("cleaning", data.check_cleaning, ("symbols", "filters", "data")),
     ("metric", data.check_metric, ("cleaning",)),
     ("vocabulary", data.check_vocabulary, ("run folder", "cleaning")),
+    ("normal form", data.check_normal_form, ("vocabulary",)),
     ("shares", data.check_shares, ("vocabulary",)),
     ("sizes", training.check_sizes, ("vocabulary",)),
     ("batching", training.check_batching, ("device", "vocabulary")),

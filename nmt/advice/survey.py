@@ -7,14 +7,16 @@ import math
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from nmt import console, runtime
+from nmt.advice.normal_form import Changes, count_changes
 from nmt.config.data import CorpusConfig, LanguagesConfig, TokenizerConfig
 from nmt.data.cleaning.statistics import Lengths, SideStatistics
 from nmt.data.encoding import tokenizer
+from nmt.data.encoding.normalization import NormalForm
 from nmt.data.languages import scripts_of, share_of_script
 from nmt.data.pairs import Pair
 from nmt.data.reading.corpus import TEST_SET, describe, file_names, read_corpus
@@ -42,6 +44,7 @@ class SideSurvey:
     own_script: float  # share of the lines of which at least half of the letters are in a script of the language
     tokenizer: str  # BLEU's, by the language or the script of the text
     tokens: float  # mean tokens of a line by that tokenizer
+    replaced: Changes = field(default_factory=Changes)  # lines that SentencePiece's rule nmt_nfkc changes
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ def survey_side(lines: Sequence[str], language: str) -> SideSurvey:
         own_script=sum(share_of_script(line, own) >= 0.5 for line in lines) / len(lines),
         tokenizer=own_tokenizer,
         tokens=mean_tokens(own_tokenizer, lines),
+        replaced=count_changes(lines, NormalForm("nmt_nfkc", is_source=False).normalize),
     )
 
 
@@ -148,7 +152,7 @@ def fit_tokenizer(config: TokenizerConfig, sample: Sequence[Pair]) -> tuple[int,
     text = sample[: math.ceil(0.7 * len(sample))]  # cleaning, dev and test take some of the text that a run has
     with tempfile.TemporaryDirectory(prefix="nmt-init-") as folder:
         while True:
-            tried = config.model_copy(update={"vocab_size": size})
+            tried = config.model_copy(update={"vocab_size": size, "hard_vocab_limit": True})
             try:
                 tokenizer.train((s for s, _ in text), (t for _, t in text), tried, Path(folder), seed=SEED)
                 break

@@ -17,6 +17,7 @@ from langcodes.data_dicts import ALL_SCRIPTS, LIKELY_SUBTAGS, MACROLANGUAGES
 from langcodes.language_lists import CLDR_LANGUAGES
 
 _LATIN = frozenset({"LATIN"})
+_NEAR = 15  # distance of languages that are read for each other: `da` and `no` 12, `id` and `ms` 14
 _NO_LANGUAGES = {"mis", "mul", "und", "zxx"}  # ISO 639's codes for several, unknown and no languages
 
 
@@ -55,6 +56,20 @@ def standard_code(code: str) -> str:
 
 
 @cache
+def same_code(one: str, other: str) -> bool:
+    """Return whether two codes are spellings of one: `en` and `eng_Latn`, `iw` and `he`, but not `pt` and `pt-BR`."""
+    first, second = language_of(one), language_of(other)
+    if spelled(one) == spelled(other) or first is None or second is None:
+        return spelled(one) == spelled(other)
+    if first.territory != second.territory or first.variants != second.variants:
+        return False
+    return (
+        first.prefer_macrolanguage().language == second.prefer_macrolanguage().language
+        and first.maximize().script == second.maximize().script
+    )
+
+
+@cache
 def same_language(one: str, other: str) -> bool:
     """Return whether two codes name one language: `no` and `nb`, `zh` and `cmn`, `pt` and `pt-BR`, but not `zh`, `yue`.
 
@@ -81,6 +96,37 @@ def best_match(code: str, candidates: Iterable[str]) -> str | None:
     """
     same = [candidate for candidate in candidates if same_language(code, candidate)]
     return min(same, key=lambda candidate: _distance(code, candidate), default=None)
+
+
+def best_pair(source: str, target: str, candidates: Iterable[str]) -> tuple[str, str] | None:
+    """Return the candidates that name two languages, as `best_match` finds them; None if one is missing.
+
+    >>> best_pair("zh-CN", "zh-TW", ["en", "zh-TW", "zh"])
+    ('zh', 'zh-TW')
+    """
+    left = list(candidates)
+    exact = {code: next((each for each in left if spelled(each) == spelled(code)), None) for code in (source, target)}
+    first = exact[source] or best_match(source, [each for each in left if each != exact[target]])
+    second = exact[target] or best_match(target, [each for each in left if each != first])
+    return (first, second) if first and second and first != second else None
+
+
+@cache
+def is_widely_written(code: str) -> bool:
+    """Return whether CLDR translates its data into the language, as it does for some 80."""
+    return any(same_language(code, known) for known in CLDR_LANGUAGES - _NO_LANGUAGES)
+
+
+@cache
+def are_variants(one: str, other: str) -> bool:
+    """Return whether two codes are of one macrolanguage, or of languages whose readers read both.
+
+    Such are `zh` and `yue`, `hr` and `bs`, `no`, `nn` and `da`, `de` and `lb`, `id` and `ms`.
+    """
+    if language_of(one) is None or language_of(other) is None:
+        return one == other
+    groups = [MACROLANGUAGES.get(code, code) for code in (standard_code(one), standard_code(other))]
+    return groups[0] == groups[1] or min(_distance(one, other), _distance(other, one)) <= _NEAR
 
 
 def spelled(code: str) -> str:

@@ -1,7 +1,11 @@
 """The stage `evaluate`: every test set translated with the bundle, and scored."""
 
+from collections.abc import Sequence
+
 from nmt import console
+from nmt.config.decoding import EvaluationConfig
 from nmt.data.cleaning.corpus_text import read_text
+from nmt.data.encoding.tokenizer import SentencePieceModel
 from nmt.evaluation.metrics import Scores, score
 from nmt.evaluation.scoring import choose_tokenizer, flaws_of
 from nmt.files import JsonObject, write_json
@@ -30,15 +34,28 @@ def make(run: Run, manifest: Manifest) -> None:
             hypotheses = translator.translate_all(sources)
             text = "".join(line + "\n" for line in hypotheses)
             (scratch / f"{test}.{target}").write_text(text, encoding="utf-8", newline="\n")
-            tokenize, said = choose_tokenizer(evaluation.tokenize, target, [references])
-            for flaw in [*said, *flaws_of(hypotheses)]:
+            for flaw in out_of_reach(translator.tokenizer.target, references):
                 console.warn(f"{test}: {flaw}")
-            order = evaluation.chrf_word_order
-            scores[test] = score(
-                hypotheses, [references], tokenize=tokenize, lowercase=evaluation.lowercase, chrf_word_order=order
-            )
+            scores[test] = score_test(test, hypotheses, references, evaluation, target)
         write_json(scratch / "scores.json", scores)
         add_scores(folder.bundle, config, scores)
+
+
+def score_test(
+    test: str, hypotheses: Sequence[str], references: Sequence[str], config: EvaluationConfig, target: str
+) -> Scores:
+    """Score the translations of a test set into the language `target`; warn of flaws, with the name of the set."""
+    tokenize, said = choose_tokenizer(config.tokenize, target, [references])
+    for flaw in [*said, *flaws_of(hypotheses)]:
+        console.warn(f"{test}: {flaw}")
+    case, order = config.lowercase, config.chrf_word_order
+    return score(hypotheses, [references], tokenize=tokenize, lowercase=case, chrf_word_order=order)
+
+
+def out_of_reach(tokenizer: SentencePieceModel, references: Sequence[str]) -> list[str]:
+    """Return a remark on `references` with text that the tokenizer's normalisation changes, if there are any."""
+    changed = sum(map(tokenizer.changes, references))
+    return [f"references that no translation can equal, for normalisation changes them: {changed:,}"] if changed else []
 
 
 def names_of_tests(run: Run) -> list[str]:

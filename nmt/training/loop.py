@@ -17,7 +17,7 @@ from nmt.data.encoding.dataset import Batch, PreparedPairs, SubwordRegularizatio
 from nmt.data.encoding.steps import Step, StepStream
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.placeholders import protector_for
-from nmt.errors import ArtifactError, DivergedError, UsageError
+from nmt.errors import ArtifactError, DivergedError, UsageError, is_out_of_memory
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.evaluation.scoring import choose_tokenizer
 from nmt.files import digest_json, read_json, remove, remove_partials, write_json, write_text
@@ -134,8 +134,7 @@ class Trainer:
                 console.log(f"train: starting from the weights {self.initial.file}")
             self.fit_memory()
         self.log_shares()
-        for flaw in choose_tokenizer(self.metrics.tokenize, None, [self.dev.references])[1]:
-            console.warn(f"dev: {flaw}")
+        self.warn_of_dev()
         is_main = self.ranks.is_main
         with (
             catching_signals() as signals,
@@ -161,6 +160,11 @@ class Trainer:
             shares = self.recipe.data.shares(self.corpus_sizes)
             facts = (f"{name} {its['share']:.1%} (weight {its['weight']:.3g})" for name, its in shares.items())
             console.log(f"train: pairs of an epoch: {', '.join(facts)}")
+
+    def warn_of_dev(self) -> None:
+        """Warn of blank references of dev, and of a tokenizer with which its BLEU means little."""
+        for flaw in choose_tokenizer(self.metrics.tokenize, None, [self.dev.references])[1]:
+            console.warn(f"dev: {flaw}")
 
     def resume(self) -> None:
         """Restore the newest whole checkpoint, if there is one."""
@@ -224,7 +228,7 @@ class Trainer:
         try:
             self.translator.translate(sorted(self.dev.sources, key=len)[-DEV_SAMPLE:])
         except (RuntimeError, MemoryError) as error:
-            if not memory.is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             message = "the longest dev sentences do not fit into the memory"
             raise UsageError(message, hint="lower decoding.batch_tokens") from None
@@ -296,7 +300,7 @@ class Trainer:
             on_device = [batch.to(self.device) for batch in batches]
             self.updater.accumulate(on_device, seed=seed, smoothing=smoothing, tokens=tokens)
         except (RuntimeError, MemoryError) as error:
-            if not memory.is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             return False
         return True

@@ -25,7 +25,19 @@ GOOD = (
 SIZES: dict[Split, int] = {"train": 400, "dev": 10, "test": 20}
 CHECKS = [
     *("run folder", "device", "compiler", "tensorboard", "schedule", "export", "symbols", "filters", "downloads"),
-    *("data", "leakage", "cleaning", "metric", "vocabulary", "shares", "sizes", "batching", "memory", "time"),
+    *(
+        "data",
+        "leakage",
+        "cleaning",
+        "metric",
+        "vocabulary",
+        "normal form",
+        "shares",
+        "sizes",
+        "batching",
+        "memory",
+        "time",
+    ),
 ]
 
 

@@ -27,6 +27,11 @@ def plain(text: str) -> str:
     return _NOT_TEXT.sub(" ", text)
 
 
+def single_spaces(text: str) -> str:
+    """Make tabs, line breaks and runs of spaces one space, and none at the ends, as every tokenizer does."""
+    return " ".join(filter(None, plain(text).replace("\t", " ").split(" ")))
+
+
 def nfc(text: str) -> str:
     """Return `text` in Unicode's normal form C."""
     return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)

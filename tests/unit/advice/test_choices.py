@@ -14,6 +14,7 @@ from nmt.advice.choices import (
     data_warnings,
     rounded,
 )
+from nmt.advice.normal_form import Changes
 from nmt.advice.recipe_writer import recipe_head, recipe_sections
 from nmt.advice.survey import Machine, PieceLengths, SideSurvey, TextSurvey
 from nmt.config.data import CorpusConfig, LanguagesConfig
@@ -26,6 +27,7 @@ GPU = Machine("a GPU", is_gpu=True, has_bfloat16=True)
 LENGTHS = PieceLengths(target_mean=20.0, longest=83)
 REASONS = Path(advice.__file__).with_name("reasons.toml")
 BOTH = {"dev", "test"}
+NOTHING = Changes(100)
 SIZES = [250, 1999, 9_999, 10_000, 29_000, 60_000, 172_000, 460_000, 999_999, 4_500_000, 36_000_000]
 
 
@@ -36,9 +38,10 @@ def side(
     longest: int = 200,
     own_script: float = 1.0,
     tokens: float = 14.0,
+    replaced: Changes = NOTHING,
 ) -> SideSurvey:
     scripts, tokenizer = {script: 1.0}, tokenizer_for(language)
-    return SideSurvey(language, 12.0, longest, alphabet, scripts, own_script, tokenizer, tokens)
+    return SideSurvey(language, 12.0, longest, alphabet, scripts, own_script, tokenizer, tokens, replaced)
 
 
 CHINESE = {"target": side("zh", "CJK", alphabet=3000, own_script=0.95), "length_ratio": 3.6}
@@ -73,6 +76,7 @@ def reason(key: str, survey: TextSurvey, machine: Machine = CPU) -> str:
     return next(choice.reason for choice in choices_of(survey, machine)[section] if choice.key == name)
 
 
+OF_ALL = {"hard_vocab_limit": False, "normalization": "nmt_nfkc", "target_normalization": "nfc"}
 FEW_ON_CPU = """
 data = { dev_pairs = 250, test_pairs = 250 }
 cleaning = { max_pieces = 90 }
@@ -174,9 +178,10 @@ patience = 5
 def test_all_choices_are_those_of_a_written_recipe(
     survey: TextSurvey, machine: Machine, held_out: set[str], recipe: str
 ) -> None:
-    choices = choices_of(survey, machine, held_out)
+    choices, wanted = choices_of(survey, machine, held_out), tomllib.loads(recipe)
+    wanted["tokenizer"] |= OF_ALL
     assert " ".join(choices) == "data cleaning tokenizer model batching optimizer training evaluation"
-    assert {name: {one.key: one.value for one in section} for name, section in choices.items()} == tomllib.loads(recipe)
+    assert {name: {one.key: one.value for one in section} for name, section in choices.items()} == wanted
 
 
 def test_every_reason_is_the_reason_of_some_choice() -> None:
@@ -191,6 +196,9 @@ def test_every_reason_is_the_reason_of_some_choice() -> None:
         for one in section
     }
     given |= {one.reason for one in choose_vocabulary(survey_of(29_000), 3000)}
+    for numbers in (0, 9):
+        changed = side("en", replaced=Changes(100, 9, numbers=numbers))
+        given |= {one.reason for one in choose_vocabulary(survey_of(250, source=changed, target=changed))}
     for reason in tomllib.loads(REASONS.read_text(encoding="utf-8")).values():
         start, end = reason.partition("{")[0], reason.rpartition("}")[2]
         assert any(text.startswith(start) and text.endswith(end) for text in given), reason
@@ -406,6 +414,20 @@ def test_chrf_ranks_checkpoints_where_lines_have_fewer_than_four_words(tokens: f
     if metric:
         expected = "BLEU counts n-grams of up to 4 words, and a target line has 4.0; chrF counts those of characters."
         assert reason("training.best_metric", survey) == expected
+
+
+def test_the_target_keeps_its_characters_and_the_reason_names_what_a_rule_would_change() -> None:
+    survey = survey_of(29_000, target=side("zh", replaced=Changes(200, 150, examples=("'，' to ','",))))
+    expected = " would change 150 of 200 lines, for example '，' to ','."
+    assert reason("tokenizer.target_normalization", survey).endswith(expected)
+    assert "no line of the sample" in reason("tokenizer.target_normalization", survey_of(29_000))
+
+
+@pytest.mark.parametrize(("numbers", "rule"), [(0, "nmt_nfkc"), (2, "nmt_nfkc"), (3, "nfc")])
+def test_the_source_has_a_rule_unless_it_would_replace_fractions_and_the_like(numbers: int, rule: str) -> None:
+    survey = survey_of(29_000, source=side("en", replaced=Changes(200, 50, numbers=numbers)))
+    assert values_of(survey)["tokenizer.normalization"] == rule
+    assert "50 of 200 lines" in reason("tokenizer.normalization", survey)
 
 
 def test_a_smaller_vocabulary_replaces_the_size_alone() -> None:

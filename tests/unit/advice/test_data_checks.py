@@ -22,6 +22,7 @@ from nmt.advice.data_checks import (
     check_filters,
     check_leakage,
     check_metric,
+    check_normal_form,
     check_shares,
     check_symbols,
     check_vocabulary,
@@ -358,3 +359,41 @@ def test_a_tokenizer_that_is_not_installed_is_found_before_the_run(
     monkeypatch.setattr(tokenizer_ja_mecab, "MeCab", None)
     with pytest.raises(UsageError, match="needs packages that are not installed"):
         metric_found(tmp_path, WORDS, "evaluation.tokenize=ja-mecab")
+
+
+@pytest.mark.parametrize(
+    ("settings", "level", "said"),
+    [
+        ([], "OK", "normalisation changes 0 of 300 target lines"),
+        (
+            ["tokenizer.target_normalization=nmt_nfkc"],
+            "warning",
+            "normalisation changes 300 of 300 target lines, for example '，' to ',', '½' to '1⁄2'; 300 of 300 "
+            "references of dev differ from what it leaves",
+        ),
+        (["tokenizer.target_normalization=none"], "warning", "no translation can have what it replaces in the target"),
+        (["tokenizer.target_normalization=identity"], "OK", "normalisation changes 0 of 300 target lines"),
+    ],
+)
+def test_a_target_whose_characters_are_replaced_is_a_warning(
+    tmp_path: Path, settings: list[str], level: str, said: str
+) -> None:
+    words = [f"{a}{b}" for a in "abcdefghij" for b in "klmnopqrst"]
+    for split, start in (("train", 0), ("dev", 1)):
+        pairs = [(f"{words[(i + start) % 97]} {words[i % 89]} {i}", f"{words[i % 83]}，{i}½") for i in range(300)]
+        for side, language in enumerate(("en", "de")):
+            text = "".join(f"{split} {pair[side]}\n" for pair in pairs)
+            (tmp_path / f"{split}.{language}").write_text(text, encoding="utf-8")
+    own = '[data.train]\nsource = "train.en"\ntarget = "train.de"\n'
+    checkup = checkup_of(tmp_path, "cleaning.drop_leaked_near=false", *settings, train=own)
+    recipe = tmp_path / "tiny.toml"
+    dev = '[data.dev]\nsource = "dev.en"\ntarget = "dev.de"\n'
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace('[data.dev]\nbuiltin = "dev"\npairs = 10\n', dev))
+    overrides = ["cleaning.drop_leaked_near=false", *settings]
+    checkup = Checkup(Run(load_recipe(str(recipe), overrides), run_dir=tmp_path / "run"), checkup.scratch)
+    for check in (check_data, check_cleaning, check_vocabulary):
+        check(checkup)
+    found = check_normal_form(checkup)
+    assert found.level == level
+    assert said in found.message
+    assert ('set tokenizer.target_normalization = "nfc"' in found.advice) == (level == "warning")

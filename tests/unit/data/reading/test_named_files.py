@@ -114,8 +114,8 @@ def test_two_scripts_of_a_language_are_known_by_the_whole_code() -> None:
         (
             ["n.txt"],
             "--train: n.txt: its name tells neither its language nor its format (lines of one side are in NAME.en and "
-            "NAME.de, both sides in .tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po, a folder or an archive of such "
-            "files)",
+            "NAME.de, both sides in .tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po, .xml, a folder or an archive of "
+            "such files)",
         ),
     ],
 )
@@ -147,6 +147,7 @@ def test_data_that_is_not_there_is_one_line(name: str, message: str) -> None:
     ("codes", "message"),
     [
         (("en", "EN"), "the source and the target language are both en (nmt init SRC TGT --train ...)"),
+        (("en", "eng_Latn"), "the source and the target language are both en (nmt init SRC TGT --train ...)"),
         (("en", "a b"), "'a b' is no language code (codes are as in ISO 639-1: en, de)"),
     ],
 )
