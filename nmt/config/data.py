@@ -92,7 +92,11 @@ class CleaningConfig(Section):
     check_language: bool = False
     """Drop pairs with a side that is identified as another language; needs the extra `langid`."""
     language_from: PositiveInt = 20
-    """The language is checked only of sides of at least this many characters."""
+    """The language is checked only of sides of at least this many letters."""
+    language_margin: Annotated[Annotated[float, Field(ge=1)] | None, AsBefore(None)] = 10.0
+    """Another language counts where it is this many times likelier than the side's own, among widely written ones that
+    are no variants of it; `none` takes the likeliest of all, also for numbers, and counts characters as letters, as nmt
+    did before it had this key."""
     drop_leaked: bool = True
     """Drop pairs that are in dev or test."""
     drop_leaked_near: bool = True

@@ -17,6 +17,7 @@ from langcodes.data_dicts import ALL_SCRIPTS, LIKELY_SUBTAGS, MACROLANGUAGES
 from langcodes.language_lists import CLDR_LANGUAGES
 
 _LATIN = frozenset({"LATIN"})
+_NEAR = 15  # distance of languages that are read for each other: `da` and `no` 12, `id` and `ms` 14
 _NO_LANGUAGES = {"mis", "mul", "und", "zxx"}  # ISO 639's codes for several, unknown and no languages
 
 
@@ -81,6 +82,24 @@ def best_match(code: str, candidates: Iterable[str]) -> str | None:
     """
     same = [candidate for candidate in candidates if same_language(code, candidate)]
     return min(same, key=lambda candidate: _distance(code, candidate), default=None)
+
+
+@cache
+def is_widely_written(code: str) -> bool:
+    """Return whether CLDR translates its data into the language, as it does for some 80."""
+    return any(same_language(code, known) for known in CLDR_LANGUAGES - _NO_LANGUAGES)
+
+
+@cache
+def are_variants(one: str, other: str) -> bool:
+    """Return whether two codes are of one macrolanguage, or of languages whose readers read both.
+
+    Such are `zh` and `yue`, `hr` and `bs`, `no`, `nn` and `da`, `de` and `lb`, `id` and `ms`.
+    """
+    if language_of(one) is None or language_of(other) is None:
+        return one == other
+    groups = [MACROLANGUAGES.get(code, code) for code in (standard_code(one), standard_code(other))]
+    return groups[0] == groups[1] or min(_distance(one, other), _distance(other, one)) <= _NEAR
 
 
 def spelled(code: str) -> str:

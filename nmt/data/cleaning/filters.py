@@ -7,6 +7,7 @@ afterwards, by the keys in `DUPLICATES`.
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from functools import cache
 from typing import Literal, Protocol
 
@@ -14,7 +15,7 @@ from nmt import runtime
 from nmt.config.data import CleaningConfig, LanguagesConfig
 from nmt.data.cleaning.funnel import Funnel
 from nmt.data.cleaning.keys import HeldOut, near_key, pair_key, side_key
-from nmt.data.languages import primary_subtag, scripts_of, share_of_script
+from nmt.data.languages import are_variants, best_match, is_widely_written, scripts_of, share_of_script
 from nmt.data.pairs import Pair
 from nmt.errors import UsageError
 
@@ -33,6 +34,7 @@ KEY_OF = {"script": "min_script", "punctuation": "max_punctuation_difference", "
 NO_FILTERS = {
     "ratio_from",
     "language_from",
+    "language_margin",
     "keep_special_spaces",
 }  # keys of [cleaning] that are parameters of a fix or a filter
 
@@ -180,38 +182,54 @@ class Identifier(Protocol):
     labels: Sequence[str]
 
     def classify(self, text: str) -> tuple[str, float]: ...
-
-
-_ALSO_CALLED = {"cmn": "zh", "fil": "tl", "in": "id", "iw": "he", "nb": "no"}
+    def rank(self, text: str) -> list[tuple[str, float]]: ...
+    def set_languages(self, langs: Sequence[str]) -> None: ...
 
 
 @cache
-def _identifier() -> Identifier:
-    """Load the model that identifies languages. Raises UsageError where the package is missing."""
+def _identifier(is_calibrated: bool = False) -> Identifier:
+    """Load the model that identifies languages; `is_calibrated` gives probabilities that fit texts of any length.
+
+    Raises UsageError where the package is missing.
+    """
     package = runtime.import_extra("py3langid.langid", "langid", "cleaning.check_language = true")
-    return package.LanguageIdentifier.from_model_file(package.MODEL_FILE)
+    return package.LanguageIdentifier.from_model_file(package.MODEL_FILE, norm_probs=is_calibrated)
 
 
-def is_in_other_language(languages: LanguagesConfig, language_from: int) -> Filter:
-    """Drop pairs with a side of at least `language_from` characters that is identified as another language.
+def is_in_other_language(languages: LanguagesConfig, config: CleaningConfig) -> Filter:
+    """Drop pairs with a side of at least `language_from` letters that is identified as another language.
 
     Raises UsageError where the package is missing or does not know one of the languages.
     """
-    identifier = _identifier()
-    own: list[str] = []
+    known, own = _identifier().labels, list[str]()
     for key, code in (("source", languages.source), ("target", languages.target)):
-        subtag = primary_subtag(code)
-        subtag = _ALSO_CALLED.get(subtag, subtag)
-        if subtag not in identifier.labels:
+        label = best_match(code, known)
+        if label is None:
             problem = f"languages.{key} = {code!r}: a language that cleaning.check_language cannot tell from others"
             raise UsageError(problem, hint="set cleaning.check_language to false")
-        own.append(subtag)
-    own_source, own_target = own
+        own.append(label)
+    source_is_other, target_is_other = (_is_other(label, own, config) for label in own)
+    return lambda source, target: source_is_other(source) or target_is_other(target)
 
-    def is_other(text: str, language: str) -> bool:
-        return len(text) >= language_from and identifier.classify(text)[0] != language
 
-    return lambda source, target: is_other(source, own_source) or is_other(target, own_target)
+def _is_other(own: str, pair: Sequence[str], config: CleaningConfig) -> Callable[[str], bool]:
+    """Return the check of one side, whose label is `own`, one of the labels of the `pair`."""
+    least, margin = config.language_from, config.language_margin
+    if margin is None:
+        identify = _identifier().classify
+        return lambda text: len(text) >= least and identify(text)[0] != own
+    identifier = copy(_identifier(is_calibrated=True))
+    # Small languages, creoles and "no language" attract short texts full of names and terms; variants are one language.
+    chosen = [label for label in identifier.labels if label in pair or is_widely_written(label)]
+    identifier.set_languages([label for label in chosen if label == own or not are_variants(own, label)])
+
+    def is_other(text: str) -> bool:
+        if sum(map(str.isalpha, text)) < least:
+            return False
+        found, probability = identifier.classify(text)
+        return found != own and probability > margin * dict(identifier.rank(text))[own]
+
+    return is_other
 
 
 def filters(config: CleaningConfig, languages: LanguagesConfig, held_out: HeldOut) -> dict[str, Filter]:
@@ -234,7 +252,7 @@ def filters(config: CleaningConfig, languages: LanguagesConfig, held_out: HeldOu
         "script": config.min_script is not None and is_in_other_script(config.min_script, languages),
         "digit_mismatch": config.drop_digit_mismatch and differs_in_digits,
         "punctuation": differs,
-        "language": config.check_language and is_in_other_language(languages, config.language_from),
+        "language": config.check_language and is_in_other_language(languages, config),
         "leaked": config.drop_leaked and leaked(held_out.holds),
         "leaked_near": config.drop_leaked_near and leaked(held_out.nearly_holds),
         "leaked_sides": config.drop_leaked_sides and leaked(held_out.nearly_holds_side),

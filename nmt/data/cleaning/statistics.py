@@ -288,7 +288,7 @@ class Statistics:
 
     def _count_languages(self) -> None:
         """Count sampled pairs with a side in another language. Raises UsageError where languages cannot be checked."""
-        drops = is_in_other_language(self.languages, self.config.language_from)
+        drops = is_in_other_language(self.languages, self.config)
         self._dropped.dropped["language"] = 0
         for _, pair in self._sample:
             if drops(*pair):

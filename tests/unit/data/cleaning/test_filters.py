@@ -1,5 +1,6 @@
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -252,26 +253,74 @@ def test_one_more_mark_than_given_is_too_many() -> None:
 
 
 class ByFirstWord:
-    """Takes the first word of a side for its language."""
+    """Takes the first word of a side for its language; the others share a tenth of the probability."""
 
-    labels = ("de", "en", "no")
+    def __init__(self) -> None:
+        self.labels: Sequence[str] = ("da", "de", "en", "fr", "la", "nn", "no", "zxx")
+
+    def set_languages(self, langs: Sequence[str]) -> None:
+        self.labels = langs
 
     def classify(self, text: str) -> tuple[str, float]:
-        return text.split()[0], 1.0
+        return self.rank(text)[0]
+
+    def rank(self, text: str) -> list[tuple[str, float]]:
+        found, _, share = text.split()[0].partition("/")
+        others = [label for label in self.labels if label != found]
+        best = float(share or 0.9)
+        ranked = [(found, best)] if found in self.labels else []
+        return ranked + [(label, (1 - best * len(ranked)) / len(others)) for label in others]
 
 
 @pytest.fixture
 def by_first_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_identifier", ByFirstWord)
+    monkeypatch.setattr(module, "_identifier", lambda **_: ByFirstWord())
 
 
 @pytest.mark.usefixtures("by_first_word")
 def test_a_side_of_another_language_is_dropped_once_long_enough() -> None:
     drops = the_filter(LanguagesConfig(source="en-GB", target="nb_NO"), check_language=True, language_from=6)
-    assert not drops("en ...", "no ...")
-    assert drops("de ...", "no ...")
-    assert drops("en ...", "de ...")
-    assert not drops("de ..", "de ..")
+    assert not drops("en word", "no word")
+    assert drops("de word", "no word")
+    assert drops("en word", "de word")
+    assert not drops("de wor", "de 1, 2")
+
+
+@pytest.mark.usefixtures("by_first_word")
+def test_variants_small_languages_and_no_language_do_not_count_against_a_side() -> None:
+    languages = LanguagesConfig(source="en", target="no")
+    drops = the_filter(languages, check_language=True, language_from=1)
+    assert not any(drops("en", f"{label} word") for label in ("nn", "da", "la", "zxx"))
+    assert not drops("la word", "no")
+    assert drops("da word", "no")
+    latin = the_filter(LanguagesConfig(source="en", target="la"), check_language=True, language_from=1)
+    assert not latin("en", "la word")
+    assert latin("la word", "la word")
+
+
+@pytest.mark.usefixtures("by_first_word")
+def test_another_language_is_so_many_times_likelier() -> None:
+    # Of five labels four share the rest: 0.8 is 16 times as much as 0.05, and 0.6 six times as much as 0.1.
+    likely, rather = "de/0.8 word", "de/0.6 word"
+
+    def dropped(margin: float | None) -> list[bool]:
+        settings: dict[str, Any] = {"check_language": True, "language_from": 1, "language_margin": margin}
+        drops = the_filter(LanguagesConfig(source="en", target="fr"), **settings)
+        return [drops(side, "fr") for side in (likely, rather)]
+
+    assert [dropped(margin) for margin in (20.0, 10.0, 1.0, None)] == [
+        [False, False], [True, False], [True, True], [True, True],
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("by_first_word")
+def test_without_a_margin_any_other_label_counts_and_so_do_all_characters() -> None:
+    drops = the_filter(
+        LanguagesConfig(source="en", target="no"), check_language=True, language_from=7, language_margin=None
+    )
+    assert all(drops("en ....", f"{label} ....") for label in ("nn", "da", "la", "zxx"))
+    assert not drops("en ....", "no ....")
+    assert not drops("de ...", "de ...")
 
 
 @pytest.mark.usefixtures("by_first_word")
@@ -301,6 +350,40 @@ def test_without_the_package_that_tells_languages_the_error_says_how_to_get_it(
     assert str(caught.value) == (
         'cleaning.check_language = true needs a package that is not installed (pip install -e ".[langid]")'
     )
+
+
+GOOD_LINES = {
+    "en": [
+        "Microsoft SQL Server Analysis Services Enterprise Edition",
+        "Lorem ipsum dolor parameter: INPUT_FORMAT, OUTPUT_FORMAT",
+        "1,024 x 768; 12.5 % of 3,000 kg; 2026-11-28, 14:30",
+    ],
+    "zh-TW": ["請在螢幕右下角點選「設定」圖示,然後重新啟動電腦。", "軟體更新完成後,所有檔案都會自動儲存到雲端硬碟。"],
+    "zh": ["请在屏幕右下角点击“设置”图标，然后重新启动计算机。"],
+    "yue_Hant": ["今日天氣好好，我哋一齊去公園行吓啦，你話好唔好呀？"],
+    "nb": ["Programmet lagrer alle endringer før datamaskinen slås av."],
+    "nn": ["Programmet lagrar alle endringane før datamaskina vert slått av."],
+    "hr": ["Program sprema sve promjene prije nego što se računalo isključi."],
+    "sr-Latn": ["Program čuva sve promene pre nego što se računar isključi."],
+    "ms": ["Program ini menyimpan semua perubahan sebelum komputer dimatikan."],
+    "arz": ["البرنامج بيحفظ كل التغييرات قبل ما الكمبيوتر يتقفل خالص."],
+    "iw": ["התוכנה שומרת את כל השינויים לפני שהמחשב נכבה."],
+    "fil": ["Ini-save ng programa ang lahat ng pagbabago bago patayin ang kompyuter."],
+    "de": ["Das Programm sichert alle Änderungen, bevor der Rechner abgeschaltet wird."],
+}
+
+
+@pytest.mark.parametrize("code", GOOD_LINES)
+def test_good_lines_stay_and_those_of_other_languages_go(code: str) -> None:
+    pytest.importorskip("py3langid")
+    other = "de" if code == "en" else "en"
+    drops = the_filter(LanguagesConfig(source=other, target=code), check_language=True)
+    source = GOOD_LINES[other][-1]
+    assert [drops(source, line) for line in GOOD_LINES[code]] == [False] * len(GOOD_LINES[code])
+    foreign = ["La fenêtre s'ouvre dès que vous cliquez sur le bouton.", "Окно открывается, как только вы нажмёте."]
+    english = "The program saves all changes before the computer is switched off."
+    foreign += [GOOD_LINES["de"][0]] if other == "de" else [english]
+    assert [drops(source, line) for line in foreign] == [True] * 3
 
 
 def test_plain_english_and_german_are_told_apart() -> None:

@@ -194,7 +194,7 @@ def test_every_filter_has_a_name_and_the_key_that_switches_it_on() -> None:
         *filters.duplicate_filters(every),
     ]
     assert [name for name in names if name not in of_pieces | {"language"}] == found
-    assert set(names.values()) | {"ratio_from", "language_from", "keep_special_spaces"} == set(
+    assert set(names.values()) | {"ratio_from", "language_from", "language_margin", "keep_special_spaces"} == set(
         CleaningConfig.model_fields
     )
 
