@@ -6,7 +6,7 @@ READY := .venv/.ready
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-all check format golden mutants picture bench bench-peers clean
+.PHONY: demo test test-all check format golden audit mutants picture bench bench-peers clean
 
 demo: $(READY)  ## All stages on the built-in corpus, in minutes.
 	$(BIN)/nmt run recipes/demo.toml
@@ -28,6 +28,10 @@ format: $(READY)  ## Format, and fix what the linter can fix.
 
 golden: $(READY)  ## Rewrite the golden files of the tests; check the difference before you commit it.
 	NMT_GOLDEN=rewrite $(BIN)/python -m pytest tests/golden tests/e2e -k "golden or help"
+
+audit: $(READY)  ## Look up the pinned packages among the known vulnerabilities; needs the network.
+	$(BIN)/python -m pip install --quiet --editable ".[audit]"
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 mutants: $(READY)  ## Count the random changes of the code that its unit tests detect; takes about half an hour.
 	$(BIN)/python -m pip install --quiet --editable ".[mutants]"

@@ -9,11 +9,12 @@ from typer.main import get_command
 
 from nmt import console
 from nmt.commands.group import LazyCommand, LazyGroup, Verbose, new_app
-from nmt.errors import NmtError, UsageError, storage_error
+from nmt.errors import NmtError, UsageError, is_out_of_memory, storage_error
 from nmt.startup import ENDINGS, handle_endings
 from nmt.version import __version__
 
 INTERRUPTED = 130  # what the command line returns after Ctrl-C
+LONGEST = 4000  # characters of the line of a failure
 COMMANDS = {
     "From data to a model": {
         "init": "Survey your own data, and write a recipe for it that says why each value was chosen.",
@@ -84,6 +85,11 @@ def main() -> None:
         fail(str(error), error.exit_code)
     except typer.TyperException as error:
         fail(error.format_message(), UsageError.exit_code)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        console.trace()
+        fail("out of memory (take a smaller model, beam or batch, or a machine with more)", UsageError.exit_code)
     except OSError as error:
         console.trace()
         failure = storage_error(error)
@@ -102,8 +108,9 @@ def end(number: int) -> NoReturn:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Say what failed, in one line, and leave with `code`."""
-    console.fail(" ".join(message.split("\n")))
+    """Say what failed, in one line of a length that can be read, and leave with `code`."""
+    line = " ".join(message.split("\n"))
+    console.fail(line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}...")
     leave(code)
 
 

@@ -98,3 +98,16 @@ def storage_error(error: OSError) -> StorageError:
     # Standard output has no name.
     name = error.filename or ("output" if error.errno in FULL else "the system")
     return StorageError(f"{name}: {error.strerror or str(error) or type(error).__name__}")
+
+
+def input_error(name: object, error: OSError) -> NmtError:
+    """Return the error of the input `name`: a DataError, but a StorageError where the machine fails, not the name."""
+    kind = StorageError if error.errno in MACHINE else DataError
+    return kind(f"{name}: {error.strerror}")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether `error` means a full memory, of a GPU or of the machine."""
+    # Of torch, which this module does not import.
+    is_full = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return is_full or "can't allocate memory" in str(error)

@@ -63,6 +63,7 @@ def show_sides(report: JsonObject, languages: list[str]) -> None:
         ["different characters", *(f"{side['different_characters']:,}" for side in sides)],
         ["scripts of the letters", *(scripts(side["scripts"]) for side in sides)],
         ["lines not in NFC", *(f"{side['mended'].get('unicode', 0):,}" for side in sides)],
+        ["lines with HTML entities", *(f"{side['mended']['entities']:,}" for side in sides)],
         ["lines with control characters", *(f"{side['mended']['control_characters']:,}" for side in sides)],
         ["lines with surplus white space", *(f"{side['mended']['whitespace']:,}" for side in sides)],
     ]
@@ -71,6 +72,9 @@ def show_sides(report: JsonObject, languages: list[str]) -> None:
     for language, side in zip(languages, sides, strict=True):
         if side["vocabulary"]["lines"] < report["pairs"]:
             console.out(f"  the words of {language} are those of the first {side['vocabulary']['lines']:,} lines")
+        if side["entities"]:
+            listed = ", ".join(f"{entity} {count:,}" for entity, count in side["entities"])
+            console.out(f"  HTML entities in {language}: {listed}, as in {shortened(side['with_entities'][0], SHOWN)}")
         for odd in side["odd_characters"]:
             console.out(f"  unusual in {language}: {odd['code']} {odd['name']}: {odd['count']:,}")
 

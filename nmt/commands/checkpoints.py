@@ -10,6 +10,7 @@ import typer
 from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.options import command
+from nmt.config.section import LARGEST
 from nmt.errors import ArtifactError, UsageError
 from nmt.locks import holding_folder, holding_output
 from nmt.run_folder import RunFolder
@@ -64,8 +65,12 @@ def checkpoints_verify(run: RunOrFolder) -> None:
 def checkpoints_average(
     run: RunOrFolder,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="The new bundle.")],
-    last: Annotated[int | None, typer.Option(min=1, help="Number of newest checkpoints to average.")] = None,
-    best: Annotated[int | None, typer.Option(min=1, help="Number of checkpoints to average, the best on dev.")] = None,
+    last: Annotated[
+        int | None, typer.Option(min=1, max=LARGEST, help="Number of newest checkpoints to average.")
+    ] = None,
+    best: Annotated[
+        int | None, typer.Option(min=1, max=LARGEST, help="Number of checkpoints to average, the best on dev.")
+    ] = None,
 ) -> None:
     """Write a bundle with the mean of other checkpoints of RUN; by default those that its recipe names."""
     from nmt.pipeline.bundle import average_run  # start-up time

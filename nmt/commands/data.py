@@ -9,6 +9,7 @@ from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.options import Columns, Workers, command
 from nmt.config.data import CleaningConfig, Format
+from nmt.config.section import LARGEST
 from nmt.config.toml import check_overridden, knobs, override_key
 from nmt.data.cleaning.filters import filter_names
 from nmt.data.cleaning.funnel import PICTURES, IdsCounts, TextCounts, percent, steps_of
@@ -56,7 +57,7 @@ def inspect(
     source_language: SourceLanguage = None,
     target_language: TargetLanguage = None,
     pairs: Annotated[
-        int | None, typer.Option(min=1, help="Number of pairs to inspect, from the first; by default all.")
+        int | None, typer.Option(min=1, max=LARGEST, help="Number of pairs to inspect, from the first; by default all.")
     ] = None,
     form: FormatName = None,
     columns: Columns = None,
@@ -162,8 +163,8 @@ def funnel(
 def data_synthesize(
     folder: Annotated[Path, typer.Argument(help="Where to write SPLIT.en and SPLIT.de.")],
     split: Annotated[Literal["train", "dev", "test", "unseen"], typer.Option(help="Split to draw.")] = "train",
-    pairs: Annotated[int, typer.Option(min=1, help="Number of pairs.")] = 100_000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 1,
+    pairs: Annotated[int, typer.Option(min=1, max=LARGEST, help="Number of pairs.")] = 100_000,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the draw.")] = 1,
 ) -> None:
     """Write pairs of the built-in English-German grammar as two files, line by line translations."""
     source, target = folder / f"{split}.en", folder / f"{split}.de"

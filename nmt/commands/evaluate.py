@@ -15,6 +15,7 @@ from nmt.commands.options import OptionsOf, command, writing
 from nmt.config.decoding import EvaluationConfig
 from nmt.data.languages import unknown_code
 from nmt.data.reading.archives import read_lines
+from nmt.data.reading.scored_texts import ScoredTexts, align_texts, holds_test_set
 from nmt.errors import DataError, UsageError
 from nmt.files import check_output
 
@@ -33,11 +34,12 @@ def evaluate(
     ] = None,
     *,
     reference: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE...", help="References, one file a set; several may follow.")
+        list[Path] | None,
+        typer.Option(metavar="FILE...", help="References, one file a set, or WMT's .sgm and .xml; several may follow."),
     ] = None,
     hypotheses: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE...", help="Translations to score; each of several files has its own scores."),
+        typer.Option(metavar="FILE...", help="Translations to score; each file, or system in .xml, by itself."),
     ] = None,
     source: Annotated[Path | None, typer.Option(metavar="FILE", help="Text for MODEL to translate.")] = None,
     target_language: Annotated[
@@ -62,30 +64,49 @@ def evaluate(
     check_device(inference)
     if output is not None:
         check_output(output)
-    references = [list(read_lines(path)) for path in reference]
     if hypotheses:
         if source or output or search.model_fields_set or inference.model_fields_set:
             raise UsageError("--hypotheses are scored as they are", hint="leave out the options for translating")
-        systems = read_systems(hypotheses, reference, references)
+        texts = read_texts(None, reference, hypotheses)
         bundle = open_bundle(model).config if model else None
     else:
         if model is None or source is None:
             raise UsageError("evaluate takes MODEL with --source, or --hypotheses")
-        sources = read_lines_of(source, reference, references)
+        texts = read_texts(source, reference, [])
         translator = load_translator([model], search, inference)
         bundle = translator.bundle
-        systems = {source.name: translator.translate_all(sources)}
+        texts.systems[source.name] = translations = translator.translate_all(texts.sources)
         if output is not None:
-            with writing(output) as file:
-                file.write("".join(line + "\n" for line in systems[source.name]).encode())
+            write_lines(output, translations)
     own = bundle.evaluation if bundle else EvaluationConfig()
     given = metrics.model_dump(exclude_unset=True) | ({"tokenize": "auto"} if target_language else {})
     language = target_language or (bundle.languages.target if bundle else None)
-    scores = score_systems(systems, references, own.model_copy(update=given), language)
+    scores = score_systems(texts.systems, texts.references, own.model_copy(update=given), language)
+    show(scores, as_json=as_json)
+
+
+def show(scores: Mapping[str, Scores], *, as_json: bool) -> None:
     if as_json:
         console.json_out(scores if len(scores) > 1 else next(iter(scores.values())))
     else:
         console.scores(scores)
+
+
+def write_lines(path: Path, lines: Sequence[str]) -> None:
+    with writing(path) as file:
+        file.write("".join(line + "\n" for line in lines).encode())
+
+
+def read_texts(source: Path | None, references: Sequence[Path], hypotheses: Sequence[Path]) -> ScoredTexts:
+    """Read the texts of an evaluation: test sets by document and segment, other files line by line."""
+    if any(map(holds_test_set, [*references, *hypotheses, *([source] if source else [])])):
+        texts = align_texts(source, references, hypotheses)
+        for remark in texts.remarks:
+            console.log(f"evaluate: {remark}")
+        return texts
+    lines = [list(read_lines(path)) for path in references]
+    systems = read_systems(hypotheses, references, lines) if hypotheses else {}
+    return ScoredTexts(read_lines_of(source, references, lines) if source else [], lines, systems)
 
 
 def score_systems(

@@ -38,7 +38,8 @@ class SeveralValues(TyperCommand):
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Parse `args`, with `--reference A B` written as `--reference A --reference B`.
 
-        Raises UsageError where an option of one value is given twice: the parser would take the last one in silence.
+        Raises UsageError where an option of one value is given twice, of which the parser would take the last one in
+        silence, and where a value is empty, which would be the current folder as a path.
         """
         greedy = {name for param in self.params if (param.metavar or "").endswith(SEVERAL) for name in param.opts}
         written: list[str] = []
@@ -53,13 +54,18 @@ class SeveralValues(TyperCommand):
                 written.append(option)
             written.append(argument)
         if not ctx.resilient_parsing:
-            self.refuse_repeated(ctx, written)
+            self.refuse_repeated_and_empty(ctx, written)
         return super().parse_args(ctx, written)
 
-    def refuse_repeated(self, ctx: Context, args: list[str]) -> None:
-        """Raise UsageError where `args` hold an option of one value twice, or both forms of a switch."""
-        given = Counter(param.name for param in self.make_parser(ctx).parse_args(list(args))[2])
+    def refuse_repeated_and_empty(self, ctx: Context, args: list[str]) -> None:
+        """Raise UsageError for an option of one value given twice, both forms of a switch, or an empty value."""
+        values, _, order = self.make_parser(ctx).parse_args(list(args))
+        given = Counter(param.name for param in order)
         for param in self.params:
+            value = values.get(param.name or "")
+            if value == "" or (isinstance(value, list | tuple) and "" in value):
+                name = param.opts[-1] if param.param_type_name == "option" else (param.metavar or param.name)
+                raise UsageError(f"{name}: the value is empty")
             if given[param.name] < 2 or param.param_type_name != "option" or getattr(param, "multiple", False):
                 continue
             forms = [name for name in (*param.opts, *param.secondary_opts) if name in args]

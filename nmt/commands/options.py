@@ -16,15 +16,20 @@ from typer.models import ParameterInfo
 
 from nmt import console
 from nmt.commands.group import SeveralValues, Verbose, prose
-from nmt.config.section import Flag, Section
+from nmt.config.section import Flag, Section, cut
 from nmt.files import check_output, is_stream, replacing
 
 P = ParamSpec("P")
 S = TypeVar("S", bound=Section)
 
+MOST_WORKERS = 1024
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Processes that prepare data, whose number changes nothing; by default a core each."),
+    typer.Option(
+        min=1,
+        max=MOST_WORKERS,
+        help="Processes that prepare data, whose number changes nothing; by default a core each.",
+    ),
 ]
 Input = Annotated[Path | None, typer.Option("-i", "--input", help="Read this file instead of standard input.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write this file instead of standard output.")]
@@ -183,7 +188,8 @@ def filled(section: type[S], given: Mapping[str, object]) -> S:
     except ValidationError as error:
         finding = error.errors()[0]
         name = option_name(section, str(finding["loc"][0]))
-        raise typer.BadParameter(f"{finding['msg']}, not {finding['input']}", param_hint=f"'{name}'") from None
+        value = cut(str(finding["input"]))
+        raise typer.BadParameter(f"{finding['msg']}, not {value}", param_hint=f"'{name}'") from None
 
 
 @contextmanager

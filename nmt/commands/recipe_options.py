@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import Field, PositiveInt
 
-from nmt.commands.options import OptionsOf
+from nmt.commands.options import MOST_WORKERS, OptionsOf
 from nmt.config.section import Flag, Section
 from nmt.config.toml import load_recipe, recipe_names, to_toml
 from nmt.errors import UsageError
@@ -29,7 +29,7 @@ class RunConfig(Section):
     """Override section.key of the recipe; may be given several times."""
     init_from: Annotated[Path | None, Flag(metavar="MODEL")] = None
     """Fine-tune this bundle or checkpoint: sets training.init_from."""
-    workers: PositiveInt | None = None
+    workers: Annotated[PositiveInt, Field(le=MOST_WORKERS)] | None = None
     """Processes that prepare data, whose number changes nothing; by default one a core."""
 
 

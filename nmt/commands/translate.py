@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, Self
 
 import typer
-from pydantic import PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from nmt import console
 from nmt.commands.group import new_app
@@ -17,6 +17,7 @@ from nmt.commands.model_options import Inference, Models, Search, check_device, 
 from nmt.commands.options import Input, OptionsOf, Output, command, option_name, writing
 from nmt.config.decoding import DecodingConfig, SamplingConfig
 from nmt.config.inference import InferenceConfig
+from nmt.config.model import Layers
 from nmt.config.section import Section
 from nmt.data.reading.archives import count_lines
 from nmt.errors import UsageError
@@ -35,11 +36,11 @@ class OutputConfig(Section):
     format: Format | None = None
     """text: the best translation; the default for one hypothesis. tsv: line number, score, text; the default for more.
     jsonl: an object a line, with pieces and their scores."""
-    n_best: PositiveInt = 1
+    n_best: Annotated[PositiveInt, Field(le=1000)] = 1
     """Number of hypotheses, or samples, for each line."""
     alignment: bool = False
     """Write the word alignment: pairs of source and target positions, from 0."""
-    alignment_layer: PositiveInt | None = None
+    alignment_layer: Layers | None = None
     """Decoder layer whose attention gives the alignment; by default the last but one."""
 
     @property

@@ -4,19 +4,21 @@ import re
 import unicodedata
 from collections import Counter
 from typing import Annotated, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from nmt.config.section import Affects, AsBefore, Effect, Name, Section
+from nmt.config.section import Affects, AsBefore, Count, Effect, Name, Natural, Section, Seed, cut, shown
 from nmt.files import Json
 
 Coverage = Annotated[float, Field(ge=0.98, le=1)]
-Format = Literal["tsv", "csv", "jsonl", "parquet", "tmx", "xliff", "po"]
+Format = Literal["tsv", "csv", "jsonl", "parquet", "tmx", "xliff", "po", "wmt"]
 """Formats of files that hold both sides."""
 Share = Annotated[float, Field(gt=0, le=1)]
 Rule = Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "nfc", "identity"]
 NO_SYMBOL = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2581\u2585]|^(<pad>|<unk>|<s>|</s>|<0x[0-9A-F]{2}>)?$")
 """Found in what cannot be a symbol: white space, control characters, SentencePiece's marks, and its own pieces."""
+BLANKS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols without ink
 PLACEHOLDER = re.compile(r"\u27e6\d+\u27e7")
 
 
@@ -27,19 +29,47 @@ def plain_symbol(symbol: str) -> str:
             f"{symbol!r} cannot be a symbol: it is empty, has white space, or means something else to the tokenizer"
         )
     if not unicodedata.is_normalized("NFC", symbol):
-        raise ValueError(f"{symbol!r} is not in Unicode's normal form C, in which the tokenizer reads text")
+        raise ValueError(f"{shown(symbol)} is not in Unicode's normal form C, in which the tokenizer reads text")
     return symbol
 
 
 def plain_tag(tag: str) -> str:
     """Return `tag`. Raises ValueError where it cannot be one piece of a tokenizer."""
     if NO_SYMBOL.search(tag) or PLACEHOLDER.search(tag):
-        raise ValueError(f"{tag!r} cannot be a tag: it has white space, or means something else to the tokenizer")
+        raise ValueError(f"{shown(tag)} cannot be a tag: it has white space, or means something else to the tokenizer")
+    if not is_visible(tag):
+        raise ValueError(f"{shown(tag)} cannot be a tag: nothing of it can be seen")
     return plain_symbol(tag)
+
+
+def is_visible(text: str) -> bool:
+    """Return whether `text` has a character that takes room and ink: no mark, space, control or format character."""
+    return any(unicodedata.category(char)[0] not in "CMZ" and char not in BLANKS for char in text)
 
 
 Symbol = Annotated[str, AfterValidator(plain_symbol)]
 Tag = Annotated[str, AfterValidator(plain_tag)]
+
+
+def possible_urls(urls: str | list[str]) -> str | list[str]:
+    """Return `urls`. Raises ValueError where nothing can be fetched from one of them."""
+    for url in [urls] if isinstance(urls, str) else urls:
+        check_url(url)
+    return urls
+
+
+def check_url(url: str) -> None:
+    """Raise ValueError where `url` is no address on the web."""
+    if not url.lower().startswith(("https://", "http://")):
+        raise ValueError(f"{cut(url)} is neither https nor http")
+    if not re.fullmatch("[!-~]+", url):
+        raise ValueError(f"{shown(url)} has characters that an address writes as %20 and the like")
+    try:
+        parts = urlsplit(url)
+        if not (parts.hostname or "").encode("idna") or parts.port == 0:
+            raise ValueError("no host, or no port")
+    except ValueError as error:  # of half a pair of brackets, a port out of range, a name that is too long
+        raise ValueError(f"{cut(url)} is no address: {error}") from None
 
 
 class LanguagesConfig(Section):
@@ -59,6 +89,9 @@ class CleaningConfig(Section):
     """
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"text"})
+    entities: bool = False
+    """Write the characters in place of HTML's entities: `&` for `&amp;`, an apostrophe for `&apos;`, `[` for
+    `&#91;`, as in text from web pages, from SGML, or escaped for Moses."""
     control_characters: bool = True
     """Take out control characters (Unicode's Cc, tabs aside), byte-order marks, and U+FFFE and U+FFFF; line breaks
     become spaces."""
@@ -71,13 +104,13 @@ class CleaningConfig(Section):
     """Leave no-break, narrow and ideographic spaces as they are, where `whitespace` finds one by itself in a text."""
     drop_empty: bool = True
     """Drop pairs with a blank side."""
-    min_characters: PositiveInt = 1
+    min_characters: Count = 1
     """Drop pairs with a shorter side; 1 drops none."""
-    max_characters: PositiveInt | None = 1000
+    max_characters: Count | None = 1000
     """Drop pairs with a longer side."""
     max_ratio: Annotated[float, Field(gt=1)] | None = 4.0
     """Drop pairs whose longer side has over this many times the characters of the shorter; see `ratio_from`."""
-    ratio_from: PositiveInt = 20
+    ratio_from: Count = 20
     """The ratio is checked only where the longer side has at least this many characters."""
     drop_copies: bool = True
     """Drop pairs whose target equals their source."""
@@ -87,11 +120,11 @@ class CleaningConfig(Section):
     """Drop pairs with a side of which a smaller share of the letters belongs to the language's scripts."""
     drop_digit_mismatch: bool = False
     """Drop pairs whose sides differ in their digits, regardless of order and separators."""
-    max_punctuation_difference: NonNegativeInt | None = None
+    max_punctuation_difference: Natural | None = None
     """Drop pairs whose sides differ by more than this number of sentence-final marks (. ? ! and their like)."""
     check_language: bool = False
     """Drop pairs with a side that is identified as another language; needs the extra `langid`."""
-    language_from: PositiveInt = 20
+    language_from: Count = 20
     """The language is checked only of sides of at least this many letters."""
     language_margin: Annotated[Annotated[float, Field(ge=1)] | None, AsBefore(None)] = 10.0
     """Another language counts where it is this many times likelier than the side's own, among widely written ones that
@@ -111,7 +144,7 @@ class CleaningConfig(Section):
     """Drop pairs whose source occurred earlier, letter for letter."""
     drop_same_target: bool = False
     """Drop pairs whose target occurred earlier, letter for letter."""
-    max_pieces: Annotated[PositiveInt | None, Affects("ids")] = 250
+    max_pieces: Annotated[Count | None, Affects("ids")] = 250
     """Drop pairs with a side of more pieces, EOS not counted; at most `model.max_length` - 1."""
     max_piece_ratio: Annotated[Annotated[float, Field(gt=1)] | None, Affects("ids")] = None
     """Drop pairs whose longer side has over this many times the pieces of the shorter."""
@@ -124,7 +157,7 @@ NO_REVISION = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|//|@\{|^[/.-]|/\.|[/.]$
 def plain_revision(revision: str) -> str:
     """Return `revision`. Raises ValueError where it cannot be a name or a commit, as a path cannot."""
     if NO_REVISION.search(revision) or not revision.isprintable():
-        raise ValueError(f"{revision!r} is neither the name of a branch or a tag nor a commit")
+        raise ValueError(f"{shown(revision)} is neither the name of a branch or a tag nor a commit")
     return revision
 
 
@@ -136,12 +169,13 @@ class CorpusConfig(Section):
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"text"})
     source: str | list[str] | None = None
-    """Source side, one sentence a line; several files are read one after the other."""
+    """Source side, one sentence a line, or a test set in .sgm; several files are read one after the other."""
     target: str | list[str] | None = None
-    """Target side, line by line the translation of `source`."""
+    """Target side, the translation of `source` line by line, of .sgm by document and segment."""
     files: str | list[str] | None = None
-    """Files that hold both sides (.tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po), folders or archives (.zip, .tar,
-    .tar.gz) of such files or of NAME.LANGUAGE pairs, or a test set of sacreBLEU: `sacrebleu:wmt14/full:en-de`."""
+    """Files that hold both sides (.tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po, WMT's .xml), folders or archives
+    (.zip, .tar, .tar.gz) of such files or of NAME.LANGUAGE pairs, or a test set of sacreBLEU:
+    `sacrebleu:wmt14/full:en-de`."""
     format: Format | None = None
     """Format of `files`; by default their names say it."""
     skip_bad: bool = False
@@ -166,9 +200,9 @@ class CorpusConfig(Section):
     header."""
     builtin: Literal["train", "dev", "test", "unseen"] | None = None
     """Split of the built-in English-German grammar; needs no download."""
-    pairs: PositiveInt | None = None
+    pairs: Count | None = None
     """Take only this many pairs, the first ones; `builtin` needs it."""
-    seed: NonNegativeInt = 1
+    seed: Seed = 1
     """Seed of the `builtin` generator."""
     tags: list[Tag] = Field(default_factory=list)
     """Words put before each source, such as `<2de>` or `<news>`; each is one piece of the tokenizer."""
@@ -221,7 +255,7 @@ class DownloadConfig(Section):
     """A file to download if it is not in the data folder; corpora name it as if it were there."""
 
     affects: ClassVar[frozenset[Effect]] = frozenset()
-    url: str | list[str]
+    url: Annotated[str | list[str], AfterValidator(possible_urls)]
     """Its address, https or http; of several mirrors the first that answers is used."""
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
     """Its SHA-256, in hexadecimal; a file with another is refused."""
@@ -245,11 +279,11 @@ class DataConfig(Section):
     temperature: Annotated[Annotated[float, Field(ge=1)] | None, Affects("updates", neutral=1)] = None
     """Give the smaller corpora more weight: one of n pairs, the largest having m, is seen (m/n)^(1 - 1/temperature)
     times an epoch (Arivazhagan et al. 2019, section 4.2); by default every pair once."""
-    dev_pairs: PositiveInt = 1000
+    dev_pairs: Count = 1000
     """Pairs split off the training text where `dev` is missing."""
-    test_pairs: PositiveInt = 1000
+    test_pairs: Count = 1000
     """Pairs split off the training text, as the test set `held-out`, where `test` is missing."""
-    split_seed: NonNegativeInt = 1
+    split_seed: Seed = 1
     """Seed of the split."""
     protect: Annotated[str | None, Affects("text", "ids", "decoding")] = None
     """Regular expression of text that is not translated, such as addresses: where both sides of a training pair have
@@ -313,7 +347,7 @@ class TokenizerConfig(Section):
     affects: ClassVar[frozenset[Effect]] = frozenset({"tokenizer"})
     model_type: Literal["bpe", "unigram"] = "bpe"
     """Byte-pair encoding (Sennrich et al. 2016) or unigram language model (Kudo 2018)."""
-    vocab_size: Annotated[int, Field(ge=16)] = 8000
+    vocab_size: Annotated[int, Field(ge=16, le=10**7)] = 8000
     """Pieces, special ones included; of each side where not `joint`."""
     hard_vocab_limit: bool = True
     """Refuse text that has fewer different pieces than `vocab_size`, instead of making fewer."""
@@ -332,13 +366,13 @@ class TokenizerConfig(Section):
     models of both sides, without NFC, as nmt did before it had this key."""
     user_defined_symbols: list[Symbol] = Field(default_factory=list)
     """Pieces that are never split, each given once; text that a rule turns into one is no such piece."""
-    sample_sentences: PositiveInt = 2_000_000
+    sample_sentences: Count = 2_000_000
     """Train on at most this many lines, drawn at random with `training.seed`."""
     sampling: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, Affects("updates")] = None
     """Subword regularization, which splits the training text anew each epoch: for `bpe` the share of merges left out
     (BPE-dropout, Provilkov et al. 2020, section 3.2; 0.1 there), for `unigram` the smoothing alpha (Kudo 2018,
     section 3.2); by default none."""
-    placeholders: NonNegativeInt = 0
+    placeholders: Annotated[Natural, Field(le=10_000)] = 0
     """Pieces that stand for matches of `data.protect` or `nmt translate --protect`: the most in one line."""
 
     @model_validator(mode="after")

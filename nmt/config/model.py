@@ -53,7 +53,7 @@ class ModelConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def start_from_preset(cls, values: object) -> object:
-        if isinstance(values, dict) and values.get("preset") in PRESETS:
+        if isinstance(values, dict) and isinstance(values.get("preset"), str) and values["preset"] in PRESETS:
             return {**PRESETS[values["preset"]], **values}
         return values
 

@@ -1,15 +1,20 @@
 """The base of all sections of the recipe, and what a field declares: the results that its value changes."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, get_args, get_origin
+from typing import Annotated, ClassVar, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Effect = Literal["text", "tokenizer", "ids", "weights", "updates", "training", "decoding", "bundle"]
 """A result that a knob changes: the cleaned text, the tokenizer, the ids, the shapes of the weights, the updates, the
 rest of a training (its length, checkpoints and validations), all translations and scores, or the bundle."""
+LARGEST = 10**12  # far more than any data have, and what 64-bit integers hold even in products
+Count = Annotated[int, Field(gt=0, le=LARGEST)]
+Natural = Annotated[int, Field(ge=0, le=LARGEST)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+SHOWN = 100  # characters of a value in a message
 MISSING = object()  # the value of what has none
 
 
@@ -57,11 +62,34 @@ class Section(BaseModel):
         off = {key for key, value in values.items() if value == "none" and allows_none(cls, key)}
         return {key: None if key in off else value for key, value in values.items()}
 
+    @model_validator(mode="after")
+    def no_text_holds_nul(self) -> Self:
+        # Which no name of a file may hold, and no text does.
+        for key, value in self:
+            if any(isinstance(one, str) and "\0" in one for one in (value if isinstance(value, list) else [value])):
+                raise ValueError(f"{key} holds the character NUL")
+        return self
+
+
+def shown(value: object) -> str:
+    """Write a value for a message, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no integer of more than some thousand digits
+        return "a number too long to show"
+    return cut(text)
+
+
+def cut(text: str) -> str:
+    """Return `text` for a message, its beginning where it is long."""
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
 
 def first_error(error: ValidationError) -> str:
     """Return the first of the errors as one line: the field and its message."""
     first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    where = ".".join(map(str, first["loc"]))
+    return f"{cut(where) if where.isprintable() else shown(where)}: {first['msg']}"
 
 
 def allows_none(section: type[Section], key: str) -> bool:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from nmt.config.recipe import Recipe
-from nmt.config.section import Section, is_table, section_of
+from nmt.config.section import Section, cut, is_table, section_of, shown
 from nmt.errors import RecipeError
 from nmt.files import JsonObject
 
@@ -57,8 +57,12 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> LoadedRecipe:
     try:
         text = path.read_bytes().decode("utf-8")
         tree = tomllib.loads(text)
+    except RecursionError:
+        raise RecipeError(f"{path}: not valid TOML: nested too deeply") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"{path}: not valid TOML: {error}") from None
+    except ValueError:
+        raise RecipeError(f"{path}: an integer has thousands of digits") from None
     return LoadedRecipe(check_overridden(tree, overrides, str(path)), path, text)
 
 
@@ -69,13 +73,15 @@ def check_overridden(tree: JsonObject, overrides: Sequence[str], origin: str) ->
     """
 
     def result(overrides: Sequence[str]) -> Recipe | str:
-        overridden = copy.deepcopy(tree)
-        for override in overrides:
-            override_key(overridden, override)
         try:
+            overridden = copy.deepcopy(tree)
+            for override in overrides:
+                override_key(overridden, override)
             return Recipe.model_validate(overridden)
         except ValidationError as error:
             return describe(error)
+        except RecursionError:
+            return "nested too deeply"
 
     found = result(overrides)
     if isinstance(found, Recipe):
@@ -85,7 +91,7 @@ def check_overridden(tree: JsonObject, overrides: Sequence[str], origin: str) ->
         for index, override in enumerate(overrides)
         if result([*overrides[:index], *overrides[index + 1 :]]) != found
     ]
-    raise RecipeError(f"{f'--set {causes[-1]}' if causes else origin}: {found}")
+    raise RecipeError(f"{f'--set {cut(causes[-1])}' if causes else origin}: {found}")
 
 
 def check(tree: JsonObject, origin: str) -> Recipe:
@@ -98,15 +104,15 @@ def override_key(tree: JsonObject, override: str) -> None:
     key, separator, value = override.partition("=")
     path = key.strip().split(".")
     if not separator or not all(path):
-        raise RecipeError(f"--set {override}: not of the form section.key=value")
+        raise RecipeError(f"--set {cut(override)}: not of the form section.key=value")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         parsed = value.strip()
     for section in path[:-1]:
         tree = tree.setdefault(section, {})
         if not isinstance(tree, dict):
-            raise RecipeError(f"--set {override}: {section} is not a section")
+            raise RecipeError(f"--set {cut(override)}: {section} is not a section")
     tree[path[-1]] = parsed
 
 
@@ -125,8 +131,8 @@ def describe(error: ValidationError) -> str:
     if kind == "value_error":
         return f"{key}: {finding['ctx']['error']}" if key else str(finding["ctx"]["error"])
     if kind == "model_type":
-        return f"{key} is a section, not {value!r}"
-    return f"{key} = {value!r}: {message[0].lower()}{message[1:]}"
+        return f"{key} is a section, not {shown(value)}"
+    return f"{key} = {shown(value)}: {message[0].lower()}{message[1:]}"
 
 
 def key_path(location: Sequence[str | int]) -> list[str]:

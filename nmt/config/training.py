@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from nmt.config.section import Affects, Section
+from nmt.config.section import Affects, Count, Section, Seed
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -12,10 +12,10 @@ Precision = Literal["float32", "bfloat16"]
 class BatchingConfig(Section):
     """The sentences of an optimizer step."""
 
-    tokens_per_step: PositiveInt = 25_000
+    tokens_per_step: Count = 25_000
     """A step takes sentences of similar length until either side reaches this many real tokens, EOS included;
     padding never counts [V17, section 5.1]."""
-    micro_batch_tokens: Annotated[PositiveInt | Literal["auto"] | None, Affects()] = "auto"
+    micro_batch_tokens: Annotated[Count | Literal["auto"] | None, Affects()] = "auto"
     """Split a step into micro-batches of at most this many padded tokens a side; `auto` finds the largest that fit into
     the memory before the first step, `none` splits no step. The update is the same."""
 
@@ -29,7 +29,7 @@ class OptimizerConfig(Section):
     """Adam's decay of the second moment."""
     epsilon: PositiveFloat = 1e-9
     """Adam's epsilon."""
-    warmup_steps: PositiveInt = 4000
+    warmup_steps: Count = 4000
     """Steps of linear warm-up."""
     learning_rate: PositiveFloat | None = None
     """Peak of the schedule; by default the paper's d_model^-0.5 * warmup_steps^-0.5."""
@@ -42,9 +42,9 @@ class OptimizerConfig(Section):
 class TrainingConfig(Section):
     """Length, precision and bookkeeping of the training."""
 
-    seed: Annotated[NonNegativeInt, Affects("tokenizer", "updates")] = 1
+    seed: Annotated[Seed, Affects("tokenizer", "updates")] = 1
     """Seed of weights, order, dropout and tokenizer sample."""
-    max_steps: Annotated[PositiveInt, Affects("training")] = 100_000
+    max_steps: Annotated[PositiveInt, Field(lt=10**8), Affects("training")] = 100_000
     """Optimizer steps."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the target probability spread evenly over the vocabulary [S16; V17, section 5.4]."""
@@ -54,25 +54,25 @@ class TrainingConfig(Section):
     """Device; `auto` is a GPU if there is one."""
     compile: Annotated[bool, Affects()] = False
     """Compile the layers by torch.compile, for a GPU; without a working compiler they run as they are."""
-    checkpoint_every: Annotated[PositiveInt, Affects("training")] = 1000
+    checkpoint_every: Annotated[Count, Affects("training")] = 1000
     """Steps between checkpoints."""
-    keep_checkpoints: Annotated[PositiveInt, Affects("training")] = 5
+    keep_checkpoints: Annotated[Count, Affects("training")] = 5
     """Newest checkpoints kept, besides the best."""
-    average_checkpoints: Annotated[PositiveInt, Affects("training", "bundle")] = 5
+    average_checkpoints: Annotated[Count, Affects("training", "bundle")] = 5
     """Checkpoints whose mean weights the bundle holds [V17, section 6.1]."""
     average: Annotated[Literal["last", "best"], Affects("training", "bundle")] = "last"
     """Which checkpoints are averaged: the newest, or those with the best `best_metric`."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of an exponential moving average of the weights, which is then validated and bundled in their place; by
     default none."""
-    validate_every: Annotated[PositiveInt, Affects("training")] = 1000
+    validate_every: Annotated[Count, Affects("training")] = 1000
     """Steps between validations on dev."""
     best_metric: Annotated[Literal["bleu", "chrf", "loss"], Affects("training")] = "bleu"
     """The metric of dev that ranks checkpoints and drives early stopping; of equal scores, to two decimals, the one of
     lower loss is better. BLEU is 0 where lines have fewer than four words, chrF is not."""
-    patience: Annotated[PositiveInt | None, Affects("training")] = None
+    patience: Annotated[Count | None, Affects("training")] = None
     """Early stopping: the validations without a better one after which training ends; by default none."""
-    log_every: Annotated[PositiveInt, Affects()] = 100
+    log_every: Annotated[Count, Affects()] = 100
     """Steps between lines in the log."""
     init_from: Annotated[str | None, Affects()] = None
     """Fine-tuning: start from the weights and the tokenizer of this bundle, of this checkpoint, or of the newest

@@ -84,6 +84,19 @@ def best_match(code: str, candidates: Iterable[str]) -> str | None:
     return min(same, key=lambda candidate: _distance(code, candidate), default=None)
 
 
+def best_pair(source: str, target: str, candidates: Iterable[str]) -> tuple[str, str] | None:
+    """Return the candidates that name two languages, as `best_match` finds them; None if one is missing.
+
+    >>> best_pair("zh-CN", "zh-TW", ["en", "zh-TW", "zh"])
+    ('zh', 'zh-TW')
+    """
+    left = list(candidates)
+    exact = {code: next((each for each in left if spelled(each) == spelled(code)), None) for code in (source, target)}
+    first = exact[source] or best_match(source, [each for each in left if each != exact[target]])
+    second = exact[target] or best_match(target, [each for each in left if each != first])
+    return (first, second) if first and second and first != second else None
+
+
 @cache
 def is_widely_written(code: str) -> bool:
     """Return whether CLDR translates its data into the language, as it does for some 80."""

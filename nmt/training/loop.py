@@ -17,7 +17,7 @@ from nmt.data.encoding.dataset import Batch, PreparedPairs, SubwordRegularizatio
 from nmt.data.encoding.steps import Step, StepStream
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.placeholders import protector_for
-from nmt.errors import ArtifactError, DivergedError, UsageError
+from nmt.errors import ArtifactError, DivergedError, UsageError, is_out_of_memory
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.evaluation.scoring import choose_tokenizer
 from nmt.files import digest_json, read_json, remove, remove_partials, write_json, write_text
@@ -224,7 +224,7 @@ class Trainer:
         try:
             self.translator.translate(sorted(self.dev.sources, key=len)[-DEV_SAMPLE:])
         except (RuntimeError, MemoryError) as error:
-            if not memory.is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             message = "the longest dev sentences do not fit into the memory"
             raise UsageError(message, hint="lower decoding.batch_tokens") from None
@@ -296,7 +296,7 @@ class Trainer:
             on_device = [batch.to(self.device) for batch in batches]
             self.updater.accumulate(on_device, seed=seed, smoothing=smoothing, tokens=tokens)
         except (RuntimeError, MemoryError) as error:
-            if not memory.is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             return False
         return True

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
 from nmt import devices
 from nmt.data.encoding.batching import Ints
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.data.encoding.steps import StepStream
-from nmt.errors import UsageError
+from nmt.errors import UsageError, is_out_of_memory
 from nmt.training.updater import Updater
 
 HEADROOM = 0.8  # share of the free memory that a micro-batch may take
@@ -72,8 +71,3 @@ def longest_step(pairs: PreparedPairs, stream: StepStream) -> int:
 
 def longer_sides(pairs: PreparedPairs) -> Ints:
     return np.maximum(pairs.src_lengths, pairs.tgt_lengths)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether `error` means a full memory, of a GPU or of the machine."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -1,6 +1,7 @@
 """The chain from raw text to a score: whichever way it is taken, the number is the same."""
 
 import gzip
+import html
 import json
 import shlex
 import subprocess
@@ -129,6 +130,30 @@ def test_tokenizer_case_and_word_order_show_in_the_signature(
 def test_a_perfect_translation_scores_a_hundred(nmt_here: Run, texts: Path) -> None:
     scores = evaluated(nmt_here, "--hypotheses", texts / "test.de", "--reference", texts / "test.de")
     assert [round(found["score"], 9) for found in scores.values()] == [100, 100, 0]
+
+
+def test_test_sets_of_wmt_are_scored_by_document_and_segment(
+    tiny: TinyRun, nmt_here: Run, texts: Path, expected: dict[str, Any], tmp_path: Path
+) -> None:
+    def documents(path: Path, kind: str) -> list[str]:
+        lines = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text("utf-8")
+        texts = [html.escape(line) for line in lines.split("\n")[:-1]]
+        return [f"<{kind}><seg id='1'>{text}</seg></{kind}>" for text in texts]
+
+    sides = [
+        documents(texts / name, kind) for name, kind in (("test.en.gz", "src"), ("test.de", "ref"), ("hyp.de", "hyp"))
+    ]
+    wmt = "".join(f"<doc id='{number}'>{''.join(all_)}</doc>" for number, all_ in enumerate(zip(*sides, strict=True)))
+    (tmp_path / "w.xml").write_text(f"<dataset>{wmt}</dataset>")
+    for kind, root, side in (("src", "srcset", sides[0]), ("ref", "refset", sides[1])):
+        body = [f"<doc docid={number}>{seg}</doc>\n" for number, seg in enumerate(side)]
+        order = body if kind == "src" else body[::-1]
+        (tmp_path / f"{kind}.sgm").write_text(f"<{root}>{''.join(order)}</{root}>")
+    xml = tmp_path / "w.xml"
+    assert evaluated(nmt_here, "--hypotheses", xml, "--reference", xml) == expected
+    assert evaluated(nmt_here, "--hypotheses", texts / "hyp.de", "--reference", xml) == expected
+    sets = "--source", tmp_path / "src.sgm", "--reference", tmp_path / "ref.sgm"
+    assert evaluated(nmt_here, tiny.folder / "model", *sets) == expected
 
 
 @pytest.mark.parametrize(

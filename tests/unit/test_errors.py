@@ -4,9 +4,10 @@ import errno
 import os
 
 import pytest
+import torch
 
 from nmt import errors
-from nmt.errors import NmtError, storage_error
+from nmt.errors import NmtError, is_out_of_memory, storage_error
 
 CODES = {
     "NmtError": 1,
@@ -46,3 +47,16 @@ def test_an_error_of_the_system_without_a_file_is_that_of_standard_output_where_
     assert str(storage_error(OSError(errno.EMFILE, "Too many open files"))) == "the system: Too many open files"
     assert str(storage_error(OSError("of no number"))) == "the system: of no number"
     assert str(storage_error(OSError())) == "the system: OSError"
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError(), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_a_full_memory_is_told_from_other_failures(error: Exception, full: bool) -> None:
+    assert is_out_of_memory(error) == full

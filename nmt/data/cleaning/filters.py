@@ -4,11 +4,13 @@ A filter judges one pair by itself, so a text can be cleaned in parts, by severa
 afterwards, by the keys in `DUPLICATES`.
 """
 
+import html
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from functools import cache
+from html.entities import html5
 from typing import Literal, Protocol
 
 from nmt import runtime
@@ -50,9 +52,27 @@ _SPECIAL_SPACES = frozenset(
 _FORMS: dict[str, Literal["NFC", "NFKC"]] = {"nfc": "NFC", "nfkc": "NFKC"}
 
 
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+
+
+def entities_of(text: str) -> list[str]:
+    """Return the character references of HTML in a text, such as `&amp;` and `&#39;`; unknown names are text."""
+    found = _ENTITY.findall(text) if "&" in text else []
+    return [entity for entity in found if entity[1] == "#" or entity[1:] in html5]
+
+
+def decode_entities(text: str) -> str:
+    """Return a text with the characters that its entities stand for, those of `&amp;quot;` and the like too."""
+    while entities_of(text):
+        text = _ENTITY.sub(lambda entity: html.unescape(entity[0]) if entities_of(entity[0]) else entity[0], text)
+    return text
+
+
 def fixes(config: CleaningConfig) -> dict[str, Fix]:
     """Return the enabled fixes by name, in the order of the recipe, in which fixing twice is the same as once."""
     chosen: dict[str, Fix] = {}
+    if config.entities:
+        chosen["entities"] = decode_entities
     if config.control_characters:
         chosen["control_characters"] = lambda text: text.translate(_CONTROL_CHARACTERS)
     if config.unicode is not None:
@@ -78,7 +98,8 @@ def fixer(config: CleaningConfig, counts: dict[str, int]) -> Fix:
     def fix(text: str) -> str:
         # A printable text holds no control character, and no white space but spaces.
         spaced = "  " in text or text.startswith(" ") or text.endswith(" ")
-        if text.isprintable() and not spaced and (form is None or unicodedata.is_normalized(form, text)):
+        is_plain = not (config.entities and "&" in text)
+        if is_plain and text.isprintable() and not spaced and (form is None or unicodedata.is_normalized(form, text)):
             return text  # as most texts are
         for name, change in chosen.items():
             changed = change(text)

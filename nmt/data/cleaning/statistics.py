@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nmt.config.data import CleaningConfig, LanguagesConfig
 from nmt.data.cleaning.duplicates import Keys, repeated
-from nmt.data.cleaning.filters import DUPLICATES, filter_names, filters, fixer, is_in_other_language
+from nmt.data.cleaning.filters import DUPLICATES, entities_of, filter_names, filters, fixer, is_in_other_language
 from nmt.data.cleaning.funnel import SAMPLES, Funnel, cut
 from nmt.data.cleaning.keys import HeldOut
 from nmt.data.languages import script_of
@@ -32,6 +32,7 @@ LITTLE, MUCH = 1e-4, 0.1  # shares: a filter that drops less is not suggested, o
 AMBIGUOUS = {"same_source", "same_target"}  # filters that may drop good pairs: other translations of the same text
 
 ALL_ON = CleaningConfig(
+    entities=True,
     unicode="nfc",
     min_characters=2,
     min_script=0.5,
@@ -118,6 +119,8 @@ class SideStatistics:
         self._vocabulary: Counter[str] = Counter()
         self._codes: Counts = np.zeros(0x110000, np.int64)
         self.mended: dict[str, int] = {}
+        self._entities: Counter[str] = Counter()
+        self._with_entities: list[str] = []  # examples of lines
 
     def add(self, texts: Sequence[str]) -> list[int]:
         """Count lines; return their lengths in characters."""
@@ -130,6 +133,10 @@ class SideStatistics:
             self._vocabulary.update(chain.from_iterable(words))
             if len(self._vocabulary) > self._bound:
                 self._lines_with_words = self._lines
+        for text, found in ((text, found) for text in texts if (found := entities_of(text))):
+            self._entities.update(found)
+            if len(self._with_entities) < SAMPLES:
+                self._with_entities.append(cut((text, ""))[0])
         codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
         self._codes += np.bincount(codes, minlength=len(self._codes))
         return lengths
@@ -168,6 +175,8 @@ class SideStatistics:
                 {"code": f"U+{code:04X}", "name": anomaly(chr(code)), "count": count}
                 for code, count in anomalies.most_common(COMMON)
             ],
+            "entities": [[entity, count] for entity, count in self._entities.most_common(COMMON)],
+            "with_entities": self._with_entities,
             "scripts": {
                 script or "?": round(count / letters.total(), 6) for script, count in letters.most_common(COMMON)
             },
@@ -272,8 +281,11 @@ class Statistics:
             "ratio": self._ratio_report(),
             "filters": effects,
             "unchecked": unchecked,
-            "cleaning": suggestion(effects, sum(side.mended.get("unicode", 0) for side in (self.source, self.target))),
+            "cleaning": suggestion(effects, {name: self._changed(name) for name in ("entities", "unicode")}),
         }
+
+    def _changed(self, fix: str) -> int:
+        return sum(side.mended.get(fix, 0) for side in (self.source, self.target))
 
     def _effect(self, name: str, key: str) -> JsonObject:
         count, checked = self._dropped.dropped[name], len(self._sample) if name == "language" else self.pairs
@@ -306,15 +318,16 @@ class Statistics:
         }
 
 
-def suggestion(effects: Mapping[str, JsonObject], not_normal: int) -> str:
+def suggestion(effects: Mapping[str, JsonObject], changed: Mapping[str, int]) -> str:
     """Write the section [cleaning] of a recipe with the filters that would matter, and the pairs that they would drop.
 
     A filter that would drop many pairs, or other translations of the same text, is a comment, for the user to decide.
-    `not_normal` is the number of sides that are not in NFC.
+    `changed` has the numbers of sides that fixes change which are off by default.
     """
     defaults, lines = CleaningConfig(), ["[cleaning]"]
-    if not_normal:
-        lines.append(f'unicode = "nfc"  # sides that it changes: {not_normal:,}')
+    for name, count in changed.items():
+        if count:
+            lines.append(f"{name} = {json.dumps(getattr(ALL_ON, name))}  # sides that it changes: {count:,}")
     for name, effect in effects.items():
         is_default = getattr(defaults, effect["key"]) == effect["value"]
         if effect["share"] < LITTLE or (is_default and effect["share"] < MUCH):

@@ -15,6 +15,7 @@ from typing import Protocol, cast
 
 from nmt.config.data import DownloadConfig
 from nmt.data.reading.downloads import fetch
+from nmt.data.reading.markup import refuse_name
 from nmt.data.reading.streams import BUFFER, COMPRESSIONS, decode_lines, decompress, listing, reading
 from nmt.errors import DataError
 
@@ -26,16 +27,18 @@ TAR_BLOCK = 512  # bytes of a block of a tar file
 def read_lines(path: Path, replaced: list[int] | None = None, anomalies: Counter[str] | None = None) -> Iterator[str]:
     """Yield the lines of the file that `find_file` finds at `path`, without their ends.
 
-    `replaced` and `anomalies` are described at `decode_lines`.
+    `replaced` and `anomalies` are described at `decode_lines`. Raises DataError also where the name is that of a file
+    that holds no lines of text.
     """
     path = find_file(path)
+    refuse_name(path, COMPRESSIONS)
     with open_bytes(path) as stream:
         yield from decode_lines(stream, str(path), replaced, anomalies)
 
 
 def count_lines(path: Path) -> int:
     """Count the lines of `path`, compressed or not; they need not be UTF-8."""
-    return sum(1 for _ in read_lines(path, []))
+    return sum(1 for _ in read_lines(path, [], Counter()))
 
 
 def is_archive(name: str) -> bool:

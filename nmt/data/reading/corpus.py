@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from nmt.config.data import CorpusConfig, DownloadConfig, LanguagesConfig
+from nmt.data.languages import best_pair
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import download_of, find_file, member_names, printable, read_lines, split_path
 from nmt.data.reading.columns import Wanted
-from nmt.data.reading.formats import read_file, read_sides, read_stream
+from nmt.data.reading.formats import Side, join_sides, read_file, read_sides, read_stream
 from nmt.data.reading.hub import dataset_digests, read_dataset
 from nmt.data.reading.inline_codes import KeptCodes
 from nmt.data.reading.sacrebleu_sets import sacrebleu_digest, sacrebleu_files
 from nmt.data.reading.streams import decode_lines, decompress
-from nmt.errors import DataError
+from nmt.data.reading.test_sets import is_sgm, read_test_set
+from nmt.errors import DataError, input_error
 from nmt.files import digest_file, digest_json
 from nmt.tasks import grammar
 
@@ -109,7 +111,7 @@ def corpus_digests(
             else:
                 digests |= _file_digests(name, root, downloads or {}, digest)
     except OSError as error:
-        raise DataError(f"{error.filename}: {error.strerror}") from None
+        raise input_error(error.filename, error) from None
     return digests
 
 
@@ -128,11 +130,13 @@ class _Files:
     def __init__(self, root: Path, downloads: Downloads, stdin: BinaryIO | None) -> None:
         self._root, self._downloads, self._stdin = root, downloads, stdin
 
-    def lines(self, name: str, anomalies: Counter[str]) -> tuple[Iterator[str], Path]:
-        """Return the lines of a file of one side, and its path."""
+    def side(self, name: str, anomalies: Counter[str]) -> tuple[Side, Path]:
+        """Return the texts of a file of one side, and its path."""
         if name == STDIN:
             return decode_lines(self._standard_input(), "standard input", anomalies=anomalies), Path("standard input")
         path = find_file(self._root / name, RECIPE_TIP, self._downloads)
+        if is_sgm(path):
+            return read_test_set(path, anomalies).only(), path
         return read_lines(path, anomalies=anomalies), path
 
     def pairs(self, name: str, wanted: Wanted) -> Iterator[Pair]:
@@ -167,19 +171,20 @@ def _read_sides(config: CorpusConfig, files: _Files, wanted: Wanted) -> Iterator
     if [*sources, *targets].count(STDIN) > 1:
         raise DataError("standard input can be one file of a corpus, not several")
     for names in zip(sources, targets, strict=True):
-        (source_lines, source), (target_lines, target) = (files.lines(name, wanted.anomalies) for name in names)
-        yield from read_sides(source_lines, target_lines, source, target)
+        source, target = (files.side(name, wanted.anomalies) for name in names)
+        yield from join_sides((source[0], target[0]), (source[1], target[1]), wanted.anomalies)
 
 
 def _read_builtin(config: CorpusConfig, languages: LanguagesConfig) -> Iterator[Pair]:
     direction = (languages.source, languages.target)
-    if direction not in {("en", "de"), ("de", "en")}:
+    pair = best_pair(*direction, ["en", "de"])
+    if pair is None:
         hint = "set languages to en and de, in either order, or give files"
         raise DataError(f"builtin {config.builtin} is English-German, not {'-'.join(direction)}", hint=hint)
     assert config.builtin is not None
     assert config.pairs is not None
     for english, german in grammar.generate(config.builtin, config.pairs, config.seed):
-        yield (english, german) if direction == ("en", "de") else (german, english)
+        yield (english, german) if pair == ("en", "de") else (german, english)
 
 
 def _test_set_digest(name: str, languages: LanguagesConfig | None) -> str:

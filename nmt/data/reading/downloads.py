@@ -15,7 +15,7 @@ from pathlib import Path
 
 from nmt import console
 from nmt.config.data import DownloadConfig
-from nmt.errors import DataError, RecipeError
+from nmt.errors import DataError
 from nmt.files import digest_file, read_json, remove, sync, write_json
 from nmt.version import __version__
 
@@ -106,9 +106,6 @@ def exclusive(lock: Path) -> Iterator[None]:
 def _download(name: str, config: DownloadConfig, path: Path) -> None:
     """Download the file to `path` from the first mirror that has it."""
     urls = [config.url] if isinstance(config.url, str) else config.url
-    for url in urls:
-        if not url.lower().startswith(("https://", "http://")):
-            raise RecipeError(f"data.downloads.{name}.url: {url} is neither https nor http")
     if path.exists():
         console.warn(f"{path}: not the file of SHA-256 {config.sha256}; fetching it anew")
     part = path.with_name(f"{name}.part")

@@ -3,6 +3,8 @@
 import io
 import itertools
 import json
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from operator import itemgetter
@@ -11,20 +13,22 @@ from typing import get_args
 
 from nmt import console
 from nmt.config.data import Format
+from nmt.data.languages import best_pair
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import Container, is_archive, member_names, open_bytes, open_container, split_path
 from nmt.data.reading.columns import Wanted, choose_columns, language_keys, pair_of
 from nmt.data.reading.po import read_po
-from nmt.data.reading.streams import COMPRESSIONS, OtherLanguagesError, decode_lines, decompress, listing, reading
+from nmt.data.reading.streams import COMPRESSIONS, UnwantedFileError, decode_lines, decompress, listing, reading
 from nmt.data.reading.tables import read_table
+from nmt.data.reading.test_sets import Texts, is_sgm, pair_texts, read_set, read_set_pairs
 from nmt.data.reading.tmx import read_tmx
 from nmt.data.reading.xliff import read_xliff
 from nmt.errors import DataError
 
-OTHER_SUFFIXES: dict[str, Format] = {"json": "jsonl", "ndjson": "jsonl", "pot": "po"}
+OTHER_SUFFIXES: dict[str, Format] = {"json": "jsonl", "ndjson": "jsonl", "pot": "po", "xml": "wmt"}
 OTHER_SUFFIXES |= dict.fromkeys(("xlf", "sdlxliff", "mxliff", "mqxliff", "txlf"), "xliff")
 """Suffixes of formats, beside their names."""
-ENDINGS = ".tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po"  # usual suffixes of the formats, for messages and help
+ENDINGS = ".tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po, .xml"  # usual suffixes of the formats, for messages and help
 TABLES: tuple[Format, ...] = ("tsv", "csv", "jsonl", "parquet")  # formats with columns
 BATCH = 1000  # rows of a Parquet file to read at once
 
@@ -47,6 +51,8 @@ def read_stream(stream: io.BufferedReader, name: str, form: Format, wanted: Want
     """Yield the pairs of an open, decompressed file; `name` names it in messages."""
     if form == "parquet":
         return _read_parquet(stream, name, wanted)
+    if form == "wmt":
+        return read_set_pairs(stream, name, wanted.languages, wanted.anomalies)
     if form == "po":
         return read_po(stream, name, wanted.languages, wanted.anomalies, skip_bad=wanted.skip_bad)
     if form in ("tmx", "xliff"):
@@ -74,6 +80,25 @@ def read_sides(sources: Iterable[str], targets: Iterable[str], source: Path, tar
     raise DataError(f"{source} has {counts[0]} lines but {target} has {counts[1]}", hint=hint)
 
 
+Side = Iterable[str] | Texts  # the lines of a file of one side, or the segments of a test set in SGM
+
+
+def open_side(stream: io.BufferedReader, path: Path, anomalies: Counter[str]) -> Side:
+    """Return the texts of an open file of one side."""
+    if is_sgm(path):
+        return read_set(stream, str(path), anomalies).only()
+    return decode_lines(stream, str(path), anomalies=anomalies)
+
+
+def join_sides(sides: tuple[Side, Side], paths: tuple[Path, Path], anomalies: Counter[str]) -> Iterator[Pair]:
+    """Yield the pairs of two files of one side: of SGM by document and segment, else line by line. Raises DataError."""
+    source, target = sides
+    if isinstance(source, dict) and isinstance(target, dict):
+        return pair_texts(source, target, paths, anomalies)
+    lines, others = (side.values() if isinstance(side, dict) else side for side in sides)
+    return read_sides(lines, others, *paths)
+
+
 def format_of(name: str) -> Format | None:
     """Return the format that the suffix of a file name stands for, a suffix of compression aside."""
     suffix = Path(plain_name(name)).suffix.lower().removeprefix(".")
@@ -87,9 +112,13 @@ def plain_name(name: str) -> str:
 
 
 def split_language(name: str) -> tuple[str, str]:
-    """Split the file name NAME.LANGUAGE, compressed or not, into NAME and LANGUAGE."""
-    stem, _, language = plain_name(name).rpartition(".")
-    return stem, language
+    """Split the file name NAME.LANGUAGE, compressed or not, or NAME-src.LANGUAGE.sgm, into NAME and LANGUAGE."""
+    plain = plain_name(name)
+    if not is_sgm(plain):
+        stem, _, language = plain.rpartition(".")
+        return stem, language
+    stem, _, language = plain.rpartition(".")[0].rpartition(".")
+    return re.sub(r"[-_.](?:src|ref)$", "", stem), language
 
 
 def choose_files(names: Iterable[str], wanted: Wanted) -> list[tuple[str, str | None]]:
@@ -97,17 +126,25 @@ def choose_files(names: Iterable[str], wanted: Wanted) -> list[tuple[str, str | 
 
     With `wanted.format`, only files whose names have that format.
     """
-    sides: dict[str, dict[str, str]] = {wanted.languages.source: {}, wanted.languages.target: {}}
+    by_stem: dict[str, dict[str, str]] = {}
     chosen: list[tuple[str, str | None]] = []
     for name in names:
         form = format_of(name)
         if form is not None and wanted.format in (None, form):
             chosen.append((name, None))
         stem, language = split_language(name)
-        if stem and language in sides and wanted.format is None:
-            sides[language].setdefault(stem, name)
-    sources, targets = (sides[language] for language in (wanted.languages.source, wanted.languages.target))
-    chosen += [(name, targets[stem]) for stem, name in sources.items() if stem in targets]
+        if stem and wanted.format is None:
+            by_stem.setdefault(stem, {}).setdefault(language, name)
+    both = {
+        stem: (files[pair[0]], files[pair[1]])
+        for stem, files in by_stem.items()
+        if (pair := best_pair(wanted.languages.source, wanted.languages.target, files))
+    }
+    # OPUS has the alignment of NAME.en and NAME.de in NAME.xml.
+    chosen = [
+        each for each in chosen if format_of(each[0]) != "wmt" or plain_name(each[0]).rpartition(".")[0] not in both
+    ]
+    chosen += both.values()
     return sorted(chosen, key=itemgetter(0))
 
 
@@ -135,14 +172,14 @@ def _read_folder(path: Path, below: str, wanted: Wanted) -> Iterator[Pair]:
                 assert form is not None
                 try:
                     yield from read_stream(stream, str(path / source), form, wanted)
-                except OtherLanguagesError as error:
-                    wanted.anomalies["files of other languages in a folder"] += 1
+                except UnwantedFileError as error:
+                    wanted.anomalies["files skipped in a folder"] += 1
                     console.detail(f"skipped: {error}")
             else:
-                sources = decode_lines(stream, str(path / source), anomalies=wanted.anomalies)
-                stream = _open_member(right, path, target)
-                targets = decode_lines(stream, str(path / target), anomalies=wanted.anomalies)
-                yield from read_sides(sources, targets, path / source, path / target)
+                paths = path / source, path / target
+                sources = open_side(stream, paths[0], wanted.anomalies)
+                targets = open_side(_open_member(right, path, target), paths[1], wanted.anomalies)
+                yield from join_sides((sources, targets), paths, wanted.anomalies)
 
 
 def _open_member(container: Container, path: Path, name: str) -> io.BufferedReader:

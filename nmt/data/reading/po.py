@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from nmt.config.data import LanguagesConfig
 from nmt.data.pairs import Pair
-from nmt.data.reading.streams import UNREADABLE, OtherLanguagesError, one_line, unreadable
+from nmt.data.reading.streams import UNREADABLE, UnwantedFileError, one_line, unreadable
 from nmt.data.reading.tmx import choose_variants
 from nmt.errors import DataError
 
@@ -210,6 +210,6 @@ class _Catalogue:
             self.is_backward = True
         else:
             problem = f"its header says Language: {found[1]}, which is neither {source} nor {target}"
-            raise OtherLanguagesError(
+            raise UnwantedFileError(
                 f"{self.name}: {problem}", hint="name the languages that it has, or correct the header"
             )

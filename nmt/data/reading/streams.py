@@ -21,7 +21,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from nmt.errors import DataError
+from nmt import console
+from nmt.data.reading.markup import refuse_line
+from nmt.errors import DataError, NmtError, input_error
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -39,8 +41,12 @@ MAGIC = {
 UNREADABLE = (EOFError, OSError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile)
 """Exceptions of reading a file: the system's errors, and the errors of damaged content."""
 BUFFER = 1 << 17  # bytes to read at once
-BREAKS = re.compile("[\u2028\u2029\x85\x0b\x0c\x1c-\x1e\r]")
+BREAKS = re.compile("[\u2028\u2029\x85\x0b\x0c\x1c-\x1e]")
 """Characters that end a line for some programs, and are text here."""
+MARKS = {"UTF-32": (b"\xff\xfe\0\0", b"\0\0\xfe\xff"), "UTF-16": (b"\xff\xfe", b"\xfe\xff")}
+"""The byte-order marks of encodings other than UTF-8."""
+CONTROL = re.compile(rb"[\0-\x08\x0e-\x1f]")
+SUSPICIOUS = ("NUL characters", "CR line ends")  # anomalies of text in another encoding, or of another system
 SURROGATE = re.compile("[\ud800-\udfff]")
 Decompressor = bz2.BZ2Decompressor | lzma.LZMADecompressor
 
@@ -57,12 +63,20 @@ def decode_lines(
 
     Bytes that are not UTF-8 are an error; with a list `replaced` they become U+FFFD, and the list receives the numbers
     of their lines. `anomalies` counts the dropped characters, and also the unusual ones inside each line where the
-    lines `are_texts` (and not rows of a table or JSON).
+    lines `are_texts` (and not rows of a table or JSON); without it, those that betray another kind of file are warned
+    of at the end. UTF-16 without a byte-order mark is an error, as is mark-up in place of texts.
     """
-    anomalies = Counter() if anomalies is None else anomalies
-    number = 0
+    found = Counter[str]() if anomalies is None else anomalies
+    number, start = 0, b""
     try:
         for number, line in enumerate(stream, 1):
+            if number <= 2:
+                start += line
+                if encoding := wide_encoding(start):
+                    problem = f"{name}: seems to be {encoding} without a byte-order mark"
+                    raise DataError(problem, hint=f"convert it: iconv -f {encoding} -t UTF-8")
+            if number == 1 and are_texts:
+                refuse_line(line, name)
             try:
                 text = line.decode("utf-8")
             except UnicodeDecodeError:
@@ -74,27 +88,52 @@ def decode_lines(
             if not text.isprintable():
                 if text.endswith("\r"):
                     text = text[:-1]
-                    anomalies["CRLF line ends"] += 1
+                    found["CRLF line ends"] += 1
                 if number == 1 and text.startswith("\ufeff"):
                     text = text[1:]
-                    anomalies["byte-order marks"] += 1
+                    found["byte-order marks"] += 1
                 if are_texts:
-                    count_anomalies(text, anomalies)
+                    count_anomalies(text, found)
             yield text
+        if anomalies is None and (odd := [f"{kind} {found[kind]:,}" for kind in SUSPICIOUS if found[kind]]):
+            console.warn(f"{name}: found in the text: {', '.join(odd)}")
     except UnicodeDecodeError as error:
-        is_utf16 = number == 1 and error.object[:2] in (b"\xff\xfe", b"\xfe\xff")
         raise DataError(
             f"{name}:{number}: not UTF-8: byte 0x{error.object[error.start]:02x} at position {error.start + 1}",
-            hint=f"find out the encoding and convert it: iconv -f {'UTF-16' if is_utf16 else 'LATIN1'} -t UTF-8",
+            hint=f"find out the encoding and convert it: iconv -f {likely_encoding(error.object, number)} -t UTF-8",
         ) from None
     except UNREADABLE as error:
         raise unreadable(name, error, f" after line {number}") from None
+
+
+def wide_encoding(start: bytes) -> str | None:
+    """Return the encoding of UTF-16 or UTF-32 without a byte-order mark by the start of a file; None of other text.
+
+    In such text a byte of each character is a control character for most scripts, and NUL for spaces and digits.
+    """
+    is_marked = any(start.startswith(marks) for marks in MARKS.values())
+    if is_marked or len(start) < 4 or not CONTROL.search(start) or not start.strip(bytes(range(0x20))):
+        return None
+    low = [len(CONTROL.findall(half)) / len(half) for half in (start[0::2], start[1::2])]
+    zero = [quarter.count(0) / len(quarter) for quarter in (start[0::4], start[1::4], start[2::4], start[3::4])]
+    if min(zero[2:]) > 0.7 > 2 * zero[0] or min(zero[:2]) > 0.7 > 2 * zero[3]:
+        return "UTF-32LE" if zero[2] > zero[0] else "UTF-32BE"
+    if max(low) < 0.85 or abs(low[0] - low[1]) < 0.2:
+        return None
+    return "UTF-16LE" if low[1] > low[0] else "UTF-16BE"
+
+
+def likely_encoding(line: bytes, number: int) -> str:
+    """Return the likely encoding of line `number`, which is not UTF-8: by its byte-order mark, or else Latin 1."""
+    return next((name for name, starts in MARKS.items() if number == 1 and line.startswith(starts)), "LATIN1")
 
 
 def count_anomalies(text: str, anomalies: Counter[str]) -> None:
     """Count the unusual characters that stay in `text`."""
     if "\0" in text:
         anomalies["NUL characters"] += text.count("\0")
+    if "\r" in text:
+        anomalies["CR line ends"] += text.count("\r")
     if BREAKS.search(text):
         anomalies["odd line breaks"] += len(BREAKS.findall(text))
 
@@ -118,8 +157,8 @@ def one_line(text: object, name: str, anomalies: Counter[str]) -> str:
     return text
 
 
-class OtherLanguagesError(DataError):
-    """A file is of other languages than the wanted ones."""
+class UnwantedFileError(DataError):
+    """A file is of other languages, or no corpus; beside others in a folder it is skipped."""
 
 
 def listing(names: Iterable[str]) -> str:
@@ -193,8 +232,8 @@ def reading(name: Path | str) -> Iterator[None]:
         raise unreadable(name, error) from None
 
 
-def unreadable(name: Path | str, error: Exception, after: str = "") -> DataError:
+def unreadable(name: Path | str, error: Exception, after: str = "") -> NmtError:
     """Return the error of the file `name`, read until `after`. The system's errors have a number, damage has none."""
     if isinstance(error, OSError) and error.errno:
-        return DataError(f"{name}: {error.strerror}")
+        return input_error(name, error)
     return DataError(f"{name}: damaged or cut short{after}: {error}", hint="copy or download the file again")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from nmt.config.data import LanguagesConfig
 from nmt.data.pairs import Pair
 from nmt.data.reading.inline_codes import KeptCodes, Segment, pair_of_segments
-from nmt.data.reading.streams import OtherLanguagesError, listing, one_line
+from nmt.data.reading.streams import UnwantedFileError, listing, one_line
 from nmt.data.reading.tmx import choose_variants
 from nmt.data.reading.xml_units import local_name, parse_units
 
@@ -104,7 +104,7 @@ class _Document:
         """Raise DataError where there are files, and none has the languages."""
         if self.seen and not self.is_wanted:
             wanted = f"{self.languages.source} to {self.languages.target}"
-            raise OtherLanguagesError(f"{name}: no part of it is from {wanted}; it has {listing(self.seen)}")
+            raise UnwantedFileError(f"{name}: no part of it is from {wanted}; it has {listing(self.seen)}")
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """Open an element: a file, a group, a unit, a text, or one within a text."""

@@ -100,3 +100,11 @@ def test_filters_are_listed_with_examples_and_with_reasons_why_they_were_not_cou
         "language: not checked: no package",
         f"copies: '{'x' * 69}…' / '{'y' * 70}'",
     ]
+
+
+def test_entities_are_shown_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    show(inspected("salt &amp; pepper\tSalz\nit &#39;s &amp;\tes\n"))
+    out = rows(capsys.readouterr().out)
+    assert "lines with HTML entities 2 0" in out
+    assert "HTML entities in en: &amp; 2, &#39; 1, as in 'salt &amp; pepper'" in out
+    assert "entities = true # sides that it changes: 2" in out

@@ -70,6 +70,22 @@ def test_an_option_of_one_value_is_given_once(arguments: list[str], message: str
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ([""], "name"),
+        (["x", "--size", ""], "--size"),
+        (["x", "--size="], "--size"),
+        (["x", "-f", "a", ""], "--file"),
+        (["x", "--tag", ""], "--tag"),
+    ],
+)
+def test_an_empty_value_is_refused_by_its_name(arguments: list[str], name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parsed(*arguments)
+    assert str(caught.value) == f"{name}: the value is empty"
+
+
 def test_a_switch_may_be_repeated_and_what_follows_two_dashes_is_no_option() -> None:
     found = parsed("--flag", "--flag", "--no-case", "--no-case", "--size", "2", "--", "--size")
     assert (found["flag"], found["case"], found["size"], found["name"]) == (True, False, 2, "--size")

@@ -140,7 +140,11 @@ def test_inputs_that_are_the_same_do_not_differ() -> None:
         (
             TEXT,
             {"data": {"train": {"a": {"files": "a.tsv", "cleaning": {}}, "b": {"files": "a.tsv"}}}},
-            ["data.train.a.cleaning", "data.train.a.cleaning.keep_special_spaces"],
+            [
+                "data.train.a.cleaning",
+                "data.train.a.cleaning.keep_special_spaces",
+                "data.train.a.cleaning.language_margin",
+            ],
         ),
         (UPDATES, {"data": {"temperature": 1.0, "train": {"a": {"files": "x"}}}}, []),
         (UPDATES, {"data": {"temperature": 5.0, "train": {"a": {"files": "x"}}}}, ["data.temperature"]),
@@ -228,7 +232,8 @@ def test_a_record_is_completed_with_what_its_nmt_did() -> None:
     del old["data"]["dev"]["seed"], old["data"]["train"]["a"]["pairs"], old["cleaning"], old["name"]
     whole = completed(old, Recipe)
     assert (whole["data"]["dev"]["seed"], whole["data"]["train"]["a"]["pairs"]) == (1, None)
-    assert whole["cleaning"] == {**recipe().cleaning.model_dump(), "keep_special_spaces": False}
+    as_before = {"keep_special_spaces": False, "language_margin": None}
+    assert whole["cleaning"] == {**recipe().cleaning.model_dump(), **as_before}
     assert "name" not in whole, "what is required is not made up"
 
 

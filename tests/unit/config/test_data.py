@@ -73,7 +73,30 @@ def test_a_key_of_a_corpus_that_would_say_nothing_is_refused(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "tag", ["", "two words", "a\u2028b", "nul\0", "\u2581", "<s>", "</s>", "<unk>", "<0x41>", "<\u27e60\u27e7>"]
+    "tag",
+    [
+        "",
+        "two words",
+        "a\u2028b",
+        "nul\0",
+        "\u2581",
+        "<s>",
+        "</s>",
+        "<unk>",
+        "<0x41>",
+        "<\u27e60\u27e7>",
+        "\u200b",
+        "\ufeff\u2060",
+        "\u00ad",
+        "\u0301",
+        "\ufe0f",
+        "\u3164",
+        "\u2800",
+        " ",
+        "a\nb",
+        "a\u0085b",
+        "\x1b[2J",
+    ],
 )
 def test_a_tag_has_to_be_one_piece_of_its_own(tag: str) -> None:
     with pytest.raises(ValidationError, match="cannot be a tag"):
@@ -189,3 +212,27 @@ def test_the_digest_of_a_download_is_written_in_either_case() -> None:
     for wrong in ("ab" * 31, "xy" * 32):
         with pytest.raises(ValidationError):
             DownloadConfig(url="https://x", sha256=wrong)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("file:///etc/x", "file:///etc/x is neither https nor http"),
+        ("", " is neither https nor http"),
+        ("http://", "http:// is no address: no host, or no port"),
+        ("http://[", "http://[ is no address: Invalid IPv6 URL"),
+        ("http://x:99999/", "http://x:99999/ is no address: Port out of range 0-65535"),
+        ("http://x:0/", "http://x:0/ is no address: no host, or no port"),
+        ("http://x:y/", "http://x:y/ is no address: Port could not be cast to integer value as 'y'"),
+        ("http://x/a b", "'http://x/a b' has characters that an address writes as %20 and the like"),
+        ("http://x/\n", r"'http://x/\n' has characters that an address writes as %20 and the like"),
+        ("http://x/é", "'http://x/é' has characters that an address writes as %20 and the like"),
+    ],
+)
+def test_an_impossible_address_is_refused_before_anything_is_fetched(url: str, message: str) -> None:
+    for urls in (url, ["https://x", url]):
+        assert finding(DownloadConfig, url=urls, sha256="ab" * 32) == ("url", f"Value error, {message}")
+
+
+def test_an_address_may_have_a_port_and_capitals() -> None:
+    assert DownloadConfig(url="HTTPS://x.org:8080/a%20b?c=d#e", sha256="ab" * 32)

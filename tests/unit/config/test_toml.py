@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
+from nmt.cli import LONGEST
 from nmt.config.recipe import Recipe
 from nmt.config.toml import (
     LIBRARY,
     Knob,
     check,
+    check_overridden,
     explain,
     find_recipe,
     knobs,
@@ -364,3 +366,57 @@ def test_an_unknown_key_is_not_explained_but_the_nearest_is_named(key: str, expe
     with pytest.raises(RecipeError) as caught:
         explain(key)
     assert str(caught.value).startswith(expected)
+
+
+ODD = [
+    *("[]", "{}", '""', "1.5", "true", "[[]]", "-1", "1" + "0" * 30, "nan", "1e400", "1979-05-27", "[{}]", '[""]'),
+    *("1" * 5000, "0x" + "f" * 5000, "[" * 20_000, '"' + "x" * 20_000 + '"', r'"a\u0000b"', '"http://["', '"[("'),
+]
+
+
+@pytest.mark.filterwarnings("ignore:Possible nested set")
+@pytest.mark.parametrize("key", [knob.key for knob in knobs()])
+def test_no_value_of_a_key_is_a_traceback_or_a_long_message(key: str) -> None:
+    tree: dict[str, Any] = {
+        "name": "x",
+        "languages": {"source": "en", "target": "de"},
+        "data": {"train": {"builtin": "train", "pairs": 9}},
+    }
+    messages = []
+    for value in ODD:
+        try:
+            check_overridden(tree, [f"{key.replace('NAME', 'a')}={value}"], "x")
+        except RecipeError as error:
+            messages.append(str(error))
+    assert messages
+    assert not [message for message in messages if len(message) > LONGEST]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"name = {'[' * 20_000}", "not valid TOML: nested too deeply"),
+        (f"[training]\nseed = {'9' * 5000}", "an integer has thousands of digits"),
+        (f"{'a.' * 2000}a = 1", "nested too deeply"),
+        (f"name = 0x{'f' * 5000}", "name = a number too long to show: input should be a valid string"),
+    ],
+)
+def test_extremes_in_a_file_are_one_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "x.toml").write_text(text)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(str(tmp_path / "x.toml"))
+    assert str(caught.value) == f"{tmp_path / 'x.toml'}: {message}"
+
+
+@pytest.mark.parametrize("override", ["a." * 2000 + "a=1", "x" * 5000 + "=1", f"model.d_model={'9' * 5000}"])
+def test_an_extreme_override_is_cut_in_its_message(override: str) -> None:
+    tree = {"name": "x", "languages": {"source": "en", "target": "de"}, "data": {"train": {"files": "a.tsv"}}}
+    with pytest.raises(RecipeError) as caught:
+        check_overridden(tree, [override], "x")
+    assert str(caught.value).startswith(f"--set {override[:97]}...: ")
+
+
+def test_the_largest_integers_are_bounds_of_the_fields() -> None:
+    bounds = {knob.key: knob.type for knob in knobs() if knob.type.startswith("int")}
+    assert not [key for key, kind in bounds.items() if "<" not in kind]
+    assert bounds["training.max_steps"] == "int > 0, < 100000000"  # checkpoints are named by eight digits

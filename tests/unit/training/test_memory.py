@@ -15,7 +15,7 @@ from nmt import devices
 from nmt.errors import UsageError
 from nmt.training import memory
 from nmt.training.checkpoint import Checkpoint, read_checkpoint
-from nmt.training.memory import fit, is_out_of_memory
+from nmt.training.memory import fit
 from nmt.training.updater import Updater
 
 NO_CPU_MEMORY = "[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried"
@@ -74,19 +74,6 @@ def test_a_memory_that_holds_not_even_the_smallest_pass_is_one_line(need: Need) 
         "(take a smaller model, shorter sentences (cleaning.max_pieces), or a device with more memory)"
     )
     assert need.tried == [1024]
-
-
-@pytest.mark.parametrize(
-    ("error", "full"),
-    [
-        (MemoryError(), True),
-        (torch.OutOfMemoryError(), True),
-        (RuntimeError(NO_CPU_MEMORY), True),
-        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
-    ],
-)
-def test_a_full_memory_is_told_from_other_failures(error: Exception, full: bool) -> None:
-    assert is_out_of_memory(error) == full
 
 
 # The training, in a memory that is said to be small.

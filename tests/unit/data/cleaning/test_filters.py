@@ -6,7 +6,7 @@ import pytest
 
 from nmt.config.data import CleaningConfig, LanguagesConfig
 from nmt.data.cleaning import filters as module
-from nmt.data.cleaning.filters import DUPLICATES, Filter, clean, duplicate_filters, filters
+from nmt.data.cleaning.filters import DUPLICATES, Filter, clean, duplicate_filters, entities_of, filters
 from nmt.data.cleaning.funnel import Funnel
 from nmt.data.cleaning.keys import HeldOut
 from nmt.data.pairs import Pair
@@ -105,6 +105,29 @@ def test_control_characters_go_and_line_breaks_among_them_part_words() -> None:
     assert mended("\ufeffa\x00b\x7f\x9fc\ufffed\uffff", control_characters=True) == "abcd"
     assert mended("a\nb\rc\x0bd\x85e", control_characters=True) == "a b c d e"
     assert mended("a\tb\u2028c\u00add\u200be", control_characters=True) == "a\tb\u2028c\u00add\u200be"
+
+
+@pytest.mark.parametrize(
+    ("text", "decoded"),
+    [
+        ("Salt &amp; pepper", "Salt & pepper"),
+        ("don &apos;t &#39;say&#39; &#x2019;", "don 't 'say' \u2019"),
+        ("&#91; 1 &#93; a &#124; b &lt; c &gt; d", "[ 1 ] a | b < c > d"),
+        ("&quot;Stra&szlig;e&quot;", '"Straße"'),
+        ("&amp;quot; &amp;amp;amp; &#38;lt;", '" & <'),
+        ("AT&T; R&D &nosuch; &notit; & &amp &#; &#xZ;", "AT&T; R&D &nosuch; &notit; & &amp &#; &#xZ;"),
+        ("a &nosuch; b &amp; c", "a &nosuch; b & c"),
+    ],
+)
+def test_entities_become_the_characters_that_they_stand_for(text: str, decoded: str) -> None:
+    assert mended(text, entities=True) == decoded
+    assert mended(decoded, entities=True) == decoded
+    assert mended(text) == text
+
+
+def test_entities_are_decoded_before_the_other_fixes() -> None:
+    assert mended("a&#10;b&#32;&#32;c&#7;", entities=True, control_characters=True, whitespace=True) == "a b c"
+    assert entities_of("&amp; &AMP; &lt &nosuch; &#39;") == ["&amp;", "&AMP;", "&#39;"]
 
 
 def test_runs_of_white_space_become_one_space_and_none_at_the_ends() -> None:

@@ -169,8 +169,8 @@ def test_a_language_that_cannot_be_told_is_said_to_be_unchecked() -> None:
 
 def test_mended_sides_are_counted_on_their_side() -> None:
     report = counted([("cafe\u0301  x", "ein\x07 Haus")])
-    assert report["source"]["mended"] == {"control_characters": 0, "unicode": 1, "whitespace": 1}
-    assert report["target"]["mended"] == {"control_characters": 1, "unicode": 0, "whitespace": 0}
+    assert report["source"]["mended"] == {"entities": 0, "control_characters": 0, "unicode": 1, "whitespace": 1}
+    assert report["target"]["mended"] == {"entities": 0, "control_characters": 1, "unicode": 0, "whitespace": 0}
     assert tomllib.loads(report["cleaning"]) == {"cleaning": {"unicode": "nfc"}}
 
 
@@ -211,7 +211,7 @@ def test_what_would_matter_is_suggested_with_what_it_would_drop() -> None:
         "near_duplicates": finding("drop_near_duplicates", True, 0),
         "same_source": finding("drop_same_source", True, 50),
     }
-    assert suggestion(found, 0).split("\n") == [
+    assert suggestion(found, {}).split("\n") == [
         "[cleaning]",
         "min_script = 0.5  # drops 30 of 10,000 pairs, 0.30%",
         "# drop_digit_mismatch = true  # drops 2,000 of 10,000 pairs, 20.00%: check the examples first",
@@ -221,7 +221,7 @@ def test_what_would_matter_is_suggested_with_what_it_would_drop() -> None:
 
 def test_a_default_that_drops_much_is_pointed_at() -> None:
     found = {"max_ratio": finding("max_ratio", 4.0, 3000)}
-    assert suggestion(found, 0).split("\n")[1] == (
+    assert suggestion(found, {}).split("\n")[1] == (
         "# max_ratio = 4.0  # drops 3,000 of 10,000 pairs, 30.00%, by default: check the examples first"
     )
 
@@ -230,18 +230,18 @@ def test_a_default_that_drops_much_is_pointed_at() -> None:
 def test_a_filter_is_suggested_from_one_pair_in_ten_thousand_and_commented_out_from_a_tenth(
     pairs: int, line: str
 ) -> None:
-    found = suggestion({"script": finding("min_script", 0.5, pairs, 1_000_000)}, 0)
+    found = suggestion({"script": finding("min_script", 0.5, pairs, 1_000_000)}, {})
     assert found.removeprefix("[cleaning]\n").startswith(line)
     assert bool(found) == bool(line)
 
 
 @pytest.mark.parametrize(("pairs", "is_suggested"), [(99_999, False), (100_000, True)])
 def test_a_default_is_pointed_at_from_a_tenth_of_the_pairs(pairs: int, is_suggested: bool) -> None:
-    assert bool(suggestion({"max_ratio": finding("max_ratio", 4.0, pairs, 1_000_000)}, 0)) == is_suggested
+    assert bool(suggestion({"max_ratio": finding("max_ratio", 4.0, pairs, 1_000_000)}, {})) == is_suggested
 
 
 def test_where_nothing_would_matter_nothing_is_suggested() -> None:
-    assert suggestion({"script": finding("min_script", 0.5, 0)}, 0) == ""
+    assert suggestion({"script": finding("min_script", 0.5, 0)}, {}) == ""
 
 
 def test_the_short_cut_for_latin_text_holds_latin_letters_alone() -> None:
@@ -250,3 +250,13 @@ def test_the_short_cut_for_latin_text_holds_latin_letters_alone() -> None:
     found = [chr(code) for code in np.arange(0x10000) if languages._PLAINLY_LATIN.fullmatch(chr(code))]
     assert {script_of(letter) for letter in found if letter.isalpha()} <= {"LATIN", "MODIFIER"}
     assert not languages._PLAINLY_LATIN.fullmatch("5 µm")
+
+
+def test_entities_are_named_with_an_example_and_a_remedy() -> None:
+    statistics = Statistics(LanguagesConfig(source="en", target="de"))
+    statistics.add([("salt &amp; pepper &amp; &quot;oil&quot;", "Salz & Pfeffer"), ("AT&T; &#91;", "x &nosuch; y")])
+    report = statistics.report()
+    assert report["source"]["entities"] == [["&amp;", 2], ["&quot;", 2], ["&#91;", 1]]
+    assert report["source"]["with_entities"] == ["salt &amp; pepper &amp; &quot;oil&quot;", "AT&T; &#91;"]
+    assert (report["target"]["entities"], report["target"]["mended"]["entities"]) == ([], 0)
+    assert report["cleaning"].split("\n")[1] == "entities = true  # sides that it changes: 2"

@@ -14,7 +14,7 @@ from nmt import console
 from nmt.config.data import DownloadConfig, LanguagesConfig
 from nmt.data.reading import downloads
 from nmt.data.reading.downloads import cache_folder, fetch
-from nmt.errors import DataError, RecipeError
+from nmt.errors import DataError
 
 BODY = bytes(range(256)) * 400
 ENGLISH_GERMAN = LanguagesConfig(source="en", target="de")
@@ -230,19 +230,6 @@ def test_without_network_the_error_says_which_file_to_put_where(server: Server, 
 def test_a_list_without_a_mirror_is_named() -> None:
     with pytest.raises(DataError, match=r"a\.gz: cannot be downloaded: its list of mirrors is empty \(put"):
         fetch("a.gz", config())
-
-
-def test_a_url_with_a_blank_is_a_reason(cache: Path) -> None:
-    with pytest.raises(DataError, match="URL can't contain control characters"):
-        fetch("a.gz", config("http://127.0.0.1/a b"))
-    assert names(place(cache).parent) == ["a.gz.lock"]
-
-
-def test_other_protocols_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(BODY)
-    with pytest.raises(RecipeError) as caught:
-        fetch("a.gz", config(f"file://{tmp_path}/file"))
-    assert str(caught.value) == f"data.downloads.a.gz.url: file://{tmp_path}/file is neither https nor http"
 
 
 def test_a_silent_server_is_a_broken_connection(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,7 @@ def test_a_format_that_no_name_says_is_asked_for(tmp_path: Path) -> None:
     said = error_of(path)
     assert said == (
         f"{path}: its name does not say what format it has "
-        "(set format to one of tsv, csv, jsonl, parquet, tmx, xliff, po; lines of one side are source or target)"
+        "(set format to one of tsv, csv, jsonl, parquet, tmx, xliff, po, wmt; lines of one side are source or target)"
     )
     assert list(read_file(path, wanted(form="tsv"))) == [("a", "b")]
 
@@ -251,6 +251,24 @@ def test_an_archive_gives_all_its_files_or_those_of_a_folder_in_it(tmp_path: Pat
     assert list(read_file(path / "a.tsv", wanted())) == [("t", "T")]
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "names", "chosen"),
+    [
+        ("eng_Latn", "nb", ["a.en", "a.no"], [("a.en", "a.no")]),
+        ("en", "he", ["a.eng.gz", "a.iw"], [("a.eng.gz", "a.iw")]),
+        ("en", "pt-BR", ["a.en", "a.pt", "a.pt-BR", "a.pt-PT"], [("a.en", "a.pt-BR")]),
+        ("en", "zh", ["a.en", "a.zh-CN", "a.zh-TW"], [("a.en", "a.zh-CN")]),
+        ("zh-CN", "zh-TW", ["a.zh", "a.zh_TW"], [("a.zh", "a.zh_TW")]),
+        ("zh-CN", "zh-TW", ["a.zh"], []),
+        ("en", "no", ["a.en", "a.da", "a.nn"], []),
+    ],
+)
+def test_the_languages_of_files_in_a_folder_are_known_in_every_spelling(
+    source: str, target: str, names: list[str], chosen: list[tuple[str, str]]
+) -> None:
+    assert choose_files(names, Wanted(LanguagesConfig(source=source, target=target), None, None)) == chosen
+
+
 def test_of_two_files_of_one_side_the_first_is_taken() -> None:
     names = ["a.de", "a.en", "a.en.gz"]
     assert choose_files(names, wanted()) == [("a.en", "a.de")]
@@ -261,7 +279,7 @@ def test_a_folder_with_nothing_to_read_says_what_is_there(tmp_path: Path) -> Non
     write(tmp_path / "b.fr", b"")
     assert error_of(tmp_path) == (
         f"{tmp_path}: nothing to read in it; it has a.en, b.fr "
-        "(a folder or archive holds files of tsv, csv, jsonl, parquet, tmx, xliff, po, or NAME.en and NAME.de)"
+        "(a folder or archive holds files of tsv, csv, jsonl, parquet, tmx, xliff, po, wmt, or NAME.en and NAME.de)"
     )
 
 
@@ -305,7 +323,7 @@ def test_files_of_other_languages_in_a_folder_are_skipped(tmp_path: Path) -> Non
         write(tmp_path / f"a.{language}.xlf", XLIFF.format(language, "x", text))
     what = wanted()
     assert list(read_file(tmp_path, what)) == [("x", "b"), ("a", "b")]
-    assert what.anomalies["files of other languages in a folder"] == 2
+    assert what.anomalies["files skipped in a folder"] == 2
     assert error_of(tmp_path / "fr" / "a.po").startswith(f"{tmp_path}/fr/a.po: its header says Language: fr, which")
 
 

@@ -1,15 +1,18 @@
 import bz2
 import gzip
+import io
 import lzma
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from disks import make_unreadable
 
+from nmt import console
 from nmt.data.reading.archives import read_lines
 from nmt.data.reading.streams import decode_lines, listing, one_line
-from nmt.errors import DataError
+from nmt.errors import DataError, StorageError
 
 TEXT = "".join(f"line {i * i} ä\n" for i in range(500)).encode()
 LINES = TEXT.decode().splitlines()
@@ -113,6 +116,8 @@ def test_a_frame_that_zstd_skips_may_come_first(tmp_path: Path) -> None:
 
 
 def test_text_of_two_bytes_a_character_gets_the_right_hint(tmp_path: Path) -> None:
+    said = error_of(write(tmp_path / "text", "\ufeffab\n".encode("utf-32-le")))
+    assert said.endswith("iconv -f UTF-32 -t UTF-8)")
     said = error_of(write(tmp_path / "text", "\ufeffab\n".encode("utf-16-le")))
     assert said.endswith(
         "text:1: not UTF-8: byte 0xff at position 1 (find out the encoding and convert it: iconv -f UTF-16 -t UTF-8)"
@@ -124,7 +129,41 @@ def test_what_is_odd_is_counted_by_name() -> None:
     lines = ["\ufeffa\r\n", "b\0c\0\n", "d\u2028e\u2029\x85\x0b\x0c\x1c\x1d\x1e\r!\n", "\ufeffü\u00a0\tplain\n"]
     found = list(decode_lines((line.encode() for line in lines), "text", anomalies=anomalies))
     assert found == ["a", "b\0c\0", "d\u2028e\u2029\x85\x0b\x0c\x1c\x1d\x1e\r!", "\ufeffü\u00a0\tplain"]
-    assert anomalies == {"byte-order marks": 1, "CRLF line ends": 1, "NUL characters": 2, "odd line breaks": 9}
+    breaks = {"odd line breaks": 8, "CR line ends": 1}
+    assert anomalies == {"byte-order marks": 1, "CRLF line ends": 1, "NUL characters": 2, **breaks}
+
+
+def test_without_a_counter_the_signs_of_another_kind_of_file_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(console, "warn", said.append)
+    lines = [b"a\rb\rc\n", b"d\0e\r\n", "\u2028\n".encode()]
+    assert list(decode_lines(iter(lines), "x")) == ["a\rb\rc", "d\0e", "\u2028"]
+    assert said == ["x: found in the text: NUL characters 1, CR line ends 2"]
+    list(decode_lines(iter(lines), "x", anomalies=Counter()))
+    assert len(said) == 1
+
+
+TWO_LINES = {
+    "en": "The café is closed.\nCome again.\n",
+    "ru": "Дом закрыт.\nПриходите ещё раз.\n",
+    "th": "\u0e1a\u0e49\u0e32\u0e19 \u0e1b\u0e34\u0e14\n\u0e1e\u0e23\u0e38\u0e48\u0e07\u0e19\u0e35\u0e49\n",
+}
+
+
+@pytest.mark.parametrize("encoding", ["UTF-16LE", "UTF-16BE", "UTF-32LE", "UTF-32BE"])
+@pytest.mark.parametrize("language", TWO_LINES)
+def test_wide_characters_without_a_mark_are_an_error(tmp_path: Path, encoding: str, language: str) -> None:
+    text = TWO_LINES[language]
+    for content in (text, "\n" + text, text.rstrip()):
+        said = error_of(write(tmp_path / "text", content.encode(encoding)))
+        assert said.endswith(f"{encoding} without a byte-order mark (convert it: iconv -f {encoding} -t UTF-8)")
+    with pytest.raises(DataError, match=f"seems to be {encoding}"):
+        list(decode_lines(io.BytesIO(text.encode(encoding)), "text", []))
+
+
+@pytest.mark.parametrize("line", ["1\t2\t3\t4\t5", "a\0\0\0\0b and more", "\x1f\x1e", "\0\0\0\0", "x\0y z w"])
+def test_other_text_is_not_taken_for_wide_characters(line: str) -> None:
+    assert list(decode_lines(iter([f"{line}\n".encode()] * 2), "x", anomalies=Counter())) == [line, line]
 
 
 def test_ordinary_text_has_no_oddities() -> None:
@@ -224,3 +263,12 @@ def test_an_open_stream_is_decoded_line_by_line_under_its_name() -> None:
     assert next(lines) == "a"
     with pytest.raises(DataError, match=r"^standard input:2: not UTF-8: byte 0x85 at position 2 "):
         next(lines)
+
+
+def test_a_disk_that_fails_is_no_fault_of_the_data(tmp_path: Path) -> None:
+    make_unreadable(tmp_path / "text")
+    with pytest.raises(StorageError) as caught:
+        list(read_lines(tmp_path / "text"))
+    assert str(caught.value) == f"{tmp_path / 'text'}: Input/output error"
+    with pytest.raises(DataError, match="no such file"):
+        list(read_lines(tmp_path / "none"))
