@@ -34,6 +34,12 @@ Workers = Annotated[
 Input = Annotated[Path | None, typer.Option("-i", "--input", help="Read this file instead of standard input.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write this file instead of standard output.")]
 
+SkipBad = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad", help="Leave out, and count, damaged units of .tmx, .xlf and .po; by default they are an error."
+    ),
+]
 Columns = Annotated[
     str | None,
     typer.Option(

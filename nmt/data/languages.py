@@ -56,6 +56,20 @@ def standard_code(code: str) -> str:
 
 
 @cache
+def same_code(one: str, other: str) -> bool:
+    """Return whether two codes are spellings of one: `en` and `eng_Latn`, `iw` and `he`, but not `pt` and `pt-BR`."""
+    first, second = language_of(one), language_of(other)
+    if spelled(one) == spelled(other) or first is None or second is None:
+        return spelled(one) == spelled(other)
+    if first.territory != second.territory or first.variants != second.variants:
+        return False
+    return (
+        first.prefer_macrolanguage().language == second.prefer_macrolanguage().language
+        and first.maximize().script == second.maximize().script
+    )
+
+
+@cache
 def same_language(one: str, other: str) -> bool:
     """Return whether two codes name one language: `no` and `nb`, `zh` and `cmn`, `pt` and `pt-BR`, but not `zh`, `yue`.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nmt.config.data import CorpusConfig, Format, LanguagesConfig
-from nmt.data.languages import same_language, spelled
+from nmt.data.languages import same_code, same_language, spelled
 from nmt.data.reading.archives import find_file, is_archive, member_names, split_path
 from nmt.data.reading.corpus import STDIN, TEST_SET, file_names
 from nmt.data.reading.formats import ENDINGS, TABLES, format_of, plain_name, split_language
@@ -73,7 +73,12 @@ def split_columns(columns: str | None) -> str | list[str] | None:
 
 
 def named_corpora(
-    names: Sequence[str], languages: LanguagesConfig, option: str, columns: str | list[str] | None = None
+    names: Sequence[str],
+    languages: LanguagesConfig,
+    option: str,
+    columns: str | list[str] | None = None,
+    *,
+    skip_bad: bool = False,
 ) -> Corpora:
     """Return the corpora of the files after `option`: each NAME.SRC with its NAME.TGT, each file of both sides alone.
 
@@ -97,7 +102,8 @@ def named_corpora(
             sides[side][stem] = str(path)
         elif holds_pairs(path):
             own = columns if format_of(path.name) in (None, *TABLES) else None
-            corpora.append((str(path.with_name(stem_of(path.name))), CorpusConfig(files=str(path), columns=own)))
+            config = CorpusConfig(files=str(path), columns=own, skip_bad=skip_bad)
+            corpora.append((str(path.with_name(stem_of(path.name))), config))
         else:
             raise UsageError(
                 f"{option}: {path}: its name tells neither its language nor its format",
@@ -115,7 +121,7 @@ def merged(corpora: Corpora) -> CorpusConfig | None:
     if len(configs) < 2:
         return configs[0] if configs else None
     if all(config.files for config in configs):
-        return CorpusConfig(files=[str(config.files) for config in configs], columns=configs[0].columns)
+        return configs[0].model_copy(update={"files": [str(config.files) for config in configs]})
     if any(config.files for config in configs):
         raise UsageError("--dev: files of one side and of both cannot be mixed", hint="dev is one corpus")
     sources, targets = ([str(getattr(config, side)) for config in configs] for side in ("source", "target"))
@@ -175,7 +181,7 @@ def language_pair(source: str, target: str, tip: str) -> LanguagesConfig:
     for code in (source, target):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", code):
             raise UsageError(f"{code!r} is no language code", hint="codes are as in ISO 639-1: en, de")
-    if source.lower() == target.lower():
+    if same_code(source, target):
         raise UsageError(f"the source and the target language are both {source}", hint=tip)
     return LanguagesConfig(source=source, target=target)
 

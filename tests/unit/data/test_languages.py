@@ -7,6 +7,7 @@ from nmt.data.languages import (
     is_widely_written,
     language_named,
     primary_subtag,
+    same_code,
     same_language,
     script_codes,
     script_of,
@@ -63,6 +64,19 @@ def test_a_language_may_have_several_scripts(code: str, scripts: set[str]) -> No
 )  # fmt: skip
 def test_every_spelling_of_a_code_has_one_standard_code(code: str, standard: str) -> None:
     assert standard_code(code) == standard
+
+
+@pytest.mark.parametrize(
+    ("pair", "same"),
+    [
+        ("en eng", True), ("en eng_Latn", True), ("iw he", True), ("zh cmn", True), ("zh-CN zh_cn", True),
+        ("pt pt-BR", False), ("no nb", False), ("sr sr-Latn", False), ("sr sr-Cyrl", True), ("en de", False),
+        ("xx XX", True), ("xx yy", False), ("en xx", False),
+    ],
+)  # fmt: skip
+def test_spellings_of_one_code_are_told_from_variants(pair: str, same: bool) -> None:
+    one, other = pair.split()
+    assert same_code(one, other) == same_code(other, one) == same
 
 
 SAME = "no nb|iw he|zh cmn|zh zh-TW|zho_Hans zh_CN|pt pt-BR|sr srp_Latn|fil tl|id in|eng eng_Latn|fre fr|ar arb|no nob"

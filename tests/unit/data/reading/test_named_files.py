@@ -147,6 +147,7 @@ def test_data_that_is_not_there_is_one_line(name: str, message: str) -> None:
     ("codes", "message"),
     [
         (("en", "EN"), "the source and the target language are both en (nmt init SRC TGT --train ...)"),
+        (("en", "eng_Latn"), "the source and the target language are both en (nmt init SRC TGT --train ...)"),
         (("en", "a b"), "'a b' is no language code (codes are as in ISO 639-1: en, de)"),
     ],
 )
