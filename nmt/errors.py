@@ -100,6 +100,12 @@ def storage_error(error: OSError) -> StorageError:
     return StorageError(f"{name}: {error.strerror or str(error) or type(error).__name__}")
 
 
+def input_error(name: object, error: OSError) -> NmtError:
+    """Return the error of the input `name`: a DataError, but a StorageError where the machine fails, not the name."""
+    kind = StorageError if error.errno in MACHINE else DataError
+    return kind(f"{name}: {error.strerror}")
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether `error` means a full memory, of a GPU or of the machine."""
     # Of torch, which this module does not import.

@@ -39,10 +39,7 @@ def evaluate(
     ] = None,
     hypotheses: Annotated[
         list[Path] | None,
-        typer.Option(
-            metavar="FILE...",
-            help="Translations to score; each of several files, or systems in .xml, has its own scores.",
-        ),
+        typer.Option(metavar="FILE...", help="Translations to score; each file, or system in .xml, by itself."),
     ] = None,
     source: Annotated[Path | None, typer.Option(metavar="FILE", help="Text for MODEL to translate.")] = None,
     target_language: Annotated[

@@ -14,7 +14,7 @@ from typing import Literal
 from nmt import console
 from nmt.data.reading.archives import count_lines, read_lines
 from nmt.data.reading.streams import decode_lines
-from nmt.errors import DataError
+from nmt.errors import DataError, input_error
 
 Errors = Literal["strict", "replace"]
 STDIN = "standard input"
@@ -59,7 +59,7 @@ class Live:
         try:
             block = os.read(self._descriptor, BLOCK)
         except OSError as error:
-            raise DataError(f"{STDIN}: {error.strerror}") from None
+            raise input_error(STDIN, error) from None
         first, *others = block.split(b"\n")
         self._rest.append(first)
         for part in others:

@@ -18,6 +18,7 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Rule = Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "nfc", "identity"]
 NO_SYMBOL = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2581\u2585]|^(<pad>|<unk>|<s>|</s>|<0x[0-9A-F]{2}>)?$")
 """Found in what cannot be a symbol: white space, control characters, SentencePiece's marks, and its own pieces."""
+BLANKS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols without ink
 PLACEHOLDER = re.compile(r"\u27e6\d+\u27e7")
 
 
@@ -36,7 +37,14 @@ def plain_tag(tag: str) -> str:
     """Return `tag`. Raises ValueError where it cannot be one piece of a tokenizer."""
     if NO_SYMBOL.search(tag) or PLACEHOLDER.search(tag):
         raise ValueError(f"{shown(tag)} cannot be a tag: it has white space, or means something else to the tokenizer")
+    if not is_visible(tag):
+        raise ValueError(f"{shown(tag)} cannot be a tag: nothing of it can be seen")
     return plain_symbol(tag)
+
+
+def is_visible(text: str) -> bool:
+    """Return whether `text` has a character that takes room and ink: no mark, space, control or format character."""
+    return any(unicodedata.category(char)[0] not in "CMZ" and char not in BLANKS for char in text)
 
 
 Symbol = Annotated[str, AfterValidator(plain_symbol)]

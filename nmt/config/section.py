@@ -88,7 +88,8 @@ def cut(text: str) -> str:
 def first_error(error: ValidationError) -> str:
     """Return the first of the errors as one line: the field and its message."""
     first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    where = ".".join(map(str, first["loc"]))
+    return f"{cut(where) if where.isprintable() else shown(where)}: {first['msg']}"
 
 
 def allows_none(section: type[Section], key: str) -> bool:

@@ -56,6 +56,20 @@ def standard_code(code: str) -> str:
 
 
 @cache
+def same_code(one: str, other: str) -> bool:
+    """Return whether two codes are spellings of one: `en` and `eng_Latn`, `iw` and `he`, but not `pt` and `pt-BR`."""
+    first, second = language_of(one), language_of(other)
+    if spelled(one) == spelled(other) or first is None or second is None:
+        return spelled(one) == spelled(other)
+    if first.territory != second.territory or first.variants != second.variants:
+        return False
+    return (
+        first.prefer_macrolanguage().language == second.prefer_macrolanguage().language
+        and first.maximize().script == second.maximize().script
+    )
+
+
+@cache
 def same_language(one: str, other: str) -> bool:
     """Return whether two codes name one language: `no` and `nb`, `zh` and `cmn`, `pt` and `pt-BR`, but not `zh`, `yue`.
 
@@ -82,6 +96,19 @@ def best_match(code: str, candidates: Iterable[str]) -> str | None:
     """
     same = [candidate for candidate in candidates if same_language(code, candidate)]
     return min(same, key=lambda candidate: _distance(code, candidate), default=None)
+
+
+def best_pair(source: str, target: str, candidates: Iterable[str]) -> tuple[str, str] | None:
+    """Return the candidates that name two languages, as `best_match` finds them; None if one is missing.
+
+    >>> best_pair("zh-CN", "zh-TW", ["en", "zh-TW", "zh"])
+    ('zh', 'zh-TW')
+    """
+    left = list(candidates)
+    exact = {code: next((each for each in left if spelled(each) == spelled(code)), None) for code in (source, target)}
+    first = exact[source] or best_match(source, [each for each in left if each != exact[target]])
+    second = exact[target] or best_match(target, [each for each in left if each != first])
+    return (first, second) if first and second and first != second else None
 
 
 @cache

@@ -5,10 +5,19 @@ from importlib import import_module
 from pathlib import Path
 
 from nmt.errors import ArtifactError
-from nmt.exporting.parity import Agreement, Quantization, check, compare, draw_sample, read_sample
+from nmt.exporting.parity import Agreement, check, compare, draw_sample, read_sample
+from nmt.exporting.tokenizers import ODD, export_tokenizers
 from nmt.files import check_writable, digest_file, replacing
 from nmt.inference.bundle import WEIGHTS, open_bundle
-from nmt.inference.engines.ctranslate2 import ENGINE, EXPORT, EXPORTS, CTranslate2Engine, Export, import_ctranslate2
+from nmt.inference.engines.ctranslate2 import (
+    ENGINE,
+    EXPORT,
+    EXPORTS,
+    CTranslate2Engine,
+    Export,
+    Quantization,
+    import_ctranslate2,
+)
 from nmt.inference.engines.native import NativeEngine, load_model
 from nmt.version import __version__
 
@@ -26,15 +35,19 @@ def export_ctranslate2(
     bundle = open_bundle(path)
     check_writable(path / EXPORTS / name)
     sources = read_sample(sample, bundle) if sample else draw_sample(bundle)
+    texts = bundle.tokenizer.source.decode(sources)
+    if not sample:
+        sources += [ids for ids in bundle.tokenizer.source.encode(ODD) if len(ids) < bundle.config.model.max_length]
     model = load_model(bundle).eval()
     try:
         with replacing(path / EXPORTS / name) as scratch:
             converter = converting.TransformerConverter(model, bundle.config.model, bundle.tokenizer)
             converter.convert(str(scratch), quantization=quantization)
-            pieces = (side.pieces(range(side.size)) for side in (bundle.tokenizer.source, bundle.tokenizer.target))
-            exported = CTranslate2Engine(Export(scratch, quantization, model.position_limit, *pieces), device="cpu")
+            export = Export(scratch, quantization, model.position_limit, *bundle.tokenizer.pieces)
+            exported = CTranslate2Engine(export, device="cpu")
             parity = compare(NativeEngine([model]), exported, sources, bundle)
             check(parity, quantization)
+            models = export_tokenizers(bundle.tokenizer, scratch, texts)
             manifest = {
                 "format": EXPORT.format,
                 "nmt": __version__,
@@ -46,6 +59,7 @@ def export_ctranslate2(
                 "weights": bundle.config.files[WEIGHTS],
                 "sample": digest_file(sample) if sample else "drawn from the vocabulary",
                 "parity": parity,
+                "tokenizers": models,
                 "files": {file.name: digest_file(file) for file in sorted(scratch.iterdir())},
             }
             EXPORT.write(scratch, manifest)

@@ -3,7 +3,7 @@
 import random
 from itertools import islice
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import TypedDict
 
 from sacrebleu.metrics.bleu import BLEU
 
@@ -12,9 +12,9 @@ from nmt.data.encoding.tokenizer import EOS_ID, Tokenizer
 from nmt.data.reading.archives import read_lines
 from nmt.errors import ArtifactError, DataError
 from nmt.inference.bundle import Bundle
+from nmt.inference.engines.ctranslate2 import Quantization
 from nmt.inference.protocol import Engine, Hypothesis, Request, Row, by_batch, nan_error
 
-Quantization = Literal["float32", "float16", "bfloat16", "int16", "int8", "int8_float32"]
 BEAMS = (1, 5)  # beam sizes at which, without a length penalty, both engines must find the same
 DRAWN_LINES, DRAWN_LENGTHS, SEED = 240, (1, 2, 4, 8, 16, 32), 1
 """Number and lengths in pieces of the sources drawn from the vocabulary, equally many of each length."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from nmt import console
+from nmt.config.decoding import EvaluationConfig
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.tokenizer import SentencePieceModel
 from nmt.evaluation.metrics import Scores, score
@@ -33,15 +34,22 @@ def make(run: Run, manifest: Manifest) -> None:
             hypotheses = translator.translate_all(sources)
             text = "".join(line + "\n" for line in hypotheses)
             (scratch / f"{test}.{target}").write_text(text, encoding="utf-8", newline="\n")
-            tokenize, said = choose_tokenizer(evaluation.tokenize, target, [references])
-            for flaw in [*said, *flaws_of(hypotheses), *out_of_reach(translator.tokenizer.target, references)]:
+            for flaw in out_of_reach(translator.tokenizer.target, references):
                 console.warn(f"{test}: {flaw}")
-            order = evaluation.chrf_word_order
-            scores[test] = score(
-                hypotheses, [references], tokenize=tokenize, lowercase=evaluation.lowercase, chrf_word_order=order
-            )
+            scores[test] = score_test(test, hypotheses, references, evaluation, target)
         write_json(scratch / "scores.json", scores)
         add_scores(folder.bundle, config, scores)
+
+
+def score_test(
+    test: str, hypotheses: Sequence[str], references: Sequence[str], config: EvaluationConfig, target: str
+) -> Scores:
+    """Score the translations of a test set into the language `target`; warn of flaws, with the name of the set."""
+    tokenize, said = choose_tokenizer(config.tokenize, target, [references])
+    for flaw in [*said, *flaws_of(hypotheses)]:
+        console.warn(f"{test}: {flaw}")
+    case, order = config.lowercase, config.chrf_word_order
+    return score(hypotheses, [references], tokenize=tokenize, lowercase=case, chrf_word_order=order)
 
 
 def out_of_reach(tokenizer: SentencePieceModel, references: Sequence[str]) -> list[str]:

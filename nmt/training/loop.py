@@ -134,8 +134,7 @@ class Trainer:
                 console.log(f"train: starting from the weights {self.initial.file}")
             self.fit_memory()
         self.log_shares()
-        for flaw in choose_tokenizer(self.metrics.tokenize, None, [self.dev.references])[1]:
-            console.warn(f"dev: {flaw}")
+        self.warn_of_dev()
         is_main = self.ranks.is_main
         with (
             catching_signals() as signals,
@@ -161,6 +160,11 @@ class Trainer:
             shares = self.recipe.data.shares(self.corpus_sizes)
             facts = (f"{name} {its['share']:.1%} (weight {its['weight']:.3g})" for name, its in shares.items())
             console.log(f"train: pairs of an epoch: {', '.join(facts)}")
+
+    def warn_of_dev(self) -> None:
+        """Warn of blank references of dev, and of a tokenizer with which its BLEU means little."""
+        for flaw in choose_tokenizer(self.metrics.tokenize, None, [self.dev.references])[1]:
+            console.warn(f"dev: {flaw}")
 
     def resume(self) -> None:
         """Restore the newest whole checkpoint, if there is one."""

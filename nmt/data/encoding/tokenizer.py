@@ -13,13 +13,15 @@ import time
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import cast, get_args
+from typing import Annotated, Self, cast
 
 import sentencepiece
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nmt import console
 from nmt.cards import Card
-from nmt.config.data import Rule, TokenizerConfig
+from nmt.config.data import Rule, TokenizerConfig, plain_tag
+from nmt.config.section import first_error
 from nmt.data import placeholders
 from nmt.data.encoding.normalization import IDENTITY, NormalForm, plain, single_spaces
 from nmt.data.encoding.subword_regularization import Pieces, SubwordRegularizer
@@ -37,6 +39,27 @@ FEW_LINES = 2000  # the most lines that this process trains on itself, in a seco
 _KEEP_SPACES = b"\x1a\x04\x18\x00\x20\x00"
 """The end of a model file, in which a later field of a protobuf message counts: add no space and remove none."""
 _SPACES = re.compile("  +")
+
+
+class TokenizerCard(BaseModel):
+    """The keys of the card that count; formats without the rule of the target have one rule, within the models."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    format: int
+    source: str  # names of the model files, the same where joint
+    target: str
+    normalization: Rule
+    target_normalization: Rule | None = None
+    tags: list[Annotated[str, AfterValidator(plain_tag)]] = Field(default_factory=list)
+    placeholders: Annotated[int, Field(ge=0, le=10_000)] = 0
+    user_defined_symbols: list[str] = Field(default_factory=list)
+    files: dict[str, str]
+
+    @model_validator(mode="after")
+    def has_the_keys_of_its_format(self) -> Self:
+        if (self.format > 1) != (self.target_normalization is not None):
+            raise ValueError("target_normalization is a key from format 2 on")
+        return self
 
 
 class SentencePieceModel:
@@ -63,7 +86,9 @@ class SentencePieceModel:
             raise ArtifactError(f"{path}: no such tokenizer: {error.strerror}") from None
         try:
             processor = sentencepiece.SentencePieceProcessor(model_proto=content)
-        except RuntimeError:
+            for index in range(processor.get_piece_size()):
+                processor.id_to_piece(index)
+        except (RuntimeError, UnicodeDecodeError):  # the latter for a piece that is not UTF-8
             raise ArtifactError(f"{path}: not a SentencePiece model, or a damaged one") from None
         ids = (processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id())
         if ids != (PAD_ID, UNK_ID, BOS_ID, EOS_ID):
@@ -183,37 +208,45 @@ class Tokenizer:
         self.tags = list(tags)  # the tags of the corpora it was trained for, each one piece
         self.placeholders = placeholders  # the number of placeholders, each one piece; see `nmt.data.placeholders`
 
+    @property
+    def pieces(self) -> tuple[list[str], list[str]]:
+        """The pieces of the source and of the target by id."""
+        return self.source.pieces(range(self.source_size)), self.target.pieces(range(self.target_size))
+
     @classmethod
     def load(cls, folder: Path) -> "Tokenizer":
         """Load the tokenizer that `train` wrote to `folder`, and verify its files. Raises ArtifactError."""
-        card = TOKENIZER.read(folder, hint="train it again")
+        again = "copy the folder again or train it again"
         try:
-            rules = [str(card["normalization"]), str(card["target_normalization"]) if card["format"] > 1 else ""]
-            names = [str(card["source"]), str(card["target"])]
-            digests = {name: str(card["files"][name]) for name in names}
-            tags, placeholders = [str(tag) for tag in card.get("tags", [])], int(card.get("placeholders", 0))
-            own = [str(symbol) for symbol in card.get("user_defined_symbols", [])]
-            forms = normal_forms(rules[0], rules[1] or None, own, tags, placeholders)
-        except (KeyError, TypeError, ValueError):
-            raise ArtifactError(f"{folder / CARD}: damaged", hint="train it again") from None
-        TOKENIZER.verify(folder, digests, hint="copy the folder again or train it again")
-        models = {name: SentencePieceModel.load(folder / name).processor for name in digests}
+            card = TokenizerCard.model_validate(TOKENIZER.read(folder, hint="train it again"))
+        except ValidationError as error:
+            raise ArtifactError(f"{folder / CARD}: damaged: {first_error(error)}", hint="train it again") from None
+        names = [card.source, card.target]
+        TOKENIZER.verify(folder, {name: card.files.get(name) for name in names}, hint=again)
+        models = {name: SentencePieceModel.load(folder / name).processor for name in names}
+        symbols = [*card.user_defined_symbols, *card.tags, *placeholders.symbols(card.placeholders)]
+        for name, model in models.items():
+            if missing := [symbol for symbol in symbols if model.piece_to_id(symbol) == UNK_ID]:
+                raise ArtifactError(f"{folder / CARD}: damaged: {missing[0]!r} is no piece of {name}", hint=again)
+        rules = card.normalization, card.target_normalization
+        forms = normal_forms(*rules, card.user_defined_symbols, card.tags, card.placeholders)
         source, target = (SentencePieceModel(models[name], form) for name, form in zip(names, forms, strict=True))
-        files = [*models, CARD]
-        return cls(source, target, normalization=rules[0], files=files, tags=tags, placeholders=placeholders)
+        return cls(
+            source,
+            target,
+            normalization=card.normalization,
+            files=[*models, CARD],
+            tags=card.tags,
+            placeholders=card.placeholders,
+        )
 
 
 def normal_forms(
-    source: str, target: str | None, symbols: Sequence[str], tags: Sequence[str], placeholder_count: int
+    source: Rule, target: Rule | None, symbols: Sequence[str], tags: Sequence[str], placeholder_count: int
 ) -> tuple[NormalForm, NormalForm] | tuple[None, None]:
-    """Return the normal forms of source and target under their rules; None without a rule of the target.
-
-    Raises ValueError for a rule that does not exist.
-    """
+    """Return the normal forms of source and target under their rules; None without a rule of the target."""
     if target is None:
         return None, None
-    if not {source, target} <= set(get_args(Rule)):
-        raise ValueError(f"no rule {source} or {target}")
     symbols = [*symbols, *placeholders.symbols(placeholder_count)]
     return (
         NormalForm(source, is_source=True, symbols=symbols, tags=tags),

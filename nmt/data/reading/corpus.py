@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from nmt.config.data import CorpusConfig, DownloadConfig, LanguagesConfig
+from nmt.data.languages import best_pair
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import download_of, find_file, member_names, printable, read_lines, split_path
 from nmt.data.reading.columns import Wanted
@@ -18,7 +19,7 @@ from nmt.data.reading.inline_codes import KeptCodes
 from nmt.data.reading.sacrebleu_sets import sacrebleu_digest, sacrebleu_files
 from nmt.data.reading.streams import decode_lines, decompress
 from nmt.data.reading.test_sets import is_sgm, read_test_set
-from nmt.errors import DataError
+from nmt.errors import DataError, input_error
 from nmt.files import digest_file, digest_json
 from nmt.tasks import grammar
 
@@ -110,7 +111,7 @@ def corpus_digests(
             else:
                 digests |= _file_digests(name, root, downloads or {}, digest)
     except OSError as error:
-        raise DataError(f"{error.filename}: {error.strerror}") from None
+        raise input_error(error.filename, error) from None
     return digests
 
 
@@ -176,13 +177,14 @@ def _read_sides(config: CorpusConfig, files: _Files, wanted: Wanted) -> Iterator
 
 def _read_builtin(config: CorpusConfig, languages: LanguagesConfig) -> Iterator[Pair]:
     direction = (languages.source, languages.target)
-    if direction not in {("en", "de"), ("de", "en")}:
+    pair = best_pair(*direction, ["en", "de"])
+    if pair is None:
         hint = "set languages to en and de, in either order, or give files"
         raise DataError(f"builtin {config.builtin} is English-German, not {'-'.join(direction)}", hint=hint)
     assert config.builtin is not None
     assert config.pairs is not None
     for english, german in grammar.generate(config.builtin, config.pairs, config.seed):
-        yield (english, german) if direction == ("en", "de") else (german, english)
+        yield (english, german) if pair == ("en", "de") else (german, english)
 
 
 def _test_set_digest(name: str, languages: LanguagesConfig | None) -> str:

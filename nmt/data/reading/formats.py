@@ -13,6 +13,7 @@ from typing import get_args
 
 from nmt import console
 from nmt.config.data import Format
+from nmt.data.languages import best_pair
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import Container, member_names, open_bytes, open_container, split_path
 from nmt.data.reading.columns import Wanted, choose_columns, language_keys, pair_of
@@ -28,15 +29,17 @@ from nmt.data.reading.streams import (
 )
 from nmt.data.reading.tables import read_table
 from nmt.data.reading.test_sets import Texts, is_sgm, pair_texts, read_set, read_set_pairs
-from nmt.data.reading.tmx import read_tmx
+from nmt.data.reading.tmx import choose_variants, read_tmx
 from nmt.data.reading.xliff import read_xliff
 from nmt.errors import DataError
+from nmt.files import JsonObject
 
 OTHER_SUFFIXES: dict[str, Format] = {"json": "jsonl", "ndjson": "jsonl", "pot": "po", "xml": "wmt"}
 OTHER_SUFFIXES |= dict.fromkeys(("xlf", "sdlxliff", "mxliff", "mqxliff", "txlf"), "xliff")
 """Suffixes of formats, beside their names."""
 ENDINGS = ".tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po, .xml"  # usual suffixes of the formats, for messages and help
 TABLES: tuple[Format, ...] = ("tsv", "csv", "jsonl", "parquet")  # formats with columns
+BAD_SOURCE = "is_bad_source"  # key of WMT24++, true where the source is not to be used
 BATCH = 1000  # rows of a Parquet file to read at once
 
 
@@ -138,22 +141,25 @@ def choose_files(names: Iterable[str], wanted: Wanted) -> list[tuple[str, str | 
 
     With `wanted.format`, only files whose names have that format.
     """
-    sides: dict[str, dict[str, str]] = {wanted.languages.source: {}, wanted.languages.target: {}}
+    by_stem: dict[str, dict[str, str]] = {}
     chosen: list[tuple[str, str | None]] = []
     for name in names:
         form = format_of(name)
         if form is not None and wanted.format in (None, form):
             chosen.append((name, None))
         stem, language = split_language(name)
-        if stem and language in sides and wanted.format is None:
-            sides[language].setdefault(stem, name)
-    sources, targets = (sides[language] for language in (wanted.languages.source, wanted.languages.target))
-    both = sources.keys() & targets.keys()
+        if stem and wanted.format is None:
+            by_stem.setdefault(stem, {}).setdefault(language, name)
+    both = {
+        stem: (files[pair[0]], files[pair[1]])
+        for stem, files in by_stem.items()
+        if (pair := best_pair(wanted.languages.source, wanted.languages.target, files))
+    }
     # OPUS has the alignment of NAME.en and NAME.de in NAME.xml.
     chosen = [
         each for each in chosen if format_of(each[0]) != "wmt" or plain_name(each[0]).rpartition(".")[0] not in both
     ]
-    chosen += [(sources[stem], targets[stem]) for stem in both]
+    chosen += both.values()
     return sorted(chosen, key=itemgetter(0))
 
 
@@ -209,7 +215,23 @@ def _read_jsonl(lines: Iterable[str], name: str, wanted: Wanted) -> Iterator[Pai
         if not isinstance(row, dict):
             raise DataError(f"{position}: no JSON object but {type(row).__name__}", hint="each line is an object")
         columns = choose_columns(wanted.columns, list(row), wanted.languages, position)
-        yield pair_of([row[column] for column in columns], columns, wanted, position)
+        pair = pair_of([row[column] for column in columns], columns, wanted, position)
+        if wanted.columns is None and ("lp" in row or BAD_SOURCE in row):
+            yield from _read_wmt24(row, pair, wanted)
+        else:
+            yield pair
+
+
+def _read_wmt24(row: JsonObject, pair: Pair, wanted: Wanted) -> Iterator[Pair]:
+    """Yield the pair of a row as of WMT24++: its source may be marked as bad, and `lp` names its languages."""
+    source, _, target = str(row.get("lp", "")).partition("-")
+    sides = choose_variants([source, target], wanted.languages) if source and target else (0, 1)
+    if row.get(BAD_SOURCE) is True:
+        wanted.anomalies["rows with a bad source"] += 1
+    elif None in sides:
+        wanted.anomalies["rows of other languages"] += 1
+    else:
+        yield pair if sides == (0, 1) else pair[::-1]
 
 
 def _read_parquet(stream: io.BufferedReader, name: str, wanted: Wanted) -> Iterator[Pair]:

@@ -15,7 +15,7 @@ from nmt.config.data import CorpusConfig
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import printable
 from nmt.data.reading.columns import TRANSLATION, Wanted, choose_columns, pair_of
-from nmt.errors import DataError
+from nmt.errors import MACHINE, DataError, NmtError, StorageError
 from nmt.files import digest_file, digest_json, write_text
 
 if TYPE_CHECKING:
@@ -163,8 +163,13 @@ def _load(config: CorpusConfig, root: Path, local: bool, split: str) -> Dataset 
         raise _failed(f"dataset {name}, split {split}", error, local) from error
 
 
-def _failed(what: str, error: Exception, local: bool) -> DataError:
-    """Return the error for a failure of `datasets`, which documents no set of exceptions."""
+def _failed(what: str, error: Exception, local: bool) -> NmtError:
+    """Return the error for a failure of `datasets`, which documents no set of exceptions, or of the disk under it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in MACHINE:
+            return StorageError(f"{cause.filename or what}: {cause.strerror}")
+        cause = cause.__cause__ or cause.__context__
     return DataError(f"{what}: {_line(error)}", hint=HINT + ("" if local else LOCAL_TIP))
 
 

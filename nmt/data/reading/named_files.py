@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nmt.config.data import CorpusConfig, Format, LanguagesConfig
-from nmt.data.languages import same_language, spelled, unknown_code
+from nmt.data.languages import same_code, same_language, spelled, unknown_code
 from nmt.data.reading.archives import find_file, member_names, split_path
 from nmt.data.reading.corpus import STDIN, TEST_SET, file_names
 from nmt.data.reading.formats import ENDINGS, TABLES, format_of, plain_name, split_language
@@ -177,7 +177,7 @@ def language_pair(source: str, target: str, tip: str) -> LanguagesConfig:
     for code in (source, target):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", code):
             raise UsageError(f"{code!r} is no language code", hint="codes are as in ISO 639: en, de")
-    if source.lower() == target.lower():
+    if same_code(source, target):
         raise UsageError(f"the source and the target language are both {source}", hint=tip)
     return LanguagesConfig(source=source, target=target)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from nmt import console
 from nmt.config.data import LanguagesConfig
+from nmt.data.languages import same_language
 from nmt.data.reading.downloads import TIMEOUT, connection_error, exclusive, size_of
 from nmt.errors import DataError
 from nmt.files import digest_json
@@ -78,20 +79,26 @@ def sacrebleu_digest(name: str, languages: LanguagesConfig) -> str:
 def _test_set(name: str, languages: LanguagesConfig) -> "tuple[Dataset, str]":
     """Return sacreBLEU's entry of the test set, and the pair."""
     wanted = f"{languages.source}-{languages.target}"
-    test_set, _, pair = name.partition(":")
-    pair = pair or wanted
+    test_set, _, named = name.partition(":")
     datasets: dict[str, Dataset] = _sacrebleu().DATASETS
     if test_set not in datasets:
         hint = _nearest(test_set, datasets) or "`sacrebleu --list` names them"
         raise DataError(f"sacrebleu:{name}: sacreBLEU has no test set {test_set!r}", hint=hint)
     data = datasets[test_set]
+    own = next((pair for pair in data.langpairs if _is_pair(pair, languages)), wanted)
+    pair = named or (wanted if wanted in data.langpairs else own)
     if pair not in data.langpairs:
         hint = _nearest(pair, data.langpairs) or f"it has {', '.join(sorted(data.langpairs))}"
         raise DataError(f"sacrebleu:{name}: the test set {test_set} has no pair {pair!r}", hint=hint)
-    if pair != wanted:
-        known = f"sacrebleu:{test_set}:{wanted}" if wanted in data.langpairs else None
+    if not _is_pair(pair, languages):
+        known = f"sacrebleu:{test_set}:{own}" if own in data.langpairs else None
         raise DataError(f"sacrebleu:{name}: of {pair}, but the recipe's languages are {wanted}", hint=known)
     return data, pair
+
+
+def _is_pair(pair: str, languages: LanguagesConfig) -> bool:
+    source, _, target = pair.partition("-")
+    return same_language(source, languages.source) and same_language(target, languages.target)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from nmt import console
 from nmt.data.reading.markup import refuse_line
-from nmt.errors import DataError
+from nmt.errors import DataError, NmtError, input_error
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -289,8 +289,8 @@ def reading(name: Path | str) -> Iterator[None]:
         raise unreadable(name, error) from None
 
 
-def unreadable(name: Path | str, error: Exception, after: str = "") -> DataError:
+def unreadable(name: Path | str, error: Exception, after: str = "") -> NmtError:
     """Return the error of the file `name`, read until `after`. The system's errors have a number, damage has none."""
     if isinstance(error, OSError) and error.errno:
-        return DataError(f"{name}: {error.strerror}")
+        return input_error(name, error)
     return DataError(f"{name}: damaged or cut short{after}: {error}", hint="copy or download the file again")

@@ -5,15 +5,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nmt import console, runtime
 from nmt.cards import Card
 from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import InferenceConfig
-from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
+from nmt.config.section import first_error
+from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Tokenizer
 from nmt.errors import ArtifactError, UsageError
-from nmt.files import read_json
+from nmt.files import Json, read_json
 from nmt.inference.bundle import CONFIG, WEIGHTS
 from nmt.inference.protocol import Hypothesis, Matrix, Pair, Request, Row, length_penalty
 
@@ -22,14 +25,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+M = TypeVar("M", bound=BaseModel)
 ENGINE = "ctranslate2"
 EXPORTS, MANIFEST = "exports", "manifest.json"
+Quantization = Literal["float32", "float16", "bfloat16", "int16", "int8", "int8_float32"]
 EXPORT = Card(MANIFEST, "export", format=1)
 TASK_ROWS, GPU_TASK_ROWS = 32, 1024
 """Most rows of a task: batches are cut into tasks, so that threads share them and a task has little padding."""
 PATIENCE = 2
 """With a length penalty, a search goes on until this multiple of the beam size has ended: at 1, 2 of 1,000 lines of
 Multi30k differed from the native engine's, at 2 none."""
+NEVER = frozenset({PAD_ID, BOS_ID})  # pieces that no hypothesis holds
 NOTHING = -1e9  # lower totals mark entries of the beam without a hypothesis
 
 
@@ -42,6 +48,31 @@ class Export:
     target_limit: int  # longest target in pieces, EOS included
     source: list[str]
     target: list[str]  # pieces of each side by id
+
+
+class ExportManifest(BaseModel):
+    """The keys of the manifest that count; others are of another nmt."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    engine: str
+    weights: str
+    quantization: Quantization
+    target_limit: Annotated[int, Field(ge=1, le=2**20)]
+    files: dict[str, str]
+
+
+class ExportConfig(BaseModel):
+    """The keys of CTranslate2's `config.json` by which it reads rows of pieces; others are of another CTranslate2."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    bos_token: str
+    eos_token: str
+    unk_token: str
+    decoder_start_token: str
+    add_source_bos: Literal[False]
+    add_source_eos: Literal[True]
+    layer_norm_epsilon: Annotated[float, Field(gt=0, lt=1)] | None = None
+    multi_query_attention: Literal[False] = False
 
 
 def import_ctranslate2() -> ModuleType:
@@ -67,21 +98,38 @@ def find_export(bundle: Path, name: str | None) -> Path:
     return bundle / EXPORTS / (name or names[0])
 
 
-def open_export(folder: Path, weights: str) -> Export:
+def open_export(folder: Path, weights: str, pieces: tuple[list[str], list[str]]) -> Export:
     """Open and verify the export in `folder` of a bundle whose weights have the SHA-256 `weights`.
 
-    Raises ArtifactError.
+    `pieces` are those of the bundle's tokenizer, by side and id. Raises ArtifactError.
     """
     again = f"make it again: nmt export {folder.parent.parent} --to {ENGINE} --name {folder.name}"
-    values = EXPORT.read(folder, hint=again, newer_hint=f", or {again}")
-    if values.get("engine") != ENGINE:
-        raise ArtifactError(f"{folder}: an export for {values.get('engine')!r}, not for {ENGINE}", hint=again)
-    if values["weights"] != weights:
+
+    def checked(kind: type[M], name: str, values: Json) -> M:
+        try:
+            return kind.model_validate(values)
+        except ValidationError as error:
+            raise ArtifactError(f"{folder / name}: damaged: {first_error(error)}", hint=again) from None
+
+    manifest = checked(ExportManifest, MANIFEST, EXPORT.read(folder, hint=again, newer_hint=f", or {again}"))
+    if manifest.engine != ENGINE:
+        raise ArtifactError(f"{folder}: an export for {manifest.engine!r}, not for {ENGINE}", hint=again)
+    if manifest.weights != weights:
         raise ArtifactError(f"{folder}: made from other weights than {folder.parent.parent / WEIGHTS}", hint=again)
-    EXPORT.verify(folder, values["files"], hint=again)
-    sides = ["shared"] * 2 if "shared_vocabulary.json" in values["files"] else ["source", "target"]
-    source, target = (read_json(folder / f"{side}_vocabulary.json") for side in sides)
-    return Export(folder, values["quantization"], values["target_limit"], source, target)
+    EXPORT.verify(folder, manifest.files, hint=again)
+    sides = ["shared"] * 2 if "shared_vocabulary.json" in manifest.files else ["source", "target"]
+    names = [f"{side}_vocabulary.json" for side in sides]
+    for name in (CONFIG, "model.bin", *names):
+        if name not in manifest.files:
+            raise ArtifactError(f"{folder / MANIFEST}: damaged: its files do not list {name}", hint=again)
+    config = checked(ExportConfig, CONFIG, read_json(folder / CONFIG))
+    special = [config.unk_token, config.bos_token, config.eos_token, config.decoder_start_token]
+    if special != [pieces[1][i] for i in (UNK_ID, BOS_ID, EOS_ID, BOS_ID)]:
+        raise ArtifactError(f"{folder / CONFIG}: damaged: its special pieces are {special}", hint=again)
+    for name, expected in zip(names, pieces, strict=True):
+        if read_json(folder / name) != expected:
+            raise ArtifactError(f"{folder / name}: does not hold the pieces of the bundle's tokenizer", hint=again)
+    return Export(folder, manifest.quantization, manifest.target_limit, *pieces)
 
 
 @dataclass(frozen=True)
@@ -119,7 +167,7 @@ class CTranslate2Engine:
                 inter_threads=self.workers,
                 intra_threads=1,
             )
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, IndexError, MemoryError) as error:
             raise ArtifactError(f"{export.folder}: CTranslate2 cannot load it: {error}") from None
         self.compute_type: str = self.translator.compute_type  # int8_float32 where the rest of int8 is float32
         self.source, self.target = export.source, export.target
@@ -140,8 +188,8 @@ class CTranslate2Engine:
         if len(paths) > 1:
             raise UsageError("the engine ctranslate2 takes one model", hint="an ensemble needs the native engine")
         import_ctranslate2()
-        weights = read_json(paths[0] / CONFIG)["files"][WEIGHTS]
-        export = open_export(find_export(paths[0], inference.export), weights)
+        weights, tokenizer = read_json(paths[0] / CONFIG)["files"][WEIGHTS], Tokenizer.load(paths[0])
+        export = open_export(find_export(paths[0], inference.export), weights, tokenizer.pieces)
         return cls(export, device=inference.device, threads=inference.threads)
 
     def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]:
@@ -188,34 +236,45 @@ class CTranslate2Engine:
         def finish() -> list[list[Hypothesis]]:
             drafts = first()
 
-            def search_again(is_wrong: Callable[[Draft, int], bool], *, quick: bool, banned: bool = False) -> None:
-                wrong = [at for at, of_row in enumerate(drafts) if any(is_wrong(draft, limits[at]) for draft in of_row)]
+            def search_again(is_wrong: Callable[[Draft, int], bool], *, quick: bool, ban: bool = False) -> None:
+                groups: dict[tuple[int, frozenset[int]], list[int]] = {}
+                for at, of_row in enumerate(drafts):
+                    if any(is_wrong(draft, at) for draft in of_row):
+                        banned = rows[at].forbidden | NEVER if ban else frozenset[int]()
+                        groups.setdefault((limits[at], banned), []).append(at)
                 # Only rows of the same limit together, so that a result does not depend on the rest of the task.
-                for limit in sorted({limits[at] for at in wrong}):
-                    indices = [at for at in wrong if limits[at] == limit]
+                for (limit, banned), indices in groups.items():
                     again = [rows[at] for at in indices]
                     finish = self._start_drafts(again, limit, request.decoding, quick=quick, banned=banned)
                     for at, of_row in zip(indices, finish(), strict=True):
                         drafts[at] = of_row
 
             # CTranslate2 takes one limit per call, here the largest.
-            search_again(lambda draft, limit: len(draft.ids) >= limit, quick=quick)
+            search_again(lambda draft, at: len(draft.ids) >= limits[at], quick=quick)
             greedy = request.decoding.beam_size == 1
             if quick and not greedy:
                 # A cut hypothesis lacks EOS, with which it may be less likely than one that ended earlier.
                 search_again(lambda draft, _: draft.cut, quick=False)
-            # Padding and BOS were no targets in training, so that a second search is hardly ever needed.
-            search_again(lambda draft, _: bool({PAD_ID, BOS_ID} & {*draft.ids}), quick=greedy, banned=True)
+            # Padding and BOS were no targets in training, so that a second search is hardly ever needed; nor for a
+            # placeholder that the source lacks, which CTranslate2 could forbid for all rows of a call alone.
+            is_banned = [(row.forbidden | NEVER).intersection for row in rows]
+            search_again(lambda draft, at: bool(is_banned[at](draft.ids)), quick=greedy, ban=True)
             return self._rank(rows, drafts, request)
 
         return finish
 
     def _start_drafts(
-        self, rows: list[Row], limit: int, decoding: DecodingConfig, *, quick: bool, banned: bool = False
+        self,
+        rows: list[Row],
+        limit: int,
+        decoding: DecodingConfig,
+        *,
+        quick: bool,
+        banned: frozenset[int] = frozenset(),
     ) -> Callable[[], list[list[Draft]]]:
         """Start to translate `rows` within `limit` pieces, EOS included.
 
-        `quick` searches for the single best by log-probability; `banned` excludes padding and BOS.
+        `quick` searches for the single best by log-probability; no hypothesis holds a piece in `banned`.
         """
         patience = 1 if quick else PATIENCE
         task = self.translator.translate_batch(
@@ -226,7 +285,7 @@ class CTranslate2Engine:
             num_hypotheses=1 if quick else patience * decoding.beam_size,
             length_penalty=0,
             no_repeat_ngram_size=decoding.no_repeat_ngram,
-            suppress_sequences=[[self.target[PAD_ID]], [self.target[BOS_ID]]] if banned else None,
+            suppress_sequences=[[self.target[piece]] for piece in sorted(banned)] or None,
             max_input_length=0,
             # One less than the limit: CTranslate2 does not count the EOS of a cut hypothesis.
             max_decoding_length=limit - 1,
@@ -236,7 +295,7 @@ class CTranslate2Engine:
             asynchronous=True,
         )
         # The probability of banned pieces goes to the others, and that of prefixes is left out.
-        is_renormalized = banned or decoding.min_length > 0 or decoding.no_repeat_ngram > 0
+        is_renormalized = bool(banned) or decoding.min_length > 0 or decoding.no_repeat_ngram > 0
 
         def finish() -> list[list[Draft]]:
             return [

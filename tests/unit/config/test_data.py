@@ -73,7 +73,30 @@ def test_a_key_of_a_corpus_that_would_say_nothing_is_refused(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "tag", ["", "two words", "a\u2028b", "nul\0", "\u2581", "<s>", "</s>", "<unk>", "<0x41>", "<\u27e60\u27e7>"]
+    "tag",
+    [
+        "",
+        "two words",
+        "a\u2028b",
+        "nul\0",
+        "\u2581",
+        "<s>",
+        "</s>",
+        "<unk>",
+        "<0x41>",
+        "<\u27e60\u27e7>",
+        "\u200b",
+        "\ufeff\u2060",
+        "\u00ad",
+        "\u0301",
+        "\ufe0f",
+        "\u3164",
+        "\u2800",
+        " ",
+        "a\nb",
+        "a\u0085b",
+        "\x1b[2J",
+    ],
 )
 def test_a_tag_has_to_be_one_piece_of_its_own(tag: str) -> None:
     with pytest.raises(ValidationError, match="cannot be a tag"):

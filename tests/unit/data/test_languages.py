@@ -1,9 +1,13 @@
 import pytest
 
 from nmt.data.languages import (
+    are_variants,
     best_match,
+    best_pair,
+    is_widely_written,
     language_named,
     primary_subtag,
+    same_code,
     same_language,
     script_codes,
     script_of,
@@ -62,6 +66,19 @@ def test_every_spelling_of_a_code_has_one_standard_code(code: str, standard: str
     assert standard_code(code) == standard
 
 
+@pytest.mark.parametrize(
+    ("pair", "same"),
+    [
+        ("en eng", True), ("en eng_Latn", True), ("iw he", True), ("zh cmn", True), ("zh-CN zh_cn", True),
+        ("pt pt-BR", False), ("no nb", False), ("sr sr-Latn", False), ("sr sr-Cyrl", True), ("en de", False),
+        ("xx XX", True), ("xx yy", False), ("en xx", False),
+    ],
+)  # fmt: skip
+def test_spellings_of_one_code_are_told_from_variants(pair: str, same: bool) -> None:
+    one, other = pair.split()
+    assert same_code(one, other) == same_code(other, one) == same
+
+
 SAME = "no nb|iw he|zh cmn|zh zh-TW|zho_Hans zh_CN|pt pt-BR|sr srp_Latn|fil tl|id in|eng eng_Latn|fre fr|ar arb|no nob"
 OTHER = "nb nn|zh yue|zh-CN zh-TW|pt-PT pt-BR|sr-Latn sr-Cyrl|sr hr|bs hr|ar arz|az azb|de gsw|en english|xx yy|da no"
 
@@ -104,6 +121,42 @@ def test_the_same_code_is_the_best_match_and_else_the_nearest(
     code: str, candidates: list[str], best: str | None
 ) -> None:
     assert best_match(code, candidates) == best
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "candidates", "pair"),
+    [
+        ("en", "de", ["deu", "eng"], ("eng", "deu")),
+        ("zh-CN", "zh-TW", ["zh", "zh-TW"], ("zh", "zh-TW")),
+        ("zh-TW", "zh-CN", ["zh-TW", "zh"], ("zh-TW", "zh")),
+        ("pt", "pt-BR", ["pt-BR", "pt-PT"], ("pt-PT", "pt-BR")),
+        ("zh-CN", "zh-TW", ["zh"], None),
+        ("en", "de", ["en", "fr"], None),
+    ],
+)
+def test_two_languages_have_a_candidate_each(
+    source: str, target: str, candidates: list[str], pair: tuple[str, str] | None
+) -> None:
+    assert best_pair(source, target, candidates) == pair
+
+
+@pytest.mark.parametrize("pair", ["zh yue", "hr bs", "sr hr", "no nn", "nb da", "de lb", "id ms", "ar arz", "uz uzs"])
+def test_variants_are_read_for_each_other(pair: str) -> None:
+    one, other = pair.split()
+    assert are_variants(one, other)
+    assert are_variants(other, one)
+
+
+@pytest.mark.parametrize("pair", ["en de", "no sv", "es pt", "en pcm", "ca es", "ru uk", "zh ja", "am en", "xx yy"])
+def test_other_languages_are_no_variants(pair: str) -> None:
+    one, other = pair.split()
+    assert not are_variants(one, other)
+    assert not are_variants(other, one)
+
+
+def test_widely_written_languages_are_known_by_every_code() -> None:
+    assert all(map(is_widely_written, ["en", "deu", "nb", "no", "iw", "tl", "zh-TW", "yue"]))
+    assert not any(map(is_widely_written, ["la", "pcm", "zxx", "und", "lb", "xx"]))
 
 
 @pytest.mark.parametrize(

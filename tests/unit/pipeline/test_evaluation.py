@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import pytest
 from runs import changes, corpus, make_run, record
 
 from nmt.config.data import TokenizerConfig
+from nmt.config.decoding import EvaluationConfig
 from nmt.data.encoding.tokenizer import Tokenizer, train
-from nmt.pipeline.evaluation import STAGE, inputs, names_of_tests, out_of_reach
+from nmt.pipeline.evaluation import STAGE, inputs, names_of_tests, out_of_reach, score_test
 
 
 def test_tests_weights_and_settings_of_the_bundle_are_inputs(tmp_path: Path) -> None:
@@ -36,3 +38,17 @@ def test_references_that_normalisation_changes_are_counted(tmp_path: Path) -> No
         found += out_of_reach(Tokenizer.load(tmp_path).target, references) or ["none"]
     remark = "references that no translation can equal, for normalisation changes them: "
     assert found == [f"{remark}2", f"{remark}1", "none", f"{remark}2"]
+
+
+def test_a_test_set_is_scored_by_the_recipe_and_its_flaws_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    hypotheses, references = ["the cat sleeps on the mat", ""], ["The cat sleeps on the mat", "\u3000"]
+    found = score_test("news", hypotheses, references, EvaluationConfig(lowercase=True, chrf_word_order=2), "en")
+    assert {name: round(score["score"]) for name, score in found.items()} == {"bleu": 100, "chrf": 100, "ter": 0}
+    assert "nw:2" in found["chrf"]["signature"]
+    assert [line.partition("; ")[0] for line in capsys.readouterr().err.split("\n")] == [
+        "nmt: warning: news: 1 of 2 lines is blank in the reference: line 2",
+        "nmt: warning: news: 1 of 2 hypotheses is blank: line 2",
+        "",
+    ]
+    found = score_test("news", ["ฉันรักเธอ"], ["ฉันรักเธอ"], EvaluationConfig(), "tha_Thai")
+    assert "tok:char" in found["bleu"]["signature"]

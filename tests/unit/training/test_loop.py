@@ -102,6 +102,20 @@ def test_resuming_without_a_checkpoint_begins_at_the_beginning(pairs: PreparedPa
     assert trainer.state == TrainingState(metric="bleu")
 
 
+def test_flaws_of_dev_are_said_before_the_first_step(
+    pairs: PreparedPairs, store: Checkpoints, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = make_trainer(pairs, store)
+    trainer.warn_of_dev()
+    trainer.dev = DevSet(["a", "b"], ["สวัสดีตอนเช้า", ""], pairs)
+    trainer.warn_of_dev()
+    assert [line.partition(" in ")[0] for line in capsys.readouterr().err.split("\n")] == [
+        "nmt: warning: dev: 1 of 2 lines is blank",
+        "nmt: warning: dev: BLEU's tokenizer 13a finds no words",
+        "",
+    ]
+
+
 def test_a_step_done_moves_the_state_to_where_the_next_begins(pairs: PreparedPairs, store: Checkpoints) -> None:
     trainer = make_trainer(pairs, store)
     count = len(trainer.steps.plan(0))

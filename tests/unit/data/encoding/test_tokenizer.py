@@ -18,6 +18,7 @@ from nmt.data.encoding.tokenizer import (
     train,
 )
 from nmt.errors import ArtifactError, DataError
+from nmt.files import digest
 
 SOURCES = ["the cat sees the dog", "a dog sleeps in the garden", "the garden is green", "who sees the green cat"] * 8
 TARGETS = ["die Katze sieht den Hund", "ein Hund schläft im Garten", "der Garten ist grün", "wer sieht die Katze"] * 8
@@ -237,14 +238,47 @@ def test_a_card_from_before_tags_means_none(tmp_path: Path, folder: Path) -> Non
     assert (tokenizer.tags, tokenizer.placeholders) == ([], 0)
 
 
-@pytest.mark.parametrize("damage", [{"tags": 3}, {"placeholders": "many"}])
-def test_a_card_with_damaged_tags_or_placeholders_is_an_artifact_error(
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"tags": 3}, {"tags": [""]}, {"tags": ["\u200b"]}, {"tags": ["a\nb"]}, {"tags": [[]]}, {"tags": ["<2xx>"]},
+        {"placeholders": "many"}, {"placeholders": 10**9}, {"placeholders": -1}, {"placeholders": 1.0},
+        {"placeholders": 1}, {"user_defined_symbols": ["nowhere"]}, {"user_defined_symbols": [None]},
+        {"source": 5}, {"source": None}, {"normalization": ["nfc"]}, {"files": []}, {"format": 1},
+    ],
+)  # fmt: skip
+def test_a_card_that_its_models_do_not_bear_out_is_an_artifact_error(
     tmp_path: Path, folder: Path, damage: dict[str, Any]
 ) -> None:
     card = json.loads((folder / "tokenizer.json").read_text())
+    (tmp_path / "tokenizer.model").write_bytes((folder / "tokenizer.model").read_bytes())
+    (tmp_path / "tokenizer.json").write_text(json.dumps(card))
+    Tokenizer.load(tmp_path)
     (tmp_path / "tokenizer.json").write_text(json.dumps(card | damage))
-    with pytest.raises(ArtifactError, match=r"tokenizer\.json: damaged"):
+    with pytest.raises(ArtifactError, match=r"tokenizer\.json: damaged: ."):
         Tokenizer.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../tokenizer.model", "/etc/hostname", "", ".", "a/tokenizer.model"])
+def test_a_model_lies_beside_its_card(tmp_path: Path, folder: Path, name: str) -> None:
+    card = json.loads((folder / "tokenizer.json").read_text())
+    content = (folder / "tokenizer.model").read_bytes()
+    (tmp_path / "tokenizer.model").write_bytes(content)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "tokenizer.json").write_text(
+        json.dumps({**card, "source": name, "files": {name: digest(content)}})
+    )
+    with pytest.raises(ArtifactError, match=r"tokenizer\.json: "):
+        Tokenizer.load(tmp_path / "in")
+
+
+def test_pieces_that_are_not_utf8_are_damage(tmp_path: Path, folder: Path) -> None:
+    content = (folder / "tokenizer.model").read_bytes()
+    piece = "\u2581the".encode()
+    assert piece in content
+    (tmp_path / "x.model").write_bytes(content.replace(piece, b"\xff" * len(piece)))
+    with pytest.raises(ArtifactError, match=r"x\.model: not a SentencePiece model, or a damaged one"):
+        SentencePieceModel.load(tmp_path / "x.model")
 
 
 @pytest.mark.parametrize("model_type", ["bpe", "unigram"])

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from disks import make_unreadable
 
 from nmt.config.data import CorpusConfig, DownloadConfig, LanguagesConfig
 from nmt.data.reading.archives import find_file
 from nmt.data.reading.corpus import RECIPE_TIP, corpus_digests, read_corpus
-from nmt.errors import DataError
+from nmt.errors import DataError, StorageError
 from nmt.files import digest_json
 
 EN_DE = LanguagesConfig(source="en", target="de")
@@ -117,6 +118,8 @@ def test_the_builtin_corpus_is_read_in_either_direction(tmp_path: Path) -> None:
     pairs = [("dev 7 0", "de 0"), ("dev 7 1", "de 1")]
     assert read(tmp_path, config) == pairs
     assert read(tmp_path, config, languages=DE_EN) == [(target, source) for source, target in pairs]
+    languages = LanguagesConfig(source="deu_Latn", target="en-US")
+    assert read(tmp_path, config, languages=languages) == [(target, source) for source, target in pairs]
 
 
 def test_the_builtin_corpus_is_of_two_languages_only(tmp_path: Path) -> None:
@@ -277,3 +280,9 @@ def test_names_that_sort_before_standard_inputs_are_files(tmp_path: Path) -> Non
     assert read(tmp_path, CorpusConfig(source="+a", target="+a")) == [("a", "a")]
     assert read(tmp_path, CorpusConfig(files="+a.tsv")) == [("a", "b")]
     assert list(corpus_digests(CorpusConfig(files="+a.tsv"), root=tmp_path, local=False)) == ["+a.tsv"]
+
+
+def test_a_disk_that_fails_is_no_fault_of_a_corpus(tmp_path: Path) -> None:
+    make_unreadable(tmp_path / "a.tsv")
+    with pytest.raises(StorageError, match=r"/a\.tsv: Input/output error$"):
+        corpus_digests(CorpusConfig(files="a.tsv"), root=tmp_path, local=False)

@@ -252,6 +252,24 @@ def test_an_archive_gives_all_its_files_or_those_of_a_folder_in_it(tmp_path: Pat
     assert list(read_file(path / "a.tsv", wanted())) == [("t", "T")]
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "names", "chosen"),
+    [
+        ("eng_Latn", "nb", ["a.en", "a.no"], [("a.en", "a.no")]),
+        ("en", "he", ["a.eng.gz", "a.iw"], [("a.eng.gz", "a.iw")]),
+        ("en", "pt-BR", ["a.en", "a.pt", "a.pt-BR", "a.pt-PT"], [("a.en", "a.pt-BR")]),
+        ("en", "zh", ["a.en", "a.zh-CN", "a.zh-TW"], [("a.en", "a.zh-CN")]),
+        ("zh-CN", "zh-TW", ["a.zh", "a.zh_TW"], [("a.zh", "a.zh_TW")]),
+        ("zh-CN", "zh-TW", ["a.zh"], []),
+        ("en", "no", ["a.en", "a.da", "a.nn"], []),
+    ],
+)
+def test_the_languages_of_files_in_a_folder_are_known_in_every_spelling(
+    source: str, target: str, names: list[str], chosen: list[tuple[str, str]]
+) -> None:
+    assert choose_files(names, Wanted(LanguagesConfig(source=source, target=target), None, None)) == chosen
+
+
 def test_of_two_files_of_one_side_the_first_is_taken() -> None:
     names = ["a.de", "a.en", "a.en.gz"]
     assert choose_files(names, wanted()) == [("a.en", "a.de")]
@@ -319,3 +337,36 @@ def test_a_catalogue_and_a_file_of_xliff_may_be_compressed_or_have_bad_units(tmp
         what = wanted()
         assert list(read_file(path, dataclasses.replace(what, skip_bad=True))) == []
         assert what.anomalies["bad units left out"] == 1
+
+
+def test_rows_as_of_wmt24_say_their_languages_and_bad_sources(tmp_path: Path) -> None:
+    def row(lp: str, source: str, target: str, **more: object) -> str:
+        texts = {"source": source, "target": target, "original_target": "x"}
+        return json.dumps({"lp": lp, "document_id": "d", "segment_id": 1, "is_bad_source": False} | texts | more) + "\n"
+
+    good = row("en-de_DE", "a", "b") + row("en-de_DE", "c", "d", is_bad_source=True)
+    path = write(tmp_path / "a.jsonl", good + row("en-fr_FR", "e", "f") + row("de-en", "g", "h"))
+    what = wanted()
+    assert list(read_file(path, what)) == [("a", "b"), ("h", "g")]
+    assert what.anomalies == {"rows with a bad source": 1, "rows of other languages": 1}
+    assert list(read_file(path, wanted(["source", "original_target"])))[1] == ("c", "x")
+
+
+def test_an_archive_of_opus_is_read_beside_its_other_files(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "en-de.txt.zip", "w") as file:
+        for name, text in (
+            ("README", "The corpus\n"),
+            ("LICENSE", "free\n"),
+            ("X.de-en.de", "eins\nzwei\n"),
+            ("X.de-en.en", "one\ntwo\n"),
+            ("X.de-en.ids", "a\tb\n"),
+            ("X.de-en.scores", "0.5\n0.6\n"),
+            (
+                "X.de-en.xml",
+                '<?xml version="1.0"?>\n<!DOCTYPE cesAlign PUBLIC "-//CES//DTD XML cesAlign//EN" "">\n<cesAlign/>',
+            ),
+        ):
+            file.writestr(name, text)
+    what = wanted()
+    assert list(read_file(tmp_path / "en-de.txt.zip", what)) == [("one", "eins"), ("two", "zwei")]
+    assert what.anomalies == {"files skipped in a folder": 5}

@@ -1,5 +1,6 @@
 """Datasets of the Hub, which is played here: nothing asks the network."""
 
+import errno
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -12,9 +13,10 @@ import pytest
 from nmt.config.data import CorpusConfig, LanguagesConfig
 from nmt.config.toml import LoadedRecipe, check
 from nmt.data.cleaning import corpus_text
+from nmt.data.reading import hub as reading_hub
 from nmt.data.reading.corpus import corpus_digests, read_corpus
 from nmt.data.reading.hub import hub_commit, hub_revision, is_cached
-from nmt.errors import DataError
+from nmt.errors import DataError, StorageError
 from nmt.files import read_json
 from nmt.pipeline import run as pipeline
 from nmt.pipeline import text
@@ -413,3 +415,16 @@ def test_digests_of_a_dataset_are_those_of_its_files_or_of_its_name(tmp_path: Pa
     remote = corpus_digests(config, root=tmp_path, local=False)
     assert list(remote) == ["org/name:train"]
     assert remote != corpus_digests(config.model_copy(update={"columns": ["a", "b"]}), root=tmp_path, local=False)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.ENOSPC, StorageError), (errno.EIO, StorageError), (None, DataError)]
+)
+def test_a_disk_that_fails_under_a_dataset_is_told_from_a_dataset_that_does(
+    number: int | None, kind: type[Exception]
+) -> None:
+    error = RuntimeError("An error occurred while generating the dataset")
+    error.__cause__ = OSError(number, "of the disk", "/cache/x") if number else OSError("no such dataset")
+    found = reading_hub._failed("dataset x", error, local=False)
+    assert type(found) is kind
+    assert str(found).startswith("/cache/x: of the disk" if number else "dataset x: An error occurred")

@@ -163,7 +163,8 @@ def test_data_that_is_not_there_is_one_line(name: str, message: str) -> None:
     ("codes", "message"),
     [
         (("en", "EN"), "the source and the target language are both en (nmt init SRC TGT --train ...)"),
-        (("en", "a/b"), "'a/b' is no language code ("),
+        (("en", "eng_Latn"), "the source and the target language are both en (nmt init SRC TGT --train ...)"),
+        (("en", "a/b"), "'a/b' is no language code (codes are as in ISO 639: en, de)"),
     ],
 )
 def test_languages_that_cannot_be_are_one_line(codes: tuple[str, str], message: str) -> None:

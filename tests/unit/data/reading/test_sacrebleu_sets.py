@@ -67,6 +67,17 @@ def test_the_other_direction_is_another_test(corpus: Server) -> None:  # noqa: A
     assert sacrebleu_digest("tiny/a", languages) != sacrebleu_digest("tiny/a", ENGLISH_GERMAN)
 
 
+@pytest.mark.parametrize(("source", "target"), [("eng_Latn", "deu"), ("en-GB", "de-AT")])
+def test_the_languages_of_a_test_set_are_known_in_every_spelling(
+    corpus: Server,  # noqa: ARG001
+    source: str,
+    target: str,
+) -> None:
+    languages = LanguagesConfig(source=source, target=target)
+    for name in ("tiny/a", "tiny/a:en-de"):
+        assert sacrebleu_files(name, languages) == sacrebleu_files("tiny/a", ENGLISH_GERMAN)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from disks import make_unreadable
 
 from nmt import console
 from nmt.data.reading.archives import read_lines
 from nmt.data.reading.streams import decode_lines, listing, one_line
-from nmt.errors import DataError
+from nmt.errors import DataError, StorageError
 
 TEXT = "".join(f"line {i * i} ä\n" for i in range(500)).encode()
 LINES = TEXT.decode().splitlines()
@@ -262,3 +263,12 @@ def test_an_open_stream_is_decoded_line_by_line_under_its_name() -> None:
     assert next(lines) == "a"
     with pytest.raises(DataError, match=r"^standard input:2: not UTF-8: byte 0x85 at position 2 "):
         next(lines)
+
+
+def test_a_disk_that_fails_is_no_fault_of_the_data(tmp_path: Path) -> None:
+    make_unreadable(tmp_path / "text")
+    with pytest.raises(StorageError) as caught:
+        list(read_lines(tmp_path / "text"))
+    assert str(caught.value) == f"{tmp_path / 'text'}: Input/output error"
+    with pytest.raises(DataError, match="no such file"):
+        list(read_lines(tmp_path / "none"))

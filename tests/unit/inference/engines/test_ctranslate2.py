@@ -19,7 +19,7 @@ from nmt.config.decoding import DecodingConfig, SamplingConfig
 from nmt.config.inference import InferenceConfig
 from nmt.errors import ArtifactError, UsageError
 from nmt.exporting.ctranslate2 import export_ctranslate2
-from nmt.files import digest_file, digest_json
+from nmt.files import digest_file, digest_json, read_json, write_json
 from nmt.inference.bundle import WEIGHTS, open_bundle
 from nmt.inference.engines.ctranslate2 import MANIFEST, CTranslate2Engine, find_export, open_export
 from nmt.inference.engines.loading import EnginePlan
@@ -118,6 +118,51 @@ def test_a_damaged_export_is_one_clear_line(copy: Path, damage: str) -> None:
     with pytest.raises(ArtifactError) as caught:
         load(copy)
     assert str(caught.value) == f"{message.format(folder=copy / 'exports' / NAME)} {again(copy)}"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"target_limit": 10**9},
+            "manifest.json: damaged: target_limit: Input should be less than or equal to 1048576",
+        ),
+        ({"target_limit": True}, "manifest.json: damaged: target_limit: Input should be a valid integer"),
+        ({"quantization": "int4"}, "manifest.json: damaged: quantization: Input should be 'float32'"),
+        ({"weights": None}, "manifest.json: damaged: weights: Input should be a valid string"),
+        ({"files": {"model.bin": 1}}, "manifest.json: damaged: files.model.bin: Input should be a valid string"),
+        ({"files": {}}, "manifest.json: damaged: its files do not list config.json"),
+        ({"files": {"../../config.json": "0"}}, "manifest.json: names '../../config.json', which is no file beside it"),
+        ({"engine": ["ctranslate2"]}, "manifest.json: damaged: engine: Input should be a valid string"),
+    ],
+)
+def test_a_manifest_of_a_stranger_is_checked_key_by_key(copy: Path, values: dict[str, Any], message: str) -> None:
+    edit_manifest(copy, **values)
+    with pytest.raises(ArtifactError) as caught:
+        load(copy)
+    assert str(caught.value).startswith(f"{copy / 'exports' / NAME}/{message}")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("config.json", {"bos_token": "</s>"}, "damaged: its special pieces are ['<unk>', '</s>', '</s>', '<s>']"),
+        ("config.json", {"decoder_start_token": 5}, "damaged: decoder_start_token: Input should be a valid string"),
+        ("config.json", {"add_source_bos": []}, "damaged: add_source_bos: Input should be False"),
+        ("config.json", {"layer_norm_epsilon": 1e9}, "damaged: layer_norm_epsilon: Input should be less than 1"),
+        ("shared_vocabulary.json", {"5": 5}, "does not hold the pieces of the bundle's tokenizer"),
+    ],
+)
+def test_files_of_a_stranger_s_export_are_checked_even_with_right_digests(
+    copy: Path, name: str, change: dict[str, Any], message: str
+) -> None:
+    folder = copy / "exports" / NAME
+    values = read_json(folder / name)
+    write_json(folder / name, {**values, **change} if isinstance(values, dict) else values[:-1])
+    edit_manifest(copy, files={**read_json(folder / MANIFEST)["files"], name: digest_file(folder / name)})
+    with pytest.raises(ArtifactError) as caught:
+        load(copy)
+    assert str(caught.value).startswith(f"{folder / name}: {message}")
 
 
 def test_an_export_for_another_engine_or_by_a_newer_nmt_is_refused(copy: Path) -> None:
@@ -226,6 +271,6 @@ print([name for name in ("torch", "datasets", "pyarrow", "sacrebleu", "safetenso
 
 def test_an_export_is_opened_with_what_the_engine_needs(made: Path) -> None:
     bundle = open_bundle(made)
-    found = open_export(made / "exports" / NAME, bundle.config.files[WEIGHTS])
+    found = open_export(made / "exports" / NAME, bundle.config.files[WEIGHTS], bundle.tokenizer.pieces)
     assert found.source == found.target == bundle.tokenizer.source.pieces(range(bundle.tokenizer.source_size))
     assert (found.quantization, found.target_limit) == ("float32", 128)

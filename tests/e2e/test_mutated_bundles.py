@@ -1,0 +1,30 @@
+"""Bundles that are damaged or mean harm: one line and an exit code, or translations; never a crash, never no end."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Run, environment
+
+
+@pytest.fixture
+def bundle(tiny_model: Path, nmt_here: Run, tmp_path: Path) -> Path:
+    """Return a bundle, with an export where CTranslate2 is installed."""
+    copy = shutil.copytree(tiny_model, tmp_path / "whole")
+    nmt_here("export", copy, "--to", "ctranslate2")
+    return copy
+
+
+@pytest.mark.parametrize("count", [30, pytest.param(500, marks=pytest.mark.slow)])
+def test_mutated_bundles_end_in_a_line_or_in_translations(bundle: Path, tmp_path: Path, count: int) -> None:
+    words = [sys.executable, str(ROOT / "tests" / "mutations.py"), str(bundle), str(tmp_path), str(count), "1"]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment(), check=False)
+    assert done.returncode == 0, done.stderr
+    *faults, ends = done.stdout.splitlines()
+    assert faults == []
+    assert sum(json.loads(ends).values()) == count
+    assert set(json.loads(ends)) <= {f"exit code {code}" for code in (0, 2, 3, 4)}
+    assert json.loads(ends)["exit code 4"] > count // 3
