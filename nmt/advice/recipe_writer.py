@@ -45,6 +45,8 @@ def initialize(
     name: str | None,
     force: bool,
     columns: str | None = None,
+    *,
+    skip_bad: bool = False,
 ) -> None:
     """Survey the data, write a recipe for it, and print a summary.
 
@@ -65,9 +67,9 @@ def initialize(
         raise UsageError(f"{output}: there is one already", hint="--force overwrites it, -o takes another name")
     check_output(output)
     chosen = split_columns(columns)
-    corpora = named_corpora(train, languages, "--train", chosen)
-    dev_set = merged(named_corpora(dev, languages, "--dev", chosen))
-    tests = named_corpora(test, languages, "--test", chosen)
+    corpora = named_corpora(train, languages, "--train", chosen, skip_bad=skip_bad)
+    dev_set = merged(named_corpora(dev, languages, "--dev", chosen, skip_bad=skip_bad))
+    tests = named_corpora(test, languages, "--test", chosen, skip_bad=skip_bad)
     held_out = ({"dev": dev_set} if dev_set else {}) | {f"test.{key}": config for key, config in tests.items()}
     for config in [*corpora.values(), *held_out.values()]:
         for problem, tip in first_problems(config, languages):
@@ -153,6 +155,8 @@ def corpus_text(key: str, config: CorpusConfig, pairs: int | None) -> str:
     for side in ("source", "target", "files", "columns"):
         if (value := getattr(config, side)) is not None:
             lines.append(f"{side} = {to_toml(value)}")
+    if config.skip_bad:
+        lines.append("skip_bad = true")
     return "\n".join(lines)
 
 

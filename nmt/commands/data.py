@@ -7,7 +7,7 @@ import typer
 
 from nmt import console
 from nmt.commands.group import new_app
-from nmt.commands.options import Columns, Workers, command
+from nmt.commands.options import Columns, SkipBad, Workers, command
 from nmt.config.data import CleaningConfig, Format
 from nmt.config.section import LARGEST
 from nmt.config.toml import check_overridden, knobs, override_key
@@ -41,12 +41,6 @@ TargetLanguage = Annotated[
 ]
 FormatName = Annotated[
     Format | None, typer.Option("--format", help="Format of FILES of both sides; by default from their names.")
-]
-SkipBad = Annotated[
-    bool,
-    typer.Option(
-        "--skip-bad", help="Leave out, and count, damaged units of .tmx, .xlf and .po; by default they are an error."
-    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 

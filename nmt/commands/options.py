@@ -43,6 +43,12 @@ Output = Annotated[
     ),
 ]
 
+SkipBad = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad", help="Leave out, and count, damaged units of .tmx, .xlf and .po; by default they are an error."
+    ),
+]
 Columns = Annotated[
     str | None,
     typer.Option(

@@ -74,7 +74,12 @@ def split_columns(columns: str | None) -> str | list[str] | None:
 
 
 def named_corpora(
-    names: Sequence[str], languages: LanguagesConfig, option: str, columns: str | list[str] | None = None
+    names: Sequence[str],
+    languages: LanguagesConfig,
+    option: str,
+    columns: str | list[str] | None = None,
+    *,
+    skip_bad: bool = False,
 ) -> Corpora:
     """Return the corpora of the files after `option`: each NAME.SRC with its NAME.TGT, each file of both sides alone.
 
@@ -98,7 +103,8 @@ def named_corpora(
             sides[side][stem] = str(path)
         elif holds_pairs(path):
             own = columns if format_of(path.name) in (None, *TABLES) else None
-            corpora.append((str(path.with_name(stem_of(path.name))), CorpusConfig(files=str(path), columns=own)))
+            config = CorpusConfig(files=str(path), columns=own, skip_bad=skip_bad)
+            corpora.append((str(path.with_name(stem_of(path.name))), config))
         else:
             raise UsageError(
                 f"{option}: {path}: its name tells neither its language nor its format",
@@ -116,7 +122,7 @@ def merged(corpora: Corpora) -> CorpusConfig | None:
     if len(configs) < 2:
         return configs[0] if configs else None
     if all(config.files for config in configs):
-        return CorpusConfig(files=[str(config.files) for config in configs], columns=configs[0].columns)
+        return configs[0].model_copy(update={"files": [str(config.files) for config in configs]})
     if any(config.files for config in configs):
         raise UsageError("--dev: files of one side and of both cannot be mixed", hint="dev is one corpus")
     sources, targets = ([str(getattr(config, side)) for config in configs] for side in ("source", "target"))
