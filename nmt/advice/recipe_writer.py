@@ -21,7 +21,8 @@ from nmt.advice.survey import (
 from nmt.config.data import CorpusConfig, LanguagesConfig, TokenizerConfig
 from nmt.config.toml import load_recipe, to_toml
 from nmt.data.reading.corpus import TEST_SET, describe
-from nmt.data.reading.named_files import Corpora, language_pair, merged, named_corpora, safe_name, split_columns
+from nmt.data.reading.named_files import Corpora, known_pair, merged, named_corpora, safe_name, split_columns
+from nmt.data.reading.streams import compression_suffix, is_archive
 from nmt.errors import UsageError
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.files import check_output, is_stream, replacing
@@ -51,7 +52,7 @@ def initialize(
 
     Raises UsageError for wrong arguments, DataError where the files cannot be read or have too few pairs.
     """
-    languages = language_pair(source, target, "nmt init SRC TGT --train ...")
+    languages = known_pair(source, target, "nmt init SRC TGT --train ...")
     if name is not None and name != safe_name(name):
         raise UsageError(
             f"--name {name}: a name has letters, digits, '.', '_' and '-', and begins with one of the first"
@@ -60,6 +61,8 @@ def initialize(
     output = output or Path(f"{name}.toml")
     if output.is_dir() or is_stream(output):
         raise UsageError(f"{output}: a {'folder' if output.is_dir() else 'device'}", hint="-o takes the name of a file")
+    if compression_suffix(output.name) or is_archive(output.name):
+        raise UsageError(f"-o {output}: a recipe is plain text", hint="name it .toml")
     if output.exists() and not force:
         raise UsageError(f"{output}: there is one already", hint="--force overwrites it, -o takes another name")
     check_output(output)

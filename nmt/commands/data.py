@@ -82,8 +82,8 @@ def clean(
             "-o",
             "--output",
             metavar="NAME",
-            help="Write NAME.SOURCE and NAME.TARGET, or one file where NAME ends in .tsv; if NAME ends in .gz, what is "
-            "written is compressed.",
+            help="Write NAME.SOURCE and NAME.TARGET, or one file where NAME ends in .tsv; compressed if it ends in "
+            ".gz, .xz, .zst or .bz2.",
         ),
     ],
     overrides: Annotated[
@@ -139,7 +139,7 @@ def funnel(
     ] = None,
 ) -> None:
     """Show, or draw, how many pairs of each corpus of RUN each filter dropped, with examples."""
-    if output is not None and output.suffix not in PICTURES:
+    if output is not None and output.suffix.lower() not in PICTURES:
         raise UsageError(f"-o {output}: not a picture", hint=f"name it {' or '.join(PICTURES)}")
     if output is not None:
         check_output(output)

@@ -15,10 +15,18 @@ from nmt import console
 from nmt.config.data import Format
 from nmt.data.languages import best_pair
 from nmt.data.pairs import Pair
-from nmt.data.reading.archives import Container, is_archive, member_names, open_bytes, open_container, split_path
+from nmt.data.reading.archives import Container, member_names, open_bytes, open_container, split_path
 from nmt.data.reading.columns import Wanted, choose_columns, language_keys, pair_of
 from nmt.data.reading.po import read_po
-from nmt.data.reading.streams import COMPRESSIONS, UnwantedFileError, decode_lines, decompress, listing, reading
+from nmt.data.reading.streams import (
+    UnwantedFileError,
+    compression_suffix,
+    decode_lines,
+    decompress,
+    is_archive,
+    listing,
+    reading,
+)
 from nmt.data.reading.tables import read_table
 from nmt.data.reading.test_sets import Texts, is_sgm, pair_texts, read_set, read_set_pairs
 from nmt.data.reading.tmx import choose_variants, read_tmx
@@ -115,13 +123,18 @@ def format_of(name: str) -> Format | None:
 
 def plain_name(name: str) -> str:
     """Return a file name without its suffix of compression."""
-    return name.removesuffix(next((suffix for suffix in COMPRESSIONS if name.endswith(suffix)), ""))
+    return name.removesuffix(compression_suffix(name))
 
 
 def split_language(name: str) -> tuple[str, str]:
-    """Split the file name NAME.LANGUAGE, compressed or not, or NAME-src.LANGUAGE.sgm, into NAME and LANGUAGE."""
+    """Split a file name into NAME and LANGUAGE: NAME.LANGUAGE, NAME.LANGUAGE.txt or NAME-src.LANGUAGE.sgm.
+
+    It may be compressed.
+    """
     plain = plain_name(name)
     if not is_sgm(plain):
+        if plain.count(".") > 1 and plain.lower().endswith((".txt", ".text")):
+            plain = plain.rpartition(".")[0]
         stem, _, language = plain.rpartition(".")
         return stem, language
     stem, _, language = plain.rpartition(".")[0].rpartition(".")

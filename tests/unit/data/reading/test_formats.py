@@ -55,6 +55,7 @@ def parquet(rows: dict[str, Any], types: Any = None) -> bytes:
         ("a.ndjson", "jsonl"),
         ("a.parquet", "parquet"),
         ("a.tmx.xz", "tmx"),
+        ("a.TSV.GZ", "tsv"),
         ("a.xlf", "xliff"),
         ("a.en.SDLXLIFF", "xliff"),
         ("a.xliff.gz", "xliff"),
