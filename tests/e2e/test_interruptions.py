@@ -109,7 +109,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bytes_as_one_left_alo
     assert without_speed(read_log(killed / "log.jsonl")) == without_speed(read_log(whole / "log.jsonl"))
 
 
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_in_training_saves_and_the_end_is_that_of_a_run_left_alone(
     nmt_here: Run, recipe: Path, tmp_path: Path, how: signal.Signals, code: int
 ) -> None:

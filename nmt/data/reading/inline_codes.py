@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import chain
@@ -28,7 +28,7 @@ BREAK = re.compile(r"(?i)</?(?:br|p|div|li|[uod]l|d[td]|t[dhr]|table|h[1-6]|hr|t
 BREAK_TYPES = {"lb", "pb", "xlf:lb", "xlf:pb", "x-br", "x-p"}  # values of type, ctype and subType
 SPACES = re.compile(r"(?:\s|&nbsp;|&#160;|&#[xX][aA]0;|\\~)+")
 CLOSING = re.compile(r"[.,;:!?%…)\]}>،؛؟।。、，．：；！？）］｝」』】》〉]")
-OPENING = re.compile(r"[(\[{<¿¡（［｛「『【《〈]$")
+OPENING = re.compile(r"[(\[{<$€£¥#@¿¡（［｛「『【《〈]$")
 JOINED = re.compile(r"[-/'’](?!\s)"), re.compile(r"(?<!\s)[-/'’]$")
 """At the start of a text, and at the end of one: marks that join words, and are apart only where a space says so."""
 TIGHT = ".,)]}"  # no language writes white space before these
@@ -92,10 +92,9 @@ class Segment:
 
     def text(self, text: str) -> None:
         """Add text within the innermost open element."""
-        kind = self._open[-1] if self._open else "text"
-        if kind == "text":
+        if not self._open or self._open[-1] == "text":
             self.parts.append(text)
-        elif kind == "code":
+        elif self._open[-1] == "code":
             self._content.append(text)
 
     def end(self, tag: str) -> None:
@@ -112,20 +111,22 @@ def pair_of_segments(source: Segment, target: Segment, anomalies: Counter[str], 
     sides = [source.parts, target.parts]
     if keep:
         sides = _with_placeholders(sides[0], sides[1], keep.limit)
-    if left_out := sum(isinstance(part, Code) for part in chain(*sides)):
-        anomalies["inline codes left out"] += left_out
     if sub_flows := source.sub_flows + target.sub_flows:
         anomalies["sub-flows left out"] += sub_flows
-    return plain_text(sides[0]), plain_text(sides[1])
+    return plain_text(sides[0], anomalies), plain_text(sides[1], anomalies)
 
 
-def plain_text(parts: Iterable[Part]) -> str:
-    """Return the text without its codes.
+def plain_text(parts: Sequence[Part], anomalies: Counter[str]) -> str:
+    """Return the text without its codes, which are counted.
 
     A stand-alone code leaves one space, in every script: glued lines would be one false sentence. It leaves none before
     a closing mark or after an opening one. A paired code leaves nothing. No space stands twice, or at either end, where
     a code was.
     """
+    texts = [part for part in parts if isinstance(part, str)]
+    if len(texts) == len(parts):
+        return "".join(texts)
+    anomalies["inline codes left out"] += len(parts) - len(texts)
     text = _Text()
     gap: Gap | None = None
     for part in parts:
@@ -166,12 +167,14 @@ class _Text:
         left, right = left.rstrip(" "), text.lstrip(" ")
         if gap is Gap.SPACE:
             is_apart = right[0] not in TIGHT
+        elif CLOSING.match(right) or OPENING.search(left):
+            is_apart = False
         elif QUOTES.match(right) or QUOTES.match(left[-1:]):
             is_apart = has_space or self._quotes % 2 == 0
+        elif not has_space and (JOINED[0].match(right) or JOINED[1].search(left)):
+            return text
         else:
-            is_apart = not (CLOSING.match(right) or OPENING.search(left))
-            if is_apart and not has_space and (JOINED[0].match(right) or JOINED[1].search(left)):
-                return text
+            is_apart = True
         if is_apart:
             return text if has_space else f" {text}"
         while self._chunks and self._chunks[-1].endswith(" "):

@@ -2,8 +2,9 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from nmt.config.data import LanguagesConfig
 from nmt.data.languages import best_match, same_language, spelled
@@ -35,7 +36,7 @@ def read_tmx(
     memory.check(name)
 
 
-@dataclass
+@dataclass(slots=True)
 class _Variant:
     """The text of a unit in one language."""
 
@@ -54,7 +55,12 @@ class _Memory:
     units: int = 0
     seen: dict[str, None] = field(default_factory=dict)  # all language codes of the file, in order
     variants: list[_Variant] = field(default_factory=list)  # of the current unit
+    segment: Segment | None = None  # the open one
     depth: int = 0  # open elements of the current segment, itself included
+
+    def __post_init__(self) -> None:
+        # Most units of a memory have the same languages.
+        self.choose = lru_cache(maxsize=1000)(self._choose)
 
     def check(self, name: str) -> None:
         """Raise DataError where there are units, and none has one of the languages."""
@@ -64,31 +70,30 @@ class _Memory:
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         tag = local_name(tag)
-        segment = self.variants[-1].segment if self.variants else None
-        if self.depth and segment:
+        if self.depth and self.segment:
             self.depth += 1
-            segment.start(tag, attributes)
+            self.segment.start(tag, attributes)
         elif tag == "seg" and self.variants:
-            if segment:
+            if self.variants[-1].segment:
                 self.anomalies["further segments in a TMX variant"] += 1
             else:
-                self.variants[-1].segment = Segment()
+                self.variants[-1].segment = self.segment = Segment()
                 self.depth = 1
+        elif tag == "tu":
+            self.drop_unit()
         elif tag == "tuv":
             self.variants.append(_Variant(attributes.get("xml:lang") or attributes.get("lang") or ""))
 
     def text(self, text: str) -> None:
-        if self.depth and (segment := self.variants[-1].segment):
-            segment.text(text)
+        if self.depth and self.segment:
+            self.segment.text(text)
 
     def end(self, tag: str) -> None:
-        tag = local_name(tag)
-        segment = self.variants[-1].segment if self.variants else None
-        if self.depth and segment:
+        if self.depth and self.segment:
             self.depth -= 1
             if self.depth:
-                segment.end(tag)
-        elif tag == "tu":
+                self.segment.end(local_name(tag))
+        elif local_name(tag) == "tu":
             self._end_unit()
 
     def drop_unit(self) -> None:
@@ -97,25 +102,33 @@ class _Memory:
 
     def _end_unit(self) -> None:
         self.units += 1
-        self.seen |= dict.fromkeys(variant.language for variant in self.variants)
+        for variant in self.variants:
+            self.seen[variant.language] = None
         if without := sum(variant.segment is None for variant in self.variants):
             self.anomalies["TMX variants without a <seg>"] += without
-        segments = [(each.language, each.segment) for each in self.variants if each.segment is not None]
-        source, target = choose_variants([language for language, _ in segments], self.languages)
+        segments = [each.segment for each in self.variants if each.segment is not None]
+        source, target, further = self.choose(
+            tuple(each.language for each in self.variants if each.segment is not None)
+        )
         self.variants.clear()
         if source is None or target is None:
             self.anomalies["TMX units without both languages"] += 1
             return
-        sides = (self.languages.source, self.languages.target)
-        others = [language for i, (language, _) in enumerate(segments) if i not in (source, target)]
-        if further := sum(any(same_language(side, other) for side in sides) for other in others):
+        if further:
             self.anomalies["further variants in a TMX unit"] += further
-        pair = pair_of_segments(segments[source][1], segments[target][1], self.anomalies, self.keep)
+        pair = pair_of_segments(segments[source], segments[target], self.anomalies, self.keep)
         left, right = (one_line(side, "", self.anomalies) for side in pair)
         self.pairs.append((left, right))
 
+    def _choose(self, codes: tuple[str, ...]) -> tuple[int | None, int | None, int]:
+        """Return the indices of the source and the target, and the number of further variants in their languages."""
+        source, target = choose_variants(codes, self.languages)
+        others = [code for i, code in enumerate(codes) if i not in (source, target)]
+        sides = self.languages.source, self.languages.target
+        return source, target, sum(any(same_language(side, other) for side in sides) for other in others)
 
-def choose_variants(codes: list[str], languages: LanguagesConfig) -> tuple[int | None, int | None]:
+
+def choose_variants(codes: Sequence[str], languages: LanguagesConfig) -> tuple[int | None, int | None]:
     """Return the indices in `codes` of the source and the target: one each, the same code first, else the nearest.
 
     A variant whose code is that of one side is not taken for the other: asking for pt and pt-BR, pt-PT is pt.

@@ -8,6 +8,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 from typing import Protocol
 from xml.parsers import expat
 
@@ -40,6 +41,7 @@ class Handler(Protocol):
         """Forget the unit that is open."""
 
 
+@lru_cache(maxsize=1000)
 def local_name(name: str) -> str:
     """Return the name of an element without its prefix."""
     return name.rpartition(":")[2]
@@ -190,7 +192,7 @@ class _Document:
         parser.XmlDeclHandler = self._declaration
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._text
+        parser.CharacterDataHandler = self._handler.text
         parser.EntityDeclHandler = self._declared_entity
         parser.SkippedEntityHandler = self._unknown_entity
         return parser
@@ -199,21 +201,18 @@ class _Document:
         self.encoding = self.encoding or encoding
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        if not self._depth and local_name(tag) in self._units:
-            self._depth, self._start_of_unit = 1, self._parser.CurrentByteIndex
-        elif not self._depth:
-            self._open.append(tag)
-        elif local_name(tag) in self._units:
+        is_unit = local_name(tag) in self._units
+        if self._depth and is_unit:
             raise self._bad_unit(f"<{tag}> within another", "is an end tag missing before it?")
-        else:
+        if self._depth:
             self._depth += 1
+        elif is_unit:
+            self._depth, self._start_of_unit = 1, self._parser.CurrentByteIndex
+        else:
+            self._open.append(tag)
         if self._depth + len(self._open) > MAX_DEPTH:
             raise DataError(f"{self._name}:{self.line}: more than {MAX_DEPTH:,} elements within each other")
         self._handler.start(tag, attributes)
-
-    def _text(self, text: str) -> None:
-        if self._depth:
-            self._handler.text(text)
 
     def _end(self, tag: str) -> None:
         if self._depth:

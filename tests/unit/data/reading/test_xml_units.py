@@ -15,20 +15,24 @@ class Units:
     def __init__(self) -> None:
         self.found: list[str] = []
         self.parts: list[str] = []
+        self.is_open = False
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self.is_open |= local_name(tag) == "u"
         self.parts += [f"{tag}{attributes}"] if tag not in ("u", "root", "body") else []
 
     def text(self, text: str) -> None:
-        self.parts.append(text)
+        if self.is_open:
+            self.parts.append(text)
 
     def end(self, tag: str) -> None:
         if local_name(tag) == "u":
             self.found.append("".join(self.parts))
-            self.parts.clear()
+            self.drop_unit()
 
     def drop_unit(self) -> None:
         self.parts.clear()
+        self.is_open = False
 
 
 def parse(content: str | bytes, *, skip_bad: bool = False, raw: Any = None) -> tuple[list[str], Counter[str]]:
