@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from nmt.config.section import Flag, Section
 from nmt.config.training import Precision
@@ -21,6 +21,8 @@ class TrainingLines(Section):
     """Pieces that 99% of the lines do not exceed."""
     longest: PositiveInt
     """Pieces of the longest line."""
+    ratio: PositiveFloat = 1.0
+    """Pieces of the targets for each piece of the sources."""
 
 
 class InferenceConfig(Section):

@@ -10,6 +10,8 @@ from nmt.errors import UsageError
 
 Span = tuple[int, int]
 SPELLED = re.compile("\u27e6[0-9]+\u27e7")
+_IN_WORD = re.compile(r"\w|[(\[{\u201e\u201c\u00ab\u2018\u27e6]")  # what a word, or a placeholder, begins with
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f\u0e00-\u0eff]")
 OFF = ("", "none")  # values that mean no pattern, on the command line and in a recipe
 
 
@@ -76,22 +78,29 @@ class Restored:
 
 
 def put_back(text: str, kept: Mapping[str, str], known: Collection[str]) -> Restored:
-    """Replace the placeholders of `text` by their texts in `kept`; remove other `known` ones, with a space before."""
-    restored, unknown = set[str](), 0
-
-    def replace(match: re.Match[str]) -> str:
-        nonlocal unknown
-        if match[2] not in known:
-            return match[0]
-        if match[2] in kept:
-            restored.add(match[2])
-            return match[1] + kept[match[2]]
-        unknown += 1
-        return ""
-
-    result = re.sub(f"( ?)({SPELLED.pattern})", replace, text)
+    """Replace the placeholders of `text` by their texts in `kept`; remove other `known` ones, see `_remove`."""
+    unknown = 0
+    for match in reversed(list(SPELLED.finditer(text))):  # from the end, where places stay the same
+        if match[0] in known and match[0] not in kept:
+            text = _remove(text, *match.span())
+            unknown += 1
+    restored = {match for match in SPELLED.findall(text) if match in known}
     missing = [match for name, match in kept.items() if name not in restored]
-    return Restored(result.strip(" ") if unknown else result, missing, unknown)
+    result = SPELLED.sub(lambda match: kept.get(match[0], match[0]) if match[0] in known else match[0], text)
+    return Restored(result, missing, unknown)
+
+
+def _remove(text: str, start: int, end: int) -> str:
+    """Remove a part of `text`, and leave one space between words, and none before a punctuation mark that had none."""
+    before, after = text[:start].rstrip(" "), text[end:].lstrip(" ")
+    is_spaced = len(before) < start or len(after) < len(text) - end
+    if not before or not after:
+        return before + after
+    if _IN_WORD.match(after) is None:  # a mark keeps the space that it had
+        return before + text[end : len(text) - len(after)][:1] + after
+    edges = before[-1] + after[0]
+    in_words = edges.isalnum() and not _UNSPACED.search(edges)
+    return f"{before} {after}" if is_spaced or in_words else before + after
 
 
 @dataclass(frozen=True)
@@ -150,7 +159,7 @@ class Protector:
         return protected.text, self.apply(target, protected.kept)
 
     def restore(self, text: str, kept: Sequence[str]) -> Restored:
-        """Replace the placeholders of `text` by the texts `kept`; remove others, with a space before."""
+        """Replace the placeholders of `text` by the texts `kept`; remove others."""
         return put_back(text, {placeholder(number): match for number, match in enumerate(kept)}, self._numbers)
 
     def _find(self, text: str) -> tuple[list[Span], int]:

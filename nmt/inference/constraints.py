@@ -1,4 +1,4 @@
-"""The constraints of hypotheses: prefixes, lengths, repetition. They act on the logits before each step."""
+"""The constraints of hypotheses: prefixes, lengths, repetition, placeholders. They act on the logits."""
 
 from collections.abc import Sequence
 
@@ -24,15 +24,17 @@ class Constraints:
         self.decoding = decoding
         self.limits = torch.tensor(limits, device=device)  # (B) longest target in pieces, EOS included
         self.prefixes = pad([row.prefix for row in rows], device)  # (B, P) pieces with which each target begins, padded
+        self.forbidden = pad([sorted(row.forbidden) for row in rows], device)  # (B, F) padded
         self.first_limit = min(limits)
 
     def keep_sentences(self, sentences: Tensor) -> None:
         self.limits, self.prefixes = self.limits[sentences], self.prefixes[sentences]
+        self.forbidden = self.forbidden[sentences]
 
     def apply(self, logits: Tensor, histories: Tensor) -> None:
         """Set `logits` (B, K, V) to minus infinity for pieces that may not follow `histories` (B, K, T).
 
-        Padding and BOS never follow; a prefix is forced; at its limit a hypothesis ends.
+        Padding, BOS and the forbidden pieces never follow; a prefix is forced; at its limit a hypothesis ends.
         """
         step = histories.size(-1)  # of the next piece, from 1
         forced = None
@@ -45,6 +47,8 @@ class Constraints:
             windows = histories[..., 1:].unfold(-1, size, 1)  # (B, K, windows, size)
             same = (windows[..., :-1] == histories[..., None, step - size + 1 :]).all(-1)
             logits.scatter_(2, torch.where(same, windows[..., -1], PAD_ID), -torch.inf)
+        if self.forbidden.size(1):
+            logits.scatter_(2, self.forbidden[:, None].expand(-1, logits.size(1), -1), -torch.inf)
         logits[..., PAD_ID] = logits[..., BOS_ID] = -torch.inf
         if step <= self.decoding.min_length:
             logits[..., EOS_ID] = -torch.inf

@@ -25,6 +25,7 @@ class Row:
 
     ids: list[int]  # pieces of the source without EOS; at least one
     prefix: list[int] = field(default_factory=list)  # pieces with which every hypothesis begins
+    forbidden: frozenset[int] = frozenset()  # pieces that no hypothesis holds, none of them in the prefix
 
     def limit(self, decoding: DecodingConfig, longest: int) -> int:
         """Return the length limit of hypotheses in pieces, EOS included; `longest` is the limit of the model."""

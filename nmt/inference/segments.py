@@ -34,6 +34,11 @@ class Segmenter:
     mode: Mode = "auto"
     lines: TrainingLines | None = None
 
+    @property
+    def ratio(self) -> float:
+        """The pieces of a translation that training leads to expect for each piece of its source."""
+        return self.lines.ratio if self.lines else 1.0
+
     def split(self, text: str, head: list[int], ids: list[int], least: int = 0) -> tuple[list[Segment], bool]:
         """Return the segments of a line, and whether a sentence was cut.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from nmt.data.encoding.normalization import plain
 from nmt.data.encoding.tokenizer import Tokenizer
@@ -87,6 +88,23 @@ class SourceReader:
     def spell(self, target: str, source: Source) -> str:
         """Replace protected text of `source` by its placeholders in `target`, a translation or a prefix of one."""
         return self.protector.apply(plain(target), source.kept) if self.protector else target
+
+    @cached_property
+    def _placeholders(self) -> dict[int, int]:
+        """The id of each placeholder in the target by its id in the source."""
+        pieces = set(symbols(self.tokenizer.placeholders))
+        of_sides = [
+            {piece: index for index, piece in enumerate(side.pieces(range(side.size))) if piece in pieces}
+            for side in ((self.tokenizer.source, self.tokenizer.target) if pieces else ())
+        ]
+        return {of_sides[0][piece]: of_sides[1][piece] for piece in pieces}
+
+    def forbidden(self, segment: Segment, prefix: Sequence[int]) -> frozenset[int]:
+        """Return the ids of the placeholders that a translation of `segment` may not hold: those of nothing in it."""
+        if not self._placeholders:
+            return frozenset()
+        held = {self._placeholders.get(piece) for piece in segment.ids}
+        return frozenset(self._placeholders.values()).difference(held, prefix)
 
     def restore(self, output: str, source: Source) -> Restored:
         """Replace the placeholders in the model's `output` by their text, and remove those without any.

@@ -240,9 +240,9 @@ class Translator:
         numbered = enumerate(zip(sources, begun, strict=True), first)
         parts = [self._segments(source, number, least) for number, (source, least) in numbered]
         rows = [
-            Row(segment.ids, start if index == 0 else [])
+            Row(segment.ids, begun, self.reader.forbidden(segment, begun))
             for segments, start in zip(parts, starts, strict=True)
-            for index, segment in enumerate(segments)
+            for segment, begun in zip(segments, itertools.chain([start], itertools.repeat([])), strict=False)
         ]
         batches = by_tokens([len(row.ids) + 1 for row in rows], self.decoding.batch_tokens)
         return Chunk(first, lines, sources, parts, rows, batches)
@@ -281,13 +281,28 @@ class Translator:
         of_rows = iter(self._details(chunk.rows, hypotheses, options))
         lines = zip(chunk.lines, chunk.sources, chunk.segments, strict=True)
         for number, (line, source, segments) in enumerate(lines, chunk.first):
-            candidates = self._join([next(of_rows) for _ in segments], segments, source, options)
+            parts = [next(of_rows) for _ in segments]
+            candidates = self._join(parts, segments, source, options)
             best = candidates[0]
             if segments:
-                self.report.judge(number, source.text, best.text, best.pieces)
+                self._judge(number, source, best, [part[0] for part in parts], options)
             self.report.unrestored += [number] * len(best.unrestored or [])
             self.report.invented += [number] * best.invented
             yield Translation(line, candidates)
+
+    def _judge(self, number: int, source: Source, best: Candidate, outputs: Sequence[Output], options: Options) -> None:
+        """Report the best candidate of line `number`, joined from `outputs`, if it looks wrong."""
+        lengths = [len(output.tgt) + 1 for output in outputs]
+        penalties = [length_penalty(length, self.decoding.length_penalty) for length in lengths]
+        total = sum(output.score * penalty for output, penalty in zip(outputs, penalties, strict=True))
+        self.report.judge(
+            number,
+            source.text,
+            best.text,
+            best.pieces,
+            expected=self.reader.segmenter.ratio * (len(source.ids) - len(source.head)),
+            log_prob=total / sum(lengths) if options.sampling is None else 0.0,  # samples are improbable by nature
+        )
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[PairScore]:
         """Score each target as the translation of its source. Raises ArtifactError, DataError."""

@@ -261,6 +261,26 @@ def test_padding_and_bos_are_never_drawn_though_the_model_likes_them(tmp_path: P
             assert [x[0].score for x in own] == pytest.approx([x[0].score for x in found], abs=1e-4)
 
 
+def test_a_piece_that_a_row_forbids_is_not_in_its_hypotheses_though_the_model_likes_it(tmp_path: Path) -> None:
+    vocabularies = tokenizer(joint=False)
+    shape = {"tied_embeddings": "none"}
+    liked = 9
+    model = random_model(shape, vocabularies, likes={liked: 7, EOS_ID: 5})
+    engine = exported(model, shape, vocabularies, tmp_path)
+    forbidden = frozenset({liked, 11})
+    sources = [Row(ids, forbidden=forbidden if number % 2 else frozenset()) for number, ids in enumerate(rows(30))]
+    for beam_size in (1, 5):
+        decoding = PLAIN.model_copy(update={"beam_size": beam_size})
+        own, found = (search(each, sources, decoding, n_best=beam_size) for each in (NativeEngine([model]), engine))
+        for hypotheses in (own, found):
+            holds = [any(forbidden.intersection(one.ids) for one in of_row) for of_row in hypotheses]
+            assert not any(holds[1::2])
+            assert all(holds[::2])
+        if beam_size == 1:
+            assert ids(own) == ids(found)
+            assert [x[0].score for x in own] == pytest.approx([x[0].score for x in found], abs=1e-4)
+
+
 @pytest.mark.parametrize("quantization", ["int8", "int8_float32", "int16", "float16", "bfloat16"])
 def test_quantized_weights_are_near(model: Transformer, tmp_path: Path, quantization: str) -> None:
     engine = exported(model, PRE_NORM, tokenizer(joint=True), tmp_path, quantization=quantization)

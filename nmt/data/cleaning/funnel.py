@@ -121,7 +121,7 @@ class IdsCounts:
     dev: EncodedCounts = field(default_factory=EncodedCounts)
     corpora: dict[str, EncodedCounts] = field(default_factory=dict)  # by training corpus
     dev_cut: int = 0  # pairs of dev that were cut to the model's maximum length
-    training_lines: dict[str, int] | None = None  # fields of `TrainingLines`; None in old manifests
+    training_lines: dict[str, float] | None = None  # fields of `TrainingLines`; None in old manifests
 
     def to_json(self) -> JsonObject:
         splits = {"train": asdict(self.train), "dev": asdict(self.dev)}

@@ -70,7 +70,7 @@ def write_ids(plan: IdsPlan, folder: Path, *, workers: int) -> IdsCounts:
     if not counts.train.pairs:
         problem = f"no training pair is left of {counts.funnel.read}; dropped: {listed(counts.funnel.dropped)}"
         raise DataError(problem, hint="raise cleaning.max_pieces, model.max_length or tokenizer.vocab_size")
-    counts.training_lines = lines.figures()
+    counts.training_lines = lines.figures(counts.train)
     return counts
 
 
@@ -90,12 +90,13 @@ class LineLengths:
         for name, histogram in card.items():
             getattr(self, name).update({int(length): lines for length, lines in histogram.items()})
 
-    def figures(self) -> dict[str, int] | None:
-        """Return the fields of `TrainingLines`; None where the shards are those of an older nmt."""
+    def figures(self, counts: EncodedCounts) -> dict[str, float] | None:
+        """Return the fields of `TrainingLines` of pairs with `counts`; None where an older nmt wrote the shards."""
         if not self.pieces:
             return None
         sentences, pieces = (quantile(histogram, USUAL) for histogram in (self.sentences, self.pieces))
-        return {"sentences": sentences, "pieces": pieces, "longest": max(self.pieces)}
+        ratio = round(counts.target / counts.source, 3)
+        return {"sentences": sentences, "pieces": pieces, "longest": max(self.pieces), "ratio": ratio}
 
 
 @dataclass(frozen=True)

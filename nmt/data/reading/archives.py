@@ -16,11 +16,9 @@ from typing import Protocol, cast
 from nmt.config.data import DownloadConfig
 from nmt.data.reading.downloads import fetch
 from nmt.data.reading.markup import refuse_name
-from nmt.data.reading.streams import BUFFER, COMPRESSIONS, decode_lines, decompress, listing, reading
+from nmt.data.reading.streams import BUFFER, COMPRESSIONS, decode_lines, decompress, is_archive, listing, reading
 from nmt.errors import DataError
 
-SUFFIXES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tzst", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
-"""Suffixes of archives."""
 TAR_BLOCK = 512  # bytes of a block of a tar file
 
 
@@ -39,10 +37,6 @@ def read_lines(path: Path, replaced: list[int] | None = None, anomalies: Counter
 def count_lines(path: Path) -> int:
     """Count the lines of `path`, compressed or not; they need not be UTF-8."""
     return sum(1 for _ in read_lines(path, [], Counter()))
-
-
-def is_archive(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES)
 
 
 def printable(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Decompress bytes and split them into lines.
+"""Decompress bytes and split them into lines; compress what is written.
 
 A line ends at "\\n" and nowhere else: U+2028, U+0085, form feeds and tabs are text. One "\\r" before the "\\n" and
 a byte-order mark at the start of a file are dropped. Anomalies of the text are counted by name.
@@ -19,17 +19,20 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from types import ModuleType
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from nmt import console
 from nmt.data.reading.markup import refuse_line
 from nmt.errors import DataError, NmtError, input_error
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
 COMPRESSIONS = {".gz": "gzip", ".xz": "xz", ".zst": "zstd", ".bz2": "bzip2"}
 """Suffixes of compressed files, in the order in which they are tried, and the compression that each promises."""
+ARCHIVES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tzst", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
+"""Suffixes of archives."""
 MAGIC = {
     "gzip": re.compile(rb"\x1f\x8b"),
     "xz": re.compile(rb"\xfd7zXZ\0"),
@@ -167,14 +170,69 @@ def listing(names: Iterable[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") or "nothing"
 
 
+def is_archive(name: str) -> bool:
+    return name.lower().endswith(ARCHIVES)
+
+
+def compression_suffix(name: str) -> str:
+    """Return the suffix of compression of a file name, in upper or lower case; "" where it has none."""
+    suffix = Path(name).suffix
+    return suffix if suffix.lower() in COMPRESSIONS else ""
+
+
+def _arrow() -> ModuleType:
+    import pyarrow  # 0.2 s that other files need not wait for
+
+    return pyarrow
+
+
+@contextmanager
+def compressing(file: BinaryIO, name: str) -> Iterator[BinaryIO]:
+    """Yield a file that compresses into `file` as the suffix of `name` says, or `file` itself where it says nothing.
+
+    Flushing it flushes no compressor, which a flush for each line would deprive of all repetitions. The same content
+    gives the same bytes.
+    """
+    kind = COMPRESSIONS.get(compression_suffix(name).lower())
+    if kind is None:
+        yield file
+        return
+    opened: object
+    if kind == "gzip":
+        opened = gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0, compresslevel=6)
+    elif kind == "bzip2":
+        opened = bz2.BZ2File(file, "wb")
+    elif kind == "xz":
+        opened = lzma.LZMAFile(file, "wb")  # noqa: SIM115 - closed below
+    else:
+        pa = _arrow()
+        # Closing an Arrow stream closes the file below it.
+        opened = pa.CompressedOutputStream(pa.PythonFile(_Unclosed(file), mode="w"), "zstd")
+    with io.BufferedWriter(cast(io.RawIOBase, opened), BUFFER) as written:
+        yield written
+
+
+class _Unclosed(io.RawIOBase):
+    """A file that stays open when this is closed."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: ReadableBuffer) -> int:
+        return self._file.write(data)
+
+
 def decompress(raw: io.BufferedReader, name: str) -> io.BufferedReader:
     """Return `raw` decompressed, by its magic number. Raises DataError where the suffix of `name` promises another."""
     start = raw.peek(10)
     kind = next((kind for kind, magic in MAGIC.items() if magic.match(start)), None)
-    suffix = Path(name).suffix
-    if kind is None and suffix in COMPRESSIONS:
+    suffix = compression_suffix(name)
+    if kind is None and suffix:
         hint = f"copy or download the file again, or name it without {suffix}"
-        raise DataError(f"{name}: not a {COMPRESSIONS[suffix]} file", hint=hint)
+        raise DataError(f"{name}: not a {COMPRESSIONS[suffix.lower()]} file", hint=hint)
     if kind is None:
         return raw
     opened: object
@@ -185,8 +243,7 @@ def decompress(raw: io.BufferedReader, name: str) -> io.BufferedReader:
     elif kind == "xz":
         opened = _Concatenated(raw, partial(lzma.LZMADecompressor, lzma.FORMAT_XZ))
     else:
-        import pyarrow as pa  # 0.2 s that other files need not wait for
-
+        pa = _arrow()
         opened = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
     return io.BufferedReader(cast(io.RawIOBase, opened), BUFFER)
 

@@ -35,6 +35,7 @@ TASK_ROWS, GPU_TASK_ROWS = 32, 1024
 PATIENCE = 2
 """With a length penalty, a search goes on until this multiple of the beam size has ended: at 1, 2 of 1,000 lines of
 Multi30k differed from the native engine's, at 2 none."""
+NEVER = frozenset({PAD_ID, BOS_ID})  # pieces that no hypothesis holds
 NOTHING = -1e9  # lower totals mark entries of the beam without a hypothesis
 
 
@@ -235,34 +236,45 @@ class CTranslate2Engine:
         def finish() -> list[list[Hypothesis]]:
             drafts = first()
 
-            def search_again(is_wrong: Callable[[Draft, int], bool], *, quick: bool, banned: bool = False) -> None:
-                wrong = [at for at, of_row in enumerate(drafts) if any(is_wrong(draft, limits[at]) for draft in of_row)]
+            def search_again(is_wrong: Callable[[Draft, int], bool], *, quick: bool, ban: bool = False) -> None:
+                groups: dict[tuple[int, frozenset[int]], list[int]] = {}
+                for at, of_row in enumerate(drafts):
+                    if any(is_wrong(draft, at) for draft in of_row):
+                        banned = rows[at].forbidden | NEVER if ban else frozenset[int]()
+                        groups.setdefault((limits[at], banned), []).append(at)
                 # Only rows of the same limit together, so that a result does not depend on the rest of the task.
-                for limit in sorted({limits[at] for at in wrong}):
-                    indices = [at for at in wrong if limits[at] == limit]
+                for (limit, banned), indices in groups.items():
                     again = [rows[at] for at in indices]
                     finish = self._start_drafts(again, limit, request.decoding, quick=quick, banned=banned)
                     for at, of_row in zip(indices, finish(), strict=True):
                         drafts[at] = of_row
 
             # CTranslate2 takes one limit per call, here the largest.
-            search_again(lambda draft, limit: len(draft.ids) >= limit, quick=quick)
+            search_again(lambda draft, at: len(draft.ids) >= limits[at], quick=quick)
             greedy = request.decoding.beam_size == 1
             if quick and not greedy:
                 # A cut hypothesis lacks EOS, with which it may be less likely than one that ended earlier.
                 search_again(lambda draft, _: draft.cut, quick=False)
-            # Padding and BOS were no targets in training, so that a second search is hardly ever needed.
-            search_again(lambda draft, _: bool({PAD_ID, BOS_ID} & {*draft.ids}), quick=greedy, banned=True)
+            # Padding and BOS were no targets in training, so that a second search is hardly ever needed; nor for a
+            # placeholder that the source lacks, which CTranslate2 could forbid for all rows of a call alone.
+            is_banned = [(row.forbidden | NEVER).intersection for row in rows]
+            search_again(lambda draft, at: bool(is_banned[at](draft.ids)), quick=greedy, ban=True)
             return self._rank(rows, drafts, request)
 
         return finish
 
     def _start_drafts(
-        self, rows: list[Row], limit: int, decoding: DecodingConfig, *, quick: bool, banned: bool = False
+        self,
+        rows: list[Row],
+        limit: int,
+        decoding: DecodingConfig,
+        *,
+        quick: bool,
+        banned: frozenset[int] = frozenset(),
     ) -> Callable[[], list[list[Draft]]]:
         """Start to translate `rows` within `limit` pieces, EOS included.
 
-        `quick` searches for the single best by log-probability; `banned` excludes padding and BOS.
+        `quick` searches for the single best by log-probability; no hypothesis holds a piece in `banned`.
         """
         patience = 1 if quick else PATIENCE
         task = self.translator.translate_batch(
@@ -273,7 +285,7 @@ class CTranslate2Engine:
             num_hypotheses=1 if quick else patience * decoding.beam_size,
             length_penalty=0,
             no_repeat_ngram_size=decoding.no_repeat_ngram,
-            suppress_sequences=[[self.target[PAD_ID]], [self.target[BOS_ID]]] if banned else None,
+            suppress_sequences=[[self.target[piece]] for piece in sorted(banned)] or None,
             max_input_length=0,
             # One less than the limit: CTranslate2 does not count the EOS of a cut hypothesis.
             max_decoding_length=limit - 1,
@@ -283,7 +295,7 @@ class CTranslate2Engine:
             asynchronous=True,
         )
         # The probability of banned pieces goes to the others, and that of prefixes is left out.
-        is_renormalized = banned or decoding.min_length > 0 or decoding.no_repeat_ngram > 0
+        is_renormalized = bool(banned) or decoding.min_length > 0 or decoding.no_repeat_ngram > 0
 
         def finish() -> list[list[Draft]]:
             return [

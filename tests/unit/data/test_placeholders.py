@@ -105,6 +105,30 @@ def test_what_is_missing_is_named_and_what_stands_for_nothing_is_taken_out_and_c
     assert protector.restore(said, ["a b", "⟦⟧"]) == expected
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("he ⟦2⟧ wie", "he wie"),
+        ("he ⟦2⟧wie", "he wie"),
+        ("he⟦2⟧ wie", "he wie"),
+        ("he⟦2⟧wie", "he wie"),
+        ("he ⟦2⟧ ⟦2⟧⟦2⟧ wie", "he wie"),
+        ("he ⟦2⟧.", "he."),
+        ("he ⟦2⟧ !", "he !"),
+        ("he, ⟦2⟧wie", "he, wie"),
+        ("he (⟦2⟧wie)", "he (wie)"),
+        ("he ⟦2⟧(wie)", "he (wie)"),
+        ("⟦2⟧ he", "he"),
+        ("he ⟦2⟧", "he"),
+        ("⟦2⟧", ""),
+        ("他⟦2⟧说", "他说"),
+        ("⟦0⟧ ⟦2⟧ ⟦1⟧", "a b ⟦⟧"),
+    ],
+)
+def test_one_that_is_taken_out_leaves_one_space_between_words(protector: Protector, said: str, expected: str) -> None:
+    assert protector.restore(said, ["a b", "⟦⟧"]).text == expected
+
+
 def test_a_placeholder_that_stands_for_itself_stays() -> None:
     assert put_back("a ⟦1⟧ ⟦0⟧ ⟦7⟧", {"⟦1⟧": "⟦1⟧"}, symbols(2)) == Restored("a ⟦1⟧ ⟦7⟧", [], 1)
     assert put_back(" a ⟦0⟧", {}, symbols(0)) == Restored(" a ⟦0⟧", [], 0)

@@ -41,6 +41,14 @@ def test_a_hypothesis_ends_at_the_limit_of_its_row() -> None:
     assert allowed(constraints(longest=1), []) == [{EOS_ID}]
 
 
+def test_the_forbidden_pieces_of_a_row_never_follow() -> None:
+    of = constraints(Row([4], forbidden=frozenset({5, 7})), Row([4]))
+    assert allowed(of, [4], [4]) == [FREE - {5, 7}, FREE]
+    assert allowed(constraints(Row([4], [6], frozenset({6}))), []) == [{6}]
+    of.keep_sentences(torch.tensor([1, 0]))
+    assert allowed(of, [4, 4], [4, 4]) == [FREE, FREE - {5, 7}]
+
+
 @pytest.mark.parametrize(("length", "may_end"), [(0, False), (1, False), (2, True)])
 def test_a_hypothesis_has_the_least_length(length: int, may_end: bool) -> None:
     assert allowed(constraints(min_length=2), [5] * length) == [FREE if may_end else FREE - {EOS_ID}]

@@ -21,6 +21,9 @@ def test_each_kind_has_its_sentence_in_this_order() -> None:
         f"translations that repeat themselves: {number['looping']}",
         f"translations that are blank though their lines are not: {number['emptied']}",
         f"translations that copy their lines: {number['copied']}",
+        f"translations that are largely unknown characters or spelled in bytes: {number['spelled']}",
+        f"translations that are far shorter than their lines: {number['short']}",
+        f"translations that are improbable to the model itself: {number['improbable']}",
         f"placeholders that could not be restored, their text is missing: {number['unrestored']}",
         f"placeholders that stand for nothing, taken out of translations: {number['invented']}",
     ]
@@ -72,5 +75,36 @@ def test_a_translation_is_judged_by_its_first_fault(
     source: str, translation: str, pieces: list[str], kind: str | None
 ) -> None:
     report = Report()
-    report.judge(7, source, translation, pieces)
+    report.judge(7, source, translation, pieces, expected=9, log_prob=-1.5)
     assert report == (Report(**{kind: [7]}) if kind else Report())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected", "log_prob", "kind"),
+    [
+        (["▁a", "b", "c", "d"], 10.0, -1.5, None),
+        (["▁a", "b", "c"], 10.0, 0.0, "short"),
+        (["▁a", "b", "c"], 9.9, 0.0, None),
+        (["▁a", "b", "c"], 9.9, -1.51, "improbable"),
+        (["▁a", "b", "c"], 10.0, -2.0, "short"),
+        (["▁a▁", "<unk>", "bc"], 3.0, 0.0, None),
+        (["▁a", "<unk>", "b"], 3.0, 0.0, "spelled"),
+        (["▁", "<0xE2>", "<0x82>", "<0xAC>", "▁abc"], 3.0, 0.0, None),
+        (["▁", "<0xE2>", "<0x82>", "<0xAC>", "▁ab"], 3.0, 0.0, "spelled"),
+        (["▁", "<0x21>", "<0xC3>", "<0xBF>"], 30.0, -9.0, "spelled"),
+        (["▁", "<0x41>", "b", "c"], 3.0, 0.0, "spelled"),
+        (["▁", "<0x3F>", "b", "c"], 3.0, 0.0, None),
+    ],
+)
+def test_a_translation_is_judged_by_its_pieces_length_and_probability(
+    pieces: list[str], expected: float, log_prob: float, kind: str | None
+) -> None:
+    report = Report()
+    report.judge(7, "one two three four", "x", pieces, expected=expected, log_prob=log_prob)
+    assert report == (Report(**{kind: [7]}) if kind else Report())  # type: ignore[arg-type]
+
+
+def test_a_line_that_repeats_itself_may_have_a_short_translation() -> None:
+    report = Report()
+    report.judge(7, "-" * 40, "-", ["-"], expected=40, log_prob=0.0)
+    assert report == Report()

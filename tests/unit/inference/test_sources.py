@@ -7,6 +7,7 @@ import pytest
 
 from nmt.config.data import TokenizerConfig
 from nmt.config.decoding import DecodingConfig
+from nmt.config.inference import TrainingLines
 from nmt.data.encoding import tokenizer as tokenizers
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.placeholders import Protector
@@ -14,7 +15,7 @@ from nmt.data.sentences import SentenceSplitter
 from nmt.errors import UsageError
 from nmt.inference.protocol import Hypothesis, Matrix, Request, Row
 from nmt.inference.report import Report
-from nmt.inference.segments import Segmenter
+from nmt.inference.segments import Segment, Segmenter
 from nmt.inference.sources import SourceReader
 from nmt.inference.translator import Candidate, Options, Translator
 from nmt.tasks.grammar import generate
@@ -32,11 +33,13 @@ class Echo:
         self.side, self.change = tokenizer.source, change
         self.seen: list[list[int]] = []
         self.begun: list[list[int]] = []
+        self.rows: list[Row] = []
 
     def search(self, batches: Iterable[list[Row]], _: Request) -> Iterator[list[list[Hypothesis]]]:
         for batch in batches:
             self.seen += [row.ids for row in batch]
             self.begun += [row.prefix for row in batch]
+            self.rows += batch
             said = (self.change(self.side.pieces(row.ids)) for row in batch)
             yield [[Hypothesis([self.side.processor.piece_to_id(piece) for piece in one], -1.0)] for one in said]
 
@@ -129,6 +132,29 @@ def test_what_the_model_does_not_say_is_named_and_not_added(tokenizer: Tokenizer
     ]
 
 
+def test_a_translation_may_hold_the_placeholders_of_its_segment_and_prefix_alone(tokenizer: Tokenizer) -> None:
+    engine = Echo(tokenizer)
+    lines = TrainingLines(sentences=1, pieces=60, longest=60)
+    protector = Protector(NUMBERS, tokenizer.placeholders)
+    translator = Translator(engine, tokenizer, DecodingConfig(), max_length=64, protector=protector, lines=lines)
+    translator.translate(["see 100.", "See 100. See 200 and 100.", "see", "see ⟦2⟧"], prefixes=["", "", "⟦1⟧", ""])
+    ids = {tokenizer.target.processor.piece_to_id(piece): piece for piece in ("⟦0⟧", "⟦1⟧", "⟦2⟧")}
+    forbidden = {
+        "".join(tokenizer.source.pieces(row.ids)): "".join(sorted(ids[piece] for piece in row.forbidden))
+        for row in engine.rows
+    }
+    assert forbidden == {
+        "▁see▁⟦0⟧.": "⟦1⟧⟦2⟧",
+        "▁See▁⟦0⟧.": "⟦1⟧⟦2⟧",
+        "▁See▁⟦1⟧▁and▁⟦0⟧.": "⟦2⟧",
+        "▁see": "⟦0⟧⟦2⟧",
+        "▁see▁⟦0⟧": "⟦1⟧⟦2⟧",
+    }
+    assert echo(tokenizer, None)[0].reader.forbidden(Segment(tokenizer.source.encode(["⟦1⟧"])[0]), []) == {
+        piece for piece, name in ids.items() if name != "⟦1⟧"
+    }
+
+
 def test_what_the_model_makes_up_is_taken_out_and_counted(tokenizer: Tokenizer) -> None:
     translator, _ = echo(tokenizer, change=lambda said: [*said, "▁", "⟦2⟧", "⟦1⟧"])
     (found,) = translator.translate(["see 100"])
@@ -152,7 +178,7 @@ def test_without_a_pattern_what_the_model_makes_up_is_taken_out_too(tokenizer: T
     translator, _ = echo(tokenizer, None, change=lambda said: [*said, "▁", "⟦0⟧", "⟦1⟧"])
     lines = ["see 100", "see ⟦1⟧"]
     found = translator.translate(lines)
-    assert [one.text for one in found] == ["see 100", "see ⟦1⟧⟦1⟧"]
+    assert [one.text for one in found] == ["see 100", "see ⟦1⟧ ⟦1⟧"]
     assert [(one.candidates[0].invented, one.candidates[0].unrestored) for one in found] == [(2, None), (1, None)]
     assert translator.report.warnings() == [
         "placeholders that stand for nothing, taken out of translations: 3 (line 1, 2)"

@@ -111,7 +111,7 @@ def test_counts_of_ids_have_the_keys_of_the_manifest_and_are_read_back() -> None
         "samples": {},
     }
     assert IdsCounts.from_json(json.loads(json.dumps(values))) == counts
-    counts.training_lines = {"sentences": 1, "pieces": 4, "longest": 5}
+    counts.training_lines = {"sentences": 1, "pieces": 4, "longest": 5, "ratio": 1.25}
     assert counts.to_json() == {**values, "training_lines": counts.training_lines}
     assert IdsCounts.from_json(counts.to_json()) == counts
     del values["corpora"]["a"]["funnel"]  # as in the first manifests

@@ -114,7 +114,12 @@ def test_ids_are_those_of_the_tokenizer_with_their_lengths(tmp_path: Path, folde
         "tokens": tokens,
         "corpora": {"train": {"pairs": 40, **tokens["train"], "funnel": funnel}},
         "dev_cut": 0,
-        "training_lines": {"sentences": 1, "pieces": 19, "longest": 19},
+        "training_lines": {
+            "sentences": 1,
+            "pieces": 19,
+            "longest": 19,
+            "ratio": round(tokens["train"]["target"] / tokens["train"]["source"], 3),
+        },
         "samples": {},
     }
 
@@ -129,7 +134,8 @@ def test_the_usual_and_the_longest_source_lines_of_training_are_counted(tmp_path
     rows = rows_of(tmp_path / "ids-0" / "train")
     lengths = sorted(row["src_length"] for row in rows)
     assert len(lengths) == 300, "a pair that is dropped does not count"
-    usual = {"sentences": 2, "pieces": lengths[296], "longest": lengths[-1]}
+    ratio = round(sum(row["tgt_length"] for row in rows) / sum(lengths), 3)
+    usual = {"sentences": 2, "pieces": lengths[296], "longest": lengths[-1], "ratio": ratio}
     assert [each["training_lines"] for each in counts] == [usual, usual]
     assert lengths[296] < lengths[-1]
 

@@ -54,6 +54,7 @@ def parquet(rows: dict[str, Any], types: Any = None) -> bytes:
         ("a.ndjson", "jsonl"),
         ("a.parquet", "parquet"),
         ("a.tmx.xz", "tmx"),
+        ("a.TSV.GZ", "tsv"),
         ("a.xlf", "xliff"),
         ("a.en.SDLXLIFF", "xliff"),
         ("a.xliff.gz", "xliff"),
@@ -163,6 +164,25 @@ def test_parquet_is_read_by_columns_or_by_translations(tmp_path: Path) -> None:
     ):
         assert list(read_file(write(tmp_path / "a.parquet", content), wanted())) == PAIRS
         assert list(read_file(write(tmp_path / "a.parquet.gz", gzip.compress(content)), wanted())) == PAIRS
+
+
+def test_json_in_parquet_is_parsed(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    texts, json_type = ['"one \\"dog\\""', None, '"two"'], pa.json_()
+    cells = pa.array(texts, pa.string()).cast(json_type)
+    rows = {"en": cells, "de": ["eins", "x", "zwei"]}
+    expected = [('one "dog"', "eins"), ("", "x"), ("two", "zwei")]
+    assert list(read_file(write(tmp_path / "a.parquet", parquet(rows)), wanted())) == expected
+    nested = pa.StructArray.from_arrays([cells, pa.array(rows["de"])], names=["en", "de"])
+    path = write(tmp_path / "b.parquet", parquet({"translation": nested}))
+    assert list(read_file(path, wanted())) == expected
+    number = pa.array(['"one"', "3"], pa.string()).cast(json_type)
+    path = write(tmp_path / "c.parquet", parquet({"en": number, "de": ["eins", "drei"]}))
+    assert error_of(path) == f"{path}, row 2: int where text should be: 3"
+    broken = pa.ExtensionArray.from_storage(json_type, pa.array(["{"]))
+    path = write(tmp_path / "d.parquet", parquet({"en": broken, "de": ["eins"]}))
+    assert error_of(path).startswith(f"{path}: not JSON after row 0: ")
 
 
 def test_missing_values_of_parquet_are_blank_and_counted(tmp_path: Path) -> None:
