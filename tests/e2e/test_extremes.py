@@ -132,8 +132,8 @@ def test_a_full_memory_is_one_line_and_another_error_a_bug(nmt_here: Run, monkey
 
 def test_a_name_that_is_not_utf_8_is_one_line_or_works(tmp_path: Path) -> None:
     name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.")
-    for code in ("en", "de"):
-        Path(name + code).write_text(f"a small {code}\n")
+    for side in ("en", "de"):
+        Path(name + side).write_text(f"a small {side}\n")
     files = shlex.join([name + "en", name + "de"])
     options = "--source-language en --target-language de"
     code, text, said = run(f"data inspect {files} {options} --json", "")
@@ -148,4 +148,4 @@ def test_a_name_that_is_not_utf_8_is_one_line_or_works(tmp_path: Path) -> None:
     assert (code, text) == (2, "")
     assert said.endswith(": not UTF-8, which names of files have to be here\n")
     assert said.count("\n") == 1
-    assert sorted(os.listdir(tmp_path)) == sorted(os.path.basename(name) + code for code in ("de", "en"))  # noqa: PTH208, PTH119
+    assert sorted(os.listdir(tmp_path)) == [os.path.basename(name) + side for side in ("de", "en")]  # noqa: PTH119, PTH208
