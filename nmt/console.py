@@ -43,10 +43,10 @@ def out(text: str) -> None:
 
 
 def text_out(text: str) -> None:
-    """Print a line of text as it is."""
+    """Print a line of text as it is; a byte of a file's name that is not UTF-8 is written as an escape."""
     file = stdout()
     end_with_pipe()
-    file.write(f"{text}\n".encode())
+    file.write(f"{text}\n".encode(errors="backslashreplace"))
     file.flush()
 
 

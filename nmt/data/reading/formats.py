@@ -33,14 +33,17 @@ from nmt.data.reading.tables import read_table
 from nmt.data.reading.test_sets import Texts, is_sgm, pair_texts, read_set, read_set_pairs
 from nmt.data.reading.tmx import choose_variants, read_tmx
 from nmt.data.reading.xliff import read_xliff
+from nmt.data.reading.xlsx import read_xlsx
 from nmt.errors import DataError
 from nmt.files import Json, JsonObject
 
 OTHER_SUFFIXES: dict[str, Format] = {"json": "jsonl", "ndjson": "jsonl", "pot": "po", "xml": "wmt"}
 OTHER_SUFFIXES |= dict.fromkeys(("xlf", "sdlxliff", "mxliff", "mqxliff", "txlf"), "xliff")
 """Suffixes of formats, beside their names."""
-ENDINGS = ".tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po, .xml"  # usual suffixes of the formats, for messages and help
-TABLES: tuple[Format, ...] = ("tsv", "csv", "jsonl", "parquet")  # formats with columns
+ENDINGS = (
+    ".tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po, .xml, .xlsx"  # usual suffixes of the formats, for messages and help
+)
+TABLES: tuple[Format, ...] = ("tsv", "csv", "jsonl", "parquet", "xlsx")  # formats with columns
 BAD_SOURCE = "is_bad_source"  # key of WMT24++, true where the source is not to be used
 if TYPE_CHECKING:
     from pyarrow import DataType
@@ -67,6 +70,8 @@ def read_stream(stream: io.BufferedReader, name: str, form: Format, wanted: Want
     """Yield the pairs of an open, decompressed file; `name` names it in messages."""
     if form == "parquet":
         return _read_parquet(stream, name, wanted)
+    if form == "xlsx":
+        return read_xlsx(stream, name, wanted)
     if form == "wmt":
         return read_set_pairs(stream, name, wanted.languages, wanted.anomalies)
     if form == "po":

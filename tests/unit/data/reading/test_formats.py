@@ -16,6 +16,7 @@ from nmt.data.reading.formats import choose_files, format_of, read_file, read_st
 from nmt.errors import DataError
 
 EN_DE = LanguagesConfig(source="en", target="de")
+FORMATS = "tsv, csv, jsonl, parquet, tmx, xliff, po, wmt, xlsx"
 PAIRS = [("one", "eins"), ("two, three", "zwei"), ("", 'sagt "vier"')]
 
 
@@ -72,7 +73,7 @@ def test_a_format_that_no_name_says_is_asked_for(tmp_path: Path) -> None:
     said = error_of(path)
     assert said == (
         f"{path}: its name does not say what format it has "
-        "(set format to one of tsv, csv, jsonl, parquet, tmx, xliff, po, wmt; lines of one side are source or target)"
+        f"(set format to one of {FORMATS}; lines of one side are source or target)"
     )
     assert list(read_file(path, wanted(form="tsv"))) == [("a", "b")]
 
@@ -299,7 +300,7 @@ def test_a_folder_with_nothing_to_read_says_what_is_there(tmp_path: Path) -> Non
     write(tmp_path / "b.fr", b"")
     assert error_of(tmp_path) == (
         f"{tmp_path}: nothing to read in it; it has a.en, b.fr "
-        "(a folder or archive holds files of tsv, csv, jsonl, parquet, tmx, xliff, po, wmt, or NAME.en and NAME.de)"
+        f"(a folder or archive holds files of {FORMATS}, or NAME.en and NAME.de)"
     )
 
 
