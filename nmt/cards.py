@@ -12,6 +12,12 @@ from nmt.version import __version__
 VERSION = re.compile(r"[0-9][0-9a-z.+-]{0,40}")
 
 
+def writer_of(card: JsonObject) -> str:
+    """Return the nmt that can read what wrote `card`."""
+    version = str(card.get("nmt", ""))
+    return f"nmt {version} or newer" if VERSION.fullmatch(version) else "the nmt that wrote it"
+
+
 @dataclass(frozen=True)
 class Card:
     """A kind of card; formats 1 to `format` are read."""
@@ -39,11 +45,9 @@ class Card:
         if not 1 <= card["format"] <= self.format:
             article = "an" if self.noun[0] in "aeiou" else "a"
             formats = "format 1" if self.format == 1 else f"formats 1 to {self.format}"
-            version = str(card.get("nmt", ""))
-            writer = f"nmt {version} or newer" if VERSION.fullmatch(version) else "the nmt that wrote it"
             raise ArtifactError(
                 f"{folder}: {article} {self.noun} of format {card['format']}; this nmt {__version__} reads {formats}",
-                hint=f"use {writer}{newer_hint}",
+                hint=f"use {writer_of(card)}{newer_hint}",
             )
         if self.has_digest and card.pop("digest", None) != digest_json(card):
             raise ArtifactError(f"{path}: damaged: its digest is not that of its content", hint=hint)

@@ -4,13 +4,13 @@ import errno
 import glob
 import hashlib
 import json
-import math
 import os
 import re
 import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,16 @@ def is_missing(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return True
     return False
+
+
+def listing(folder: Path, pattern: str) -> list[Path]:
+    """Return what is in `folder` under names of a glob `pattern`, sorted; nothing where there is no such folder.
+
+    Raises OSError where the folder cannot be read, which `Path.glob` takes for an empty one.
+    """
+    if is_missing(folder):
+        return []
+    return sorted(path for path in folder.iterdir() if fnmatchcase(path.name, pattern))
 
 
 def scratch_of(path: Path, kind: str = "") -> Path:
@@ -202,8 +212,8 @@ def write_json(path: Path, value: object) -> None:
 def parse_json(text: str) -> Json:
     """Parse strict JSON.
 
-    Raises ValueError also for what Python's parser lets pass: NaN and infinity, numbers beyond a float, keys that occur
-    twice, halves of surrogate pairs, and more than DEEPEST levels.
+    Raises ValueError also for what Python's parser lets pass: keys that occur twice, halves of surrogate pairs, and
+    more than DEEPEST levels. NaN is parsed, as Python writes it.
     """
 
     def object_of(pairs: list[tuple[str, Json]]) -> JsonObject:
@@ -212,13 +222,8 @@ def parse_json(text: str) -> Json:
             raise ValueError("a key occurs twice")
         return values
 
-    def finite(number: str) -> float:
-        if not math.isfinite(value := float(number)):
-            raise ValueError(f"{number} is no finite number")
-        return value
-
     try:
-        value = json.loads(text, object_pairs_hook=object_of, parse_float=finite, parse_constant=finite)
+        value = json.loads(text, object_pairs_hook=object_of)
     except RecursionError:
         raise ValueError("too many levels") from None
     level = [value]
@@ -244,13 +249,15 @@ def read_json(path: Path) -> Json:
         return None
 
 
-def read_record(path: Path, *keys: str) -> JsonObject | None:
-    """Read a JSON object that has `keys`; None where the file is missing, damaged or something else.
+def read_record(path: Path, *keys: str, **types: type) -> JsonObject | None:
+    """Read a JSON object that has `keys`, and keys with values of `types`; None where the file holds no such object.
 
     Raises OSError where it cannot be read.
     """
     values = read_json(path)
-    return values if isinstance(values, dict) and set(keys) <= values.keys() else None
+    if not isinstance(values, dict) or not set(keys) <= values.keys():
+        return None
+    return values if all(isinstance(values.get(key), kind) for key, kind in types.items()) else None
 
 
 def differing(first: JsonObject, second: JsonObject, prefix: str = "") -> list[str]:

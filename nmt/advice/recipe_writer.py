@@ -21,7 +21,8 @@ from nmt.advice.survey import (
 from nmt.config.data import CorpusConfig, LanguagesConfig, TokenizerConfig
 from nmt.config.toml import load_recipe, to_toml
 from nmt.data.reading.corpus import TEST_SET, describe
-from nmt.data.reading.named_files import Corpora, language_pair, merged, named_corpora, safe_name, split_columns
+from nmt.data.reading.named_files import Corpora, known_pair, merged, named_corpora, safe_name, split_columns
+from nmt.data.reading.streams import compression_suffix, is_archive
 from nmt.errors import UsageError
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.files import check_output, is_stream, replacing
@@ -44,12 +45,14 @@ def initialize(
     name: str | None,
     force: bool,
     columns: str | None = None,
+    *,
+    skip_bad: bool = False,
 ) -> None:
     """Survey the data, write a recipe for it, and print a summary.
 
     Raises UsageError for wrong arguments, DataError where the files cannot be read or have too few pairs.
     """
-    languages = language_pair(source, target, "nmt init SRC TGT --train ...")
+    languages = known_pair(source, target, "nmt init SRC TGT --train ...")
     if name is not None and name != safe_name(name):
         raise UsageError(
             f"--name {name}: a name has letters, digits, '.', '_' and '-', and begins with one of the first"
@@ -58,13 +61,15 @@ def initialize(
     output = output or Path(f"{name}.toml")
     if output.is_dir() or is_stream(output):
         raise UsageError(f"{output}: a {'folder' if output.is_dir() else 'device'}", hint="-o takes the name of a file")
+    if compression_suffix(output.name) or is_archive(output.name):
+        raise UsageError(f"-o {output}: a recipe is plain text", hint="name it .toml")
     if output.exists() and not force:
         raise UsageError(f"{output}: there is one already", hint="--force overwrites it, -o takes another name")
     check_output(output)
     chosen = split_columns(columns)
-    corpora = named_corpora(train, languages, "--train", chosen)
-    dev_set = merged(named_corpora(dev, languages, "--dev", chosen))
-    tests = named_corpora(test, languages, "--test", chosen)
+    corpora = named_corpora(train, languages, "--train", chosen, skip_bad=skip_bad)
+    dev_set = merged(named_corpora(dev, languages, "--dev", chosen, skip_bad=skip_bad))
+    tests = named_corpora(test, languages, "--test", chosen, skip_bad=skip_bad)
     held_out = ({"dev": dev_set} if dev_set else {}) | {f"test.{key}": config for key, config in tests.items()}
     for config in [*corpora.values(), *held_out.values()]:
         for problem, tip in first_problems(config, languages):
@@ -150,6 +155,8 @@ def corpus_text(key: str, config: CorpusConfig, pairs: int | None) -> str:
     for side in ("source", "target", "files", "columns"):
         if (value := getattr(config, side)) is not None:
             lines.append(f"{side} = {to_toml(value)}")
+    if config.skip_bad:
+        lines.append("skip_bad = true")
     return "\n".join(lines)
 
 

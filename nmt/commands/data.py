@@ -7,7 +7,7 @@ import typer
 
 from nmt import console
 from nmt.commands.group import new_app
-from nmt.commands.options import Columns, Workers, command
+from nmt.commands.options import Columns, SkipBad, Workers, command
 from nmt.config.data import CleaningConfig, Format
 from nmt.config.section import LARGEST
 from nmt.config.toml import check_overridden, knobs, override_key
@@ -41,12 +41,6 @@ TargetLanguage = Annotated[
 ]
 FormatName = Annotated[
     Format | None, typer.Option("--format", help="Format of FILES of both sides; by default from their names.")
-]
-SkipBad = Annotated[
-    bool,
-    typer.Option(
-        "--skip-bad", help="Leave out, and count, damaged units of .tmx, .xlf and .po; by default they are an error."
-    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -88,8 +82,8 @@ def clean(
             "-o",
             "--output",
             metavar="NAME",
-            help="Write NAME.SOURCE and NAME.TARGET, or one file where NAME ends in .tsv; if NAME ends in .gz, what is "
-            "written is compressed.",
+            help="Write NAME.SOURCE and NAME.TARGET, or one file where NAME ends in .tsv; compressed if it ends in "
+            ".gz, .xz, .zst or .bz2.",
         ),
     ],
     overrides: Annotated[
@@ -145,7 +139,7 @@ def funnel(
     ] = None,
 ) -> None:
     """Show, or draw, how many pairs of each corpus of RUN each filter dropped, with examples."""
-    if output is not None and output.suffix not in PICTURES:
+    if output is not None and output.suffix.lower() not in PICTURES:
         raise UsageError(f"-o {output}: not a picture", hint=f"name it {' or '.join(PICTURES)}")
     if output is not None:
         check_output(output)

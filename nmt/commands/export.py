@@ -12,6 +12,7 @@ from nmt.commands.group import new_app
 from nmt.commands.model_options import Model
 from nmt.commands.options import command
 from nmt.errors import UsageError
+from nmt.files import read_json
 from nmt.locks import holding_folder
 from nmt.run_folder import RunFolder
 
@@ -50,5 +51,10 @@ def export(
             f"export: {search.replace('_', ' ')}: {found['differing']} of {found['lines']} lines differ from the "
             f"native engine's, {found['ties']} ties; scores within {found['score_difference']:.1e}; "
             f"BLEU against it {found['bleu']:.1f}"
+        )
+    for side, compared in read_json(model / "exports" / name / "manifest.json")["tokenizers"].items():
+        console.log(
+            f"export: {compared['file']}, the {side} tokenizer for packages without nmt's normal form, splits "
+            f"{compared['differing']} of {compared['lines']} lines differently"
         )
     console.log(f"export: written to {model / 'exports' / name}")

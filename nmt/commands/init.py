@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from nmt.commands.group import new_app
-from nmt.commands.options import Columns, command
+from nmt.commands.options import Columns, SkipBad, command
 
 app = new_app("Write a recipe.")
 
@@ -30,6 +30,7 @@ def init(
         typer.Option(metavar="FILE...", help="The same for tests, or sacrebleu:SET; by default split off."),
     ] = None,
     columns: Columns = None,
+    skip_bad: SkipBad = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The recipe; by default NAME.toml.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the recipe; by default that of -o, or SRC-TGT.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the recipe.")] = False,
@@ -37,4 +38,4 @@ def init(
     """Survey your own data, and write a recipe for it that says why each value was chosen."""
     from nmt.advice.recipe_writer import initialize  # start-up time
 
-    initialize(source, target, train, dev or [], test or [], output, name, force, columns)
+    initialize(source, target, train, dev or [], test or [], output, name, force, columns, skip_bad=skip_bad)

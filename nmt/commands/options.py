@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -17,6 +17,8 @@ from typer.models import ParameterInfo
 from nmt import console
 from nmt.commands.group import SeveralValues, Verbose, prose
 from nmt.config.section import Flag, Section, cut
+from nmt.data.reading.streams import COMPRESSIONS, compressing, is_archive
+from nmt.errors import UsageError
 from nmt.files import check_output, is_stream, replacing
 
 P = ParamSpec("P")
@@ -32,8 +34,21 @@ Workers = Annotated[
     ),
 ]
 Input = Annotated[Path | None, typer.Option("-i", "--input", help="Read this file instead of standard input.")]
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write this file instead of standard output.")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        help="Write this file instead of standard output; compressed if it ends in .gz, .xz, .zst or .bz2.",
+    ),
+]
 
+SkipBad = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad", help="Leave out, and count, damaged units of .tmx, .xlf and .po; by default they are an error."
+    ),
+]
 Columns = Annotated[
     str | None,
     typer.Option(
@@ -194,16 +209,22 @@ def filled(section: type[S], given: Mapping[str, object]) -> S:
 
 @contextmanager
 def writing(path: Path | None) -> Iterator[BinaryIO]:
-    """Yield standard output, or a file that appears at `path` only when it is whole."""
+    """Yield standard output, or a file that appears at `path` only when it is whole, compressed as its suffix says.
+
+    Raises UsageError where `path` is named as an archive.
+    """
     if path is None:
         console.end_with_pipe()
         yield console.stdout()
-    elif is_stream(path):
-        console.end_with_pipe()
-        with path.open("ab") as file:  # an open file goes on where it is
-            yield file
-    else:
-        check_output(path)
-        with replacing(path) as scratch, scratch.open("wb") as file:
-            yield file
-            file.flush()
+        return
+    if is_archive(path.name):
+        hint = f"a file is written plain, or compressed: {', '.join(COMPRESSIONS)}"
+        raise UsageError(f"-o {path}: an archive cannot be written", hint=hint)
+    with ExitStack() as stack:
+        if is_stream(path):
+            console.end_with_pipe()
+            file = stack.enter_context(path.open("ab"))  # an open file goes on where it is
+        else:
+            check_output(path)
+            file = stack.enter_context(stack.enter_context(replacing(path)).open("wb"))
+        yield stack.enter_context(compressing(file, path.name))

@@ -73,7 +73,12 @@ def recorded_knobs(inputs: JsonObject) -> JsonObject:
 
 
 def completed(values: JsonObject, section: type[Section]) -> JsonObject:
-    """Add to the recorded `values` of a section the knobs that its nmt did not know, as before them."""
+    """Add to the recorded `values` of a section the knobs that its nmt did not know, as before them.
+
+    What is no section is left as it is, for the section itself to refuse.
+    """
+    if not isinstance(values, dict):
+        return values
     whole = dict(values)
     for name, field in section.model_fields.items():
         inner, value = section_of(field), values.get(name, as_before(field))
@@ -94,6 +99,7 @@ def as_begun(section: S, recorded: JsonObject) -> S:
     A knob that is not given in the section stays as before, see `AsBefore`, if it is so in the record or not there.
     """
     changed: dict[str, object] = {}
+    recorded = recorded if isinstance(recorded, dict) else {}
     for name, field in type(section).model_fields.items():
         value, before, there = getattr(section, name), as_before(field), recorded.get(name, MISSING)
         table = there if isinstance(there, dict) else {}
@@ -121,8 +127,12 @@ def _knobs_in_use(
 ) -> Iterator[tuple[str, Json]]:
     """Yield the knobs of recorded `values`, by dotted key, that have one of `effects` and are not as before them.
 
-    A section that may be missing is one where it is there. Keys of no field count: another nmt knows what they do.
+    A section that may be missing is one where it is there. Keys of no field count: another nmt knows what they do; and
+    so does what is no section where one should be.
     """
+    if not isinstance(values, dict):
+        yield prefix.rstrip("."), values
+        return
     yield from ((prefix + name, value) for name, value in values.items() if name not in section.model_fields)
     for name, field in section.model_fields.items():
         if name not in values or not _has(effects, section, name):
@@ -159,12 +169,12 @@ def _laid_out(inputs: JsonObject) -> JsonObject:
         elif key == "weights" and isinstance(value, dict):
             for corpus, weight in value.items():
                 recipe.setdefault("data", {}).setdefault("train", {})[corpus] = {"weight": weight}
-        elif key == "pieces":
+        elif key == "pieces" and isinstance(value, dict) and "" in value:
             recipe["cleaning"] = value[""]
             for corpus, cleaning in value.items():
                 if corpus:
                     recipe.setdefault("data", {}).setdefault("train", {})[corpus] = {"cleaning": cleaning}
-        elif key == "average":
+        elif key == "average" and isinstance(value, dict) and value.keys() >= {"of", "count"}:
             put("training.average", value["of"])
             put("training.average_checkpoints", value["count"])
         elif section and isinstance(value, dict) and not section.model_fields.keys().isdisjoint(value):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nmt.errors import ArtifactError
 from nmt.exporting.parity import Agreement, check, compare, draw_sample, read_sample
+from nmt.exporting.tokenizers import ODD, export_tokenizers
 from nmt.files import check_writable, digest_file, replacing
 from nmt.inference.bundle import WEIGHTS, open_bundle
 from nmt.inference.engines.ctranslate2 import (
@@ -34,6 +35,9 @@ def export_ctranslate2(
     bundle = open_bundle(path)
     check_writable(path / EXPORTS / name)
     sources = read_sample(sample, bundle) if sample else draw_sample(bundle)
+    texts = bundle.tokenizer.source.decode(sources)
+    if not sample:
+        sources += [ids for ids in bundle.tokenizer.source.encode(ODD) if len(ids) < bundle.config.model.max_length]
     model = load_model(bundle).eval()
     try:
         with replacing(path / EXPORTS / name) as scratch:
@@ -43,6 +47,7 @@ def export_ctranslate2(
             exported = CTranslate2Engine(export, device="cpu")
             parity = compare(NativeEngine([model]), exported, sources, bundle)
             check(parity, quantization)
+            models = export_tokenizers(bundle.tokenizer, scratch, texts)
             manifest = {
                 "format": EXPORT.format,
                 "nmt": __version__,
@@ -54,6 +59,7 @@ def export_ctranslate2(
                 "weights": bundle.config.files[WEIGHTS],
                 "sample": digest_file(sample) if sample else "drawn from the vocabulary",
                 "parity": parity,
+                "tokenizers": models,
                 "files": {file.name: digest_file(file) for file in sorted(scratch.iterdir())},
             }
             EXPORT.write(scratch, manifest)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, ValidationError
 
-from nmt.cards import Card
+from nmt.cards import Card, writer_of
 from nmt.config.compatibility import completed
 from nmt.config.data import LanguagesConfig
 from nmt.config.decoding import DecodingConfig, EvaluationConfig
@@ -113,7 +113,7 @@ def open_bundle(path: Path) -> Bundle:
         config = BundleConfig.model_validate(completed(values, BundleConfig))
     except ValidationError as error:
         # Its digest is right, so it is as another nmt wrote it.
-        hint = f"use nmt {values['nmt']} or newer" if "nmt" in values else again
+        hint = f"use {writer_of(values)}" if "nmt" in values else again
         raise ArtifactError(f"{path / CONFIG}: {first_error(error)}", hint=hint) from None
     BUNDLE.verify(path, config.files, hint=again)
     tokenizer = Tokenizer.load(path)

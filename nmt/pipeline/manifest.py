@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from nmt.errors import ArtifactError
 from nmt.files import (
     JsonObject,
@@ -37,10 +39,15 @@ class Manifest:
     @classmethod
     def read(cls, folder: Path) -> Manifest | None:
         """Read the manifest in `folder`; None where it is missing or damaged."""
-        values = read_record(folder / MANIFEST, "stage", "inputs", "files")
+        values = read_record(folder / MANIFEST, stage=str, inputs=dict, files=dict)
         if values is None:
             return None
-        return cls(**{key.name: values[key.name] for key in fields(cls) if key.name in values})
+        try:
+            return TypeAdapter(cls).validate_python(
+                {key.name: values[key.name] for key in fields(cls) if key.name in values}
+            )
+        except ValidationError:
+            return None
 
     @classmethod
     def of(cls, folder: Path) -> Manifest:

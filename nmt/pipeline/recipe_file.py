@@ -16,7 +16,7 @@ def recorded_recipe(lock: Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises ArtifactError where the file is missing, damaged or of another nmt, RecipeError for an override.
     """
-    record = read_record(lock, "recipe")
+    record = read_record(lock, recipe=dict)
     if record is None:
         raise ArtifactError(f"{lock}: missing or damaged", hint="`nmt run` writes it anew")
     tree = completed(record["recipe"], Recipe)

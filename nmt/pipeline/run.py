@@ -48,7 +48,7 @@ class Run:
         """Bind `loaded` to its folders; `workers` processes prepare the data, by default one a core."""
         self.folder = RunFolder(run_dir or Path("runs") / loaded.recipe.name)
         self.as_begun: list[str] = []  # the knobs that are as before in this run, for an older nmt began it
-        if lock := read_record(self.folder.lock, "recipe", "sessions"):
+        if lock := self.recorded():
             recipe = as_begun(loaded.recipe, lock["recipe"])
             self.as_begun = differing(loaded.recipe.model_dump(), recipe.model_dump())
             loaded = replace(loaded, recipe=recipe)
@@ -91,12 +91,13 @@ class Run:
         if name is None:
             return None
         path = self.root / name
-        lock = read_record(self.folder.lock, "init", "recipe")
-        if lock:
-            is_same = lock["recipe"]["training"]["init_from"] == name
+        lock = read_record(self.folder.lock, recipe=dict, init=dict)
+        if lock and (recorded := InitialModel.read(lock["init"])):
+            training = lock["recipe"].get("training")
+            is_same = isinstance(training, dict) and training.get("init_from") == name
             is_gone = not path.exists() and is_same and self.checkpoints.has_begun()
             if is_gone or not self.ranks.is_main:
-                return InitialModel(**lock["init"])
+                return recorded
         initial = open_initial_model(path, self.recipe.model, self.recipe.languages)
         if Path(initial.file).is_relative_to(os.path.realpath(self.folder.path)):
             raise UsageError(f"{path}: lies in the run folder that would start from it", hint="take another --run-dir")
@@ -139,7 +140,7 @@ class Run:
 
     def refuse_other_folder(self) -> None:
         """Raise RecipeError or ArtifactError where the run folder is of another recipe; nothing is written."""
-        lock = read_record(self.folder.lock, "recipe", "sessions")
+        lock = self.recorded()
         if lock and (other := lock["recipe"].get("name")) != self.recipe.name:
             raise RecipeError(f"{self.folder.path}: the run folder of recipe {other!r}", hint="take another --run-dir")
         self.refuse_other_symbols()
@@ -162,7 +163,7 @@ class Run:
 
     def next_sessions(self) -> list[JsonObject]:
         """Return the sessions of the lock with this one, and warn where versions or machine have changed."""
-        sessions: list[JsonObject] = (read_record(self.folder.lock, "recipe", "sessions") or {}).get("sessions", [])
+        sessions = [each for each in (self.recorded() or {"sessions": []})["sessions"] if isinstance(each, dict)]
         now: JsonObject = {"versions": runtime.versions(), "machine": devices.machine()}
         changes = differing({key: sessions[-1].get(key) for key in now}, now) if sessions else []
         if changes:
@@ -171,6 +172,10 @@ class Run:
         if sessions and not changes:
             return sessions
         return [*sessions, {"began": datetime.now(UTC).isoformat(timespec="seconds"), **now}]
+
+    def recorded(self) -> JsonObject | None:
+        """Return the lock as it is; None where it is missing or damaged."""
+        return read_record(self.folder.lock, recipe=dict, sessions=list)
 
     def write_lock(self, sessions: list[JsonObject]) -> None:
         """Write the lock: the recipe, the digests of its inputs, and where it ran."""

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Literal, Self
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from nmt.cards import Card
 from nmt.config.compatibility import changed_inputs
+from nmt.config.section import first_error
 from nmt.errors import ArtifactError, storage_error
-from nmt.files import JsonObject, digest_file, read_json, remove, replacing
+from nmt.files import JsonObject, digest_file, listing, read_json, remove, replacing
 from nmt.model.tensors import load_tensors, save_tensors
 from nmt.training.identity import UPDATES
 
@@ -45,13 +47,15 @@ class TrainingState:
 
     @classmethod
     def read(cls, values: JsonObject) -> Self:
-        """Read the state in a card. Format 1 has the best validation alone; keys of a newer nmt are ignored."""
+        """Read the state in a card. Format 1 has the best validation alone; keys of a newer nmt are ignored.
+
+        Raises ValidationError where a value is of another type.
+        """
         known = {key.name for key in dataclasses.fields(cls)}
-        state = cls(**{key: value for key, value in values.items() if key in known})
-        state.ranked = [(value, step) for value, step in state.ranked]  # JSON knows no tuples
-        if "best_step" in values and values["best_step"] is not None:
-            state.ranked = [(values["best"], values["best_step"])]
-        return state
+        own = {key: value for key, value in values.items() if key in known}
+        if values.get("best_step") is not None:
+            own["ranked"] = [(values.get("best"), values["best_step"])]
+        return TypeAdapter(cls).validate_python(own)
 
     @property
     def best(self) -> float | None:
@@ -136,7 +140,7 @@ class Checkpoints:
 
     def of_kind(self, kind: str) -> list[Path]:
         """Return the folders `KIND-STEP`, oldest first."""
-        return sorted(self.folder.glob(f"{kind}-{'[0-9]' * 8}"))
+        return listing(self.folder, f"{kind}-{'[0-9]' * 8}")
 
     def paths(self) -> list[Path]:
         """Return the folders of the regular checkpoints, oldest first."""
@@ -158,7 +162,7 @@ class Checkpoints:
         if not best:
             return []
         newest = max([*best.values(), *self.paths()], key=lambda path: (step_of(path), path.name))
-        ranked = TrainingState.read(CHECKPOINT.read(newest)["state"]).ranked
+        ranked = read_card(newest)[1].ranked
         return [best[step] for _, step in ranked if step in best]
 
     def has_begun(self) -> bool:
@@ -259,16 +263,29 @@ def write_checkpoint(path: Path, state: TrainingState, tensors: TensorFiles, ide
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read and verify the checkpoint at `path`. Raises ArtifactError."""
-    card = CHECKPOINT.read(path)
+    card, state = read_card(path)
     CHECKPOINT.verify(path, card["files"])
-    return Checkpoint(path, TrainingState.read(card["state"]), card["identity"], card["files"])
+    return Checkpoint(path, state, card["identity"], card["files"])
+
+
+def read_card(path: Path) -> tuple[JsonObject, TrainingState]:
+    """Read the card of the checkpoint at `path`, and the state in it. Raises ArtifactError."""
+    card = CHECKPOINT.read(path)
+    try:
+        if not all(isinstance(card.get(key), dict) for key in ("state", "files", "identity")):
+            raise ArtifactError(f"{path / STATE}: damaged")
+        if WEIGHTS not in card["files"]:
+            raise ArtifactError(f"{path / STATE}: damaged: its files do not list {WEIGHTS}")
+        return card, TrainingState.read(card["state"])
+    except ValidationError as error:
+        raise ArtifactError(f"{path / STATE}: damaged: state.{first_error(error)}") from None
 
 
 def inspect(path: Path) -> Inspection:
     """Verify the checkpoint at `path`."""
     size, state, damage = sum(file.stat().st_size for file in path.iterdir()), None, ""
     try:
-        state = TrainingState.read(CHECKPOINT.read(path)["state"])
+        _, state = read_card(path)
         read_checkpoint(path)
     except FileNotFoundError:
         raise

@@ -5,16 +5,19 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from nmt import console
 from nmt.config.compatibility import completed, knobs_with, recorded_knobs
 from nmt.config.data import LanguagesConfig
 from nmt.config.model import ModelConfig
+from nmt.config.section import first_error
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import ArtifactError
-from nmt.files import digest_file, is_missing, read_json
+from nmt.files import JsonObject, digest_file, is_missing, read_json
 from nmt.inference.bundle import CONFIG, WEIGHTS, open_bundle
 from nmt.model.families import check_shapes
 from nmt.model.tensors import load_tensors, read_shapes
@@ -30,6 +33,14 @@ class InitialModel:
     weights: str  # SHA-256 of the weights
     tokenizer: str  # absolute path of the folder of its tokenizer
     tokenizer_files: dict[str, str]  # SHA-256 of the tokenizer's files by name
+
+    @classmethod
+    def read(cls, values: JsonObject) -> Self | None:
+        """Read what a lock records of the model; None where it is something else."""
+        try:
+            return TypeAdapter(cls).validate_python(values)
+        except ValidationError:
+            return None
 
     def copy_tokenizer(self, folder: Path) -> None:
         """Copy the tokenizer into `folder`. Raises ArtifactError where it is gone or damaged."""
@@ -64,8 +75,11 @@ def open_initial_model(path: Path, model: ModelConfig, languages: LanguagesConfi
             raise ArtifactError(f"{checkpoint.path}: its tokenizer is not at {run.tokenizer}", hint=hint)
         name, tokenizer = checkpoint.bundle_file, Tokenizer.load(run.tokenizer)
         initial = describe(checkpoint.path / name, checkpoint.files[name], run.tokenizer, tokenizer)
-        recorded = completed(recorded_knobs(checkpoint.identity)["model"], ModelConfig)
-        config, theirs = ModelConfig.model_validate(recorded), languages_of(run)
+        recorded = completed(recorded_knobs(checkpoint.identity).get("model", {}), ModelConfig)
+        try:
+            config, theirs = ModelConfig.model_validate(recorded), languages_of(run)
+        except ValidationError as error:
+            raise ArtifactError(f"{checkpoint.path / STATE}: model.{first_error(error)}") from None
     refuse_misfit(path, config, model, read_shapes(Path(initial.file)), Tokenizer.load(Path(initial.tokenizer)))
     if theirs and theirs != languages.model_dump():
         console.warn(
@@ -96,10 +110,10 @@ def find_checkpoint(path: Path) -> Checkpoint:
 def languages_of(run: RunFolder) -> dict[str, str] | None:
     """Return the languages in the lock of `run`, if it has one."""
     try:
-        languages: dict[str, str] = read_json(run.lock)["recipe"]["languages"]
+        languages = read_json(run.lock)["recipe"]["languages"]
+        return {side: str(languages[side]) for side in ("source", "target")}
     except (KeyError, TypeError):
         return None
-    return languages
 
 
 def refuse_misfit(

@@ -215,7 +215,7 @@ def test_a_vocabulary_that_the_text_does_not_allow_is_an_error(
         "error: tokenizer.vocab_size = 30000 is more than the text of both sides allows, "
         in (lines(said)["vocabulary"])
     )
-    assert skipped(said) == CHECKS[CHECKS.index("shares") :]
+    assert skipped(said) == CHECKS[CHECKS.index("normal form") :]
     assert (said.code, said.err) == (3, "nmt: tiny.toml: checks that found an error: 1, the first is vocabulary\n")
     monkeypatch.setattr(data_checks, "SAMPLE", 100)
     monkeypatch.setattr(data_checks, "SMALLEST", 10)

@@ -28,10 +28,12 @@ def made(tiny_model: Path, nmt_here: Run, tmp_path_factory: pytest.TempPathFacto
 def test_the_command_says_how_the_export_agrees_and_where_it_lies(made: Path, tmp_path: Path, nmt_here: Run) -> None:
     bundle = shutil.copytree(made, tmp_path / "model")
     said = nmt_here("export", bundle, "--to", "ctranslate2", "--quantization", "int8", "--name", "small")
-    assert (said.code, said.out, len(said.messages)) == (0, "", 4)
+    assert (said.code, said.out, len(said.messages)) == (0, "", 6)
     for message, search in zip(said.messages, ("beam 1", "beam 5", "own settings"), strict=False):
         assert message.startswith(f"export: {search}: ")
         assert "lines differ from the native engine's" in message
+    for message, side in zip(said.messages[3:5], ("source", "target"), strict=True):
+        assert message.startswith(f"export: {side}.spm, the {side} tokenizer for packages without nmt's normal form, ")
     assert said.messages[-1] == f"export: written to {bundle / 'exports' / 'small'}"
     assert sorted(path.name for path in (bundle / "exports").iterdir()) == ["ctranslate2-float32", "small"]
 

@@ -350,6 +350,12 @@ def test_a_missing_gpu_is_said_before_a_file_or_a_model_is_read(
     assert said == (2, "", "nmt: no GPU that torch can use on this machine (take device cpu or auto)\n")
 
 
+def test_control_characters_of_names_are_written_as_escapes(nmt_here: Run) -> None:
+    said = nmt_here("translate", "a\x1b[2J\u202e\x07\xe9\u4e2d")
+    assert said.code == 4
+    assert said.err.startswith("nmt: a\\x1b[2J\\u202e\\x07\xe9\u4e2d: no such bundle")
+
+
 def test_an_output_of_evaluate_is_checked_before_anything_is_read(nmt_here: Run, tmp_path: Path) -> None:
     words = ("evaluate", "no model", "--source", "a", "--reference", "b", "-o")
     assert nmt_here(*words, "no/out", cwd=tmp_path) == (2, "", "nmt: -o no/out: no folder no (make it first)\n")

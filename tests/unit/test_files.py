@@ -23,6 +23,7 @@ from nmt.files import (
     is_missing,
     is_running,
     is_stream,
+    listing,
     parse_json,
     read_json,
     read_record,
@@ -302,7 +303,7 @@ def test_json_is_indented_readable_and_read_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        '{"a": NaN}', "[Infinity]", "-Infinity", "1e999", '{"a": 1, "a": 1}', '{"a": "\\ud800"}', '["\\udfff\\ud800"]',
+        '{"a": 1, "b": {"c": 1, "c": 2}}', '{"a": 1, "a": 1}', '{"a": "\\ud800"}', '["\\udfff\\ud800"]',
         '{"\\uDC00": 1}', "[" * 65 + "]" * 65, '{"a":' * 65 + "1" + "}" * 65, "[" * 20_000, "[" * 900 + "]" * 900,
         "9" * 5000, "\ufeff{}", "{'a': 1}", "[1,]", "",
     ],
@@ -315,6 +316,7 @@ def test_json_that_only_python_reads_is_refused(text: str) -> None:
 def test_json_is_parsed_to_its_values() -> None:
     deep = "[" * 64 + "]" * 64
     assert parse_json(deep) == json.loads(deep)
+    assert parse_json("[NaN, 1e999]")[1] == float("inf")  # as Python itself writes them
     text = '{"a": [1, -2.5e3, true, null, "\\ud83d\\ude00\\u00e9"], "b": {"a": {}}, "": 1e-400}'
     assert parse_json(text) == {"a": [1, -2500.0, True, None, "\U0001f600\xe9"], "b": {"a": {}}, "": 0.0}
 
@@ -352,6 +354,16 @@ def test_what_is_missing_is_told_from_what_cannot_be_looked_at(tmp_path: Path) -
         is_missing(tmp_path / "loop")
     with failing(Path, "stat", errno.EACCES), pytest.raises(PermissionError):
         is_missing(tmp_path / "file")
+
+
+def test_a_folder_that_cannot_be_read_is_not_an_empty_one(tmp_path: Path) -> None:
+    for name in ("step-2", "step-1", ".step-3.9.partial", "best-1"):
+        (tmp_path / name).touch()
+    assert [path.name for path in listing(tmp_path, "step-[0-9]")] == ["step-1", "step-2"]
+    assert listing(tmp_path / "none", "*") == []
+    for number in (errno.EACCES, errno.EIO, errno.ESTALE):
+        with failing(Path, "iterdir", number), pytest.raises(OSError, match=os.strerror(number)):
+            listing(tmp_path, "*")
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])

@@ -1,6 +1,5 @@
 """Clean parallel text outside of a run, from files to files: the work of `nmt data clean`."""
 
-import gzip
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import BinaryIO
 from nmt.config.data import CleaningConfig, DataConfig
 from nmt.data.cleaning.corpus_text import TextPlan, iterate_text, write_text
 from nmt.data.cleaning.funnel import TextCounts
-from nmt.data.reading.archives import is_archive
 from nmt.data.reading.corpus import STDIN
 from nmt.data.reading.formats import format_of, plain_name
 from nmt.data.reading.named_files import NamedCorpus
+from nmt.data.reading.streams import COMPRESSIONS, compressing, compression_suffix, is_archive
 from nmt.errors import UsageError
 from nmt.files import behind, check_output, remove, remove_leftovers, replacing, scratch_of, sync
 from nmt.locks import holding_output
@@ -60,10 +59,10 @@ def output_paths(output: Path, text: NamedCorpus, held_out: NamedCorpus | None) 
     """
     if str(output) == STDIN:
         raise UsageError("-o -: the output is files, not standard output", hint="such as -o clean, or -o clean.tsv")
-    name, ending = output.name, ".gz" if output.name.endswith(".gz") else ""
+    name, ending = output.name, compression_suffix(output.name)
     plain = name.removesuffix(ending)
     if is_archive(name) or plain_name(plain) != plain or format_of(plain) not in (None, "tsv"):
-        hint = "two files of lines, or one .tsv; plain, or .gz"
+        hint = f"two files of lines, or one .tsv; plain, or {', '.join(COMPRESSIONS)}"
         raise UsageError(f"-o {output}: not a name of what can be written", hint=hint)
     if not output.parent.is_dir():
         raise UsageError(f"-o {output}: no folder {output.parent}", hint="make it first")
@@ -89,7 +88,10 @@ def writing_pairs(paths: Sequence[Path]) -> Iterator[Callable[[str, str], None]]
     with ExitStack() as renaming:
         scratches = [renaming.enter_context(replacing(path)) for path in paths]
         with ExitStack() as stack:
-            files = [_opened(scratch, path, stack) for scratch, path in zip(scratches, paths, strict=True)]
+            files = [
+                stack.enter_context(compressing(stack.enter_context(scratch.open("wb")), path.name))
+                for scratch, path in zip(scratches, paths, strict=True)
+            ]
 
             def write(*pair: str) -> None:
                 lines = pair if len(files) == 2 else ["\t".join(side.replace("\t", " ") for side in pair)]
@@ -103,11 +105,3 @@ def writing_pairs(paths: Sequence[Path]) -> Iterator[Callable[[str, str], None]]
                 sync(scratch)
             for path in paths:
                 remove(behind(path))
-
-
-def _opened(scratch: Path, path: Path, stack: ExitStack) -> BinaryIO | gzip.GzipFile:
-    """Open `scratch` to write the later content of `path`: compressed if that ends in .gz, without a date."""
-    file = stack.enter_context(scratch.open("wb"))
-    if not path.name.endswith(".gz"):
-        return file
-    return stack.enter_context(gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0, compresslevel=6))

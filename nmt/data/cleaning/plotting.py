@@ -39,9 +39,9 @@ def draw_funnel(text: TextCounts, ids: IdsCounts | None, path: Path) -> None:
         if len(corpora) > 1:
             patches = [Patch(color=color_of(index), label=name) for index, name in enumerate(corpora)]
             figure.legend(handles=patches, loc="outside upper left", ncols=min(len(corpora), 6), frameon=False)
-        metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+        metadata = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
         with replacing(path) as scratch:
-            figure.savefig(scratch, format=path.suffix.removeprefix("."), dpi=150, metadata=metadata)
+            figure.savefig(scratch, format=path.suffix.lower().removeprefix("."), dpi=150, metadata=metadata)
 
 
 def color_of(corpus: int) -> str:

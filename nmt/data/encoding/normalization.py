@@ -45,7 +45,7 @@ class NormalForm:
     """
 
     def __init__(self, rule: str, *, is_source: bool, symbols: Sequence[str] = (), tags: Sequence[str] = ()) -> None:
-        self.rule = rule
+        self.rule, self.is_source = rule, is_source
         self._takes_out = _INVISIBLE if is_source and rule != IDENTITY else None
         self._is_ascii_plain = not rule.endswith("_cf")
         self._rule = None if rule in (NFC, IDENTITY) else _sentencepiece_rule(rule)

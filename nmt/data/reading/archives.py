@@ -13,14 +13,13 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Protocol, cast
 
+from nmt import console
 from nmt.config.data import DownloadConfig
 from nmt.data.reading.downloads import fetch
 from nmt.data.reading.markup import refuse_name
-from nmt.data.reading.streams import BUFFER, COMPRESSIONS, decode_lines, decompress, listing, reading
+from nmt.data.reading.streams import BUFFER, COMPRESSIONS, decode_lines, decompress, is_archive, listing, reading
 from nmt.errors import DataError
 
-SUFFIXES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tzst", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
-"""Suffixes of archives."""
 TAR_BLOCK = 512  # bytes of a block of a tar file
 
 
@@ -39,10 +38,6 @@ def read_lines(path: Path, replaced: list[int] | None = None, anomalies: Counter
 def count_lines(path: Path) -> int:
     """Count the lines of `path`, compressed or not; they need not be UTF-8."""
     return sum(1 for _ in read_lines(path, [], Counter()))
-
-
-def is_archive(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES)
 
 
 def printable(name: str) -> str:
@@ -140,7 +135,18 @@ def member_names(path: Path) -> list[str]:
 
 def _names_in(path: Path) -> list[str]:
     with open_container(path) as container:
-        return [name for name in container.names() if not name.startswith((".", "__MACOSX/")) and "/." not in name]
+        names = container.names()
+    if outside := [name for name in names if name.startswith("/") or ".." in PurePosixPath(name).parts]:
+        console.warn(f"{path}: names that lead out of the archive are skipped: {listing(outside)}")
+    return [name for name in names if not name.startswith((".", "__MACOSX/", "/")) and "/." not in name]
+
+
+def check_inside(folder: Path, name: str) -> None:
+    """Raise DataError where a file of a data folder is a link that leads out of it."""
+    if not (folder / name).resolve().is_relative_to(folder.resolve()):
+        raise DataError(
+            f"{folder / name}: a link that leads out of the folder", hint="name the file itself, or copy it"
+        )
 
 
 # Listing a compressed archive reads all of it.

@@ -28,7 +28,7 @@ BREAK = re.compile(r"(?i)</?(?:br|p|div|li|[uod]l|d[td]|t[dhr]|table|h[1-6]|hr|t
 BREAK_TYPES = {"lb", "pb", "xlf:lb", "xlf:pb", "x-br", "x-p"}  # values of type, ctype and subType
 SPACES = re.compile(r"(?:\s|&nbsp;|&#160;|&#[xX][aA]0;|\\~)+")
 CLOSING = re.compile(r"[.,;:!?%…)\]}>،؛؟।。、，．：；！？）］｝」』】》〉]")
-OPENING = re.compile(r"[(\[{<¿¡（［｛「『【《〈]$")
+OPENING = re.compile(r"[(\[{<$€£¥#@¿¡（［｛「『【《〈]$")
 JOINED = re.compile(r"[-/'’](?!\s)"), re.compile(r"(?<!\s)[-/'’]$")
 """At the start of a text, and at the end of one: marks that join words, and are apart only where a space says so."""
 TIGHT = ".,)]}"  # no language writes white space before these
@@ -167,12 +167,14 @@ class _Text:
         left, right = left.rstrip(" "), text.lstrip(" ")
         if gap is Gap.SPACE:
             is_apart = right[0] not in TIGHT
+        elif CLOSING.match(right) or OPENING.search(left):
+            is_apart = False
         elif QUOTES.match(right) or QUOTES.match(left[-1:]):
             is_apart = has_space or self._quotes % 2 == 0
+        elif not has_space and (JOINED[0].match(right) or JOINED[1].search(left)):
+            return text
         else:
-            is_apart = not (CLOSING.match(right) or OPENING.search(left))
-            if is_apart and not has_space and (JOINED[0].match(right) or JOINED[1].search(left)):
-                return text
+            is_apart = True
         if is_apart:
             return text if has_space else f" {text}"
         while self._chunks and self._chunks[-1].endswith(" "):

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nmt.config.data import CorpusConfig, Format, LanguagesConfig
-from nmt.data.languages import same_code, same_language, spelled
-from nmt.data.reading.archives import find_file, is_archive, member_names, split_path
+from nmt.data.languages import same_code, same_language, spelled, unknown_code
+from nmt.data.reading.archives import find_file, member_names, split_path
 from nmt.data.reading.corpus import STDIN, TEST_SET, file_names
 from nmt.data.reading.formats import ENDINGS, TABLES, format_of, plain_name, split_language
 from nmt.data.reading.sacrebleu_sets import sacrebleu_missing
+from nmt.data.reading.streams import is_archive
 from nmt.errors import DataError, UsageError
 
 LANGUAGE = re.compile(r"[a-z]{2,3}([_-][A-Za-z0-9]{2,8})*")  # a suffix that looks like the code of a language
@@ -73,7 +74,12 @@ def split_columns(columns: str | None) -> str | list[str] | None:
 
 
 def named_corpora(
-    names: Sequence[str], languages: LanguagesConfig, option: str, columns: str | list[str] | None = None
+    names: Sequence[str],
+    languages: LanguagesConfig,
+    option: str,
+    columns: str | list[str] | None = None,
+    *,
+    skip_bad: bool = False,
 ) -> Corpora:
     """Return the corpora of the files after `option`: each NAME.SRC with its NAME.TGT, each file of both sides alone.
 
@@ -97,7 +103,8 @@ def named_corpora(
             sides[side][stem] = str(path)
         elif holds_pairs(path):
             own = columns if format_of(path.name) in (None, *TABLES) else None
-            corpora.append((str(path.with_name(stem_of(path.name))), CorpusConfig(files=str(path), columns=own)))
+            config = CorpusConfig(files=str(path), columns=own, skip_bad=skip_bad)
+            corpora.append((str(path.with_name(stem_of(path.name))), config))
         else:
             raise UsageError(
                 f"{option}: {path}: its name tells neither its language nor its format",
@@ -115,7 +122,7 @@ def merged(corpora: Corpora) -> CorpusConfig | None:
     if len(configs) < 2:
         return configs[0] if configs else None
     if all(config.files for config in configs):
-        return CorpusConfig(files=[str(config.files) for config in configs], columns=configs[0].columns)
+        return configs[0].model_copy(update={"files": [str(config.files) for config in configs]})
     if any(config.files for config in configs):
         raise UsageError("--dev: files of one side and of both cannot be mixed", hint="dev is one corpus")
     sources, targets = ([str(getattr(config, side)) for config in configs] for side in ("source", "target"))
@@ -157,6 +164,7 @@ def infer_languages(
     found: set[tuple[str | None, ...]]
     if are_sides:
         codes = [split_language(name)[1] for name in files]
+        codes = [code.lower() if code.isupper() else code for code in codes]
         found = {tuple(code if LANGUAGE.fullmatch(code) else None for code in codes)}
     else:
         found = {match.groups() for name in files if (match := DIRECTION.search(name.lower()))}
@@ -174,10 +182,20 @@ def language_pair(source: str, target: str, tip: str) -> LanguagesConfig:
     """Return the two languages. Raises UsageError where one is no code, or, with `tip`, where they are the same."""
     for code in (source, target):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", code):
-            raise UsageError(f"{code!r} is no language code", hint="codes are as in ISO 639-1: en, de")
+            raise UsageError(f"{code!r} is no language code", hint="codes are as in ISO 639: en, de")
     if same_code(source, target):
         raise UsageError(f"the source and the target language are both {source}", hint=tip)
     return LanguagesConfig(source=source, target=target)
+
+
+def known_pair(source: str, target: str, tip: str) -> LanguagesConfig:
+    """Return the two languages. Raises UsageError also where one is unknown, with the nearest code in its hint."""
+    languages = language_pair(source, target, tip)
+    for code in (source, target):
+        if (near := unknown_code(code)) is not None:
+            hint = "codes are as in ISO 639: en, de; qaa to qtz are free for other languages"
+            raise UsageError(f"{code!r} is no language code", hint=f"did you mean {near}? {hint}" if near else hint)
+    return languages
 
 
 def side_of(name: str, languages: LanguagesConfig) -> int | None:

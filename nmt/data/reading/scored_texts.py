@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nmt.data.reading.archives import find_file, is_archive, read_lines, split_path
-from nmt.data.reading.streams import listing
+from nmt.data.reading.archives import find_file, read_lines, split_path
+from nmt.data.reading.streams import is_archive, listing
 from nmt.data.reading.test_sets import Key, Role, Texts, is_test_set, read_test_set
 from nmt.errors import DataError
 

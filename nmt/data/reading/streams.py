@@ -1,4 +1,4 @@
-"""Decompress bytes and split them into lines.
+"""Decompress bytes and split them into lines; compress what is written.
 
 A line ends at "\\n" and nowhere else: U+2028, U+0085, form feeds and tabs are text. One "\\r" before the "\\n" and
 a byte-order mark at the start of a file are dropped. Anomalies of the text are counted by name.
@@ -19,17 +19,20 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from types import ModuleType
+from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
 
 from nmt import console
 from nmt.data.reading.markup import refuse_line
 from nmt.errors import DataError, NmtError, input_error
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
 COMPRESSIONS = {".gz": "gzip", ".xz": "xz", ".zst": "zstd", ".bz2": "bzip2"}
 """Suffixes of compressed files, in the order in which they are tried, and the compression that each promises."""
+ARCHIVES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tzst", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
+"""Suffixes of archives."""
 MAGIC = {
     "gzip": re.compile(rb"\x1f\x8b"),
     "xz": re.compile(rb"\xfd7zXZ\0"),
@@ -40,6 +43,7 @@ MAGIC = {
 }
 UNREADABLE = (EOFError, OSError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile)
 """Exceptions of reading a file: the system's errors, and the errors of damaged content."""
+LONGEST_LINE = 1 << 26  # bytes of the longest line that is read
 BUFFER = 1 << 17  # bytes to read at once
 BREAKS = re.compile("[\u2028\u2029\x85\x0b\x0c\x1c-\x1e]")
 """Characters that end a line for some programs, and are text here."""
@@ -70,7 +74,9 @@ def decode_lines(
     found = Counter[str]() if anomalies is None else anomalies
     number, start = 0, b""
     try:
-        for number, line in enumerate(stream, 1):
+        for number, line in enumerate(_bounded(stream), 1):
+            if len(line) > LONGEST_LINE:
+                raise DataError(f"{name}:{number}: a line of over {LONGEST_LINE:,} bytes", hint="is it lines of text?")
             if number <= 2:
                 start += line
                 if encoding := wide_encoding(start):
@@ -108,14 +114,14 @@ def decode_lines(
 
 
 class UpToError(Generic[T]):
-    """The items of an iterator before its first DataError, which `check` raises when these have been used.
+    """The items of an iterator before its first NmtError, which `check` raises when these have been used.
 
     So a line that cannot be read costs none of the lines before it, however many are taken at a time.
     """
 
     def __init__(self, items: Iterable[T]) -> None:
         self._items = iter(items)
-        self._error: DataError | None = None
+        self._error: NmtError | None = None
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -125,7 +131,7 @@ class UpToError(Generic[T]):
             raise StopIteration
         try:
             return next(self._items)
-        except DataError as error:
+        except NmtError as error:
             self._error = error
             raise StopIteration from None
 
@@ -134,9 +140,16 @@ class UpToError(Generic[T]):
         return self._error is not None
 
     def check(self) -> None:
-        """Raise the DataError that ended the items, if one did."""
+        """Raise the error that ended the items, if one did."""
         if self._error is not None:
             raise self._error
+
+
+def _bounded(stream: Iterable[bytes]) -> Iterator[bytes]:
+    """Return the lines of a stream, of longer ones than `LONGEST_LINE` pieces, so that none fills the memory."""
+    if isinstance(stream, io.BufferedIOBase):
+        return iter(partial(stream.readline, LONGEST_LINE + 1), b"")
+    return iter(stream)
 
 
 def wide_encoding(start: bytes) -> str | None:
@@ -200,14 +213,69 @@ def listing(names: Iterable[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") or "nothing"
 
 
+def is_archive(name: str) -> bool:
+    return name.lower().endswith(ARCHIVES)
+
+
+def compression_suffix(name: str) -> str:
+    """Return the suffix of compression of a file name, in upper or lower case; "" where it has none."""
+    suffix = Path(name).suffix
+    return suffix if suffix.lower() in COMPRESSIONS else ""
+
+
+def _arrow() -> ModuleType:
+    import pyarrow  # 0.2 s that other files need not wait for
+
+    return pyarrow
+
+
+@contextmanager
+def compressing(file: BinaryIO, name: str) -> Iterator[BinaryIO]:
+    """Yield a file that compresses into `file` as the suffix of `name` says, or `file` itself where it says nothing.
+
+    Flushing it flushes no compressor, which a flush for each line would deprive of all repetitions. The same content
+    gives the same bytes.
+    """
+    kind = COMPRESSIONS.get(compression_suffix(name).lower())
+    if kind is None:
+        yield file
+        return
+    opened: object
+    if kind == "gzip":
+        opened = gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0, compresslevel=6)
+    elif kind == "bzip2":
+        opened = bz2.BZ2File(file, "wb")
+    elif kind == "xz":
+        opened = lzma.LZMAFile(file, "wb")  # noqa: SIM115 - closed below
+    else:
+        pa = _arrow()
+        # Closing an Arrow stream closes the file below it.
+        opened = pa.CompressedOutputStream(pa.PythonFile(_Unclosed(file), mode="w"), "zstd")
+    with io.BufferedWriter(cast(io.RawIOBase, opened), BUFFER) as written:
+        yield written
+
+
+class _Unclosed(io.RawIOBase):
+    """A file that stays open when this is closed."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: ReadableBuffer) -> int:
+        return self._file.write(data)
+
+
 def decompress(raw: io.BufferedReader, name: str) -> io.BufferedReader:
     """Return `raw` decompressed, by its magic number. Raises DataError where the suffix of `name` promises another."""
     start = raw.peek(10)
     kind = next((kind for kind, magic in MAGIC.items() if magic.match(start)), None)
-    suffix = Path(name).suffix
-    if kind is None and suffix in COMPRESSIONS:
+    suffix = compression_suffix(name)
+    if kind is None and suffix:
         hint = f"copy or download the file again, or name it without {suffix}"
-        raise DataError(f"{name}: not a {COMPRESSIONS[suffix]} file", hint=hint)
+        raise DataError(f"{name}: not a {COMPRESSIONS[suffix.lower()]} file", hint=hint)
     if kind is None:
         return raw
     opened: object
@@ -218,8 +286,7 @@ def decompress(raw: io.BufferedReader, name: str) -> io.BufferedReader:
     elif kind == "xz":
         opened = _Concatenated(raw, partial(lzma.LZMADecompressor, lzma.FORMAT_XZ))
     else:
-        import pyarrow as pa  # 0.2 s that other files need not wait for
-
+        pa = _arrow()
         opened = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
     return io.BufferedReader(cast(io.RawIOBase, opened), BUFFER)
 

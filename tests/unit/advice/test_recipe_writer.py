@@ -147,6 +147,23 @@ def test_columns_are_chosen_for_all_files_and_written(tmp_path: Path, monkeypatc
     assert [corpus.columns for corpus in (data.train["train"], data.dev, data.test["a"])] == [["2", "3"]] * 3
 
 
+def test_bad_units_are_left_out_of_all_memories_and_the_recipe_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(recipe_writer, "find_machine", lambda: CPU)
+    unit = '<tu><tuv xml:lang="en"><seg>the cat {0}</seg></tuv><tuv xml:lang="de"><seg>die Katze {0}</seg></tuv></tu>\n'
+    units = "".join(unit.format(number) for number in [*range(300), "&"])
+    (tmp_path / "a.tmx").write_text(f"<tmx><body>{units}</body></tmx>")
+    with pytest.raises(DataError, match=r"^a\.tmx:301: not well-formed XML: .*--skip-bad, leaves such units out"):
+        initialize("en", "de", ["a.tmx"], [], [], None, None, force=False)
+    initialize("en", "de", ["a.tmx"], ["a.tmx", "a.tmx"], ["a.tmx"], None, None, False, skip_bad=True)
+    data = load_recipe("en-de.toml").recipe.data
+    assert data.dev is not None
+    assert data.dev.files == ["a.tmx", "a.tmx"]
+    assert all(corpus.skip_bad for corpus in (data.train["train"], data.dev, data.test["a"]))
+
+
 def test_swapped_sides_are_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(recipe_writer, "find_machine", lambda: CPU)

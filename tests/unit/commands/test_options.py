@@ -15,6 +15,7 @@ from nmt import console
 from nmt.commands.options import OptionsOf, command, filled, option, option_name, plain_type, ranged, writing
 from nmt.config.decoding import DecodingConfig, SamplingConfig
 from nmt.config.section import Flag, Section
+from nmt.data.reading.archives import read_lines
 from nmt.errors import UsageError
 
 
@@ -191,6 +192,30 @@ def test_output_goes_to_a_pipe_with_a_name(tmp_path: Path) -> None:
         with writing(tmp_path / "pipe") as file:
             file.write(b"text")
         assert reader.communicate()[0] == b"text"
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst", ".bz2", ".GZ", ""])
+def test_output_is_compressed_as_its_name_says(tmp_path: Path, suffix: str) -> None:
+    contents = []
+    for name in ("one", "two"):
+        path = tmp_path / f"{name}.de{suffix}"
+        with writing(path) as file:
+            for number in range(500):
+                file.write(f"Zeile {number}\n".encode())
+                file.flush()
+        assert list(read_lines(path)) == [f"Zeile {number}" for number in range(500)]
+        contents.append(path.read_bytes())
+    assert contents[0] == contents[1]
+    assert (len(contents[0]) < 2500) == bool(suffix), "flushed lines are compressed together"
+
+
+def test_an_output_named_as_an_archive_is_refused(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UsageError, match=r"x\.tar\.gz: an archive cannot be written \("),
+        writing(tmp_path / "x.tar.gz"),
+    ):
+        pytest.fail("the block has begun")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_wrong_output_is_found_before_the_block(tmp_path: Path) -> None:

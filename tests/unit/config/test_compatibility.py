@@ -61,6 +61,17 @@ def without_effect(section: type[Section], prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
+@pytest.mark.parametrize("odd", [None, 5, "x", [], [1], {"a": {"b": 1}}])
+def test_records_of_other_types_are_other_records(odd: Any) -> None:
+    whole = {"recipe": {"model": {"heads": 4}, "data": {"train": {"a": {"weight": 2.0}}}}}
+    for recorded in (
+        {"recipe": odd}, {"recipe": {"model": odd}}, {"recipe": {"data": odd}}, {"recipe": {"data": {"train": odd}}},
+        {"recipe": {"data": {"train": {"a": odd}}}}, {"pieces": odd}, {"average": odd}, {"weights": odd},
+    ):  # fmt: skip
+        assert changed_inputs(recorded, whole, {"updates", "weights"})
+        assert completed(recorded, Recipe)
+
+
 def test_the_knobs_that_change_no_result_are_these_alone() -> None:
     """A knob that is wrongly among them resumes in silence; one that declares nothing shapes updates."""
     assert set(without_effect(Recipe)) == {

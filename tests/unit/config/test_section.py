@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field, ValidationError
 from sections import finding
 
-from nmt.config.section import Affects, AsBefore, Section, allows_none, is_table, section_of
+from nmt.config.section import Affects, AsBefore, Section, allows_none, first_error, is_table, section_of
 
 
 class Inner(Section):
@@ -53,6 +53,18 @@ def test_fields_tell_what_they_hold() -> None:
     assert not allows_none(Outer, "missing")
     assert [name for name, field in fields.items() if section_of(field) is Inner] == ["inner", "maybe", "table"]
     assert [name for name, field in fields.items() if is_table(field)] == ["table"]
+
+
+def test_an_error_names_the_field_and_no_control_character() -> None:
+    for values, message in (
+        ({"limit": 0.0}, "limit: Input should be greater than 0"),
+        ({"inner": {"x": 1}}, "inner.x: Extra inputs are not permitted"),
+        ({"\x1b[2J": 1}, "'\\x1b[2J': Extra inputs are not permitted"),
+        ({"a" * 999: 1}, f"{'a' * 97}...: Extra inputs are not permitted"),
+    ):
+        with pytest.raises(ValidationError) as caught:
+            Outer.model_validate(values)
+        assert first_error(caught.value).startswith(message)
 
 
 def test_marks_hold_what_was_declared() -> None:

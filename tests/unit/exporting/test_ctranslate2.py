@@ -17,6 +17,7 @@ from nmt.errors import ArtifactError, UsageError
 from nmt.exporting.converter import TransformerConverter
 from nmt.exporting.ctranslate2 import export_ctranslate2
 from nmt.exporting.parity import read_sample
+from nmt.exporting.tokenizers import ODD
 from nmt.files import digest_file, digest_json, read_json
 from nmt.inference.bundle import BUNDLE, WEIGHTS, open_bundle
 from nmt.inference.engines.ctranslate2 import MANIFEST, CTranslate2Engine
@@ -44,11 +45,14 @@ def test_the_manifest_says_what_it_was_made_from_and_how_it_agrees(made: Path) -
     assert manifest["weights"] == digest_file(made / WEIGHTS)
     assert (manifest["format"], manifest["engine"], manifest["quantization"]) == (1, "ctranslate2", "float32")
     assert manifest["sample"] == "drawn from the vocabulary"
-    assert sorted(manifest["files"]) == ["config.json", "model.bin", "shared_vocabulary.json"]
+    expected = ["config.json", "model.bin", "shared_vocabulary.json", "source.spm", "target.spm"]
+    assert sorted(manifest["files"]) == expected
+    assert [model["file"] for model in manifest["tokenizers"].values()] == expected[-2:]
+    assert all(model["differing"] <= 0.01 * model["lines"] for model in manifest["tokenizers"].values())
     assert manifest["files"] == {name: digest_file(made / "exports" / NAME / name) for name in manifest["files"]}
     assert list(manifest["parity"]) == ["beam_1", "beam_5", "own_settings"]
     for search, found in manifest["parity"].items():
-        assert 0 < found["lines"] <= 240, search
+        assert 0 < found["lines"] <= 240 + len(ODD), search
         assert (found["differing"], found["ties"], round(found["bleu"], 6)) == (0, 0, 100), search
         assert 0 < found["score_difference"] < 1e-3, search
 
@@ -86,7 +90,7 @@ def test_an_export_that_translates_otherwise_is_not_kept(copy: Path, monkeypatch
 
     before = tree(copy)
     monkeypatch.setattr(TransformerConverter, "_load", wrong)
-    with pytest.raises(ArtifactError, match=r"^the export is not kept: at beam 1 it translates \d+ of 240 lines ") as e:
+    with pytest.raises(ArtifactError, match=r"^the export is not kept: at beam 1 it translates \d+ of 252 lines ") as e:
         export_ctranslate2(copy, quantization="float32", name=NAME, sample=None)
     assert str(e.value).endswith("(use the native engine, or compare on text: --sample FILE)")
     assert tree(copy) == before

@@ -8,7 +8,7 @@ from conftest import tree
 
 from nmt import files
 from nmt.errors import ArtifactError
-from nmt.files import digest, digest_json, read_json
+from nmt.files import digest, digest_json, read_json, write_json
 from nmt.pipeline.manifest import MANIFEST, Manifest, making, resuming, work_folder
 
 
@@ -26,6 +26,18 @@ def grow(folder: Path, manifest: Manifest, names: list[str], also: Any = None) -
                 (growing / ".half.7.partial").touch()
                 raise KeyboardInterrupt
     return before
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"inputs": 5}, {"files": ["a"]}, {"files": {"a": 1}}, {"counts": 3}, {"hub_commits": []}, {"stage": None}],
+)
+def test_a_manifest_of_other_types_is_damaged(tmp_path: Path, values: dict[str, object]) -> None:
+    Manifest("text", {"a": 1}, counts={"b": {}}, hub_commits={"train": "c"}, files={"x": "y"}).write(tmp_path)
+    whole = read_json(tmp_path / MANIFEST)
+    assert Manifest.read(tmp_path) is not None
+    write_json(tmp_path / MANIFEST, {**whole, **values})
+    assert Manifest.read(tmp_path) is None
 
 
 def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:

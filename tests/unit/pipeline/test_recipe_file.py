@@ -28,6 +28,16 @@ def comments(path: Path) -> list[str]:
     return [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
 
 
+@pytest.mark.parametrize(
+    "recipe", [None, 5, [], {"model": 5}, {"data": {"train": {"a": 5}}}, {"name": {}}, {"data": {"test": [1]}}]
+)
+def test_a_lock_of_other_types_is_one_line(tmp_path: Path, recipe: object) -> None:
+    write_json(tmp_path / "lock.json", {"recipe": recipe})
+    with pytest.raises(ArtifactError, match=r"lock\.json: ") as caught:
+        recorded_recipe(tmp_path / "lock.json")
+    assert "\n" not in str(caught.value)
+
+
 def test_the_recipe_of_a_run_folder_has_its_overrides_and_the_one_given_lies_beside_it(tmp_path: Path) -> None:
     run = begun(tmp_path, TINY, "training.seed=7")
     written = load_recipe(str(run.folder.recipe))

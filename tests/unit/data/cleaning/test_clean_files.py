@@ -45,13 +45,16 @@ def test_text_is_cleaned_and_held_out_text_kept_out_of_it(text: NamedCorpus, tmp
         ("b.v2", ["b.v2.en", "b.v2.de"]),
         ("b.tsv", ["b.tsv"]),
         ("b.tsv.gz", ["b.tsv.gz"]),
+        ("b.TSV.GZ", ["b.TSV.GZ"]),
+        ("b.xz", ["b.en.xz", "b.de.xz"]),
+        ("b.zst", ["b.en.zst", "b.de.zst"]),
     ],
 )
 def test_the_output_is_a_table_or_a_file_of_each_language(text: NamedCorpus, output: str, names: list[str]) -> None:
     assert output_paths(Path(output), text, None) == list(map(Path, names))
 
 
-@pytest.mark.parametrize("output", ["-", "b.zip", "b.xz", "b.csv", "b.tar.gz", "no/b", "a", "t", "folder"])
+@pytest.mark.parametrize("output", ["-", "b.zip", "b.gz.xz", "b.csv", "b.tar.gz", "no/b", "a", "t", "folder"])
 def test_outputs_that_cannot_be_written_are_errors(text: NamedCorpus, output: str, tmp_path: Path) -> None:
     (tmp_path / "folder.de").mkdir()
     (tmp_path / "t.en").write_text("x\n", encoding="utf-8")

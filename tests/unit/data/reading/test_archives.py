@@ -13,13 +13,13 @@ from nmt.data.reading.archives import (
     count_lines,
     download_of,
     find_file,
-    is_archive,
     member_names,
     open_container,
     printable,
     read_lines,
     split_path,
 )
+from nmt.data.reading.streams import is_archive
 from nmt.errors import DataError
 
 

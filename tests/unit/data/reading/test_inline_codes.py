@@ -57,6 +57,7 @@ PH = "<ph x='1'>{1}</ph>"
         (f"pre- {PH}and post", "pre- and post"),
         (f"word{PH}-like", "word-like"),
         (f"list:{PH}- item", "list: - item"),
+        (f'"so"{PH}; "so" {PH}, ({PH}"so")', '"so"; "so", ("so")'),
         (f'"{PH}so"', '"so"'),
         (f'"so{PH}"', '"so"'),
         (f'one{PH}"so"', 'one "so"'),

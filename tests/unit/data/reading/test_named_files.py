@@ -9,6 +9,7 @@ from nmt.data.reading.named_files import (
     NamedCorpus,
     distinct_names,
     holds_pairs,
+    known_pair,
     language_pair,
     merged,
     named_corpora,
@@ -99,6 +100,21 @@ def test_a_side_is_known_by_the_ending_of_its_name(name: str, side: int | None) 
     assert side_of(name, LanguagesConfig(source="en", target="pt-BR")) == side
 
 
+@pytest.mark.parametrize("name", ["train.en.txt", "train.EN.TXT.gz", "train.en.text", "a.b.en.txt.GZ", "a.EN"])
+def test_a_language_may_stand_before_txt(name: str) -> None:
+    assert side_of(name, EN_DE) == 0
+
+
+def test_files_of_text_are_paired_by_the_languages_before_txt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("t.en.txt", "t.de.txt.gz", "u.EN", "u.DE"):
+        Path(name).touch()
+    assert grouped("t.en.txt", "t.de.txt.gz") == {"t": ("t.en.txt", "t.de.txt.gz")}
+    assert named_corpus(["t.en.txt", "t.de.txt.gz"]).languages == EN_DE
+    assert named_corpus(["u.EN", "u.DE"]).languages == EN_DE
+    assert side_of("en.txt", EN_DE) is None
+
+
 def test_two_scripts_of_a_language_are_known_by_the_whole_code() -> None:
     languages = LanguagesConfig(source="zh-CN", target="zh-TW")
     assert [side_of(f"a.{ending}", languages) for ending in ("zh-cn", "zh_TW", "zh")] == [0, 1, None]
@@ -114,8 +130,8 @@ def test_two_scripts_of_a_language_are_known_by_the_whole_code() -> None:
         (
             ["n.txt"],
             "--train: n.txt: its name tells neither its language nor its format (lines of one side are in NAME.en and "
-            "NAME.de, both sides in .tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po, .xml, a folder or an archive of "
-            "such files)",
+            "NAME.de, both sides in .tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po, .xml, .xlsx, a folder or an archive "
+            "of such files)",
         ),
     ],
 )
@@ -148,13 +164,13 @@ def test_data_that_is_not_there_is_one_line(name: str, message: str) -> None:
     [
         (("en", "EN"), "the source and the target language are both en (nmt init SRC TGT --train ...)"),
         (("en", "eng_Latn"), "the source and the target language are both en (nmt init SRC TGT --train ...)"),
-        (("en", "a b"), "'a b' is no language code (codes are as in ISO 639-1: en, de)"),
+        (("en", "a/b"), "'a/b' is no language code (codes are as in ISO 639: en, de)"),
     ],
 )
 def test_languages_that_cannot_be_are_one_line(codes: tuple[str, str], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         language_pair(*codes, "nmt init SRC TGT --train ...")
-    assert str(caught.value) == message
+    assert str(caught.value).startswith(message)
 
 
 @pytest.mark.usefixtures("here")
@@ -241,7 +257,7 @@ def test_a_format_makes_any_file_one_of_both_sides() -> None:
         (["a.en", "x.en"], {"target": "de"}, "a.en and x.en: both end in .en, which cannot be the language of both"),
         (["a.en", "n.text"], {}, "a.en, n.text: no language codes in the file names"),
         (["a.en", "a.de"], {"target": "EN"}, "the source and the target language are both en (name the languages"),
-        (["a.en", "a.de"], {"target": "@"}, "'@' is no language code (codes are as in ISO 639-1: en, de)"),
+        (["a.en", "a.de"], {"target": "@"}, "'@' is no language code (codes are as in ISO 639: en, de)"),
         (["a.en", "a.de"], {"columns": "a,b"}, "--columns is for files of both sides"),
         (["c.tsv"], {"columns": "a,b,c", "source": "en", "target": "de"}, "--columns a,b,c: not two columns but 3 ("),
     ],
@@ -292,3 +308,22 @@ def test_a_name_of_suffixes_alone_is_a_corpus(tmp_path: Path, monkeypatch: pytes
 def test_a_text_in_a_message_has_a_limit() -> None:
     assert shortened("a\tb", 3) == "'a\\tb'"
     assert shortened("abcd", 3) == "'ab…'"
+
+
+@pytest.mark.parametrize(
+    ("codes", "near"),
+    [(("english", "german"), "en"), (("en", "german"), "de"), (("jp", "en"), "ja"), (("en", "cz"), "cs")],
+)
+def test_the_nearest_of_the_known_codes_is_named(codes: tuple[str, str], near: str) -> None:
+    wrong = codes[0] if codes[0] != "en" else codes[1]
+    with pytest.raises(UsageError) as caught:
+        known_pair(*codes, "")
+    assert str(caught.value).startswith(
+        f"{wrong!r} is no language code (did you mean {near}? codes are as in ISO 639: "
+    )
+
+
+def test_known_codes_and_those_for_private_use_are_taken() -> None:
+    with pytest.raises(UsageError, match=r"^'xx' is no language code \("):
+        known_pair("en", "xx", "")
+    assert known_pair("zho_Hans", "qaa", "") == LanguagesConfig(source="zho_Hans", target="qaa")
