@@ -26,10 +26,10 @@ VERBOSE = False  # show samples and details; set by `-v`
 
 
 def out(text: str) -> None:
-    """Print a result."""
+    """Print a result; a byte of a file's name that is not UTF-8 is written as an escape."""
     file = stdout()
     end_with_pipe()
-    file.write(f"{text}\n".encode())
+    file.write(f"{text}\n".encode(errors="backslashreplace"))
     file.flush()
 
 
