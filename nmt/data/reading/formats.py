@@ -17,7 +17,7 @@ from nmt import console
 from nmt.config.data import Format
 from nmt.data.languages import best_pair
 from nmt.data.pairs import Pair
-from nmt.data.reading.archives import Container, member_names, open_bytes, open_container, split_path
+from nmt.data.reading.archives import Container, check_inside, member_names, open_bytes, open_container, split_path
 from nmt.data.reading.columns import Wanted, choose_columns, language_keys, pair_of
 from nmt.data.reading.po import read_po
 from nmt.data.reading.streams import (
@@ -210,6 +210,8 @@ def _read_folder(path: Path, below: str, wanted: Wanted) -> Iterator[Pair]:
 
 def _open_member(container: Container, path: Path, name: str) -> io.BufferedReader:
     with reading(path / name):
+        if path.is_dir():
+            check_inside(path, name)
         return decompress(container.open(name), str(path / name))
 
 

@@ -43,6 +43,7 @@ MAGIC = {
 }
 UNREADABLE = (EOFError, OSError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile)
 """Exceptions of reading a file: the system's errors, and the errors of damaged content."""
+LONGEST_LINE = 1 << 26  # bytes of the longest line that is read
 BUFFER = 1 << 17  # bytes to read at once
 BREAKS = re.compile("[\u2028\u2029\x85\x0b\x0c\x1c-\x1e]")
 """Characters that end a line for some programs, and are text here."""
@@ -72,7 +73,9 @@ def decode_lines(
     found = Counter[str]() if anomalies is None else anomalies
     number, start = 0, b""
     try:
-        for number, line in enumerate(stream, 1):
+        for number, line in enumerate(_bounded(stream), 1):
+            if len(line) > LONGEST_LINE:
+                raise DataError(f"{name}:{number}: a line of over {LONGEST_LINE:,} bytes", hint="is it lines of text?")
             if number <= 2:
                 start += line
                 if encoding := wide_encoding(start):
@@ -107,6 +110,13 @@ def decode_lines(
         ) from None
     except UNREADABLE as error:
         raise unreadable(name, error, f" after line {number}") from None
+
+
+def _bounded(stream: Iterable[bytes]) -> Iterator[bytes]:
+    """Return the lines of a stream, of longer ones than `LONGEST_LINE` pieces, so that none fills the memory."""
+    if isinstance(stream, io.BufferedIOBase):
+        return iter(partial(stream.readline, LONGEST_LINE + 1), b"")
+    return iter(stream)
 
 
 def wide_encoding(start: bytes) -> str | None:

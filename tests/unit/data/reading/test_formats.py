@@ -390,3 +390,31 @@ def test_an_archive_of_opus_is_read_beside_its_other_files(tmp_path: Path) -> No
     what = wanted()
     assert list(read_file(tmp_path / "en-de.txt.zip", what)) == [("one", "eins"), ("two", "zwei")]
     assert what.anomalies == {"files skipped in a folder": 5}
+
+
+def test_a_link_that_leaves_a_folder_is_not_followed(tmp_path: Path) -> None:
+    write(tmp_path / "secret", "not for training\n")
+    write(tmp_path / "data/a.de", "eins\n")
+    write(tmp_path / "data/real", "one\n")
+    link = tmp_path / "data/a.en"
+    link.symlink_to("real")
+    assert list(read_file(tmp_path / "data", wanted())) == [("one", "eins")]
+    link.unlink()
+    link.symlink_to(tmp_path / "secret")
+    hint = "(name the file itself, or copy it)"
+    assert error_of(tmp_path / "data") == f"{link}: a link that leads out of the folder {hint}"
+    (tmp_path / "own").symlink_to(tmp_path / "data")
+    link.unlink()
+    write(link, "one\n")
+    assert list(read_file(tmp_path / "own", wanted())) == [("one", "eins")]
+
+
+@pytest.mark.parametrize("name", ["../a.tsv", "/a.tsv", "b/../../a.tsv"])
+def test_names_that_leave_an_archive_are_skipped(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(console, "warn", said.append)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(name, "x\ty\n")
+        archive.writestr("in.tsv", "one\teins\n")
+    assert list(read_file(tmp_path / "a.zip", wanted())) == [("one", "eins")]
+    assert said == [f"{tmp_path}/a.zip: names that lead out of the archive are skipped: {name}"]
