@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from nmt.advice.survey import Machine, PieceLengths, TextSurvey
+from nmt.advice.survey import MARKUP, Machine, PieceLengths, TextSurvey
 from nmt.data.languages import scripts_of
 from nmt.evaluation.metrics import tokenizer_for
 from nmt.evaluation.scoring import ORDER
@@ -24,6 +24,7 @@ LATIN = frozenset({"LATIN"})
 VOCABULARY = ((2000, 1000), (FEW, 2000), (25_000, 4000), (300_000, 8000), (2_000_000, 16_000))
 """Vocabulary sizes by training pairs; 32,000 beyond."""
 LARGE_ALPHABET = 1500  # characters from which on an alphabet is large, as those of Chinese, Japanese and Korean are
+MARKED = 0.005  # share of pairs with mark-up from which on it is protected; fewer teach no model its placeholders
 FRACTIONS = 0.01  # share of source lines with fractions and the like above which no rule may replace them
 UNEVEN = 10  # ratio of the largest to the smallest corpus from which on smaller corpora are upsampled
 CPU_STEPS = 20_000  # maximum number of steps on a CPU
@@ -88,6 +89,8 @@ def choose_data(survey: TextSurvey, held_out: set[str]) -> list[Choice]:
     smallest, largest = min(survey.corpora.values()), max(survey.corpora.values())
     if len(survey.corpora) > 1 and largest >= UNEVEN * smallest:
         choices.append(choice("temperature", 1.5, smallest=smallest, largest=largest))
+    if survey.markup.share >= MARKED:
+        choices.append(choice("protect", MARKUP, share=survey.markup.share))
     return choices
 
 
@@ -121,6 +124,8 @@ def choose_vocabulary(survey: TextSurvey, allowed: float = math.inf) -> list[Cho
     if allowed < size:
         size, case = int(allowed), "allowed"
     choices = [choice("vocab_size", size, case, pairs=pairs, alphabet=alphabet)]
+    if survey.markup.share >= MARKED:
+        choices.append(choice("placeholders", survey.markup.most))
     case = "script" if survey.shares_script else "few" if pairs < FEW else ""
     choices.append(choice("joint", bool(case), case, pairs=pairs))
     choices.append(choice("hard_vocab_limit", False))

@@ -4,6 +4,7 @@ Statistics of text are counted in `data.cleaning.statistics`, for `nmt init` as 
 """
 
 import math
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from nmt.data.encoding import tokenizer
 from nmt.data.encoding.normalization import NormalForm
 from nmt.data.languages import scripts_of, share_of_script
 from nmt.data.pairs import Pair
+from nmt.data.placeholders import Protector
 from nmt.data.reading.corpus import TEST_SET, describe, file_names, read_corpus
 from nmt.data.reading.named_files import Corpora
 from nmt.errors import DataError
@@ -29,6 +31,13 @@ MINIMUM = 200  # training pairs below which nothing can be learned
 SAMPLE = 20_000  # size of the sample of the training pairs; all pairs are counted
 SEED = 1  # seed of the sample
 TRIAL = 8000  # maximum vocabulary of the tokenizer that is trained on the sample
+MARKUP = (
+    r"https?://[^\s<>\u3000-\u303f\uff00-\uffef]*[\w/]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|</?[A-Za-z][^<>]*>"
+    r"|\$?\{\{?\w*\}?\}|%(?:\d+\$|\(\w+\))?[sd]\b"
+)
+"""Matches web and e-mail addresses, tags of XML and HTML, and variables such as `{0}`, `${name}`, `%s`."""
+HINT = re.compile("[<@{%]|://")  # in every match of `MARKUP`
+MOST_MARKUP = 20  # distinct matches of a pair; pairs with more are not counted
 LONGEST = 0.999  # share of the lines that the longest one stands for; the rest are outliers
 
 
@@ -48,12 +57,21 @@ class SideSurvey:
 
 
 @dataclass(frozen=True)
+class Markup:
+    """Addresses, tags and variables in a sample of pairs, those that both sides of a pair share."""
+
+    share: float = 0.0  # share of the pairs that have some
+    most: int = 0  # distinct ones of a pair that 99.9% of these pairs do not exceed
+
+
+@dataclass(frozen=True)
 class TextSurvey:
     """Facts about the training text."""
 
     sides: tuple[SideSurvey, SideSurvey]  # source and target
     corpora: dict[str, int]  # pairs of each corpus
     length_ratio: float  # characters of the longer side, divided by those of the shorter
+    markup: Markup = field(default_factory=Markup)
 
     @property
     def pairs(self) -> int:
@@ -112,7 +130,17 @@ def survey_text(corpora: Corpora, languages: LanguagesConfig) -> tuple[TextSurve
     sources, targets = ([pair[side] for pair in sample] for side in range(2))
     shorter, longer = sorted(sum(map(len, lines)) for lines in (sources, targets))
     sides = survey_side(sources, languages.source), survey_side(targets, languages.target)
-    return TextSurvey(sides, counts, longer / shorter), sample
+    return TextSurvey(sides, counts, longer / shorter, survey_markup(sample)), sample
+
+
+def survey_markup(sample: Sequence[Pair]) -> Markup:
+    """Find what `MARKUP` matches in both sides of the pairs of `sample` alike."""
+    protector, found = Protector(MARKUP, MOST_MARKUP), Lengths()
+    marked = [pair for pair in sample if HINT.search(pair[0]) and protector.protect_pair(*pair)]
+    if not marked:
+        return Markup()
+    found.add(len(protector.protect(source).kept) for source, _ in marked)
+    return Markup(len(marked) / len(sample), found.quantile(LONGEST))
 
 
 def survey_side(lines: Sequence[str], language: str) -> SideSurvey:

@@ -16,7 +16,7 @@ from nmt.advice.choices import (
 )
 from nmt.advice.normal_form import Changes
 from nmt.advice.recipe_writer import recipe_head, recipe_sections
-from nmt.advice.survey import Machine, PieceLengths, SideSurvey, TextSurvey
+from nmt.advice.survey import Machine, Markup, PieceLengths, SideSurvey, TextSurvey
 from nmt.config.data import CorpusConfig, LanguagesConfig
 from nmt.config.recipe import Recipe
 from nmt.evaluation.metrics import tokenizer_for
@@ -187,7 +187,7 @@ def test_all_choices_are_those_of_a_written_recipe(
 def test_every_reason_is_the_reason_of_some_choice() -> None:
     """The reasons are told apart by their words before the first gap and after the last one."""
     surveys = [survey_of(pairs, **languages) for pairs in SIZES for languages in ({}, CHINESE, JAPANESE, KOREAN, THAI)]
-    surveys.append(survey_of(2000, corpora={"a": 1900, "b": 100}))
+    surveys.append(TextSurvey((side("en"), side("de")), {"a": 1900, "b": 100}, 1.1, Markup(0.01, 3)))
     given = {
         one.reason
         for survey in surveys

@@ -8,8 +8,11 @@ import pytest
 
 from nmt import runtime
 from nmt.advice import survey
+from nmt.advice.choices import choose_data, choose_vocabulary
 from nmt.advice.survey import (
+    MARKUP,
     Machine,
+    Markup,
     SideSurvey,
     TextSurvey,
     check_held_out,
@@ -17,6 +20,7 @@ from nmt.advice.survey import (
     find_machine,
     fit_tokenizer,
     read,
+    survey_markup,
     survey_side,
     survey_text,
 )
@@ -175,3 +179,21 @@ def test_the_processors_instructions_are_read(tmp_path: Path) -> None:
         cpuinfo.write_text(f"flags\t: fpu {flags} sse\n", encoding="utf-8")
         assert computes_bfloat16(cpuinfo) == computes
     assert not computes_bfloat16(tmp_path / "nosuch")
+
+
+def test_markup_that_both_sides_share_is_found() -> None:
+    marked = [
+        ("See https://x.org/a?b=c, please.", "Siehe https://x.org/a?b=c, bitte."),
+        ("Mail me@x.org <b>now</b>.", "Jetzt <b>an</b> me@x.org."),
+        ("Hi {name}, %s and ${x}!", "Hallo {name}, %s und ${x}!"),
+    ]
+    plain = [("A dog.", "Ein Hund."), ("<i>one</i>", "eins"), ("2 < 3 and 100% sure", "2 < 3 und 100% sicher")]
+    assert survey_markup(plain) == Markup()
+    assert survey_markup([*marked, *plain]) == Markup(0.5, 3)
+
+
+@pytest.mark.parametrize(("share", "chosen"), [(0.0049, {}), (0.005, {"protect": MARKUP, "placeholders": 3})])
+def test_markup_in_one_pair_of_two_hundred_is_protected(share: float, chosen: dict[str, object]) -> None:
+    survey = TextSurvey((side(LATIN=1.0), side(LATIN=1.0)), {"train": 5000}, 1.0, Markup(share, 3))
+    choices = [*choose_data(survey, {"dev", "test"}), *choose_vocabulary(survey)]
+    assert {one.key: one.value for one in choices if one.key in ("protect", "placeholders")} == chosen
