@@ -1,5 +1,6 @@
 """The program: its commands, each imported when it is called, and its expected failures."""
 
+import re
 import signal
 import sys
 from typing import Annotated, NoReturn
@@ -85,6 +86,11 @@ def main() -> None:
         fail(str(error), error.exit_code)
     except typer.TyperException as error:
         fail(error.format_message(), UsageError.exit_code)
+    except UnicodeEncodeError as error:
+        if not re.search("[\udc80-\udcff]", error.object):  # as Python decodes other bytes in names of files
+            raise
+        console.trace()
+        fail(f"{error.object}: not UTF-8, which names of files have to be here", UsageError.exit_code)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -18,6 +19,8 @@ from nmt.errors import UsageError
 if TYPE_CHECKING:
     from nmt.terminal import LiveLines
 
+CONTROLS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but tabs and line feeds, and those that change the direction of writing."""
 Metric = TypeVar("Metric", bound=str)
 Style = Literal["bold", "dim", "red", "green", "yellow"]
 STYLES: dict[Style, int] = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33}  # the codes of ANSI terminals
@@ -25,11 +28,25 @@ QUIET = False  # print nothing but errors; set in all ranks of a training but th
 VERBOSE = False  # show samples and details; set by `-v`
 
 
+def plain(text: str) -> str:
+    """Return `text` with escapes for the characters that a terminal obeys: a name of a file may hold any of them.
+
+    >>> plain("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    return text if text.isprintable() else CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
+
+
 def out(text: str) -> None:
-    """Print a result."""
+    """Print a result, with escapes for control characters."""
+    text_out(plain(text))
+
+
+def text_out(text: str) -> None:
+    """Print a line of text as it is; a byte of a file's name that is not UTF-8 is written as an escape."""
     file = stdout()
     end_with_pipe()
-    file.write(f"{text}\n".encode())
+    file.write(f"{text}\n".encode(errors="backslashreplace"))
     file.flush()
 
 
@@ -66,15 +83,16 @@ def results_on_stderr() -> AbstractContextManager[TextIO]:
 def log(text: str) -> None:
     """Print a message, unless this process is to be quiet."""
     if not QUIET:
-        _write_message(text)
+        _write_message(plain(text))
 
 
 def fail(text: str) -> None:
-    _write_message(f"{paint('nmt:', 'red', sys.stderr)} {text}")
+    _write_message(f"{paint('nmt:', 'red', sys.stderr)} {plain(text)}")
 
 
 def warn(text: str) -> None:
-    log(f"{paint('nmt: warning:', 'yellow', sys.stderr)} {text}")
+    if not QUIET:
+        _write_message(f"{paint('nmt: warning:', 'yellow', sys.stderr)} {plain(text)}")
 
 
 def _write_message(text: str) -> None:
@@ -110,7 +128,7 @@ def trace() -> None:
 
 def heading(text: str, rest: str = "", style: Style = "bold") -> None:
     """Print a result that begins with a heading, and the `rest` of it."""
-    out(paint(text, style, sys.stdout) + rest)
+    text_out(paint(plain(text), style, sys.stdout) + plain(rest))
 
 
 def detail(text: str) -> None:
@@ -177,7 +195,7 @@ class Progress:
         if shown and is_live():
             from nmt.terminal import LiveLines  # start-up time
 
-            self._live = LiveLines(title, total, done, unit)
+            self._live = LiveLines(plain(title), total, done, unit)
 
     def update(self, done: int, note: str | None = None) -> None:
         """Set what is done, in units of the live line; a `note` stays until the next one."""

@@ -10,6 +10,7 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,16 @@ def is_missing(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return True
     return False
+
+
+def listing(folder: Path, pattern: str) -> list[Path]:
+    """Return what is in `folder` under names of a glob `pattern`, sorted; nothing where there is no such folder.
+
+    Raises OSError where the folder cannot be read, which `Path.glob` takes for an empty one.
+    """
+    if is_missing(folder):
+        return []
+    return sorted(path for path in folder.iterdir() if fnmatchcase(path.name, pattern))
 
 
 def scratch_of(path: Path, kind: str = "") -> Path:

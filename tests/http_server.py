@@ -14,7 +14,8 @@ class Server:
         self.knows_ranges = True
         self.announces_length = True
         self.plan: list[int | str] = []
-        """A status to answer with; `cut N`: break off after N bytes; `shift`: send another range; else as it should."""
+        """A status to answer with; `cut N`: break off after N bytes; `shift`: send another range; `to URL`: redirect;
+        else as it should."""
         self.asked: list[tuple[str, str | None, str | None]] = []
         self.sent = 0
         server = self
@@ -38,6 +39,11 @@ class Server:
         body = self.files.get(handler.path)
         if isinstance(turn, int) or body is None:
             handler.send_error(turn if isinstance(turn, int) else 404)
+            return
+        if turn.startswith("to "):
+            handler.send_response(302)
+            handler.send_header("Location", turn.removeprefix("to "))
+            handler.end_headers()
             return
         start = int(span.removeprefix("bytes=").removesuffix("-")) if span else 0
         if not self.knows_ranges or (if_range is not None and if_range != self.etag):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from nmt import console
+from nmt.data.reading import streams
 from nmt.data.reading.archives import count_lines, read_lines
 from nmt.data.reading.streams import decode_lines
 from nmt.errors import DataError, input_error
@@ -32,6 +33,7 @@ class Live:
         self._descriptor, self._wait = descriptor, wait
         self._lines: deque[bytes] = deque()
         self._rest: list[bytes] = []  # blocks of a line whose end has not been read
+        self._held = 0  # their bytes, at most those of a block too many
         self._ended = False
 
     def __iter__(self) -> Iterator[bytes]:
@@ -62,6 +64,9 @@ class Live:
             raise input_error(STDIN, error) from None
         first, *others = block.split(b"\n")
         self._rest.append(first)
+        self._held = (0 if others else self._held) + len(block)
+        if self._held > streams.LONGEST_LINE:
+            raise DataError(f"{STDIN}: a line of over {streams.LONGEST_LINE:,} bytes", hint="is it lines of text?")
         for part in others:
             self._lines.append(b"".join(self._rest))
             self._rest = [part]

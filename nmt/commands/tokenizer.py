@@ -50,7 +50,7 @@ def tokenizer_encode(
     chosen = tokenizer.source if side == "source" else tokenizer.target
     for line in input_lines():
         (row,) = chosen.encode([line]) if ids else chosen.encode_pieces([line])
-        console.out(" ".join(map(str, row)))
+        console.text_out(" ".join(map(str, row)))
 
 
 @command(app, "nmt tokenizer decode runs/demo/model < pieces.de", "decode")
@@ -65,7 +65,7 @@ def tokenizer_decode(
     for number, line in enumerate(input_lines(), start=1):
         row = line.split(" ") if line else []
         (text,) = chosen.decode([chosen.parse_ids(row, number)]) if ids else chosen.decode_pieces([row])
-        console.out(text)
+        console.text_out(text)
 
 
 @command(app, "nmt tokenizer show runs/demo/model", "show")

@@ -12,7 +12,7 @@ from nmt.config.section import Affects, AsBefore, Count, Effect, Name, Natural, 
 from nmt.files import Json
 
 Coverage = Annotated[float, Field(ge=0.98, le=1)]
-Format = Literal["tsv", "csv", "jsonl", "parquet", "tmx", "xliff", "po", "wmt"]
+Format = Literal["tsv", "csv", "jsonl", "parquet", "tmx", "xliff", "po", "wmt", "xlsx"]
 """Formats of files that hold both sides."""
 Share = Annotated[float, Field(gt=0, le=1)]
 Rule = Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "nfc", "identity"]
@@ -173,8 +173,8 @@ class CorpusConfig(Section):
     target: str | list[str] | None = None
     """Target side, the translation of `source` line by line, of .sgm by document and segment."""
     files: str | list[str] | None = None
-    """Files that hold both sides (.tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po, WMT's .xml), folders or archives
-    (.zip, .tar, .tar.gz) of such files or of NAME.LANGUAGE pairs, or a test set of sacreBLEU:
+    """Files that hold both sides (.tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po, .xlsx, WMT's .xml), folders or
+    archives (.zip, .tar, .tar.gz) of such files or of NAME.LANGUAGE pairs, or a test set of sacreBLEU:
     `sacrebleu:wmt14/full:en-de`."""
     format: Format | None = None
     """Format of `files`; by default their names say it."""

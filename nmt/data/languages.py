@@ -211,7 +211,7 @@ def script_codes(code: str) -> tuple[str, ...]:
     for own in (name, MACROLANGUAGES.get(name, name)):
         if own in _own_scripts():
             return tuple(_own_scripts()[own])
-        if own in LIKELY_SUBTAGS:
+        if own in LIKELY_SUBTAGS:  # else langcodes takes it for Latin; see findings/langcodes_unlisted_script.sh
             script = Language.make(own, territory=language.territory).maximize().script
             return (script,) if script else ()
     return ()

@@ -80,7 +80,8 @@ def score(
         "ter": TER,
     }
     scores: Scores = {}
-    # sacreBLEU takes "" for a reference of length 0, the closest one to a short hypothesis, and None for none.
+    # sacreBLEU takes "" for a reference of length 0, the closest one to a short hypothesis, and None for none; see
+    # findings/sacrebleu_blank_reference.sh.
     known = [list(lines) for lines in zip(*map(_without_blanks, zip(*references, strict=True)), strict=True)]
     for name, scorer in [(name, builders[name]()) for name in metrics]:
         value = scorer.corpus_score(hypotheses, known).score

@@ -230,7 +230,7 @@ def test_what_cannot_be_read_is_one_line_and_nothing_is_written(
         ("-o -", "-o -: the output is files, not standard output (such as -o clean, or -o clean.tsv)"),
         ("-o no/out", "-o no/out: no folder no (make it first)"),
         ("-o a", "-o a: a.en is one of the files to be read (give the output another name)"),
-        ("-o out --against a.en a.de -o a", "-o a: a.en is one of the files to be read (give the output another name)"),
+        ("--against a.en a.de -o a", "-o a: a.en is one of the files to be read (give the output another name)"),
         (
             "-o out.parquet",
             "-o out.parquet: not a name of what can be written (two files of lines, or one .tsv; "

@@ -1,6 +1,7 @@
 """Extreme arguments, streams that take nothing, failures of the machine: one line and its exit code, at once."""
 
 import errno
+import json
 import os
 import shlex
 import subprocess
@@ -65,7 +66,7 @@ def test_an_empty_path_is_not_the_current_folder(nmt_here: Run, tmp_path: Path, 
 
 def run(words: str, redirections: str) -> tuple[int, str, str]:
     """Run `nmt` with redirected streams of a shell; return its exit code and what it could still say."""
-    line = f"{shlex.join(command(*words.split()))} {redirections}"
+    line = f"{shlex.join(command(*shlex.split(words)))} {redirections}"
     done = subprocess.run(["sh", "-c", line], capture_output=True, env=environment(), timeout=60, check=False)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
@@ -127,3 +128,24 @@ def test_a_full_memory_is_one_line_and_another_error_a_bug(nmt_here: Run, monkey
         errors.pop(0)
     with pytest.raises(RuntimeError):
         nmt_here("recipe", "show", "demo")
+
+
+def test_a_name_that_is_not_utf_8_is_one_line_or_works(tmp_path: Path) -> None:
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.")
+    for side in ("en", "de"):
+        Path(name + side).write_text(f"a small {side}\n")
+    files = shlex.join([name + "en", name + "de"])
+    options = "--source-language en --target-language de"
+    code, text, said = run(f"data inspect {files} {options} --json", "")
+    assert (code, said) == (0, "")
+    assert json.loads(text)["files"] == [name + "en", name + "de"]
+    code, text, said = run(
+        f"evaluate --hypotheses {shlex.quote(name + 'en')} --reference {shlex.quote(name + 'en')}", ""
+    )
+    assert code == 0
+    assert "\\udcff.en" in text
+    code, text, said = run(f"data clean {files} {options} -o {shlex.quote(name + 'out')}", "")
+    assert (code, text) == (2, "")
+    assert said.endswith(": not UTF-8, which names of files have to be here\n")
+    assert said.count("\n") == 1
+    assert sorted(os.listdir(tmp_path)) == [os.path.basename(name) + side for side in ("de", "en")]  # noqa: PTH119, PTH208

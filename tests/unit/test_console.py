@@ -258,3 +258,22 @@ def test_a_pipe_cuts_no_signature_either(capsys: pytest.CaptureFixture[str], mon
     name = "a" * 200
     console.scores({name: SCORES})
     assert capsys.readouterr().out.split("\n")[1] == f"{name}  BLEU    31.20  {SIGNATURES['bleu']}"
+
+
+def test_control_characters_in_names_are_shown_escaped(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, shown = "a\x1b[2Jb\r\u202ec\x9bd\u2066\te\nf", "a\\x1b[2Jb\\r\\u202ec\\x9bd\\u2066\te\nf"
+    for say in (console.log, console.warn, console.fail):
+        say(name)
+        assert capsys.readouterr().err.endswith(f"{shown}\n")
+    console.out(name)
+    console.heading(name, name)
+    assert capsys.readouterr().out == f"{shown}\n{shown}{shown}\n"
+    console.table([name[:8]], [[name[:8]]])
+    assert "\x1b" not in capsys.readouterr().out
+    console.text_out("a\u200fb\x1b")
+    assert capsys.readouterr().out == "a\u200fb\x1b\n"
+    monkeypatch.setattr(console, "QUIET", True)
+    console.warn("x")
+    assert capsys.readouterr().err == ""

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Protocol, cast
 
+from nmt import console
 from nmt.config.data import DownloadConfig
 from nmt.data.reading.downloads import fetch
 from nmt.data.reading.markup import refuse_name
@@ -134,7 +135,18 @@ def member_names(path: Path) -> list[str]:
 
 def _names_in(path: Path) -> list[str]:
     with open_container(path) as container:
-        return [name for name in container.names() if not name.startswith((".", "__MACOSX/")) and "/." not in name]
+        names = container.names()
+    if outside := [name for name in names if name.startswith("/") or ".." in PurePosixPath(name).parts]:
+        console.warn(f"{path}: names that lead out of the archive are skipped: {listing(outside)}")
+    return [name for name in names if not name.startswith((".", "__MACOSX/", "/")) and "/." not in name]
+
+
+def check_inside(folder: Path, name: str) -> None:
+    """Raise DataError where a file of a data folder is a link that leads out of it."""
+    if not (folder / name).resolve().is_relative_to(folder.resolve()):
+        raise DataError(
+            f"{folder / name}: a link that leads out of the folder", hint="name the file itself, or copy it"
+        )
 
 
 # Listing a compressed archive reads all of it.

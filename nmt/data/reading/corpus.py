@@ -24,7 +24,7 @@ from nmt.files import digest_file, digest_json
 from nmt.tasks import grammar
 
 RECIPE_TIP = "; names in a recipe start at --data-dir, or else at the recipe's folder"
-READING = 2
+READING = 3
 """Version of what is read from the same files: text that a killed run made half of by another version is made anew."""
 STDIN = "-"  # name of standard input
 TEST_SET = "sacrebleu:"  # prefix of the names of sacreBLEU's test sets

@@ -10,8 +10,10 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
+from typing import IO
+from urllib.request import Request
 
 from nmt import console
 from nmt.config.data import DownloadConfig
@@ -22,6 +24,8 @@ from nmt.version import __version__
 TIMEOUT = 30.0  # seconds without a byte after which a connection counts as broken
 PAUSES = (1.0, 3.0, 9.0)
 """Seconds before each further try of a mirror, counted again from the first after a try that received bytes."""
+SCHEMES = ("https://", "http://")
+LARGEST = 1 << 40  # bytes of the largest file that is downloaded: a server may send without end
 BLOCK = 1 << 18  # bytes to receive at once
 TEMPORARY = {408, 425, 429, 500, 502, 503, 504}  # HTTP statuses that a later try may not meet
 MINUTE = 60.0  # seconds between two lines of progress where there is no terminal
@@ -176,6 +180,7 @@ def _receive_rest(url: str, part: Path, name: str) -> bool:
         length = response.headers.get("Content-Length", "")
         left = int(length) if length.isdecimal() else None
         total = None if left is None else start + left
+        _check_size(total or start, part)
         with part.open("ab") as file, console.Progress(name, total and total // 1000, unit="kB") as progress:
             size = "" if total is None else f", {total // 1000:,} kB"
             progress.log(f"{name}: downloading {url}{size}" + (f", from {start // 1000:,} kB on" if start else ""))
@@ -184,6 +189,7 @@ def _receive_rest(url: str, part: Path, name: str) -> bool:
             for block in _blocks(response, left):
                 file.write(block)
                 received += len(block)
+                _check_size(received, part)
                 now = time.monotonic()
                 rate = (received - start) / max(now - started, 1e-3)
                 speed = f"{rate / 1e6:.1f} MB/s"
@@ -196,6 +202,13 @@ def _receive_rest(url: str, part: Path, name: str) -> bool:
     return is_rest
 
 
+def _check_size(size: int, part: Path) -> None:
+    """Raise _FailedError, and delete `part`, where a file of `size` bytes is too large to be a corpus."""
+    if size > LARGEST:
+        _discard(part)
+        raise _FailedError(f"is larger than {LARGEST:,} bytes", again=False)
+
+
 def _request(url: str, part: Path, start: int) -> HTTPResponse:
     """Request the file from byte `start` on. Raises _FailedError."""
     request = urllib.request.Request(url, headers={"User-Agent": f"nmt/{__version__}"})
@@ -206,7 +219,9 @@ def _request(url: str, part: Path, start: int) -> HTTPResponse:
         if origin.get("url") == url and str(origin["etag"]).startswith('"'):
             request.add_header("If-Range", origin["etag"])
     try:
-        return urllib.request.urlopen(request, timeout=TIMEOUT)
+        response = urllib.request.build_opener(_Redirects).open(request, timeout=TIMEOUT)
+        assert isinstance(response, HTTPResponse)
+        return response
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416 and start:  # the file there is shorter, so of another version
@@ -215,6 +230,18 @@ def _request(url: str, part: Path, start: int) -> HTTPResponse:
         raise _FailedError(f"HTTP {error.code} {error.reason}", again=error.code in TEMPORARY) from None
     except (OSError, HTTPException, ValueError) as error:
         raise _FailedError(connection_error(error)) from None
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to https and http alone; urllib would follow those to ftp too."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        """Return the request of the new address. Raises _FailedError where its scheme is another."""
+        if not newurl.lower().startswith(SCHEMES):
+            raise _FailedError(f"redirects to {newurl}, which is neither https nor http", again=False)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _blocks(response: HTTPResponse, left: int | None) -> Iterator[bytes]:

@@ -1,5 +1,7 @@
 """Read pairs from files that hold both sides: tables, JSON lines, Parquet, TMX, XLIFF, PO, folders and archives."""
 
+from __future__ import annotations
+
 import io
 import itertools
 import json
@@ -9,13 +11,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from operator import itemgetter
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from nmt import console
 from nmt.config.data import Format
 from nmt.data.languages import best_pair
 from nmt.data.pairs import Pair
-from nmt.data.reading.archives import Container, member_names, open_bytes, open_container, split_path
+from nmt.data.reading.archives import Container, check_inside, member_names, open_bytes, open_container, split_path
 from nmt.data.reading.columns import Wanted, choose_columns, language_keys, pair_of
 from nmt.data.reading.po import read_po
 from nmt.data.reading.streams import (
@@ -31,15 +33,22 @@ from nmt.data.reading.tables import read_table
 from nmt.data.reading.test_sets import Texts, is_sgm, pair_texts, read_set, read_set_pairs
 from nmt.data.reading.tmx import choose_variants, read_tmx
 from nmt.data.reading.xliff import read_xliff
+from nmt.data.reading.xlsx import read_xlsx
 from nmt.errors import DataError
-from nmt.files import JsonObject
+from nmt.files import Json, JsonObject
 
 OTHER_SUFFIXES: dict[str, Format] = {"json": "jsonl", "ndjson": "jsonl", "pot": "po", "xml": "wmt"}
 OTHER_SUFFIXES |= dict.fromkeys(("xlf", "sdlxliff", "mxliff", "mqxliff", "txlf"), "xliff")
 """Suffixes of formats, beside their names."""
-ENDINGS = ".tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po, .xml"  # usual suffixes of the formats, for messages and help
-TABLES: tuple[Format, ...] = ("tsv", "csv", "jsonl", "parquet")  # formats with columns
+ENDINGS = (
+    ".tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po, .xml, .xlsx"  # usual suffixes of the formats, for messages and help
+)
+TABLES: tuple[Format, ...] = ("tsv", "csv", "jsonl", "parquet", "xlsx")  # formats with columns
 BAD_SOURCE = "is_bad_source"  # key of WMT24++, true where the source is not to be used
+if TYPE_CHECKING:
+    from pyarrow import DataType
+
+JSON_TYPE = "extension<arrow.json>"
 BATCH = 1000  # rows of a Parquet file to read at once
 
 
@@ -61,6 +70,8 @@ def read_stream(stream: io.BufferedReader, name: str, form: Format, wanted: Want
     """Yield the pairs of an open, decompressed file; `name` names it in messages."""
     if form == "parquet":
         return _read_parquet(stream, name, wanted)
+    if form == "xlsx":
+        return read_xlsx(stream, name, wanted)
     if form == "wmt":
         return read_set_pairs(stream, name, wanted.languages, wanted.anomalies)
     if form == "po":
@@ -199,6 +210,8 @@ def _read_folder(path: Path, below: str, wanted: Wanted) -> Iterator[Pair]:
 
 def _open_member(container: Container, path: Path, name: str) -> io.BufferedReader:
     with reading(path / name):
+        if path.is_dir():
+            check_inside(path, name)
         return decompress(container.open(name), str(path / name))
 
 
@@ -234,6 +247,17 @@ def _read_wmt24(row: JsonObject, pair: Pair, wanted: Wanted) -> Iterator[Pair]:
         yield pair if sides == (0, 1) else pair[::-1]
 
 
+def _parsed(value: Json, kind: DataType) -> Json:
+    """Return a value of Parquet with its parts of Arrow's type for JSON parsed: `datasets` 5 writes mixed cells so."""
+    if value is None:
+        return None
+    if str(kind) == JSON_TYPE:
+        return json.loads(value)
+    if isinstance(value, dict):
+        return {key: _parsed(part, kind.field(key).type) for key, part in value.items()}
+    return value
+
+
 def _read_parquet(stream: io.BufferedReader, name: str, wanted: Wanted) -> Iterator[Pair]:
     """Yield the pairs of a Parquet file; one without random access is held in memory."""
     import pyarrow.parquet  # 0.2 s that other formats need not wait for
@@ -254,11 +278,15 @@ def _read_parquet(stream: io.BufferedReader, name: str, wanted: Wanted) -> Itera
             for batch in file.iter_batches(batch_size=BATCH, columns=needed):
                 values = [batch.column(column).to_pylist() for column in columns]
                 for column, kind in enumerate(types):
+                    if JSON_TYPE in str(kind):
+                        values[column] = [_parsed(value, kind) for value in values[column]]
                     if pyarrow.types.is_map(kind):
                         values[column] = [value if value is None else dict(value) for value in values[column]]
                 for row in zip(*values, strict=True):
                     number += 1
                     yield pair_of(row, columns, wanted, f"{name}, row {number}")
+    except json.JSONDecodeError as error:
+        raise DataError(f"{name}: not JSON after row {number}: {error}", hint="write the file again") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{name}: not UTF-8 after row {number}: byte 0x{error.object[error.start]:02x}") from None
     except pyarrow.ArrowException as error:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,16 @@ import huggingface_hub
 from nmt import console
 from nmt.config.data import CorpusConfig
 from nmt.data.pairs import Pair
-from nmt.data.reading.archives import printable
+from nmt.data.reading.archives import open_bytes, printable
 from nmt.data.reading.columns import TRANSLATION, Wanted, choose_columns, pair_of
+from nmt.data.reading.formats import format_of, read_file
 from nmt.errors import MACHINE, DataError, NmtError, StorageError
 from nmt.files import digest_file, digest_json, write_text
 
 if TYPE_CHECKING:
-    from datasets import Dataset, IterableDataset
+    from datasets import Dataset, DatasetBuilder, IterableDataset
 
+INDEX = "__index_level_0__"  # column that pandas makes of surplus fields
 BATCH = 1000  # rows to read at once
 TIMEOUT = 30.0  # seconds to wait for the Hub to name the commit of a branch
 HINT = "check data.*.dataset, config and split"
@@ -32,12 +35,17 @@ def read_dataset(config: CorpusConfig, root: Path, local: bool, split: str, want
     """Yield the pairs of a split of `config.dataset`; with `local`, of a folder under `root`. Raises DataError."""
     name = f"dataset {config.dataset}"
     data = _load(config, root, local, split)
+    if isinstance(data, list):
+        for path in data:
+            yield from read_file(path, replace(wanted, columns=wanted.columns or [TRANSLATION], format=None))
+        return
     try:
         # A streamed dataset knows its columns only where the files declare them.
         present = data.column_names or list(next(iter(data), {}))
         if not present:
             return
         columns = choose_columns(wanted.columns or [TRANSLATION], present, wanted.languages, name)
+        _check_types(data, columns, present, name)
         for rows in data.select_columns(columns).iter(batch_size=BATCH):
             for values in zip(*(rows[column] for column in columns), strict=True):
                 yield pair_of(values, columns, wanted, name)
@@ -45,6 +53,38 @@ def read_dataset(config: CorpusConfig, root: Path, local: bool, split: str, want
         raise
     except Exception as error:
         raise _failed(f"{name}, split {split}", error, local) from error
+
+
+def _check_types(data: Dataset | IterableDataset, columns: Sequence[str], present: Sequence[str], name: str) -> None:
+    """Raise DataError where the reader of `datasets` has shifted the columns of a table, or turned text into dates."""
+    hint = "download its files, and name them in `files`: they are read as they are"
+    if INDEX in present:
+        problem = "its rows have more fields than its first line names, and `datasets` shifts its columns"
+        raise DataError(f"{name}: {problem}", hint=hint)
+    for column in columns:
+        kind = str(getattr((data.features or {}).get(column), "dtype", ""))
+        if kind.startswith(("timestamp", "date", "time", "duration")):
+            raise DataError(f"{name}: `datasets` has turned the text of column {column!r} into {kind}", hint=hint)
+
+
+def _plain_files(builder: DatasetBuilder, split: str) -> list[Path]:
+    """Return the files of a split that are tables or lines of JSON; [] where the split has others, or settings.
+
+    These are not left to `datasets`, whose readers shift columns, turn text into dates, and take "NA" for nothing.
+    """
+    config, paths = builder.config, [Path(str(name)) for name in (builder.config.data_files or {}).get(split, [])]
+    separators = {"csv": ",", "tsv": "\t"}
+    for path in paths:
+        form = format_of(path.name)
+        separator = separators.get(form or "")
+        if form not in ("csv", "tsv", "jsonl") or not path.is_file() or getattr(config, "field", None):
+            return []
+        if separator != getattr(config, "sep", None):
+            return []
+        with open_bytes(path) as stream:
+            if form == "jsonl" and stream.peek().lstrip()[:1] == b"[":
+                return []
+    return paths
 
 
 def dataset_digests(config: CorpusConfig, root: Path, local: bool) -> dict[str, str]:
@@ -123,7 +163,7 @@ def _find(config: CorpusConfig, root: Path) -> tuple[Path, str | None]:
     raise DataError(f"dataset {config.dataset}: not found under --data-dir; looked at {looked_at}", hint=hint)
 
 
-def _load(config: CorpusConfig, root: Path, local: bool, split: str) -> Dataset | IterableDataset:
+def _load(config: CorpusConfig, root: Path, local: bool, split: str) -> Dataset | IterableDataset | list[Path]:
     import datasets  # 0.8 s that other corpora need not wait for
 
     datasets.disable_progress_bars()
@@ -156,6 +196,8 @@ def _load(config: CorpusConfig, root: Path, local: bool, split: str) -> Dataset 
             if data.split is not None and str(data.split) != split:
                 raise DataError(f"dataset {name}: holds the split {str(data.split)!r}, not {split!r}")
             return data
+        if files := _plain_files(datasets.load_dataset_builder(name, name=part), split):
+            return files
         return datasets.load_dataset(name, name=part, split=split, streaming=config.streaming)
     except DataError:
         raise

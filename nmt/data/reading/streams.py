@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
 
 from nmt import console
 from nmt.data.reading.markup import refuse_line
@@ -43,6 +43,7 @@ MAGIC = {
 }
 UNREADABLE = (EOFError, OSError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile)
 """Exceptions of reading a file: the system's errors, and the errors of damaged content."""
+LONGEST_LINE = 1 << 26  # bytes of the longest line that is read
 BUFFER = 1 << 17  # bytes to read at once
 BREAKS = re.compile("[\u2028\u2029\x85\x0b\x0c\x1c-\x1e]")
 """Characters that end a line for some programs, and are text here."""
@@ -51,6 +52,7 @@ MARKS = {"UTF-32": (b"\xff\xfe\0\0", b"\0\0\xfe\xff"), "UTF-16": (b"\xff\xfe", b
 CONTROL = re.compile(rb"[\0-\x08\x0e-\x1f]")
 SUSPICIOUS = ("NUL characters", "CR line ends")  # anomalies of text in another encoding, or of another system
 SURROGATE = re.compile("[\ud800-\udfff]")
+T = TypeVar("T")
 Decompressor = bz2.BZ2Decompressor | lzma.LZMADecompressor
 
 
@@ -72,7 +74,9 @@ def decode_lines(
     found = Counter[str]() if anomalies is None else anomalies
     number, start = 0, b""
     try:
-        for number, line in enumerate(stream, 1):
+        for number, line in enumerate(_bounded(stream), 1):
+            if len(line) > LONGEST_LINE:
+                raise DataError(f"{name}:{number}: a line of over {LONGEST_LINE:,} bytes", hint="is it lines of text?")
             if number <= 2:
                 start += line
                 if encoding := wide_encoding(start):
@@ -107,6 +111,45 @@ def decode_lines(
         ) from None
     except UNREADABLE as error:
         raise unreadable(name, error, f" after line {number}") from None
+
+
+class UpToError(Generic[T]):
+    """The items of an iterator before its first NmtError, which `check` raises when these have been used.
+
+    So a line that cannot be read costs none of the lines before it, however many are taken at a time.
+    """
+
+    def __init__(self, items: Iterable[T]) -> None:
+        self._items = iter(items)
+        self._error: NmtError | None = None
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        if self._error is not None:
+            raise StopIteration
+        try:
+            return next(self._items)
+        except NmtError as error:
+            self._error = error
+            raise StopIteration from None
+
+    @property
+    def has_failed(self) -> bool:
+        return self._error is not None
+
+    def check(self) -> None:
+        """Raise the error that ended the items, if one did."""
+        if self._error is not None:
+            raise self._error
+
+
+def _bounded(stream: Iterable[bytes]) -> Iterator[bytes]:
+    """Return the lines of a stream, of longer ones than `LONGEST_LINE` pieces, so that none fills the memory."""
+    if isinstance(stream, io.BufferedIOBase):
+        return iter(partial(stream.readline, LONGEST_LINE + 1), b"")
+    return iter(stream)
 
 
 def wide_encoding(start: bytes) -> str | None:

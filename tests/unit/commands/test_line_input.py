@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from nmt.commands.line_input import BLOCK, STDIN, Live, open_input, read_beside
+from nmt.data.reading import streams
 from nmt.errors import DataError
 
 
@@ -67,6 +68,18 @@ def test_lines_are_whole_however_they_come_in_blocks(pipe: tuple[int, int]) -> N
     found = list(Live(pipe[0], 0.05))
     writer.join()
     assert found == text.split(b"\n")
+
+
+def test_a_line_without_an_end_is_given_up(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "LONGEST_LINE", 10)
+    live = Live(pipe[0], 0.05)
+    for block in (b"12345678", b"9\n12345", b"67890"):
+        os.write(pipe[1], block)
+        live.ready(time.monotonic())
+    assert next(live) == b"123456789"
+    os.write(pipe[1], b"1")
+    with pytest.raises(DataError, match=r"^standard input: a line of over 10 bytes \("):
+        next(live)
 
 
 def test_what_is_there_is_ready_and_what_is_not_is_waited_for_so_long(pipe: tuple[int, int]) -> None:

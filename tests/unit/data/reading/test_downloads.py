@@ -310,3 +310,46 @@ def test_a_long_download_says_how_far_it_is(
     monkeypatch.setattr(downloads, "BLOCK", 60000)
     fetch("a.gz", config(f"{server.url}/a.gz"))
     assert re.search(r"^a\.gz: \d+ kB, [\d.]+ MB/s, \d+s left$", capfd.readouterr().err, re.MULTILINE)
+
+
+@pytest.mark.parametrize("target", ["ftp://127.0.0.1/a.gz", "file:///etc/hostname", "FTP://127.0.0.1/a.gz"])
+def test_a_redirect_to_another_scheme_is_not_followed(server: Server, target: str) -> None:
+    server.plan = [f"to {target}"] * 5
+    with pytest.raises(DataError) as caught:
+        fetch("a.gz", config(f"{server.url}/a.gz"))
+    assert re.search(
+        r"redirect(s|ion) to .*(url )?'?(ftp://127\.0\.0\.1/a\.gz|file:///etc/hostname)", str(caught.value).lower()
+    )
+    assert re.search(r", which is neither https nor http \(|' is not allowed \(", str(caught.value))
+    assert len(server.asked) == 1
+
+
+def test_a_redirect_to_another_address_is_followed(server: Server, start: Start) -> None:
+    server.plan = [f"to {start({'/b.gz': BODY}).url}/b.gz"]
+    assert fetch("a.gz", config(f"{server.url}/a.gz")).read_bytes() == BODY
+
+
+@pytest.mark.parametrize("announced", [False, True])
+def test_a_file_larger_than_any_corpus_is_given_up(
+    server: Server, cache: Path, announced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.announces_length = announced
+    monkeypatch.setattr(downloads, "LARGEST", len(BODY))
+    assert fetch("a.gz", config(f"{server.url}/a.gz")).read_bytes() == BODY
+    place(cache).unlink()
+    monkeypatch.setattr(downloads, "LARGEST", len(BODY) - 1)
+    with pytest.raises(DataError, match=r": is larger than 102,399 bytes \("):
+        fetch("a.gz", config(f"{server.url}/a.gz"))
+    assert names(place(cache).parent) == ["a.gz.lock"]
+    assert len(server.asked) == 2
+
+
+def test_no_more_is_read_than_was_announced(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(BODY)))
+        handler.end_headers()
+        handler.wfile.write(BODY + b"more")
+
+    monkeypatch.setattr(server, "answer", answer)
+    assert fetch("a.gz", config(f"{server.url}/a.gz")).read_bytes() == BODY

@@ -16,6 +16,7 @@ from nmt.data.reading.formats import choose_files, format_of, read_file, read_st
 from nmt.errors import DataError
 
 EN_DE = LanguagesConfig(source="en", target="de")
+FORMATS = "tsv, csv, jsonl, parquet, tmx, xliff, po, wmt, xlsx"
 PAIRS = [("one", "eins"), ("two, three", "zwei"), ("", 'sagt "vier"')]
 
 
@@ -72,7 +73,7 @@ def test_a_format_that_no_name_says_is_asked_for(tmp_path: Path) -> None:
     said = error_of(path)
     assert said == (
         f"{path}: its name does not say what format it has "
-        "(set format to one of tsv, csv, jsonl, parquet, tmx, xliff, po, wmt; lines of one side are source or target)"
+        f"(set format to one of {FORMATS}; lines of one side are source or target)"
     )
     assert list(read_file(path, wanted(form="tsv"))) == [("a", "b")]
 
@@ -164,6 +165,25 @@ def test_parquet_is_read_by_columns_or_by_translations(tmp_path: Path) -> None:
     ):
         assert list(read_file(write(tmp_path / "a.parquet", content), wanted())) == PAIRS
         assert list(read_file(write(tmp_path / "a.parquet.gz", gzip.compress(content)), wanted())) == PAIRS
+
+
+def test_json_in_parquet_is_parsed(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    texts, json_type = ['"one \\"dog\\""', None, '"two"'], pa.json_()
+    cells = pa.array(texts, pa.string()).cast(json_type)
+    rows = {"en": cells, "de": ["eins", "x", "zwei"]}
+    expected = [('one "dog"', "eins"), ("", "x"), ("two", "zwei")]
+    assert list(read_file(write(tmp_path / "a.parquet", parquet(rows)), wanted())) == expected
+    nested = pa.StructArray.from_arrays([cells, pa.array(rows["de"])], names=["en", "de"])
+    path = write(tmp_path / "b.parquet", parquet({"translation": nested}))
+    assert list(read_file(path, wanted())) == expected
+    number = pa.array(['"one"', "3"], pa.string()).cast(json_type)
+    path = write(tmp_path / "c.parquet", parquet({"en": number, "de": ["eins", "drei"]}))
+    assert error_of(path) == f"{path}, row 2: int where text should be: 3"
+    broken = pa.ExtensionArray.from_storage(json_type, pa.array(["{"]))
+    path = write(tmp_path / "d.parquet", parquet({"en": broken, "de": ["eins"]}))
+    assert error_of(path).startswith(f"{path}: not JSON after row 0: ")
 
 
 def test_missing_values_of_parquet_are_blank_and_counted(tmp_path: Path) -> None:
@@ -280,7 +300,7 @@ def test_a_folder_with_nothing_to_read_says_what_is_there(tmp_path: Path) -> Non
     write(tmp_path / "b.fr", b"")
     assert error_of(tmp_path) == (
         f"{tmp_path}: nothing to read in it; it has a.en, b.fr "
-        "(a folder or archive holds files of tsv, csv, jsonl, parquet, tmx, xliff, po, wmt, or NAME.en and NAME.de)"
+        f"(a folder or archive holds files of {FORMATS}, or NAME.en and NAME.de)"
     )
 
 
@@ -370,3 +390,31 @@ def test_an_archive_of_opus_is_read_beside_its_other_files(tmp_path: Path) -> No
     what = wanted()
     assert list(read_file(tmp_path / "en-de.txt.zip", what)) == [("one", "eins"), ("two", "zwei")]
     assert what.anomalies == {"files skipped in a folder": 5}
+
+
+def test_a_link_that_leaves_a_folder_is_not_followed(tmp_path: Path) -> None:
+    write(tmp_path / "secret", "not for training\n")
+    write(tmp_path / "data/a.de", "eins\n")
+    write(tmp_path / "data/real", "one\n")
+    link = tmp_path / "data/a.en"
+    link.symlink_to("real")
+    assert list(read_file(tmp_path / "data", wanted())) == [("one", "eins")]
+    link.unlink()
+    link.symlink_to(tmp_path / "secret")
+    hint = "(name the file itself, or copy it)"
+    assert error_of(tmp_path / "data") == f"{link}: a link that leads out of the folder {hint}"
+    (tmp_path / "own").symlink_to(tmp_path / "data")
+    link.unlink()
+    write(link, "one\n")
+    assert list(read_file(tmp_path / "own", wanted())) == [("one", "eins")]
+
+
+@pytest.mark.parametrize("name", ["../a.tsv", "/a.tsv", "b/../../a.tsv"])
+def test_names_that_leave_an_archive_are_skipped(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(console, "warn", said.append)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(name, "x\ty\n")
+        archive.writestr("in.tsv", "one\teins\n")
+    assert list(read_file(tmp_path / "a.zip", wanted())) == [("one", "eins")]
+    assert said == [f"{tmp_path}/a.zip: names that lead out of the archive are skipped: {name}"]

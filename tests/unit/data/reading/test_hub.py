@@ -408,6 +408,47 @@ def test_a_folder_can_stream_and_gives_the_same(tmp_path: Path) -> None:
     assert streamed[7:9] == [("7", ""), ("8", "b 8")]
 
 
+@pytest.mark.usefixtures("hub_cache")
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("train.csv", "en,de\nNA,null\n2020-01-01,2020-01-02\n"),
+        ("train.tsv", "en\tde\nNA\tnull\n2020-01-01\t2020-01-02\n"),
+        ("train.jsonl", '{"en": "NA", "de": "null"}\n{"en": "2020-01-01", "de": "2020-01-02"}\n'),
+        ("train.json", '[{"en": "NA", "de": "null"}, {"en": "2020-01-01", "de": "2020-01-02"}]'),
+    ],
+)
+def test_text_in_a_folder_stays_text(tmp_path: Path, name: str, content: str, streaming: bool) -> None:
+    write(tmp_path / "name" / name, content.encode())
+    config = CorpusConfig(dataset="org/name", columns=["en", "de"], streaming=streaming)
+    if name == "train.json":  # an array, which is left to `datasets`
+        write(tmp_path / "name" / name, content.replace("2020-01-02", "two").encode())
+        assert read_in(tmp_path, config)[0] == ("NA", "null")
+    else:
+        assert read_in(tmp_path, config) == [("NA", "null"), ("2020-01-01", "2020-01-02")]
+
+
+@pytest.mark.usefixtures("hub_cache")
+def test_surplus_fields_in_a_folder_are_an_error_and_shift_no_columns(tmp_path: Path) -> None:
+    path = write(tmp_path / "name/train.csv", b"en,de\none dog,ein Hund,x\ntwo dogs,zwei Hunde,y\n")
+    said = error_in(tmp_path, CorpusConfig(dataset="org/name", columns=["en", "de"]))
+    assert said == f"{path}:2: 3 fields, and the first line names 2"
+
+
+def test_what_the_readers_of_datasets_changed_is_refused(tmp_path: Path) -> None:
+    import datetime
+
+    dataset({"en": [datetime.date(2020, 1, 1)], "de": ["x"]}).save_to_disk(tmp_path / "name")
+    said = error_in(tmp_path, CorpusConfig(dataset="name", columns=["en", "de"]))
+    assert said.startswith(
+        "dataset name: `datasets` has turned the text of column 'en' into date32 (download its files"
+    )
+    dataset({"en": ["x"], "de": ["y"], "__index_level_0__": ["z"]}).save_to_disk(tmp_path / "other")
+    said = error_in(tmp_path, CorpusConfig(dataset="other", columns=["en", "de"]))
+    assert said.startswith("dataset other: its rows have more fields than its first line names, and `datasets` shifts ")
+
+
 def test_digests_of_a_dataset_are_those_of_its_files_or_of_its_name(tmp_path: Path) -> None:
     write(tmp_path / "name/x/train.jsonl", b"{}")
     config = CorpusConfig(dataset="org/name", split="train")

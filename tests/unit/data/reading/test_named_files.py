@@ -130,8 +130,8 @@ def test_two_scripts_of_a_language_are_known_by_the_whole_code() -> None:
         (
             ["n.txt"],
             "--train: n.txt: its name tells neither its language nor its format (lines of one side are in NAME.en and "
-            "NAME.de, both sides in .tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po, .xml, a folder or an archive of "
-            "such files)",
+            "NAME.de, both sides in .tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po, .xml, .xlsx, a folder or an archive "
+            "of such files)",
         ),
     ],
 )

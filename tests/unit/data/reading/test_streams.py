@@ -10,8 +10,9 @@ import pytest
 from disks import make_unreadable
 
 from nmt import console
+from nmt.data.reading import streams
 from nmt.data.reading.archives import read_lines
-from nmt.data.reading.streams import decode_lines, listing, one_line
+from nmt.data.reading.streams import UpToError, decode_lines, listing, one_line
 from nmt.errors import DataError, StorageError
 
 TEXT = "".join(f"line {i * i} ä\n" for i in range(500)).encode()
@@ -272,3 +273,45 @@ def test_a_disk_that_fails_is_no_fault_of_the_data(tmp_path: Path) -> None:
     assert str(caught.value) == f"{tmp_path / 'text'}: Input/output error"
     with pytest.raises(DataError, match="no such file"):
         list(read_lines(tmp_path / "none"))
+
+
+def test_the_items_before_an_error_are_used_before_it_is_raised() -> None:
+    items = UpToError(decode_lines([b"a\n", b"\xff\n", b"c\n"], "text"))
+    assert not items.has_failed
+    assert list(items) == ["a"]
+    assert list(items) == []
+    assert items.has_failed
+    with pytest.raises(DataError, match="text:2"):
+        items.check()
+    whole = UpToError(["a", "b"])
+    assert list(whole) == ["a", "b"]
+    whole.check()
+
+
+@pytest.mark.parametrize("ending", ["", ".gz", ".bz2", ".xz", ".zst"])
+def test_a_line_without_an_end_does_not_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.setattr(streams, "LONGEST_LINE", 1000)
+    content = b"x" * 999 + b"\n" + b"y" * 500_000
+    path = write(tmp_path / f"a{ending}", COMPRESS[ending](content) if ending else content)
+    lines = read_lines(path)
+    assert next(lines) == "x" * 999
+    with pytest.raises(DataError, match=r"a.*:2: a line of over 1,000 bytes \(is it lines of text\?\)$"):
+        next(lines)
+    with pytest.raises(DataError, match=r"^t:1: a line of over 1,000 bytes"):
+        list(decode_lines([b"x" * 1001], "t"))
+
+
+def test_only_a_piece_of_a_long_line_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    class Endless(io.BufferedIOBase):
+        def readline(self, size: int | None = -1, /) -> bytes:
+            asked.append(size or 0)
+            return b"x" * (size or 0)
+
+    monkeypatch.setattr(streams, "LONGEST_LINE", 1000)
+    with pytest.raises(DataError, match="a line of over 1,000 bytes"):
+        list(decode_lines(Endless(), "t"))
+    assert asked == [1001]
