@@ -17,6 +17,7 @@ from nmt.commands.line_output import Format
 from nmt.commands.model_options import Inference, Models, Scoring, check_device, load_translator
 from nmt.commands.options import Output, command, writing
 from nmt.data.reading.archives import count_lines, find_file, read_lines
+from nmt.data.reading.streams import UpToError
 from nmt.errors import DataError
 
 if TYPE_CHECKING:
@@ -50,17 +51,18 @@ def score(
     blank, or too long for the model, has the score nan, in jsonl null. Several MODELs score as an ensemble.
     """
     check_device(inference)
-    (sources, total), (targets, other) = counted(source), counted(target)
-    if total != other:
-        raise DataError(f"{source} has {total:,} lines but {target} has {other:,}")
     with writing(output) as file:
+        (sources, total), (targets, other) = counted(source), counted(target)
+        if total != other:
+            raise DataError(f"{source} has {total:,} lines but {target} has {other:,}")
         translator = load_translator(models, scoring, inference)
-        pairs = zip(sources, targets, strict=True)
+        pairs = UpToError(zip(sources, targets, strict=True))
         with console.Progress("score", total, unit="lines") as progress:
             while chunk := list(islice(pairs, CHUNK)):
                 for pair, found in zip(chunk, translator.score(*map(list, zip(*chunk, strict=True))), strict=True):
                     file.write(render(form, *pair, found).encode())
                 progress.update(translator.report.lines)
+        pairs.check()
     for warning in translator.report.warnings():
         console.warn(warning)
 

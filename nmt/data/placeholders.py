@@ -6,12 +6,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
+import regex
+
 from nmt.errors import UsageError
 
 Span = tuple[int, int]
 SPELLED = re.compile("\u27e6[0-9]+\u27e7")
 _IN_WORD = re.compile(r"\w|[(\[{\u201e\u201c\u00ab\u2018\u27e6]")  # what a word, or a placeholder, begins with
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f\u0e00-\u0eff]")
+SECONDS, CHARACTERS_PER_SECOND = 2, 100_000
+"""Time limit of the search for matches in a line, and the speed below which a long line has more; ten times as slow as
+usual patterns are."""
 OFF = ("", "none")  # values that mean no pattern, on the command line and in a recipe
 
 
@@ -107,7 +112,8 @@ def _remove(text: str, start: int, end: int) -> str:
 class Protector:
     """Replaces the matches of `pattern`, a regular expression, by placeholders, and restores them.
 
-    The tokenizer has `count` placeholders. Raises UsageError if it has none, or if `pattern` is no regular expression.
+    The tokenizer has `count` placeholders. Raises UsageError if it has none, or if `pattern` is no regular expression;
+    its methods raise one where the search for matches takes too long, as with nested repetitions.
     """
 
     pattern: str
@@ -118,9 +124,14 @@ class Protector:
             hint = "train one with tokenizer.placeholders and data.protect in its recipe, or take --protect none"
             raise UsageError("the model has no placeholders to protect text with", hint=hint)
         try:
-            re.compile(self.pattern)
-        except (re.error, OverflowError) as error:
+            re.compile(self.pattern)  # whose syntax holds; `regex`, which matches the same, can be stopped
+            _ = self._compiled
+        except (re.error, regex.error, OverflowError, RecursionError) as error:
             raise UsageError(f"protect: {self.pattern!r} is no regular expression: {error}") from None
+
+    @cached_property
+    def _compiled(self) -> regex.Pattern[str]:
+        return regex.compile(self.pattern, regex.VERSION0)
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
@@ -165,7 +176,13 @@ class Protector:
     def _find(self, text: str) -> tuple[list[Span], int]:
         """Return the spans of matches and literal placeholders, and the number of matches that overlap the latter."""
         literal = [match.span() for match in SPELLED.finditer(text) if match[0] in self._numbers]
-        found = [match.span() for match in re.finditer(self.pattern, text) if match.end() > match.start()]
+        limit = SECONDS + len(text) / CHARACTERS_PER_SECOND
+        try:
+            matches = [match.span() for match in self._compiled.finditer(text, timeout=limit)]
+        except TimeoutError:
+            problem = f"protect: {self.pattern!r} takes over {limit:.0f} seconds on one line: {text[:40]!r}"
+            raise UsageError(problem, hint="write it without repetitions within repetitions, as in (a+)+") from None
+        found = [(start, end) for start, end in matches if end > start]
         if not literal:
             return found, 0
         clear = [span for span in found if not any(span[0] < end and start < span[1] for start, end in literal)]

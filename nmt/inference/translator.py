@@ -21,6 +21,7 @@ from nmt.config.section import first_error
 from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.placeholders import Protector, check_tags, protector_for
+from nmt.data.reading.streams import UpToError
 from nmt.data.sentences import SentenceSplitter
 from nmt.errors import DataError, UsageError
 from nmt.inference.alignment import SPACE, align_segments
@@ -208,13 +209,15 @@ class Translator:
         translated before more is read. Raises DataError where the numbers of prefixes and lines differ.
         """
         options = options or Options()
-        chunks = self._chunks(iter(lines), prefixes, ready)
+        readable = UpToError(lines)
+        chunks = self._chunks(readable, prefixes, ready)
         ahead = chunks if ready is None else iter(())
         for chunk in chunks:
             yield from self._run(itertools.chain([chunk], ahead), options)
+        readable.check()
 
     def _chunks(
-        self, lines: Iterator[str], prefixes: Iterable[str] | None, ready: Callable[[float], bool] | None
+        self, lines: UpToError[str], prefixes: Iterable[str] | None, ready: Callable[[float], bool] | None
     ) -> Iterator[Chunk]:
         starts = None if prefixes is None else iter(prefixes)
         size = FIRST_CHUNK
@@ -227,7 +230,7 @@ class Translator:
                 raise DataError(f"line {self.report.lines + len(begun) + 1} has no prefix", hint=AS_MANY)
             size = min(2 * size, LARGEST_CHUNK) if len(chunk) == size else size
             yield self._chunk(chunk, begun)
-        if starts is not None and next(starts, None) is not None:
+        if starts is not None and not lines.has_failed and next(starts, None) is not None:
             raise DataError(f"more prefixes than the {self.report.lines:,} lines", hint=AS_MANY)
 
     def _chunk(self, lines: Sequence[str], prefixes: Sequence[str] | None) -> Chunk:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
 
 from nmt import console
 from nmt.data.reading.markup import refuse_line
@@ -52,6 +52,7 @@ MARKS = {"UTF-32": (b"\xff\xfe\0\0", b"\0\0\xfe\xff"), "UTF-16": (b"\xff\xfe", b
 CONTROL = re.compile(rb"[\0-\x08\x0e-\x1f]")
 SUSPICIOUS = ("NUL characters", "CR line ends")  # anomalies of text in another encoding, or of another system
 SURROGATE = re.compile("[\ud800-\udfff]")
+T = TypeVar("T")
 Decompressor = bz2.BZ2Decompressor | lzma.LZMADecompressor
 
 
@@ -110,6 +111,38 @@ def decode_lines(
         ) from None
     except UNREADABLE as error:
         raise unreadable(name, error, f" after line {number}") from None
+
+
+class UpToError(Generic[T]):
+    """The items of an iterator before its first NmtError, which `check` raises when these have been used.
+
+    So a line that cannot be read costs none of the lines before it, however many are taken at a time.
+    """
+
+    def __init__(self, items: Iterable[T]) -> None:
+        self._items = iter(items)
+        self._error: NmtError | None = None
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        if self._error is not None:
+            raise StopIteration
+        try:
+            return next(self._items)
+        except NmtError as error:
+            self._error = error
+            raise StopIteration from None
+
+    @property
+    def has_failed(self) -> bool:
+        return self._error is not None
+
+    def check(self) -> None:
+        """Raise the error that ended the items, if one did."""
+        if self._error is not None:
+            raise self._error
 
 
 def _bounded(stream: Iterable[bytes]) -> Iterator[bytes]:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import pickle
+import re
+import time
 
 import pytest
 
@@ -127,6 +129,44 @@ def test_what_is_missing_is_named_and_what_stands_for_nothing_is_taken_out_and_c
 )
 def test_one_that_is_taken_out_leaves_one_space_between_words(protector: Protector, said: str, expected: str) -> None:
     assert protector.restore(said, ["a b", "⟦⟧"]).text == expected
+
+
+def test_a_pattern_that_takes_exponential_time_is_stopped_with_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nmt.data.placeholders.SECONDS", 0.2)
+    slow = Protector("(a|aa)+$", 2)
+    began = time.process_time()
+    with pytest.raises(UsageError) as caught:
+        slow.protect("a" * 60 + "b")
+    assert time.process_time() - began < 5
+    assert str(caught.value).startswith(f"protect: '(a|aa)+$' takes over 0 seconds on one line: '{'a' * 40}'")
+    assert slow.protect("so aa").text == "so ⟦0⟧"
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"(a|b", "[", "(?<=a|bc)x", r"\pL", "(" * 2000 + ")" * 2000 + "{", "a{99999999999}"]
+)
+def test_a_pattern_has_the_syntax_of_pythons_re(pattern: str) -> None:
+    with pytest.raises(UsageError, match="is no regular expression"):
+        Protector(pattern, 2)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"https?://\S+",
+        r"[\w.]+@[\w.]+",
+        r"(?i)straße",
+        r"\b\d+(?:[.,]\d+)*\b",
+        "[[a-c]--x]",
+        r"<[^>]*>",
+        "(?=a)|b|",
+        r"x*",
+    ],
+)
+def test_matches_are_those_of_pythons_re(pattern: str) -> None:
+    text = "aab xx STRASSE Straße me.you@x.de 1,5 <b> 3.4 http://a.b/c [a--x] cx] 中文 ١٢"
+    spans = [match.span() for match in re.finditer(pattern, text) if match.end() > match.start()]
+    assert Protector(pattern, 99)._find(text) == (spans, 0)
 
 
 def test_a_placeholder_that_stands_for_itself_stays() -> None:

@@ -3,6 +3,7 @@ import logging
 import random
 import subprocess
 import sys
+from http.client import IncompleteRead
 from pathlib import Path
 from urllib.error import URLError
 
@@ -275,6 +276,19 @@ def test_a_tokenizer_that_cannot_be_downloaded_says_where_it_belongs(
         f"(sacreBLEU downloads it to {tmp_path}/models: go online, or delete a damaged copy)"
     )
     assert not caplog.records
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), IncompleteRead(b""), TimeoutError("timed out")])
+def test_a_download_that_ends_in_any_way_is_one_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: BaseException
+) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(tokenizer_spm, "SACREBLEU_DIR", str(tmp_path))
+    monkeypatch.setattr(tokenizer_spm, "download_file", broken)
+    with pytest.raises(UsageError, match=r"^the BLEU tokenizer 'flores200' cannot be loaded: "):
+        score(["a"], [["a"]], tokenize="flores200")
 
 
 def test_a_tokenizer_is_not_built_where_bleu_is_not_asked_for() -> None:

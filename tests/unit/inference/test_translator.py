@@ -117,6 +117,19 @@ def test_a_stream_reads_no_more_than_a_first_batch_before_it_answers(translator:
     assert len(read) == FIRST_CHUNK
 
 
+def test_a_line_that_cannot_be_read_does_not_cost_the_lines_before_it(translator: Translator) -> None:
+    def failing() -> Iterator[str]:
+        yield "A dog."
+        raise DataError("text:2: not UTF-8")
+
+    for ready in (None, lambda _: True):
+        for prefixes in (None, ["", "Ein"]):
+            stream = translator.stream(failing(), prefixes=prefixes, ready=ready)
+            assert next(stream).source == "A dog."
+            with pytest.raises(DataError, match="text:2"):
+                next(stream)
+
+
 def test_chunks_double_while_they_are_full_and_end_where_no_line_is_ready(translator: Translator) -> None:
     sizes: list[int] = []
 

@@ -12,7 +12,7 @@ from disks import make_unreadable
 from nmt import console
 from nmt.data.reading import streams
 from nmt.data.reading.archives import read_lines
-from nmt.data.reading.streams import decode_lines, listing, one_line
+from nmt.data.reading.streams import UpToError, decode_lines, listing, one_line
 from nmt.errors import DataError, StorageError
 
 TEXT = "".join(f"line {i * i} ä\n" for i in range(500)).encode()
@@ -273,6 +273,19 @@ def test_a_disk_that_fails_is_no_fault_of_the_data(tmp_path: Path) -> None:
     assert str(caught.value) == f"{tmp_path / 'text'}: Input/output error"
     with pytest.raises(DataError, match="no such file"):
         list(read_lines(tmp_path / "none"))
+
+
+def test_the_items_before_an_error_are_used_before_it_is_raised() -> None:
+    items = UpToError(decode_lines([b"a\n", b"\xff\n", b"c\n"], "text"))
+    assert not items.has_failed
+    assert list(items) == ["a"]
+    assert list(items) == []
+    assert items.has_failed
+    with pytest.raises(DataError, match="text:2"):
+        items.check()
+    whole = UpToError(["a", "b"])
+    assert list(whole) == ["a", "b"]
+    whole.check()
 
 
 @pytest.mark.parametrize("ending", ["", ".gz", ".bz2", ".xz", ".zst"])
