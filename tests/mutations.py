@@ -24,6 +24,7 @@ import torch
 import nmt.inference.engines.native
 import nmt.pipeline.recipe_file  # noqa: F401 - once, and not in each child
 from nmt import cli
+from nmt.cli import LONGEST
 from nmt.files import digest_file, digest_json
 
 SECONDS, MEMORY = 60, 6 << 30  # limits of a command: processor time, and address space beyond that of the parent
@@ -206,7 +207,7 @@ def fault(code: int, out: str, err: str, command: str) -> str | None:
         lines = err.splitlines()
         if code not in (2, 3, 4) or len(lines) != 1 or not lines[0].startswith("nmt: ") or not lines[0].isprintable():
             return f"exit code {code} with {len(lines)} lines"
-        if len(err) > 2000:
+        if len(err) > LONGEST + 10:
             return f"a message of {len(err)} characters"
     elif command in ("translate", "score") and out.count("\n") != len(LINES):
         return f"{out.count(chr(10))} lines of output"

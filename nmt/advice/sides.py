@@ -15,7 +15,7 @@ from nmt.data.reading.columns import CHOOSE, FEWEST, NO_TEXT, kind_of
 from nmt.data.reading.corpus import TEST_SET, Downloads, describe, file_names
 from nmt.data.reading.formats import format_of
 from nmt.data.reading.named_files import is_path
-from nmt.data.reading.tables import described, doubt_of_columns, first_rows
+from nmt.data.reading.tables import described, doubt_of_columns, first_rows, way_to_choose
 from nmt.errors import DataError
 
 PAIRS = 1000  # pairs of a corpus from which its sides are judged: the first ones
@@ -28,9 +28,9 @@ def check_columns(config: CorpusConfig, languages: LanguagesConfig, root: Path, 
     for path, form in _tables(config, root, downloads):
         if config.columns is None and form == "tsv":
             with open_bytes(path) as stream:
-                doubt = doubt_of_columns(first_rows(stream, str(path), form), languages)
-            if doubt:
-                raise DataError(f"{path}: {doubt}", hint=CHOOSE)
+                rows = first_rows(stream, str(path), form)
+            if doubt := doubt_of_columns(rows, languages):
+                raise DataError(f"{path}: {doubt}", hint=way_to_choose(rows))
 
 
 def side_problems(

@@ -51,10 +51,10 @@ def score(
     blank, or too long for the model, has the score nan, in jsonl null. Several MODELs score as an ensemble.
     """
     check_device(inference)
-    (sources, total), (targets, other) = counted(source), counted(target)
-    if total != other:
-        raise DataError(f"{source} has {total:,} lines but {target} has {other:,}")
     with writing(output) as file:
+        (sources, total), (targets, other) = counted(source), counted(target)
+        if total != other:
+            raise DataError(f"{source} has {total:,} lines but {target} has {other:,}")
         translator = load_translator(models, scoring, inference)
         pairs = UpToError(zip(sources, targets, strict=True))
         with console.Progress("score", total, unit="lines") as progress:

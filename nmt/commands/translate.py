@@ -93,9 +93,9 @@ def translate(
     check_device(inference)
     from nmt.inference.translator import Options  # start-up time
 
-    reader = open_input(input, errors, max_wait_ms / 1000)
-    prefixes = read_beside(prefix, reader, input) if prefix else None
     with writing(output) as file:
+        reader = open_input(input, errors, max_wait_ms / 1000)
+        prefixes = read_beside(prefix, reader, input) if prefix else None
         translator = load_translator(models, search, inference)
         if written.alignment and translator.protector is not None:
             raise UsageError("--alignment and placeholders exclude each other", hint="add --protect none")

@@ -94,7 +94,7 @@ def test_a_vocabulary_larger_than_the_text_allows_is_told_its_limit(nmt_here: Ru
     start, _, hint = said.messages[-1].partition(" (")
     words = start.split()
     assert start.startswith("nmt: tokenizer.vocab_size = 30000 is more than the text of both sides allows, ")
-    assert hint == f"lower tokenizer.vocab_size to at most {words[-2]}, or give more text)"
+    assert hint == f"lower tokenizer.vocab_size to {words[-2]}, or set tokenizer.hard_vocab_limit = false)"
     assert finished(home) == ["prepared/text"]
     assert not (home / "runs" / "tiny" / "tokenizer").exists()
     again = nmt_here("tokenizer", "train", "tiny.toml", "--set", f"tokenizer.vocab_size={words[-2]}", cwd=home)

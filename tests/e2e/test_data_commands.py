@@ -179,7 +179,7 @@ BAD = {
         2,
         "b.tsv: no language codes in the file names (name the languages by --source-language and --target-language)",
     ),
-    "a.en a.de --target-language @": (2, "'@' is no language code (codes are as in ISO 639-1: en, de)"),
+    "a.en a.de --target-language @": (2, "'@' is no language code (codes are as in ISO 639: en, de)"),
     "a.en a.de --columns a,b": (2, "--columns is for files of both sides"),
     "a.en-de.tsv --columns a,b,c": (2, "--columns a,b,c: not two columns but 3 (such as --columns src,tgt)"),
     "a.en a.de a.en a.de": (

@@ -126,7 +126,7 @@ def test_files_are_read_and_written_plain_or_gzip(
     write(tmp_path / "zipped.target.gz", [str(one["text"]) for one in best])
     expected = nmt_here("score", tiny_model, *files)
     zipped = ("--source", tmp_path / "zipped.source", "--target", tmp_path / "zipped.target.gz")
-    output = tmp_path / "out" / "scores"
+    output = tmp_path / "scores"
     assert nmt_here("score", tiny_model, *zipped, "-o", output) == (0, "", "")
     assert output.read_text(encoding="utf-8") == expected.out
 

@@ -356,8 +356,16 @@ def test_control_characters_of_names_are_written_as_escapes(nmt_here: Run) -> No
     assert said.err.startswith("nmt: a\\x1b[2J\\u202e\\x07\xe9\u4e2d: no such bundle")
 
 
-def test_an_output_of_evaluate_is_checked_before_anything_is_read(nmt_here: Run, tmp_path: Path) -> None:
-    words = ("evaluate", "no model", "--source", "a", "--reference", "b", "-o")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("evaluate", "no model", "--source", "a", "--reference", "b"),
+        ("score", "no model", "--source", "a", "--target", "b"),
+        ("translate", "no model", "--input", "a", "--prefix", "b"),
+    ],
+)
+def test_an_output_is_checked_before_anything_is_read(nmt_here: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
+    words = (*words, "-o")
     assert nmt_here(*words, "no/out", cwd=tmp_path) == (2, "", "nmt: -o no/out: no folder no (make it first)\n")
     assert nmt_here(*words, ".", cwd=tmp_path) == (4, "", "nmt: .: Is a directory\n")
 

@@ -96,8 +96,9 @@ def _is_quoted(text: str) -> bool:
 
 
 def has_header(rows: Sequence[Sequence[str]], languages: LanguagesConfig) -> bool:
-    """Check whether the first of `rows` names both sides."""
-    return bool(rows) and named_sides([_plain(cell) for cell in rows[0]], languages) is not None
+    """Check whether the first of `rows` names both sides, and the second does not again, as codes before texts do."""
+    names = [named_sides([_plain(cell) for cell in row], languages) for row in rows[:2]]
+    return bool(names) and names[0] is not None and names[0] != (names[1:] or [None])[0]
 
 
 def doubt_of_columns(rows: Sequence[Sequence[str]], languages: LanguagesConfig) -> str:
@@ -106,6 +107,14 @@ def doubt_of_columns(rows: Sequence[Sequence[str]], languages: LanguagesConfig) 
     if not any(kind in NO_TEXT for kind in kinds) or has_header(rows, languages):
         return ""
     return f"columns 1 and 2 are read as source and target, but {described(rows, 'tsv', languages)}"
+
+
+def way_to_choose(rows: Sequence[Sequence[str]]) -> str:
+    """Say how to choose two columns of a TSV file without a header, such as the first two that seem to be texts."""
+    kinds = [kind_of([row[column] for row in rows if len(row) > column]) for column in range(max(map(len, rows)))]
+    texts = [str(number) for number, kind in enumerate(kinds, 1) if kind.startswith("text")][:2]
+    one, two = texts if len(texts) == 2 else ("2", "3")
+    return CHOOSE.replace('"2", "3"', f'"{one}", "{two}"').replace("2,3", f"{one},{two}")
 
 
 def described(rows: Sequence[Sequence[str]], form: Format, languages: LanguagesConfig) -> str:
@@ -117,7 +126,7 @@ def described(rows: Sequence[Sequence[str]], form: Format, languages: LanguagesC
 def _say_columns(name: str, rows: Sequence[Sequence[str]], languages: LanguagesConfig) -> None:
     """Say what the columns of a table without a header seem to be, where they are not just two texts."""
     if doubt := doubt_of_columns(rows, languages):
-        _say_once(f"{name}: {doubt}; {CHOOSE}")
+        _say_once(f"{name}: {doubt}; {way_to_choose(rows)}")
     elif any(len(row) > 2 for row in rows):
         _say_once(f"{name}: of several columns 1 and 2 are read; {described(rows, 'tsv', languages)}; {CHOOSE}")
 

@@ -13,7 +13,7 @@ from nmt.data.reading import tables
 from nmt.data.reading.columns import Wanted
 from nmt.data.reading.formats import read_file
 from nmt.data.reading.streams import decompress
-from nmt.data.reading.tables import described, doubt_of_columns, first_rows, read_table
+from nmt.data.reading.tables import described, doubt_of_columns, first_rows, read_table, way_to_choose
 from nmt.errors import DataError
 
 PAIRS = [("one", "eins"), ("two, three", "zwei"), ("", 'sagt "vier"')]
@@ -227,3 +227,16 @@ def test_columns_are_described_by_number_and_name() -> None:
     assert doubt_of_columns(rows, EN_DE) == ""
     assert doubt_of_columns(rows[1:], EN_DE).startswith("columns 1 and 2 are read as source and target, but ")
     assert Counter(described(rows[1:], "tsv", EN_DE))["'"] == 0
+
+
+def test_the_columns_of_texts_are_proposed() -> None:
+    rows = [[str(number), source, f"a-{number}", target] for number, (source, target) in enumerate(TEXTS)]
+    assert way_to_choose(rows).endswith('columns = ["2", "4"] in a recipe, --columns 2,4 on the command line')
+    assert way_to_choose([row[:3] for row in rows]).endswith("--columns 2,3 on the command line")
+
+
+def test_codes_before_each_pair_are_no_header(warnings: list[str]) -> None:
+    assert len(table("".join(f"en\tde\t{source}\t{target}\n" for source, target in TEXTS))) == 12
+    assert "1: a language code; 2: a language code; 3: text in Latin" in warnings[0]
+    assert warnings[0].endswith("--columns 3,4 on the command line")
+    assert table("en\tde\none\teins\n") == [("one", "eins")]
