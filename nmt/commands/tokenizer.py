@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = new_app("Train and use SentencePiece tokenizers.")
 Folder = Annotated[Path, typer.Argument(metavar="MODEL", help="A bundle or a tokenizer folder.")]
-SideName = Annotated[Literal["source", "target"], typer.Option(help="Which tokenizer, where they are separate.")]
+SideName = Annotated[Literal["source", "target"], typer.Option(help="Whose tokenizer and normal form.")]
 
 
 def load_tokenizer(folder: Path) -> "Tokenizer":
@@ -48,9 +48,13 @@ def tokenizer_encode(
     """Read text, write its pieces, separated by spaces."""
     tokenizer = load_tokenizer(model)
     chosen = tokenizer.source if side == "source" else tokenizer.target
+    changed = 0
     for line in input_lines():
         (row,) = chosen.encode([line]) if ids else chosen.encode_pieces([line])
         console.text_out(" ".join(map(str, row)))
+        changed += chosen.changes(line)
+    if changed:
+        console.warn(f"lines that the normal form of the {side} changes: {changed:,} (see --side)")
 
 
 @command(app, "nmt tokenizer decode runs/demo/model < pieces.de", "decode")

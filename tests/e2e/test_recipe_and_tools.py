@@ -104,6 +104,15 @@ def test_pieces_and_ids_come_back_as_the_text(tiny: TinyRun, nmt_here: Run, flag
     assert decoded.lines[0] == LINES[0]
 
 
+def test_lines_that_the_normal_form_changes_are_counted(tiny: TinyRun, nmt_here: Run) -> None:
+    text = "plain\nwide！\ne\u0301\n".encode()
+    warning = "nmt: warning: lines that the normal form of the source changes: 2 (see --side)\n"
+    assert nmt_here("tokenizer", "encode", tiny.model, stdin=text).err == warning
+    assert nmt_here("tokenizer", "encode", tiny.model, "--side", "target", stdin=text).err == warning.replace(
+        "source changes: 2", "target changes: 1"
+    )
+
+
 def test_a_tokenizer_folder_serves_as_well_as_a_model(tiny: TinyRun, nmt: Run, nmt_here: Run) -> None:
     text = b"A small\xe2\x80\xa8dog sleeps.\r\nAnother"
     of_the_model = nmt_here("tokenizer", "encode", tiny.model, stdin=text)
