@@ -12,6 +12,7 @@ from nmt.tasks.grammar import generate
 
 RECIPES = sorted(path.stem for path in LIBRARY.glob("*.toml"))
 
+CHANGED = "nmt: warning: lines that the normal form of the {} (see --side)\n"
 LINES = [
     "A small dog sleeps.",
     "Größe, naïve, Ünïcödé: “quotes” – dashes…",
@@ -95,7 +96,8 @@ def test_explain_of_an_unknown_key_names_the_nearest(nmt_here: Run) -> None:
 def test_pieces_and_ids_come_back_as_the_text(tiny: TinyRun, nmt_here: Run, flags: list[str]) -> None:
     text = "".join(line + "\n" for line in LINES).encode()
     encoded = nmt_here("tokenizer", "encode", tiny.model, *flags, stdin=text)
-    assert (encoded.code, encoded.err, len(encoded.lines)) == (0, "", len(LINES))
+    assert (encoded.code, len(encoded.lines)) == (0, len(LINES))
+    assert encoded.err == CHANGED.format("source changes: 1")  # the dots
     words = [line.split(" ") for line in encoded.lines if line]
     assert all(word.isdigit() for row in words for word in row) == bool(flags)
     decoded = nmt_here("tokenizer", "decode", tiny.model, *flags, stdin=encoded.out.encode())
@@ -106,11 +108,9 @@ def test_pieces_and_ids_come_back_as_the_text(tiny: TinyRun, nmt_here: Run, flag
 
 def test_lines_that_the_normal_form_changes_are_counted(tiny: TinyRun, nmt_here: Run) -> None:
     text = "plain\nwide！\ne\u0301\n".encode()
-    warning = "nmt: warning: lines that the normal form of the source changes: 2 (see --side)\n"
-    assert nmt_here("tokenizer", "encode", tiny.model, stdin=text).err == warning
-    assert nmt_here("tokenizer", "encode", tiny.model, "--side", "target", stdin=text).err == warning.replace(
-        "source changes: 2", "target changes: 1"
-    )
+    for side, words in (("source", "source changes: 2"), ("target", "target changes: 1")):
+        encoded = nmt_here("tokenizer", "encode", tiny.model, "--side", side, stdin=text)
+        assert encoded.err == CHANGED.format(words)
 
 
 def test_a_tokenizer_folder_serves_as_well_as_a_model(tiny: TinyRun, nmt: Run, nmt_here: Run) -> None:
