@@ -4,7 +4,6 @@ BLEU: Papineni et al. 2002. chrF: Popović 2015. TER: Snover et al. 2006. Why a 
 signature cannot be compared: Post 2018, "A Call for Clarity in Reporting BLEU Scores".
 """
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from http.client import HTTPException
 from typing import Literal, TypedDict
@@ -12,6 +11,7 @@ from typing import Literal, TypedDict
 from sacrebleu import BLEU, CHRF, SACREBLEU_DIR, TER
 
 from nmt.data.languages import script_codes
+from nmt.data.pairs import is_blank
 from nmt.errors import DataError, UsageError
 from nmt.version import install_hint
 
@@ -39,11 +39,6 @@ def tokenizer_for(language: str | None) -> str:
     """Return sacreBLEU's BLEU tokenizer for target `language`, a code such as `de`, `zh-CN`, `jpn_Jpan` or `yue`."""
     scripts = script_codes(language or "")
     return TOKENIZERS.get(scripts[0] if scripts else "", BLEU.TOKENIZER_DEFAULT)
-
-
-def is_blank(line: str) -> bool:
-    """Return whether a line shows nothing: it holds white space, control and format characters alone, as U+200B."""
-    return all(letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf") for letter in line)
 
 
 def looks_tokenized(lines: Sequence[str]) -> bool:

@@ -8,11 +8,11 @@ from pathlib import Path
 from sacrebleu import BLEU, SACREBLEU_DIR
 
 from nmt.data.languages import script_of, scripts_of
+from nmt.data.pairs import is_blank
 from nmt.errors import UsageError
 from nmt.evaluation.metrics import (
     TOKENIZERS,
     bleu_tokenizer,
-    is_blank,
     looks_tokenized,
     resolve_tokenizer,
 )

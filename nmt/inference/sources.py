@@ -6,6 +6,7 @@ from functools import cached_property
 
 from nmt.data.encoding.normalization import plain
 from nmt.data.encoding.tokenizer import Tokenizer
+from nmt.data.pairs import is_blank
 from nmt.data.placeholders import SPELLED, Protected, Protector, Restored, put_back, split_tags, symbols
 from nmt.inference.alignment import SPACE
 from nmt.inference.protocol import Hypothesis, Row, nan_error
@@ -26,7 +27,7 @@ class Source:
 
     @property
     def is_blank(self) -> bool:
-        return self.ids == self.head
+        return self.ids == self.head or is_blank(self.text)
 
 
 @dataclass

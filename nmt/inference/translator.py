@@ -20,6 +20,7 @@ from nmt.config.inference import InferenceConfig, TrainingLines
 from nmt.config.section import first_error
 from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.tokenizer import Tokenizer
+from nmt.data.pairs import is_blank
 from nmt.data.placeholders import Protector, check_tags, protector_for
 from nmt.data.reading.streams import UpToError
 from nmt.data.sentences import SentenceSplitter
@@ -359,7 +360,7 @@ class Translator:
 
     def _encode_targets(self, targets: Sequence[str], sources: Sequence[Source]) -> list[list[int]]:
         spelled = [self.reader.spell(target, source) for target, source in zip(targets, sources, strict=True)]
-        return self.tokenizer.target.encode(spelled)
+        return self.tokenizer.target.encode(["" if is_blank(text) else text for text in spelled])
 
     def _details(self, rows: list[Row], of_rows: list[list[Hypothesis]], options: Options) -> list[list[Output]]:
         """Add the token scores and the attention that `options` ask for to the hypotheses of each of `rows`."""

@@ -182,7 +182,7 @@ def test_a_file_that_is_not_there_or_not_utf8_is_named(tiny_model: Path, nmt_her
     said = nmt_here("score", tiny_model, "--source", here, "--target", gone)
     assert said == (3, "", f"nmt: {gone}: no such file (nor gone.gz)\n")
     said = nmt_here("score", tiny_model, "--source", latin, "--target", here)
-    assert (said.code, said.out, len(said.messages)) == (3, "", 1)
+    assert (said.code, len(said.lines), len(said.messages)) == (3, 1, 1)  # the score of the line before
     assert said.err.startswith(f"nmt: {latin}:2: not UTF-8: byte 0xef at position 3")
 
 

@@ -13,7 +13,7 @@ from sacrebleu.tokenizers import tokenizer_ja_mecab, tokenizer_ko_mecab, tokeniz
 
 from nmt.errors import DataError, UsageError
 from nmt.evaluation import metrics
-from nmt.evaluation.metrics import MetricName, Scores, is_blank, looks_tokenized, score, tokenizer_for
+from nmt.evaluation.metrics import MetricName, Scores, looks_tokenized, score, tokenizer_for
 
 VERSION = f"version:{sacrebleu.__version__}"
 
@@ -173,11 +173,6 @@ def test_a_line_that_is_blank_in_all_references_is_scored_as_sacrebleu_does() ->
     assert found["bleu"]["score"] == sacrebleu.BLEU(force=True).corpus_score(SHORT, with_blank).score
     assert signatures(found)["bleu"].startswith("nrefs:2|")
     assert values(found)["chrf"] == values(score(["Two."], [["Two."], ["Two!"]]))["chrf"]
-
-
-def test_a_line_is_blank_where_nothing_of_it_shows() -> None:
-    assert all(map(is_blank, ["", "  ", "\t\u00a0\u3000\u2003", "\u200b\u200d\ufeff\u00ad", "\x00\x1f"]))
-    assert not any(map(is_blank, ["a", " . ", "\u200b\u4e2d", "\u0301"]))
 
 
 def test_the_order_of_sentences_is_of_no_account() -> None:
