@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from nmt.config.data import LanguagesConfig
+from nmt.data.languages import is_backward
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import open_bytes
 from nmt.data.reading.streams import (
@@ -24,7 +25,6 @@ from nmt.data.reading.streams import (
     one_line,
     reading,
 )
-from nmt.data.reading.tmx import choose_variants
 from nmt.data.reading.xml_units import local_name, parse_units
 from nmt.errors import DataError
 
@@ -141,22 +141,15 @@ def read_set_pairs(
     target, further = merged(references)
     if further:
         anomalies["segments of further references"] += further
-    given = [test_set.languages.get("source", ""), test_set.languages.get("reference", "")]
-    wanted = [languages.source, languages.target]
-    if choose_variants([one or other for one, other in zip(given, wanted, strict=True)], languages) == (0, 1):
-        is_backward = False
-    elif choose_variants([one or other for one, other in zip(given, reversed(wanted), strict=True)], languages) == (
-        1,
-        0,
-    ):
-        is_backward = True
-    else:
-        raise UnwantedFileError(f"{name}: it is from {given[0]} to {given[1]}, not {wanted[0]} to {wanted[1]}")
+    given = test_set.languages.get("source", ""), test_set.languages.get("reference", "")
+    backward = is_backward(given, languages.pair)
+    if backward is None:
+        raise UnwantedFileError(f"{name}: it is from {' to '.join(given)}, not {' to '.join(languages.pair)}")
     for key, text in sources.items():
         if not target.get(key):
             anomalies["segments without a reference"] += 1
         else:
-            yield (target[key], text) if is_backward else (text, target[key])
+            yield (target[key], text) if backward else (text, target[key])
 
 
 def pair_texts(source: Texts, target: Texts, names: tuple[Path, Path], anomalies: Counter[str]) -> Iterator[Pair]:
