@@ -9,7 +9,7 @@ from itertools import islice
 
 from nmt import console
 from nmt.config.data import Format, LanguagesConfig
-from nmt.data.pairs import Pair
+from nmt.data.pairs import Pair, is_blank
 from nmt.data.reading.columns import (
     CHOOSE,
     COLUMNS_TIP,
@@ -172,7 +172,7 @@ def _csv_rows(lines: Iterable[str], name: str, delimiter: str = ",") -> Rows:
 
 def _is_blank(row: Sequence[str], anomalies: dict[str, int]) -> bool:
     """Check whether a row is that of a blank line, which is counted."""
-    if len(row) > 1 or (row and row[0].strip()):
+    if len(row) > 1 or (row and not is_blank(row[0])):
         return False
     anomalies["blank lines"] += 1
     return True
