@@ -7,7 +7,7 @@ import difflib
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import langcodes
 from langcodes import Language
 from langcodes.data_dicts import ALL_SCRIPTS, LIKELY_SUBTAGS, MACROLANGUAGES
 from langcodes.language_lists import CLDR_LANGUAGES
+from language_data.names import data_filename, load_trie, normalize_name
 
 _LATIN = frozenset({"LATIN"})
 _NEAR = 15  # distance of languages that are read for each other: `da` and `no` 12, `id` and `ms` 14
@@ -188,14 +189,19 @@ def unknown_code(code: str) -> str | None:
     return next(iter(difflib.get_close_matches(code.lower(), short, 1, cutoff=0.5)), "")
 
 
+@cache
+def _names() -> Container[str]:
+    """Return the names of languages in all languages, as langcodes looks them up."""
+    names: Container[str] = load_trie(data_filename("trie/und/name_to_language.marisa"))
+    return names
+
+
 def language_named(name: str) -> str | None:
     """Return the code of a language by its name in any language, `German` or `Deutsch`; None where there is none."""
     if len(name) < 4 and name.isascii():
         return None  # "en" and "id" are names of small languages too
-    try:
-        return langcodes.find(name).to_tag()
-    except LookupError:
-        return None
+    # Of others langcodes takes the beginning, "person" for Persian; see findings/langcodes_headings_as_languages.sh.
+    return langcodes.find(name).to_tag() if normalize_name(name) in _names() else None
 
 
 @cache

@@ -220,7 +220,8 @@ def _is_other(own: str, pair: Sequence[str], config: CleaningConfig) -> Callable
         identify = identifier(CHECK).classify
         return lambda text: len(text) >= least and identify(text)[0] != own
     calibrated = copy(identifier(CHECK, is_calibrated=True))
-    # Small languages, creoles and "no language" attract short texts full of names and terms; variants are one language.
+    # Small languages, creoles and "no language" attract texts full of names and terms, and Latin those of words in -um,
+    # as findings/py3langid_english_as_latin.sh shows; variants are one language.
     chosen = [label for label in calibrated.labels if label in pair or is_widely_written(label)]
     calibrated.set_languages([label for label in chosen if label == own or not are_variants(own, label)])
 

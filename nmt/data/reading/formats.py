@@ -248,7 +248,10 @@ def _read_wmt24(row: JsonObject, pair: Pair, wanted: Wanted) -> Iterator[Pair]:
 
 
 def _parsed(value: Json, kind: DataType) -> Json:
-    """Return a value of Parquet with its parts of Arrow's type for JSON parsed: `datasets` 5 writes mixed cells so."""
+    """Return a value of Parquet with its parts of Arrow's type for JSON parsed.
+
+    `datasets` 5 writes mixed cells so; see findings/datasets_quotes_mixed_text.sh.
+    """
     if value is None:
         return None
     if str(kind) == JSON_TYPE:

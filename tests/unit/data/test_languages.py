@@ -197,9 +197,13 @@ def test_a_code_that_exists_nowhere_has_a_nearest_one(code: str, nearest: str | 
 
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("German", "de"), ("norwegian bokmål", "nb"), ("日本語", "ja"), ("id", None), ("en", None), ("sentence", None)],
-)
-def test_languages_have_names_in_words_but_no_short_ones(name: str, code: str | None) -> None:
+    [
+        ("German", "de"), ("norwegian bokmål", "nb"), ("日本語", "ja"), ("Persisch", "fa"), ("farsi", "fa"),
+        ("Chinese (Traditional)", "zh-Hant"), ("id", None), ("en", None), ("sentence", None), ("person", None),
+        ("index", None), ("remarks", None), ("polishing", None),
+    ],
+)  # fmt: skip
+def test_languages_have_names_in_words_but_no_short_ones_or_parts_of_words(name: str, code: str | None) -> None:
     assert language_named(name) == code
 
 

@@ -52,6 +52,10 @@ def test_sides_are_named_in_any_spelling() -> None:
     assert named_sides(["x", "EN", "deu_Latn", "de"], EN_DE) is None
     assert named_sides(["target", "source"], EN_DE) == ["source", "target"]
     assert choose_columns(None, ["en_US", "de-DE", "n"], EN_DE, "t") == ["en_US", "de-DE"]
+    assert named_sides(["person", "farsi", "English"], LanguagesConfig(source="en", target="fa")) == [
+        "English",
+        "farsi",
+    ]
     # The exact names come first, as before any other spelling was known.
     assert choose_columns(None, ["source", "target", "translation"], EN_DE, "t") == ["translation"]
     assert choose_columns(None, ["source", "target", "de", "en"], EN_DE, "t") == ["en", "de"]
