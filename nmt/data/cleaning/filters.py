@@ -53,6 +53,7 @@ _FORMS: dict[str, Literal["NFC", "NFKC"]] = {"nfc": "NFC", "nfkc": "NFKC"}
 
 
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_AMPERSAND = re.compile("&(?:(?:amp|AMP|#0{0,5}38|#[xX]0{0,4}26);)+")  # at once, however many levels there are
 
 
 def entities_of(text: str) -> list[str]:
@@ -63,6 +64,7 @@ def entities_of(text: str) -> list[str]:
 
 def decode_entities(text: str) -> str:
     """Return a text with the characters that its entities stand for, those of `&amp;quot;` and the like too."""
+    text = _AMPERSAND.sub("&", text)
     while entities_of(text):
         text = _ENTITY.sub(lambda entity: html.unescape(entity[0]) if entities_of(entity[0]) else entity[0], text)
     return text

@@ -22,11 +22,11 @@ from nmt.data.reading.columns import Wanted, choose_columns, language_keys, pair
 from nmt.data.reading.po import read_po
 from nmt.data.reading.streams import (
     UnwantedFileError,
-    compression_suffix,
     decode_lines,
     decompress,
     is_archive,
     listing,
+    plain_name,
     reading,
 )
 from nmt.data.reading.tables import read_table
@@ -125,11 +125,6 @@ def format_of(name: str) -> Format | None:
     suffix = Path(plain_name(name)).suffix.lower().removeprefix(".")
     formats: dict[str, Format] = {form: form for form in get_args(Format)}
     return (formats | OTHER_SUFFIXES).get(suffix)
-
-
-def plain_name(name: str) -> str:
-    """Return a file name without its suffix of compression."""
-    return name.removesuffix(compression_suffix(name))
 
 
 def split_language(name: str) -> tuple[str, str]:

@@ -87,7 +87,7 @@ def _decoded(stream: io.BufferedReader, name: str, catalogue: "_Catalogue") -> I
         catalogue.encoding = charset[1]
         try:
             "".encode(charset[1])
-        except LookupError:
+        except (LookupError, UnicodeError):  # `undefined` is an encoding too
             raise DataError(f"{name}: its charset, {charset[1]}, is not known", hint="convert it to UTF-8") from None
     for number, line in enumerate((line for lines in (begin, stream) for line in lines), 1):
         yield line.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").decode(catalogue.encoding)

@@ -18,11 +18,11 @@ from nmt.data.languages import is_backward
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import open_bytes
 from nmt.data.reading.streams import (
-    COMPRESSIONS,
     UnwantedFileError,
     decode_lines,
     listing,
     one_line,
+    plain_name,
     reading,
 )
 from nmt.data.reading.xml_units import local_name, parse_units
@@ -95,8 +95,7 @@ def is_test_set(name: str | Path) -> bool:
 
 
 def _suffix(name: str | Path) -> str:
-    path = Path(name)
-    return (path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path).suffix.lower()
+    return Path(plain_name(str(name))).suffix.lower()
 
 
 def read_test_set(path: Path, anomalies: Counter[str] | None = None) -> TestSet:

@@ -126,6 +126,12 @@ def test_entities_become_the_characters_that_they_stand_for(text: str, decoded: 
     assert mended(text) == text
 
 
+def test_any_number_of_levels_is_decoded_in_little_time() -> None:
+    for ampersand in ("amp;", "#38;", "#x26;"):
+        assert mended(f"a &{ampersand * 200_000}lt; b", entities=True) == "a < b"
+    assert mended("&amp;amp &amp;nosuch; &AMP;#038;", entities=True) == "&amp &nosuch; &"
+
+
 def test_entities_are_decoded_before_the_other_fixes() -> None:
     assert mended("a&#10;b&#32;&#32;c&#7;", entities=True, control_characters=True, whitespace=True) == "a b c"
     assert entities_of("&amp; &AMP; &lt &nosuch; &#39;") == ["&amp;", "&AMP;", "&#39;"]
