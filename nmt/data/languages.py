@@ -7,8 +7,8 @@ import difflib
 import re
 import tomllib
 import unicodedata
-from collections.abc import Container, Iterable
-from functools import cache
+from collections.abc import Container, Iterable, Sequence
+from functools import cache, lru_cache
 from pathlib import Path
 
 import langcodes
@@ -107,9 +107,32 @@ def best_pair(source: str, target: str, candidates: Iterable[str]) -> tuple[str,
     """
     left = list(candidates)
     exact = {code: next((each for each in left if spelled(each) == spelled(code)), None) for code in (source, target)}
-    first = exact[source] or best_match(source, [each for each in left if each != exact[target]])
-    second = exact[target] or best_match(target, [each for each in left if each != first])
+    free = [each for each in left if spelled(each) not in map(spelled, (source, target))]
+    first = exact[source] or best_match(source, free)
+    second = exact[target] or best_match(target, [each for each in free if each != first])
     return (first, second) if first and second and first != second else None
+
+
+def places_of_pair(source: str, target: str, codes: Sequence[str]) -> tuple[int, int] | None:
+    """Return the indices in `codes` of those that `best_pair` finds; None if one is missing."""
+    pair = best_pair(source, target, codes)
+    return pair and (codes.index(pair[0]), codes.index(pair[1]))
+
+
+@lru_cache(maxsize=1000)
+def is_backward(given: tuple[str, str], wanted: tuple[str, str]) -> bool | None:
+    """Return whether the direction `given`, from one language to another, is opposite to `wanted`.
+
+    A language that is "" is not given, and counts as the wanted one. None where the languages are others.
+
+    >>> is_backward(("deu", ""), ("en", "de")), is_backward(("en-GB", "de"), ("en", "de"))
+    (True, False)
+    """
+    for places in ((0, 1), (1, 0)):
+        codes = [code or wanted[place] for code, place in zip(given, places, strict=True)]
+        if places_of_pair(*wanted, codes) == places:
+            return places == (1, 0)
+    return None
 
 
 @cache

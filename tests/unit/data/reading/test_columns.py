@@ -25,11 +25,11 @@ EN_DE = LanguagesConfig(source="en", target="de")
     ],
 )
 def test_columns_are_told_apart_by_their_cells(cells: list[str], kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columns, "language_of", lambda _: None)
+    monkeypatch.setattr(columns, "identify", lambda _: None)
     cells = cells * (1 if len(cells) == 10 else 10)
     assert kind_of([*cells, " ", ""]) == kind
     assert kind_of(cells[:9]) == ""
-    monkeypatch.setattr(columns, "language_of", lambda _: "xx")
+    monkeypatch.setattr(columns, "identify", lambda _: "xx")
     assert kind_of(cells) == (f"{kind}, most like xx" if kind.startswith("text") else kind)
 
 
@@ -41,7 +41,7 @@ def test_nearly_all_cells_are_what_a_column_is() -> None:
 
 
 def test_columns_are_listed_by_number_and_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columns, "language_of", lambda _: None)
+    monkeypatch.setattr(columns, "identify", lambda _: None)
     rows = [["1.5", "", "x"]] * 12 + [["odd"]]
     assert list_columns(rows) == ["1: a score", "2: unknown", "3: text in Latin letters"]
     assert list_columns(rows, ["s", "en", "de"])[0] == "1 's': a score"
