@@ -4,7 +4,7 @@
 # Expected: English, as the articles, prepositions and verbs are; or a low probability, so that `min_confidence`, which the
 #   documentation gives for such cases ("abstention", with 0.2), answers `und`.
 # Seen: Latin, with probabilities of 0.88 to 0.96, above any usual threshold, here 0.8. Some endings in -um outweigh
-#   "the", "at", "and", "is", and "of"; plain English without them is identified with 0.99.
+#   "the", "at", "and", "is", and "of"; of 24 such sentences that were tried, 8 were taken for Latin.
 # Hurts: whoever filters parallel text by language: the English of a technical or scientific domain is thinned out just
 #   where its terms are.
 # Exit code: 0 while this holds, 1 once it has changed.
