@@ -116,10 +116,9 @@ def end(number: int) -> NoReturn:
 def fail(message: str, code: int) -> NoReturn:
     """Say what failed, in one line of a length that can be read, and leave with `code`.
 
-    Control characters, which names and values of other people may hold, are written as escapes.
+    The console writes control characters, which names and values of other people may hold, as escapes.
     """
     line = " ".join(message.split("\n"))
-    line = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
     console.fail(line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}...")
     leave(code)
 

@@ -138,7 +138,8 @@ def detail(text: str) -> None:
 
 
 def json_out(value: object) -> None:
-    out(json.dumps(value, ensure_ascii=False))
+    """Print a value as JSON, with JSON's escapes for the characters that a terminal obeys."""
+    text_out(CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False)))
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

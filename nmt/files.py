@@ -104,7 +104,7 @@ def is_missing(path: Path) -> bool:
     return False
 
 
-def listing(folder: Path, pattern: str) -> list[Path]:
+def entries(folder: Path, pattern: str) -> list[Path]:
     """Return what is in `folder` under names of a glob `pattern`, sorted; nothing where there is no such folder.
 
     Raises OSError where the folder cannot be read, which `Path.glob` takes for an empty one.

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from nmt.advice.survey import read
+from nmt.advice.survey import read, share_in_script
 from nmt.config.data import CorpusConfig, Format, LanguagesConfig
 from nmt.data.identification import share_swapped
-from nmt.data.languages import script_of, scripts_of, share_of_script
+from nmt.data.languages import script_of, scripts_of
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import find_file, open_bytes
 from nmt.data.reading.columns import CHOOSE, FEWEST, NO_TEXT, kind_of
@@ -71,12 +71,6 @@ def first_problems(config: CorpusConfig, languages: LanguagesConfig) -> list[tup
         return []
     check_columns(config, languages, Path(), {})
     return side_problems(config, languages, list(islice(read(config, languages), PAIRS)), Path(), {})
-
-
-def share_in_script(lines: Sequence[str], code: str) -> float:
-    """Return the share of the lines of which at least half of the letters are in a script of the language `code`."""
-    own = scripts_of(code)
-    return sum(share_of_script(line, own) >= 0.5 for line in lines) / max(1, len(lines))
 
 
 def looks_swapped(pairs: Sequence[Pair], languages: LanguagesConfig) -> bool:

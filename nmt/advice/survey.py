@@ -143,9 +143,15 @@ def survey_markup(sample: Sequence[Pair]) -> Markup:
     return Markup(len(marked) / len(sample), found.quantile(LONGEST))
 
 
+def share_in_script(lines: Sequence[str], code: str) -> float:
+    """Return the share of the lines of which at least half of the letters are in a script of the language `code`."""
+    own = scripts_of(code)
+    return sum(share_of_script(line, own) >= 0.5 for line in lines) / max(1, len(lines))
+
+
 def survey_side(lines: Sequence[str], language: str) -> SideSurvey:
     """Return the facts about the lines of one side."""
-    side, own = SideStatistics(), scripts_of(language)
+    side = SideStatistics()
     side.add(lines)
     letters = side.scripts()
     total, own_tokenizer = letters.total(), tokenizer_for(language)
@@ -157,7 +163,7 @@ def survey_side(lines: Sequence[str], language: str) -> SideSurvey:
         longest=side.characters.quantile(LONGEST),
         alphabet=side.alphabet(0.9995),
         scripts={script: count / total for script, count in letters.most_common() if count >= 0.01 * total},
-        own_script=sum(share_of_script(line, own) >= 0.5 for line in lines) / len(lines),
+        own_script=share_in_script(lines, language),
         tokenizer=own_tokenizer,
         tokens=mean_tokens(own_tokenizer, lines),
         replaced=count_changes(lines, NormalForm("nmt_nfkc", is_source=False).normalize),

@@ -81,6 +81,10 @@ class LanguagesConfig(Section):
     target: Name
     """Code of the target language; chooses BLEU's tokenization."""
 
+    @property
+    def pair(self) -> tuple[str, str]:
+        return self.source, self.target
+
 
 class CleaningConfig(Section):
     """Fixes of the training pairs and filters that drop pairs, in this order; each is counted.

@@ -24,21 +24,32 @@ class Identifier(Protocol):
 
     def rank(self, text: str) -> list[tuple[str, float]]: ...
 
+    def set_languages(self, langs: Sequence[str]) -> None: ...
+
+
+@cache
+def identifier(user: str, *, is_calibrated: bool = False) -> Identifier:
+    """Load the model that identifies languages; `is_calibrated` gives probabilities that fit texts of any length.
+
+    Raises UsageError, which names its `user`, where the package is missing.
+    """
+    package = runtime.import_extra("py3langid.langid", "langid", user)
+    return package.LanguageIdentifier.from_model_file(package.MODEL_FILE, norm_probs=is_calibrated)
+
 
 @cache
 def find_identifier() -> Identifier | None:
     """Load the model that identifies languages; None where the package is missing."""
     with suppress(UsageError):
-        package = runtime.import_extra("py3langid.langid", "langid", "identifying languages")
-        return package.LanguageIdentifier.from_model_file(package.MODEL_FILE)
+        return identifier("identifying languages")
     return None
 
 
-def language_of(lines: Iterable[str]) -> str | None:
+def identify(lines: Iterable[str]) -> str | None:
     """Return the code of the language that most of `lines` are like; None where that cannot be said."""
-    identifier = find_identifier()
+    model = find_identifier()
     text = " ".join(islice(lines, LINES))
-    return identifier.classify(text)[0] if identifier and len(text) >= SHORTEST else None
+    return model.classify(text)[0] if model and len(text) >= SHORTEST else None
 
 
 def share_swapped(pairs: Iterable[Pair], source: str, target: str) -> float | None:
@@ -46,15 +57,15 @@ def share_swapped(pairs: Iterable[Pair], source: str, target: str) -> float | No
 
     None where the package is missing, one of the languages is unknown to it, or no pair is long enough.
     """
-    identifier = find_identifier()
-    if identifier is None:
+    model = find_identifier()
+    if model is None:
         return None
-    source, target = (best_match(code, identifier.labels) or "" for code in (source, target))
+    source, target = (best_match(code, model.labels) or "" for code in (source, target))
     if not source or not target or source == target:
         return None
     swapped = []
     for pair in pairs:
         if min(map(len, pair)) >= SHORTEST:
-            first, second = (dict(identifier.rank(side)) for side in pair)
+            first, second = (dict(model.rank(side)) for side in pair)
             swapped.append(first[source] + second[target] < first[target] + second[source])
     return sum(swapped) / len(swapped) if swapped else None

@@ -7,14 +7,15 @@ import difflib
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Container, Iterable, Sequence
+from functools import cache, lru_cache
 from pathlib import Path
 
 import langcodes
 from langcodes import Language
 from langcodes.data_dicts import ALL_SCRIPTS, LIKELY_SUBTAGS, MACROLANGUAGES
 from langcodes.language_lists import CLDR_LANGUAGES
+from language_data.names import data_filename, load_trie, normalize_name
 
 _LATIN = frozenset({"LATIN"})
 _NEAR = 15  # distance of languages that are read for each other: `da` and `no` 12, `id` and `ms` 14
@@ -106,9 +107,32 @@ def best_pair(source: str, target: str, candidates: Iterable[str]) -> tuple[str,
     """
     left = list(candidates)
     exact = {code: next((each for each in left if spelled(each) == spelled(code)), None) for code in (source, target)}
-    first = exact[source] or best_match(source, [each for each in left if each != exact[target]])
-    second = exact[target] or best_match(target, [each for each in left if each != first])
+    free = [each for each in left if spelled(each) not in map(spelled, (source, target))]
+    first = exact[source] or best_match(source, free)
+    second = exact[target] or best_match(target, [each for each in free if each != first])
     return (first, second) if first and second and first != second else None
+
+
+def places_of_pair(source: str, target: str, codes: Sequence[str]) -> tuple[int, int] | None:
+    """Return the indices in `codes` of those that `best_pair` finds; None if one is missing."""
+    pair = best_pair(source, target, codes)
+    return pair and (codes.index(pair[0]), codes.index(pair[1]))
+
+
+@lru_cache(maxsize=1000)
+def is_backward(given: tuple[str, str], wanted: tuple[str, str]) -> bool | None:
+    """Return whether the direction `given`, from one language to another, is opposite to `wanted`.
+
+    A language that is "" is not given, and counts as the wanted one. None where the languages are others.
+
+    >>> is_backward(("deu", ""), ("en", "de")), is_backward(("en-GB", "de"), ("en", "de"))
+    (True, False)
+    """
+    for places in ((0, 1), (1, 0)):
+        codes = [code or wanted[place] for code, place in zip(given, places, strict=True)]
+        if places_of_pair(*wanted, codes) == places:
+            return places == (1, 0)
+    return None
 
 
 @cache
@@ -165,14 +189,19 @@ def unknown_code(code: str) -> str | None:
     return next(iter(difflib.get_close_matches(code.lower(), short, 1, cutoff=0.5)), "")
 
 
+@cache
+def _names() -> Container[str]:
+    """Return the names of languages in all languages, as langcodes looks them up."""
+    names: Container[str] = load_trie(data_filename("trie/und/name_to_language.marisa"))
+    return names
+
+
 def language_named(name: str) -> str | None:
     """Return the code of a language by its name in any language, `German` or `Deutsch`; None where there is none."""
     if len(name) < 4 and name.isascii():
         return None  # "en" and "id" are names of small languages too
-    try:
-        return langcodes.find(name).to_tag()
-    except LookupError:
-        return None
+    # Of others langcodes takes the beginning, "person" for Persian; see findings/langcodes_headings_as_languages.sh.
+    return langcodes.find(name).to_tag() if normalize_name(name) in _names() else None
 
 
 @cache

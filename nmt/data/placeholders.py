@@ -17,7 +17,7 @@ _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f\u
 SECONDS, CHARACTERS_PER_SECOND = 2, 100_000
 """Time limit of the search for matches in a line, and the speed below which a long line has more; ten times as slow as
 usual patterns are."""
-OFF = ("", "none")  # values that mean no pattern, on the command line and in a recipe
+OFF = ("", "none")  # values that mean no pattern
 
 
 def placeholder(i: int) -> str:

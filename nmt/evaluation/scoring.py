@@ -25,7 +25,6 @@ UNBROKEN = 6  # letters of a word from which on text of a script without spaces 
 SPACED = frozenset({"none", "13a", "intl"})  # tokenizers that find words by spaces
 CHRF = "chrF"  # where words are too few for BLEU
 FLORES200 = "models/flores200sacrebleuspm"  # sacreBLEU's model of the tokenizer flores200, once it is downloaded
-LEASTCHRF = "chrF"
 LEAST_KANA = 0.05  # share of kana in Japanese text; Chinese has none
 _KANA = scripts_of("und-Hrkt")
 # Of the scripts that share Chinese characters, Chinese comes last.

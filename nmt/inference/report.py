@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from nmt.data.pairs import is_blank
+
 LOOP, LOOP_PIECES = 4, 8
 """A hypothesis is a loop if it repeats up to LOOP_PIECES pieces LOOP times in a row, and its source does not."""
 COPY_WORDS = 4  # a translation of at least this many words that equals its source is a copy; shorter ones may be names
@@ -74,7 +76,7 @@ class Report:
 
         `expected` is the number of pieces to expect of the line, `log_prob` the mean log-probability of a piece.
         """
-        if not translation.strip():
+        if is_blank(translation):
             self.emptied.append(number)
         elif translation == source.strip() and len(source.split()) >= COPY_WORDS:
             self.copied.append(number)

@@ -1,6 +1,7 @@
 """The live line and its rows on a terminal, plain lines elsewhere."""
 
 import io
+import json
 import re
 
 import pytest
@@ -274,6 +275,9 @@ def test_control_characters_in_names_are_shown_escaped(
     assert "\x1b" not in capsys.readouterr().out
     console.text_out("a\u200fb\x1b")
     assert capsys.readouterr().out == "a\u200fb\x1b\n"
+    console.json_out([name, "\x7f\x85"])
+    assert json.loads(written := capsys.readouterr().out) == [name, "\x7f\x85"]
+    assert not console.CONTROLS.search(written)
     monkeypatch.setattr(console, "QUIET", True)
     console.warn("x")
     assert capsys.readouterr().err == ""

@@ -19,10 +19,10 @@ from nmt.files import (
     digest,
     digest_file,
     digest_json,
+    entries,
     is_missing,
     is_running,
     is_stream,
-    listing,
     parse_json,
     read_json,
     read_record,
@@ -355,11 +355,11 @@ def test_what_is_missing_is_told_from_what_cannot_be_looked_at(tmp_path: Path) -
 def test_a_folder_that_cannot_be_read_is_not_an_empty_one(tmp_path: Path) -> None:
     for name in ("step-2", "step-1", ".step-3.9.partial", "best-1"):
         (tmp_path / name).touch()
-    assert [path.name for path in listing(tmp_path, "step-[0-9]")] == ["step-1", "step-2"]
-    assert listing(tmp_path / "none", "*") == []
+    assert [path.name for path in entries(tmp_path, "step-[0-9]")] == ["step-1", "step-2"]
+    assert entries(tmp_path / "none", "*") == []
     for number in (errno.EACCES, errno.EIO, errno.ESTALE):
         with failing(Path, "iterdir", number), pytest.raises(OSError, match=os.strerror(number)):
-            listing(tmp_path, "*")
+            entries(tmp_path, "*")
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])

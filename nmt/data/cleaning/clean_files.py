@@ -9,9 +9,9 @@ from nmt.config.data import CleaningConfig, DataConfig
 from nmt.data.cleaning.corpus_text import TextPlan, iterate_text, write_text
 from nmt.data.cleaning.funnel import TextCounts
 from nmt.data.reading.corpus import STDIN
-from nmt.data.reading.formats import format_of, plain_name
+from nmt.data.reading.formats import format_of
 from nmt.data.reading.named_files import NamedCorpus
-from nmt.data.reading.streams import COMPRESSIONS, compressing, compression_suffix, is_archive
+from nmt.data.reading.streams import COMPRESSIONS, compressing, compression_suffix, is_archive, plain_name
 from nmt.errors import UsageError
 from nmt.files import behind, check_output, remove, remove_leftovers, replacing, scratch_of, sync
 from nmt.locks import holding_output
@@ -59,8 +59,7 @@ def output_paths(output: Path, text: NamedCorpus, held_out: NamedCorpus | None) 
     """
     if str(output) == STDIN:
         raise UsageError("-o -: the output is files, not standard output", hint="such as -o clean, or -o clean.tsv")
-    name, ending = output.name, compression_suffix(output.name)
-    plain = name.removesuffix(ending)
+    name, ending, plain = output.name, compression_suffix(output.name), plain_name(output.name)
     if is_archive(name) or plain_name(plain) != plain or format_of(plain) not in (None, "tsv"):
         hint = f"two files of lines, or one .tsv; plain, or {', '.join(COMPRESSIONS)}"
         raise UsageError(f"-o {output}: not a name of what can be written", hint=hint)

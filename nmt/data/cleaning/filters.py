@@ -9,20 +9,20 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
-from functools import cache
 from html.entities import html5
-from typing import Literal, Protocol
+from typing import Literal
 
-from nmt import runtime
 from nmt.config.data import CleaningConfig, LanguagesConfig
 from nmt.data.cleaning.funnel import Funnel
 from nmt.data.cleaning.keys import HeldOut, near_key, pair_key, side_key
+from nmt.data.identification import identifier
 from nmt.data.languages import are_variants, best_match, is_widely_written, scripts_of, share_of_script
-from nmt.data.pairs import Pair
+from nmt.data.pairs import Pair, is_blank
 from nmt.errors import UsageError
 
 Filter = Callable[[str, str], bool]  # returns True for a pair (source, target) that is to be dropped
 Fix = Callable[[str], str]
+CHECK = "cleaning.check_language = true"  # what needs the model that identifies languages
 
 DUPLICATES: dict[str, Callable[[str, str], int]] = {
     "duplicates": pair_key,
@@ -53,6 +53,7 @@ _FORMS: dict[str, Literal["NFC", "NFKC"]] = {"nfc": "NFC", "nfkc": "NFKC"}
 
 
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_AMPERSAND = re.compile("&(?:(?:amp|AMP|#0{0,5}38|#[xX]0{0,4}26);)+")  # at once, however many levels there are
 
 
 def entities_of(text: str) -> list[str]:
@@ -63,6 +64,7 @@ def entities_of(text: str) -> list[str]:
 
 def decode_entities(text: str) -> str:
     """Return a text with the characters that its entities stand for, those of `&amp;quot;` and the like too."""
+    text = _AMPERSAND.sub("&", text)
     while entities_of(text):
         text = _ENTITY.sub(lambda entity: html.unescape(entity[0]) if entities_of(entity[0]) else entity[0], text)
     return text
@@ -79,11 +81,11 @@ def fixes(config: CleaningConfig) -> dict[str, Fix]:
         form = _FORMS[config.unicode]
         chosen["unicode"] = lambda text: unicodedata.normalize(form, text)
     if config.whitespace:
-        chosen["whitespace"] = single_spaces if config.keep_special_spaces else lambda text: " ".join(text.split())
+        chosen["whitespace"] = runs_to_spaces if config.keep_special_spaces else lambda text: " ".join(text.split())
     return chosen
 
 
-def single_spaces(text: str) -> str:
+def runs_to_spaces(text: str) -> str:
     """Make each run of white space one space, but for a single special space within the text; none at the ends."""
     return _WHITE_SPACE.sub(lambda run: run[0] if run[0] in _SPECIAL_SPACES else " ", text.strip())
 
@@ -111,8 +113,8 @@ def fixer(config: CleaningConfig, counts: dict[str, int]) -> Fix:
     return fix
 
 
-def is_blank(source: str, target: str) -> bool:
-    return not source.strip() or not target.strip()
+def has_blank_side(source: str, target: str) -> bool:
+    return is_blank(source) or is_blank(target)
 
 
 def is_shorter_than(characters: int) -> Filter:
@@ -197,32 +199,12 @@ def filter_names() -> dict[str, str]:
     return {own.get(key, key.removeprefix("drop_")): key for key in keys}
 
 
-class Identifier(Protocol):
-    """The part of py3langid's identifier that is used."""
-
-    labels: Sequence[str]
-
-    def classify(self, text: str) -> tuple[str, float]: ...
-    def rank(self, text: str) -> list[tuple[str, float]]: ...
-    def set_languages(self, langs: Sequence[str]) -> None: ...
-
-
-@cache
-def _identifier(is_calibrated: bool = False) -> Identifier:
-    """Load the model that identifies languages; `is_calibrated` gives probabilities that fit texts of any length.
-
-    Raises UsageError where the package is missing.
-    """
-    package = runtime.import_extra("py3langid.langid", "langid", "cleaning.check_language = true")
-    return package.LanguageIdentifier.from_model_file(package.MODEL_FILE, norm_probs=is_calibrated)
-
-
 def is_in_other_language(languages: LanguagesConfig, config: CleaningConfig) -> Filter:
     """Drop pairs with a side of at least `language_from` letters that is identified as another language.
 
     Raises UsageError where the package is missing or does not know one of the languages.
     """
-    known, own = _identifier().labels, list[str]()
+    known, own = identifier(CHECK).labels, list[str]()
     for key, code in (("source", languages.source), ("target", languages.target)):
         label = best_match(code, known)
         if label is None:
@@ -237,18 +219,19 @@ def _is_other(own: str, pair: Sequence[str], config: CleaningConfig) -> Callable
     """Return the check of one side, whose label is `own`, one of the labels of the `pair`."""
     least, margin = config.language_from, config.language_margin
     if margin is None:
-        identify = _identifier().classify
+        identify = identifier(CHECK).classify
         return lambda text: len(text) >= least and identify(text)[0] != own
-    identifier = copy(_identifier(is_calibrated=True))
-    # Small languages, creoles and "no language" attract short texts full of names and terms; variants are one language.
-    chosen = [label for label in identifier.labels if label in pair or is_widely_written(label)]
-    identifier.set_languages([label for label in chosen if label == own or not are_variants(own, label)])
+    calibrated = copy(identifier(CHECK, is_calibrated=True))
+    # Small languages, creoles and "no language" attract texts full of names and terms, and Latin those of words in -um,
+    # as findings/py3langid_english_as_latin.sh shows; variants are one language.
+    chosen = [label for label in calibrated.labels if label in pair or is_widely_written(label)]
+    calibrated.set_languages([label for label in chosen if label == own or not are_variants(own, label)])
 
     def is_other(text: str) -> bool:
         if sum(map(str.isalpha, text)) < least:
             return False
-        found, probability = identifier.classify(text)
-        return found != own and probability > margin * dict(identifier.rank(text))[own]
+        found, probability = calibrated.classify(text)
+        return found != own and probability > margin * dict(calibrated.rank(text))[own]
 
     return is_other
 
@@ -264,7 +247,7 @@ def filters(config: CleaningConfig, languages: LanguagesConfig, held_out: HeldOu
 
     differs = config.max_punctuation_difference is not None and differs_in_sentences(config.max_punctuation_difference)
     chosen: dict[str, Filter | Literal[False]] = {
-        "empty": config.drop_empty and is_blank,
+        "empty": config.drop_empty and has_blank_side,
         "min_characters": config.min_characters > 1 and is_shorter_than(config.min_characters),
         "max_characters": config.max_characters is not None and is_longer_than(config.max_characters),
         "max_ratio": config.max_ratio is not None and is_lopsided(config.max_ratio, config.ratio_from),

@@ -8,7 +8,7 @@ comes before a rule and after it.
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import sentencepiece
 
@@ -50,8 +50,8 @@ class NormalForm:
         self._is_ascii_plain = not rule.endswith("_cf")
         self._rule = None if rule in (NFC, IDENTITY) else _sentencepiece_rule(rule)
         self._tags = tuple(tags) if is_source else ()
-        self._symbol = _one_of(symbols)
-        self._hidden = _one_of([*symbols, *tags])
+        self._symbol = one_of(symbols)
+        self._hidden = one_of([*symbols, *tags])
 
     def parts(self, line: str, *, tagged: bool = True) -> list[str]:
         """Return `line` as text in the normal form and symbols, by turns, text first and last.
@@ -104,7 +104,7 @@ def _sentencepiece_rule(name: str) -> sentencepiece.SentencePieceNormalizer:
     )
 
 
-def _one_of(symbols: Sequence[str]) -> re.Pattern[str] | None:
+def one_of(symbols: Iterable[str]) -> re.Pattern[str] | None:
     """Compile a pattern that matches, as a group, the longest of `symbols`; None where there are none."""
     longest_first = sorted(set(symbols), key=len, reverse=True)
     return re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else None

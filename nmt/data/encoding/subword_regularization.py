@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate, chain, groupby
 
+from nmt.data.encoding.normalization import one_of
+
 NORMAL, USER_DEFINED, BYTE = 1, 4, 6  # types of pieces in SentencePiece's format
 UNIGRAM = 1  # type of a unigram model in that format
 KEPT = 50_000  # cached segmentations, or tables, of some 20 or 140 MB
@@ -105,9 +107,7 @@ class SubwordRegularizer:
     def __init__(self, pieces: Pieces) -> None:
         self.pieces = pieces
         self.method = Unigram(pieces) if pieces.is_unigram else BpeDropout(pieces)
-        # Of several symbols that match at a position the longest is taken.
-        longest_first = sorted(pieces.symbols, key=len, reverse=True)
-        self._symbol = re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else None
+        self._symbol = one_of(pieces.symbols)
 
     def split(self, text: str) -> list[str]:
         """Split `text` at all symbols: text and symbols by turns."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from nmt.config.data import Format, LanguagesConfig
-from nmt.data.identification import language_of
+from nmt.data.identification import identify
 from nmt.data.languages import language_named, same_language, script_of
 from nmt.data.pairs import Pair
 from nmt.data.reading.inline_codes import KeptCodes
@@ -160,7 +160,7 @@ def kind_of(cells: Sequence[str]) -> str:
         return "an id"
     scripts = Counter(script_of(letter) for cell in cells[:100] for letter in cell if letter.isalpha())
     letters = f"text in {scripts.most_common(1)[0][0].title()} letters" if scripts else "text"
-    language = language_of(cells)
+    language = identify(cells)
     return f"{letters}, most like {language}" if language else letters
 
 

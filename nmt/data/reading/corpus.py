@@ -176,11 +176,10 @@ def _read_sides(config: CorpusConfig, files: _Files, wanted: Wanted) -> Iterator
 
 
 def _read_builtin(config: CorpusConfig, languages: LanguagesConfig) -> Iterator[Pair]:
-    direction = (languages.source, languages.target)
-    pair = best_pair(*direction, ["en", "de"])
+    pair = best_pair(*languages.pair, ["en", "de"])
     if pair is None:
         hint = "set languages to en and de, in either order, or give files"
-        raise DataError(f"builtin {config.builtin} is English-German, not {'-'.join(direction)}", hint=hint)
+        raise DataError(f"builtin {config.builtin} is English-German, not {'-'.join(languages.pair)}", hint=hint)
     assert config.builtin is not None
     assert config.pairs is not None
     for english, german in grammar.generate(config.builtin, config.pairs, config.seed):

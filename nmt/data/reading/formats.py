@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING, get_args
 
 from nmt import console
 from nmt.config.data import Format
-from nmt.data.languages import best_pair
+from nmt.data.languages import best_pair, is_backward
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import Container, check_inside, member_names, open_bytes, open_container, split_path
 from nmt.data.reading.columns import Wanted, choose_columns, language_keys, pair_of
 from nmt.data.reading.po import read_po
 from nmt.data.reading.streams import (
     UnwantedFileError,
-    compression_suffix,
     decode_lines,
     decompress,
     is_archive,
     listing,
+    plain_name,
     reading,
 )
 from nmt.data.reading.tables import read_table
 from nmt.data.reading.test_sets import Texts, is_sgm, pair_texts, read_set, read_set_pairs
-from nmt.data.reading.tmx import choose_variants, read_tmx
+from nmt.data.reading.tmx import read_tmx
 from nmt.data.reading.xliff import read_xliff
 from nmt.data.reading.xlsx import read_xlsx
 from nmt.errors import DataError
@@ -127,11 +127,6 @@ def format_of(name: str) -> Format | None:
     return (formats | OTHER_SUFFIXES).get(suffix)
 
 
-def plain_name(name: str) -> str:
-    """Return a file name without its suffix of compression."""
-    return name.removesuffix(compression_suffix(name))
-
-
 def split_language(name: str) -> tuple[str, str]:
     """Split a file name into NAME and LANGUAGE: NAME.LANGUAGE, NAME.LANGUAGE.txt or NAME-src.LANGUAGE.sgm.
 
@@ -164,7 +159,7 @@ def choose_files(names: Iterable[str], wanted: Wanted) -> list[tuple[str, str | 
     both = {
         stem: (files[pair[0]], files[pair[1]])
         for stem, files in by_stem.items()
-        if (pair := best_pair(wanted.languages.source, wanted.languages.target, files))
+        if (pair := best_pair(*wanted.languages.pair, files))
     }
     # OPUS has the alignment of NAME.en and NAME.de in NAME.xml.
     chosen = [
@@ -238,17 +233,20 @@ def _read_jsonl(lines: Iterable[str], name: str, wanted: Wanted) -> Iterator[Pai
 def _read_wmt24(row: JsonObject, pair: Pair, wanted: Wanted) -> Iterator[Pair]:
     """Yield the pair of a row as of WMT24++: its source may be marked as bad, and `lp` names its languages."""
     source, _, target = str(row.get("lp", "")).partition("-")
-    sides = choose_variants([source, target], wanted.languages) if source and target else (0, 1)
+    backward = is_backward((source, target), wanted.languages.pair) if source and target else False
     if row.get(BAD_SOURCE) is True:
         wanted.anomalies["rows with a bad source"] += 1
-    elif None in sides:
+    elif backward is None:
         wanted.anomalies["rows of other languages"] += 1
     else:
-        yield pair if sides == (0, 1) else pair[::-1]
+        yield pair[::-1] if backward else pair
 
 
 def _parsed(value: Json, kind: DataType) -> Json:
-    """Return a value of Parquet with its parts of Arrow's type for JSON parsed: `datasets` 5 writes mixed cells so."""
+    """Return a value of Parquet with its parts of Arrow's type for JSON parsed.
+
+    `datasets` 5 writes mixed cells so; see findings/datasets_quotes_mixed_text.sh.
+    """
     if value is None:
         return None
     if str(kind) == JSON_TYPE:

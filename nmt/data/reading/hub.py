@@ -70,7 +70,8 @@ def _check_types(data: Dataset | IterableDataset, columns: Sequence[str], presen
 def _plain_files(builder: DatasetBuilder, split: str) -> list[Path]:
     """Return the files of a split that are tables or lines of JSON; [] where the split has others, or settings.
 
-    These are not left to `datasets`, whose readers shift columns, turn text into dates, and take "NA" for nothing.
+    These are not left to `datasets`, whose readers shift columns (findings/datasets_shifts_columns.sh), turn text into
+    dates (findings/datasets_rewrites_dates.sh), and take "NA" for nothing.
     """
     config, paths = builder.config, [Path(str(name)) for name in (builder.config.data_files or {}).get(split, [])]
     separators = {"csv": ",", "tsv": "\t"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from itertools import chain
 
-from nmt.data.pairs import Pair
+from nmt.data.pairs import Pair, is_blank
 from nmt.data.placeholders import SPELLED, placeholder
 
 
@@ -68,7 +68,7 @@ class Segment:
 
     @property
     def has_text(self) -> bool:
-        return any(isinstance(part, str) and part.strip() for part in self.parts)
+        return any(isinstance(part, str) and not is_blank(part) for part in self.parts)
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """Open an element, whose name is without its prefix."""

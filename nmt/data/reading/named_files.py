@@ -10,9 +10,9 @@ from nmt.config.data import CorpusConfig, Format, LanguagesConfig
 from nmt.data.languages import same_code, same_language, spelled, unknown_code
 from nmt.data.reading.archives import find_file, member_names, split_path
 from nmt.data.reading.corpus import STDIN, TEST_SET, file_names
-from nmt.data.reading.formats import ENDINGS, TABLES, format_of, plain_name, split_language
+from nmt.data.reading.formats import ENDINGS, TABLES, format_of, split_language
 from nmt.data.reading.sacrebleu_sets import sacrebleu_missing
-from nmt.data.reading.streams import is_archive
+from nmt.data.reading.streams import is_archive, plain_name
 from nmt.errors import DataError, UsageError
 
 LANGUAGE = re.compile(r"[a-z]{2,3}([_-][A-Za-z0-9]{2,8})*")  # a suffix that looks like the code of a language

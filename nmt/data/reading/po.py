@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from nmt.config.data import LanguagesConfig
+from nmt.data.languages import is_backward
 from nmt.data.pairs import Pair
 from nmt.data.reading.streams import UNREADABLE, UnwantedFileError, one_line, unreadable
-from nmt.data.reading.tmx import choose_variants
 from nmt.errors import DataError
 
 STRING = re.compile(r'\s*"((?:[^"\\]|\\.)*)"\s*')
@@ -87,7 +87,7 @@ def _decoded(stream: io.BufferedReader, name: str, catalogue: "_Catalogue") -> I
         catalogue.encoding = charset[1]
         try:
             "".encode(charset[1])
-        except LookupError:
+        except (LookupError, UnicodeError):  # `undefined` is an encoding too
             raise DataError(f"{name}: its charset, {charset[1]}, is not known", hint="convert it to UTF-8") from None
     for number, line in enumerate((line for lines in (begin, stream) for line in lines), 1):
         yield line.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").decode(catalogue.encoding)
@@ -203,13 +203,10 @@ class _Catalogue:
         found = LANGUAGE.search(header)
         if not found:
             return
-        source, target = self.languages.source, self.languages.target
-        if choose_variants([source, found[1]], self.languages) == (0, 1):
-            self.is_backward = False
-        elif choose_variants([target, found[1]], self.languages) == (1, 0):
-            self.is_backward = True
-        else:
-            problem = f"its header says Language: {found[1]}, which is neither {source} nor {target}"
+        backward = is_backward(("", found[1]), self.languages.pair)
+        if backward is None:
+            problem = f"its header says Language: {found[1]}, which is neither {' nor '.join(self.languages.pair)}"
             raise UnwantedFileError(
                 f"{self.name}: {problem}", hint="name the languages that it has, or correct the header"
             )
+        self.is_backward = backward

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nmt.data.pairs import is_blank
 from nmt.data.reading.archives import find_file, read_lines, split_path
 from nmt.data.reading.streams import is_archive, listing
 from nmt.data.reading.test_sets import Key, Role, Texts, is_test_set, read_test_set
@@ -44,7 +45,7 @@ def align_texts(source: Path | None, references: Sequence[Path], hypotheses: Seq
     for name, row in rows.items():
         if not any(row):
             raise DataError(f"{name} has none of the {len(keys):,} segments", hint=f"the first is {_place(keys[0])}")
-    kept = [index for index in range(len(keys)) if any((row[index] or "").strip() for row in rows.values())]
+    kept = [index for index in range(len(keys)) if not all(is_blank(row[index] or "") for row in rows.values())]
     remarks = [f"{len(rows)} references: {listing(rows)}"] if len(rows) > len(references) else []
     if left_out := len(keys) - len(kept):
         remarks.append(f"segments without a reference, which are left out: {left_out:,}")

@@ -223,6 +223,11 @@ def compression_suffix(name: str) -> str:
     return suffix if suffix.lower() in COMPRESSIONS else ""
 
 
+def plain_name(name: str) -> str:
+    """Return a file name without its suffix of compression."""
+    return name.removesuffix(compression_suffix(name))
+
+
 def _arrow() -> ModuleType:
     import pyarrow  # 0.2 s that other files need not wait for
 

@@ -9,7 +9,7 @@ from itertools import islice
 
 from nmt import console
 from nmt.config.data import Format, LanguagesConfig
-from nmt.data.pairs import Pair
+from nmt.data.pairs import Pair, is_blank
 from nmt.data.reading.columns import (
     CHOOSE,
     COLUMNS_TIP,
@@ -27,6 +27,7 @@ from nmt.errors import DataError
 
 MAX_CELL = 2**26
 """Characters of the longest cell of a CSV file: a quotation mark that is never closed swallows all that follows."""
+FIRST = ["1", "2"]  # the columns of a TSV file for lack of others
 ROWS = 1000  # maximum number of rows at the start of a table from which its columns are judged
 QUOTED = re.compile(r'"(?:[^"]|"")*"')
 """A cell that is quoted as in CSV."""
@@ -172,7 +173,7 @@ def _csv_rows(lines: Iterable[str], name: str, delimiter: str = ",") -> Rows:
 
 def _is_blank(row: Sequence[str], anomalies: dict[str, int]) -> bool:
     """Check whether a row is that of a blank line, which is counted."""
-    if len(row) > 1 or (row and row[0].strip()):
+    if len(row) > 1 or (row and not is_blank(row[0])):
         return False
     anomalies["blank lines"] += 1
     return True
@@ -183,11 +184,11 @@ def _read_first_columns(rows: Rows, name: str, wanted: Wanted, is_quoted: bool) 
         if len(row) != 2:
             if _is_blank(row, wanted.anomalies):
                 continue
-            if len(row) < 2:
+            if len(row) < len(FIRST):
                 hint = "a line is source, tab, target; further columns are not read"
                 raise DataError(f"{name}:{number}: no tab in this line", hint=hint)
             wanted.anomalies["lines with further columns"] += 1
-        yield pair_of(row[:2], row[:2], wanted, f"{name}:{number}") if is_quoted else (row[0], row[1])
+        yield pair_of(row[:2], FIRST, wanted, f"{name}:{number}") if is_quoted else (row[0], row[1])
 
 
 def _column_numbers(columns: list[str] | None) -> list[int] | None:

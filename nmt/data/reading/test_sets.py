@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from nmt.config.data import LanguagesConfig
+from nmt.data.languages import is_backward
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import open_bytes
 from nmt.data.reading.streams import (
-    COMPRESSIONS,
     UnwantedFileError,
     decode_lines,
     listing,
     one_line,
+    plain_name,
     reading,
 )
-from nmt.data.reading.tmx import choose_variants
 from nmt.data.reading.xml_units import local_name, parse_units
 from nmt.errors import DataError
 
@@ -95,8 +95,7 @@ def is_test_set(name: str | Path) -> bool:
 
 
 def _suffix(name: str | Path) -> str:
-    path = Path(name)
-    return (path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path).suffix.lower()
+    return Path(plain_name(str(name))).suffix.lower()
 
 
 def read_test_set(path: Path, anomalies: Counter[str] | None = None) -> TestSet:
@@ -141,22 +140,15 @@ def read_set_pairs(
     target, further = merged(references)
     if further:
         anomalies["segments of further references"] += further
-    given = [test_set.languages.get("source", ""), test_set.languages.get("reference", "")]
-    wanted = [languages.source, languages.target]
-    if choose_variants([one or other for one, other in zip(given, wanted, strict=True)], languages) == (0, 1):
-        is_backward = False
-    elif choose_variants([one or other for one, other in zip(given, reversed(wanted), strict=True)], languages) == (
-        1,
-        0,
-    ):
-        is_backward = True
-    else:
-        raise UnwantedFileError(f"{name}: it is from {given[0]} to {given[1]}, not {wanted[0]} to {wanted[1]}")
+    given = test_set.languages.get("source", ""), test_set.languages.get("reference", "")
+    backward = is_backward(given, languages.pair)
+    if backward is None:
+        raise UnwantedFileError(f"{name}: it is from {' to '.join(given)}, not {' to '.join(languages.pair)}")
     for key, text in sources.items():
         if not target.get(key):
             anomalies["segments without a reference"] += 1
         else:
-            yield (target[key], text) if is_backward else (text, target[key])
+            yield (target[key], text) if backward else (text, target[key])
 
 
 def pair_texts(source: Texts, target: Texts, names: tuple[Path, Path], anomalies: Counter[str]) -> Iterator[Pair]:

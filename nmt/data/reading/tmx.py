@@ -2,12 +2,12 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from nmt.config.data import LanguagesConfig
-from nmt.data.languages import best_match, same_language, spelled
+from nmt.data.languages import best_match, places_of_pair, same_language
 from nmt.data.pairs import Pair
 from nmt.data.reading.inline_codes import KeptCodes, Segment, pair_of_segments
 from nmt.data.reading.streams import listing, one_line
@@ -107,42 +107,20 @@ class _Memory:
         if without := sum(variant.segment is None for variant in self.variants):
             self.anomalies["TMX variants without a <seg>"] += without
         segments = [each.segment for each in self.variants if each.segment is not None]
-        source, target, further = self.choose(
-            tuple(each.language for each in self.variants if each.segment is not None)
-        )
+        chosen, further = self.choose(tuple(each.language for each in self.variants if each.segment is not None))
         self.variants.clear()
-        if source is None or target is None:
+        if chosen is None:
             self.anomalies["TMX units without both languages"] += 1
             return
         if further:
             self.anomalies["further variants in a TMX unit"] += further
-        pair = pair_of_segments(segments[source], segments[target], self.anomalies, self.keep)
+        pair = pair_of_segments(segments[chosen[0]], segments[chosen[1]], self.anomalies, self.keep)
         left, right = (one_line(side, "", self.anomalies) for side in pair)
         self.pairs.append((left, right))
 
-    def _choose(self, codes: tuple[str, ...]) -> tuple[int | None, int | None, int]:
-        """Return the indices of the source and the target, and the number of further variants in their languages."""
-        source, target = choose_variants(codes, self.languages)
-        others = [code for i, code in enumerate(codes) if i not in (source, target)]
-        sides = self.languages.source, self.languages.target
-        return source, target, sum(any(same_language(side, other) for side in sides) for other in others)
-
-
-def choose_variants(codes: Sequence[str], languages: LanguagesConfig) -> tuple[int | None, int | None]:
-    """Return the indices in `codes` of the source and the target: one each, the same code first, else the nearest.
-
-    A variant whose code is that of one side is not taken for the other: asking for pt and pt-BR, pt-PT is pt.
-    """
-    chosen: dict[str, int] = {}
-    sides = [languages.source, languages.target]
-    exact = [spelled(code) for code in codes]
-    for side in sides:
-        if spelled(side) in exact:
-            chosen[side] = exact.index(spelled(side))
-    for side in sides:
-        if side not in chosen:
-            reserved = {spelled(other) for other in sides}
-            left = [code for i, code in enumerate(codes) if exact[i] not in reserved and i not in chosen.values()]
-            if (best := best_match(side, left)) is not None:
-                chosen[side] = next(i for i, code in enumerate(codes) if code == best and i not in chosen.values())
-    return chosen.get(languages.source), chosen.get(languages.target)
+    def _choose(self, codes: tuple[str, ...]) -> tuple[tuple[int, int] | None, int]:
+        """Return the indices of source and target, None if one is missing, and the number of their further variants."""
+        sides = self.languages.pair
+        chosen = places_of_pair(*sides, codes)
+        others = [code for i, code in enumerate(codes) if i not in (chosen or ())]
+        return chosen, sum(any(same_language(side, other) for side in sides) for other in others)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from nmt.config.data import LanguagesConfig
+from nmt.data.languages import is_backward
 from nmt.data.pairs import Pair
 from nmt.data.reading.inline_codes import KeptCodes, Segment, pair_of_segments
 from nmt.data.reading.streams import UnwantedFileError, listing, one_line
-from nmt.data.reading.tmx import choose_variants
 from nmt.data.reading.xml_units import local_name, parse_units
 
 UNITS = ("trans-unit", "unit")  # of version 1 and 2
@@ -161,22 +161,12 @@ class _Document:
         if name == "xliff":
             self.default_direction = given
 
-    def _sides(self) -> tuple[int, int] | None:
-        """Return which of source and target is the wanted source, and which the wanted target; None if neither is."""
-        source, target = self.direction
-        wanted = self.languages.source, self.languages.target
-        for sides in ((0, 1), (1, 0)):
-            codes = [source or wanted[sides[0]], target or wanted[sides[1]]]
-            if choose_variants(codes, self.languages) == sides:
-                return sides
-        return None
-
     def _end_holder(self) -> None:
         """Keep the pairs of a unit, or of a segment in version 2, or count why it has none."""
         texts, self.texts = self.texts, {}
         self.seen["-".join(self.direction)] = None
-        sides, target = self._sides(), texts.get("target", _Text())
-        if sides is None:
+        backward, target = is_backward(self.direction, self.languages.pair), texts.get("target", _Text())
+        if backward is None:
             self.anomalies["XLIFF units of other languages"] += 1
             return
         self.is_wanted = True
@@ -189,14 +179,16 @@ class _Document:
         else:
             sources = texts.get("seg-source", texts["source"]).segments
             if not sources or not target.segments:
-                self._keep(sides, texts["source"].whole, target.whole)
+                self._keep(texts["source"].whole, target.whole, backward=backward)
             for identifier in sources if target.segments else ():
                 if (segment := target.segments.get(identifier)) and segment.has_text:
-                    self._keep(sides, sources[identifier], segment)
+                    self._keep(sources[identifier], segment, backward=backward)
                 else:
                     self.anomalies["XLIFF segments without a translation"] += 1
 
-    def _keep(self, sides: tuple[int, int], *texts: Segment) -> None:
-        pair = pair_of_segments(texts[sides[0]], texts[sides[1]], self.anomalies, self.keep)
-        source, target = (one_line(side, "", self.anomalies) for side in pair)
-        self.pairs.append((source, target))
+    def _keep(self, source: Segment, target: Segment, *, backward: bool) -> None:
+        sides = (target, source) if backward else (source, target)
+        left, right = (
+            one_line(side, "", self.anomalies) for side in pair_of_segments(*sides, self.anomalies, self.keep)
+        )
+        self.pairs.append((left, right))

@@ -29,7 +29,7 @@ from nmt.advice.data_checks import (
     check_vocabulary,
 )
 from nmt.config.toml import load_recipe
-from nmt.data.cleaning import filters
+from nmt.data import identification
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import DataError, UsageError
 from nmt.pipeline.run import Run
@@ -138,10 +138,10 @@ def test_languages_to_be_checked_without_the_package_are_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "py3langid.langid", None)
-    filters._identifier.cache_clear()
+    identification.identifier.cache_clear()
     with pytest.raises(UsageError) as error:
         check_filters(checkup_of(tmp_path, "cleaning.check_language=true"))
-    filters._identifier.cache_clear()
+    identification.identifier.cache_clear()
     assert str(error.value) == (
         'cleaning.check_language = true needs a package that is not installed (pip install -e ".[langid]")'
     )

@@ -3,7 +3,7 @@
 import pytest
 
 from nmt.data import identification
-from nmt.data.identification import find_identifier, language_of, share_swapped
+from nmt.data.identification import find_identifier, identify, share_swapped
 
 PAIRS = [
     ("The old house stands near the river.", "Das alte Haus steht in der Nähe des Flusses."),
@@ -12,9 +12,9 @@ PAIRS = [
 
 
 def test_the_language_of_lines_is_identified() -> None:
-    assert language_of(source for source, _ in PAIRS) == "en"
-    assert language_of(target for _, target in PAIRS) == "de"
-    assert language_of(["short"]) is None
+    assert identify(source for source, _ in PAIRS) == "en"
+    assert identify(target for _, target in PAIRS) == "de"
+    assert identify(["short"]) is None
 
 
 def test_swapped_pairs_are_counted() -> None:
@@ -28,10 +28,12 @@ def test_swapped_pairs_are_counted() -> None:
 
 def test_nothing_is_said_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identification, "find_identifier", lambda: None)
-    assert language_of(["The old house stands near the river."]) is None
+    assert identify(["The old house stands near the river."]) is None
     assert share_swapped(PAIRS, "en", "de") is None
     find_identifier.cache_clear()
+    identification.identifier.cache_clear()
     with monkeypatch.context() as patched:
         patched.setitem(__import__("sys").modules, "py3langid.langid", None)
         assert find_identifier() is None
     find_identifier.cache_clear()
+    identification.identifier.cache_clear()

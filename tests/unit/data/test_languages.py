@@ -4,8 +4,10 @@ from nmt.data.languages import (
     are_variants,
     best_match,
     best_pair,
+    is_backward,
     is_widely_written,
     language_named,
+    places_of_pair,
     primary_subtag,
     same_code,
     same_language,
@@ -130,6 +132,7 @@ def test_the_same_code_is_the_best_match_and_else_the_nearest(
         ("zh-CN", "zh-TW", ["zh", "zh-TW"], ("zh", "zh-TW")),
         ("zh-TW", "zh-CN", ["zh-TW", "zh"], ("zh-TW", "zh")),
         ("pt", "pt-BR", ["pt-BR", "pt-PT"], ("pt-PT", "pt-BR")),
+        ("pt-BR", "pt", ["pt-BR", "pt_BR"], None),
         ("zh-CN", "zh-TW", ["zh"], None),
         ("en", "de", ["en", "fr"], None),
     ],
@@ -138,6 +141,27 @@ def test_two_languages_have_a_candidate_each(
     source: str, target: str, candidates: list[str], pair: tuple[str, str] | None
 ) -> None:
     assert best_pair(source, target, candidates) == pair
+    places = places_of_pair(source, target, candidates)
+    assert (places and tuple(candidates[place] for place in places)) == pair
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "backward"),
+    [
+        (("en", "de"), ("en", "de"), False),
+        (("deu", "eng_Latn"), ("en", "de"), True),
+        (("", "de"), ("en", "de"), False),
+        (("", "en"), ("en", "de"), True),
+        (("", ""), ("en", "de"), False),
+        (("en", "fr"), ("en", "de"), None),
+        (("pt-PT", "pt-BR"), ("pt", "pt-BR"), False),
+        (("pt-BR", "pt-PT"), ("pt", "pt-BR"), True),
+    ],
+)
+def test_a_direction_is_the_wanted_one_or_its_opposite_or_of_other_languages(
+    given: tuple[str, str], wanted: tuple[str, str], backward: bool | None
+) -> None:
+    assert is_backward(given, wanted) is backward
 
 
 @pytest.mark.parametrize("pair", ["zh yue", "hr bs", "sr hr", "no nn", "nb da", "de lb", "id ms", "ar arz", "uz uzs"])
@@ -173,9 +197,13 @@ def test_a_code_that_exists_nowhere_has_a_nearest_one(code: str, nearest: str | 
 
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("German", "de"), ("norwegian bokmål", "nb"), ("日本語", "ja"), ("id", None), ("en", None), ("sentence", None)],
-)
-def test_languages_have_names_in_words_but_no_short_ones(name: str, code: str | None) -> None:
+    [
+        ("German", "de"), ("norwegian bokmål", "nb"), ("日本語", "ja"), ("Persisch", "fa"), ("farsi", "fa"),
+        ("Chinese (Traditional)", "zh-Hant"), ("id", None), ("en", None), ("sentence", None), ("person", None),
+        ("index", None), ("remarks", None), ("polishing", None),
+    ],
+)  # fmt: skip
+def test_languages_have_names_in_words_but_no_short_ones_or_parts_of_words(name: str, code: str | None) -> None:
     assert language_named(name) == code
 
 

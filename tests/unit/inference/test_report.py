@@ -60,6 +60,7 @@ def test_a_loop_is_up_to_eight_pieces_four_times_in_a_row(pieces: str, is_loop: 
     ("source", "translation", "pieces", "kind"),
     [
         ("a dog", " ", [], "emptied"),
+        ("a dog", "\u200b", ["\u200b"], "emptied"),
         ("a b c d", "a b c d", [], "copied"),
         (" a b c d ", "a b c d", [], "copied"),
         ("a b c", "a b c", [], None),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from nmt.config.data import CleaningConfig, LanguagesConfig
+from nmt.data import identification
 from nmt.data.cleaning import filters as module
 from nmt.data.cleaning.filters import DUPLICATES, Filter, clean, duplicate_filters, entities_of, filters
 from nmt.data.cleaning.funnel import Funnel
@@ -125,6 +126,12 @@ def test_entities_become_the_characters_that_they_stand_for(text: str, decoded: 
     assert mended(text) == text
 
 
+def test_any_number_of_levels_is_decoded_in_little_time() -> None:
+    for ampersand in ("amp;", "#38;", "#x26;"):
+        assert mended(f"a &{ampersand * 200_000}lt; b", entities=True) == "a < b"
+    assert mended("&amp;amp &amp;nosuch; &AMP;#038;", entities=True) == "&amp &nosuch; &"
+
+
 def test_entities_are_decoded_before_the_other_fixes() -> None:
     assert mended("a&#10;b&#32;&#32;c&#7;", entities=True, control_characters=True, whitespace=True) == "a b c"
     assert entities_of("&amp; &AMP; &lt &nosuch; &#39;") == ["&amp;", "&AMP;", "&#39;"]
@@ -166,7 +173,7 @@ def test_filters_see_the_mended_text() -> None:
 
 
 def test_blank_sides_are_dropped() -> None:
-    pairs = [("a", " \t\u3000"), ("", "b"), ("a", "b")]
+    pairs = [("a", " \t\u3000"), ("", "b"), ("\u200b", "b"), ("a", "b")]
     assert run(pairs, only(drop_empty=True))[0] == [("a", "b")]
 
 
@@ -297,7 +304,7 @@ class ByFirstWord:
 
 @pytest.fixture
 def by_first_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_identifier", lambda **_: ByFirstWord())
+    monkeypatch.setattr(module, "identifier", lambda *_, **__: ByFirstWord())
 
 
 @pytest.mark.usefixtures("by_first_word")
@@ -366,7 +373,7 @@ def unreadable() -> Iterator[Pair]:
 def test_without_the_package_that_tells_languages_the_error_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    module._identifier.cache_clear()
+    identification.identifier.cache_clear()
     monkeypatch.setitem(sys.modules, "py3langid.langid", None)
     with pytest.raises(UsageError) as caught:
         next(clean(unreadable(), only(check_language=True), ENGLISH_GERMAN, held_out=HeldOut(), funnel=Funnel()))

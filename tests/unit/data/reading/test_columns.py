@@ -25,11 +25,11 @@ EN_DE = LanguagesConfig(source="en", target="de")
     ],
 )
 def test_columns_are_told_apart_by_their_cells(cells: list[str], kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columns, "language_of", lambda _: None)
+    monkeypatch.setattr(columns, "identify", lambda _: None)
     cells = cells * (1 if len(cells) == 10 else 10)
     assert kind_of([*cells, " ", ""]) == kind
     assert kind_of(cells[:9]) == ""
-    monkeypatch.setattr(columns, "language_of", lambda _: "xx")
+    monkeypatch.setattr(columns, "identify", lambda _: "xx")
     assert kind_of(cells) == (f"{kind}, most like xx" if kind.startswith("text") else kind)
 
 
@@ -41,7 +41,7 @@ def test_nearly_all_cells_are_what_a_column_is() -> None:
 
 
 def test_columns_are_listed_by_number_and_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columns, "language_of", lambda _: None)
+    monkeypatch.setattr(columns, "identify", lambda _: None)
     rows = [["1.5", "", "x"]] * 12 + [["odd"]]
     assert list_columns(rows) == ["1: a score", "2: unknown", "3: text in Latin letters"]
     assert list_columns(rows, ["s", "en", "de"])[0] == "1 's': a score"
@@ -52,6 +52,10 @@ def test_sides_are_named_in_any_spelling() -> None:
     assert named_sides(["x", "EN", "deu_Latn", "de"], EN_DE) is None
     assert named_sides(["target", "source"], EN_DE) == ["source", "target"]
     assert choose_columns(None, ["en_US", "de-DE", "n"], EN_DE, "t") == ["en_US", "de-DE"]
+    assert named_sides(["person", "farsi", "English"], LanguagesConfig(source="en", target="fa")) == [
+        "English",
+        "farsi",
+    ]
     # The exact names come first, as before any other spelling was known.
     assert choose_columns(None, ["source", "target", "translation"], EN_DE, "t") == ["translation"]
     assert choose_columns(None, ["source", "target", "de", "en"], EN_DE, "t") == ["en", "de"]

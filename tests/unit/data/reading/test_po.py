@@ -132,6 +132,7 @@ def test_what_is_not_of_the_charset_is_an_error_with_its_line() -> None:
     text = header().encode() + b'msgid "a"\nmsgstr "\xe9"\n'
     assert error_of(text) == "a.po:8: not UTF-8: byte 0xe9 at position 9 (correct the charset in its header)"
     assert error_of(header("klingon")) == "a.po: its charset, klingon, is not known (convert it to UTF-8)"
+    assert "its charset, undefined, is not known" in error_of(header("undefined"))
     assert pairs_of(b"\xef\xbb\xbf" + header("CHARSET").encode() + 'msgid "a"\r\nmsgstr "é"\r\n'.encode()) == [
         ("a", "é")
     ]

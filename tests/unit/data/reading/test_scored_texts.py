@@ -68,6 +68,8 @@ def test_xml_has_all_references_and_systems_and_what_has_no_reference_is_left_ou
 def test_lines_stand_for_the_segments_in_their_order() -> None:
     Path("three").write_text("1\n2\n3\n")
     assert aligned(None, ["w.xml/A"], ["three"]).systems == {"three": ["1", "3"]}
+    Path("two").write_text("1\n\u200b\n")
+    assert aligned(None, ["two"], ["hyp.sgm"]).references == [["1"]]
     with pytest.raises(DataError, match="lines has 2 lines, but there are 3 segments"):
         aligned(None, ["w.xml/A"], ["lines"])
 

@@ -151,6 +151,7 @@ def test_a_header_that_is_chosen_from_holds_for_each_row() -> None:
     ("text", "columns", "form"),
     [
         ("one\teins\n\n  \ntwo\tzwei\n\n", None, "tsv"),
+        ("one\teins\n\u200b\n\u3000\ntwo\tzwei\n\n", None, "tsv"),
         ("one\teins\n\n  \ntwo\tzwei\n\n", ["1", "2"], "tsv"),
         ("en\tde\none\teins\n\n  \ntwo\tzwei\n\n", ["en", "de"], "tsv"),
         ("en,de\none,eins\n\n  \ntwo,zwei\n\n", None, "csv"),
