@@ -16,7 +16,7 @@ from typing import TypeVar, cast
 import pyarrow as pa
 
 from nmt.errors import SPACE, DataError, StorageError, WorkersError
-from nmt.files import JsonObject, is_missing, listing, read_record, replacing, write_json
+from nmt.files import JsonObject, entries, is_missing, read_record, replacing, write_json
 from nmt.processes import Child, ChildDiedError, end_all
 
 SHARD = 50_000  # raw pairs in a shard of a corpus
@@ -33,7 +33,7 @@ def shard_path(folder: Path, number: int) -> Path:
 
 def shard_paths(folder: Path) -> list[Path]:
     """Return the shards of `folder` in order. Raises DataError where there is none."""
-    paths = sorted(listing(folder, "*.arrow"), key=lambda path: int(path.stem))
+    paths = sorted(entries(folder, "*.arrow"), key=lambda path: int(path.stem))
     if not paths:
         raise DataError(f"{folder}: no such data", hint="prepare the data again")
     return paths

@@ -8,7 +8,7 @@ from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.tokenizer import SentencePieceModel
 from nmt.evaluation.metrics import Scores, score
 from nmt.evaluation.scoring import choose_tokenizer, flaws_of
-from nmt.files import JsonObject, listing, write_json
+from nmt.files import JsonObject, entries, write_json
 from nmt.inference.bundle import CONFIG, WEIGHTS, add_scores, open_bundle
 from nmt.inference.translator import Translator
 from nmt.pipeline.manifest import Manifest, making
@@ -60,7 +60,7 @@ def out_of_reach(tokenizer: SentencePieceModel, references: Sequence[str]) -> li
 
 def names_of_tests(run: Run) -> list[str]:
     """Return the names of the test sets, given or split off, in the recipe's order."""
-    folders = [path.name for path in listing(run.folder.text, "test.*")]
+    folders = [path.name for path in entries(run.folder.text, "test.*")]
     names = [name.removeprefix("test.") for name in folders]
     return sorted(names, key=[*run.recipe.data.test, *names].index)
 

@@ -15,7 +15,7 @@ from nmt.cards import Card
 from nmt.config.compatibility import changed_inputs
 from nmt.config.section import first_error
 from nmt.errors import ArtifactError, storage_error
-from nmt.files import JsonObject, digest_file, listing, read_json, remove, replacing
+from nmt.files import JsonObject, digest_file, entries, read_json, remove, replacing
 from nmt.model.tensors import load_tensors, save_tensors
 from nmt.training.identity import UPDATES
 
@@ -140,7 +140,7 @@ class Checkpoints:
 
     def of_kind(self, kind: str) -> list[Path]:
         """Return the folders `KIND-STEP`, oldest first."""
-        return listing(self.folder, f"{kind}-{'[0-9]' * 8}")
+        return entries(self.folder, f"{kind}-{'[0-9]' * 8}")
 
     def paths(self) -> list[Path]:
         """Return the folders of the regular checkpoints, oldest first."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nmt.config.data import CleaningConfig, LanguagesConfig
 from nmt.data.cleaning.duplicates import Keys, repeated
 from nmt.data.cleaning.filters import DUPLICATES, entities_of, filter_names, filters, fixer, is_in_other_language
-from nmt.data.cleaning.funnel import SAMPLES, Funnel, cut
+from nmt.data.cleaning.funnel import SAMPLE_CHARACTERS, SAMPLES, Funnel, cut
 from nmt.data.cleaning.keys import HeldOut
 from nmt.data.languages import script_of
 from nmt.data.pairs import Pair
@@ -136,7 +136,7 @@ class SideStatistics:
         for text, found in ((text, found) for text in texts if (found := entities_of(text))):
             self._entities.update(found)
             if len(self._with_entities) < SAMPLES:
-                self._with_entities.append(cut((text, ""))[0])
+                self._with_entities.append(text[:SAMPLE_CHARACTERS])
         codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
         self._codes += np.bincount(codes, minlength=len(self._codes))
         return lengths

@@ -17,7 +17,16 @@ from nmt import console
 from nmt.config.data import DownloadConfig
 from nmt.data.reading.downloads import fetch
 from nmt.data.reading.markup import refuse_name
-from nmt.data.reading.streams import BUFFER, COMPRESSIONS, decode_lines, decompress, is_archive, listing, reading
+from nmt.data.reading.streams import (
+    BUFFER,
+    COMPRESSIONS,
+    decode_lines,
+    decompress,
+    is_archive,
+    listing,
+    plain_name,
+    reading,
+)
 from nmt.errors import DataError
 
 TAR_BLOCK = 512  # bytes of a block of a tar file
@@ -30,7 +39,7 @@ def read_lines(path: Path, replaced: list[int] | None = None, anomalies: Counter
     that holds no lines of text.
     """
     path = find_file(path)
-    refuse_name(path, COMPRESSIONS)
+    refuse_name(path, plain_name(path.name))
     with open_bytes(path) as stream:
         yield from decode_lines(stream, str(path), replaced, anomalies)
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterable
 from pathlib import PurePath
 from typing import get_args
 
@@ -35,10 +34,9 @@ BINARY = {b"PK\x03\x04": "an archive or a document", b"%PDF-": "PDF", b"PAR1": "
 """The first bytes of files that hold no text."""
 
 
-def refuse_name(path: PurePath, compressions: Iterable[str]) -> None:
-    """Raise DataError where the suffix of a file, that of a compression aside, says that it holds no lines of text."""
-    *_, before, last = ["", "", *path.name.lower().split(".")[1:]]
-    suffix = before if f".{last}" in compressions else last
+def refuse_name(path: PurePath, plain: str) -> None:
+    """Raise DataError where the suffix of `plain`, the name without a compression's, is of no lines of text."""
+    suffix = PurePath(plain).suffix.lower().removeprefix(".")
     if suffix in KINDS:
         raise _refused(str(path), f"its name says that it is {KINDS[suffix]}")
 
