@@ -14,8 +14,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from nmt.errors import UsageError
-
 Json = Any  # a parsed JSON value
 JsonObject = dict[str, Any]  # a parsed JSON object
 DEEPEST = 64  # most levels of a JSON value
@@ -111,7 +109,7 @@ def entries(folder: Path, pattern: str) -> list[Path]:
 
     Raises OSError where the folder cannot be read, which `Path.glob` takes for an empty one.
     """
-    if is_missing(folder):
+    if is_missing(folder) or folder.is_file():
         return []
     return sorted(path for path in folder.iterdir() if fnmatchcase(path.name, pattern))
 
@@ -124,13 +122,10 @@ def scratch_of(path: Path, kind: str = "") -> Path:
 def check_output(path: Path) -> None:
     """Check that a file can be written at `path`, and delete what killed commands left of it.
 
-    Raises UsageError where its folder is missing, and OSError where it is a folder or may not be written.
+    A folder that is missing will be made. Raises OSError where `path` is a folder or may not be written.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    folder = behind(path).parent
-    if not folder.exists():
-        raise UsageError(f"-o {path}: no folder {folder}", hint="make it first")
     if path.exists() and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     if not is_stream(path):

@@ -142,6 +142,8 @@ def funnel(
     if output is not None and output.suffix.lower() not in PICTURES:
         raise UsageError(f"-o {output}: not a picture", hint=f"name it {' or '.join(PICTURES)}")
     if output is not None:
+        if not output.parent.is_dir():
+            raise UsageError(f"-o {output}: no folder {output.parent}", hint="make it first")
         check_output(output)
     text, ids = counts_of(run)
     if output is None:

@@ -1,8 +1,11 @@
 """The one place that constructs a model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from nmt.config.model import ModelConfig
 from nmt.data.encoding.tokenizer import PAD_ID
@@ -31,4 +34,32 @@ def check_shapes(
 def build_without_weights(config: ModelConfig, source_size: int, target_size: int) -> Model:
     """Build the same model with the names and shapes of its weights alone, in no memory."""
     with torch.device("meta"):
+        return build_undrawn(config, source_size, target_size)
+
+
+def build_undrawn(config: ModelConfig, source_size: int, target_size: int) -> Model:
+    """Build the same model with weights of any value, which are to be loaded."""
+    with _Undrawn():
         return build(config, source_size, target_size)
+
+
+class _Function(Protocol):
+    def __call__(self, *args: object, **kwargs: object) -> object: ...
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves new weights as they are: to draw them takes a second, and without memory PyTorch imports SymPy for it."""
+
+    def __torch_function__(
+        self,
+        func: "_Function",
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        if func in _DRAWS:
+            return None  # which nobody reads
+        return func(*args, **(kwargs or {}))
+
+
+_DRAWS: set[object] = {nn.init.normal_, nn.init.kaiming_uniform_, Tensor.uniform_, Tensor.zero_, Tensor.fill_}

@@ -154,11 +154,17 @@ class SinusoidalPositions(nn.Module):
 
     def __init__(self, limit: int, d_model: int) -> None:
         super().__init__()
+        self.register_buffer("table", self.encodings(limit, d_model), persistent=False)
+
+    @staticmethod
+    def encodings(limit: int, d_model: int) -> Tensor:
+        """Return the encodings (limit, D) of the positions from 0."""
+        if torch.get_default_device().type == "meta":  # where arithmetic imports SymPy, for a second
+            return torch.empty(limit, d_model)
         position = torch.arange(limit, dtype=torch.float64)[:, None]
         frequency = 10_000 ** (-torch.arange(0, d_model, 2, dtype=torch.float64) / d_model)
         angles = position * frequency  # (limit, D/2)
-        table = torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)  # (limit, D)
-        self.register_buffer("table", table.float(), persistent=False)
+        return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1).float()
 
     def forward(self, start: int, length: int) -> Tensor:
         """Return the encodings (length, D) of the positions from `start`."""

@@ -16,14 +16,19 @@ KINDS: dict[int, type[NmtError]] = {1: HungUpTrainingError, 15: TerminatedTraini
 def catching_signals() -> Iterator[list[int]]:
     """Yield a list that receives the number of the first signal that ends the program; a second one ends it at once.
 
-    A signal that is ignored stays so, as SIGHUP under `nohup`.
+    A signal that is ignored stays so, as SIGHUP under `nohup`, but for SIGINT: a shell ignores it for a job in the
+    background, and whoever sends it to a training wants it saved.
     """
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
         yield caught
         return
     handlers = {number: signal.getsignal(number) for number in ENDINGS}
-    before = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
+    before = {
+        number: handler
+        for number, handler in handlers.items()
+        if handler is not signal.SIG_IGN or number == signal.SIGINT
+    }
 
     def restore() -> None:
         for number, handler in before.items():

@@ -14,7 +14,7 @@ from processes import wait_until
 
 from nmt.locks import IN_USE, holding_folder, holding_output
 
-HELD = r"nmt: {}: in use by process \d+ on \S+ since [^:]+ [\d:+-]+: nmt .* \(wait for it, end it, or write to .*\)\n"
+HELD = r"nmt: {}: in use by process \d+ on \S+ since [^:]+ [\d:+-]+: nmt.* \(wait for it, end it, or write to .*\)\n"
 STAGES = ("text", "tokenizer", "prepare", "train", "bundle", "evaluate")
 SKIPPED = [f"{stage}: skipped, its inputs have not changed" for stage in STAGES]
 

@@ -126,7 +126,7 @@ def test_files_are_read_and_written_plain_or_gzip(
     write(tmp_path / "zipped.target.gz", [str(one["text"]) for one in best])
     expected = nmt_here("score", tiny_model, *files)
     zipped = ("--source", tmp_path / "zipped.source", "--target", tmp_path / "zipped.target.gz")
-    output = tmp_path / "scores"
+    output = tmp_path / "out" / "scores"
     assert nmt_here("score", tiny_model, *zipped, "-o", output) == (0, "", "")
     assert output.read_text(encoding="utf-8") == expected.out
 
@@ -163,7 +163,7 @@ def test_files_of_unequal_length_are_an_error_before_anything_is_written(
     tiny_model: Path, nmt_here: Run, tmp_path: Path
 ) -> None:
     source, target = write(tmp_path / "source", SENTENCES), write(tmp_path / "target", SENTENCES[:3])
-    output = tmp_path / "scores"
+    output = tmp_path / "out" / "scores"
     choices: list[list[str | Path]] = [[], ["-o", output]]
     for flags in choices:
         said = nmt_here("score", tiny_model, "--source", source, "--target", target, *flags)

@@ -54,7 +54,9 @@ def test_odd_characters_never_make_a_line_more_or_less(
 ) -> None:
     first, second = SENTENCES[:2]
     said = nmt_here("translate", tiny_model, stdin=joined([first, f"A small{odd}dog.", odd * 3 + "x", second]))
-    assert (said.code, said.surprises) == (0, [])
+    counted = {"\0": "NUL characters 4", "\r": "CR line ends 4"}
+    expected = [f"nmt: warning: standard input: found in the text: {counted[odd]}"] if odd in counted else []
+    assert (said.code, said.surprises) == (0, expected)
     assert len(said.lines) == 4
     assert said.lines[0::3] == [single[first], single[second]]
     assert all(line == " ".join(line.splitlines()) for line in said.lines), "a line break within a line"
@@ -124,14 +126,16 @@ def test_files_are_read_and_written_plain_or_gzip(
         output = tmp_path / "out" / name
         said = nmt_here("translate", tiny_model, "-i", tmp_path / name, "-o", output)
         assert (said.code, said.out, said.surprises) == (0, "", [])
-        assert output.read_bytes() == expected
+        written = output.read_bytes()
+        assert (gzip.decompress(written) if name.endswith(".gz") else written) == expected
     said = nmt_here("translate", tiny_model, "-i", tmp_path / "plain")
     assert (said.code, said.out, said.surprises) == (0, expected.decode(), [])
 
 
 def test_bytes_that_are_not_utf8_are_named_by_line(tiny_model: Path, nmt_here: Run) -> None:
     said = nmt_here("translate", tiny_model, stdin=b"a\nb\nna\xefve\n")
-    assert said == (3, "", f"nmt: standard input:3: not UTF-8: byte 0xef at position 3 ({NOT_UTF8})\n")
+    assert (said.code, len(said.lines)) == (3, 2)
+    assert said.err == f"nmt: standard input:3: not UTF-8: byte 0xef at position 3 ({NOT_UTF8})\n"
 
 
 @pytest.mark.parametrize("from_file", [True, False])

@@ -366,7 +366,8 @@ def test_control_characters_of_names_are_written_as_escapes(nmt_here: Run) -> No
 )
 def test_an_output_is_checked_before_anything_is_read(nmt_here: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
     words = (*words, "-o")
-    assert nmt_here(*words, "no/out", cwd=tmp_path) == (2, "", "nmt: -o no/out: no folder no (make it first)\n")
+    (tmp_path / "file").touch()
+    assert nmt_here(*words, "file/out", cwd=tmp_path) == (4, "", "nmt: file/out: Not a directory\n")
     assert nmt_here(*words, ".", cwd=tmp_path) == (4, "", "nmt: .: Is a directory\n")
 
 

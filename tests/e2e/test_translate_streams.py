@@ -152,7 +152,7 @@ def test_bytes_that_are_not_utf8_are_replaced_where_that_is_wanted_and_named_at_
     (tmp_path / "text").write_bytes(text)
     assert nmt_here("translate", tiny_model, "--errors", "replace", "-i", tmp_path / "text") == said
     strict = nmt_here("translate", tiny_model, "--errors", "strict", stdin=text)
-    assert (strict.code, strict.out, len(strict.messages)) == (3, "", 1)
+    assert (strict.code, strict.lines, len(strict.messages)) == (3, expected[:1], 1)
     assert strict.err.startswith("nmt: standard input:2: not UTF-8: byte 0xef at position 3")
 
 

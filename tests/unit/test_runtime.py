@@ -143,7 +143,7 @@ def test_a_peak_can_be_reset() -> None:
     bytearray(2**26)
     peak = runtime.process_memory("VmHWM")
     runtime.reset_peak_memory()
-    assert runtime.process_memory("VmHWM") <= peak
+    assert runtime.process_memory("VmHWM") <= peak + 2**20
     assert runtime.process_memory("VmHWM") - runtime.process_memory("VmRSS") < 2**24
 
 

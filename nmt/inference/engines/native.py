@@ -17,7 +17,7 @@ from nmt.inference.bundle import WEIGHTS, Bundle, open_bundle
 from nmt.inference.constraints import pad
 from nmt.inference.protocol import Hypothesis, Matrix, Pair, Request, Row
 from nmt.inference.search import search
-from nmt.model.families import build, check_shapes
+from nmt.model.families import build_undrawn, check_shapes
 from nmt.model.protocol import Model
 from nmt.model.tensors import load_tensors, read_shapes
 
@@ -30,7 +30,7 @@ def load_model(bundle: Bundle) -> Model:
     path = bundle.path / WEIGHTS
     try:
         check_shapes(read_shapes(path), config, *sizes)
-        model = build(config, *sizes)
+        model = build_undrawn(config, *sizes)
         model.load_weights(load_tensors(path))
     except ValueError as error:
         raise ArtifactError(f"{path}: does not hold this model: {error}") from None

@@ -1,5 +1,7 @@
 """Families: what is built for a recipe, and its outline without weights."""
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -8,7 +10,7 @@ import torch
 from nmt.config.model import ModelConfig
 from nmt.data.encoding.tokenizer import PAD_ID
 from nmt.model.encoder_decoder import Transformer
-from nmt.model.families import build, build_without_weights, check_shapes
+from nmt.model.families import build, build_undrawn, build_without_weights, check_shapes
 
 CONFIG = ModelConfig(d_model=16, heads=4, ffn=24, encoder_layers=1, decoder_layers=3, tied_embeddings="target")
 
@@ -56,3 +58,21 @@ def test_an_outline_has_the_names_and_shapes_and_no_memory_and_draws_nothing() -
     assert outline.device == torch.device("meta")
     expected = {name: tensor.shape for name, tensor in build(CONFIG, 11, 17).weights().items()}
     assert {name: tensor.shape for name, tensor in outline.weights().items()} == expected
+
+
+def test_an_undrawn_model_computes_as_a_drawn_one_of_the_same_weights() -> None:
+    drawn = build(CONFIG, 11, 17).eval()
+    undrawn = build_undrawn(CONFIG, 11, 17).eval()
+    undrawn.load_weights(drawn.weights())
+    src, tgt = torch.tensor([[4, 5, 3]]), torch.tensor([[2, 6]])
+    assert torch.equal(undrawn.hidden(src, tgt), drawn.hidden(src, tgt))
+    assert drawn.weights()["source_embedding.weight"].std() > 0.01
+
+
+def test_shapes_are_checked_without_the_slow_import_of_symbolic_arithmetic() -> None:
+    code = (
+        "import sys; from nmt.config.model import ModelConfig; from nmt.model.families import build_without_weights; "
+        "build_without_weights(ModelConfig(), 100, 100); print('sympy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
