@@ -21,6 +21,7 @@ from nmt.advice.survey import (
 from nmt.config.data import CorpusConfig, LanguagesConfig, TokenizerConfig
 from nmt.config.toml import load_recipe, to_toml
 from nmt.data.reading.corpus import TEST_SET, describe
+from nmt.data.reading.formats import TABLES
 from nmt.data.reading.named_files import Corpora, known_pair, merged, named_corpora, safe_name, split_columns
 from nmt.data.reading.streams import compression_suffix, is_archive
 from nmt.errors import UsageError
@@ -71,9 +72,7 @@ def initialize(
     dev_set = merged(named_corpora(dev, languages, "--dev", chosen, skip_bad=skip_bad))
     tests = named_corpora(test, languages, "--test", chosen, skip_bad=skip_bad)
     held_out = ({"dev": dev_set} if dev_set else {}) | {f"test.{key}": config for key, config in tests.items()}
-    for config in [*corpora.values(), *held_out.values()]:
-        for problem, tip in first_problems(config, languages):
-            console.warn(f"{describe(config)}: {problem} ({tip})")
+    _check_files([*corpora.values(), *held_out.values()], languages, columns)
     for split, config in held_out.items():
         check_held_out(config, languages, split)
     survey, sample = survey_text(corpora, languages)
@@ -94,6 +93,15 @@ def initialize(
     except UsageError as error:
         console.warn(f"this machine cannot score {target} yet: {error}")
     show(output, survey, lengths, choices, machine)
+
+
+def _check_files(configs: Sequence[CorpusConfig], languages: LanguagesConfig, columns: str | None) -> None:
+    """Warn of files that look wrong. Raises UsageError where `columns` are those of no file."""
+    if columns and not any(config.columns for config in configs):
+        raise UsageError(f"--columns {columns}: none of the files has columns", hint=f"{', '.join(TABLES)} have them")
+    for config in configs:
+        for problem, tip in first_problems(config, languages):
+            console.warn(f"{describe(config)}: {problem} ({tip})")
 
 
 def relative_to(folder: Path, corpora: Corpora) -> Corpora:

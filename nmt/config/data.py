@@ -242,6 +242,8 @@ class CorpusConfig(Section):
             raise ValueError("columns applies to a dataset or files alone, and there is none")
         if isinstance(self.columns, list) and len(self.columns) != 2:
             raise ValueError(f"columns names one column or two, not {len(self.columns)}")
+        if isinstance(self.columns, list) and len(set(self.columns)) == 1:
+            raise ValueError(f"columns names {self.columns[0]!r} for both sides")
         return self
 
 

@@ -21,6 +21,7 @@ from nmt.data.reading.archives import Container, check_inside, member_names, ope
 from nmt.data.reading.columns import Wanted, choose_columns, language_keys, pair_of
 from nmt.data.reading.po import read_po
 from nmt.data.reading.streams import (
+    CR_TIP,
     UnwantedFileError,
     decode_lines,
     decompress,
@@ -219,7 +220,8 @@ def _read_jsonl(lines: Iterable[str], name: str, wanted: Wanted) -> Iterator[Pai
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{position}: not JSON: {error}", hint="each line is an object of its own") from None
+            hint = CR_TIP if "}\r{" in line else "each line is an object of its own"
+            raise DataError(f"{position}: not JSON: {error}", hint=hint) from None
         if not isinstance(row, dict):
             raise DataError(f"{position}: no JSON object but {type(row).__name__}", hint="each line is an object")
         columns = choose_columns(wanted.columns, list(row), wanted.languages, position)

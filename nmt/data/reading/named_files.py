@@ -59,6 +59,8 @@ def named_corpus(
         if columns is not None:
             raise UsageError("--columns is for files of both sides")
         return NamedCorpus(CorpusConfig(source=files[0], target=files[1], pairs=pairs), languages)
+    if columns is not None and not any(has_columns(name, form) for name in files):
+        raise UsageError(f"--columns: no columns in {', '.join(files)}", hint=f"{', '.join(TABLES)} have them")
     corpus = CorpusConfig(
         files=list(files), format=form, columns=split_columns(columns), pairs=pairs, skip_bad=skip_bad
     )
@@ -66,10 +68,12 @@ def named_corpus(
 
 
 def split_columns(columns: str | None) -> str | list[str] | None:
-    """Return the two columns, or the one, that `--columns` names. Raises UsageError where it names more."""
+    """Return the two columns, or the one, that `--columns` names. Raises UsageError for more, and for one twice."""
     names = columns.split(",") if columns else []
     if len(names) > 2:
         raise UsageError(f"--columns {columns}: not two columns but {len(names)}", hint="such as --columns src,tgt")
+    if len(names) == 2 and names[0] == names[1]:
+        raise UsageError(f"--columns {columns}: the same column for both sides", hint="such as --columns src,tgt")
     return names if len(names) == 2 else columns or None
 
 
@@ -102,7 +106,7 @@ def named_corpora(
                 raise UsageError(f"{option}: {sides[side][stem]} and {path} are the same side of {stem}")
             sides[side][stem] = str(path)
         elif holds_pairs(path):
-            own = columns if format_of(path.name) in (None, *TABLES) else None
+            own = columns if has_columns(path.name) else None
             config = CorpusConfig(files=str(path), columns=own, skip_bad=skip_bad)
             corpora.append((str(path.with_name(stem_of(path.name))), config))
         else:
@@ -122,11 +126,17 @@ def merged(corpora: Corpora) -> CorpusConfig | None:
     if len(configs) < 2:
         return configs[0] if configs else None
     if all(config.files for config in configs):
-        return configs[0].model_copy(update={"files": [str(config.files) for config in configs]})
+        columns = next((config.columns for config in configs if config.columns), None)
+        return configs[0].model_copy(update={"files": [str(config.files) for config in configs], "columns": columns})
     if any(config.files for config in configs):
         raise UsageError("--dev: files of one side and of both cannot be mixed", hint="dev is one corpus")
     sources, targets = ([str(getattr(config, side)) for config in configs] for side in ("source", "target"))
     return CorpusConfig(source=sources, target=targets)
+
+
+def has_columns(name: str, form: Format | None = None) -> bool:
+    """Check whether a file of both sides may have columns: by its format, or as a folder or an archive."""
+    return (form or format_of(name)) in (None, *TABLES)
 
 
 def is_path(name: str) -> bool:

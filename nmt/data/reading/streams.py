@@ -50,6 +50,7 @@ BREAKS = re.compile("[\u2028\u2029\x85\x0b\x0c\x1c-\x1e]")
 MARKS = {"UTF-32": (b"\xff\xfe\0\0", b"\0\0\xfe\xff"), "UTF-16": (b"\xff\xfe", b"\xfe\xff")}
 """The byte-order marks of encodings other than UTF-8."""
 CONTROL = re.compile(rb"[\0-\x08\x0e-\x1f]")
+CR_TIP = "convert the line ends: tr '\\r' '\\n'"
 SUSPICIOUS = ("NUL characters", "CR line ends")  # anomalies of text in another encoding, or of another system
 SURROGATE = re.compile("[\ud800-\udfff]")
 T = TypeVar("T")
@@ -72,7 +73,7 @@ def decode_lines(
     of at the end. UTF-16 without a byte-order mark is an error, as is mark-up in place of texts.
     """
     found = Counter[str]() if anomalies is None else anomalies
-    number, start = 0, b""
+    number, start, is_start = 0, b"", are_texts
     try:
         for number, line in enumerate(_bounded(stream), 1):
             if len(line) > LONGEST_LINE:
@@ -82,8 +83,9 @@ def decode_lines(
                 if encoding := wide_encoding(start):
                     problem = f"{name}: seems to be {encoding} without a byte-order mark"
                     raise DataError(problem, hint=f"convert it: iconv -f {encoding} -t UTF-8")
-            if number == 1 and are_texts:
+            if is_start and line.strip(b"\xef\xbb\xbf \t\r\n"):
                 refuse_line(line, name)
+                is_start = False
             try:
                 text = line.decode("utf-8")
             except UnicodeDecodeError:

@@ -22,7 +22,7 @@ from nmt.data.reading.columns import (
     named_sides,
     pair_of,
 )
-from nmt.data.reading.streams import UNREADABLE, decode_lines, unreadable
+from nmt.data.reading.streams import CR_TIP, UNREADABLE, decode_lines, unreadable
 from nmt.errors import DataError
 
 MAX_CELL = 2**26
@@ -44,6 +44,8 @@ def read_table(stream: io.BufferedReader, name: str, form: Format, wanted: Wante
     A TSV file whose first line names both sides is read by these names, another by `wanted.columns`, or its first two
     columns.
     """
+    if wanted.columns is not None and len(wanted.columns) == 1:
+        raise DataError(f"{name}: one column, {wanted.columns[0]!r}, but a table has one of each side", hint=CHOOSE)
     if form == "csv":
         lines = decode_lines(stream, name, anomalies=wanted.anomalies, are_texts=False)
         yield from _read_named_columns(_csv_rows(lines, name), name, wanted)
@@ -129,7 +131,8 @@ def _say_columns(name: str, rows: Sequence[Sequence[str]], languages: LanguagesC
     if doubt := doubt_of_columns(rows, languages):
         _say_once(f"{name}: {doubt}; {way_to_choose(rows)}")
     elif any(len(row) > 2 for row in rows):
-        _say_once(f"{name}: of several columns 1 and 2 are read; {described(rows, 'tsv', languages)}; {CHOOSE}")
+        columns = described(rows, "tsv", languages)
+        _say_once(f"{name}: of several columns 1 and 2 are read; {columns}; to read others, {CHOOSE}")
 
 
 @cache
@@ -168,6 +171,8 @@ def _csv_rows(lines: Iterable[str], name: str, delimiter: str = ",") -> Rows:
         for row in reader:
             yield reader.line_num, row
     except csv.Error as error:
+        if "new-line character" in str(error):
+            raise DataError(f"{name}:{reader.line_num}: a line that ends in CR alone", hint=CR_TIP) from None
         raise DataError(f"{name}:{reader.line_num}: not CSV: {error}", hint="is a quotation mark missing?") from None
 
 

@@ -145,6 +145,10 @@ def test_columns_are_chosen_for_all_files_and_written(tmp_path: Path, monkeypatc
     data = load_recipe("en-de.toml").recipe.data
     assert data.dev is not None
     assert [corpus.columns for corpus in (data.train["train"], data.dev, data.test["a"])] == [["2", "3"]] * 3
+    for side in ("en", "de"):
+        (tmp_path / f"b.{side}").write_text("a\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"^--columns 2,3: none of the files has columns \(tsv, csv,"):
+        initialize("en", "de", ["b.en", "b.de"], [], [], Path("b.toml"), None, False, "2,3")
 
 
 def test_bad_units_are_left_out_of_all_memories_and_the_recipe_says_so(

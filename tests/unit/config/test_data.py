@@ -29,6 +29,10 @@ def data(**values: Any) -> DataConfig:
             {"dataset": "x", "columns": ["a", "b", "c"]},
             "columns names one column or two, not 3",
         ),
+        (
+            {"files": "a.tsv", "columns": ["2", "2"]},
+            "columns names '2' for both sides",
+        ),
     ],
 )
 def test_keys_of_a_corpus_that_contradict_each_other_are_refused(values: dict[str, Any], message: str) -> None:

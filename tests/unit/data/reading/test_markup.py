@@ -110,3 +110,10 @@ def test_lines_of_a_file_are_refused_compressed_too(tmp_path: Path) -> None:
         list(read_lines(path))
     path.write_bytes(gzip.compress(b'A dog.\n<refset setid="t">\n'))
     assert list(read_lines(path)) == ["A dog.", '<refset setid="t">']
+
+
+def test_blank_lines_before_mark_up_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "a.en"
+    path.write_bytes(b"\xef\xbb\xbf\n\r\n<html lang='en'>\nA dog.\n")
+    with pytest.raises(DataError, match="but its first line is that of HTML"):
+        list(read_lines(path))

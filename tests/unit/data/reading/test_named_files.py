@@ -84,6 +84,7 @@ def test_columns_are_those_of_the_files_that_have_some() -> None:
         "wmt14": None,
     }
     assert merged(dict.fromkeys("xy", corpora["c"])) == CorpusConfig(files=["c.tsv", "c.tsv"], columns=["2", "3"])
+    assert merged({key: corpora[key] for key in "fc"}) == CorpusConfig(files=["f.tmx", "c.tsv"], columns=["2", "3"])
 
 
 @pytest.mark.usefixtures("here")
@@ -260,6 +261,8 @@ def test_a_format_makes_any_file_one_of_both_sides() -> None:
         (["a.en", "a.de"], {"target": "@"}, "'@' is no language code (codes are as in ISO 639: en, de)"),
         (["a.en", "a.de"], {"columns": "a,b"}, "--columns is for files of both sides"),
         (["c.tsv"], {"columns": "a,b,c", "source": "en", "target": "de"}, "--columns a,b,c: not two columns but 3 ("),
+        (["c.tsv"], {"columns": "2,2", "source": "en", "target": "de"}, "--columns 2,2: the same column for both s"),
+        (["a.en"], {"columns": "2,3", "form": "tmx", "target": "de", "source": "en"}, "--columns: no columns in a.en"),
     ],
 )
 def test_files_that_are_no_corpus_are_one_line(names: list[str], options: dict[str, Any], message: str) -> None:

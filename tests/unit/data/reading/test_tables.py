@@ -78,6 +78,19 @@ def test_columns_of_tsv_without_a_header_are_chosen_by_number(tmp_path: Path) ->
     assert list(read_file(path, wanted(["2", "1"]))) == [("b", "a")]
 
 
+def test_one_column_of_a_table_is_not_enough(tmp_path: Path) -> None:
+    for name in ("a.tsv", "a.csv"):
+        path = write(tmp_path / name, "1\teins\tone\n")
+        assert error_of(path, wanted(["3"])).startswith(f"{path}: one column, '3', but a table has one of each side (")
+
+
+def test_a_table_with_cr_line_ends_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "en,de\rone,eins\rtwo,zwei\r")
+    assert error_of(path) == f"{path}:1: a line that ends in CR alone (convert the line ends: tr '\\r' '\\n')"
+    path = write(tmp_path / "a.jsonl", '{"en": "one", "de": "eins"}\r{"en": "two", "de": "zwei"}\r')
+    assert error_of(path).endswith(" (convert the line ends: tr '\\r' '\\n')")
+
+
 def test_lines_of_tsv_with_more_than_two_columns_are_counted(tmp_path: Path) -> None:
     what = wanted()
     assert list(read_file(write(tmp_path / "a.tsv", "a\tb\tc\td\ne\tf\n"), what)) == [("a", "b"), ("e", "f")]
@@ -199,7 +212,7 @@ def test_further_columns_are_named(warnings: list[str]) -> None:
     table("".join(f"{source}\t{target}\t0.{len(source)}\n" for source, target in TEXTS))
     (said,) = warnings
     assert said.startswith("t: of several columns 1 and 2 are read; the columns seem to be 1: text in Latin letters")
-    assert "; 3: a score; choose two by number or name" in said
+    assert "; 3: a score; to read others, choose two by number or name" in said
 
 
 def test_two_texts_or_chosen_columns_are_no_doubt(warnings: list[str]) -> None:
