@@ -25,7 +25,7 @@ BYTE, MORE_BYTES = re.compile("<0x[0-9A-F]{2}>"), re.compile("<0x[89AB][0-9A-F]>
 WARNINGS = {
     "replaced": "input lines not UTF-8, each wrong byte now U+FFFD",
     "blank": "input lines blank, and so are their translations",
-    "segmented": "input lines longer than the model's training lines, translated in segments",
+    "segmented": "input lines translated in segments",
     "cut": "input lines with a sentence too long for the model, split within it",
     "beyond": "matches to be protected beyond the model's placeholders, translated as any text",
     "unscored": "pairs with a side that is blank or too long for the model, not scored",

@@ -100,9 +100,7 @@ def test_a_line_longer_than_the_model_takes_is_translated_in_segments(
     assert said.code == 0
     assert said.lines[0::2] == [single[first]] * 2
     assert len(said.lines[1]) > 5 * len(single[first])
-    assert said.surprises == [
-        "nmt: warning: input lines longer than the model's training lines, translated in segments: 1 (line 2)"
-    ]
+    assert said.surprises == ["nmt: warning: input lines translated in segments: 1 (line 2)"]
 
 
 def test_a_sentence_longer_than_the_model_takes_is_split_within(tiny_model: Path, nmt_here: Run) -> None:
@@ -111,7 +109,7 @@ def test_a_sentence_longer_than_the_model_takes_is_split_within(tiny_model: Path
     assert (said.code, len(said.lines)) == (0, 3)
     assert all(said.lines)
     assert said.surprises == [
-        "nmt: warning: input lines longer than the model's training lines, translated in segments: 2 (line 1, 3)",
+        "nmt: warning: input lines translated in segments: 2 (line 1, 3)",
         "nmt: warning: input lines with a sentence too long for the model, split within it: 2 (line 1, 3)",
     ]
 

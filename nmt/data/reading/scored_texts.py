@@ -46,6 +46,8 @@ def align_texts(source: Path | None, references: Sequence[Path], hypotheses: Seq
         if not any(row):
             raise DataError(f"{name} has none of the {len(keys):,} segments", hint=f"the first is {_place(keys[0])}")
     kept = [index for index in range(len(keys)) if not all(is_blank(row[index] or "") for row in rows.values())]
+    if not kept:
+        raise DataError(f"{', '.join(rows)}: all segments are blank", hint="a reference is the text of a segment")
     remarks = [f"{len(rows)} references: {listing(rows)}"] if len(rows) > len(references) else []
     if left_out := len(keys) - len(kept):
         remarks.append(f"segments without a reference, which are left out: {left_out:,}")

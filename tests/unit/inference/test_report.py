@@ -14,7 +14,7 @@ def test_each_kind_has_its_sentence_in_this_order() -> None:
     assert report.warnings() == [
         f"input lines not UTF-8, each wrong byte now U+FFFD: {number['replaced']}",
         f"input lines blank, and so are their translations: {number['blank']}",
-        f"input lines longer than the model's training lines, translated in segments: {number['segmented']}",
+        f"input lines translated in segments: {number['segmented']}",
         f"input lines with a sentence too long for the model, split within it: {number['cut']}",
         f"matches to be protected beyond the model's placeholders, translated as any text: {number['beyond']}",
         f"pairs with a side that is blank or too long for the model, not scored: {number['unscored']}",

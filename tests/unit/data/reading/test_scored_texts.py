@@ -70,6 +70,9 @@ def test_lines_stand_for_the_segments_in_their_order() -> None:
     assert aligned(None, ["w.xml/A"], ["three"]).systems == {"three": ["1", "3"]}
     Path("two").write_text("1\n\u200b\n")
     assert aligned(None, ["two"], ["hyp.sgm"]).references == [["1"]]
+    Path("two").write_text("\n\u200b\n")
+    with pytest.raises(DataError, match="two: all segments are blank"):
+        aligned(None, ["two"], ["hyp.sgm"])
     with pytest.raises(DataError, match="lines has 2 lines, but there are 3 segments"):
         aligned(None, ["w.xml/A"], ["lines"])
 
