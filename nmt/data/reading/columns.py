@@ -24,6 +24,8 @@ NUMBERS_TIP = f"; in a .tsv without a header by number, from 1: columns = {json.
 CHOOSE = 'choose two by number or name: columns = ["2", "3"] in a recipe, --columns 2,3 on the command line'
 ROLES = ({"source", "src"}, {"target", "tgt", "trg"})
 """Words for the two sides in the names of columns."""
+WORKS = ({"source", "src", "original"}, {"translation", "reference", "ref"})
+"""Words for a text and its translation in the names of columns, where none are those of `ROLES`."""
 PADDING = {"text", "texts", "sentence", "sentences", "sent", "segment", "seg", "string", "line", "lang", "language"}
 """Words in the names of columns that say nothing about the side."""
 NEARLY_ALL = 0.9  # share of the cells that says what a column holds
@@ -78,7 +80,7 @@ def named_sides(names: Sequence[str], languages: LanguagesConfig) -> list[str] |
     `sentence` beside it.
     """
     codes = (languages.source, languages.target)
-    for test in (names_language, names_side):
+    for test in (names_language, names_side, names_work):
         sides = [[name for name in names if test(name, code, side)] for side, code in enumerate(codes)]
         if all(len(found) == 1 for found in sides) and sides[0] != sides[1]:
             return [found[0] for found in sides]
@@ -102,6 +104,12 @@ def names_language(name: str, code: str, side: int) -> bool:
 def names_side(name: str, _: str, side: int) -> bool:
     """Check whether the name of a column stands for the source (`side` 0) or the target (1)."""
     return len(words := _words(name)) == 1 and words[0] in ROLES[side]
+
+
+@lru_cache(maxsize=1000)
+def names_work(name: str, _: str, side: int) -> bool:
+    """Check whether the name of a column stands for a text (`side` 0) or its translation (1)."""
+    return len(words := _words(name)) == 1 and words[0] in WORKS[side]
 
 
 def pair_of(values: Sequence[object], columns: list[str], wanted: Wanted, name: str) -> Pair:

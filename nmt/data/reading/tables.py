@@ -15,6 +15,7 @@ from nmt.data.reading.columns import (
     COLUMNS_TIP,
     NO_TEXT,
     NUMBERS_TIP,
+    TRANSLATION,
     Wanted,
     choose_columns,
     kind_of,
@@ -224,7 +225,9 @@ def _read_named_columns(rows: Rows, name: str, wanted: Wanted, tip: str = COLUMN
     header = [_plain(cell.strip()) for cell in header]
     if len(header) == 1 and (found := next((mark for mark in ";\t|" if mark in header[0]), None)):
         raise DataError(f"{name}: its cells are separated by {found!r}", hint=SEPARATOR_TIP)
-    columns = choose_columns(wanted.columns, header, wanted.languages, name, tip)
+    # A cell is text: a column `translation` holds no {language: text} here.
+    sides = named_sides(header, wanted.languages) if TRANSLATION in header else None
+    columns = choose_columns(wanted.columns or sides, header, wanted.languages, name, tip)
     indices = [header.index(column) for column in columns]
     for number, row in rows:
         if _is_blank(row, wanted.anomalies):
