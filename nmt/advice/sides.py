@@ -11,7 +11,7 @@ from nmt.data.identification import share_swapped
 from nmt.data.languages import script_of, scripts_of
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import find_file, open_bytes
-from nmt.data.reading.columns import CHOOSE, FEWEST, NO_TEXT, kind_of
+from nmt.data.reading.columns import CHOOSE, FEWEST, NEARLY_ALL, NO_TEXT, kind_of
 from nmt.data.reading.corpus import TEST_SET, Downloads, describe, file_names
 from nmt.data.reading.formats import format_of
 from nmt.data.reading.named_files import is_path
@@ -59,6 +59,13 @@ def side_problems(
             problems.append(
                 (f"{problem}{script[0][0]}", "check the files, their columns and the codes of the languages")
             )
+    texts = [pair for pair in pairs if any(map(str.isalpha, pair[0]))]
+    if (
+        not problems
+        and len(texts) >= FEWEST
+        and sum(first == other for first, other in texts) >= NEARLY_ALL * len(texts)
+    ):
+        return [("nearly each pair has the same text on both sides", "check that the files are of two languages")]
     return problems
 
 

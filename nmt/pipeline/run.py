@@ -139,7 +139,12 @@ class Run:
         write_text(self.folder.recipe, recipe_as_run(self.loaded, self.root, local=self.local))
 
     def refuse_other_folder(self) -> None:
-        """Raise RecipeError or ArtifactError where the run folder is of another recipe; nothing is written."""
+        """Raise RecipeError or ArtifactError where the run folder is of another recipe; nothing is written.
+
+        Raises UsageError where it is a file.
+        """
+        if self.folder.path.exists() and not self.folder.path.is_dir():
+            raise UsageError(f"{self.folder.path}: a file, not a run folder", hint="take another --run-dir")
         lock = self.recorded()
         if lock and (other := lock["recipe"].get("name")) != self.recipe.name:
             raise RecipeError(f"{self.folder.path}: the run folder of recipe {other!r}", hint="take another --run-dir")

@@ -28,6 +28,7 @@ from nmt.errors import DataError
 MAX_CELL = 2**26
 """Characters of the longest cell of a CSV file: a quotation mark that is never closed swallows all that follows."""
 FIRST = ["1", "2"]  # the columns of a TSV file for lack of others
+SEPARATOR_TIP = 'a .csv has commas; one with tabs is read with format = "tsv" in a recipe, --format on the command line'
 ROWS = 1000  # maximum number of rows at the start of a table from which its columns are judged
 QUOTED = re.compile(r'"(?:[^"]|"")*"')
 """A cell that is quoted as in CSV."""
@@ -221,6 +222,8 @@ def _read_named_columns(rows: Rows, name: str, wanted: Wanted, tip: str = COLUMN
     if header is None:
         return
     header = [_plain(cell.strip()) for cell in header]
+    if len(header) == 1 and (found := next((mark for mark in ";\t|" if mark in header[0]), None)):
+        raise DataError(f"{name}: its cells are separated by {found!r}", hint=SEPARATOR_TIP)
     columns = choose_columns(wanted.columns, header, wanted.languages, name, tip)
     indices = [header.index(column) for column in columns]
     for number, row in rows:

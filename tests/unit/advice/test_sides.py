@@ -59,6 +59,12 @@ def test_files_of_one_side_without_letters_are_an_error() -> None:
     assert side_problems(config, EN_DE, [("1", "eins")] * 9, Path(), {}) == []
 
 
+def test_one_text_given_for_both_sides_is_said() -> None:
+    copies = [(f"A dog of {number} years.",) * 2 for number in range(20)]
+    assert problems(copies) == ["nearly each pair has the same text on both sides"]
+    assert problems([*copies[:2], *generate("train", 18, seed=1)]) == []
+
+
 def test_swapped_sides_are_said_by_script_and_by_language() -> None:
     assert problems(PAIRS) == problems(RUSSIAN, EN_RU) == []
     swapped = "source and target look swapped: most pairs are "

@@ -96,6 +96,13 @@ def test_the_folder_of_another_recipe_is_refused(tmp_path: Path) -> None:
     assert not run.folder.recipe.exists()
 
 
+def test_a_file_is_no_run_folder(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    run.folder.path.write_text("text", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"run: a file, not a run folder \(take another --run-dir\)$"):
+        run.refuse_other_folder()
+
+
 def test_a_tokenizer_of_the_language_is_looked_for_before_anything_is_made(tmp_path: Path) -> None:
     run = make_run(tmp_path, evaluation={"tokenize": "klingon"})
     with pytest.raises(UsageError, match="unknown BLEU tokenizer 'klingon'"):

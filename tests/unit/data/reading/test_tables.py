@@ -91,6 +91,12 @@ def test_a_table_with_cr_line_ends_says_so(tmp_path: Path) -> None:
     assert error_of(path).endswith(" (convert the line ends: tr '\\r' '\\n')")
 
 
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_a_csv_with_another_separator_says_so(tmp_path: Path, mark: str) -> None:
+    path = write(tmp_path / "a.csv", f"en{mark}de\none{mark}eins\n")
+    assert error_of(path).startswith(f"{path}: its cells are separated by {mark!r} (a .csv has commas; ")
+
+
 def test_lines_of_tsv_with_more_than_two_columns_are_counted(tmp_path: Path) -> None:
     what = wanted()
     assert list(read_file(write(tmp_path / "a.tsv", "a\tb\tc\td\ne\tf\n"), what)) == [("a", "b"), ("e", "f")]
