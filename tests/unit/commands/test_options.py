@@ -219,9 +219,13 @@ def test_an_output_named_as_an_archive_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_wrong_output_is_found_before_the_block(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no folder"), writing(tmp_path / "no" / "out"):
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError), writing(tmp_path / "file" / "out"):
         pytest.fail("the block has begun")
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    with writing(tmp_path / "new" / "out") as file:
+        file.write(b"a")
+    assert (tmp_path / "new" / "out").read_bytes() == b"a"
 
 
 @pytest.mark.usefixtures("capfdbinary")
