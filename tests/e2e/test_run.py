@@ -95,7 +95,7 @@ def test_the_end_of_a_run_shows_samples_scores_and_what_to_type_next(tiny: TinyR
 def test_standard_error_holds_nothing_but_the_progress(tiny: TinyRun) -> None:
     known = re.compile(
         r"(text|tokenizer|prepare|train|bundle|evaluate): .*|nmt: warning: (\d+ dev pairs are|input lines) longer .*"
-        r"|nmt: warning: input lines with a sentence .*|nmt: warning: translations that .*"
+        r"|nmt: warning: input lines (with a sentence|translated in segments).*|nmt: warning: translations that .*"
         r"|step \d+ of 200: loss [\d.]+, perplexity [\d.]+, [\d,]+ target tokens/s.*"
         r"|step [12]00: dev loss [\d.]+, perplexity [\d.]+, BLEU [\d.]+.*"
     )

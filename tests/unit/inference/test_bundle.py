@@ -198,7 +198,7 @@ def test_a_config_of_another_model_is_refused_before_the_model_is_built(
 ) -> None:
     model = read_json(copy / "config.json")["model"]
     change_config(copy, model={**model, "d_model": 2**16, "ffn": 2**18, "decoder_layers": 3})
-    monkeypatch.setattr("nmt.inference.engines.native.build", lambda *_: pytest.fail("a model is built"))
+    monkeypatch.setattr("nmt.inference.engines.native.build_undrawn", lambda *_: pytest.fail("a model is built"))
     with pytest.raises(ArtifactError, match=r"model\.safetensors: does not hold this model: "):
         load_model(open_bundle(copy))
 
