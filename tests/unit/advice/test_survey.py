@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from nmt import runtime
 from nmt.advice import survey
 from nmt.advice.choices import choose_data, choose_vocabulary
 from nmt.advice.survey import (
@@ -169,7 +168,7 @@ def test_a_machine_without_a_gpu_is_named_by_its_cores(monkeypatch: pytest.Monke
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr(survey, "computes_bfloat16", lambda _: True)
     for cores, name in ((1, "a CPU of 1 core"), (2, "a CPU of 2 cores")):
-        monkeypatch.setattr(runtime, "cores", lambda cores=cores: cores)
+        monkeypatch.setattr(survey, "cores", lambda cores=cores: cores)
         assert find_machine() == Machine(name, is_gpu=False, has_bfloat16=True)
 
 
