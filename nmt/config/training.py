@@ -7,6 +7,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from nmt.config.section import Affects, Count, Section, Seed
 
 Precision = Literal["float32", "bfloat16"]
+Algorithm = Literal["adam", "muon"]
 
 
 class BatchingConfig(Section):
@@ -21,8 +22,10 @@ class BatchingConfig(Section):
 
 
 class OptimizerConfig(Section):
-    """Adam and its schedule [V17, section 5.3]."""
+    """The optimizer and its schedule [V17, section 5.3]."""
 
+    algorithm: Algorithm = "adam"
+    """Adam for all weights, as in the paper, or Muon for the matrices of the layers and Adam for the rest [J24]."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Adam's decay of the first moment."""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.98
@@ -52,7 +55,7 @@ class TrainingConfig(Section):
     """Precision of forward and backward passes; weights and Adam's moments are float32 always."""
     device: Annotated[Literal["auto", "cpu", "cuda"], Affects()] = "auto"
     """Device; `auto` is a GPU if there is one."""
-    threads: Annotated[PositiveInt | None, Field(le=1024), Affects()] = None
+    threads: Annotated[Annotated[PositiveInt, Field(le=1024)] | None, Affects()] = None
     """Threads of each process on a CPU; by default one a core when the training begins, and as many whenever it is
     resumed, for the last bits of an update depend on their number."""
     compile: Annotated[bool, Affects()] = False

@@ -186,7 +186,7 @@ def test_a_training_resumed_under_other_threads_ends_with_the_same_bits(
     tmp_path: Path, store: Checkpoints, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_ids(tmp_path / "train", 0, "train", 2000)
-    sizes = {
+    sizes: dict[str, Any] = {
         "model": ModelConfig.model_validate({**SMALL, "d_model": 64}),
         "batching": BatchingConfig(tokens_per_step=4000),
     }
