@@ -363,14 +363,14 @@ class Trainer:
         """
         back = min(self.state.step - step + 1, len(self.recent))
         step, indices = self.state.step - back + 1, self.recent[-back]
-        source, target = self.tokenizer.source, self.tokenizer.target
+        models = self.tokenizer.source, self.tokenizer.target
+        texts = (
+            model.decode([ids.tolist() for ids in side])
+            for model, side in zip(models, self.pairs.sides(indices), strict=True)
+        )
         rows = [
-            {
-                "pair": index + 1,
-                "source": source.decode([self.pairs.src(index).tolist()])[0],
-                "target": target.decode([self.pairs.tgt(index).tolist()])[0],
-            }
-            for index in indices.tolist()
+            {"pair": index + 1, "source": source, "target": target}
+            for index, source, target in zip(indices.tolist(), *texts, strict=True)
         ]
         if self.ranks.is_main:
             write_text(self.folder.diverged, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
