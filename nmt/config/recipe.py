@@ -2,7 +2,8 @@
 
 Names in brackets are papers: [V17] Vaswani et al. 2017, "Attention Is All You Need"; [W16] Wu et al. 2016,
 "Google's Neural Machine Translation System"; [S16] Szegedy et al. 2016, "Rethinking the Inception
-Architecture"; [X20] Xiong et al. 2020, "On Layer Normalization in the Transformer Architecture".
+Architecture"; [X20] Xiong et al. 2020, "On Layer Normalization in the Transformer Architecture"; [J24] Jordan et al.
+2024, "Muon: An optimizer for hidden layers in neural networks".
 """
 
 from typing import Annotated, Self

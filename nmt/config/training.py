@@ -7,6 +7,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from nmt.config.section import Affects, Count, Section, Seed
 
 Precision = Literal["float32", "bfloat16"]
+Algorithm = Literal["adam", "muon"]
 
 
 class BatchingConfig(Section):
@@ -21,8 +22,10 @@ class BatchingConfig(Section):
 
 
 class OptimizerConfig(Section):
-    """Adam and its schedule [V17, section 5.3]."""
+    """The optimizer and its schedule [V17, section 5.3]."""
 
+    algorithm: Algorithm = "adam"
+    """Adam for all weights, as in the paper, or Muon for the matrices of the layers and Adam for the rest [J24]."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Adam's decay of the first moment."""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.98

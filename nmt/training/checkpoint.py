@@ -294,19 +294,22 @@ def inspect(path: Path) -> Inspection:
     return Inspection(path, size, state, damage)
 
 
-def moments_of(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
-    """Return Adam's state by `MOMENT.PARAMETER`; `names` are the names of its parameters, in order."""
+def moments_of(optimizers: list[torch.optim.Optimizer], parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the optimizers' states by `MOMENT.PARAMETER`."""
     return {
         f"{moment}.{name}": tensor
-        for name, parameter in zip(names, optimizer.param_groups[0]["params"], strict=True)
-        for moment, tensor in optimizer.state[parameter].items()
+        for name, parameter in parameters.items()
+        for optimizer in optimizers
+        for moment, tensor in optimizer.state.get(parameter, {}).items()
     }
 
 
-def restore_moments(optimizer: torch.optim.Optimizer, names: list[str], moments: Mapping[str, Tensor]) -> None:
+def restore_moments(
+    optimizers: list[torch.optim.Optimizer], parameters: Mapping[str, Tensor], moments: Mapping[str, Tensor]
+) -> None:
     """Restore the result of `moments_of`."""
-    parameters = dict(zip(names, optimizer.param_groups[0]["params"], strict=True))
+    owner = {id(each): one for one in optimizers for group in one.param_groups for each in group["params"]}
     for key, tensor in moments.items():
         moment, _, name = key.partition(".")
         parameter = parameters[name]
-        optimizer.state[parameter][moment] = tensor.to(parameter.device)
+        owner[id(parameter)].state[parameter][moment] = tensor.to(parameter.device)

@@ -15,7 +15,7 @@ from nmt.training.checkpoint import EMA, MOMENTS, WEIGHTS, Checkpoint, moments_o
 from nmt.training.distributed import Ranks
 from nmt.training.guard import Guard
 from nmt.training.objectives import translation_loss
-from nmt.training.optimizer import make_adam
+from nmt.training.optimizer import make_optimizers
 
 
 class Updater:
@@ -37,7 +37,8 @@ class Updater:
         self.parameters: list[Tensor] = list(model.parameters())
         self.device = self.parameters[0].device
         self.clip_norm = config.clip_norm
-        self.optimizer = make_adam(self.parameters, config)
+        self.named = dict(zip(self.names, self.parameters, strict=True))
+        self.optimizers = make_optimizers(self.named, config, precision)
         # In bfloat16 forward and backward run on a copy of the weights, cast once an update: no cast within them.
         self.working = model if precision == "float32" else copy.deepcopy(model).bfloat16()
         self.working_parameters: list[Tensor] = list(self.working.parameters())
@@ -90,10 +91,11 @@ class Updater:
         is_abnormal = self.guard.check(step, loss / tokens, norm)
         if self.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.clip_norm, norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.found_inf = is_abnormal  # type: ignore[attr-defined]  # the fused kernel reads it
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.found_inf = is_abnormal  # type: ignore[attr-defined]  # Adam's fused kernel reads it too
+            optimizer.step()
         self.update_copy()
         if self.ema_decay is not None:
             # A short average at first, or the random initial weights would count for long.
@@ -108,7 +110,7 @@ class Updater:
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Return the weights, the optimizer's moments and the moving average if there is one, by file and name."""
-        moments = {**moments_of(self.optimizer, self.names), **self.guard.state()}
+        moments = {**moments_of(self.optimizers, self.named), **self.guard.state()}
         files = {WEIGHTS: self.model.weights(), MOMENTS: moments}
         return files if self.ema_decay is None else {**files, EMA: self.eval_model.weights()}
 
@@ -119,7 +121,7 @@ class Updater:
         self.model.load_weights(checkpoint.weights())
         if self.ema_decay is not None:
             self.eval_model.load_weights(checkpoint.bundle_weights())
-        restore_moments(self.optimizer, self.names, moments)
+        restore_moments(self.optimizers, self.named, moments)
         self.update_copy()
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:

@@ -225,7 +225,7 @@ def test_a_memory_too_small_for_the_optimizer_is_one_line(
         ]
 
     trainer = make_trainer(pairs, store)
-    monkeypatch.setattr(trainer.updater.optimizer, "step", fail)
+    monkeypatch.setattr(trainer.updater, "apply", fail)
     with pytest.raises(UsageError) as caught:
         step_on(trainer, 1)
     assert str(caught.value) == (

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from nmt.config.model import ModelConfig
-from nmt.config.training import OptimizerConfig, Precision
+from nmt.config.training import Algorithm, OptimizerConfig, Precision
 from nmt.data.encoding.dataset import Batch
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.model.encoder_decoder import Transformer
@@ -214,13 +214,13 @@ def saved(updater: Updater, folder: Path) -> Checkpoint:
     return found
 
 
-@pytest.mark.parametrize("ema_decay", [None, 0.9])
+@pytest.mark.parametrize(("algorithm", "ema_decay"), [("adam", None), ("adam", 0.9), ("muon", None)])
 @precisions
 def test_an_updater_restored_from_disk_goes_on_bit_for_bit(
-    precision: Precision, ema_decay: float | None, tmp_path: Path
+    precision: Precision, algorithm: Algorithm, ema_decay: float | None, tmp_path: Path
 ) -> None:
     dropouts: dict[str, Any] = {"dropout": 0.2, "attention_dropout": 0.1, "activation_dropout": 0.1}
-    config = OptimizerConfig(clip_norm=1.0)
+    config = OptimizerConfig(algorithm=algorithm, clip_norm=1.0)
     straight = make_updater(precision, config, ema_decay=ema_decay, **dropouts)
     for step in range(1, 4):
         update(straight, step, step + 10, step=step)
@@ -285,12 +285,13 @@ def test_without_a_micro_batch_there_is_no_gradient_and_no_loss() -> None:
     assert not updater.reduced.any()
 
 
-@pytest.mark.parametrize("clip_norm", [None, 1.0])
+@pytest.mark.parametrize(("algorithm", "clip_norm"), [("adam", None), ("adam", 1.0), ("muon", None), ("muon", 1.0)])
 @precisions
 def test_a_skipped_update_leaves_weights_and_moments_as_they_were(
-    precision: Precision, clip_norm: float | None
+    precision: Precision, algorithm: Algorithm, clip_norm: float | None
 ) -> None:
-    updater = make_updater(precision, OptimizerConfig(clip_norm=clip_norm))
+    config = OptimizerConfig(algorithm=algorithm, clip_norm=clip_norm)
+    updater = make_updater(precision, config)
     update(updater, 1)
     before = {file: values(tensors) for file, tensors in updater.state().items()}
     working = values(updater.working.weights())
@@ -310,7 +311,7 @@ def test_a_skipped_update_leaves_weights_and_moments_as_they_were(
         if not name.startswith("guard."):
             assert torch.equal(after[MOMENTS][name], tensor), name
     # The next one is taken, as if nothing had been.
-    straight = make_updater(precision, OptimizerConfig(clip_norm=clip_norm))
+    straight = make_updater(precision, config)
     update(straight, 1)
     assert math.isfinite(float(update(updater, 3, step=4).loss))
     update(straight, 3, step=4)
