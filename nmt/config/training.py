@@ -60,6 +60,9 @@ class TrainingConfig(Section):
     resumed, for the last bits of an update depend on their number."""
     compile: Annotated[bool, Affects()] = False
     """Compile the layers by torch.compile, for a GPU; without a working compiler they run as they are."""
+    deterministic: Annotated[bool, Affects()] = False
+    """Use torch's deterministic algorithms, so that a GPU computes the same bits each time, and fail where there are
+    none. Slower; a CPU computes the same bits with the same number of threads anyway."""
     checkpoint_every: Annotated[Count, Affects("training")] = 1000
     """Steps between checkpoints."""
     keep_checkpoints: Annotated[Count, Affects("training")] = 5
