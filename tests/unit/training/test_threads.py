@@ -1,7 +1,6 @@
 """A training keeps its number of threads, whatever the environment and the machine that resume it offer."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 import torch
@@ -23,7 +22,6 @@ def three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@dataclass(frozen=True)
 class TwoRanks(Ranks):
     """This rank and another one, which has two threads."""
 
