@@ -13,8 +13,11 @@ from typing import ClassVar
 
 NEEDED = {"numpy", "pydantic", "torch"}
 """The packages without which nothing is checked."""
-PACKAGES = ("pyarrow", "regex", "rich", "sacrebleu", "safetensors", "sentencepiece", "typer")
-"""The packages of nmt whose absence is no hindrance until they are used."""
+PACKAGES = (
+    *("datasets", "huggingface_hub", "langcodes", "language_data", "matplotlib", "pyarrow", "regex", "rich"),
+    *("sacrebleu", "safetensors", "sentencepiece", "typer"),
+)
+"""The packages that nmt depends on besides, whose absence is no hindrance until they are used."""
 
 
 class MissingPackageError(Exception):
