@@ -38,12 +38,16 @@ def eager(bench: Bench) -> None:
 def compiled(bench: Bench) -> None:
     """A step of the base model with compiled layers."""
     with workload.eager_backend(bench):
-        speed_of(bench, {"bfloat16": {"compiled": True}})
-    of_graphs(bench)
+        graphs = speed_of(bench, {"bfloat16": {"compiled": True}})
+    bench.figures |= of_graphs(bench, graphs)
 
 
-def speed_of(bench: Bench, variants: dict[str, dict[str, Any]]) -> None:
-    """Measure each variant on the same steps: the median, the host's time to launch, kernels, the busy share."""
+def speed_of(bench: Bench, variants: dict[str, dict[str, Any]]) -> list[int]:
+    """Measure each variant on the same steps: the median, the host's time to launch, kernels, the busy share.
+
+    Returns the number of compiled graphs after each step of the last one.
+    """
+    graphs: list[int] = []
     device, size = pick(bench), size_of(bench)
     count = 4 if bench.quick else 40
     batches = workload.some_batches(size, count)
@@ -58,6 +62,7 @@ def speed_of(bench: Bench, variants: dict[str, dict[str, Any]]) -> None:
         for step, batch in enumerate(batches[3:], start=1):
             update(updater, batch, step)
             laps.mark()
+            graphs.append(counters["stats"]["unique_graphs"])
             if bench.seconds_left < 20 and step >= 8:
                 break
         launched = 1000 * (time.perf_counter() - began) / (len(laps.marks) - 1)
@@ -72,6 +77,7 @@ def speed_of(bench: Bench, variants: dict[str, dict[str, Any]]) -> None:
         if bench.is_gpu:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(device)
+    return graphs
 
 
 def kernels(updater: Updater, batches: list[Batch], bench: Bench) -> Figures:

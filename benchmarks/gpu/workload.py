@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
 import torch
 from gpu.harness import Bench, SkippedError
-from torch import Tensor, nn
+from torch import Tensor
 
 from nmt import devices
 from nmt.config.model import ModelConfig
@@ -174,18 +175,14 @@ def median_ms(device: torch.device, work: Callable[[], object], count: int, warm
 @contextmanager
 def eager_backend(bench: Bench) -> Iterator[None]:
     """Let torch.compile trace without generating code in a quick try, which is to take seconds."""
-    compile_module, works = nn.Module.compile, devices.compiler_works
+    compile_it, works = torch.compile, devices.compiler_works
     if bench.quick:
-
-        def traced(module: nn.Module, **options: Any) -> None:
-            compile_module(module, backend="eager", **options)
-
-        nn.Module.compile = traced  # type: ignore[method-assign, assignment]
+        torch.compile = partial(compile_it, backend="eager")
         devices.compiler_works = lambda device: device is not None
     try:
         yield
     finally:
-        nn.Module.compile = compile_module  # type: ignore[method-assign]
+        torch.compile = compile_it
         devices.compiler_works = works
 
 

@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -51,9 +51,7 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
     "tied_embeddings": ("all", "target", "none"),
     "attention_dropout": (0.0, 0.1),
     "algorithm": ("adam", "muon"),
-    "micro_batches": (1, 2),
-    "clip_norm": (None, 1.0),
-    "ema_decay": (None, 0.9),
+    "more": (False, True),  # two micro-batches, clipping, a moving average
 }
 Case = dict[str, Any]
 PLANTED: dict[str, Callable[[Tensor], object]] = {
@@ -129,18 +127,23 @@ def watching(report: dict[str, Any]) -> Iterator[Watch]:
     report["faults"] = [*report.get("faults", []), *watch.faults]
 
 
-def convert_parameters(module: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.Module:
+CONVERTED: dict[tuple[int, int], tuple[object, nn.Parameter, nn.Parameter]] = {}
+"""By conversion and parameter, with both: of a parameter that modules share there is one new one."""
+
+
+def convert_parameters(module: nn.Module, convert: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
     """Convert `module` as `nn.Module._apply` does, by new parameters: fake ones cannot be changed in place."""
-    known: dict[Tensor, nn.Parameter] = {}
-    for part in module.modules():
-        for name, old in part._parameters.items():
-            if old is not None:
-                if old not in known:
-                    known[old] = nn.Parameter(convert(old.detach()), old.requires_grad)
-                part._parameters[name] = known[old]
-        for name, buffer in part._buffers.items():
-            if buffer is not None:
-                part._buffers[name] = convert(buffer)
+    for child in module.children() if recurse else ():
+        child._apply(convert)
+    for name, old in module._parameters.items():
+        if old is not None:
+            key = id(convert), id(old)
+            if key not in CONVERTED:
+                CONVERTED[key] = convert, old, nn.Parameter(convert(old.detach()), old.requires_grad)
+            module._parameters[name] = CONVERTED[key][-1]
+    for name, buffer in module._buffers.items():
+        if buffer is not None:
+            module._buffers[name] = convert(buffer)
     return module
 
 
@@ -179,8 +182,8 @@ def fake_batch(mode: FakeTensorMode, seed: int, rows: int = ROWS) -> Batch:
     """Return a batch on the fake device."""
     with unset_fake_temporarily():
         batch = FewPairs(seed).collate(range(rows))
-    values = (getattr(batch, field.name) for field in fields(batch))
-    return Batch(*(mode.from_tensor(value).to(CUDA) if isinstance(value, Tensor) else value for value in values))
+    tensors = {name: value for name, value in vars(batch).items() if isinstance(value, Tensor)}
+    return replace(batch, **{name: mode.from_tensor(value).to(CUDA) for name, value in tensors.items()})
 
 
 def make_model(case: Case) -> Model:
@@ -189,16 +192,16 @@ def make_model(case: Case) -> Model:
 
 
 def make_updater(case: Case, *, compiled: bool = False) -> Updater:
-    optimizer = {key: value for key, value in case.items() if key in OptimizerConfig.model_fields}
-    config = OptimizerConfig.model_validate(optimizer)
-    return Updater(make_model(case), config, case["precision"], ema_decay=case["ema_decay"], compiled=compiled)
+    more = case["more"]
+    config = OptimizerConfig(algorithm=case["algorithm"], clip_norm=1.0 if more else None)
+    return Updater(make_model(case), config, case["precision"], ema_decay=0.9 if more else None, compiled=compiled)
 
 
 def trace_updates(mode: FakeTensorMode, case: Case) -> dict[str, Any]:
     """Trace an update, and the optimizer's next step, which finds its state."""
     report: dict[str, Any] = {}
     updater = make_updater(case)
-    batches = [fake_batch(mode, seed) for seed in range(case["micro_batches"])]
+    batches = [fake_batch(mode, seed) for seed in range(1 + case["more"])]
     tokens = sum(batch.target_tokens for batch in batches)
     with watching(report):
         updater.accumulate(batches, seed=1, smoothing=0.1, tokens=tokens)
@@ -287,7 +290,7 @@ def name_of(case: Case) -> str:
 
 def main() -> None:
     """Trace everything, and print the reports."""
-    nn.Module._apply = convert_parameters  # type: ignore[method-assign, assignment]
+    nn.Module._apply = convert_parameters  # type: ignore[method-assign]
     with OneMode() as mode:
         cases = pairwise(OPTIONS)
         report = {
