@@ -26,8 +26,8 @@ from gpu import stand_ins
 from gpu.harness import Bench, Check, line_of, run_check
 
 CHECKS = {
-    "facts": ("numbers", 40),
-    "gradients": ("numbers", 90),
+    "facts": ("correctness", 40),
+    "gradients": ("correctness", 90),
     "waits": ("steady", 30),
     "guard": ("steady", 20),
     "eager": ("speed", 60),
@@ -40,10 +40,10 @@ CHECKS = {
     "shapes": ("steady", 90),
     "translations": ("decoding_checks", 90),
     "decoding_speed": ("decoding_checks", 90),
-    "compiled_layers": ("numbers", 120),
-    "loss": ("numbers", 40),
-    "dropout": ("numbers", 20),
-    "padding": ("numbers", 20),
+    "compiled_layers": ("correctness", 120),
+    "loss": ("correctness", 40),
+    "dropout": ("correctness", 20),
+    "padding": ("correctness", 20),
     "micro_batches": ("memory_checks", 30),
     "out_of_memory": ("memory_checks", 30),
     "same_bits": ("steady", 30),
@@ -82,6 +82,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="list the checks")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--quick", action="store_true", help="toy sizes")
+    parser.add_argument("--rank", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.names = options.only.split(",") if options.only else list(CHECKS)
     if unknown := [name for name in options.names if name not in CHECKS]:
@@ -97,6 +98,9 @@ def main() -> int:
         print(f"gpu_check: needs {', '.join(absent)}, not installed", file=sys.stderr)
         return 2
     checks = load_checks()
+    if options.rank:  # started by torchrun
+        import_module("gpu.ranks").be_a_rank(*options.rank)
+        return 0
     if options.list:
         for name in options.names:
             print(f"{name:16} {checks[name].seconds:4} s  {checks[name].title}")

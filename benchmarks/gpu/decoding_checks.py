@@ -77,7 +77,7 @@ def translations(bench: Bench) -> None:
 def decoding_speed(bench: Bench) -> None:
     """Sentences a second by tokens of a batch and precision, and whether new shapes cost time."""
     device = pick(bench)
-    rows = make_rows(bench, 40 if bench.quick else 4000)
+    rows = make_rows(bench, 12 if bench.quick else 4000)
     for kind in (torch.float32, torch.bfloat16):
         model = model_for(bench, device).to(kind)
         for tokens in (256, 512) if bench.quick else (4096, 16_384, 32_768):
@@ -102,7 +102,7 @@ def validation(bench: Bench) -> None:
     """The seconds of a validation: the loss and the translation of 3,000 sentences."""
     device, size = pick(bench), size_of(bench)
     model = model_for(bench, device)
-    count = 60 if bench.quick else SENTENCES
+    count = 12 if bench.quick else SENTENCES
     pairs = workload.RandomPairs(count, size, seed=6)
     longest = np.maximum(pairs.src_lengths, pairs.tgt_lengths).tolist()
     tokens = DecodingConfig().batch_tokens

@@ -135,9 +135,9 @@ def ranks_available(bench: Bench) -> None:
 
 
 def start(bench: Bench, count: int, out: Path, kind: str) -> subprocess.Popen[str]:
-    """Start `count` ranks of this file, which write to OUT-RANK.json."""
+    """Start `count` ranks, which write to OUT-RANK.json."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-    command = [*launcher, str(Path(__file__).with_name("rank_main.py")), bench.device, str(out), kind]
+    command = [*launcher, str(Path(__file__).parent.parent / "gpu_check.py"), "--rank", bench.device, str(out), kind]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -149,8 +149,9 @@ def launch(bench: Bench, count: int, out: Path) -> None:
         raise RuntimeError(f"{count} ranks: {said.strip()[-400:]}")
 
 
-def be_a_rank(device: str, out: Path, kind: str) -> None:
-    """Train as one of the ranks; write losses, a digest and the time of an all-reduce."""
+def be_a_rank(device: str, output: str, kind: str) -> None:
+    """Train as one of the ranks, a `few` steps or `endless` ones; write losses and the time of an all-reduce."""
+    out = Path(output)
     place = pick(Bench(device))
     stream_of = partial(StepStream, workload.make_pairs(TINY, STEPS), TINY.tokens, 1)
     with joined() as ranks, joined_gpus(ranks, place):

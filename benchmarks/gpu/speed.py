@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 from gpu import workload
+from gpu.correctness import of_graphs
 from gpu.harness import Bench, Figures, SkippedError
-from gpu.numbers import of_graphs
 from gpu.workload import Laps, accumulate, make_updater, median_ms, pick, size_of, update
 from torch._dynamo.utils import counters
 from torch.profiler import ProfilerActivity, profile

@@ -53,7 +53,7 @@ def waits(bench: Bench) -> None:
 def shapes(bench: Bench) -> None:
     """Hundreds of batch shapes: none is slow for being new, and the reserved memory stays as it is."""
     device, size = pick(bench), size_of(bench)
-    stream = workload.make_stream(size, 20 if bench.quick else 320)
+    stream = workload.make_stream(size, 9 if bench.quick else 320)
     plan = workload.largest_first(stream)
     updater = make_updater(size, device, attention_dropout=0.0)
     reserved: list[int] = []

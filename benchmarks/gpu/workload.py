@@ -25,7 +25,7 @@ from nmt.model.families import build
 from nmt.model.protocol import Model
 from nmt.training.updater import Updater, UpdateResult
 
-TOY: dict[str, Any] = {"d_model": 32, "heads": 4, "ffn": 64, "encoder_layers": 2, "decoder_layers": 2, "max_length": 64}
+TOY: dict[str, Any] = {"d_model": 32, "heads": 4, "ffn": 64, "encoder_layers": 1, "decoder_layers": 1, "max_length": 64}
 RATE = 1e-4
 
 
@@ -40,7 +40,7 @@ class Size:
 
 
 BASE = Size({}, 37_000, 25_000, 100)
-TINY = Size(TOY, 300, 600, 24)
+TINY = Size(TOY, 300, 400, 24)
 
 
 def size_of(bench: Bench) -> Size:
