@@ -50,6 +50,7 @@ CHECKS = {
     "deterministic": ("steady", 30),
     "several_ranks": ("ranks", 60),
     "lost_rank": ("ranks", 90),
+    "scaling": ("ranks", 60),
     "commands": ("ranks", 120),
 }
 """The checks, those that matter most first: the module that holds each, and the most seconds it may take."""

@@ -176,10 +176,11 @@ def compiled_layers(bench: Bench) -> None:
 def of_graphs(bench: Bench, graphs: list[int]) -> dict[str, int]:
     """Return the graphs and breaks after all steps, of which `graphs` says how many graphs there were after each.
 
-    Expect no break, few graphs, and none in the later half of the steps.
+    Expect, on a GPU, no break, few graphs, and none in the later half of the steps.
     """
     breaks, late = sum(counters["graph_break"].values()), graphs[-1] - graphs[len(graphs) // 2]
-    bench.expect(0 < graphs[-1] <= MOST_GRAPHS, f"{graphs[-1]} graphs")
-    bench.expect(late == 0, f"{late} graphs in the later half of the steps")
-    bench.expect(breaks == 0, f"{breaks} graph breaks")
+    if bench.is_gpu:  # the branches for a CPU are not made for torch.compile
+        bench.expect(0 < graphs[-1] <= MOST_GRAPHS, f"{graphs[-1]} graphs")
+        bench.expect(late == 0, f"{late} graphs in the later half of the steps")
+        bench.expect(breaks == 0, f"{breaks} graph breaks")
     return {"graphs": graphs[-1], "late_graphs": late, "graph_breaks": breaks}

@@ -103,15 +103,16 @@ def run_check(name: str, check: Check, bench: Bench, left: float) -> Figures:
     child = context.Process(target=work, args=(theirs,))
     child.start()
     theirs.close()
+    is_late = not ours.poll(limit)
     try:
-        if ours.poll(limit):
+        if not is_late:
             found |= ours.recv()
         else:
             found |= {"status": "failed", "reason": f"not done after {limit:.0f} s"}
     except EOFError:
         child.join(5)
         found |= {"status": "failed", "reason": f"its process died, exit code {child.exitcode}"}
-    child.join(5)
+    child.join(0.0 if is_late else 5.0)
     if child.is_alive():
         os.killpg(child.pid or 0, signal.SIGKILL)
         child.join()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from typing import Any
 import torch
 from gpu import stand_ins, workload
 from gpu.harness import Bench, SkippedError
-from gpu.workload import TINY, make_updater, pick
+from gpu.workload import TINY, Laps, make_updater, pick, size_of
 
 from nmt.data.cleaning.corpus_text import iterate_text
 from nmt.data.encoding.steps import StepStream
@@ -49,6 +50,10 @@ average_checkpoints = 2
 precision = "bfloat16"
 """
 STEPS = 4
+TIMED = 30
+PATIENCE = 120.0
+EIGHT_GPUS = 20
+"""Minutes of 100,000 steps of the paper's base model on eight GPUs."""
 
 
 def commands(bench: Bench) -> None:
@@ -98,7 +103,21 @@ def several_ranks(bench: Bench) -> None:
     bench.expect(max(far) <= 1e-5, "two ranks have another loss than one")
     bench.expect(two[0]["weights"] == two[1]["weights"], "the ranks have other weights")
     if bench.is_gpu:
-        bench.expect(all(row["contexts"] == 1 for row in two), "a rank has a context on more than one GPU")
+        # None is seen where the processes of a container have other numbers outside.
+        bench.expect(all(row["contexts"] <= 1 for row in two), "a rank has a context on more than one GPU")
+
+
+def scaling(bench: Bench) -> None:
+    """A step of the base model on all GPUs of the machine, and the minutes of 100,000 of them."""
+    ranks_available(bench)
+    count = torch.cuda.device_count() if bench.is_gpu else 2
+    with tempfile.TemporaryDirectory() as folder:
+        launch(bench, count, Path(folder) / "all", "timed")
+        (milliseconds,) = {json.loads(path.read_text())["ms"] for path in Path(folder).glob("all-0.json")}
+    minutes = milliseconds * 100_000 / 60_000
+    bench.figures |= {"gpus": count, "ms": milliseconds, "minutes": minutes}
+    if bench.is_gpu and count == 8:
+        bench.expect(minutes <= EIGHT_GPUS, f"{minutes:.0f} minutes on eight GPUs, not {EIGHT_GPUS}")
 
 
 def lost_rank(bench: Bench) -> None:
@@ -124,7 +143,7 @@ def lost_rank(bench: Bench) -> None:
         except subprocess.TimeoutExpired:
             bench.failures.append("the ranks did not end within 60 s")
         finally:
-            process.kill()
+            process.terminate()  # the launcher ends its ranks
             process.communicate()
 
 
@@ -141,17 +160,23 @@ def start(bench: Bench, count: int, out: Path, kind: str) -> subprocess.Popen[st
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def launch(bench: Bench, count: int, out: Path) -> None:
+def launch(bench: Bench, count: int, out: Path, kind: str = "few") -> None:
     """Run `count` ranks to the end. Raises RuntimeError where one fails."""
-    process = start(bench, count, out, "few")
+    process = start(bench, count, out, kind)
     _, said = process.communicate()
     if process.returncode:
         raise RuntimeError(f"{count} ranks: {said.strip()[-400:]}")
 
 
 def be_a_rank(device: str, output: str, kind: str) -> None:
-    """Train as one of the ranks, a `few` steps or `endless` ones; write losses and the time of an all-reduce."""
-    out = Path(output)
+    """Train as one of the ranks, a `few` steps, `endless` ones or `timed` ones; write losses or times.
+
+    Endless steps end after some minutes, or else those whose launcher is killed would not.
+    """
+    if kind == "timed":
+        be_timed(device, Path(output))
+        return
+    out, ends = Path(output), time.monotonic() + PATIENCE
     place = pick(Bench(device))
     stream_of = partial(StepStream, workload.make_pairs(TINY, STEPS), TINY.tokens, 1)
     with joined() as ranks, joined_gpus(ranks, place):
@@ -165,10 +190,31 @@ def be_a_rank(device: str, output: str, kind: str) -> None:
             updater.accumulate(batches, seed=number, smoothing=0.1, tokens=step.target_tokens)
             ranks.any(False)  # as the loop does, before the ranks reduce on their devices
             losses.append(float(updater.apply(number, rate=1e-3, tokens=step.target_tokens).loss))
+            if time.monotonic() > ends:
+                break
         weights = {"weights": checksum(updater.parameters)}
         ranks.check_equal(weights, "")
         found = {"losses": losses, **weights, **of_all_reduce(ranks, updater.device)}
         out.with_name(f"{out.name}-{ranks.rank}.json").write_text(json.dumps(found))
+
+
+def be_timed(device: str, out: Path) -> None:
+    """Train the base model as one of the ranks; write the median milliseconds of a step."""
+    bench = Bench(device, quick=device == "cpu")
+    place, size = pick(bench), size_of(bench)
+    with joined() as ranks, joined_gpus(ranks, place):
+        updater = make_updater(size, place)
+        updater.ranks = ranks
+        stream = StepStream(workload.make_pairs(size, TIMED), size.tokens, 1, rank=ranks.rank, ranks=ranks.size)
+        laps = Laps(place)
+        for number, step in enumerate(islice(stream.steps(0, 0), TIMED), start=1):
+            batches = [batch.to(place) for batch in step.micro_batches]
+            updater.accumulate(batches, seed=number, smoothing=0.1, tokens=step.target_tokens)
+            ranks.any(False)
+            updater.apply(number, rate=1e-4, tokens=step.target_tokens)
+            laps.mark()
+        milliseconds = statistics.median(laps.times()[5:])
+        out.with_name(f"{out.name}-{ranks.rank}.json").write_text(json.dumps({"ms": milliseconds}))
 
 
 def of_all_reduce(ranks: Ranks, device: torch.device) -> dict[str, Any]:

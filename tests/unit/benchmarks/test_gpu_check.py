@@ -13,7 +13,7 @@ from gpu import stand_ins
 from gpu.harness import Bench, Check, SkippedError, run_check, tidy
 
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "gpu_check.py"
-SLOW = {"compiled_layers", "compiled", "several_ranks", "lost_rank"}
+SLOW = {"compiled_layers", "compiled", "several_ranks", "lost_rank", "scaling"}
 """Checks that take many seconds even at toy size: they compile, or start processes."""
 NEED_GPU = {"waits", "out_of_memory", "commands"}
 NEED_PACKAGES = {"checkpoint"}
@@ -63,10 +63,11 @@ def sleeps(_: Bench) -> None:
     ],
 )
 def test_a_check_ends_in_one_line_whatever_happens(work: Any, status: str, reason: str) -> None:
-    found = run_check("it", Check(work, 0.4), Bench("cpu", known={"before": {"share": 1.0}}), left=100.0)
+    limit = 0.4 if work is sleeps else 30.0
+    found = run_check("it", Check(work, limit), Bench("cpu", known={"before": {"share": 1.0}}), left=100.0)
     assert (found["name"], found["status"]) == ("it", status)
     assert found["reason"].startswith(reason)
-    assert found["seconds"] < 5
+    assert found["seconds"] < 20
     assert work is not ends_well or found["figures"] == {"share": 0.3333}
 
 
