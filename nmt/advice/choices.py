@@ -190,7 +190,7 @@ def choose_training(survey: TextSurvey, machine: Machine, max_steps: Choice) -> 
     smoothing, case = (0.2, "few") if survey.pairs < FEW else (0.1, "")
     choices = [max_steps, choice("label_smoothing", smoothing, case)]
     bfloat16 = choice("precision", "bfloat16", "gpu" if machine.is_gpu else "cpu")
-    choices.append(bfloat16 if machine.has_bfloat16 else choice("precision", "float32", "float32"))
+    choices.append(bfloat16 if machine.is_faster_in_bfloat16 else choice("precision", "float32", "float32"))
     validate, every, patience = (5000, 1000, 5) if is_base else (rounded(steps / 10), rounded(steps / 25), 4)
     case = "base" if is_base else ""
     choices += [choice("checkpoint_every", every, case), choice("validate_every", validate, case)]

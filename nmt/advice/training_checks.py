@@ -31,7 +31,11 @@ def check_device(checkup: Checkup) -> Finding:
     free = devices.free_memory(checkup.device) / 2**30
     is_gpu = checkup.device.type == "cuda"
     name = torch.cuda.get_device_name(checkup.device) if is_gpu else f"threads: {torch.get_num_threads()}"
-    return Finding("OK", f"{checkup.device.type}, {name}, {free:.1f} GiB of free memory, {training.precision}")
+    found = f"{checkup.device.type}, {name}, {free:.1f} GiB of free memory, {training.precision}"
+    if not is_gpu and training.precision == "bfloat16" and (gain := devices.bfloat16_gain()) < 1:
+        slow = f"{found}, whose products run at {gain:.2f} of float32's rate on this processor"
+        return Finding("warning", slow, 'training.precision = "float32" is faster here')
+    return Finding("OK", found)
 
 
 def check_compiler(checkup: Checkup) -> Finding:

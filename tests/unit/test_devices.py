@@ -111,6 +111,17 @@ def test_the_compiler_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not devices.compiler_works(CPU)
 
 
+def test_the_gain_of_bfloat16_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def multiply(a: torch.Tensor, _: torch.Tensor) -> None:
+        clock[0] += 3.0 if a.dtype == torch.bfloat16 else 1.5
+
+    monkeypatch.setattr("torch.mm", multiply)
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    assert devices.bfloat16_gain() == 0.5
+
+
 def test_the_record_of_the_machine_names_its_gpu_where_it_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     record = devices.machine()

@@ -21,9 +21,9 @@ from nmt.config.data import CorpusConfig, LanguagesConfig
 from nmt.config.recipe import Recipe
 from nmt.evaluation.metrics import tokenizer_for
 
-CPU = Machine("a CPU of 2 cores", is_gpu=False, has_bfloat16=True)
-OLD_CPU = Machine("an old CPU", is_gpu=False, has_bfloat16=False)
-GPU = Machine("a GPU", is_gpu=True, has_bfloat16=True)
+CPU = Machine("a CPU of 2 cores", is_gpu=False, is_faster_in_bfloat16=True)
+OLD_CPU = Machine("an old CPU", is_gpu=False, is_faster_in_bfloat16=False)
+GPU = Machine("a GPU", is_gpu=True, is_faster_in_bfloat16=True)
 LENGTHS = PieceLengths(target_mean=20.0, longest=83)
 REASONS = Path(advice.__file__).with_name("reasons.toml")
 BOTH = {"dev", "test"}
@@ -298,7 +298,7 @@ def test_large_models_and_small_ones_have_reasons_of_their_own() -> None:
     for key, starts in reasons.items():
         found = [reason(key, survey_of(pairs), machine) for pairs, machine in runs]
         assert all(map(str.startswith, found, starts)), key
-    assert reason("training.precision", survey_of(20_000), OLD_CPU).startswith("The processor, or the GPU, has no ")
+    assert reason("training.precision", survey_of(20_000), OLD_CPU).startswith("The processor, or the GPU, is not faster")
     assert "little data needs a small model" in reason("model.preset", survey_of(20_000), GPU)
 
 

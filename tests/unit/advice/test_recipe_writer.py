@@ -25,7 +25,7 @@ from nmt.config.toml import load_recipe
 from nmt.errors import DataError, UsageError
 from nmt.tasks.grammar import generate
 
-CPU = Machine("a CPU of 2 cores", is_gpu=False, has_bfloat16=True)
+CPU = Machine("a CPU of 2 cores", is_gpu=False, is_faster_in_bfloat16=True)
 SURVEY = TextSurvey(
     (
         SideSurvey("en", 11.94, 200, 80, {"LATIN": 1.0}, 1.0, "13a", 13.0),

@@ -16,7 +16,6 @@ from nmt.advice.survey import (
     SideSurvey,
     TextSurvey,
     check_held_out,
-    computes_bfloat16,
     find_machine,
     fit_tokenizer,
     read,
@@ -167,18 +166,10 @@ def test_text_that_no_tokenizer_fits_is_one_line() -> None:
 
 def test_a_machine_without_a_gpu_is_named_by_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr(survey, "computes_bfloat16", lambda _: True)
-    for cores, name in ((1, "a CPU of 1 core"), (2, "a CPU of 2 cores")):
+    for cores, name, gain in ((1, "a CPU of 1 core", 2.4), (2, "a CPU of 2 cores", 0.6)):
         monkeypatch.setattr(runtime, "cores", lambda cores=cores: cores)
-        assert find_machine() == Machine(name, is_gpu=False, has_bfloat16=True)
-
-
-def test_the_processors_instructions_are_read(tmp_path: Path) -> None:
-    cpuinfo = tmp_path / "cpuinfo"
-    for flags, computes in (("avx512_bf16", True), ("amx_bf16", True), ("bf16", True), ("avx512", False)):
-        cpuinfo.write_text(f"flags\t: fpu {flags} sse\n", encoding="utf-8")
-        assert computes_bfloat16(cpuinfo) == computes
-    assert not computes_bfloat16(tmp_path / "nosuch")
+        monkeypatch.setattr("nmt.devices.bfloat16_gain", lambda gain=gain: gain)
+        assert find_machine() == Machine(name, is_gpu=False, is_faster_in_bfloat16=gain > 1)
 
 
 def test_markup_that_both_sides_share_is_found() -> None:

@@ -49,6 +49,17 @@ def test_the_device_is_named_with_its_free_memory(tmp_path: Path, monkeypatch: p
     assert str(check_device(checkup)) == "cuda, Some GPU, 1.5 GiB of free memory, float32"
 
 
+@pytest.mark.parametrize(("gain", "level"), [(0.55, "warning"), (2.0, "OK")])
+def test_bfloat16_is_warned_of_where_the_processor_is_slower_with_it(
+    gain: float, level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "bfloat16_gain", lambda: gain)
+    finding = check_device(checkup_of(tmp_path, "training.device=cpu", "training.precision=bfloat16"))
+    assert finding.level == level
+    assert ("bfloat16, whose products run at 0.55 of float32's rate on this processor" in str(finding)) == (gain < 1)
+    assert check_device(checkup_of(tmp_path, "training.device=cpu")).level == "OK"
+
+
 def test_a_compiler_is_tried_only_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(check_compiler(checkup_of(tmp_path))) == "not asked for"
     checkup = checkup_of(tmp_path, "training.compile=true")
