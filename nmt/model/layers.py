@@ -179,7 +179,7 @@ class SinusoidalPositions(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         table = self.table
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self.table.dtype != table.dtype:  # bfloat16 would round the sines to eight bits
             self.table = table.to(self.table.device)
         return self

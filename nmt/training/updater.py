@@ -71,13 +71,15 @@ class Updater:
         has_copy = self.working is not self.model
         if has_copy:
             self.working.zero_grad()  # those of a micro-batch for which the memory did not suffice
-        add_up = torch._foreach_copy_
-        for batch in batches:
+        for number, batch in enumerate(batches):
             loss, nll = translation_loss(self.working, batch, smoothing=smoothing)
             (loss / tokens).backward()
             if has_copy:
-                add_up(self.gradients, [cast("Tensor", parameter.grad) for parameter in self.working_parameters])
-                add_up = torch._foreach_add_
+                gradients = [cast("Tensor", parameter.grad) for parameter in self.working_parameters]
+                if number == 0:
+                    torch._foreach_copy_(self.gradients, gradients)
+                else:
+                    torch._foreach_add_(self.gradients, gradients)
                 self.working.zero_grad()
             self.loss_sums += torch.stack([loss.detach(), nll])
 

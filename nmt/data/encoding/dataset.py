@@ -6,7 +6,7 @@
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
@@ -33,7 +33,7 @@ class Batch:
     labels: Tensor  # (B, T), EOS last: `tgt_in` shifted left
     label_indices: Tensor
     """(N) indices of the real labels in `labels`, flattened; computed before a GPU has the batch, to save a wait."""
-    src_padded: bool = True
+    src_padded: bool = field(default=True, kw_only=True)
     """Whether `src` may hold padding; known before a GPU has the batch."""
 
     @property

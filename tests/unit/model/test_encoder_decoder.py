@@ -172,7 +172,7 @@ def attention_calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     calls: list[dict[str, Any]] = []
     attend = F.scaled_dot_product_attention
 
-    def spy(*tensors: Tensor, **how: Any) -> Tensor:
+    def spy(*tensors: Any, **how: Any) -> Tensor:
         calls.append(how)
         return attend(*tensors, **how)
 

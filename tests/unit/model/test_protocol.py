@@ -98,9 +98,12 @@ def test_attention_is_the_mean_over_the_heads_of_the_layer(norm: str, layer: int
 def test_a_batch_says_whether_its_sources_need_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     model, masked = make_model().eval(), list[bool]()
     encode = Transformer.encode
-    monkeypatch.setattr(
-        Transformer, "encode", lambda self, src, mask: masked.append(mask is not None) or encode(self, src, mask)
-    )
+
+    def spy(model: Transformer, src: Tensor, mask: Tensor | None) -> Tensor:
+        masked.append(mask is not None)
+        return encode(model, src, mask)
+
+    monkeypatch.setattr(Transformer, "encode", spy)
     for src_padded in (True, False):
-        model.loss_inputs(Batch(SRC[:1], TGT_IN[:1], LABELS[:1], torch.arange(4), src_padded))
+        model.loss_inputs(Batch(SRC[:1], TGT_IN[:1], LABELS[:1], torch.arange(4), src_padded=src_padded))
     assert masked == [True, False]

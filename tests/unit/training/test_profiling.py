@@ -142,7 +142,8 @@ class Listing:
 
 def test_layers_are_compiled_for_sources_with_and_without_padding() -> None:
     taken: list[Any] = []
-    batch = Batch(*(torch.ones(2, 3, dtype=torch.long) for _ in range(3)), torch.arange(6))
+    ids = torch.ones(2, 3, dtype=torch.long)
+    batch = Batch(ids, ids, ids, torch.arange(6))
     pairs = Listing([batch])
     updater = SimpleNamespace(
         device=torch.device("cpu"), accumulate=lambda batches, **_: taken.extend(one.src_padded for one in batches)
