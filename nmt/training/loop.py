@@ -27,6 +27,7 @@ from nmt.model.families import build
 from nmt.run_folder import RunFolder
 from nmt.training import memory
 from nmt.training.checkpoint import Checkpoint, Checkpoints, TrainingState, refuse_other, step_of
+from nmt.training.checkpoint_writer import CheckpointWriter
 from nmt.training.distributed import Ranks
 from nmt.training.identity import identity_of
 from nmt.training.init_from import InitialModel
@@ -82,6 +83,7 @@ class Trainer:
         tokenize = resolve_tokenizer(recipe.evaluation.tokenize, recipe.languages.target)
         self.metrics = recipe.evaluation.model_copy(update={"tokenize": tokenize})
         self.checkpoints = Checkpoints(folder.checkpoints, config.keep_checkpoints)
+        self.writer = CheckpointWriter(self.checkpoints, self.device)
         self.corpus_sizes = {name: end - start for name, (start, end) in pairs.corpora.items()}
         alpha, longest = recipe.tokenizer.sampling, recipe.model.max_length - 1
         self.steps = StepStream(
@@ -138,6 +140,7 @@ class Trainer:
         is_main = self.ranks.is_main
         with (
             catching_signals() as signals,
+            self.writer,
             TrainingLog(
                 self.folder.log if is_main else None,
                 resume_after=state.step,
@@ -250,6 +253,7 @@ class Trainer:
                 is_told_to_stop = self.update(step, log, signals)
                 number = self.state.step
                 log.show_step(number)
+                self.writer.check()
                 is_last = number == config.max_steps
                 if (is_last or number % CHECK_EVERY == 0) and self.roll_back_if_diverged(log):
                     return False
@@ -261,6 +265,8 @@ class Trainer:
                 is_regular = is_last or number % config.checkpoint_every == 0
                 if is_regular or is_told_to_stop:
                     self.save(halting=not is_regular)
+                if is_last or is_told_to_stop:
+                    self.finish_saving()
                 if is_last:
                     return True
                 if is_told_to_stop:
@@ -337,6 +343,7 @@ class Trainer:
         state.skipped = skipped
         if state.in_a_row <= MAX_SKIPPED_IN_A_ROW:
             return False
+        self.finish_saving()
         good = self.checkpoints.newest_good()
         if state.rollbacks == MAX_ROLLBACKS or good is None:
             raise self.diverged(state.step - state.in_a_row + 1)
@@ -363,14 +370,14 @@ class Trainer:
         """
         back = min(self.state.step - step + 1, len(self.recent))
         step, indices = self.state.step - back + 1, self.recent[-back]
-        source, target = self.tokenizer.source, self.tokenizer.target
+        models = self.tokenizer.source, self.tokenizer.target
+        texts = (
+            model.decode([ids.tolist() for ids in side])
+            for model, side in zip(models, self.pairs.sides(indices), strict=True)
+        )
         rows = [
-            {
-                "pair": index + 1,
-                "source": source.decode([self.pairs.src(index).tolist()])[0],
-                "target": target.decode([self.pairs.tgt(index).tolist()])[0],
-            }
-            for index in indices.tolist()
+            {"pair": index + 1, "source": source, "target": target}
+            for index, source, target in zip(indices.tolist(), *texts, strict=True)
         ]
         if self.ranks.is_main:
             write_text(self.folder.diverged, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
@@ -393,12 +400,16 @@ class Trainer:
         model = self.updater.eval_model
         validation = validate(model, self.translator, self.dev, self.ranks, self.metrics)
         if rank_validation(self.state, validation, self.config) and self.ranks.is_main:
-            self.checkpoints.save_best(self.state, model.weights(), self.identity)
+            self.writer.save_best(self.state, model.weights(), self.identity)
         log.dev_line(self.state, validation)
 
     def save(self, *, halting: bool) -> None:
-        """Write a checkpoint; no rank goes on before it is complete."""
+        """Begin to write a checkpoint, and go on when its tensors are copied."""
         _, self.state.in_a_row = self.updater.guard.counts()
         if self.ranks.is_main:
-            self.checkpoints.save(self.state, self.updater.state(), self.identity, halting=halting)
+            self.writer.save(self.state, self.updater.state(), self.identity, halting=halting)
+
+    def finish_saving(self) -> None:
+        """Wait for the checkpoints that were begun; no rank goes on before they are complete."""
+        self.writer.wait()
         self.ranks.barrier()

@@ -1,5 +1,6 @@
 """Killed at any of twenty points, also in the midst of a write: run again, and the end is the same, bit for bit."""
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -7,6 +8,8 @@ import random
 import shutil
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,7 +20,7 @@ from conftest import TINY, Run, tree
 
 from nmt import cards, cli, files
 from nmt.model import tensors
-from nmt.training import checkpoint
+from nmt.training import checkpoint, checkpoint_writer
 from nmt.training.checkpoint import Checkpoints
 from nmt.training.log import LogFile
 from nmt.training.updater import Updater
@@ -41,15 +44,20 @@ TOUCHED = [
 """What changes the disk or the weights: a run may be killed before and after each call of these."""
 
 
-def train(recipe: Path, folder: Path, said: Path, killed_at: int | None = None) -> None:
-    """Run `nmt train` in this process, which kills itself at its so-manieth point; write how many there were."""
-    points = 0
+def train(recipe: Path, folder: Path, said: Path, killed_at: int | None = None, *, in_background: bool = False) -> None:
+    """Run `nmt train` in this process, which kills itself at its so-manieth point; write how many there were.
+
+    `in_background`: checkpoints are written in a thread, as on a GPU, and slowly, so that steps are taken meanwhile.
+    """
+    points = itertools.count(1)  # of two threads
+    if in_background:
+        checkpoint_writer.FOREGROUND.clear()
 
     def pass_by() -> None:
-        nonlocal points
-        points += 1
-        if points == killed_at:
+        if next(points) == killed_at:
             os.kill(os.getpid(), signal.SIGKILL)
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(0.001)
 
     def between(real: Callable[..., Any], *arguments: Any, **values: Any) -> Any:
         pass_by()
@@ -67,7 +75,7 @@ def train(recipe: Path, folder: Path, said: Path, killed_at: int | None = None) 
         try:
             cli.main()
         finally:
-            said.with_suffix(".points").write_text(str(points), encoding="ascii")
+            said.with_suffix(".points").write_text(str(next(points) - 1), encoding="ascii")
 
 
 def method_of(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,13 +87,17 @@ def method_of(function: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-def in_child(recipe: Path, folder: Path, said: Path, killed_at: int | None = None) -> int:
+def in_child(
+    recipe: Path, folder: Path, said: Path, killed_at: int | None = None, *, in_background: bool = False
+) -> int:
     """Call `train` in a process forked from one that has imported all this already; return how it ended."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         [__name__, "nmt.pipeline.pipeline", "nmt.training.loop", "nmt.data.encoding.corpus_ids"]
     )
-    child = context.Process(target=train, args=(recipe, folder, said, killed_at))
+    child = context.Process(
+        target=train, args=(recipe, folder, said, killed_at), kwargs={"in_background": in_background}
+    )
     child.start()
     child.join(120)
     assert child.exitcode is not None, "hangs"
@@ -124,12 +136,14 @@ def test_a_run_killed_at_any_point_ends_with_the_bits_of_one_left_alone(
     point = rng.randrange(number * points // POINTS, (number + 1) * points // POINTS) + 1
     folder, said, recipe = tmp_path / "run", tmp_path / "said.txt", home / "tiny.toml"
     shutil.copytree(home / "base", folder)
-    assert in_child(recipe, folder, said, point) == -signal.SIGKILL, said.read_text()
+    in_background = number % 4 in (1, 2)
+    ended = in_child(recipe, folder, said, point, in_background=in_background)
+    assert ended == -signal.SIGKILL, said.read_text()
 
     whole = home / "whole"
     found = Checkpoints(folder / "checkpoints", 2).survey()
     assert [each.verdict for each in found] == ["whole"] * len(found), f"point {point}"
-    assert in_child(recipe, folder, said) == 0, said.read_text()
+    assert in_child(recipe, folder, said, in_background=in_background) == 0, said.read_text()
     assert tree(folder).keys() == tree(whole).keys(), f"leftovers of point {point}"
     assert tree(folder / "checkpoints") == tree(whole / "checkpoints"), f"point {point}"
     for name in ("model.safetensors", "config.json"):

@@ -4,8 +4,7 @@
 """
 
 from abc import ABC, abstractmethod
-from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -62,18 +61,13 @@ class Pairs(ABC):
     tgt_lengths: Ints  # target length of each pair, EOS included
 
     @abstractmethod
-    def src(self, index: int) -> Ids:
-        """Return the source ids of a pair, without EOS."""
-
-    @abstractmethod
-    def tgt(self, index: int) -> Ids:
-        """Return the target ids of a pair, without BOS and EOS."""
+    def sides(self, indices: Ints) -> tuple[list[Ids], list[Ids]]:
+        """Return the source ids and the target ids of pairs, without BOS and EOS."""
 
     def collate(self, indices: Ints | Sequence[int]) -> Batch:
         """Collate pairs, in the order of `indices`, into a batch."""
         rows = np.asarray(indices, dtype=np.int64)
-        src = _padded(self.src, rows, int(self.src_lengths[rows].max()))
-        labels = _padded(self.tgt, rows, int(self.tgt_lengths[rows].max()))
+        src, labels = map(_padded, self.sides(rows))
         tgt_in = np.empty_like(labels)
         tgt_in[:, 0] = BOS_ID
         tgt_in[:, 1:] = np.where(labels[:, :-1] == EOS_ID, PAD_ID, labels[:, :-1])
@@ -88,15 +82,17 @@ class PreparedPairs(Pairs):
 
     def __init__(self, folder: Path) -> None:
         batches: list[pa.RecordBatch] = []
-        self.starts = [0]
+        starts = [0]
         self.corpora = {}
         for path in shard_paths(folder):
-            begin = self.starts[-1]
+            begin = starts[-1]
             for batch in read_shard(path):
                 batches.append(batch)
-                self.starts.append(self.starts[-1] + batch.num_rows)
+                starts.append(starts[-1] + batch.num_rows)
             corpus = corpus_of(path)
-            self.corpora[corpus] = self.corpora.get(corpus, (begin, begin))[0], self.starts[-1]
+            self.corpora[corpus] = self.corpora.get(corpus, (begin, begin))[0], starts[-1]
+        self.starts = np.array(starts)
+        """The first pair of each record batch, and the number of all."""
         self.src_columns = [_views(batch.column("src")) for batch in batches]
         self.tgt_columns = [_views(batch.column("tgt")) for batch in batches]
         self.src_lengths = _lengths([batch.column("src_length") for batch in batches])
@@ -105,25 +101,18 @@ class PreparedPairs(Pairs):
         """Both sides of the text of each record batch, if it was kept."""
 
     def __len__(self) -> int:
-        return self.starts[-1]
+        return int(self.starts[-1])
 
-    def src(self, index: int) -> Ids:
-        return self._row(self.src_columns, index)
+    def sides(self, indices: Ints) -> tuple[list[Ids], list[Ids]]:
+        positions = self._positions(indices)
+        return _rows(self.src_columns, positions), _rows(self.tgt_columns, positions)
 
-    def tgt(self, index: int) -> Ids:
-        return self._row(self.tgt_columns, index)
-
-    def _row(self, columns: list[tuple[Ints, Ids]], index: int) -> Ids:
-        if not 0 <= index < len(self):
-            raise IndexError(f"pair {index} of {len(self)}")
-        number, row = self._position(index)
-        offsets, values = columns[number]
-        return values[offsets[row] : offsets[row + 1]]
-
-    def _position(self, index: int) -> tuple[int, int]:
-        """Return the record batch of a pair, and its row."""
-        number = bisect_right(self.starts, index) - 1
-        return number, index - self.starts[number]
+    def _positions(self, indices: Ints) -> list[tuple[int, int]]:
+        """Return the record batch of each pair, and its row there. Raises IndexError."""
+        if len(outside := indices[(indices < 0) | (indices >= len(self))]):
+            raise IndexError(f"pair {outside[0]} of {len(self)}")
+        numbers = np.searchsorted(self.starts, indices, side="right") - 1
+        return list(zip(numbers.tolist(), (indices - self.starts[numbers]).tolist(), strict=True))
 
     def tokens_by_corpus(self, indices: Ints) -> dict[str, int]:
         """Count the target tokens of `indices` by corpus, in the segmentation of the files."""
@@ -134,7 +123,7 @@ class PreparedPairs(Pairs):
 
     def text(self, index: int) -> tuple[str, str]:
         """Return the text of a pair; only with `IdsPlan.keep_text`."""
-        number, row = self._position(index)
+        [(number, row)] = self._positions(np.array([index]))
         source, target = (side[row].as_py() for side in self.texts[number])
         return source, target
 
@@ -148,36 +137,34 @@ class SubwordRegularization:
     seed: int
     longest: int  # pieces of a side, EOS not counted; a side whose new segmentation is longer keeps that of the files
 
-    def segment(self, pairs: PreparedPairs, index: int, epoch: int) -> tuple[Ids, Ids]:
-        """Segment a pair anew, as a function of seed, epoch, pair and side alone."""
-        sides: list[Ids] = []
-        stored = pairs.src(index), pairs.tgt(index)
-        models = self.tokenizer.source, self.tokenizer.target
-        for side, (text, ids, model) in enumerate(zip(pairs.text(index), stored, models, strict=True)):
-            key = f"{self.seed} {epoch} {index} {side}".encode()
-            drawn = model.sample(text, self.alpha, int.from_bytes(blake2b(key, digest_size=8).digest(), "big"))
-            sides.append(np.asarray(drawn, ids.dtype) if 0 < len(drawn) <= self.longest else ids)
-        return sides[0], sides[1]
+    def segment(self, text: str, ids: Ids, index: int, side: int, epoch: int) -> Ids:
+        """Segment a side of pair `index` anew, as a function of seed, epoch, pair and side alone; `ids` are stored."""
+        model = (self.tokenizer.source, self.tokenizer.target)[side]
+        key = f"{self.seed} {epoch} {index} {side}".encode()
+        drawn = model.sample(text, self.alpha, int.from_bytes(blake2b(key, digest_size=8).digest(), "big"))
+        return np.asarray(drawn, ids.dtype) if 0 < len(drawn) <= self.longest else ids
 
 
 class ResampledPairs(Pairs):
     """Some pairs, with indices from 0, their text segmented anew."""
 
     def __init__(self, pairs: PreparedPairs, indices: Ints, regularization: SubwordRegularization, epoch: int) -> None:
-        self.rows = [regularization.segment(pairs, index, epoch) for index in indices.tolist()]
-        self.src_lengths = np.array([len(src) + 1 for src, _ in self.rows], np.int64)
-        self.tgt_lengths = np.array([len(tgt) + 1 for _, tgt in self.rows], np.int64)
+        texts = zip(*map(pairs.text, indices.tolist()), strict=True)
+        self.columns = [
+            [regularization.segment(*row, side, epoch) for row in zip(lines, ids, indices.tolist(), strict=True)]
+            for side, (lines, ids) in enumerate(zip(texts, pairs.sides(indices), strict=True))
+        ]
+        self.src_lengths, self.tgt_lengths = (np.array([len(ids) + 1 for ids in side]) for side in self.columns)
 
-    def src(self, index: int) -> Ids:
-        return self.rows[index][0]
-
-    def tgt(self, index: int) -> Ids:
-        return self.rows[index][1]
+    def sides(self, indices: Ints) -> tuple[list[Ids], list[Ids]]:
+        source, target = ([side[index] for index in indices.tolist()] for side in self.columns)
+        return source, target
 
 
-def _views(column: pa.ListArray) -> tuple[Ints, Ids]:
+def _views(column: pa.ListArray) -> tuple[memoryview, Ids]:
     """Return offsets and values of an Arrow array of lists, both without a copy."""
-    return column.offsets.to_numpy(zero_copy_only=True), column.values.to_numpy(zero_copy_only=True)
+    # Single items of a memoryview are Python's integers, and read faster than those of an array.
+    return column.offsets.to_numpy(zero_copy_only=True).data, column.values.to_numpy(zero_copy_only=True)
 
 
 def _lengths(columns: list[pa.Array]) -> Ints:
@@ -192,11 +179,20 @@ def _lengths(columns: list[pa.Array]) -> Ints:
     return lengths
 
 
-def _padded(row: Callable[[int], Ids], indices: Ints, longest: int) -> Ints:
-    """Stack rows of ids, each followed by EOS and padding, to (B, longest)."""
-    out = np.full((len(indices), longest), PAD_ID, np.int64)
-    for number, index in enumerate(indices.tolist()):
-        ids = row(index)
-        out[number, : len(ids)] = ids
-        out[number, len(ids)] = EOS_ID
+def _rows(columns: list[tuple[memoryview, Ids]], positions: list[tuple[int, int]]) -> list[Ids]:
+    """Return the rows of a column of lists, given as offsets and values by record batch."""
+    rows = []
+    for number, row in positions:
+        offsets, values = columns[number]
+        rows.append(values[offsets[row] : offsets[row + 1]])
+    return rows
+
+
+def _padded(rows: list[Ids]) -> Ints:
+    """Stack rows of ids, each followed by EOS and padding, to (B, longest + 1)."""
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    out = np.full((len(rows), int(lengths.max()) + 1), PAD_ID, np.int64)
+    positions = np.arange(out.shape[1])
+    out[positions < lengths[:, None]] = np.concatenate(rows)
+    out[positions == lengths[:, None]] = EOS_ID
     return out

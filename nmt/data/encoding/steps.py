@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Generator, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,9 +78,9 @@ class StepStream:
         return [pairs.collate(indices) for indices in cut]
 
     def from_position(self, epoch: int, offset: int) -> Generator[Step, None, None]:
-        """Yield the steps from `offset` of `epoch` on, collated in another thread.
+        """Yield the steps from `offset` of `epoch` on, collated in a thread; another plans the next epoch meanwhile.
 
-        Closing the iterator ends the thread; an error of the thread is raised here.
+        Closing the iterator ends the threads; their errors are raised here.
         """
         ready: queue.Queue[Step | BaseException] = queue.Queue(AHEAD)
         closed = threading.Event()
@@ -94,10 +95,11 @@ class StepStream:
 
         def work() -> None:
             try:
-                for step in self.steps(epoch, offset):
-                    put(step)
-                    if closed.is_set():
-                        return
+                with ThreadPoolExecutor(1, "plan") as planner:
+                    for step in self.steps(epoch, offset, planner):
+                        put(step)
+                        if closed.is_set():
+                            return
             except BaseException as error:
                 put(error)
 
@@ -113,10 +115,11 @@ class StepStream:
             closed.set()
             thread.join()
 
-    def steps(self, epoch: int, offset: int) -> Iterator[Step]:
-        """Yield the same steps without a thread."""
+    def steps(self, epoch: int, offset: int, planner: Executor | None = None) -> Iterator[Step]:
+        """Yield the same steps without a thread; `planner` plans the next epoch during each."""
+        plan = self.plan(epoch)
         while True:
-            plan = self.plan(epoch)
+            following = planner and planner.submit(self.plan, epoch + 1)
             for number in range(offset, len(plan)):
                 is_last = number + 1 == len(plan)
                 indices, size = plan[number], self.micro_batch_tokens
@@ -133,3 +136,4 @@ class StepStream:
                     micro_batches=self._cut(pairs, rows, size),
                 )
             epoch, offset = epoch + 1, 0
+            plan = following.result() if following else self.plan(epoch)

@@ -298,7 +298,9 @@ def test_large_models_and_small_ones_have_reasons_of_their_own() -> None:
     for key, starts in reasons.items():
         found = [reason(key, survey_of(pairs), machine) for pairs, machine in runs]
         assert all(map(str.startswith, found, starts)), key
-    assert reason("training.precision", survey_of(20_000), OLD_CPU).startswith("The processor, or the GPU, is not faster")
+    assert reason("training.precision", survey_of(20_000), OLD_CPU).startswith(
+        "The processor, or the GPU, is not faster"
+    )
     assert "little data needs a small model" in reason("model.preset", survey_of(20_000), GPU)
 
 

@@ -1,6 +1,9 @@
 """The parts of the loop: resuming, one step, the shares of the corpora."""
 
 import shutil
+import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,11 +21,12 @@ from nmt.config.training import BatchingConfig, TrainingConfig
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.shards import shard_path, write_shard
-from nmt.errors import ArtifactError
+from nmt.errors import ArtifactError, StorageError, TerminatedTrainingError
 from nmt.run_folder import RunFolder
+from nmt.training import checkpoint, checkpoint_writer
 from nmt.training.checkpoint import MOMENTS, Checkpoints, TrainingState
 from nmt.training.log import TrainingLog
-from nmt.training.loop import Trainer
+from nmt.training.loop import MAX_SKIPPED_IN_A_ROW, Trainer
 from nmt.training.validation import DevSet
 
 V = 20
@@ -180,6 +184,62 @@ def test_a_checkpoint_that_does_not_fit_the_model_is_refused(pairs: PreparedPair
     assert str(caught.value) == (
         f"{path}: does not hold this model: encoder.0.feed_forward.inner.weight is (32, 16), not (24, 16)"
     )
+
+
+def delayed(monkeypatch: pytest.MonkeyPatch, write: Callable[..., None]) -> None:
+    """Write checkpoints in a thread, as on a GPU, by `write`, which begins late."""
+
+    def write_late(*arguments: Any) -> None:
+        time.sleep(0.05)
+        write(*arguments)
+
+    monkeypatch.setattr(checkpoint_writer, "FOREGROUND", set())
+    monkeypatch.setattr(checkpoint, "write_checkpoint", write_late)
+
+
+def silent_log() -> TrainingLog:
+    return TrainingLog(None, resume_after=0, max_steps=100, tensorboard=None, shown=False)
+
+
+def test_a_return_to_an_older_checkpoint_waits_for_the_one_being_written(
+    pairs: PreparedPairs, store: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer(pairs, store)
+    step_on(trainer, 1)
+    saved = values(trainer)
+    delayed(monkeypatch, checkpoint.write_checkpoint)
+    trainer.save(halting=False)
+    step_on(trainer, 1)
+    trainer.updater.guard.in_a_row.fill_(MAX_SKIPPED_IN_A_ROW + 1)
+    with silent_log() as log:
+        assert trainer.roll_back_if_diverged(log)
+    assert (trainer.state.step, trainer.state.offset) == (1, 2)
+    assert all(map(torch.equal, values(trainer).values(), saved.values()))
+
+
+def test_a_signal_is_answered_when_the_checkpoint_is_whole(
+    pairs: PreparedPairs, store: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer(pairs, store)
+    delayed(monkeypatch, checkpoint.write_checkpoint)
+    with silent_log() as log, pytest.raises(TerminatedTrainingError, match="stopped after step 1, saved"):
+        trainer.run_steps(log, [signal.SIGTERM])
+    found, _ = store.newest()
+    assert found is not None
+    assert found.path.name == "halt-00000001"
+
+
+def test_a_disk_that_is_full_behind_the_training_ends_it_at_the_next_checkpoint_at_the_latest(
+    pairs: PreparedPairs, store: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, *_: Any) -> None:
+        raise StorageError(f"{path}: cannot be written")
+
+    trainer = make_trainer(pairs, store, training=TrainingConfig(checkpoint_every=40))
+    delayed(monkeypatch, fail)
+    with silent_log() as log, pytest.raises(StorageError, match="step-00000040: cannot be written"):
+        trainer.run_steps(log, [])
+    assert 40 <= trainer.state.step <= 80
 
 
 def test_another_metric_begins_a_ranking_of_its_own(pairs: PreparedPairs, store: Checkpoints) -> None:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from nmt.config.decoding import EvaluationConfig
 from nmt.config.model import ModelConfig
 from nmt.config.training import TrainingConfig
+from nmt.data.encoding.batching import Ints
 from nmt.data.encoding.dataset import Pairs
 from nmt.inference.translator import Translator
 from nmt.model.families import build
@@ -41,11 +42,8 @@ class Listed(Pairs):
         self.src_lengths = np.array([len(src) + 1 for src, _ in rows])
         self.tgt_lengths = np.array([len(tgt) + 1 for _, tgt in rows])
 
-    def src(self, index: int) -> Any:
-        return self.rows[index][0]
-
-    def tgt(self, index: int) -> Any:
-        return self.rows[index][1]
+    def sides(self, indices: Ints) -> Any:
+        return zip(*(self.rows[index] for index in indices), strict=True)
 
 
 @pytest.fixture

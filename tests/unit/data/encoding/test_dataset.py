@@ -1,4 +1,5 @@
 import gc
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.data.encoding.dataset import Batch, PreparedPairs
+from nmt.data.encoding.dataset import Batch, Pairs, PreparedPairs
 from nmt.data.shards import shard_path, write_shard
 from nmt.errors import DataError
 
@@ -37,9 +38,15 @@ def pairs(tmp_path: Path, request: pytest.FixtureRequest) -> PreparedPairs:
     return PreparedPairs(write(tmp_path / "train", ROWS, request.param))
 
 
+def rows_of(pairs: Pairs, *indices: int) -> Rows:
+    return [(src.tolist(), tgt.tolist()) for src, tgt in zip(*pairs.sides(np.array(indices, int)), strict=True)]
+
+
 def test_sentences_are_found_in_whichever_record_batch(pairs: PreparedPairs) -> None:
     assert len(pairs) == 5
-    assert [(pairs.src(i).tolist(), pairs.tgt(i).tolist()) for i in range(5)] == ROWS
+    assert rows_of(pairs, *range(5)) == ROWS
+    assert rows_of(pairs, 4, 0, 3, 0) == [ROWS[index] for index in (4, 0, 3, 0)]
+    assert rows_of(pairs) == []
 
 
 def test_lengths_include_eos(pairs: PreparedPairs) -> None:
@@ -49,7 +56,7 @@ def test_lengths_include_eos(pairs: PreparedPairs) -> None:
 
 def test_sentences_are_views_that_outlive_the_reader(tmp_path: Path) -> None:
     pairs = PreparedPairs(write(tmp_path / "train", ROWS, [5]))
-    view = pairs.src(3)
+    [view], _ = pairs.sides(np.array([3]))
     assert view.dtype == np.uint16
     assert not view.flags.owndata
     assert not view.flags.writeable
@@ -62,7 +69,9 @@ def test_sentences_are_views_that_outlive_the_reader(tmp_path: Path) -> None:
 @pytest.mark.parametrize("index", [-1, 5])
 def test_an_index_out_of_range_is_an_error(pairs: PreparedPairs, index: int) -> None:
     with pytest.raises(IndexError, match=f"pair {index} of 5"):
-        pairs.src(index)
+        pairs.sides(np.array([0, index, 4]))
+    with pytest.raises(IndexError):
+        pairs.collate([index])
 
 
 def test_a_batch_is_shifted_and_padded_on_the_right(pairs: PreparedPairs) -> None:
@@ -71,6 +80,39 @@ def test_a_batch_is_shifted_and_padded_on_the_right(pairs: PreparedPairs) -> Non
     assert batch.tgt_in.tolist() == [[2, 15, 16, 0], [2, 7, 0, 0], [2, 9, 10, 11]]
     assert batch.labels.tolist() == [[15, 16, 3, 0], [7, 3, 0, 0], [9, 10, 11, 3]]
     assert {tensor.dtype for tensor in (batch.src, batch.tgt_in, batch.labels, batch.label_indices)} == {torch.int64}
+
+
+def test_batches_of_random_rows_hold_each_row_as_it_is_stored(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    rows: Rows = [([*rng.integers(4, 60_000, rng.integers(0, 30))], [*rng.integers(4, 99, 5)]) for _ in range(300)]
+    pairs = PreparedPairs(write(tmp_path / "train", rows, [7, 0, 93, 200]))
+    for _ in range(5):
+        chosen = rng.integers(0, len(rows), 40)
+        batch = pairs.collate(chosen)
+        for number, index in enumerate(chosen):
+            src, tgt = rows[index]
+            padding = [0] * (batch.src.shape[1] - len(src) - 1)
+            assert batch.src[number].tolist() == [*src, 3, *padding]
+            assert (batch.labels[number].tolist(), batch.tgt_in[number].tolist()) == ([*tgt, 3], [2, *tgt])
+        assert batch.src.shape == (40, int(pairs.src_lengths[chosen].max()))
+
+
+def test_the_work_on_a_batch_is_done_by_numpy_not_by_a_call_a_row(tmp_path: Path) -> None:
+    pairs = PreparedPairs(write(tmp_path / "train", ROWS * 40, [120, 80]))
+
+    def calls(indices: list[int]) -> int:
+        count = 0
+
+        def note(_frame: object, event: str, _argument: object) -> None:
+            nonlocal count
+            count += event == "call"
+
+        sys.setprofile(note)
+        pairs.collate(indices)
+        sys.setprofile(None)
+        return count
+
+    assert calls(list(range(200))) == calls([0, 150])
 
 
 def test_a_batch_knows_the_places_of_its_real_labels(pairs: PreparedPairs) -> None:
@@ -148,7 +190,7 @@ def corpora(tmp_path: Path) -> PreparedPairs:
 def test_corpora_go_over_shards_and_may_be_empty(corpora: PreparedPairs) -> None:
     assert corpora.corpora == {"a": (0, 2), "b": (2, 4), "none": (4, 4), "c": (4, 5)}
     assert len(corpora) == 5
-    assert [(corpora.src(i).tolist(), corpora.tgt(i).tolist()) for i in range(5)] == ROWS
+    assert rows_of(corpora, *range(5)) == ROWS
     assert corpora.src_lengths.tolist() == [3, 2, 1, 4, 2]
 
 
@@ -169,7 +211,7 @@ def test_shards_are_read_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for number in (100_000, 99_999, 2):
         write(tmp_path / "train", [([number % 1000], [7])], [1], number=number)
     pairs = PreparedPairs(tmp_path / "train")
-    assert [pairs.src(i).tolist() for i in range(3)] == [[2], [999], [0]]
+    assert [src for src, _ in rows_of(pairs, *range(3))] == [[2], [999], [0]]
 
 
 # The longest may be in any shard, and EOS may bring it to the next type.

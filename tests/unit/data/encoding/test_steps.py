@@ -1,5 +1,6 @@
 """The stream of steps: resumed anywhere, shared by ranks, collated ahead in a thread."""
 
+import queue
 import threading
 from collections.abc import Iterator
 from itertools import islice, pairwise
@@ -73,8 +74,9 @@ def take(steps: Iterator[Step], count: int) -> list[Step]:
     return taken
 
 
-def collating() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "collate"]
+def threads() -> set[str]:
+    """Return the names of the stream's threads."""
+    return {thread.name for thread in threading.enumerate()} & {"collate", "plan_0"}
 
 
 CORPORA = {"a": (0, 10), "empty": (10, 10), "b": (10, 14)}
@@ -223,13 +225,53 @@ def test_resuming_collates_nothing_that_came_before(pairs: PreparedPairs, monkey
     assert collated == planned[3 : 3 + len(collated)]
 
 
-def test_the_thread_ends_with_the_iterator(pairs: PreparedPairs) -> None:
+def test_the_threads_end_with_the_iterator(pairs: PreparedPairs) -> None:
     steps = stream(pairs).from_position(0, 0)
     next(steps)
-    assert len(collating()) == 1
+    assert threads() == {"collate", "plan_0"}
     assert isinstance(steps, GeneratorType)
     steps.close()
-    assert collating() == []
+    assert threads() == set()
+
+
+def test_the_next_epoch_is_planned_during_the_first_step_of_this_one_and_only_once(
+    pairs: PreparedPairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: queue.Queue[tuple[int, str]] = queue.Queue()
+
+    def plan(self: StepStream, epoch: int) -> list[Ints]:
+        planned.put((epoch, threading.current_thread().name))
+        return original(self, epoch)
+
+    original = StepStream.plan
+    monkeypatch.setattr(StepStream, "plan", plan)
+    steps = stream(pairs).from_position(4, 3)
+    next(steps)
+    assert [planned.get(timeout=10) for _ in range(2)] == [(4, "collate"), (5, "plan_0")]
+    monkeypatch.undo()
+    rest = len(stream(pairs).plan(4)) - 4
+    monkeypatch.setattr(StepStream, "plan", plan)
+    assert [step.epoch for step in take(steps, rest + 1)] == [4] * rest + [5]
+    assert planned.get(timeout=10) == (6, "plan_0")
+    assert planned.empty()
+
+
+def test_an_epoch_that_cannot_be_planned_fails_when_its_turn_comes(
+    pairs: PreparedPairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def plan(self: StepStream, epoch: int) -> list[Ints]:
+        if epoch == 1:
+            raise RecipeError("the weights of the corpora leave an epoch without a pair")
+        return original(self, epoch)
+
+    original = StepStream.plan
+    count = len(stream(pairs).plan(0))
+    monkeypatch.setattr(StepStream, "plan", plan)
+    steps = stream(pairs).from_position(0, 0)
+    assert [next(steps).offset for _ in range(count)] == list(range(count))
+    with pytest.raises(RecipeError, match="without a pair"):
+        next(steps)
+    assert threads() == set()
 
 
 def test_what_fails_in_the_thread_is_raised_to_the_reader(
@@ -243,4 +285,4 @@ def test_what_fails_in_the_thread_is_raised_to_the_reader(
         next(stream(pairs).from_position(0, 0))
     with pytest.raises(RecipeError, match="smaller than the longest"):
         next(stream(pairs, tokens=5).from_position(0, 0))
-    assert collating() == []
+    assert threads() == set()
