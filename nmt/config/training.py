@@ -56,7 +56,7 @@ class TrainingConfig(Section):
     device: Annotated[Literal["auto", "cpu", "cuda"], Affects()] = "auto"
     """Device; `auto` is a GPU if there is one."""
     compile: Annotated[bool, Affects()] = False
-    """Compile the layers by torch.compile, for a GPU; without a working compiler they run as they are."""
+    """Compile the layers and the loss by torch.compile, for a GPU; without a working compiler they run as they are."""
     checkpoint_every: Annotated[Count, Affects("training")] = 1000
     """Steps between checkpoints."""
     keep_checkpoints: Annotated[Count, Affects("training")] = 5
