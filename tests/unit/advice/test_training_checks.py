@@ -235,7 +235,7 @@ def test_the_layers_are_compiled_as_the_training_will_have_them(
 ) -> None:
     monkeypatch.setattr(devices, "compiler_works", lambda _: True)
     compiled: list[Model] = []
-    monkeypatch.setattr(Model, "compile_layers", compiled.append)
+    monkeypatch.setattr(Model, "compile_layers", lambda model: compiled.append(model))
     checkup = prepared(tmp_path, "training.compile=true")
     check_batching(checkup)
     assert compiled == [checkup.trainer.updater.working]
