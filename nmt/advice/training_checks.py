@@ -10,7 +10,7 @@ from nmt import console, devices
 from nmt.advice.checkup import Checkup, Finding
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.dataset import PreparedPairs
-from nmt.errors import StorageError, UsageError, is_out_of_memory
+from nmt.errors import StorageError, explaining_shortage
 from nmt.model.families import build_without_weights
 from nmt.run_folder import RunFolder
 from nmt.training import memory, profiling
@@ -106,12 +106,8 @@ def open_trainer(checkup: Checkup) -> Trainer:
     """Return a trainer of the sample that writes nothing. Raises UsageError where the model has no room."""
     scratch, recipe = checkup.scratch, checkup.recipe
     dev = DevSet(*read_text(checkup.text, "dev"), PreparedPairs(scratch / "ids" / "dev"))
-    try:
+    with explaining_shortage("the model alone does not fit into the memory", "take a smaller model"):
         return Trainer(recipe, checkup.tokenizer, checkup.train, dev, RunFolder(scratch), data="")
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise UsageError("the model alone does not fit into the memory", hint="take a smaller model") from None
 
 
 def check_sizes(checkup: Checkup) -> Finding:

@@ -57,6 +57,9 @@ class TrainingConfig(Section):
     """Device; `auto` is a GPU if there is one."""
     compile: Annotated[bool, Affects()] = False
     """Compile the layers and the loss by torch.compile, for a GPU; without a working compiler they run as they are."""
+    deterministic: Annotated[bool, Affects()] = False
+    """Use torch's deterministic algorithms, so that a GPU computes the same bits each time, and fail where there are
+    none. Slower; a CPU computes the same bits with the same number of threads anyway."""
     checkpoint_every: Annotated[Count, Affects("training")] = 1000
     """Steps between checkpoints."""
     keep_checkpoints: Annotated[Count, Affects("training")] = 5

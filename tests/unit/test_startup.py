@@ -57,3 +57,12 @@ def test_open_streams_stay_as_they_are() -> None:
     script = "from nmt.startup import open_closed_streams as o; o(); print('here')"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout == b"here\n"
     assert os.get_inheritable(1)
+
+
+def test_a_process_that_may_not_wait_for_its_libraries_ends_by_its_exit_code() -> None:
+    script = "import atexit; from nmt.startup import end_without_cleanup; "
+    script += "atexit.register(print, 'cleaned up', flush=True); atexit.register(end_without_cleanup); "
+    for rest, code in (("from nmt.cli import fail; fail('it broke', 4)", 4), ("raise ValueError", 1)):
+        done = subprocess.run([sys.executable, "-c", script + rest], capture_output=True, check=False)
+        assert (done.returncode, done.stdout) == (code, b"")
+        assert done.stderr.endswith(b"it broke\n" if code == 4 else b"ValueError\n")
