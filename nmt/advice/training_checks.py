@@ -8,6 +8,7 @@ import torch
 
 from nmt import console, devices
 from nmt.advice.checkup import Checkup, Finding
+from nmt.cores import cores
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.errors import StorageError, explaining_shortage
@@ -30,7 +31,10 @@ def check_device(checkup: Checkup) -> Finding:
     checkup.device = devices.pick_device(training.device)
     free = devices.free_memory(checkup.device) / 2**30
     is_gpu = checkup.device.type == "cuda"
-    name = torch.cuda.get_device_name(checkup.device) if is_gpu else f"threads: {torch.get_num_threads()}"
+    if training.threads and not is_gpu:
+        torch.set_num_threads(training.threads)
+    on_cores = f"threads: {torch.get_num_threads()}, usable cores: {cores()}"
+    name = torch.cuda.get_device_name(checkup.device) if is_gpu else on_cores
     found = f"{checkup.device.type}, {name}, {free:.1f} GiB of free memory, {training.precision}"
     if not is_gpu and training.precision == "bfloat16" and (gain := devices.bfloat16_gain()) < 1:
         slow = f"{found}, whose products run at {gain:.2f} of float32's rate on this processor"

@@ -34,6 +34,7 @@ from nmt.training.init_from import InitialModel
 from nmt.training.log import METRICS, TrainingLog
 from nmt.training.optimizer import learning_rate
 from nmt.training.signals import catching_signals, halt
+from nmt.training.threads import fix_threads
 from nmt.training.updater import Updater, step_seed
 from nmt.training.validation import DevSet, rank_validation, should_stop, validate
 
@@ -204,6 +205,8 @@ class Trainer:
             "several machines need one shared run folder: wait until all of them see the same files, and run it again"
         )
         self.ranks.check_equal(begun, hint)
+        if self.device.type == "cpu":
+            fix_threads(self.state, self.config.threads, self.ranks)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         try:
@@ -362,7 +365,7 @@ class Trainer:
             "going on with the data that come next"
         )
         self.restore(good)
-        kept = {name: getattr(state, name) for name in ("epoch", "offset", "micro_batch_tokens", "ranks")}
+        kept = {name: getattr(state, name) for name in ("epoch", "offset", "micro_batch_tokens", "ranks", "threads")}
         self.state = dataclasses.replace(good.state, **kept, rollbacks=state.rollbacks + 1, skipped=skipped)
         self.updater.guard.skipped.fill_(skipped)
         if self.ranks.is_main:

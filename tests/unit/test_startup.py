@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from nmt.cores import WAITING
+
 SIGNALS = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated"), signal.SIGHUP: (129, "hung up")}
 SLOW = """
 import sys, time
@@ -51,6 +53,17 @@ def test_a_closed_stream_leaves_its_number_to_the_null_device() -> None:
     )
     process = subprocess.run(["sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, script], check=False)
     assert process.returncode == 7
+
+
+@pytest.mark.parametrize(("given", "count"), [({}, WAITING["GOMP_SPINCOUNT"]), ({"GOMP_SPINCOUNT": "9"}, "9")])
+def test_openmp_is_configured_before_anything_can_load_torch(given: dict[str, str], count: str) -> None:
+    script = (
+        "import os, sys, types; from nmt.__main__ import main\n"
+        "sys.modules['nmt.cli'] = types.SimpleNamespace(main=lambda: print(os.environ['GOMP_SPINCOUNT'])); main()"
+    )
+    env = {key: value for key, value in os.environ.items() if key not in WAITING} | given
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=env)
+    assert done.stdout == f"{count}\n"
 
 
 def test_open_streams_stay_as_they_are() -> None:

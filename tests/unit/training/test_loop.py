@@ -119,7 +119,7 @@ def values(trainer: Trainer) -> dict[str, Tensor]:
 def test_resuming_without_a_checkpoint_begins_at_the_beginning(pairs: PreparedPairs, store: Checkpoints) -> None:
     trainer = make_trainer(pairs, store)
     trainer.resume()
-    assert trainer.state == TrainingState(metric="bleu")
+    assert trainer.state == TrainingState(metric="bleu", threads=1)
 
 
 def test_flaws_of_dev_are_said_before_the_first_step(
@@ -270,6 +270,33 @@ def test_a_checkpoint_that_does_not_fit_the_model_is_refused(pairs: PreparedPair
     )
 
 
+def test_a_training_resumed_under_other_threads_ends_with_the_same_bits(
+    tmp_path: Path, store: Checkpoints, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_ids(tmp_path / "train", 0, "train", 2000)
+    sizes: dict[str, Any] = {
+        "model": ModelConfig.model_validate({**SMALL, "d_model": 64}),
+        "batching": BatchingConfig(tokens_per_step=4000),
+    }
+
+    def trainer_of(threads: int, *, steps: int) -> Trainer:
+        torch.set_num_threads(threads)
+        trainer = make_trainer(PreparedPairs(tmp_path / "train"), store, **sizes)
+        trainer.resume()
+        step_on(trainer, steps)
+        return trainer
+
+    whole, alone = (values(trainer_of(threads, steps=2)) for threads in (2, 1))
+    assert not all(map(torch.equal, alone.values(), whole.values()))
+    half = trainer_of(2, steps=1)
+    store.save(half.state, half.updater.state(), half.identity)
+    resumed = trainer_of(1, steps=1)
+    torch.set_num_threads(1)
+    assert resumed.state.threads == 2
+    assert "train: computing with 2 threads, as this run began, not 1\n" in capsys.readouterr().err
+    assert all(map(torch.equal, values(resumed).values(), whole.values()))
+
+
 def delayed(monkeypatch: pytest.MonkeyPatch, write: Callable[..., None]) -> None:
     """Write checkpoints in a thread, as on a GPU, by `write`, which begins late."""
 
@@ -334,7 +361,7 @@ def test_another_metric_begins_a_ranking_of_its_own(pairs: PreparedPairs, store:
     assert (trainer.state.ranked, trainer.state.stale) == ([(21.5, 3)], 1)
     other = make_trainer(pairs, store, training=TrainingConfig(best_metric="loss"))
     other.resume()
-    assert other.state == TrainingState(step=5, epoch=1, offset=2, metric="loss")
+    assert other.state == TrainingState(step=5, epoch=1, offset=2, metric="loss", threads=1)
 
 
 @pytest.mark.parametrize(
