@@ -105,7 +105,7 @@ def validation(bench: Bench) -> None:
     count = 12 if bench.quick else SENTENCES
     pairs = workload.RandomPairs(count, size, seed=6)
     longest = np.maximum(pairs.src_lengths, pairs.tgt_lengths).tolist()
-    tokens = DecodingConfig().batch_tokens
+    tokens = NativeEngine([model]).batch_tokens
     began = time.perf_counter()
     with torch.inference_mode():
         for indices in by_tokens(longest, tokens):

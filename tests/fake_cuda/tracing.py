@@ -11,7 +11,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -182,8 +181,8 @@ def fake_batch(mode: FakeTensorMode, seed: int, rows: int = ROWS) -> Batch:
     """Return a batch on the fake device."""
     with unset_fake_temporarily():
         batch = FewPairs(seed).collate(range(rows))
-    tensors = {name: value for name, value in vars(batch).items() if isinstance(value, Tensor)}
-    return replace(batch, **{name: mode.from_tensor(value).to(CUDA) for name, value in tensors.items()})
+    tensors = (batch.src, batch.tgt_in, batch.labels, batch.label_indices)
+    return Batch(*(mode.from_tensor(tensor).to(CUDA) for tensor in tensors), src_padded=batch.src_padded)
 
 
 def make_model(case: Case) -> Model:
