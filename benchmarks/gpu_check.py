@@ -98,6 +98,10 @@ def main() -> int:
     if absent := stand_ins.missing(sorted(stand_ins.NEEDED)):
         print(f"gpu_check: needs {', '.join(absent)}, not installed", file=sys.stderr)
         return 2
+    if not (options.list or options.rank) and options.device == "cuda" and not in_child(has_gpu):
+        hint = "--device cpu --quick tries the checks"
+        print(f"gpu_check: no GPU that torch can use on this machine; {hint}", file=sys.stderr)
+        return 2
     checks = load_checks()
     if options.rank:  # started by torchrun
         import_module("gpu.ranks").be_a_rank(*options.rank)
@@ -106,12 +110,6 @@ def main() -> int:
         for name in options.names:
             print(f"{name:16} {checks[name].seconds:4} s  {checks[name].title}")
         return 0
-    if options.device == "cuda" and not in_child(has_gpu):
-        print(
-            "gpu_check: no GPU that torch can use on this machine; --device cpu --quick tries the checks",
-            file=sys.stderr,
-        )
-        return 2
     known: dict[str, dict[str, object]] = {}
     has_failed = False
     for name in options.names:

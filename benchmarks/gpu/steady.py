@@ -155,7 +155,7 @@ def compare_bits(bench: Bench, *, must_be_same: bool) -> None:
     """Train twice, and a third time with a resume halfway."""
     device = pick(bench)
     size = workload.TINY if bench.quick else workload.Size({}, 8000, 4000, 100)
-    count = 3 if bench.quick else 15
+    count = 1 if bench.quick else 15
     batches = workload.some_batches(size, 2 * count)
     updaters = [make_updater(size, device) for _ in range(3)]
     first, second = (digest_after(updater, batches, 1) for updater in updaters[:2])

@@ -162,25 +162,26 @@ def pairwise(options: Mapping[str, tuple[Any, ...]]) -> list[Case]:
 
 
 class FewPairs(Pairs):
-    """A few sentence pairs of different lengths."""
+    """A few sentence pairs, of different lengths unless the sources are not to be padded; targets are longer."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, padded: bool) -> None:
         generator = torch.Generator().manual_seed(seed)
-        lengths = torch.randint(1, 9, (2, ROWS), generator=generator)
+        src, tgt = (torch.randint(start, start + 7, (ROWS,), generator=generator) for start in (6, 14))
+        src = src if padded else src[:1].expand(ROWS)
         self.rows = [
             [torch.randint(4, V, (int(n),), generator=generator).numpy().astype("uint16") for n in side]
-            for side in lengths
+            for side in (src, tgt)
         ]
-        self.src_lengths, self.tgt_lengths = (lengths + 1).numpy()
+        self.src_lengths, self.tgt_lengths = (src + 1).numpy(), (tgt + 1).numpy()
 
     def sides(self, indices: Any) -> Any:
         return tuple([side[index] for index in indices.tolist()] for side in self.rows)
 
 
 def fake_batch(mode: FakeTensorMode, seed: int, rows: int = ROWS) -> Batch:
-    """Return a batch on the fake device."""
+    """Return a batch on the fake device; of every third one the sources have no padding."""
     with unset_fake_temporarily():
-        batch = FewPairs(seed).collate(range(rows))
+        batch = FewPairs(seed, padded=seed % 3 > 0).collate(range(rows))
     tensors = (batch.src, batch.tgt_in, batch.labels, batch.label_indices)
     return Batch(*(mode.from_tensor(tensor).to(CUDA) for tensor in tensors), src_padded=batch.src_padded)
 

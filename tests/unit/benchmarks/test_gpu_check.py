@@ -15,6 +15,8 @@ from gpu.harness import Bench, Check, SkippedError, run_check, tidy
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "gpu_check.py"
 SLOW = {"compiled_layers", "compiled", "several_ranks", "lost_rank", "scaling"}
 """Checks that take many seconds even at toy size: they compile, or start processes."""
+LONG = {"host", "shapes", "translations", "decoding_speed", "same_bits"}
+"""Checks that take a second each."""
 NEED_GPU = {"waits", "out_of_memory", "commands"}
 NEED_PACKAGES = {"checkpoint"}
 
@@ -146,7 +148,7 @@ def results(only: set[str], absent: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def test_the_checks_run_on_a_bare_machine_with_a_cpu() -> None:
-    found = results(set(names()) - SLOW, list(stand_ins.PACKAGES))
+    found = results(set(names()) - SLOW - LONG, list(stand_ins.PACKAGES))
     expected = {name: "skipped" if name in NEED_GPU | NEED_PACKAGES else "ok" for name in found}
     assert {name: row["status"] for name, row in found.items()} == expected, found
     assert found["facts"]["figures"]["missing"] == sorted(stand_ins.PACKAGES)
@@ -157,7 +159,7 @@ def test_the_checks_run_on_a_bare_machine_with_a_cpu() -> None:
 
 @pytest.mark.slow
 def test_the_slow_checks_run_on_a_cpu_too() -> None:
-    found = results(SLOW | NEED_PACKAGES, [])
+    found = results(SLOW | LONG | NEED_PACKAGES, [])
     assert {row["status"] for row in found.values()} == {"ok"}, found
 
 
