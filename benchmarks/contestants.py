@@ -43,13 +43,13 @@ class Contestant:
 
     @property
     def work(self) -> str:
-        """The name of a contestant of training.py: `nmt` or `torch`, and the precision."""
+        """The name of a contestant of training.py: `nmt`, `torch` or `products`, and the precision."""
         return self.name.removesuffix("-tcmalloc")
 
     @property
     def is_float32_as_shipped(self) -> bool:
         """Whether this is another toolkit in float32 with the allocator that it comes with."""
-        return not (self.tcmalloc or self.name.startswith("nmt-") or self.name.endswith("bfloat16"))
+        return not (self.tcmalloc or self.name.startswith(("nmt-", "products-")) or self.name.endswith("bfloat16"))
 
     def missing(self) -> str | None:
         """Return the name of a missing folder, or None if everything is installed."""
@@ -82,6 +82,8 @@ class Contestant:
 
 
 CONTESTANTS = (
+    Contestant("products-float32"),
+    Contestant("products-bfloat16"),
     Contestant("nmt-float32"),
     Contestant("nmt-bfloat16"),
     Contestant("torch-float32"),

@@ -39,6 +39,14 @@ def bernoulli_dropout() -> str:
     return "nmt-bfloat16"
 
 
+def short_softmax() -> str:
+    """Take torch's softmax of rows shorter than a vector, too."""
+    from nmt.model import layers
+
+    layers.VECTOR = 0
+    return "nmt-bfloat16"
+
+
 def fused_attention() -> str:
     """Take torch's fused attention kernel in place of two batched products."""
     from torch.nn import functional as F
@@ -96,6 +104,7 @@ VARIANTS: dict[str, Callable[[], str]] = {
     "all": nothing,
     "without kept pages": default_malloc,
     "without dropout from bits": bernoulli_dropout,
+    "without padded rows of the attention softmax": short_softmax,
     "without two-product attention": fused_attention,
     "without the chunked loss": whole_logits,
     "without the bfloat16 copy and the chunked loss": autocast,

@@ -8,6 +8,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from nmt.cores import WAITING, configure_openmp
 from nmt.version import __version__
 
 if TYPE_CHECKING:
@@ -20,11 +21,18 @@ _HOMES = {
 }
 """Modules of the names of the Python API; a module is imported when one of its names is first used."""
 
+_TOO_LATE = (
+    "torch was imported before Translator: its threads spin while they wait, which makes them several times slower "
+    f"beside other busy processes (import Translator first, or set GOMP_SPINCOUNT={WAITING['GOMP_SPINCOUNT']})"
+)
+
 __all__ = ["Candidate", "Options", "PairScore", "SamplingConfig", "Translation", "Translator", "__version__"]
 
 
 def __getattr__(name: str) -> object:
-    """Import a name of the Python API."""
+    """Import a name of the Python API; warn once where OpenMP cannot be configured any more."""
     if name in _HOMES:
+        if not configure_openmp():
+            import_module("nmt.console").warn(_TOO_LATE)
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

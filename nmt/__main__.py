@@ -2,6 +2,7 @@
 
 from importlib import import_module
 
+from nmt.cores import configure_openmp
 from nmt.startup import end_at_once, handle_endings, open_closed_streams
 
 
@@ -9,6 +10,7 @@ def main() -> None:
     """Run the command line; a signal that comes while it is imported, for 0.2 s, ends the process without a trace."""
     handle_endings(end_at_once)
     open_closed_streams()
+    configure_openmp()
     import_module("nmt.cli").main()
 
 

@@ -8,9 +8,9 @@ from typing import Annotated, NoReturn
 import typer
 from typer.main import get_command
 
-from nmt import console
+from nmt import console, startup
 from nmt.commands.group import LazyCommand, LazyGroup, Verbose, new_app
-from nmt.errors import NmtError, UsageError, is_out_of_memory, storage_error
+from nmt.errors import NmtError, UsageError, explain, storage_error
 from nmt.startup import ENDINGS, handle_endings
 from nmt.version import __version__
 
@@ -92,10 +92,10 @@ def main() -> None:
         console.trace()
         fail(f"{error.object}: not UTF-8, which names of files have to be here", UsageError.exit_code)
     except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
+        if not (line := explain(error)):
             raise
         console.trace()
-        fail("out of memory (take a smaller model, beam or batch, or a machine with more)", UsageError.exit_code)
+        fail(line, UsageError.exit_code)
     except OSError as error:
         console.trace()
         failure = storage_error(error)
@@ -110,7 +110,8 @@ def end(number: int) -> NoReturn:
     """Say which signal ended the program, and leave, even if another one comes."""
     handle_endings(signal.SIG_IGN)
     console.fail(ENDINGS[signal.Signals(number)])
-    sys.exit(128 + number)
+    startup.EXIT_CODE = 128 + number
+    sys.exit(startup.EXIT_CODE)
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -126,4 +127,5 @@ def fail(message: str, code: int) -> NoReturn:
 def leave(code: int) -> NoReturn:
     """Leave with `code`; a signal that comes while Python shuts down leaves no trace."""
     handle_endings(signal.SIG_DFL)
+    startup.EXIT_CODE = code
     sys.exit(code)

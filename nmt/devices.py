@@ -2,20 +2,28 @@
 
 import os
 import platform
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
+from torch import distributed
 
 from nmt import runtime
 from nmt.errors import UsageError
 
+WORKSPACES = (":4096:8", ":16:8")
+"""The settings of CUBLAS_WORKSPACE_CONFIG with which cuBLAS is deterministic."""
+
+DRIVER = Path("/proc/driver/nvidia/version")
+"""Where NVIDIA's driver says its version, on Linux."""
 PRODUCT_SIZE, PRODUCT_TRIALS = 1024, 5  # rows of the matrices that a processor's rate is measured with, and products
 
 
 def pick_device(name: str, processes: int = 1) -> torch.device:
-    """Return the device called `name`: `auto`, `cpu` or `cuda`. Raises UsageError where it is missing.
+    """Return the device called `name`: `auto`, `cpu` or `cuda`; prepare a GPU. Raises UsageError where it is missing.
 
     Where several processes were started on this machine, each gets a GPU of its own, by torchrun's LOCAL_RANK;
     `processes` are those that this one will start.
@@ -32,7 +40,29 @@ def pick_device(name: str, processes: int = 1) -> torch.device:
         raise UsageError(
             f"{wanted} processes want a GPU each, and torch can use {count} on this machine", hint="start no more"
         )
-    return torch.device(name, rank)
+    # cuDNN's attention builds a plan for each new shape of a batch, which takes up to half a second.
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    # Batches of ever new shapes would leave gaps in the memory. Read when CUDA starts; a setting of the user stays.
+    if not {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF"} & os.environ.keys():
+        os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
+    device = torch.device(name, rank)
+    if processes == 1:
+        torch.cuda.set_device(device)  # what names no device would start CUDA on the first GPU too
+    return device
+
+
+def compute_deterministically() -> None:
+    """Make torch compute the same bits each time, and fail where it cannot.
+
+    Raises UsageError where the environment gives cuBLAS workspaces with which it does not.
+    """
+    workspaces = os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", WORKSPACES[0])
+    if workspaces not in WORKSPACES:
+        message = f"CUBLAS_WORKSPACE_CONFIG = {workspaces}: with it cuBLAS is not deterministic"
+        raise UsageError(message, hint=f"unset it, or take {' or '.join(WORKSPACES)}")
+    torch.use_deterministic_algorithms(True)
+    # Costs time, and nothing here reads memory that it has not written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property
 
 
 def find_gpu() -> tuple[str, bool] | None:
@@ -106,6 +136,18 @@ def machine() -> dict[str, str | int]:
         "threads": torch.get_num_threads(),
     }
     if torch.cuda.is_available():
-        record["gpu"] = torch.cuda.get_device_name()
+        here = min(int(os.environ.get("LOCAL_WORLD_SIZE", 1)), torch.cuda.device_count())
+        record["gpu"] = ", ".join(dict.fromkeys(map(torch.cuda.get_device_name, range(here))))
+        record["gpus"] = int(os.environ.get("WORLD_SIZE", 1))
+        record["driver"] = driver_version()
         record["cuda"] = torch.version.cuda or ""
+        record["cudnn"] = torch.backends.cudnn.version() or ""
+        if distributed.is_available() and distributed.is_nccl_available():
+            record["nccl"] = ".".join(map(str, torch.cuda.nccl.version()))
     return record
+
+
+def driver_version() -> str:
+    """Return the version of NVIDIA's driver; an empty string where it is not known."""
+    found = re.search(r"\d{3,}\.\d[\d.]*", DRIVER.read_text(encoding="utf-8")) if DRIVER.exists() else None
+    return found[0] if found else ""

@@ -1,6 +1,9 @@
 """The expected failures, each with its exit code."""
 
 import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -9,6 +12,10 @@ SPACE: dict[int | None, str] = dict.fromkeys(FULL, "free some space and run agai
 """The hint of an error by its number."""
 MACHINE = FULL | {errno.EIO, errno.ESTALE, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENODEV}
 """Numbers of the errors that are the machine's, whichever file was named."""
+
+SHORTAGES = re.compile("out of memory|can't allocate memory|ALLOC_FAILED|ALLOCATION_FAILED")
+"""Texts of a full memory: of CUDA, NCCL and Triton; of a CPU; of cuBLAS and older cuDNN; of newer cuDNN."""
+NOT_DETERMINISTIC = re.compile(r"\S+ does not have a deterministic implementation")
 
 
 class NmtError(Exception):
@@ -68,7 +75,7 @@ class TerminatedTrainingError(NmtError):
 
 
 class RankError(NmtError):
-    """A rank that lost another one."""
+    """A rank that lost another one, or whose exchange with the others failed."""
 
 
 class WorkersError(NmtError):
@@ -110,4 +117,24 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether `error` means a full memory, of a GPU or of the machine."""
     # Of torch, which this module does not import.
     is_full = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return is_full or "can't allocate memory" in str(error)
+    return is_full or bool(SHORTAGES.search(str(error)))
+
+
+@contextmanager
+def explaining_shortage(message: str, hint: str) -> Iterator[None]:
+    """Turn an error of the block that `is_out_of_memory` into a UsageError."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UsageError(message, hint=hint) from None
+
+
+def explain(error: BaseException) -> str:
+    """Return the line for an error of torch that is no bug: a full memory, an operation that is not deterministic."""
+    if is_out_of_memory(error):
+        return "out of memory (take a smaller model, beam or batch, or a machine with more)"
+    if found := NOT_DETERMINISTIC.match(str(error)):
+        return f"training.deterministic = true, but {found[0]} in torch on this device (set it to false)"
+    return ""

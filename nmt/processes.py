@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Concatenate, Generic, ParamSpec, Self, TypeVar
 
+from nmt.cores import configure_openmp
 from nmt.errors import NmtError
 
 Context = TypeVar("Context")
@@ -144,6 +145,7 @@ def blocked(*numbers: signal.Signals) -> Iterator[None]:
 
 def serve() -> None:
     """Run a child: answer the calls that come by standard input, a socket, until the parent ends."""
+    configure_openmp()
     pipe = Connection(0)
     messages: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 

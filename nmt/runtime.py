@@ -1,4 +1,4 @@
-"""The process: its memory and allocator, the cores it may use, the versions it runs. Free of torch."""
+"""The process: its memory and allocator, the versions it runs. Free of torch."""
 
 import ctypes
 import os
@@ -84,11 +84,6 @@ def free_memory() -> int:
             free = min(free, limit - used)
         return free
     return sys.maxsize
-
-
-def cores() -> int:
-    """Return the number of the processor's cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def versions() -> dict[str, str]:

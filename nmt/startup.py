@@ -11,6 +11,9 @@ ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 if hasattr(signal, "SIGHUP"):
     ENDINGS[signal.SIGHUP] = "hung up"
 
+EXIT_CODE = 1
+"""The exit code of the program, once it is known; until then that of a bug."""
+
 
 def handle_endings(handler: Handler | signal.Handlers) -> None:
     """Let `handler` answer the signals that end the program, but for those ignored at its start: `nohup`, `&`."""
@@ -25,6 +28,11 @@ def end_at_once(number: int, _frame: FrameType | None = None) -> None:
         os.write(2, f"nmt: {ENDINGS[signal.Signals(number)]}\n".encode())
     finally:
         os._exit(128 + number)
+
+
+def end_without_cleanup() -> None:
+    """End the process by its exit code, without waiting for what libraries do when Python ends."""
+    os._exit(EXIT_CODE)
 
 
 def open_closed_streams() -> None:

@@ -20,8 +20,10 @@ import pytest
 from filelock import FileLock
 
 from nmt import cli, console
+from nmt.cores import configure_openmp
 from nmt.startup import ENDINGS
 
+configure_openmp()  # as the program does
 # A shell lets what it starts in the background ignore Ctrl-C, and so would the commands that are interrupted here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):  # which `nohup` ignores

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from nmt import console, runtime
+from nmt import console
 from nmt.advice.normal_form import Changes, count_changes
 from nmt.config.data import CorpusConfig, LanguagesConfig, TokenizerConfig
+from nmt.cores import cores
 from nmt.data.cleaning.statistics import Lengths, SideStatistics
 from nmt.data.encoding import tokenizer
 from nmt.data.encoding.normalization import NormalForm
@@ -210,5 +211,5 @@ def find_machine() -> Machine:
     if gpu := devices.find_gpu():
         name, has_bfloat16 = gpu
         return Machine(name, True, has_bfloat16)
-    cores = runtime.cores()
-    return Machine(f"a CPU of {cores} core{'s' * (cores > 1)}", False, devices.bfloat16_gain() > BFLOAT16_GAIN)
+    count = cores()
+    return Machine(f"a CPU of {count} core{'s' * (count > 1)}", False, devices.bfloat16_gain() > BFLOAT16_GAIN)

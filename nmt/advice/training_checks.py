@@ -8,9 +8,10 @@ import torch
 
 from nmt import console, devices
 from nmt.advice.checkup import Checkup, Finding
+from nmt.cores import cores
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.dataset import PreparedPairs
-from nmt.errors import StorageError, UsageError, is_out_of_memory
+from nmt.errors import StorageError, explaining_shortage
 from nmt.model.families import build_without_weights
 from nmt.run_folder import RunFolder
 from nmt.training import memory, profiling
@@ -30,7 +31,10 @@ def check_device(checkup: Checkup) -> Finding:
     checkup.device = devices.pick_device(training.device)
     free = devices.free_memory(checkup.device) / 2**30
     is_gpu = checkup.device.type == "cuda"
-    name = torch.cuda.get_device_name(checkup.device) if is_gpu else f"threads: {torch.get_num_threads()}"
+    if training.threads and not is_gpu:
+        torch.set_num_threads(training.threads)
+    on_cores = f"threads: {torch.get_num_threads()}, usable cores: {cores()}"
+    name = torch.cuda.get_device_name(checkup.device) if is_gpu else on_cores
     found = f"{checkup.device.type}, {name}, {free:.1f} GiB of free memory, {training.precision}"
     if not is_gpu and training.precision == "bfloat16" and (gain := devices.bfloat16_gain()) < 1:
         slow = f"{found}, whose products run at {gain:.2f} of float32's rate on this processor"
@@ -107,12 +111,8 @@ def open_trainer(checkup: Checkup) -> Trainer:
     scratch, recipe = checkup.scratch, checkup.recipe
     recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"compile": False})})
     dev = DevSet(*read_text(checkup.text, "dev"), PreparedPairs(scratch / "ids" / "dev"))
-    try:
+    with explaining_shortage("the model alone does not fit into the memory", "take a smaller model"):
         return Trainer(recipe, checkup.tokenizer, checkup.train, dev, RunFolder(scratch), data="")
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise UsageError("the model alone does not fit into the memory", hint="take a smaller model") from None
 
 
 def check_sizes(checkup: Checkup) -> Finding:

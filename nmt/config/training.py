@@ -55,8 +55,14 @@ class TrainingConfig(Section):
     """Precision of forward and backward passes; weights and Adam's moments are float32 always."""
     device: Annotated[Literal["auto", "cpu", "cuda"], Affects()] = "auto"
     """Device; `auto` is a GPU if there is one."""
+    threads: Annotated[Annotated[PositiveInt, Field(le=1024)] | None, Affects()] = None
+    """Threads of each process on a CPU; by default one a core when the training begins, and as many whenever it is
+    resumed, for the last bits of an update depend on their number."""
     compile: Annotated[bool, Affects()] = False
     """Compile the layers by torch.compile, for a GPU; without a working compiler they run as they are."""
+    deterministic: Annotated[bool, Affects()] = False
+    """Use torch's deterministic algorithms, so that a GPU computes the same bits each time, and fail where there are
+    none. Slower; a CPU computes the same bits with the same number of threads anyway."""
     checkpoint_every: Annotated[Count, Affects("training")] = 1000
     """Steps between checkpoints."""
     keep_checkpoints: Annotated[Count, Affects("training")] = 5

@@ -15,6 +15,7 @@ from nmt.config.model import ModelConfig
 
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 """Whether this PyTorch has the operator, which it keeps for compiled models."""
+VECTOR = 16  # float32 numbers in the widest vectors of a CPU
 NORM_EPSILON = 1e-5  # added to the variance by every LayerNorm; torch's default
 
 
@@ -23,6 +24,17 @@ def prepare_mask(mask: Tensor) -> Tensor:
     if mask.is_cuda or mask.dtype != torch.bool:
         return mask
     return torch.zeros(mask.shape).masked_fill_(~mask, -torch.inf)
+
+
+def softmax(scores: Tensor) -> Tensor:
+    """Return the softmax of `scores` (..., S) over S.
+
+    On a CPU torch computes rows shorter than a vector number by number, 15 times as slowly as padded ones.
+    """
+    size = scores.size(-1)
+    if size >= VECTOR:
+        return scores.softmax(-1)
+    return F.pad(scores, (0, VECTOR - size), value=-torch.inf).softmax(-1)[..., :size]
 
 
 class Linear(nn.Linear):
@@ -103,7 +115,7 @@ class Attention(nn.Module):
             weights = (queries @ keys.transpose(-2, -1)).to(exact) * self.scale  # (B, H, T, S)
             if mask is not None:
                 weights = weights + prepare_mask(mask)
-            context = self.dropout(weights.softmax(-1).to(values.dtype)) @ values  # (B, H, T, D/H)
+            context = self.dropout(softmax(weights).to(values.dtype)) @ values  # (B, H, T, D/H)
         return self.output(context.transpose(1, 2).flatten(-2))  # (B, T, D)
 
 

@@ -10,6 +10,7 @@ from nmt import console, devices, runtime
 from nmt.config.compatibility import as_begun
 from nmt.config.data import CORPUS, CorpusConfig
 from nmt.config.toml import LoadedRecipe
+from nmt.cores import cores
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.reading.corpus import corpus_digests
 from nmt.errors import RecipeError, UsageError
@@ -55,7 +56,7 @@ class Run:
         self.loaded, self.recipe = loaded, loaded.recipe
         self.root = data_dir or loaded.path.parent  # the folder of relative names
         self.local = data_dir is not None  # whether datasets of the Hub are read from `root`
-        self.workers = workers or runtime.cores()
+        self.workers = workers or cores()
         self.ranks = Ranks()  # the processes that train together, this one among them
 
     @property
@@ -170,6 +171,8 @@ class Run:
         """Return the sessions of the lock with this one, and warn where versions or machine have changed."""
         sessions = [each for each in (self.recorded() or {"sessions": []})["sessions"] if isinstance(each, dict)]
         now: JsonObject = {"versions": runtime.versions(), "machine": devices.machine()}
+        if sessions:  # a training goes on with as many threads as it began with
+            now["machine"]["threads"] = (sessions[-1].get("machine") or now["machine"]).get("threads")
         changes = differing({key: sessions[-1].get(key) for key in now}, now) if sessions else []
         if changes:
             changed = ", ".join(changes)

@@ -3,12 +3,14 @@
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.data.encoding.tokenizer import Tokenizer
+from nmt.devices import pick_device
 from nmt.files import JsonObject, digest_file, digest_json
 from nmt.pipeline.ids import training_lines
 from nmt.pipeline.manifest import Manifest
 from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage, digests_of
 from nmt.training.checkpoint import MOMENTS
+from nmt.training.distributed import joined_gpus
 from nmt.training.loop import Trainer
 from nmt.training.validation import DevSet
 
@@ -27,18 +29,19 @@ def make(run: Run, manifest: Manifest) -> None:
     folder = run.folder
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
     pairs = PreparedPairs(folder.ids / "train")
-    trainer = Trainer(
-        run.recipe,
-        Tokenizer.load(folder.tokenizer),
-        pairs,
-        DevSet(*read_text(folder.text, "dev"), PreparedPairs(folder.ids / "dev")),
-        folder,
-        data=data_digest(run),
-        lines=training_lines(folder),
-        initial=run.initial,
-        ranks=run.ranks,
-    )
-    state = trainer.run()
+    with joined_gpus(run.ranks, pick_device(run.recipe.training.device)):
+        trainer = Trainer(
+            run.recipe,
+            Tokenizer.load(folder.tokenizer),
+            pairs,
+            DevSet(*read_text(folder.text, "dev"), PreparedPairs(folder.ids / "dev")),
+            folder,
+            data=data_digest(run),
+            lines=training_lines(folder),
+            initial=run.initial,
+            ranks=run.ranks,
+        )
+        state = trainer.run()
     if not run.ranks.is_main:
         return
     kept = [path for kind in ("step", "best") for path in folder.checkpoints.glob(f"{kind}-*/*.safetensors")]

@@ -42,6 +42,7 @@ class TrainingState:
     in_a_row: int = 0  # skipped updates just before the next step
     rollbacks: int = 0  # returns to an older checkpoint
     ranks: int = 1  # processes that trained together
+    threads: int | None = None  # threads of each of them on a CPU; unknown of what an older nmt trained
     losses: list[float | None] = field(default_factory=list)
     """Dev losses of the `ranked`; None of what is no number. They are missing of what an older nmt ranked."""
 

@@ -1,37 +1,47 @@
 """Ranks: the processes that train one model together, started by torchrun."""
 
+import atexit
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import Thread
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import torch
 from torch import Tensor, distributed
 
-from nmt.errors import RankError
+from nmt import console
+from nmt.errors import ArtifactError, RankError, is_out_of_memory
+from nmt.files import digest
+from nmt.startup import end_without_cleanup
 
 if distributed.is_available():  # in most builds of torch
     from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
 if TYPE_CHECKING:
-    from torch._C._distributed_c10d import Store
+    from torch._C._distributed_c10d import ProcessGroup, Store
 
 T = TypeVar("T")
 TIMEOUT = timedelta(days=2)
 """How long a rank waits for another, which may be reading the data; torchrun ends them all when one dies."""
+NCCL_TIMEOUT = timedelta(minutes=10)
+"""How long a GPU waits for the others, which agreed over gloo just before that they are there."""
+ALWAYS = timedelta(days=36500)
 REPORT_SECONDS = 3.0  # time in which every live rank notices that another is lost, and reports to the store
 
 
-@dataclass(frozen=True)
+@dataclass
 class Ranks:
     """This process among those that train together; alone by default."""
 
     rank: int = 0
     size: int = 1
     store: "Store | None" = None  # the launcher's key-value store, which outlives a rank
+    ring: "ProcessGroup | None" = None  # where they compute on GPUs: see `watch_ring`
+    nccl: "ProcessGroup | None" = None  # of tensors on GPUs; all else goes over gloo
 
     @property
     def is_main(self) -> bool:
@@ -42,7 +52,8 @@ class Ranks:
         """Replace `tensor` by its reduction over the ranks. Raises RankError where one of them is lost."""
         if self.size > 1:
             with naming_lost_ranks(self):
-                distributed.all_reduce(tensor, getattr(distributed.ReduceOp, operation))
+                group = self.nccl if tensor.is_cuda else None
+                distributed.all_reduce(tensor, getattr(distributed.ReduceOp, operation), group)
 
     def any(self, *flags: bool) -> list[bool]:
         """Return each flag as true if it is on any rank, without waiting for the devices."""
@@ -69,6 +80,14 @@ class Ranks:
     def barrier(self) -> None:
         self.any(False)
 
+    def check_equal(self, values: Mapping[str, object], hint: str) -> None:
+        """Raise ArtifactError, on every rank, where one of the `values` is not the same on all of them."""
+        of_ranks = self.gather(values)
+        for name in values:
+            if len({each[name] for each in of_ranks}) > 1:
+                found = ", ".join(f"{each[name]} on rank {rank}" for rank, each in enumerate(of_ranks))
+                raise ArtifactError(f"the processes of this training differ in their {name}: {found}", hint=hint)
+
 
 @contextmanager
 def joined() -> Iterator[Ranks]:
@@ -79,21 +98,66 @@ def joined() -> Iterator[Ranks]:
     if not distributed.is_available() or "TORCHELASTIC_RUN_ID" not in os.environ:
         yield Ranks()
         return
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
     # The store may outlive a restart, with the addresses of dead ranks: each attempt has keys of its own.
     attempt = "/".join(os.environ[name] for name in ("TORCHELASTIC_RESTART_COUNT", "MASTER_PORT", "WORLD_SIZE"))
     store = PrefixStore(f"nmt/{attempt}", store)
-    distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
+    distributed.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=TIMEOUT)
+    ranks = Ranks(rank, size, store)
     try:
-        yield Ranks(rank, size, store)
+        yield ranks
     finally:
-        leave()
+        leave(ranks)
 
 
-def leave() -> None:
-    """Close the connections, so that ranks that wait for this one notice."""
-    if distributed.is_initialized():
+@contextmanager
+def joined_gpus(ranks: Ranks, device: torch.device) -> Iterator[None]:
+    """Let `ranks` reduce tensors on GPUs over NCCL in the block, where their `device` is one.
+
+    Where a rank is lost, the kernels of NCCL of the others never end: `watch_ring` ends those processes.
+    """
+    if ranks.size == 1 or device.type != "cuda":
+        yield
+        return
+    ranks.barrier()  # NCCL would wait in vain for a rank that is not there
+    ranks.ring = distributed.new_group(timeout=ALWAYS, backend="gloo")
+    watch = Thread(target=watch_ring, args=(ranks, ranks.ring), daemon=True)
+    watch.start()
+    with naming_lost_ranks(ranks):
+        ranks.nccl = distributed.new_group(timeout=NCCL_TIMEOUT, backend="nccl", device_id=device)
+    yield
+    ranks.barrier()
+    distributed.send(torch.zeros(1), (ranks.rank + 1) % ranks.size, ranks.ring)
+    watch.join()
+    for group in (ranks.nccl, ranks.ring):
+        distributed.destroy_process_group(group)
+    ranks.nccl = ranks.ring = None
+
+
+def watch_ring(ranks: Ranks, ring: "ProcessGroup") -> None:
+    """End the process with one line as soon as a rank is lost, whatever the main thread waits for.
+
+    Each rank listens to the one before it, which sends 0 at its end and 1 where another one is lost; a closed
+    connection is a loss too. The next rank gets the news.
+    """
+    news = torch.ones(1)
+    with suppress(RuntimeError):
+        distributed.recv(news, (ranks.rank - 1) % ranks.size, ring)
+    if news:
+        with suppress(RuntimeError):
+            distributed.send(news, (ranks.rank + 1) % ranks.size, ring)
+        console.fail(str(loss(ranks.rank, find_lost(ranks), "a connection was closed")))
+        os._exit(RankError.exit_code)
+
+
+def leave(ranks: Ranks) -> None:
+    """Close the connections, so that ranks that wait for this one notice; those of GPUs by the end of the process.
+
+    To close NCCL is to wait for its kernels.
+    """
+    if ranks.ring is not None:
+        atexit.register(end_without_cleanup)
+    elif distributed.is_initialized():
         distributed.destroy_process_group()
 
 
@@ -103,21 +167,29 @@ def naming_lost_ranks(ranks: Ranks) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError):
+        if is_out_of_memory(error):
             raise
-        lost = find_lost(ranks)
-        who = f"rank{'s' * (len(lost) > 1)} {', '.join(map(str, lost))}" if lost else "another rank"
-        raise RankError(
-            f"rank {ranks.rank}: {who} of this training {'are' if len(lost) > 1 else 'is'} gone",
-            hint="the launcher says why; run it again to go on from the newest checkpoint",
-        ) from error
+        leave(ranks)  # or a third rank, which waits for this one alone, would see no failure and count as lost
+        if ranks.ring is not None:
+            time.sleep(2 * REPORT_SECONDS)  # where a rank is lost, `watch_ring` ends the process meanwhile
+        lost = find_lost(ranks) if ranks.ring is None else []
+        raise loss(ranks.rank, lost, str(error)) from error
+
+
+def loss(rank: int, lost: list[int], cause: str) -> RankError:
+    """Return the error of `rank` that names the `lost` ranks, or else the first line of `cause`."""
+    what = f"an exchange with the other ranks failed: {cause.partition(chr(10))[0]}"
+    if lost:
+        who = f"rank{'s' * (len(lost) > 1)} {', '.join(map(str, lost))}"
+        what = f"{who} of this training {'are' if len(lost) > 1 else 'is'} gone"
+    hint = "the launcher says why; run it again to go on from the newest checkpoint"
+    return RankError(f"rank {rank}: {what}", hint=hint)
 
 
 def find_lost(ranks: Ranks) -> list[int]:
     """Return the ranks that do not report within a few seconds after a failure that every live rank sees."""
     if ranks.store is None:
         return []
-    leave()  # or a third rank, which waits for this one alone, would see no failure and count as lost
     end = time.monotonic() + REPORT_SECONDS
     try:
         ranks.store.set(f"alive/{ranks.rank}", "")
@@ -128,3 +200,9 @@ def find_lost(ranks: Ranks) -> list[int]:
     except RuntimeError:  # the process that kept the store is gone too
         return []
     return []
+
+
+def checksum(tensors: Iterable[Tensor]) -> str:
+    """Return a digest of float32 `tensors`, from the sum of the bits of each, which its device computes."""
+    sums = [tensor.detach().view(torch.int32).sum(dtype=torch.int64) for tensor in tensors]
+    return digest(str(torch.stack(sums).tolist()))[:12]

@@ -17,7 +17,7 @@ from nmt.data.encoding.dataset import Batch, PreparedPairs, SubwordRegularizatio
 from nmt.data.encoding.steps import Step, StepStream
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.placeholders import protector_for
-from nmt.errors import ArtifactError, DivergedError, UsageError, is_out_of_memory
+from nmt.errors import ArtifactError, DivergedError, UsageError, explaining_shortage, is_out_of_memory
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.evaluation.scoring import choose_tokenizer
 from nmt.files import digest_json, read_json, remove, remove_partials, write_json, write_text
@@ -28,18 +28,20 @@ from nmt.run_folder import RunFolder
 from nmt.training import memory
 from nmt.training.checkpoint import Checkpoint, Checkpoints, TrainingState, refuse_other, step_of
 from nmt.training.checkpoint_writer import CheckpointWriter
-from nmt.training.distributed import Ranks
+from nmt.training.distributed import Ranks, checksum
 from nmt.training.identity import identity_of
 from nmt.training.init_from import InitialModel
 from nmt.training.log import METRICS, TrainingLog
 from nmt.training.optimizer import learning_rate
 from nmt.training.signals import catching_signals, halt
+from nmt.training.threads import fix_threads
 from nmt.training.updater import Updater, step_seed
 from nmt.training.validation import DevSet, rank_validation, should_stop, validate
 
 CHECK_EVERY = 10  # steps between checks of the skipped updates, which wait for the device
 MAX_SKIPPED_IN_A_ROW = 4  # more updates than these skipped in a row mean divergence
 MAX_ROLLBACKS = 1  # returns to an older checkpoint before the training gives up
+NO_ROOM = "take a smaller model, lower cleaning.max_pieces, or a device with more memory"
 DEV_SAMPLE = 8  # longest dev sentences that are translated before the first step
 
 
@@ -71,6 +73,8 @@ class Trainer:
         runtime.keep_freed_memory()
         runtime.bound_kernels()
         self.device = devices.pick_device(config.device)
+        if config.deterministic:
+            devices.compute_deterministically()
         torch.manual_seed(config.seed)
         model = build(recipe.model, tokenizer.source_size, tokenizer.target_size).to(self.device)
         compiled = config.compile and devices.compiler_works(self.device)
@@ -191,6 +195,18 @@ class Trainer:
         if self.state.metric != self.config.best_metric:
             self.state = dataclasses.replace(self.state, metric=self.config.best_metric, ranked=[], losses=[], stale=0)
         self.state.ranks = self.ranks.size
+        begun = {
+            "inputs": digest_json(self.identity),
+            "step": self.state.step,
+            "checkpoint": digest_json(newest.files) if newest else None,
+            "micro-batch size": self.micro_batch_tokens,
+        }
+        hint = (
+            "several machines need one shared run folder: wait until all of them see the same files, and run it again"
+        )
+        self.ranks.check_equal(begun, hint)
+        if self.device.type == "cpu":
+            fix_threads(self.state, self.config.threads, self.ranks)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         try:
@@ -207,7 +223,8 @@ class Trainer:
         if self.recipe.batching.micro_batch_tokens != "auto":
             return
         lock, identity = read_json(self.folder.lock) or {}, digest_json(self.identity)
-        if (known := lock.get("passes")) and known["identity"] == identity and known["ranks"] == self.ranks.size:
+        (known, *_) = self.ranks.gather(lock.get("passes"))  # the first rank wrote it
+        if known and known["identity"] == identity and known["ranks"] == self.ranks.size:
             self.state.micro_batch_tokens = known["micro_batch_tokens"]
             return
         room = memory.room_for_micro_batches(self.updater)
@@ -228,13 +245,8 @@ class Trainer:
 
     def try_longest_dev(self) -> None:
         """Translate the longest dev sentences, so that a memory too small for them fails now. Raises UsageError."""
-        try:
+        with explaining_shortage("the longest dev sentences do not fit into the memory", "lower decoding.batch_tokens"):
             self.translator.translate(sorted(self.dev.sources, key=len)[-DEV_SAMPLE:])
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            message = "the longest dev sentences do not fit into the memory"
-            raise UsageError(message, hint="lower decoding.batch_tokens") from None
 
     @property
     def micro_batch_tokens(self) -> int | None:
@@ -294,7 +306,8 @@ class Trainer:
             if not is_short:
                 break
             batches = self.cut_smaller(step, log)
-        log.add_update(self.updater.apply(state.step, rate=self.rate(), tokens=step.target_tokens))
+        with explaining_shortage(f"out of memory in the optimizer at step {state.step}", NO_ROOM):
+            log.add_update(self.updater.apply(state.step, rate=self.rate(), tokens=step.target_tokens))
         self.recent.append(step.indices)
         self.tokens_seen.update(self.pairs.tokens_by_corpus(step.indices))
         return is_told_to_stop
@@ -318,7 +331,7 @@ class Trainer:
         if now <= longer.max():
             raise UsageError(
                 f"out of memory at step {self.state.step} with a single sentence of {longer.max()} pieces",
-                hint="take a smaller model, lower cleaning.max_pieces, or a device with more memory",
+                hint=NO_ROOM,
             )
         self.state.micro_batch_tokens = self.steps.micro_batch_tokens = now // 2
         if self.device.type == "cuda":
@@ -352,7 +365,7 @@ class Trainer:
             "going on with the data that come next"
         )
         self.restore(good)
-        kept = {name: getattr(state, name) for name in ("epoch", "offset", "micro_batch_tokens", "ranks")}
+        kept = {name: getattr(state, name) for name in ("epoch", "offset", "micro_batch_tokens", "ranks", "threads")}
         self.state = dataclasses.replace(good.state, **kept, rollbacks=state.rollbacks + 1, skipped=skipped)
         self.updater.guard.skipped.fill_(skipped)
         if self.ranks.is_main:
@@ -404,7 +417,13 @@ class Trainer:
         log.dev_line(self.state, validation)
 
     def save(self, *, halting: bool) -> None:
-        """Begin to write a checkpoint, and go on when its tensors are copied."""
+        """Begin to write a checkpoint, and go on when its tensors are copied.
+
+        Raises ArtifactError where the weights of the ranks, which have the same bits, differ.
+        """
+        if self.ranks.size > 1:
+            weights = {f"weights after step {self.state.step}": checksum(self.updater.parameters)}
+            self.ranks.check_equal(weights, "run it again to go on from the checkpoint before, on machines of one kind")
         _, self.state.in_a_row = self.updater.guard.counts()
         if self.ranks.is_main:
             self.writer.save(self.state, self.updater.state(), self.identity, halting=halting)

@@ -13,7 +13,7 @@ import nmt
 
 PACKAGE = Path(nmt.__file__).parent
 RANKS = [
-    {"errors", "startup", "terminal", "version"},
+    {"cores", "errors", "startup", "terminal", "version"},
     {"files", "console", "processes", "runtime", "run_folder"},
     {"cards", "devices", "locks"},
     {"config"},

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nmt import errors
-from nmt.errors import NmtError, is_out_of_memory, storage_error
+from nmt.errors import NmtError, UsageError, explain, explaining_shortage, is_out_of_memory, storage_error
 
 CODES = {
     "NmtError": 1,
@@ -55,8 +55,33 @@ def test_an_error_of_the_system_without_a_file_is_that_of_standard_output_where_
         (MemoryError(), True),
         (torch.OutOfMemoryError(), True),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you"), True),
+        (torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be reported later", 2), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
+        (RuntimeError("NCCL error: unhandled cuda error\nCuda failure 2 'out of memory'"), True),
+        (RuntimeError("CUDA error: device-side assert triggered"), False),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm`"), False),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
     ],
 )
 def test_a_full_memory_is_told_from_other_failures(error: Exception, full: bool) -> None:
     assert is_out_of_memory(error) == full
+
+
+def test_a_full_memory_is_explained_and_other_failures_are_not() -> None:
+    with pytest.raises(UsageError) as caught, explaining_shortage("the model does not fit", "take a smaller one"):
+        raise RuntimeError("CUDA error: out of memory")
+    assert str(caught.value) == "the model does not fit (take a smaller one)"
+    with pytest.raises(RuntimeError, match="shapes differ"), explaining_shortage("", ""):
+        raise RuntimeError("shapes differ")
+
+
+def test_errors_of_torch_that_are_no_bugs_have_a_line() -> None:
+    failed = RuntimeError("cumsum_cuda_kernel does not have a deterministic implementation, but you set ...")
+    assert explain(failed) == (
+        "training.deterministic = true, but cumsum_cuda_kernel does not have a deterministic implementation "
+        "in torch on this device (set it to false)"
+    )
+    assert explain(MemoryError()).startswith("out of memory (")
+    assert explain(RuntimeError("shapes differ")) == ""

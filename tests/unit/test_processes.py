@@ -14,6 +14,7 @@ import pytest
 from processes import alive, wait_until
 
 from nmt import processes
+from nmt.cores import WAITING
 from nmt.errors import DataError
 from nmt.processes import Answer, Child, ChildDiedError, blocked, end_all, wait_for
 
@@ -35,6 +36,7 @@ def describe(_: object) -> dict[str, object]:
         "main": getattr(sys.modules["__main__"], "__file__", None),
         "variable": os.environ.get("NMT_TEST"),
         "path": sys.path,
+        "spins": os.environ.get("GOMP_SPINCOUNT"),
     }
 
 
@@ -98,13 +100,16 @@ def test_a_call_larger_than_any_buffer_is_read_while_another_is_computed(child: 
 @pytest.mark.parametrize("quiet", [False, True])
 def test_a_child_has_its_own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quiet: bool) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    for name in WAITING:
+        monkeypatch.delenv(name, raising=False)
+    known = {"variable": "seven", "spins": WAITING["GOMP_SPINCOUNT"]}
     with Child(None, environment={"NMT_TEST": "seven"}, quiet=quiet) as child:
         child.call(describe)
         found = child.receive().result()
     assert isinstance(found, dict)
     assert str(tmp_path) in found.pop("path")
     assert found.pop("stderr") or not quiet
-    assert found == {"stdout": True, "blocked": {signal.SIGINT, signal.SIGHUP}, "main": None, "variable": "seven"}
+    assert found == {"stdout": True, "blocked": {signal.SIGINT, signal.SIGHUP}, "main": None, **known}
 
 
 def test_a_child_keeps_the_files_that_it_is_to_read(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The process: its memory, its allocator, its cores, the versions it runs."""
+"""The process: its memory, its allocator, the versions it runs."""
 
 import os
 import platform
@@ -80,16 +80,6 @@ def test_a_system_without_the_record_knows_the_peak(
     monkeypatch.setattr("sys.platform", system)
     monkeypatch.setattr("resource.getrusage", lambda _: Usage)
     assert runtime.process_memory("VmRSS") == 5000 * factor
-
-
-def test_the_cores_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {2, 5, 7}, raising=False)
-    assert runtime.cores() == 3
-    monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setattr(os, "cpu_count", lambda: 6)
-    assert runtime.cores() == 6
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert runtime.cores() == 1
 
 
 def test_versions_are_those_of_the_packages_that_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:

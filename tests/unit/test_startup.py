@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from nmt.cores import WAITING
+
 SIGNALS = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated"), signal.SIGHUP: (129, "hung up")}
 SLOW = """
 import sys, time
@@ -53,7 +55,27 @@ def test_a_closed_stream_leaves_its_number_to_the_null_device() -> None:
     assert process.returncode == 7
 
 
+@pytest.mark.parametrize(("given", "count"), [({}, WAITING["GOMP_SPINCOUNT"]), ({"GOMP_SPINCOUNT": "9"}, "9")])
+def test_openmp_is_configured_before_anything_can_load_torch(given: dict[str, str], count: str) -> None:
+    script = (
+        "import os, sys, types; from nmt.__main__ import main\n"
+        "sys.modules['nmt.cli'] = types.SimpleNamespace(main=lambda: print(os.environ['GOMP_SPINCOUNT'])); main()"
+    )
+    env = {key: value for key, value in os.environ.items() if key not in WAITING} | given
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=env)
+    assert done.stdout == f"{count}\n"
+
+
 def test_open_streams_stay_as_they_are() -> None:
     script = "from nmt.startup import open_closed_streams as o; o(); print('here')"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout == b"here\n"
     assert os.get_inheritable(1)
+
+
+def test_a_process_that_may_not_wait_for_its_libraries_ends_by_its_exit_code() -> None:
+    script = "import atexit; from nmt.startup import end_without_cleanup; "
+    script += "atexit.register(print, 'cleaned up', flush=True); atexit.register(end_without_cleanup); "
+    for rest, code in (("from nmt.cli import fail; fail('it broke', 4)", 4), ("raise ValueError", 1)):
+        done = subprocess.run([sys.executable, "-c", script + rest], capture_output=True, check=False)
+        assert (done.returncode, done.stdout) == (code, b"")
+        assert done.stderr.endswith(b"it broke\n" if code == 4 else b"ValueError\n")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nmt.config.data import CleaningConfig, DataConfig
+from nmt.cores import cores
 from nmt.data.cleaning.corpus_text import TextPlan, iterate_text, write_text
 from nmt.data.cleaning.funnel import TextCounts
 from nmt.data.reading.corpus import STDIN
@@ -15,7 +16,6 @@ from nmt.data.reading.streams import COMPRESSIONS, compressing, compression_suff
 from nmt.errors import UsageError
 from nmt.files import behind, check_output, remove, remove_leftovers, replacing, scratch_of, sync
 from nmt.locks import holding_output
-from nmt.runtime import cores
 
 CORPUS = "text"  # name of the cleaned corpus in the counts
 HELD_OUT = "against"  # name of the held-out text in the plan

@@ -14,6 +14,7 @@ from nmt.cards import Card
 from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import InferenceConfig
 from nmt.config.section import first_error
+from nmt.cores import cores
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Tokenizer
 from nmt.errors import ArtifactError, UsageError
 from nmt.files import Json, read_json
@@ -156,7 +157,7 @@ class CTranslate2Engine:
         if not is_supported:
             where = "GPU" if on_gpu else "processor"
             console.warn(f"CTranslate2 cannot compute in {export.quantization} on this {where}: it takes float32")
-        self.workers = 1 if on_gpu else threads or runtime.cores()
+        self.workers = 1 if on_gpu else threads or cores()
         self.task_rows = GPU_TASK_ROWS if on_gpu else TASK_ROWS
         try:
             self.translator: Translator = package.Translator(

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeVar, cast
 
-from nmt import console, runtime
+from nmt import console
+from nmt.cores import NUMBER, threads
 from nmt.errors import UsageError, WorkersError
 from nmt.inference.engines.loading import EnginePlan
 from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Request, Row
@@ -81,8 +82,8 @@ class Workers:
         self.workers: list[Worker] = []
         self.close = weakref.finalize(self, end_all, self.workers)
         self._waiting: deque[Job] = deque()  # from dead workers
-        threads = plan.inference.threads or max(1, runtime.cores() // devices)
-        plan = replace(plan, inference=plan.inference.model_copy(update={"threads": threads}))
+        each = plan.inference.threads or max(1, threads() // devices)
+        plan = replace(plan, inference=plan.inference.model_copy(update={"threads": each}))
         try:
             self.workers += [start(number, plan) for number in range(1, devices + 1)]
             loading = [worker.jobs[0] for worker in self.workers]
@@ -179,7 +180,7 @@ class Workers:
 def start(number: int, plan: EnginePlan) -> Worker:
     """Start worker `number`, from 1, and let it load `plan`."""
     environment = {
-        "OMP_NUM_THREADS": str(plan.inference.threads),
+        NUMBER: str(plan.inference.threads),
         # As under torchrun: see `devices.pick_device`.
         "LOCAL_RANK": str(number - 1),
         "LOCAL_WORLD_SIZE": str(plan.inference.devices),

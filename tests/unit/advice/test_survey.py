@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from nmt import runtime
 from nmt.advice import survey
 from nmt.advice.choices import choose_data, choose_vocabulary
 from nmt.advice.survey import (
@@ -167,7 +166,7 @@ def test_text_that_no_tokenizer_fits_is_one_line() -> None:
 def test_a_machine_without_a_gpu_is_named_by_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     for cores, name, gain in ((1, "a CPU of 1 core", 2.4), (2, "a CPU of 2 cores", 0.6)):
-        monkeypatch.setattr(runtime, "cores", lambda cores=cores: cores)
+        monkeypatch.setattr(survey, "cores", lambda cores=cores: cores)
         monkeypatch.setattr("nmt.devices.bfloat16_gain", lambda gain=gain: gain)
         assert find_machine() == Machine(name, is_gpu=False, is_faster_in_bfloat16=gain > 1)
 

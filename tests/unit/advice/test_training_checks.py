@@ -41,8 +41,15 @@ def test_the_device_is_named_with_its_free_memory(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(devices, "free_memory", lambda _: 3 * 2**29)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
     checkup = checkup_of(tmp_path, "training.device=cpu")
-    assert str(check_device(checkup)) == "cpu, threads: 7, 1.5 GiB of free memory, float32"
+    monkeypatch.setattr(training_checks, "cores", lambda: 3)
+    assert str(check_device(checkup)) == "cpu, threads: 7, usable cores: 3, 1.5 GiB of free memory, float32"
     assert checkup.device == torch.device("cpu")
+    monkeypatch.setattr(
+        torch, "set_num_threads", lambda number: monkeypatch.setattr(torch, "get_num_threads", lambda: number)
+    )
+    assert str(check_device(checkup_of(tmp_path, "training.device=cpu", "training.threads=5"))).startswith(
+        "cpu, threads: 5, "
+    )
     monkeypatch.setattr(devices, "pick_device", lambda _: torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Some GPU")
     assert str(check_device(checkup)) == "cuda, Some GPU, 1.5 GiB of free memory, float32"

@@ -76,8 +76,8 @@ def test_the_knobs_that_change_no_result_are_these_alone() -> None:
     """A knob that is wrongly among them resumes in silence; one that declares nothing shapes updates."""
     assert set(without_effect(Recipe)) == {
         *("name", "description", "data.downloads.url", "data.downloads.sha256", "model.preset"),
-        *("batching.micro_batch_tokens", "training.device", "training.compile", "training.log_every"),
-        *("training.init_from", "training.tensorboard"),
+        *("batching.micro_batch_tokens", "training.device", "training.threads", "training.compile"),
+        *("training.log_every", "training.init_from", "training.tensorboard"),
     }
     assert Section.affects == {"updates"}
 

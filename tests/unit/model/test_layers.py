@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from nmt.config.model import ModelConfig
 from nmt.model import layers
-from nmt.model.layers import Attention, Dropout, LearnedPositions, Linear, SinusoidalPositions, prepare_mask
+from nmt.model.layers import Attention, Dropout, LearnedPositions, Linear, SinusoidalPositions, prepare_mask, softmax
 
 RATES = [0.1, 0.15, 0.3, 0.5, 0.9]
 SIGMAS = 5.0
@@ -147,6 +147,27 @@ def test_in_bfloat16_attention_weighs_in_float32(mask: Tensor | None) -> None:
             near = attention.bfloat16()(x.bfloat16(), x.bfloat16(), mask)
     assert (near.dtype, seen) == (torch.bfloat16, [torch.float32])
     torch.testing.assert_close(near.float(), exact, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("size", [1, 7, 15, 16, 17, 40])
+def test_softmax_is_that_of_torch_in_rows_of_a_vector_or_more(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(1)
+    scores = torch.randn(3, 2, 5, size).masked_fill(torch.arange(size) > 10, -math.inf).requires_grad_()
+    expected = scores.softmax(-1)
+    gradient = torch.randn_like(expected)
+    (d_expected,) = torch.autograd.grad(expected, scores, gradient)
+    rows: list[int] = []
+    plain = Tensor.softmax
+
+    def spy(padded: Tensor, dim: int) -> Tensor:
+        rows.append(padded.size(dim))
+        return plain(padded, dim)
+
+    monkeypatch.setattr(Tensor, "softmax", spy)
+    weights = softmax(scores)
+    torch.testing.assert_close(weights, expected)
+    torch.testing.assert_close(torch.autograd.grad(weights, scores, gradient)[0], d_expected)
+    assert rows == [max(size, layers.VECTOR)]
 
 
 def test_a_mask_becomes_the_number_to_add_once() -> None:

@@ -9,6 +9,7 @@ import pytest
 from runs import corpus, make_run, unpack_old_run
 
 from nmt import devices, runtime
+from nmt.cores import cores
 from nmt.errors import ArtifactError, RecipeError, UsageError
 from nmt.files import digest_file, read_json, write_json
 from nmt.pipeline import run as module
@@ -35,7 +36,7 @@ def test_a_run_lies_in_runs_and_reads_beside_its_recipe_unless_told_otherwise(tm
     loaded = make_run(tmp_path).loaded
     run = Run(loaded)
     assert (run.folder.path, run.root, run.local) == (Path("runs/x"), tmp_path, False)
-    assert (run.workers, run.ranks) == (runtime.cores(), Ranks())
+    assert (run.workers, run.ranks) == (cores(), Ranks())
     run = Run(loaded, data_dir=Path("data"), run_dir=Path("elsewhere"), workers=3)
     assert (run.folder.path, run.root, run.local, run.workers) == (Path("elsewhere"), Path("data"), True, 3)
 
@@ -66,6 +67,9 @@ def test_a_session_is_added_where_versions_or_machine_change(
     assert session == {"began": session["began"], "versions": runtime.versions(), "machine": devices.machine()}
     run.begin()
     assert read_json(run.folder.lock)["sessions"] == [session]
+    monkeypatch.setattr(devices, "machine", lambda: {**session["machine"], "threads": 7})
+    run.begin()
+    assert read_json(run.folder.lock)["sessions"] == [session]  # a training keeps its threads
     monkeypatch.setattr(devices, "machine", lambda: {**session["machine"], "cores": 99})
     run.begin()
     assert capsys.readouterr().err == (

@@ -74,7 +74,12 @@ def test_no_checkpoint_is_outdated_while_updates_are_skipped(store: Checkpoints)
 
 def test_what_was_saved_is_read_back(store: Checkpoints) -> None:
     state = TrainingState(
-        *(12, 3, 4, "bleu", [(21.5, 8), (20.0, 12)], 2), micro_batch_tokens=4096, skipped=1, rollbacks=2, ranks=8
+        *(12, 3, 4, "bleu", [(21.5, 8), (20.0, 12)], 2),
+        micro_batch_tokens=4096,
+        skipped=1,
+        rollbacks=2,
+        ranks=8,
+        threads=4,
     )
     path = store.save(state, {WEIGHTS: weights(1.5), MOMENTS: moments(2.5)}, IDENTITY)
     assert path == store.folder / "step-00000012"

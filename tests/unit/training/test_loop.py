@@ -21,10 +21,11 @@ from nmt.config.training import BatchingConfig, TrainingConfig
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.shards import shard_path, write_shard
-from nmt.errors import ArtifactError, StorageError, TerminatedTrainingError
+from nmt.errors import ArtifactError, StorageError, TerminatedTrainingError, UsageError
 from nmt.run_folder import RunFolder
 from nmt.training import checkpoint, checkpoint_writer
 from nmt.training.checkpoint import MOMENTS, Checkpoints, TrainingState
+from nmt.training.distributed import Ranks
 from nmt.training.log import TrainingLog
 from nmt.training.loop import MAX_SKIPPED_IN_A_ROW, Trainer
 from nmt.training.validation import DevSet
@@ -81,12 +82,27 @@ def store(tmp_path: Path) -> Checkpoints:
     return Checkpoints(tmp_path / "checkpoints", 3)
 
 
-def make_trainer(pairs: PreparedPairs, store: Checkpoints, digest: str = "abc", **sections: Any) -> Trainer:
+def make_trainer(
+    pairs: PreparedPairs, store: Checkpoints, digest: str = "abc", ranks: Ranks | None = None, **sections: Any
+) -> Trainer:
     """Make a trainer whose tokenizer knows nothing but how many pieces there are."""
     sizes = cast("Tokenizer", SimpleNamespace(source_size=V, target_size=V, placeholders=0))
     given = {"model": ModelConfig.model_validate(SMALL), "batching": BatchingConfig(tokens_per_step=60), **sections}
     folder = RunFolder(store.folder.parent)
-    return Trainer(make_recipe(**given), sizes, pairs, DevSet([], [], pairs), folder, data=digest)
+    return Trainer(make_recipe(**given), sizes, pairs, DevSet([], [], pairs), folder, data=digest, ranks=ranks)
+
+
+class Two(Ranks):
+    """This process and another one, whose values are equal but for those of `differing` names."""
+
+    differing: tuple[str, ...] = ()
+
+    def all_reduce(self, tensor: Tensor, operation: str = "SUM") -> None:
+        """Reduce nothing: the other one has the same."""
+
+    def gather(self, value: Any) -> list[Any]:
+        other = {key: each if key not in self.differing else "other" for key, each in value.items()}
+        return [value, other]
 
 
 def step_on(trainer: Trainer, count: int) -> None:
@@ -103,7 +119,7 @@ def values(trainer: Trainer) -> dict[str, Tensor]:
 def test_resuming_without_a_checkpoint_begins_at_the_beginning(pairs: PreparedPairs, store: Checkpoints) -> None:
     trainer = make_trainer(pairs, store)
     trainer.resume()
-    assert trainer.state == TrainingState(metric="bleu")
+    assert trainer.state == TrainingState(metric="bleu", threads=1)
 
 
 def test_flaws_of_dev_are_said_before_the_first_step(
@@ -175,6 +191,74 @@ def test_a_checkpoint_of_another_recipe_is_refused_with_the_keys_that_differ(
     )
 
 
+@pytest.mark.parametrize("name", ["inputs", "step", "checkpoint", "micro-batch size"])
+def test_ranks_that_see_other_files_begin_no_training(pairs: PreparedPairs, store: Checkpoints, name: str) -> None:
+    ranks = Two(0, 2)
+    make_trainer(pairs, store, ranks=ranks).resume()
+    ranks.differing = (name,)
+    with pytest.raises(
+        ArtifactError, match=f"^the processes of this training differ in their {name}: .* other on rank 1"
+    ):
+        make_trainer(pairs, store, ranks=ranks).resume()
+
+
+def test_no_checkpoint_is_written_of_weights_that_other_ranks_do_not_have(
+    pairs: PreparedPairs, store: Checkpoints
+) -> None:
+    ranks = Two(0, 2)
+    trainer = make_trainer(pairs, store, ranks=ranks)
+    trainer.resume()
+    step_on(trainer, 1)
+    trainer.save(halting=False)
+    ranks.differing = ("weights after step 2",)
+    step_on(trainer, 1)
+    with pytest.raises(
+        ArtifactError, match=r"^the processes .* weights after step 2: \w{12} on rank 0, other on rank 1 \("
+    ):
+        trainer.save(halting=False)
+    trainer.finish_saving()
+    assert [path.name for path in store.all_paths()] == ["step-00000001"]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_memory_too_small_for_the_optimizer_is_one_line(
+    pairs: PreparedPairs, store: Checkpoints, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise [torch.OutOfMemoryError("CUDA out of memory"), torch.AcceleratorError("CUDA error: out of memory", 2)][
+            number
+        ]
+
+    trainer = make_trainer(pairs, store)
+    monkeypatch.setattr(trainer.updater, "apply", fail)
+    with pytest.raises(UsageError) as caught:
+        step_on(trainer, 1)
+    assert str(caught.value) == (
+        "out of memory in the optimizer at step 1 "
+        "(take a smaller model, lower cleaning.max_pieces, or a device with more memory)"
+    )
+
+
+def test_deterministic_algorithms_compute_the_same_bits(
+    pairs: PreparedPairs, store: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    monkeypatch.setattr("torch.utils.deterministic.fill_uninitialized_memory", True)
+    ends = []
+    try:
+        for _ in range(2):
+            trainer = make_trainer(pairs, store, training=TrainingConfig(deterministic=True))
+            assert torch.are_deterministic_algorithms_enabled()
+            step_on(trainer, 2)
+            ends.append(values(trainer))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    usual = make_trainer(pairs, store)
+    step_on(usual, 2)
+    for each in (ends[1], values(usual)):
+        assert all(map(torch.equal, each.values(), ends[0].values()))
+
+
 def test_a_checkpoint_that_does_not_fit_the_model_is_refused(pairs: PreparedPairs, store: Checkpoints) -> None:
     trainer = make_trainer(pairs, store)
     wide = make_trainer(pairs, store, model=ModelConfig.model_validate({**SMALL, "ffn": 32}))
@@ -184,6 +268,33 @@ def test_a_checkpoint_that_does_not_fit_the_model_is_refused(pairs: PreparedPair
     assert str(caught.value) == (
         f"{path}: does not hold this model: encoder.0.feed_forward.inner.weight is (32, 16), not (24, 16)"
     )
+
+
+def test_a_training_resumed_under_other_threads_ends_with_the_same_bits(
+    tmp_path: Path, store: Checkpoints, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_ids(tmp_path / "train", 0, "train", 2000)
+    sizes: dict[str, Any] = {
+        "model": ModelConfig.model_validate({**SMALL, "d_model": 64}),
+        "batching": BatchingConfig(tokens_per_step=4000),
+    }
+
+    def trainer_of(threads: int, *, steps: int) -> Trainer:
+        torch.set_num_threads(threads)
+        trainer = make_trainer(PreparedPairs(tmp_path / "train"), store, **sizes)
+        trainer.resume()
+        step_on(trainer, steps)
+        return trainer
+
+    whole, alone = (values(trainer_of(threads, steps=2)) for threads in (2, 1))
+    assert not all(map(torch.equal, alone.values(), whole.values()))
+    half = trainer_of(2, steps=1)
+    store.save(half.state, half.updater.state(), half.identity)
+    resumed = trainer_of(1, steps=1)
+    torch.set_num_threads(1)
+    assert resumed.state.threads == 2
+    assert "train: computing with 2 threads, as this run began, not 1\n" in capsys.readouterr().err
+    assert all(map(torch.equal, values(resumed).values(), whole.values()))
 
 
 def delayed(monkeypatch: pytest.MonkeyPatch, write: Callable[..., None]) -> None:
@@ -250,7 +361,7 @@ def test_another_metric_begins_a_ranking_of_its_own(pairs: PreparedPairs, store:
     assert (trainer.state.ranked, trainer.state.stale) == ([(21.5, 3)], 1)
     other = make_trainer(pairs, store, training=TrainingConfig(best_metric="loss"))
     other.resume()
-    assert other.state == TrainingState(step=5, epoch=1, offset=2, metric="loss")
+    assert other.state == TrainingState(step=5, epoch=1, offset=2, metric="loss", threads=1)
 
 
 @pytest.mark.parametrize(

@@ -318,13 +318,13 @@ def test_workers_say_nothing(start: Start, capfd: pytest.CaptureFixture[str]) ->
 def test_workers_share_the_cores_unless_told_otherwise(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: int | None, each: int
 ) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(7)))
+    monkeypatch.setattr("nmt.inference.engines.workers.threads", lambda: 7)
     start(2, threads=given)
     assert [(tmp_path / f"rank-{rank}").read_text() for rank in range(2)] == [f"{each} {each} 2"] * 2
 
 
 def test_a_worker_has_at_least_one_thread(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    monkeypatch.setattr("nmt.inference.engines.workers.threads", lambda: 1)
     start(2)
     assert (tmp_path / "rank-1").read_text() == "1 1 2"
 
