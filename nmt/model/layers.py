@@ -44,7 +44,8 @@ class Linear(nn.Linear):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.dtype == torch.float32 and torch.is_inference_mode_enabled() and not x.is_cuda and HAS_ONEDNN:
+        # The mode is asked for last: torch.compile cannot trace that question.
+        if HAS_ONEDNN and not x.is_cuda and x.dtype == torch.float32 and torch.is_inference_mode_enabled():
             return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
         return super().forward(x)
 
