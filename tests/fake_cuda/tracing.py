@@ -11,7 +11,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from typing import Any
 
 import torch
@@ -140,7 +139,7 @@ def convert_parameters(module: nn.Module, convert: Callable[[Tensor], Tensor]) -
                 part._parameters[name] = known[old]
         for name, buffer in part._buffers.items():
             if buffer is not None:
-                part._buffers[name] = convert(buffer)
+                part._buffers[name] = convert(buffer).to(buffer.dtype)  # positions stay float32
     return module
 
 
@@ -179,8 +178,8 @@ def fake_batch(mode: FakeTensorMode, seed: int, rows: int = ROWS) -> Batch:
     """Return a batch on the fake device."""
     with unset_fake_temporarily():
         batch = FewPairs(seed).collate(range(rows))
-    values = (getattr(batch, field.name) for field in fields(batch))
-    return Batch(*(mode.from_tensor(value).to(CUDA) if isinstance(value, Tensor) else value for value in values))
+    tensors = (batch.src, batch.tgt_in, batch.labels, batch.label_indices)
+    return Batch(*(mode.from_tensor(tensor).to(CUDA) for tensor in tensors), src_padded=batch.src_padded)
 
 
 def make_model(case: Case) -> Model:
