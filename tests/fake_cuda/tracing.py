@@ -50,9 +50,7 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
     "tied_embeddings": ("all", "target", "none"),
     "attention_dropout": (0.0, 0.1),
     "algorithm": ("adam", "muon"),
-    "micro_batches": (1, 2),
-    "clip_norm": (None, 1.0),
-    "ema_decay": (None, 0.9),
+    "more": (False, True),  # two micro-batches, clipping, a moving average
 }
 Case = dict[str, Any]
 PLANTED: dict[str, Callable[[Tensor], object]] = {
@@ -128,18 +126,23 @@ def watching(report: dict[str, Any]) -> Iterator[Watch]:
     report["faults"] = [*report.get("faults", []), *watch.faults]
 
 
-def convert_parameters(module: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.Module:
+CONVERTED: dict[tuple[int, int], tuple[object, nn.Parameter, nn.Parameter]] = {}
+"""By conversion and parameter, with both: of a parameter that modules share there is one new one."""
+
+
+def convert_parameters(module: nn.Module, convert: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
     """Convert `module` as `nn.Module._apply` does, by new parameters: fake ones cannot be changed in place."""
-    known: dict[Tensor, nn.Parameter] = {}
-    for part in module.modules():
-        for name, old in part._parameters.items():
-            if old is not None:
-                if old not in known:
-                    known[old] = nn.Parameter(convert(old.detach()), old.requires_grad)
-                part._parameters[name] = known[old]
-        for name, buffer in part._buffers.items():
-            if buffer is not None:
-                part._buffers[name] = convert(buffer).to(buffer.dtype)  # positions stay float32
+    for child in module.children() if recurse else ():
+        child._apply(convert)
+    for name, old in module._parameters.items():
+        if old is not None:
+            key = id(convert), id(old)
+            if key not in CONVERTED:
+                CONVERTED[key] = convert, old, nn.Parameter(convert(old.detach()), old.requires_grad)
+            module._parameters[name] = CONVERTED[key][-1]
+    for name, buffer in module._buffers.items():
+        if buffer is not None:
+            module._buffers[name] = convert(buffer)
     return module
 
 
@@ -159,25 +162,26 @@ def pairwise(options: Mapping[str, tuple[Any, ...]]) -> list[Case]:
 
 
 class FewPairs(Pairs):
-    """A few sentence pairs of different lengths."""
+    """A few sentence pairs, of different lengths unless the sources are not to be padded; targets are longer."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, padded: bool) -> None:
         generator = torch.Generator().manual_seed(seed)
-        lengths = torch.randint(1, 9, (2, ROWS), generator=generator)
+        src, tgt = (torch.randint(start, start + 7, (ROWS,), generator=generator) for start in (6, 14))
+        src = src if padded else src[:1].expand(ROWS)
         self.rows = [
             [torch.randint(4, V, (int(n),), generator=generator).numpy().astype("uint16") for n in side]
-            for side in lengths
+            for side in (src, tgt)
         ]
-        self.src_lengths, self.tgt_lengths = (lengths + 1).numpy()
+        self.src_lengths, self.tgt_lengths = (src + 1).numpy(), (tgt + 1).numpy()
 
     def sides(self, indices: Any) -> Any:
         return tuple([side[index] for index in indices.tolist()] for side in self.rows)
 
 
 def fake_batch(mode: FakeTensorMode, seed: int, rows: int = ROWS) -> Batch:
-    """Return a batch on the fake device."""
+    """Return a batch on the fake device; of every third one the sources have no padding."""
     with unset_fake_temporarily():
-        batch = FewPairs(seed).collate(range(rows))
+        batch = FewPairs(seed, padded=seed % 3 > 0).collate(range(rows))
     tensors = (batch.src, batch.tgt_in, batch.labels, batch.label_indices)
     return Batch(*(mode.from_tensor(tensor).to(CUDA) for tensor in tensors), src_padded=batch.src_padded)
 
@@ -188,16 +192,16 @@ def make_model(case: Case) -> Model:
 
 
 def make_updater(case: Case, *, compiled: bool = False) -> Updater:
-    optimizer = {key: value for key, value in case.items() if key in OptimizerConfig.model_fields}
-    config = OptimizerConfig.model_validate(optimizer)
-    return Updater(make_model(case), config, case["precision"], ema_decay=case["ema_decay"], compiled=compiled)
+    more = case["more"]
+    config = OptimizerConfig(algorithm=case["algorithm"], clip_norm=1.0 if more else None)
+    return Updater(make_model(case), config, case["precision"], ema_decay=0.9 if more else None, compiled=compiled)
 
 
 def trace_updates(mode: FakeTensorMode, case: Case) -> dict[str, Any]:
     """Trace an update, and the optimizer's next step, which finds its state."""
     report: dict[str, Any] = {}
     updater = make_updater(case)
-    batches = [fake_batch(mode, seed) for seed in range(case["micro_batches"])]
+    batches = [fake_batch(mode, seed) for seed in range(1 + case["more"])]
     tokens = sum(batch.target_tokens for batch in batches)
     with watching(report):
         updater.accumulate(batches, seed=1, smoothing=0.1, tokens=tokens)
@@ -286,7 +290,7 @@ def name_of(case: Case) -> str:
 
 def main() -> None:
     """Trace everything, and print the reports."""
-    nn.Module._apply = convert_parameters  # type: ignore[method-assign, assignment]
+    nn.Module._apply = convert_parameters  # type: ignore[method-assign]
     with OneMode() as mode:
         cases = pairwise(OPTIONS)
         report = {
