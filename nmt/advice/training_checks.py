@@ -109,7 +109,6 @@ def planned_tokens(checkup: Checkup) -> int:
 def open_trainer(checkup: Checkup) -> Trainer:
     """Return a trainer of the sample that writes nothing. Raises UsageError where the model has no room."""
     scratch, recipe = checkup.scratch, checkup.recipe
-    recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"compile": False})})
     dev = DevSet(*read_text(checkup.text, "dev"), PreparedPairs(scratch / "ids" / "dev"))
     with explaining_shortage("the model alone does not fit into the memory", "take a smaller model"):
         return Trainer(recipe, checkup.tokenizer, checkup.train, dev, RunFolder(scratch), data="")
@@ -138,6 +137,8 @@ def check_sizes(checkup: Checkup) -> Finding:
 def check_memory(checkup: Checkup) -> Finding:
     """Try micro-batches of the longest sentences, and translate the longest of dev, as the training will."""
     trainer, asked = checkup.trainer, checkup.recipe.batching.micro_batch_tokens
+    if trainer.updater.working.compiled:
+        profiling.compile_now(trainer)
     whole = memory.longest_step(trainer.pairs, trainer.steps)
     wanted = min(asked, whole) if isinstance(asked, int) else whole
     room = memory.room_for_micro_batches(trainer.updater)

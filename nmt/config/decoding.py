@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from nmt.config.section import Effect, Section
+from nmt.config.section import Affects, Effect, Section
 
 Pieces = Annotated[NonNegativeInt, Field(le=10**6)]
 
@@ -26,8 +26,8 @@ class DecodingConfig(Section):
     """Smallest number of pieces of a hypothesis, as far as `max_extra_length` and `max_length_ratio` allow it."""
     no_repeat_ngram: Pieces = 0
     """Length of the piece n-grams that may occur only once in a hypothesis; 0 allows all repetitions."""
-    batch_tokens: Annotated[PositiveInt, Field(le=10**9)] = 4096
-    """Padded source tokens decoded at once, beams not counted."""
+    batch_tokens: Annotated[Annotated[PositiveInt, Field(le=10**9)] | None, Affects()] = None
+    """Padded source tokens decoded at once, beams not counted; by default 4,096, on a GPU 16,384."""
     segments: Literal["auto", "sentence", "fill"] = "auto"
     """Segments of long lines. auto: lines with more sentences or pieces than 99% of the training lines are cut into
     segments of at most as many; if the model does not say these figures, lines too long for it are cut into sentences.

@@ -59,7 +59,7 @@ class TrainingConfig(Section):
     """Threads of each process on a CPU; by default one a core when the training begins, and as many whenever it is
     resumed, for the last bits of an update depend on their number."""
     compile: Annotated[bool, Affects()] = False
-    """Compile the layers by torch.compile, for a GPU; without a working compiler they run as they are."""
+    """Compile the layers and the loss by torch.compile, for a GPU; without a working compiler they run as they are."""
     deterministic: Annotated[bool, Affects()] = False
     """Use torch's deterministic algorithms, so that a GPU computes the same bits each time, and fail where there are
     none. Slower; a CPU computes the same bits with the same number of threads anyway."""

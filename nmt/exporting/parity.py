@@ -103,7 +103,8 @@ def best(engine: Engine, sources: list[list[int]], decoding: DecodingConfig) -> 
     """Return the best hypothesis of each of `sources`. Raises ArtifactError where an output is not a number."""
     rows, request = [Row(ids) for ids in sources], Request(decoding)
     lengths = [len(ids) + 1 for ids in sources]
-    hypotheses = by_batch(rows, lengths, decoding.batch_tokens, lambda batches: engine.search(batches, request))
+    batch_tokens = decoding.batch_tokens or engine.batch_tokens
+    hypotheses = by_batch(rows, lengths, batch_tokens, lambda batches: engine.search(batches, request))
     if not all(hypotheses):
         raise nan_error()
     return [of_row[0] for of_row in hypotheses]

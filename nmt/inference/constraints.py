@@ -25,7 +25,7 @@ class Constraints:
         self.limits = torch.tensor(limits, device=device)  # (B) longest target in pieces, EOS included
         self.prefixes = pad([row.prefix for row in rows], device)  # (B, P) pieces with which each target begins, padded
         self.forbidden = pad([sorted(row.forbidden) for row in rows], device)  # (B, F) padded
-        self.first_limit = min(limits)
+        self.first_limit, self.last_limit = min(limits), max(limits)
 
     def keep_sentences(self, sentences: Tensor) -> None:
         self.limits, self.prefixes = self.limits[sentences], self.prefixes[sentences]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 Number = TypeVar("Number", float, "Tensor")
 T = TypeVar("T")
 R = TypeVar("R")
+BATCH_TOKENS = {"cpu": 4096, "cuda": 16_384}
+"""A step of the search takes a GPU as long for a few hundred sentences as for one."""
 Matrix = list[list[float]]
 Pair = tuple[list[int], list[int]]  # ids of a source and of a target, both without EOS
 
@@ -63,6 +65,10 @@ class Engine(Protocol):
     @property
     def target_limit(self) -> int:
         """Longest target in pieces, EOS included."""
+
+    @property
+    def batch_tokens(self) -> int:
+        """Padded source tokens to search at once where `decoding.batch_tokens` leaves it open, see `BATCH_TOKENS`."""
 
     def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]:
         """Return the hypotheses of each row of each batch, best first; none where the output is not a number."""

@@ -20,7 +20,11 @@ from nmt.model.protocol import Model
 
 BLOCK = 64  # pieces of the vocabulary in a block: only the blocks with the highest maxima are searched
 CHUNK = 32  # rows of logits processed at a time on a CPU, so that they stay in its cache
-SHRINK = 31 / 32  # finished sentences leave the batch once at most this share of it is unfinished
+SHRINK = {"cpu": 31 / 32, "cuda": 1 / 2}
+"""Finished sentences leave the batch once at most this share of it is unfinished; to copy the others costs a GPU more
+than to compute all."""
+LOOK_EVERY = {"cpu": 1, "cuda": 4}
+"""Steps from one look at which sentences are finished to the next; for each look the host waits for a GPU."""
 
 
 @torch.inference_mode()
@@ -51,6 +55,13 @@ class Decoder:
         self.caches = [model.start_cache(src) for model in models]
         self.size = len(src)
         self.device = src.device
+
+    def is_done(self, is_going: Tensor, length: int) -> bool:
+        """Return whether so few of the sentences are going, after `length` pieces, that the others are to leave."""
+        # At the limit of the longest sentence all are finished, and no model has more positions.
+        if length % LOOK_EVERY[self.device.type] and length < self.constraints.last_limit:
+            return False
+        return int(is_going.sum()) <= SHRINK[self.device.type] * len(is_going)
 
     def next(self, histories: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits (B, K, V) of the piece after `histories` (B, K, T), and log-norms (B, K).
@@ -130,7 +141,7 @@ def beam_search(decoder: Decoder, n_best: int) -> list[list[Hypothesis]]:
         state, parents = advance(state, logits, norms, beam_size, alpha)
         bound = state.totals[:, 0] / length_penalty(decoder.constraints.limits, alpha)
         is_going = state.finished_scores[:, n_best - 1] < bound  # false for NaN, which ends the search too
-        if int(is_going.sum()) <= SHRINK * len(bound):
+        if decoder.is_done(is_going, state.tokens.size(-1) - 1):
             collect(state.select((~is_going).nonzero()[:, 0]), results, n_best)
             going = in_place(is_going)
             if not len(going):
@@ -276,7 +287,7 @@ def walk(decoder: Decoder, width: int, sampler: Sampler | None) -> list[list[Hyp
         tokens = torch.cat([tokens, chosen[..., None]], dim=-1)
         ended = ended | (chosen == EOS_ID) | totals.isnan()
         is_going = (~ended).any(1)
-        if int(is_going.sum()) <= SHRINK * len(sentences):
+        if decoder.is_done(is_going, tokens.size(-1) - 1):
             columns = (column[~is_going].tolist() for column in (sentences, tokens, totals))
             for sentence, rows, sums in zip(*columns, strict=True):
                 results[sentence] = [

@@ -134,6 +134,10 @@ class Translator:
         self.bundle: BundleConfig | None = None  # config of the first bundle, where `load` made the translator
 
     @property
+    def batch_tokens(self) -> int:
+        return self.decoding.batch_tokens or self.engine.batch_tokens
+
+    @property
     def protector(self) -> Protector | None:
         return self.reader.protector
 
@@ -248,7 +252,7 @@ class Translator:
             for segments, start in zip(parts, starts, strict=True)
             for segment, begun in zip(segments, itertools.chain([start], itertools.repeat([])), strict=False)
         ]
-        batches = by_tokens([len(row.ids) + 1 for row in rows], self.decoding.batch_tokens)
+        batches = by_tokens([len(row.ids) + 1 for row in rows], self.batch_tokens)
         return Chunk(first, lines, sources, parts, rows, batches)
 
     def _run(self, chunks: Iterator[Chunk], options: Options) -> Iterator[Translation]:
@@ -376,7 +380,7 @@ class Translator:
 
     def _by_batch(self, pairs: list[Pair], work: Callable[[Iterable[list[Pair]]], Iterator[list[R]]]) -> list[R]:
         lengths = [1 + max(len(src), len(tgt)) for src, tgt in pairs]
-        return by_batch(pairs, lengths, self.decoding.batch_tokens, work)
+        return by_batch(pairs, lengths, self.batch_tokens, work)
 
     def _join(
         self, parts: list[list[Output]], segments: list[Segment], source: Source, options: Options

@@ -34,7 +34,7 @@ class DecoderCache:
         self.ancestry = torch.cat([self.ancestry.expand(-1, width, -1), new], dim=2)
         self.positions, self.length = self.positions + width, self.length + 1
         is_one = self.positions == self.length
-        self.self_mask = None if is_one else prepare_mask(self.ancestry)[:, None]
+        self.self_mask = None if is_one else prepare_mask(self.ancestry, self.memory_mask.dtype)[:, None]
         if self.positions > self.self_kv[0][0].size(2):
             self.self_kv = [(self._with_room(keys), self._with_room(values)) for keys, values in self.self_kv]
 
@@ -58,13 +58,14 @@ class DecoderCache:
 
     def keep_sentences(self, sentences: Tensor) -> None:
         """Keep the sentences at `sentences`, in that order; those that keep their index are not copied."""
-        self.memory_mask, self.ancestry = self.memory_mask[sentences], self.ancestry[sentences]
+        self.ancestry = self.ancestry[sentences]
         count = len(sentences)
         (moved,) = (sentences != torch.arange(count, device=sentences.device)).nonzero(as_tuple=True)
         origins = sentences[moved]
-        for kept in (tensor for pair in self.cross_kv for tensor in pair):
+        for kept in (self.memory_mask, *(tensor for pair in self.cross_kv for tensor in pair)):
             kept[moved] = kept[origins]
         for kept in (tensor for pair in self.self_kv for tensor in pair):
             kept[moved, :, : self.positions] = kept[origins, :, : self.positions]
+        self.memory_mask = self.memory_mask[:count]  # the rows stay aligned
         self.cross_kv = [(keys[:count], values[:count]) for keys, values in self.cross_kv]
         self.self_kv = [(keys[:count], values[:count]) for keys, values in self.self_kv]

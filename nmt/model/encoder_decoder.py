@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
 from nmt.config.model import ModelConfig
@@ -61,44 +60,49 @@ class Transformer(Model):
             else:
                 nn.init.xavier_uniform_(parameter)
 
-    def hidden(self, src: Tensor, tgt_in: Tensor) -> Tensor:
-        return self.decode(tgt_in, *self.encode(src))
+    def hidden(self, src: Tensor, tgt_in: Tensor, *, src_padded: bool = True) -> Tensor:
+        mask = self.padding_mask(src) if src_padded else None
+        return self.decode(tgt_in, self.encode(src, mask), mask)
 
-    def embed(self, ids: Tensor, embedding: nn.Embedding, start: int = 0) -> Tensor:
-        """Scale embeddings of `ids` (B, T) by sqrt(D) and add the positions from `start` (sections 3.4, 3.5)."""
-        return self.dropout(embedding(ids) * self.scale + self.positions(start, ids.size(1)))  # (B, T, D)
+    def embed(self, ids: Tensor, embedding: nn.Embedding, positions: Tensor) -> Tensor:
+        """Scale embeddings of `ids` (B, T) by sqrt(D) and add `positions` (T, D) (sections 3.4, 3.5)."""
+        x = embedding(ids) * self.scale + positions  # (B, T, D), in the type of the positions
+        return self.dropout(x.to(embedding.weight.dtype))
 
-    def encode(self, src: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the memory (B, S, D) of `src` (B, S) and its padding mask (B, 1, 1, S)."""
-        mask = (src != self.pad_id)[:, None, None, :]
-        x = self.embed(src, self.source_embedding)
+    def padding_mask(self, src: Tensor) -> Tensor:
+        """Return the mask (B, 1, 1, S) that hides the padding of `src` (B, S), by `prepare_mask`."""
+        return layers.prepare_mask((src != self.pad_id)[:, None, None], self.generator.weight.dtype)
+
+    def encode(self, src: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the memory (B, S, D) of `src` (B, S); `mask` is its `padding_mask`, None where nothing is padded."""
+        x = self.embed(src, self.source_embedding, self.positions(0, src.size(1)))
         for layer in self.encoder:
             x = layer(x, mask)
-        return self.encoder_norm(x), mask
+        return self.encoder_norm(x)
 
-    def decode(self, tgt_in: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
+    def decode(self, tgt_in: Tensor, memory: Tensor, memory_mask: Tensor | None) -> Tensor:
         """Return the decoder's output (B, T, D) for a whole target (B, T)."""
-        length = tgt_in.size(1)
         # Padding stands at the right, so that the causal mask hides it from every real position.
-        causal_mask = torch.ones(length, length, dtype=torch.bool, device=tgt_in.device).tril()
-        x = self.embed(tgt_in, self.target_embedding)
+        causal_mask = layers.causal_mask(tgt_in)
+        x = self.embed(tgt_in, self.target_embedding, self.positions(0, tgt_in.size(1)))
         for layer in self.decoder:
             x = layer(x, memory, causal_mask, memory_mask)
         return self.decoder_norm(x)
 
     def start_cache(self, src: Tensor) -> DecoderCache:
         """Encode `src`, and project the memory to keys and values once a sentence."""
-        memory, mask = self.encode(src)
+        mask = self.padding_mask(src)
+        memory = self.encode(src, mask)
         cross_kv = [
             (keys.contiguous(), values.contiguous())  # read at every step
             for keys, values in (layer.cross_attention.keys_and_values(memory) for layer in self.decoder_layers)
         ]
         empty = cross_kv[0][0][:, :, :0]
-        return DecoderCache(layers.prepare_mask(mask), cross_kv, [(empty, empty) for _ in cross_kv])
+        return DecoderCache(mask, cross_kv, [(empty, empty) for _ in cross_kv])
 
     def decode_next(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
         """Return logits (B, K, V) of the piece after `tokens` (B, K)."""
-        x = self.target_embedding(tokens) * self.scale + self.positions(cache.length, 1)  # (B, K, D)
+        x = self.embed(tokens, self.target_embedding, self.positions(cache.length, 1))  # (B, K, D)
         cache.extend(tokens.size(1))
         for index, layer in enumerate(self.decoder_layers):
             x = layer.next(x, cache, index)
@@ -124,7 +128,7 @@ class EncoderLayer(layers.Residual):
         self.feed_forward = layers.FeedForward(config)
         self.feed_forward_norm = nn.LayerNorm(config.d_model)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Map `x` (B, S, D) to the same shape; `mask` broadcasts to (B, H, S, S)."""
         x = self.residual(x, self.self_attention_norm, lambda x: self.self_attention(x, x, mask))
         return self.residual(x, self.feed_forward_norm, self.feed_forward)
@@ -142,9 +146,13 @@ class DecoderLayer(layers.Residual):
         self.feed_forward = layers.FeedForward(config)
         self.feed_forward_norm = nn.LayerNorm(config.d_model)
 
-    def forward(self, x: Tensor, memory: Tensor, causal_mask: Tensor, memory_mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, memory: Tensor, causal_mask: Tensor | None, memory_mask: Tensor | None) -> Tensor:
         """Map `x` (B, T, D) to the same shape, with `memory` (B, S, D); masks broadcast to (B, H, T, T or S)."""
-        x = self.residual(x, self.self_attention_norm, lambda x: self.self_attention(x, x, causal_mask))
+
+        def attend_to_target(x: Tensor) -> Tensor:
+            return self.self_attention(x, x, causal_mask, is_causal=True)
+
+        x = self.residual(x, self.self_attention_norm, attend_to_target)
         x = self.residual(x, self.cross_attention_norm, lambda x: self.cross_attention(x, memory, memory_mask))
         return self.residual(x, self.feed_forward_norm, self.feed_forward)
 

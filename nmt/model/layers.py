@@ -6,6 +6,7 @@ allowed.
 """
 
 from collections.abc import Callable
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +16,34 @@ from nmt.config.model import ModelConfig
 
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 """Whether this PyTorch has the operator, which it keeps for compiled models."""
+ALIGNMENT = 8  # elements at whose multiples the rows of a mask begin; a GPU's kernel would copy any other mask
 VECTOR = 16  # float32 numbers in the widest vectors of a CPU
 NORM_EPSILON = 1e-5  # added to the variance by every LayerNorm; torch's default
 
 
-def prepare_mask(mask: Tensor) -> Tensor:
-    """Convert `mask`, True where attention is allowed, to the fastest form: on a CPU, the number to add."""
-    if mask.is_cuda or mask.dtype != torch.bool:
+def prepare_mask(mask: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Convert `mask`, True where attention is allowed, to the numbers to add to the scores, once for all layers.
+
+    The kernels of a GPU add them in the `dtype` of the model, a CPU in float32.
+    """
+    if mask.dtype != torch.bool:
         return mask
-    return torch.zeros(mask.shape).masked_fill_(~mask, -torch.inf)
+    if mask.is_cuda:
+        length = mask.size(-1)
+        room = -(-length // ALIGNMENT) * ALIGNMENT
+        added = torch.zeros(*mask.shape[:-1], room, dtype=dtype, device=mask.device)[..., :length]
+    else:
+        added = torch.zeros(mask.shape)
+    return added.masked_fill_(~mask, -torch.inf)
+
+
+def causal_mask(ids: Tensor) -> Tensor | None:
+    """Return the mask (T, T) that hides later positions of `ids` (B, T), by `prepare_mask`.
+
+    None on a GPU, whose kernel hides them by itself, and does not even compute their scores.
+    """
+    length = ids.size(1)
+    return None if ids.is_cuda else prepare_mask(torch.ones(length, length, dtype=torch.bool).tril())
 
 
 def softmax(scores: Tensor) -> Tensor:
@@ -44,7 +64,8 @@ class Linear(nn.Linear):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.dtype == torch.float32 and torch.is_inference_mode_enabled() and not x.is_cuda and HAS_ONEDNN:
+        # The mode is asked for last: torch.compile cannot trace that question.
+        if HAS_ONEDNN and not x.is_cuda and x.dtype == torch.float32 and torch.is_inference_mode_enabled():
             return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
         return super().forward(x)
 
@@ -76,12 +97,9 @@ class Attention(nn.Module):
         self.output = Linear(config.d_model, config.d_model)
         self.dropout = Dropout(config.attention_dropout)
 
-    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
-        """Attend from each position of `x` (B, T, D) over `memory` (B, S, D).
-
-        `mask` broadcasts to (B, H, T, S) and is True where attention is allowed.
-        """
-        return self.attend(x, *self.keys_and_values(memory), mask)
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None, *, is_causal: bool = False) -> Tensor:
+        """Attend from each position of `x` (B, T, D) over `memory` (B, S, D), masked as in `attend`."""
+        return self.attend(x, *self.keys_and_values(memory), mask, is_causal=is_causal)
 
     def keys_and_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Project `memory` (B, S, D) to keys and values, each (B, H, S, D/H)."""
@@ -98,15 +116,19 @@ class Attention(nn.Module):
         weights = (self.queries(x) @ keys.transpose(-2, -1)).float() * self.scale
         return weights.masked_fill(~mask, -torch.inf).softmax(-1)
 
-    def attend(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    def attend(
+        self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *, is_causal: bool = False
+    ) -> Tensor:
         """Attend from `x` (B, T, D) over `keys` and `values` (B, H, S, D/H); return (B, T, D).
 
-        `mask` broadcasts to (B, H, T, S): True where attention is allowed, or by `prepare_mask`.
+        `mask` broadcasts to (B, H, T, S): True where attention is allowed, or by `prepare_mask`. With `is_causal` it
+        is `causal_mask`.
         """
         queries = self.queries(x)
         if x.is_cuda:
+            dropout = self.dropout.p if self.training else 0.0
             context = F.scaled_dot_product_attention(
-                queries, keys, values, attn_mask=mask, dropout_p=self.dropout.p if self.training else 0.0
+                queries, keys, values, attn_mask=mask, dropout_p=dropout, is_causal=is_causal
             )
         else:
             # Sentences are short: on a CPU two batched products beat the fused kernel, whose backward is slow, and
@@ -160,13 +182,20 @@ class Dropout(nn.Module):
 
 
 class SinusoidalPositions(nn.Module):
-    """Sines and cosines of geometrically falling frequencies, interleaved (section 3.5)."""
+    """Sines and cosines of geometrically falling frequencies, interleaved (section 3.5); float32 in every model."""
 
     table: Tensor
 
     def __init__(self, limit: int, d_model: int) -> None:
         super().__init__()
         self.register_buffer("table", self.encodings(limit, d_model), persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        table = self.table
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.table.dtype != table.dtype:  # bfloat16 would round the sines to eight bits
+            self.table = table.to(self.table.device)
+        return self
 
     @staticmethod
     def encodings(limit: int, d_model: int) -> Tensor:

@@ -20,10 +20,14 @@ class Model(nn.Module, ABC):
     position_limit: int  # longest target in pieces, EOS included
     decoder_depth: int  # layers that attend over the source
     generator: Linear  # output layer, from hidden states (..., D) to logits (..., V)
+    compiled = False  # whether layers, and so the loss, are compiled
 
     @abstractmethod
-    def hidden(self, src: Tensor, tgt_in: Tensor) -> Tensor:
-        """Return the hidden states (B, T, D) from which the generator predicts the piece after each of `tgt_in`."""
+    def hidden(self, src: Tensor, tgt_in: Tensor, *, src_padded: bool = True) -> Tensor:
+        """Return the hidden states (B, T, D) from which the generator predicts the piece after each of `tgt_in`.
+
+        `src_padded` is False where `src` is known to hold no padding, which saves a mask.
+        """
 
     @abstractmethod
     def start_cache(self, src: Tensor) -> DecoderCache:
@@ -50,11 +54,12 @@ class Model(nn.Module, ABC):
 
     def loss_inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the hidden states (N, D) that predict the real labels of `batch`, and these labels (N)."""
-        hidden = self.hidden(batch.src, batch.tgt_in).flatten(0, 1)  # (B * T, D)
+        hidden = self.hidden(batch.src, batch.tgt_in, src_padded=batch.src_padded).flatten(0, 1)  # (B * T, D)
         return hidden.index_select(0, batch.label_indices), batch.real_labels
 
     def compile_layers(self) -> None:
         """Compile each layer by itself, for inputs of any length."""
+        self.compiled = True
         for module in self.modules():
             if isinstance(module, Residual):
                 module.compile(dynamic=True)

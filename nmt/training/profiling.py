@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -32,6 +33,15 @@ class MemoryTrials:
             self.taken[tokens] = self.cost(tokens)
             self.largest = tokens
         return self.taken[tokens]
+
+
+def compile_now(trainer: Trainer) -> None:
+    """Compute a small micro-batch as padded and as not padded, so that all layers that are to be compiled are."""
+    pairs, updater = trainer.pairs, trainer.updater
+    batch = pairs.collate([0, len(pairs) - 1]).to(updater.device)
+    for src_padded in (True, False):
+        updater.accumulate([replace(batch, src_padded=src_padded)], seed=0, smoothing=0.1, tokens=1)
+    finish(updater.device)
 
 
 def training_speed(trainer: Trainer, micro_batch_tokens: int) -> tuple[float, float]:

@@ -68,15 +68,19 @@ class Updater:
         torch.manual_seed(seed)
         self.working.train()
         self.reduced.zero_()
-        for parameter in self.working_parameters if self.working is not self.model else []:
-            parameter.grad = None
-        for batch in batches:
+        has_copy = self.working is not self.model
+        if has_copy:
+            self.working.zero_grad()  # those of a micro-batch for which the memory did not suffice
+        for number, batch in enumerate(batches):
             loss, nll = translation_loss(self.working, batch, smoothing=smoothing)
             (loss / tokens).backward()
-            if self.working is not self.model:
-                for gradient, parameter in zip(self.gradients, self.working_parameters, strict=True):
-                    gradient += cast("Tensor", parameter.grad)
-                    parameter.grad = None
+            if has_copy:
+                gradients = [cast("Tensor", parameter.grad) for parameter in self.working_parameters]
+                if number == 0:
+                    torch._foreach_copy_(self.gradients, gradients)
+                else:
+                    torch._foreach_add_(self.gradients, gradients)
+                self.working.zero_grad()
             self.loss_sums += torch.stack([loss.detach(), nll])
 
     @torch.no_grad()

@@ -68,7 +68,7 @@ def validate(model: Model, translator: Translator, dev: DevSet, ranks: Ranks, me
     The tokenizer of `metrics` is one of sacreBLEU's, not `auto`.
     """
     model.eval()
-    nll = dev_nll(model, dev.pairs, translator.decoding.batch_tokens, ranks)
+    nll = dev_nll(model, dev.pairs, translator.batch_tokens, ranks)
     texts = [translation.text for translation in translator.stream(dev.sources[ranks.rank :: ranks.size])]
     shares = ranks.gather((nll, texts))
     loss = sum(total for (total, _), _ in shares) / sum(tokens for (_, tokens), _ in shares)

@@ -12,6 +12,7 @@ from conftest import TINY, Result, Run, TinyRun, tree
 
 from nmt import devices
 from nmt.advice import checkup, data_checks, training_checks
+from nmt.model.protocol import Model
 from nmt.tasks.grammar import Split, generate
 from nmt.training import memory, profiling
 
@@ -424,6 +425,7 @@ def test_a_missing_compiler_is_a_warning(nmt_here: Run, home: Path, monkeypatch:
         "(install a C++ compiler, or set training.compile = false)"
     )
     monkeypatch.setattr(devices, "compiler_works", lambda _: True)
+    monkeypatch.setattr(Model, "compile_layers", lambda _: None)  # which takes long
     assert lines(examined(nmt_here, home, "training.compile=true"))["compiler"] == "OK: torch.compile works"
 
 

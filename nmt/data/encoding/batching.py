@@ -106,14 +106,14 @@ def micro_batches(indices: Ints, src_lengths: Ints, tgt_lengths: Ints, micro_bat
     """
     if micro_batch_tokens is None or not len(indices):
         return [indices] if len(indices) else []
-    longer = np.maximum(src_lengths[indices], tgt_lengths[indices]).tolist()
-    cuts, start, longest = [], 0, 0
-    for index, length in enumerate(longer):
-        longest = max(longest, length)
-        if index > start and (index + 1 - start) * longest > micro_batch_tokens:
-            cuts.append(index)
-            start, longest = index, length
-    return np.split(indices, cuts)
+    longer = np.maximum(src_lengths[indices], tgt_lengths[indices]).astype(np.int64)
+    cut: list[Ints] = []
+    while len(indices):
+        padded = np.maximum.accumulate(longer) * np.arange(1, len(longer) + 1)  # tokens of the first rows
+        end = max(1, int(padded.searchsorted(micro_batch_tokens, side="right")))
+        cut.append(indices[:end])
+        indices, longer = indices[end:], longer[end:]
+    return cut
 
 
 def by_tokens(lengths: Sequence[int], budget: int) -> list[list[int]]:

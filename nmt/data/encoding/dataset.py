@@ -5,7 +5,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
@@ -32,6 +32,8 @@ class Batch:
     labels: Tensor  # (B, T), EOS last: `tgt_in` shifted left
     label_indices: Tensor
     """(N) indices of the real labels in `labels`, flattened; computed before a GPU has the batch, to save a wait."""
+    src_padded: bool = field(default=True, kw_only=True)
+    """Whether `src` may hold padding; known before a GPU has the batch."""
 
     @property
     def target_tokens(self) -> int:
@@ -48,7 +50,8 @@ class Batch:
         if device.type == "cpu":
             return self
         tensors = (self.src, self.tgt_in, self.labels, self.label_indices)
-        return Batch(*(tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors))
+        on_device = (tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors)
+        return Batch(*on_device, src_padded=self.src_padded)
 
 
 class Pairs(ABC):
@@ -68,7 +71,8 @@ class Pairs(ABC):
         tgt_in = np.empty_like(labels)
         tgt_in[:, 0] = BOS_ID
         tgt_in[:, 1:] = np.where(labels[:, :-1] == EOS_ID, PAD_ID, labels[:, :-1])
-        return Batch(*(torch.from_numpy(ids) for ids in (src, tgt_in, labels, np.flatnonzero(labels != PAD_ID))))
+        tensors = (torch.from_numpy(ids) for ids in (src, tgt_in, labels, np.flatnonzero(labels != PAD_ID)))
+        return Batch(*tensors, src_padded=bool((src[:, -1] == PAD_ID).any()))
 
 
 class PreparedPairs(Pairs):

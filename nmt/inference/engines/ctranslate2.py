@@ -19,7 +19,7 @@ from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Tokenize
 from nmt.errors import ArtifactError, UsageError
 from nmt.files import Json, read_json
 from nmt.inference.bundle import CONFIG, WEIGHTS
-from nmt.inference.protocol import Hypothesis, Matrix, Pair, Request, Row, length_penalty
+from nmt.inference.protocol import BATCH_TOKENS, Hypothesis, Matrix, Pair, Request, Row, length_penalty
 
 if TYPE_CHECKING:
     from ctranslate2 import Translator
@@ -173,7 +173,7 @@ class CTranslate2Engine:
         self.compute_type: str = self.translator.compute_type  # int8_float32 where the rest of int8 is float32
         self.source, self.target = export.source, export.target
         self.ids = {piece: index for index, piece in enumerate(export.target)}
-        self.target_limit = export.target_limit
+        self.target_limit, self.batch_tokens = export.target_limit, BATCH_TOKENS[kind]
 
     @staticmethod
     def check_gpus(count: int = 1) -> None:  # noqa: ARG004 - the engine takes one

@@ -15,7 +15,7 @@ from nmt.devices import pick_device
 from nmt.errors import ArtifactError, UsageError
 from nmt.inference.bundle import WEIGHTS, Bundle, open_bundle
 from nmt.inference.constraints import pad
-from nmt.inference.protocol import Hypothesis, Matrix, Pair, Request, Row
+from nmt.inference.protocol import BATCH_TOKENS, Hypothesis, Matrix, Pair, Request, Row
 from nmt.inference.search import search
 from nmt.model.families import build_undrawn, check_shapes
 from nmt.model.protocol import Model
@@ -84,6 +84,10 @@ class NativeEngine:
     @property
     def target_limit(self) -> int:
         return min(model.position_limit for model in self.models)
+
+    @property
+    def batch_tokens(self) -> int:
+        return BATCH_TOKENS[self.device.type]
 
     def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]:
         for batch in batches:

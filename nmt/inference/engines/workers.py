@@ -27,10 +27,10 @@ class Host:
     def __init__(self, plan: EnginePlan) -> None:
         self.plan = plan
 
-    def load(self) -> int:
-        """Load the engine; return its target limit."""
+    def load(self) -> tuple[int, int]:
+        """Load the engine; return its target limit and its `batch_tokens`."""
         self.engine = self.plan.load()
-        return self.engine.target_limit
+        return self.engine.target_limit, self.engine.batch_tokens
 
     def search(self, batch: list[Row], request: Request) -> list[list[Hypothesis]]:
         return next(self.engine.search([batch], request))
@@ -89,7 +89,8 @@ class Workers:
             loading = [worker.jobs[0] for worker in self.workers]
             while any(worker.jobs for worker in self.workers):
                 self._receive()
-            self.target_limit = min([cast("int", job.answer.result()) for job in loading if job.answer])
+            loaded = [cast("tuple[int, int]", job.answer.result()) for job in loading if job.answer]
+            self.target_limit, self.batch_tokens = min(loaded)
         except BaseException:
             self.close()
             raise

@@ -25,6 +25,7 @@ from nmt.advice.training_checks import (
     check_time,
 )
 from nmt.errors import StorageError, UsageError
+from nmt.model.protocol import Model
 from nmt.training import memory, profiling
 
 
@@ -227,8 +228,24 @@ def test_micro_batches_are_tried_up_to_a_whole_step(tmp_path: Path, monkeypatch:
     wanted = ("batching.tokens_per_step=5000", "batching.micro_batch_tokens=4000")
     assert tried(*wanted, free=4 * gib, taken=2**20).message.endswith("; a micro-batch of 4,000 may not fit")
     assert tried(*wanted, free=40 * gib, taken=2**20).level == "OK"
-    found[-1].left_out = ["dev"]
+    compiled: list[object] = []
+    monkeypatch.setattr(profiling, "compile_now", compiled.append)
+    check_memory(found[-1])
+    assert not compiled
+    found[-1].left_out, found[-1].trainer.updater.working.compiled = ["dev"], True
     assert check_memory(found[-1]).message.endswith("; the longest training sentences in place of dev fit")
+    assert compiled == [found[-1].trainer]  # before the clock of the trials runs
+
+
+def test_the_layers_are_compiled_as_the_training_will_have_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "compiler_works", lambda _: True)
+    compiled: list[Model] = []
+    monkeypatch.setattr(Model, "compile_layers", lambda model: compiled.append(model))
+    checkup = prepared(tmp_path, "training.compile=true")
+    check_batching(checkup)
+    assert compiled == [checkup.trainer.updater.working]
 
 
 def test_the_time_is_that_of_steps_validations_and_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

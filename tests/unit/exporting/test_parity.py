@@ -88,7 +88,7 @@ def test_a_tie_is_of_whole_hypotheses_or_of_the_pieces_where_they_part(
 class Fixed:
     """An engine that finds these hypotheses, one for each source, which it knows by the first piece."""
 
-    target_limit = 30
+    target_limit, batch_tokens = 30, 4096
 
     def __init__(self, *found: Hypothesis) -> None:
         self.found = found

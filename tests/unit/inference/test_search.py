@@ -275,3 +275,39 @@ def test_the_decoder_gives_logits_and_their_norms() -> None:
     logits, norms = Decoder(models * 2, src, constraints).next(torch.tensor([[[BOS_ID], [A]]]))
     assert norms.tolist() == [[pytest.approx(math.log(2))] * 2]
     assert (logits - norms[..., None]).exp()[0, 0, [A, B]].tolist() == pytest.approx([0.6, 0.4])
+
+
+class Limited(Table):
+    """A model that refuses more positions than it has."""
+
+    def decode_next(self, tokens: Tensor, cache: Any) -> Tensor:
+        assert len(self.widths) < self.position_limit
+        return super().decode_next(tokens, cache)
+
+
+ENDLESS: dict[int, dict[int, float]] = {**TEMPTING, C: {C: 0.999, EOS_ID: 0.001}}
+
+
+@pytest.mark.parametrize("beam_size", [1, 2])
+@pytest.mark.parametrize("limit", [5, 6, 7, 8, 9])
+def test_looking_only_now_and_then_at_which_sentences_are_finished_changes_no_result(
+    limit: int, beam_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Row([A], [C]), Row([A]), Row([A, A], [C]), Row([A], [B])]
+    expected, model = [Limited(ENDLESS) for _ in range(2)]
+    expected.position_limit = model.position_limit = limit
+    wanted = found(expected, rows, beam_size=beam_size, max_extra_length=9)
+    looks = list[int]()
+    monkeypatch.setattr(searching, "LOOK_EVERY", {"cpu": 4})
+    monkeypatch.setattr(searching, "SHRINK", {"cpu": 1 / 2})
+    is_done = Decoder.is_done
+
+    def spy(decoder: Decoder, is_going: Tensor, length: int) -> bool:
+        looks.append(length)
+        return is_done(decoder, is_going, length)
+
+    monkeypatch.setattr(Decoder, "is_done", spy)
+    assert found(model, rows, beam_size=beam_size, max_extra_length=9) == wanted
+    assert looks == list(range(1, limit + 1))
+    widths = [width for width, _ in model.widths]
+    assert widths == [4] * 4 + [2] * (limit - 4)  # looked at after 4 pieces, two of four are finished

@@ -9,6 +9,7 @@ import pytest
 import torch
 from runs import unpack_format_1
 
+from nmt.config.decoding import DecodingConfig
 from nmt.errors import ArtifactError, DataError, UsageError
 from nmt.inference.engines.native import NativeEngine
 from nmt.inference.protocol import Engine, Hypothesis, Matrix, Request, Row
@@ -160,7 +161,7 @@ class Eager:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.target_limit = engine.target_limit
+        self.target_limit, self.batch_tokens = engine.target_limit, 999
 
     def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]:
         taken: list[list[Row]] = []
@@ -295,7 +296,7 @@ def test_a_prefix_that_is_too_long_is_named_by_its_line(translator: Translator) 
 class Parrot:
     """An engine that says what it is told to, whatever it is asked."""
 
-    target_limit = 64
+    target_limit, batch_tokens = 64, 4096
 
     def __init__(self, ids: list[int]) -> None:
         self.ids = ids
@@ -346,7 +347,7 @@ def test_translations_that_look_wrong_are_counted_and_listed(
 
 def test_settings_of_the_bundle_hold_but_for_those_replaced(tiny_model: Path) -> None:
     own = Translator.load(tiny_model).decoding
-    assert (own.beam_size, own.length_penalty, own.max_extra_length, own.batch_tokens) == (4, 0.6, 50, 4096)
+    assert (own.beam_size, own.length_penalty, own.max_extra_length, own.batch_tokens) == (4, 0.6, 50, None)
     replaced = Translator.load(tiny_model, decoding={"beam_size": 2}).decoding
     assert replaced == own.model_copy(update={"beam_size": 2})
 
@@ -384,3 +385,11 @@ def test_a_bundle_of_format_1_translates_as_the_nmt_that_made_it(tmp_path: Path)
     expected = [torch.nan if score is None else score for score in record["scores"]]
     scores = [pair.score for pair in translator.score(record["lines"], record["lines"])]
     assert scores == pytest.approx(expected, abs=0.02, nan_ok=True)
+
+
+@pytest.mark.parametrize(("given", "taken"), [(None, 4096), (7, 7)])
+def test_the_engine_knows_how_much_to_translate_at_once_where_no_setting_says_it(
+    translator: Translator, given: int | None, taken: int
+) -> None:
+    other = Translator(Parrot([]), translator.tokenizer, DecodingConfig(batch_tokens=given), max_length=9)
+    assert other.batch_tokens == taken

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from nmt.model.cache import DecoderCache
 
@@ -13,7 +14,7 @@ def make_cache(batch: int = 3) -> DecoderCache:
     keys = torch.arange(batch * H * S * D, dtype=torch.float32).view(batch, H, S, D)
     cross = [(keys + layer, -keys) for layer in range(2)]
     empty = torch.empty(batch, H, 0, D)
-    memory_mask = torch.arange(batch, dtype=torch.float32).view(batch, 1, 1, 1).expand(-1, 1, 1, S)
+    memory_mask = torch.arange(batch, dtype=torch.float32).view(batch, 1, 1, 1).repeat(1, 1, 1, S)
     return DecoderCache(memory_mask, cross, [(empty, empty) for _ in range(2)])
 
 
@@ -78,8 +79,10 @@ def test_sentences_leave_and_the_last_ones_take_their_index() -> None:
             keys[sentence], values[sentence] = 10 + sentence, 20 + sentence
     cache.ancestry[2] = False
     cross = [keys.clone() for keys, _ in cache.cross_kv]
+    mask = cache.memory_mask = F.pad(cache.memory_mask, (0, 5))[..., :S]
     cache.keep_sentences(torch.tensor([0, 3, 2]))
     assert cache.memory_mask[:, 0, 0, 0].tolist() == [0, 3, 2]
+    assert cache.memory_mask.stride() == mask.stride()  # its rows are aligned for a GPU
     assert cache.ancestry[:, 0, 0].tolist() == [True, True, False]
     for layer in range(2):
         assert torch.equal(cache.cross_kv[layer][0], cross[layer][[0, 3, 2]])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from nmt.config.model import ModelConfig
 from nmt.model.encoder_decoder import Transformer
@@ -164,3 +165,67 @@ def test_weights_of_another_model_are_refused_by_name_and_by_shape() -> None:
         with pytest.raises(ValueError, match="is") as caught:
             model.load_weights(weights)
         assert str(caught.value) == message
+
+
+def attention_calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Take the branches of a GPU, and list the arguments of its attention."""
+    calls: list[dict[str, Any]] = []
+    attend = F.scaled_dot_product_attention
+
+    def spy(*tensors: Any, **how: Any) -> Tensor:
+        calls.append(how)
+        return attend(*tensors, **how)
+
+    monkeypatch.setattr(Tensor, "is_cuda", True, raising=False)
+    monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
+    return calls
+
+
+SRC = torch.tensor([[5, 6, 7, 3], [7, 3, PAD, PAD]])
+TGT_IN = torch.tensor([[2, 8, 9], [2, 11, PAD]])
+
+
+@pytest.mark.parametrize("norm", ["post", "pre"])
+def test_a_gpu_computes_the_same_with_one_mask_for_all_layers(norm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model(norm=norm).eval()
+    expected = model.hidden(SRC, TGT_IN)
+    calls = attention_calls(monkeypatch)
+    found = model.hidden(SRC, TGT_IN)
+    torch.testing.assert_close(found[0], expected[0])
+    torch.testing.assert_close(found[1, :2], expected[1, :2])
+    of_encoder, of_decoder, of_memory = calls[:2], calls[2::2], calls[3::2]
+    assert [(call["attn_mask"], call["is_causal"]) for call in of_decoder] == [(None, True)] * 2
+    mask = of_encoder[0]["attn_mask"]
+    assert mask.tolist() == [[[[0.0] * 4]], [[[0.0, 0.0, -math.inf, -math.inf]]]]
+    assert all(call["attn_mask"] is mask and not call["is_causal"] for call in [*of_encoder, *of_memory])
+
+
+def test_where_nothing_is_padded_a_gpu_gets_no_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model().eval()
+    expected = model.hidden(SRC[:1], TGT_IN[:1])
+    calls = attention_calls(monkeypatch)
+    torch.testing.assert_close(model.hidden(SRC[:1], TGT_IN[:1], src_padded=False), expected)
+    assert [call["attn_mask"] for call in calls] == [None] * 6
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_on_a_cpu_the_mask_of_a_source_without_padding_is_worth_no_bit(training: bool) -> None:
+    model, outputs = make_model(dropout=0.1, attention_dropout=0.1).train(training), []
+    for src_padded in (True, False):
+        model.zero_grad()
+        torch.manual_seed(1)
+        hidden = model.hidden(SRC[:1], TGT_IN[:1], src_padded=src_padded)
+        hidden.square().sum().backward()
+        outputs.append([hidden, *(parameter.grad for parameter in model.parameters() if parameter.grad is not None)])
+    assert len(outputs[0]) > 30
+    assert all(map(torch.equal, *outputs))
+
+
+def test_in_bfloat16_positions_are_added_before_the_sum_is_rounded() -> None:
+    model = make_model(positions="sinusoidal", dropout=0.0)
+    exact = model.positions(3, 2)
+    model.bfloat16()
+    embedded = model.embed(TGT_IN[:1, 1:], model.target_embedding, model.positions(3, 2))
+    scaled = 4 * model.target_embedding.weight[TGT_IN[:1, 1:]].float()  # the square root of the width
+    assert embedded.dtype == torch.bfloat16
+    assert torch.equal(embedded, (scaled + exact).bfloat16())

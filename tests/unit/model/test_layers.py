@@ -10,7 +10,16 @@ from torch.nn import functional as F
 
 from nmt.config.model import ModelConfig
 from nmt.model import layers
-from nmt.model.layers import Attention, Dropout, LearnedPositions, Linear, SinusoidalPositions, prepare_mask, softmax
+from nmt.model.layers import (
+    Attention,
+    Dropout,
+    LearnedPositions,
+    Linear,
+    SinusoidalPositions,
+    causal_mask,
+    prepare_mask,
+    softmax,
+)
 
 RATES = [0.1, 0.15, 0.3, 0.5, 0.9]
 SIGMAS = 5.0
@@ -177,6 +186,29 @@ def test_a_mask_becomes_the_number_to_add_once() -> None:
     assert prepare_mask(prepared) is prepared
 
 
+@pytest.mark.parametrize("length", [5, 8, 11])
+def test_on_a_gpu_a_mask_has_the_type_of_the_model_and_rows_that_the_kernel_need_not_copy(
+    length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = torch.arange(length) < torch.tensor([length, 2])[:, None]
+    expected = prepare_mask(mask)
+    monkeypatch.setattr(Tensor, "is_cuda", True, raising=False)
+    prepared = prepare_mask(mask[:, None, None], torch.bfloat16)
+    assert (prepared.dtype, prepared.shape) == (torch.bfloat16, (2, 1, 1, length))
+    assert torch.equal(prepared[:, 0, 0].float(), expected)
+    assert [stride % layers.ALIGNMENT for stride in prepared.stride()] == [0, 0, 0, 1]
+
+
+def test_a_causal_mask_hides_the_positions_behind_and_a_gpu_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = torch.ones(7, 3, dtype=torch.long)
+    hidden = -math.inf
+    mask = causal_mask(ids)
+    assert mask is not None
+    assert mask.tolist() == [[0.0, hidden, hidden], [0.0, 0.0, hidden], [0.0, 0.0, 0.0]]
+    monkeypatch.setattr(Tensor, "is_cuda", True, raising=False)
+    assert causal_mask(ids) is None
+
+
 @pytest.mark.parametrize("bias", [True, False])
 def test_onednn_computes_what_torch_does_and_only_without_gradients_in_float32(
     bias: bool, monkeypatch: pytest.MonkeyPatch
@@ -216,3 +248,13 @@ def test_sinusoids_are_those_of_the_paper_and_no_weight() -> None:
             assert row.tolist() == pytest.approx([math.sin(angle), math.cos(angle)], abs=1e-6)
     assert not list(positions.parameters())
     assert not positions.state_dict()
+
+
+def test_sinusoids_stay_float32_whatever_the_type_of_the_model_and_follow_its_device() -> None:
+    positions = SinusoidalPositions(9, 6)
+    exact = positions.table.clone()
+    for dtype in (torch.bfloat16, torch.float64):
+        assert positions.to(dtype).table.dtype == torch.float32
+        assert torch.equal(positions.table, exact)
+    assert (positions.to("meta", torch.bfloat16).table.device.type, positions.table.dtype) == ("meta", torch.float32)
+    assert LearnedPositions(9, 6).bfloat16().table.dtype == torch.bfloat16

@@ -78,7 +78,7 @@ def by_hand(model: Transformer, src: Tensor, tgt_in: Tensor, layer: int) -> Tens
         queries = x @ attention.query.weight[rows].T + attention.query.bias[rows]
         keys = memory @ attention.key_value.weight[rows].T + attention.key_value.bias[rows]
         scores = queries @ keys.transpose(1, 2) / 2  # the root of D/H
-        heads.append(scores.masked_fill(~mask[:, 0], -torch.inf).softmax(-1))
+        heads.append((scores + mask[:, 0]).softmax(-1))
     return torch.stack(heads).mean(0)
 
 
@@ -93,3 +93,17 @@ def test_attention_is_the_mean_over_the_heads_of_the_layer(norm: str, layer: int
     assert not weights[1, :, 2].any()  # padding
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 4))
     assert not model.decoder_layers[layer - 1].cross_attention._forward_pre_hooks
+
+
+def test_a_batch_says_whether_its_sources_need_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, masked = make_model().eval(), list[bool]()
+    encode = Transformer.encode
+
+    def spy(model: Transformer, src: Tensor, mask: Tensor | None) -> Tensor:
+        masked.append(mask is not None)
+        return encode(model, src, mask)
+
+    monkeypatch.setattr(Transformer, "encode", spy)
+    for src_padded in (True, False):
+        model.loss_inputs(Batch(SRC[:1], TGT_IN[:1], LABELS[:1], torch.arange(4), src_padded=src_padded))
+    assert masked == [True, False]

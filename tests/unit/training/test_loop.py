@@ -340,7 +340,7 @@ def test_a_signal_is_answered_when_the_checkpoint_is_whole(
     assert found.path.name == "halt-00000001"
 
 
-def test_a_disk_that_is_full_behind_the_training_ends_it_at_the_next_checkpoint_at_the_latest(
+def test_a_disk_that_is_full_in_the_background_ends_the_training_before_the_next_checkpoint(
     pairs: PreparedPairs, store: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(path: Path, *_: Any) -> None:
@@ -350,7 +350,7 @@ def test_a_disk_that_is_full_behind_the_training_ends_it_at_the_next_checkpoint_
     delayed(monkeypatch, fail)
     with silent_log() as log, pytest.raises(StorageError, match="step-00000040: cannot be written"):
         trainer.run_steps(log, [])
-    assert 40 <= trainer.state.step <= 80
+    assert 40 <= trainer.state.step < 80
 
 
 def test_another_metric_begins_a_ranking_of_its_own(pairs: PreparedPairs, store: Checkpoints) -> None:

@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.testing import CompileCounterWithBackend
 from torch.testing import assert_close
 
 from nmt.training import loss as module
-from nmt.training.loss import smoothed_loss
+from nmt.training.loss import loss_of_logits, smoothed_loss
 
 ROWS, WIDTH, SIZE = 23, 8, 11
 
@@ -20,10 +21,12 @@ def draw() -> tuple[Tensor, Tensor, Tensor]:
     return hidden, weight, torch.randint(SIZE, (ROWS,), generator=generator)
 
 
-def gradients(hidden: Tensor, weight: Tensor, labels: Tensor, factor: float = 1.0) -> tuple[Tensor, ...]:
+def gradients(
+    hidden: Tensor, weight: Tensor, labels: Tensor, factor: float = 1.0, *, compiled: bool = False
+) -> tuple[Tensor, ...]:
     """Return the loss times `factor` and its gradients."""
     hidden, weight = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
-    loss, _ = smoothed_loss(hidden, weight, labels, smoothing=0.1)
+    loss, _ = smoothed_loss(hidden, weight, labels, smoothing=0.1, compiled=compiled)
     return (loss.detach() * factor, *torch.autograd.grad(loss * factor, (hidden, weight)))
 
 
@@ -122,3 +125,45 @@ def test_bfloat16_operands_give_a_float32_loss_and_gradients_of_their_own_type()
     assert (loss.dtype, d_hidden.dtype, d_weight.dtype) == (torch.float32, torch.bfloat16, torch.bfloat16)
     assert_close(loss, exact[0], rtol=0.02, atol=0)
     assert_close(d_weight.float(), exact[2], rtol=0.05, atol=0.2)
+
+
+def test_on_a_gpu_products_of_bfloat16_are_not_rounded_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden, weight, labels = draw()
+    hidden, weight = hidden.bfloat16(), weight.bfloat16()
+    exact = gradients(hidden.float(), weight.float(), labels)
+    rounded = gradients(hidden, weight, labels)
+    mm, types = torch.mm, list[torch.dtype | None]()
+
+    def product(a: Tensor, b: Tensor, *, out: Tensor | None = None, out_dtype: torch.dtype | None = None) -> Tensor:
+        types.append(out_dtype)
+        if out_dtype is not None:  # which this product has on a GPU alone
+            return mm(a.to(out_dtype), b.to(out_dtype))
+        return mm(a, b, out=out)
+
+    monkeypatch.setattr(Tensor, "is_cuda", True, raising=False)
+    monkeypatch.setattr(torch, "mm", product)
+    loss, d_hidden, d_weight = gradients(hidden, weight, labels)
+    assert types == [torch.float32, None, torch.float32]
+    assert (loss.dtype, d_hidden.dtype, d_weight.dtype) == (torch.float32, torch.bfloat16, torch.bfloat16)
+    assert_close(loss, exact[0])
+    assert abs(rounded[0] - exact[0]) > 10 * abs(loss - exact[0])
+    assert_close(d_hidden.float(), exact[1], rtol=0.02, atol=0.01)
+    assert_close(d_weight.float(), exact[2], rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_compiled_loss_is_the_same_in_one_graph_for_all_numbers_of_rows(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden, weight, labels = draw()
+    hidden, weight = hidden.to(dtype), weight.to(dtype)
+    plain = gradients(hidden, weight, labels)
+    counter = CompileCounterWithBackend("aot_eager")  # the same graph, without the time that its code takes
+    monkeypatch.setattr(module, "compiled_loss", lambda: torch.compile(loss_of_logits, dynamic=True, backend=counter))
+    monkeypatch.setattr(module, "PRODUCT", {"cpu": 7 * SIZE})
+    monkeypatch.setattr(module, "SOFTMAX", {"cpu": 7 * SIZE})
+    for one, other in zip(gradients(hidden, weight, labels, compiled=True), plain, strict=True):
+        assert_close(one, other)
+    for rows in (2, 5, 12):
+        gradients(hidden[:rows], weight, labels[:rows], compiled=True)
+    assert counter.frame_count == 1

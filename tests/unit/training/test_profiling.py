@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from nmt.config.decoding import DecodingConfig
+from nmt.data.encoding.dataset import Batch
 from nmt.training import profiling
-from nmt.training.profiling import MemoryTrials, finish, training_speed, translation_speed
+from nmt.training.profiling import MemoryTrials, compile_now, finish, training_speed, translation_speed
 
 
 class Clock:
@@ -123,3 +124,31 @@ def test_only_a_gpu_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("cpu", "cuda"):
         finish(torch.device(name))
     assert waited == [torch.device("cuda")]
+
+
+class Listing:
+    """Stands for nine pairs."""
+
+    def __init__(self, batches: list[Batch]) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return 9
+
+    def collate(self, rows: list[int]) -> Batch:
+        self.asked = rows
+        return self.batches[0]
+
+
+def test_layers_are_compiled_for_sources_with_and_without_padding() -> None:
+    taken: list[Any] = []
+    ids = torch.ones(2, 3, dtype=torch.long)
+    batch = Batch(ids, ids, ids, torch.arange(6))
+    pairs = Listing([batch])
+    updater = SimpleNamespace(
+        device=torch.device("cpu"), accumulate=lambda batches, **_: taken.extend(one.src_padded for one in batches)
+    )
+    trainer: Any = SimpleNamespace(pairs=pairs, updater=updater)
+    compile_now(trainer)
+    assert pairs.asked == [0, 8]
+    assert taken == [True, False]

@@ -376,3 +376,29 @@ def test_the_seeds_of_ranks_differ_and_a_single_process_has_that_of_the_first() 
     seeds = {step_seed(1, step, rank) for step in range(100) for rank in range(8)}
     assert len(seeds) == 800
     assert step_seed(1, 12, 0) == step_seed(1, 12)
+
+
+def test_of_the_copy_the_first_gradients_are_copied_and_later_ones_added_all_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    updater, calls = make_updater("bfloat16"), list[tuple[str, int]]()
+    batches = [make_batch(seed) for seed in (1, 2, 3)]
+    alone = []
+    for batch in batches:
+        updater.accumulate([batch], seed=1, smoothing=0.1, tokens=20)
+        alone.append([gradient.clone() for gradient in updater.gradients])
+    for name in ("_foreach_copy_", "_foreach_add_"):
+        function = getattr(torch, name)
+
+        def spy(ours: list[Tensor], theirs: list[Tensor], function: Any = function, name: str = name) -> None:
+            calls.append((name, len(theirs)))
+            function(ours, theirs)
+
+        monkeypatch.setattr(torch, name, spy)
+    updater.flat_gradient.fill_(math.nan)
+    updater.accumulate(batches, seed=1, smoothing=0.1, tokens=20)
+    count = len(updater.parameters)
+    assert calls == [("_foreach_copy_", count), ("_foreach_add_", count), ("_foreach_add_", count)]
+    for gradient, (first, second, third) in zip(updater.gradients, zip(*alone, strict=True), strict=True):
+        assert torch.equal(gradient, first + second + third)
+    assert all(parameter.grad is None for parameter in updater.working.parameters())

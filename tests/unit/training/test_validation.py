@@ -79,7 +79,7 @@ def test_each_rank_takes_a_share_of_the_batches(model: Model) -> None:
 class Echo:
     """Stands for a translator: it returns the source in capitals."""
 
-    decoding = SimpleNamespace(batch_tokens=100)
+    batch_tokens = 100
 
     def stream(self, lines: list[str]) -> Any:
         return (SimpleNamespace(text=line.upper()) for line in lines)

@@ -139,11 +139,18 @@ def test_a_batch_moves_as_a_whole_and_from_pinned_memory(monkeypatch: pytest.Mon
         return tensor
 
     monkeypatch.setattr(Tensor, "pin_memory", pin_memory)
-    batch = Batch(torch.ones(1, 2), torch.ones(1, 3), torch.ones(1, 3), torch.arange(3))
+    batch = Batch(torch.ones(1, 2), torch.ones(1, 3), torch.ones(1, 3), torch.arange(3), src_padded=False)
     tensors = (batch.src, batch.tgt_in, batch.labels, batch.label_indices)
     moved = batch.to(torch.device("meta"))
     assert {tensor.device.type for tensor in (moved.src, moved.tgt_in, moved.labels, moved.label_indices)} == {"meta"}
     assert [id(tensor) for tensor in pinned] == [id(tensor) for tensor in tensors]
+    assert not moved.src_padded
+
+
+def test_a_batch_knows_whether_its_sources_are_padded(pairs: PreparedPairs) -> None:
+    assert [pairs.collate(rows).src_padded for rows in ([3, 0, 1], [0], [2], [0, 0], [0, 3])] == [
+        *(True, False, False, False, True)
+    ]
 
 
 def test_on_a_cpu_a_batch_stays_as_it_is() -> None:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -209,8 +211,8 @@ def test_attention_is_what_the_layer_weighs_the_values_of_the_source_with(pairs:
     attention.output.register_forward_pre_hook(lambda _, given: contexts.append(given[0]))
     for (src, tgt), found in zip(pairs, weights(NativeEngine([one]), pairs, layer), strict=True):
         if tgt:
-            memory, mask = one.encode(torch.tensor([[*src, EOS_ID]]))
-            one.decode(torch.tensor([[BOS_ID, *tgt]]), memory, mask)
+            memory = one.encode(torch.tensor([[*src, EOS_ID]]), None)
+            one.decode(torch.tensor([[BOS_ID, *tgt]]), memory, None)
             _, values = attention.keys_and_values(memory)
             whole = torch.cat([found, 1 - found.sum(1, keepdim=True)], dim=1)  # EOS takes the rest
             torch.testing.assert_close(whole @ values[0, 0], contexts[-1][0, : len(tgt)])
@@ -293,3 +295,9 @@ def test_words_of_a_small_dictionary_are_aligned_by_a_real_model(data: Path) -> 
     print(f"{right} of {asked} words aligned to their translations")
     assert asked > 300
     assert right / asked > 0.7
+
+
+@pytest.mark.parametrize(("kind", "batch_tokens"), [("cpu", 4096), ("cuda", 16_384)])
+def test_a_gpu_takes_larger_batches(kind: str, batch_tokens: int) -> None:
+    stand_in: Any = SimpleNamespace(device=torch.device(kind))
+    assert NativeEngine([stand_in]).batch_tokens == batch_tokens

@@ -31,7 +31,7 @@ PATIENCE = 30.0
 class FakeEngine:
     """Echoes rows; the score of a hypothesis is the worker's process id."""
 
-    target_limit = 64
+    target_limit, batch_tokens = 64, 512
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -132,7 +132,7 @@ def test_results_come_in_the_order_of_the_batches_whoever_is_faster(start: Start
 
 def test_all_methods_of_an_engine_pass_through_with_their_arguments(start: Start) -> None:
     workers = start()
-    assert workers.target_limit == 64
+    assert (workers.target_limit, workers.batch_tokens) == (64, 512)
     ((row, _),) = workers.search(rows(7), Request(DecodingConfig(), n_best=3))
     assert len(row) == 3
     pairs = [([1], [number, number]) for number in range(9)]
