@@ -148,8 +148,9 @@ class Worker:
 class Preparation:
     """`nmt prepare` of the recipe of a run into an empty folder, from start to end."""
 
-    def __init__(self, run: Path, setting: str, prefix: list[str]) -> None:
-        self.command = [*prefix, sys.executable, "-m", "nmt", "prepare", str(run / "recipe.toml")]
+    def __init__(self, options: argparse.Namespace, setting: str, prefix: list[str]) -> None:
+        self.command = [*prefix, sys.executable, "-m", "nmt", "prepare", str(options.run_dir / "recipe.toml")]
+        self.command += ["--data-dir", str(options.data_dir)] if options.data_dir else []
         if setting == "former":
             self.command += ["--workers", "1" if "taskset" in prefix else str(len(os.sched_getaffinity(0)))]
         self.environment = environment(setting)
@@ -179,7 +180,7 @@ def measure(work: str, options: argparse.Namespace, conditions: list[str]) -> di
             prefix = prefixes.get(condition, [])
             for setting in settings:
                 if (setting, *prefix) not in workers:
-                    kind = Preparation(options.run_dir, setting, prefix) if work == "prepare" else None
+                    kind = Preparation(options, setting, prefix) if work == "prepare" else None
                     workers[setting, *prefix] = worker = kind or Worker(work, options, setting, prefix)
                     stack.callback(worker.end)
         for worker in workers.values():
@@ -210,6 +211,7 @@ def main() -> None:
     """Measure the kinds of work under the conditions."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run-dir", type=Path, required=True)
+    parser.add_argument("--data-dir", type=Path, help="where the files of RUN's recipe are, for preparation")
     parser.add_argument("--work", default="train,translate,prepare")
     parser.add_argument("--conditions", default=",".join(BUSY))
     parser.add_argument("--settings", default="former,now", help="former, now, or values of GOMP_SPINCOUNT")
