@@ -30,7 +30,7 @@ BUSY = {"quiet": 0, "one": 1, "two": 2, "nice": 1, "core": 0, "quota": 0}
 control group that allows the time of one core on all of them."""
 PREFIXES = {"nice": ["nice", "-n", "19"], "core": ["taskset", "-c", "0"]}
 GROUP = "nmt-busy"
-LINES = 200  # of a call of the translator
+LINES = 40  # of a call of the translator
 
 
 def environment(setting: str) -> dict[str, str]:
@@ -69,7 +69,7 @@ def quota() -> Iterator[list[str]]:
             group.rmdir()
 
 
-def train(run: Path) -> Iterator[int]:
+def train(run: Path, precision: str) -> Iterator[int]:
     """Take updates; yield the target tokens of each."""
     import torch
 
@@ -81,7 +81,7 @@ def train(run: Path) -> Iterator[int]:
     keep_freed_memory()
     bound_kernels()
     torch.manual_seed(1)
-    update = nmt_update(Tokenizer.load(run / "tokenizer").target_size, "bfloat16")
+    update = nmt_update(Tokenizer.load(run / "tokenizer").target_size, precision)
     stream = StepStream(PreparedPairs(run / "prepared" / "ids" / "train"), TOKENS_PER_STEP, 1)
     for step in stream.from_position(0, 0):
         for batch in step.micro_batches:
@@ -117,8 +117,9 @@ def serve(units: Iterator[int]) -> None:
 class Worker:
     """A process that trains or translates when it is told to."""
 
-    def __init__(self, work: str, run: Path, setting: str, prefix: list[str]) -> None:
-        command = [*prefix, sys.executable, __file__, "--worker", work, "--run-dir", str(run)]
+    def __init__(self, work: str, options: argparse.Namespace, setting: str, prefix: list[str]) -> None:
+        command = [*prefix, sys.executable, __file__, "--worker", work, "--run-dir", str(options.run_dir)]
+        command += ["--precision", options.precision]
         self.process = subprocess.Popen(
             command, env=environment(setting), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
@@ -147,8 +148,9 @@ class Worker:
 class Preparation:
     """`nmt prepare` of the recipe of a run into an empty folder, from start to end."""
 
-    def __init__(self, run: Path, setting: str, prefix: list[str]) -> None:
-        self.command = [*prefix, sys.executable, "-m", "nmt", "prepare", str(run / "recipe.toml")]
+    def __init__(self, options: argparse.Namespace, setting: str, prefix: list[str]) -> None:
+        self.command = [*prefix, sys.executable, "-m", "nmt", "prepare", str(options.run_dir / "recipe.toml")]
+        self.command += ["--data-dir", str(options.data_dir)] if options.data_dir else []
         if setting == "former":
             self.command += ["--workers", "1" if "taskset" in prefix else str(len(os.sched_getaffinity(0)))]
         self.environment = environment(setting)
@@ -178,8 +180,8 @@ def measure(work: str, options: argparse.Namespace, conditions: list[str]) -> di
             prefix = prefixes.get(condition, [])
             for setting in settings:
                 if (setting, *prefix) not in workers:
-                    kind = Preparation(options.run_dir, setting, prefix) if work == "prepare" else None
-                    workers[setting, *prefix] = worker = kind or Worker(work, options.run_dir, setting, prefix)
+                    kind = Preparation(options, setting, prefix) if work == "prepare" else None
+                    workers[setting, *prefix] = worker = kind or Worker(work, options, setting, prefix)
                     stack.callback(worker.end)
         for worker in workers.values():
             worker.prepare()
@@ -209,17 +211,19 @@ def main() -> None:
     """Measure the kinds of work under the conditions."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run-dir", type=Path, required=True)
+    parser.add_argument("--data-dir", type=Path, help="where the files of RUN's recipe are, for preparation")
     parser.add_argument("--work", default="train,translate,prepare")
     parser.add_argument("--conditions", default=",".join(BUSY))
     parser.add_argument("--settings", default="former,now", help="former, now, or values of GOMP_SPINCOUNT")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--precision", default="bfloat16", help="of training")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         configure_openmp()
-        serve(train(options.run_dir) if options.worker == "train" else translate(options.run_dir))
+        serve(train(options.run_dir, options.precision) if options.worker == "train" else translate(options.run_dir))
         return
     conditions, left_out = options.conditions.split(","), {}
     if "quota" in conditions:
@@ -235,7 +239,7 @@ def main() -> None:
         figures[work] = measure(work, options, conditions)
         show(work, figures[work])
     if options.json:
-        settings = {key: getattr(options, key) for key in ("settings", "rounds", "seconds")}
+        settings = {key: getattr(options, key) for key in ("settings", "rounds", "seconds", "precision")}
         write_record(options.json, figures, left_out, {**settings, "threads": len(os.sched_getaffinity(0))})
 
 

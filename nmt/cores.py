@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 NUMBER = "OMP_NUM_THREADS"
-WAITING = {"GOMP_SPINCOUNT": "2000", "KMP_BLOCKTIME": "1"}
+WAITING = {"GOMP_SPINCOUNT": "5000", "KMP_BLOCKTIME": "1"}
 """How long a thread that waits spins before it sleeps: rounds for GNU's OpenMP, milliseconds for LLVM's and Intel's.
 
 Their defaults are 300,000 rounds and 200 milliseconds. A thread that spins for so long holds a core that the one it
