@@ -156,6 +156,8 @@ def ranks_available(bench: Bench) -> None:
 def start(bench: Bench, count: int, out: Path, kind: str) -> subprocess.Popen[str]:
     """Start `count` ranks, which write to OUT-RANK.json."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    if kind == "endless":  # the launcher would end the others before they say which rank is gone
+        launcher += ["--monitor-interval", "10"]
     command = [*launcher, str(Path(__file__).parent.parent / "gpu_check.py"), "--rank", bench.device, str(out), kind]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

@@ -94,7 +94,8 @@ def loss_of_logits(logits: Tensor, wanted: Tensor, d_logits: Tensor | None, smoo
         # d loss / d logits = softmax - smoothed target
         probs -= smoothing / size
         certain = probs.gather(-1, wanted) - (1 - smoothing)
-        d_logits.copy_(probs).scatter_(-1, wanted, certain.to(d_logits.dtype))
+        # Scattered before the copy: in bfloat16 scatter_ copies all logits to float32 and back on a CPU.
+        d_logits.copy_(probs.scatter_(-1, wanted, certain))
     return loss, nll
 
 
