@@ -53,9 +53,8 @@ def fused_attention() -> str:
 
     from nmt.model.layers import Attention
 
-    def attend(self: Any, x: Any, keys: Any, values: Any, mask: Any) -> Any:
-        queries = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        context = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+    def attend(self: Any, x: Any, keys: Any, values: Any, mask: Any, **_: Any) -> Any:
+        context = F.scaled_dot_product_attention(self.queries(x), keys, values, attn_mask=mask)
         return self.output(context.transpose(1, 2).flatten(-2))
 
     setattr(Attention, "attend", attend)  # noqa: B010
