@@ -78,6 +78,7 @@ def test_the_knobs_that_change_no_result_are_these_alone() -> None:
         *("name", "description", "data.downloads.url", "data.downloads.sha256", "model.preset"),
         *("batching.micro_batch_tokens", "training.device", "training.threads", "training.compile"),
         *("training.log_every", "training.init_from", "training.tensorboard"),
+        *("training.deterministic", "decoding.batch_tokens"),
     }
     assert Section.affects == {"updates"}
 
@@ -97,6 +98,7 @@ def test_the_knobs_that_change_no_result_are_these_alone() -> None:
         "model.dropout": {"updates"},
         "model.max_length": {"ids", "weights", "updates"},
         "batching.tokens_per_step": {"updates"},
+        "optimizer.algorithm": {"updates"},
         "optimizer.beta1": {"updates"},
         "training.seed": {"tokenizer", "updates"},
         "training.max_steps": {"training"},
