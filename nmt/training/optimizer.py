@@ -11,11 +11,8 @@ from nmt.config.training import OptimizerConfig, Precision
 
 NO_MATRICES = ("embedding", "positions", "generator")  # in names: their rows are vectors of pieces or positions
 MUON_MOMENTUM, MUON_RMS = 0.95, 0.2
-NEWTON_SCHULZ = (
-    3.4445,
-    -4.7750,
-    2.0315,
-)  # of Jordan et al. 2024: not convergent, but fast towards singular values of 1
+NEWTON_SCHULZ = 3.4445, -4.7750, 2.0315
+"""Coefficients of Jordan et al. 2024: they do not converge, but bring singular values near 1 in few steps."""
 NEWTON_SCHULZ_STEPS = 5
 EPSILON = 1e-7  # beside a norm, which may be 0
 
@@ -52,7 +49,6 @@ def make_optimizers(
 
 
 def make_adam(parameters: Iterable[Tensor], config: OptimizerConfig) -> torch.optim.Adam:
-    """Make Adam; its learning rate is set before each step."""
     return torch.optim.Adam(parameters, lr=0.0, betas=(config.beta1, config.beta2), eps=config.epsilon, fused=True)
 
 
@@ -89,11 +85,9 @@ class Muon(torch.optim.Optimizer):
                 momentum = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
                 momentum.lerp_(gradient, (1 - MUON_MOMENTUM) * keep)
                 ahead = gradient.lerp_(momentum, MUON_MOMENTUM)  # Nesterov's momentum
-                for pair in zip(parameter.chunk(group["parts"]), ahead.chunk(group["parts"]), strict=True):
-                    part, direction = (
-                        pair if parameter.size(0) <= parameter.size(1) * group["parts"] else [x.T for x in pair]
-                    )
-                    alike[direction.shape].append((part, direction))
+                for part, direction in zip(*(x.chunk(group["parts"]) for x in (parameter, ahead)), strict=True):
+                    wide = (part, direction) if part.size(0) <= part.size(1) else (part.T, direction.T)
+                    alike[wide[0].shape].append(wide)
         for shape, pairs in alike.items():
             directions = orthogonalize(torch.stack([direction for _, direction in pairs]).to(self.dtype)).float()
             directions *= -self.param_groups[0]["lr"] * MUON_RMS * math.sqrt(shape[1]) * keep

@@ -33,11 +33,10 @@ class Updater:
     ) -> None:
         self.model = model
         self.ranks = ranks or Ranks()
-        self.names = list(model.weights())
         self.parameters: list[Tensor] = list(model.parameters())
         self.device = self.parameters[0].device
         self.clip_norm = config.clip_norm
-        self.named = dict(zip(self.names, self.parameters, strict=True))
+        self.named: dict[str, Tensor] = dict(model.named_parameters())
         self.optimizers = make_optimizers(self.named, config, precision)
         # In bfloat16 forward and backward run on a copy of the weights, cast once an update: no cast within them.
         self.working = model if precision == "float32" else copy.deepcopy(model).bfloat16()
