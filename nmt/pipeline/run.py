@@ -171,8 +171,9 @@ class Run:
         """Return the sessions of the lock with this one, and warn where versions or machine have changed."""
         sessions = [each for each in (self.recorded() or {"sessions": []})["sessions"] if isinstance(each, dict)]
         now: JsonObject = {"versions": runtime.versions(), "machine": devices.machine()}
-        if sessions:  # a training goes on with as many threads as it began with
-            now["machine"]["threads"] = (sessions[-1].get("machine") or now["machine"]).get("threads")
+        # A training goes on with as many threads as it began with, unless the recipe has a number.
+        before = (sessions[-1].get("machine") or {}).get("threads") if sessions else None
+        now["machine"]["threads"] = self.recipe.training.threads or before or now["machine"]["threads"]
         changes = differing({key: sessions[-1].get(key) for key in now}, now) if sessions else []
         if changes:
             changed = ", ".join(changes)

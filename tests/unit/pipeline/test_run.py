@@ -81,6 +81,13 @@ def test_a_session_is_added_where_versions_or_machine_change(
     ]
 
 
+def test_the_lock_records_the_threads_that_the_recipe_asks_for(tmp_path: Path) -> None:
+    for asked, recorded in ((3, [3]), (None, [3]), (5, [3, 5])):
+        run = make_run(tmp_path, training={"threads": asked})
+        run.begin()
+        assert [each["machine"]["threads"] for each in read_json(run.folder.lock)["sessions"]] == recorded
+
+
 def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     left = [folder / ".x.7.partial" for folder in (run.folder.path, run.folder.text.parent, run.folder.bundle)]
