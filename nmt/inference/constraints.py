@@ -31,24 +31,25 @@ class Constraints:
         self.limits, self.prefixes = self.limits[sentences], self.prefixes[sentences]
         self.forbidden = self.forbidden[sentences]
 
-    def apply(self, logits: Tensor, histories: Tensor) -> None:
-        """Set `logits` (B, K, V) to minus infinity for pieces that may not follow `histories` (B, K, T).
+    def apply(self, logits: Tensor, histories: Tensor, part: "slice[int, int, int]") -> None:
+        """Set `logits` (b, K, V) to minus infinity for pieces that may not follow `histories` (b, K, T).
 
+        Both are of the sentences `part`.
         Padding, BOS and the forbidden pieces never follow; a prefix is forced; at its limit a hypothesis ends.
         """
         step = histories.size(-1)  # of the next piece, from 1
         forced = None
         in_prefix = step <= self.prefixes.size(1)
         if in_prefix or step >= self.first_limit:
-            prefix = self.prefixes[:, step - 1] if in_prefix else torch.full_like(self.limits, PAD_ID)
-            forced = torch.where(self.limits == step, EOS_ID, prefix)[:, None, None].expand(*logits.shape[:2], 1)
+            prefix = self.prefixes[part, step - 1] if in_prefix else torch.full_like(self.limits[part], PAD_ID)
+            forced = torch.where(self.limits[part] == step, EOS_ID, prefix)[:, None, None].expand(*logits.shape[:2], 1)
             kept = logits.gather(2, forced)
         if (size := self.decoding.no_repeat_ngram) and step > size:
             windows = histories[..., 1:].unfold(-1, size, 1)  # (B, K, windows, size)
             same = (windows[..., :-1] == histories[..., None, step - size + 1 :]).all(-1)
             logits.scatter_(2, torch.where(same, windows[..., -1], PAD_ID), -torch.inf)
         if self.forbidden.size(1):
-            logits.scatter_(2, self.forbidden[:, None].expand(-1, logits.size(1), -1), -torch.inf)
+            logits.scatter_(2, self.forbidden[part, None].expand(-1, logits.size(1), -1), -torch.inf)
         logits[..., PAD_ID] = logits[..., BOS_ID] = -torch.inf
         if step <= self.decoding.min_length:
             logits[..., EOS_ID] = -torch.inf

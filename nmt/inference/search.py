@@ -5,7 +5,7 @@ Shapes as in `nmt.model.layers`; K hypotheses per sentence, of T pieces so far, 
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -19,7 +19,7 @@ from nmt.inference.protocol import Hypothesis, Request, Row, length_penalty
 from nmt.model.protocol import Model
 
 BLOCK = 64  # pieces of the vocabulary in a block: only the blocks with the highest maxima are searched
-CHUNK = 32  # rows of logits processed at a time on a CPU, so that they stay in its cache
+CHUNK = 128  # rows of logits computed and processed at a time on a CPU, so that they stay in its cache
 SHRINK = {"cpu": 31 / 32, "cuda": 1 / 2}
 """Finished sentences leave the batch once at most this share of it is unfinished; to copy the others costs a GPU more
 than to compute all."""
@@ -63,22 +63,28 @@ class Decoder:
             return False
         return int(is_going.sum()) <= SHRINK[self.device.type] * len(is_going)
 
-    def next(self, histories: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits (B, K, V) of the piece after `histories` (B, K, T), and log-norms (B, K).
+    def next(self, histories: Tensor) -> Iterator[tuple["slice[int, int, int]", Tensor, Tensor]]:
+        """Yield, for the sentences of one slice after another, the logits (b, K, V) of the piece after `histories`
+        (B, K, T), and log-norms (b, K).
 
         The logits of an ensemble are the logarithms of its mean probabilities. Logits of pieces that may not follow are
         minus infinity; they count in the norms.
         """
-        tokens = histories[..., -1]
         pairs = zip(self.models, self.caches, strict=True)
-        logits, *others = (model.decode_next(tokens, cache) for model, cache in pairs)
-        if others:
-            logits = torch.stack([each.float().log_softmax(-1) for each in (logits, *others)]).logsumexp(0)
-            norms = torch.full(tokens.shape, math.log(len(self.models)), device=self.device)
-        else:
-            norms = log_norms(logits)
-        self.constraints.apply(logits, histories)
-        return logits, norms
+        of_models = [model.next_hidden(histories[..., -1], cache) for model, cache in pairs]
+        size, width = histories.shape[:2]
+        step = size if histories.is_cuda else max(CHUNK // width, 1)
+        for start in range(0, size, step):
+            part = slice(start, start + step)
+            rows = zip(self.models, of_models, strict=True)
+            logits, *others = (model.generator(hidden[part]) for model, hidden in rows)
+            if others:
+                logits = torch.stack([each.float().log_softmax(-1) for each in (logits, *others)]).logsumexp(0)
+                norms = torch.full(logits.shape[:2], math.log(len(self.models)), device=self.device)
+            else:
+                norms = log_norms(logits)
+            self.constraints.apply(logits, histories[part], part)
+            yield part, logits, norms
 
     def reorder(self, parents: Tensor) -> None:
         for cache in self.caches:
@@ -90,20 +96,10 @@ class Decoder:
             cache.keep_sentences(sentences)
 
 
-def chunks(logits: Tensor) -> tuple[Tensor, ...]:
-    """Return `logits` (..., V) as chunks of rows (N, V), on a CPU small enough for its cache."""
-    rows = logits.flatten(0, -2)
-    return (rows,) if rows.is_cuda else rows.split(CHUNK)
-
-
 def log_norms(logits: Tensor) -> Tensor:
     """Return log(sum(exp(logits))) over the last dimension, at least in float32."""
-    exact = torch.promote_types(logits.dtype, torch.float32)
-    norms = []
-    for rows in chunks(logits):
-        rows = rows.to(exact)
-        norms.append(rows[:, 0] - rows.log_softmax(-1)[:, 0])  # twice as fast as torch's logsumexp
-    return torch.cat(norms).view(logits.shape[:-1])
+    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return exact[..., 0] - exact.log_softmax(-1)[..., 0]  # twice as fast as torch's logsumexp
 
 
 @dataclass
@@ -137,8 +133,12 @@ def beam_search(decoder: Decoder, n_best: int) -> list[list[Hypothesis]]:
     )
     results: list[list[Hypothesis]] = [[] for _ in range(size)]
     while True:
-        logits, norms = decoder.next(state.tokens)
-        state, parents = advance(state, logits, norms, beam_size, alpha)
+        candidates = [
+            extend(state.totals[part], logits, norms, 2 * beam_size)
+            for part, logits, norms in decoder.next(state.tokens)
+        ]
+        totals, parents, tokens = map(torch.cat, zip(*candidates, strict=True))
+        state, parents = advance(state, totals, parents, tokens, alpha)
         bound = state.totals[:, 0] / length_penalty(decoder.constraints.limits, alpha)
         is_going = state.finished_scores[:, n_best - 1] < bound  # false for NaN, which ends the search too
         if decoder.is_done(is_going, state.tokens.size(-1) - 1):
@@ -168,10 +168,10 @@ def extend(totals: Tensor, logits: Tensor, norms: Tensor, count: int) -> tuple[T
     width, vocab = logits.shape[1:]
     offsets = totals - norms
     # The best are in the blocks with the highest maxima; the other blocks are read once and not sorted.
-    maxima = torch.cat([block_maxima(rows) for rows in chunks(logits)])
-    blocks = (offsets[..., None] + maxima.view(*offsets.shape, -1)).flatten(1)  # (B, K * blocks of V)
+    maxima = block_maxima(logits)
+    blocks = (offsets[..., None] + maxima).flatten(1)  # (B, K * blocks of V)
     chosen = blocks.topk(min(count, blocks.size(1))).indices
-    parents, starts = chosen // maxima.size(1), chosen % maxima.size(1) * BLOCK
+    parents, starts = chosen // maxima.size(-1), chosen % maxima.size(-1) * BLOCK
     tokens = starts[..., None] + torch.arange(BLOCK, device=starts.device)  # (B, count, BLOCK)
     flat = (parents[..., None] * vocab + tokens.clamp(max=vocab - 1)).flatten(1)
     candidates = logits.flatten(1).gather(1, flat) + offsets.gather(1, parents).repeat_interleave(BLOCK, dim=1)
@@ -182,34 +182,48 @@ def extend(totals: Tensor, logits: Tensor, norms: Tensor, count: int) -> tuple[T
 
 
 def block_maxima(logits: Tensor) -> Tensor:
-    """Return the maxima of the blocks of `logits` (N, V); the last block may be short."""
+    """Return the maxima of the blocks of `logits` (..., V); the last block may be short."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # maxima in bfloat16 are slow
-    whole = logits.size(1) // BLOCK * BLOCK
-    maxima = logits[:, :whole].unflatten(1, (-1, BLOCK)).amax(-1)
-    return maxima if whole == logits.size(1) else torch.cat([maxima, logits[:, whole:].amax(-1, keepdim=True)], dim=1)
+    whole = logits.size(-1) // BLOCK * BLOCK
+    maxima = logits[..., :whole].unflatten(-1, (-1, BLOCK)).amax(-1)
+    if whole == logits.size(-1):
+        return maxima
+    return torch.cat([maxima, logits[..., whole:].amax(-1, keepdim=True)], dim=-1)
 
 
-def advance(state: BeamState, logits: Tensor, norms: Tensor, beam_size: int, alpha: float) -> tuple[BeamState, Tensor]:
-    """Take one step of the search; return the new state and the parents (B, beam_size) of its hypotheses.
+def advance(
+    state: BeamState, totals: Tensor, parents: Tensor, tokens: Tensor, alpha: float
+) -> tuple[BeamState, Tensor]:
+    """Take the step to the best candidates of `extend`; return the new state and the parents (B, K) of its hypotheses.
 
-    There are twice as many candidates as the beam size, so that K go on however many end. A candidate that
+    There are twice as many candidates (B, 2K) as the beam size, so that K go on however many end. A candidate that
     ends counts only if it is among the K best, as if it still took a place in the beam.
     """
-    totals, parents, tokens = extend(state.totals, logits, norms, 2 * beam_size)
+    beam_size = state.finished.size(1)
     if (missing := 2 * beam_size - totals.size(1)) > 0:  # a vocabulary smaller than the beam
         totals = F.pad(totals, (0, missing), value=-torch.inf)
         parents, tokens = F.pad(parents, (0, missing)), F.pad(tokens, (0, missing))
-    histories = torch.cat([gather(state.tokens, parents), tokens[..., None]], dim=-1)  # (B, 2K, T+1)
-
     ends = tokens == EOS_ID
-    length = histories.size(-1) - 1  # EOS counts, BOS does not
-    ended_scores = (totals / length_penalty(length, alpha)).masked_fill(~ends, -torch.inf)[:, :beam_size]
-    finished_scores, best = torch.cat([state.finished_scores, ended_scores], dim=1).topk(beam_size)
-    finished = gather(torch.cat([F.pad(state.finished, (0, 1), value=PAD_ID), histories[:, :beam_size]], dim=1), best)
 
-    totals, going = totals.masked_fill(ends, -torch.inf).topk(beam_size)
-    new = BeamState(state.sentences, gather(histories, going), totals, finished, finished_scores)
-    return new, parents.gather(1, going)
+    finished, finished_scores = state.finished, state.finished_scores
+    if ends.is_cuda or bool(ends.any()):  # on a GPU to ask costs more than to compute
+        ended = append(state.tokens, parents[:, :beam_size], tokens[:, :beam_size])
+        length = ended.size(-1) - 1  # EOS counts, BOS does not
+        scores = (totals / length_penalty(length, alpha)).masked_fill(~ends, -torch.inf)[:, :beam_size]
+        finished_scores, best = torch.cat([finished_scores, scores], dim=1).topk(beam_size)
+        finished = F.pad(finished, (0, ended.size(-1) - finished.size(-1)), value=PAD_ID)
+        finished = gather(torch.cat([finished, ended], dim=1), best)
+        totals = totals.masked_fill(ends, -torch.inf)
+
+    totals, going = totals.topk(beam_size)
+    parents = parents.gather(1, going)
+    histories = append(state.tokens, parents, tokens.gather(1, going))
+    return BeamState(state.sentences, histories, totals, finished, finished_scores), parents
+
+
+def append(histories: Tensor, chosen: Tensor, tokens: Tensor) -> Tensor:
+    """Return the rows `chosen` (B, M) of `histories` (B, N, T), each with its next of `tokens` (B, M)."""
+    return torch.cat([gather(histories, chosen), tokens[..., None]], dim=-1)
 
 
 def gather(histories: Tensor, chosen: Tensor) -> Tensor:
@@ -235,7 +249,7 @@ class Sampler:
     config: SamplingConfig
     keys: Tensor  # (B) from `sample_key`
 
-    def select(self, sentences: Tensor) -> "Sampler":
+    def select(self, sentences: "Tensor | slice[int, int, int]") -> "Sampler":
         return Sampler(self.config, self.keys[sentences])
 
     def draw(self, logits: Tensor, step: int) -> Tensor:
@@ -280,10 +294,13 @@ def walk(decoder: Decoder, width: int, sampler: Sampler | None) -> list[list[Hyp
     ended = torch.zeros_like(totals, dtype=torch.bool)
     results: list[list[Hypothesis]] = [[] for _ in range(decoder.size)]
     while True:
-        logits, norms = decoder.next(tokens)
-        chosen = logits.argmax(-1) if sampler is None else sampler.draw(logits, tokens.size(-1))
+        parts = []
+        for part, logits, norms in decoder.next(tokens):
+            best = logits.argmax(-1) if sampler is None else sampler.select(part).draw(logits, tokens.size(-1))
+            parts.append((best, logits.gather(2, best[..., None])[..., 0] - norms))
+        chosen, log_probs = map(torch.cat, zip(*parts, strict=True))
         chosen = chosen.masked_fill(ended, PAD_ID)
-        totals = totals + (logits.gather(2, chosen[..., None])[..., 0] - norms).masked_fill(ended, 0.0)
+        totals = totals + log_probs.masked_fill(ended, 0.0)
         tokens = torch.cat([tokens, chosen[..., None]], dim=-1)
         ended = ended | (chosen == EOS_ID) | totals.isnan()
         is_going = (~ended).any(1)

@@ -8,6 +8,11 @@ from nmt.model.layers import prepare_mask
 KeysValues = tuple[Tensor, Tensor]  # keys and values, each (B, H, positions, D/H)
 
 
+def columns(keys: Tensor) -> Tensor:
+    """Return `keys` (B, H, S, D/H) in the order in which they are read fastest: on a CPU, positions in sequence."""
+    return keys.contiguous() if keys.is_cuda else keys.transpose(-2, -1).contiguous().transpose(-2, -1)
+
+
 class DecoderCache:
     """Keys and values of the hypotheses under way, so that each step computes one position.
 
@@ -39,9 +44,13 @@ class DecoderCache:
             self.self_kv = [(self._with_room(keys), self._with_room(values)) for keys, values in self.self_kv]
 
     def _with_room(self, kept: Tensor) -> Tensor:
-        """Return `kept` (B, H, C, D/H) with C grown by half, and by 8 steps at least."""
+        """Return `kept` (B, H, C, D/H) with C grown, at first by as many steps as the memory has positions."""
         batch, heads, capacity, size = kept.shape
-        larger = kept.new_empty(batch, heads, self.positions + max(8 * self.ancestry.size(1), capacity // 2), size)
+        room = self.positions + max(max(8, self.memory_mask.size(-1)) * self.ancestry.size(1), capacity // 2)
+        if kept.stride(-1) == 1:
+            larger = kept.new_empty(batch, heads, room, size)
+        else:  # in the order of `columns`
+            larger = kept.new_empty(batch, heads, size, room).transpose(-2, -1)
         larger[:, :, :capacity] = kept
         return larger
 

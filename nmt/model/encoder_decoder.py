@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nmt.config.model import ModelConfig
 from nmt.model import layers
-from nmt.model.cache import DecoderCache
+from nmt.model.cache import DecoderCache, columns
 from nmt.model.protocol import Model
 
 
@@ -71,7 +71,7 @@ class Transformer(Model):
 
     def padding_mask(self, src: Tensor) -> Tensor:
         """Return the mask (B, 1, 1, S) that hides the padding of `src` (B, S), by `prepare_mask`."""
-        return layers.prepare_mask((src != self.pad_id)[:, None, None], self.generator.weight.dtype)
+        return layers.prepare_mask((src != self.pad_id)[:, None, None], self.target_embedding.weight.dtype)
 
     def encode(self, src: Tensor, mask: Tensor | None) -> Tensor:
         """Return the memory (B, S, D) of `src` (B, S); `mask` is its `padding_mask`, None where nothing is padded."""
@@ -94,19 +94,19 @@ class Transformer(Model):
         mask = self.padding_mask(src)
         memory = self.encode(src, mask)
         cross_kv = [
-            (keys.contiguous(), values.contiguous())  # read at every step
+            (columns(keys), values.contiguous())  # read at every step
             for keys, values in (layer.cross_attention.keys_and_values(memory) for layer in self.decoder_layers)
         ]
-        empty = cross_kv[0][0][:, :, :0]
-        return DecoderCache(mask, cross_kv, [(empty, empty) for _ in cross_kv])
+        empty = [(keys[:, :, :0], values[:, :, :0]) for keys, values in cross_kv]
+        return DecoderCache(mask, cross_kv, empty)
 
-    def decode_next(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
-        """Return logits (B, K, V) of the piece after `tokens` (B, K)."""
+    def next_hidden(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
+        """Return the hidden states (B, K, D) that predict the piece after `tokens` (B, K)."""
         x = self.embed(tokens, self.target_embedding, self.positions(cache.length, 1))  # (B, K, D)
         cache.extend(tokens.size(1))
         for index, layer in enumerate(self.decoder_layers):
             x = layer.next(x, cache, index)
-        return self.generator(self.decoder_norm(x))
+        return self.decoder_norm(x)
 
     def attention(self, src: Tensor, tgt_in: Tensor, layer: int) -> Tensor:
         """Return the weights (B, T, S), computed again from the inputs of the layer: the fused kernel keeps none."""
@@ -123,14 +123,14 @@ class EncoderLayer(layers.Residual):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self.self_attention = layers.Attention(config)
+        self.self_attention = layers.SelfAttention(config)
         self.self_attention_norm = nn.LayerNorm(config.d_model)
         self.feed_forward = layers.FeedForward(config)
         self.feed_forward_norm = nn.LayerNorm(config.d_model)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Map `x` (B, S, D) to the same shape; `mask` broadcasts to (B, H, S, S)."""
-        x = self.residual(x, self.self_attention_norm, lambda x: self.self_attention(x, x, mask))
+        x = self.residual(x, self.self_attention_norm, lambda x: self.self_attention(x, mask))
         return self.residual(x, self.feed_forward_norm, self.feed_forward)
 
 
@@ -139,7 +139,7 @@ class DecoderLayer(layers.Residual):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self.self_attention = layers.Attention(config)
+        self.self_attention = layers.SelfAttention(config)
         self.self_attention_norm = nn.LayerNorm(config.d_model)
         self.cross_attention = layers.Attention(config)
         self.cross_attention_norm = nn.LayerNorm(config.d_model)
@@ -150,7 +150,7 @@ class DecoderLayer(layers.Residual):
         """Map `x` (B, T, D) to the same shape, with `memory` (B, S, D); masks broadcast to (B, H, T, T or S)."""
 
         def attend_to_target(x: Tensor) -> Tensor:
-            return self.self_attention(x, x, causal_mask, is_causal=True)
+            return self.self_attention(x, causal_mask, is_causal=True)
 
         x = self.residual(x, self.self_attention_norm, attend_to_target)
         x = self.residual(x, self.cross_attention_norm, lambda x: self.cross_attention(x, memory, memory_mask))
@@ -160,12 +160,13 @@ class DecoderLayer(layers.Residual):
         """Map the newest position of each hypothesis, `x` (B, K, D), and write layer `index` of `cache`."""
 
         def attend_to_target(x: Tensor) -> Tensor:
-            keys, values = cache.write(index, *self.self_attention.keys_and_values(x))
-            return self.self_attention.attend(x, keys, values, cache.self_mask)
+            queries, keys, values = self.self_attention.project(x)
+            return self.self_attention.attend(queries, *cache.write(index, keys, values), cache.self_mask)
 
         def attend_to_memory(x: Tensor) -> Tensor:
             # The K hypotheses of a sentence are K queries to one memory, which is not copied for the beam.
-            return self.cross_attention.attend(x, *cache.cross_kv[index], cache.memory_mask)
+            queries = self.cross_attention.queries(x)
+            return self.cross_attention.attend(queries, *cache.cross_kv[index], cache.memory_mask)
 
         x = self.residual(x, self.self_attention_norm, attend_to_target)
         x = self.residual(x, self.cross_attention_norm, attend_to_memory)

@@ -6,6 +6,8 @@ allowed.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Self
 
 import torch
@@ -13,9 +15,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nmt.config.model import ModelConfig
+from nmt.model import int8
 
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 """Whether this PyTorch has the operator, which it keeps for compiled models."""
+
+
+def is_intel() -> bool:
+    """Return whether Linux says that the processor is one of Intel's, whose library MKL is slow on others."""
+    with suppress(OSError):
+        return "GenuineIntel" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    return False
+
+
+ONEDNN_TYPES = {torch.bfloat16} if is_intel() else {torch.bfloat16, torch.float32}
+"""The types in which oneDNN is the fastest for products with weights that are laid out for inference."""
 ALIGNMENT = 8  # elements at whose multiples the rows of a mask begin; a GPU's kernel would copy any other mask
 VECTOR = 16  # float32 numbers in the widest vectors of a CPU
 NORM_EPSILON = 1e-5  # added to the variance by every LayerNorm; torch's default
@@ -32,9 +46,8 @@ def prepare_mask(mask: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         length = mask.size(-1)
         room = -(-length // ALIGNMENT) * ALIGNMENT
         added = torch.zeros(*mask.shape[:-1], room, dtype=dtype, device=mask.device)[..., :length]
-    else:
-        added = torch.zeros(mask.shape)
-    return added.masked_fill_(~mask, -torch.inf)
+        return added.masked_fill_(~mask, -torch.inf)
+    return torch.where(mask, 0.0, -torch.inf)
 
 
 def causal_mask(ids: Tensor) -> Tensor | None:
@@ -58,15 +71,39 @@ def softmax(scores: Tensor) -> Tensor:
 
 
 class Linear(nn.Linear):
-    """A linear map; on a CPU, in float32 and without gradients, by oneDNN.
+    """A linear map, whose weight can be laid out for inference on a CPU."""
 
-    PyTorch gives such products to MKL, which is half as fast as oneDNN on AMD's processors.
-    """
+    packed: Tensor | None = None  # the weight in oneDNN's layout
+    product: int8.Int8Product | None = None
+    steps: Tensor | None = None  # (N) of the outputs in int8, where they are whole numbers
+
+    def pack(self) -> None:
+        """Lay out the weight for inference; do nothing on a GPU. An embedding that shares it keeps its own.
+
+        As it is trained, oneDNN arranges the whole weight anew at each call, and MKL takes three times as long for the
+        product of a few rows.
+        """
+        weight = self.weight.detach()
+        if weight.is_cuda:
+            return
+        if HAS_ONEDNN and weight.dtype in ONEDNN_TYPES:
+            self.packed = torch.ops.mkldnn._reorder_linear_weight(weight, None)
+            self.register_parameter("weight", None)
+        else:
+            self.weight = nn.Parameter(weight.t().contiguous().t(), requires_grad=False)  # columns in sequence
+
+    def quantize(self) -> None:
+        """Replace the weight by one in 8-bit integers."""
+        bias = None if self.bias is None else self.bias.detach()
+        self.product = int8.Int8Product(self.weight.detach(), bias, self.steps)
+        self.register_parameter("weight", None)
+        self.register_parameter("bias", None)
 
     def forward(self, x: Tensor) -> Tensor:
-        # The mode is asked for last: torch.compile cannot trace that question.
-        if HAS_ONEDNN and not x.is_cuda and x.dtype == torch.float32 and torch.is_inference_mode_enabled():
-            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        if self.product is not None:
+            return self.product(x)
+        if self.packed is not None:
+            return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
         return super().forward(x)
 
 
@@ -90,25 +127,30 @@ class Attention(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.heads = config.heads
-        self.scale = (config.d_model // config.heads) ** -0.5
+        self.heads, self.size = config.heads, config.d_model // config.heads
+        self.scale: float | Tensor = self.size**-0.5  # in int8 a tensor (H, 1, 1)
+        self.value_steps: Tensor | None = None  # (H, 1, 1) of values in int8
         self.query = Linear(config.d_model, config.d_model)
         self.key_value = Linear(config.d_model, 2 * config.d_model)
         self.output = Linear(config.d_model, config.d_model)
         self.dropout = Dropout(config.attention_dropout)
 
-    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None, *, is_causal: bool = False) -> Tensor:
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
         """Attend from each position of `x` (B, T, D) over `memory` (B, S, D), masked as in `attend`."""
-        return self.attend(x, *self.keys_and_values(memory), mask, is_causal=is_causal)
+        return self.attend(self.queries(x), *self.keys_and_values(memory), mask)
 
-    def keys_and_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Project `memory` (B, S, D) to keys and values, each (B, H, S, D/H)."""
-        keys, values = self.key_value(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        return keys, values
+    def split(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the n tensors of heads, each (B, H, T, D/H), in `x` (B, T, n * D)."""
+        return x.view(*x.shape[:2], -1, self.heads, self.size).permute(2, 0, 3, 1, 4).unbind()
 
     def queries(self, x: Tensor) -> Tensor:
         """Project `x` (B, T, D) to queries (B, H, T, D/H)."""
-        return self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return self.query(x).view(*x.shape[:2], self.heads, self.size).transpose(1, 2)
+
+    def keys_and_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Project `memory` (B, S, D) to keys and values, each (B, H, S, D/H)."""
+        keys, values = self.split(self.key_value(memory))
+        return keys, values
 
     def weights(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
         """Return the weights (B, H, T, S), in float32, with which `x` (B, T, D) attends over `memory` (B, S, D)."""
@@ -117,15 +159,14 @@ class Attention(nn.Module):
         return weights.masked_fill(~mask, -torch.inf).softmax(-1)
 
     def attend(
-        self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *, is_causal: bool = False
+        self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *, is_causal: bool = False
     ) -> Tensor:
-        """Attend from `x` (B, T, D) over `keys` and `values` (B, H, S, D/H); return (B, T, D).
+        """Attend from `queries` (B, H, T, D/H) over `keys` and `values` (B, H, S, D/H); return (B, T, D).
 
         `mask` broadcasts to (B, H, T, S): True where attention is allowed, or by `prepare_mask`. With `is_causal` it
         is `causal_mask`.
         """
-        queries = self.queries(x)
-        if x.is_cuda:
+        if queries.is_cuda:
             dropout = self.dropout.p if self.training else 0.0
             context = F.scaled_dot_product_attention(
                 queries, keys, values, attn_mask=mask, dropout_p=dropout, is_causal=is_causal
@@ -134,11 +175,58 @@ class Attention(nn.Module):
             # Sentences are short: on a CPU two batched products beat the fused kernel, whose backward is slow, and
             # softmax is faster in float32 than in bfloat16.
             exact = torch.promote_types(values.dtype, torch.float32)
-            weights = (queries @ keys.transpose(-2, -1)).to(exact) * self.scale  # (B, H, T, S)
+            weights = (queries @ keys.transpose(-2, -1)).to(exact).mul_(self.scale)  # (B, H, T, S)
             if mask is not None:
-                weights = weights + prepare_mask(mask)
-            context = self.dropout(softmax(weights).to(values.dtype)) @ values  # (B, H, T, D/H)
+                weights.add_(prepare_mask(mask))
+            if self.value_steps is None:
+                context = self.dropout(softmax(weights).to(values.dtype)) @ values  # (B, H, T, D/H)
+            else:
+                context = int8.mean(weights, values).mul_(self.value_steps)
         return self.output(context.transpose(1, 2).flatten(-2))  # (B, T, D)
+
+    def projections(self) -> list[Linear]:
+        """Return the maps to queries, keys and values, in this order."""
+        return [self.query, self.key_value]
+
+    def set_steps(self, steps: Tensor) -> None:
+        """Take the `steps` (3 * H) of queries, keys and values, which become whole numbers of them; see `int8`."""
+        parts = self.projections()
+        for part, of_part in zip(parts, steps.split([part.out_features // self.size for part in parts]), strict=True):
+            part.steps = of_part.repeat_interleave(self.size)
+        queries, keys, values = steps.view(3, self.heads, 1, 1).unbind()
+        self.scale, self.value_steps = self.scale * queries * keys, values
+
+
+class SelfAttention(Attention):
+    """Attention of a sequence over itself."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.query_key_value: Linear | None = None
+
+    def forward(self, x: Tensor, mask: Tensor | None, *, is_causal: bool = False) -> Tensor:  # type: ignore[override]
+        """Attend from each position of `x` (B, T, D) over all of them, masked as in `attend`."""
+        queries, keys, values = self.project(x)
+        return self.attend(queries, keys, values, mask, is_causal=is_causal)
+
+    def project(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Project `x` (B, T, D) to queries, keys and values, each (B, H, T, D/H)."""
+        if self.query_key_value is None:
+            return self.queries(x), *self.keys_and_values(x)
+        return self.split(self.query_key_value(x))
+
+    def projections(self) -> list[Linear]:
+        """Return the maps to queries, keys and values, in this order."""
+        return super().projections() if self.query_key_value is None else [self.query_key_value]
+
+    def fuse(self) -> None:
+        """Replace the maps to queries, keys and values by one, for inference."""
+        parts, width = self.projections(), self.query.in_features
+        self.query_key_value = Linear(width, 3 * width)
+        for name in ("weight", "bias"):
+            whole = torch.cat([getattr(part, name).detach() for part in parts])
+            setattr(self.query_key_value, name, nn.Parameter(whole, requires_grad=False))
+        del self.query, self.key_value
 
 
 class FeedForward(nn.Module):

@@ -34,9 +34,10 @@ class Model(nn.Module, ABC):
         """Encode `src`; return a cache with one hypothesis a sentence, which expects BOS."""
 
     @abstractmethod
-    def decode_next(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
-        """Return logits (B, K, V) of the piece after `tokens` (B, K), the newest piece of each hypothesis.
+    def next_hidden(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
+        """Return the hidden states (B, K, D) from which the generator predicts the piece after `tokens` (B, K).
 
+        These are the newest piece of each hypothesis.
         Extends `cache`, which holds the earlier pieces, by one position. K may change from call to call.
         """
 
@@ -46,7 +47,7 @@ class Model(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        return self.generator.weight.device
+        return next(self.parameters()).device
 
     def forward(self, src: Tensor, tgt_in: Tensor) -> Tensor:
         """Return logits (B, T, V) of the piece after each of `tgt_in`."""

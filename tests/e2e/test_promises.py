@@ -11,6 +11,7 @@ import torch
 from conftest import Run, TinyRun
 
 from nmt.inference.translator import Translation, Translator
+from nmt.model.int8 import is_exact
 from nmt.tasks.grammar import generate
 
 TIE = 1e-5
@@ -32,6 +33,32 @@ def lines() -> list[str]:
 def alone(translator: Translator, lines: list[str]) -> list[Translation]:
     """Translate each line by itself."""
     return [translator.translate([line])[0] for line in lines]
+
+
+@pytest.mark.skipif(not is_exact(), reason="this processor has no exact 8-bit products")
+def test_in_int8_a_line_has_the_same_bits_alone_and_in_any_batch_order_and_number_of_threads(
+    tiny: TinyRun, lines: list[str]
+) -> None:
+    settings = {"max_extra_length": 0, "beam_size": 2}
+    translator = Translator.load(tiny.model, device="cpu", precision="int8", decoding=settings)
+    expected = {translation.source: translation.candidates for translation in translator.translate(lines)}
+    assert len({candidates[0].text for candidates in expected.values()}) > LINES / 4
+    for line in lines[::4]:
+        assert translator.translate([line])[0].candidates == expected[line]
+    translator.decoding = translator.decoding.model_copy(update={"batch_tokens": 300})
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = translator.translate(random.Random(1).sample(lines, LINES))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(translation.candidates == expected[translation.source] for translation in found)
+
+    scored = translator.score(lines, [expected[line][0].text for line in lines])
+    pairs = [(pair, expected[line][0]) for line, pair in zip(lines, scored, strict=True)]
+    same = [(pair.score, one.score) for pair, one in pairs if pair.pieces == one.pieces]
+    assert len(same) > LINES / 4
+    assert all(score == pytest.approx(of_search, abs=1e-5) for score, of_search in same)
 
 
 def differing(expected: Sequence[Translation], found: Sequence[Translation]) -> list[tuple[Translation, Translation]]:

@@ -32,7 +32,7 @@ from nmt.config.training import OptimizerConfig
 from nmt.data.encoding.dataset import Batch, Pairs
 from nmt.inference.constraints import Constraints
 from nmt.inference.protocol import Row
-from nmt.inference.search import BeamState, Decoder, advance
+from nmt.inference.search import BeamState, Decoder, advance, extend
 from nmt.model.families import build
 from nmt.model.protocol import Model
 from nmt.training import updater as updating
@@ -249,8 +249,9 @@ def trace_inference(mode: FakeTensorMode, case: Case) -> dict[str, Any]:
     state = BeamState(empty[0][:, 0, 0], empty[0][:, :1], empty[1][:, :1], *empty)
     with watching(report):
         for _ in range(3):
-            logits, norms = decoder.next(state.tokens)
-            state, parents = advance(state, logits, norms, 4, 0.6)
+            ((part, logits, norms),) = decoder.next(state.tokens)
+            candidates = extend(state.totals[part], logits, norms, 8)
+            state, parents = advance(state, *candidates, 0.6)
             decoder.reorder(parents)
     return report
 

@@ -110,7 +110,7 @@ def test_cached_decoding_is_full_decoding_whatever_is_reordered_and_dropped(
     cache = model.start_cache(src)
     histories = torch.full((len(src), beam_size, 1), BOS)
     for length in range(1, 8):
-        logits = model.decode_next(histories[..., -1], cache)
+        logits = model.generator(model.next_hidden(histories[..., -1], cache))
         assert cache.length == length
         every = src.repeat_interleave(beam_size, dim=0)
         whole = model(every, histories.flatten(0, 1))[:, -1].view_as(logits)

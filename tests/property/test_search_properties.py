@@ -279,7 +279,7 @@ def test_a_step_keeps_the_best_that_go_on_however_many_end_and_the_best_that_end
     nothing = torch.full_like(totals, -torch.inf)
     state = BeamState(torch.arange(sentences), tokens, totals, torch.zeros_like(tokens), nothing)
     norms = logits.logsumexp(-1)
-    after, parents = advance(state, logits, norms, beam_size, alpha)
+    after, parents = advance(state, *extend(state.totals, logits, norms, 2 * beam_size), alpha)
 
     for row in range(sentences):
         every = [

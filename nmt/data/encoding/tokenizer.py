@@ -34,6 +34,7 @@ CARD = "tokenizer.json"
 FORMAT = 2  # in format 1 the rule lies within the SentencePiece models, one for both sides
 TOKENIZER = Card(CARD, "tokenizer", FORMAT, has_digest=False)
 TRAINING_THREADS = 4  # a constant, whatever the cores of the machine: the pieces of a unigram model can depend on it
+FEW_TEXTS = 4  # the most texts that are encoded without a thread, which may wait for a busy core
 SPACE = "\u2581"  # the spelling of a space in a piece
 FEW_LINES = 2000  # the most lines that this process trains on itself, in a second or so
 _KEEP_SPACES = b"\x1a\x04\x18\x00\x20\x00"
@@ -111,6 +112,8 @@ class SentencePieceModel:
         return rows
 
     def _encode(self, texts: list[str], threads: int) -> list[list[int]]:
+        if len(texts) <= FEW_TEXTS:
+            return [self.processor.encode(text, out_type=int) for text in texts]
         return cast(list[list[int]], self.processor.encode(texts, out_type=int, num_threads=threads))
 
     def _encode_fragments(self, parts: Sequence[str]) -> list[int]:

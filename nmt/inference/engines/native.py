@@ -17,7 +17,9 @@ from nmt.inference.bundle import WEIGHTS, Bundle, open_bundle
 from nmt.inference.constraints import pad
 from nmt.inference.protocol import BATCH_TOKENS, Hypothesis, Matrix, Pair, Request, Row
 from nmt.inference.search import search
+from nmt.model import int8
 from nmt.model.families import build_undrawn, check_shapes
+from nmt.model.preparation import prepare
 from nmt.model.protocol import Model
 from nmt.model.tensors import load_tensors, read_shapes
 
@@ -69,8 +71,12 @@ class NativeEngine:
         runtime.bound_kernels()
         if inference.threads is not None:
             torch.set_num_threads(inference.threads)
-        device, kind = pick_device(inference.device), getattr(torch, inference.precision)
-        return cls([load_model(open_bundle(path)).to(device, kind).eval() for path in paths])
+        device, precision = pick_device(inference.device), inference.precision
+        if precision == "int8" and device.type != "cpu":
+            raise UsageError("int8 is for a CPU", hint="add --device cpu, or take another precision")
+        if precision == "int8" and not int8.is_exact():
+            raise UsageError("int8 needs a processor with exact 8-bit products (VNNI)", hint="take float32")
+        return cls([prepare(load_model(open_bundle(path)).to(device), precision) for path in paths])
 
     @staticmethod
     def check_gpus(count: int) -> None:

@@ -22,7 +22,7 @@ def constraints(*rows: Row, longest: int = 99, **settings: float) -> Constraints
 def allowed(of: Constraints, *histories: list[int]) -> list[set[int]]:
     """Return the pieces that may follow the only hypothesis of each sentence; check that their logits stay."""
     logits = torch.arange(1.0, SIZE + 1).repeat(len(histories), 1, 1)
-    of.apply(logits, torch.tensor([[[BOS_ID, *history]] for history in histories]))
+    of.apply(logits, torch.tensor([[[BOS_ID, *history]] for history in histories]), slice(0, len(histories)))
     may: Tensor = logits > -torch.inf
     assert torch.equal(logits[may], torch.arange(1.0, SIZE + 1).expand_as(logits)[may])
     return [set(row[0].nonzero()[:, 0].tolist()) for row in may]
@@ -101,7 +101,7 @@ def test_the_constraints_stay_with_their_sentences() -> None:
 
 def test_each_hypothesis_of_a_sentence_has_its_own_history() -> None:
     logits = torch.zeros(1, 2, SIZE)
-    constraints(no_repeat_ngram=1).apply(logits, torch.tensor([[[BOS_ID, 5], [BOS_ID, 6]]]))
+    constraints(no_repeat_ngram=1).apply(logits, torch.tensor([[[BOS_ID, 5], [BOS_ID, 6]]]), slice(0, 1))
     assert [row.isinf().nonzero()[:, 0].tolist() for row in logits[0]] == [
         sorted({PAD_ID, BOS_ID, 5}),
         sorted({PAD_ID, BOS_ID, 6}),

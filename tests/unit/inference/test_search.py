@@ -15,6 +15,7 @@ from nmt.inference import search as searching
 from nmt.inference.constraints import Constraints
 from nmt.inference.protocol import Hypothesis, Request, Row
 from nmt.inference.search import (
+    CHUNK,
     BeamState,
     Decoder,
     Sampler,
@@ -48,9 +49,12 @@ class Table:
         self.src = src
         return SimpleNamespace(reorder=lambda _: None, keep_sentences=lambda _: None)
 
-    def decode_next(self, tokens: Tensor, _: Any) -> Tensor:
+    def next_hidden(self, tokens: Tensor, _: Any) -> Tensor:
         self.widths.append((tokens.size(0), tokens.size(1)))
-        return self.logits[tokens].clone()
+        return tokens
+
+    def generator(self, hidden: Tensor) -> Tensor:
+        return self.logits[hidden].clone()
 
 
 TEMPTING: dict[int, dict[int, float]] = {
@@ -173,7 +177,7 @@ def test_a_step_keeps_what_goes_on_and_what_ended() -> None:
     before = state([-1.0, -1.5], [[BOS_ID, A], [BOS_ID, B]], [NEVER, -9.0])
     logits = torch.full((1, 2, 7), -20.0)
     logits[0, 0, EOS_ID], logits[0, 0, C], logits[0, 1, A], logits[0, 1, EOS_ID] = -0.1, -2.0, -0.4, -3.0
-    after, parents = advance(before, logits, torch.zeros(1, 2), beam_size=2, alpha=1.0)
+    after, parents = advance(before, *extend(before.totals, logits, torch.zeros(1, 2), 4), alpha=1.0)
     assert after.tokens.tolist() == [[[BOS_ID, B, A], [BOS_ID, A, C]]]
     assert parents.tolist() == [[1, 0]]
     assert after.totals[0].tolist() == pytest.approx([-1.9, -3.0])
@@ -269,10 +273,11 @@ def test_a_piece_is_drawn_by_its_share_among_the_likeliest(
 def test_the_decoder_gives_logits_and_their_norms() -> None:
     models: Any = [Table(TEMPTING)]
     src, constraints = torch.tensor([[A, EOS_ID]]), Constraints(DecodingConfig(), [Row([A])], 30, torch.device("cpu"))
-    logits, norms = Decoder(models, src, constraints).next(torch.tensor([[[BOS_ID]]]))
+    ((part, logits, norms),) = Decoder(models, src, constraints).next(torch.tensor([[[BOS_ID]]]))
+    assert part == slice(0, CHUNK)
     assert (logits - norms[..., None]).exp()[0, 0, [A, B]].tolist() == pytest.approx([0.6, 0.4])
     assert logits[0, 0, PAD_ID] == NEVER
-    logits, norms = Decoder(models * 2, src, constraints).next(torch.tensor([[[BOS_ID], [A]]]))
+    ((_, logits, norms),) = Decoder(models * 2, src, constraints).next(torch.tensor([[[BOS_ID], [A]]]))
     assert norms.tolist() == [[pytest.approx(math.log(2))] * 2]
     assert (logits - norms[..., None]).exp()[0, 0, [A, B]].tolist() == pytest.approx([0.6, 0.4])
 
@@ -280,9 +285,9 @@ def test_the_decoder_gives_logits_and_their_norms() -> None:
 class Limited(Table):
     """A model that refuses more positions than it has."""
 
-    def decode_next(self, tokens: Tensor, cache: Any) -> Tensor:
+    def next_hidden(self, tokens: Tensor, cache: Any) -> Tensor:
         assert len(self.widths) < self.position_limit
-        return super().decode_next(tokens, cache)
+        return super().next_hidden(tokens, cache)
 
 
 ENDLESS: dict[int, dict[int, float]] = {**TEMPTING, C: {C: 0.999, EOS_ID: 0.001}}

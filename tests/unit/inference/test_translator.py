@@ -236,7 +236,7 @@ def test_more_hypotheses_than_the_beam_has_or_none_are_refused(translator: Trans
     [
         ({"engine": "marian"}, "engine: Input should be 'native' or 'ctranslate2'"),
         ({"device": "gpu"}, "device: Input should be 'auto', 'cpu' or 'cuda'"),
-        ({"precision": "bf16"}, "precision: Input should be 'float32' or 'bfloat16'"),
+        ({"precision": "bf16"}, "precision: Input should be 'float32', 'bfloat16' or 'int8'"),
         ({"export": "int8"}, "--export is for another engine than the native one (add --engine ctranslate2)"),
         ({"devices": 0}, "devices: Input should be greater than 0"),
         ({"colour": 1}, "colour: Extra inputs are not permitted"),

@@ -1,12 +1,10 @@
 """The layers beyond parity with torch: dropout's bits, masks of attention, oneDNN, positions."""
 
 import math
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from nmt.config.model import ModelConfig
 from nmt.model import layers
@@ -210,26 +208,24 @@ def test_a_causal_mask_hides_the_positions_behind_and_a_gpu_needs_none(monkeypat
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_onednn_computes_what_torch_does_and_only_without_gradients_in_float32(
-    bias: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("onednn", [True, False])
+def test_a_packed_map_computes_what_it_did(
+    bias: bool, kind: torch.dtype, onednn: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(layers, "ONEDNN_TYPES", {torch.float32, torch.bfloat16} if onednn else set())
     torch.manual_seed(1)
-    linear, x = Linear(7, 5, bias=bias), torch.randn(3, 2, 7)
-    calls: list[Any] = []
-    plain = F.linear
-
-    def spy(*arguments: Any) -> Tensor:
-        calls.append(arguments)
-        return plain(*arguments)
-
-    monkeypatch.setattr(F, "linear", spy)
-    expected = linear(x)
-    assert len(calls) == 1
+    linear, x = Linear(7, 5, bias=bias).to(kind), torch.randn(3, 2, 7, dtype=kind)
+    expected, shared = linear(x), linear.weight
+    linear.pack()
     with torch.inference_mode():
         torch.testing.assert_close(linear(x), expected)
-        assert len(calls) == (1 if layers.HAS_ONEDNN else 2)
-        linear.double()(x.double())
-        assert len(calls) == (2 if layers.HAS_ONEDNN else 3)
+        torch.testing.assert_close(linear(x[0, 0]), expected[0, 0])
+    assert shared.is_contiguous()  # as an embedding needs it
+    if onednn and layers.HAS_ONEDNN and kind != torch.float64:
+        assert linear.weight is None
+    else:
+        assert linear.weight.t().is_contiguous()
 
 
 @pytest.mark.parametrize("kind", [SinusoidalPositions, LearnedPositions])

@@ -1,0 +1,90 @@
+"""A model prepared for inference says what it said before."""
+
+from typing import Any, Literal
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nmt.config.model import ModelConfig
+from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
+from nmt.model import layers
+from nmt.model.encoder_decoder import Transformer
+from nmt.model.int8 import is_exact
+from nmt.model.preparation import prepare
+
+SIZE = 50
+Tying = Literal["none", "target", "all"]
+
+
+def make_model(**settings: Any) -> Transformer:
+    torch.manual_seed(1)
+    shape = {"d_model": 32, "heads": 2, "ffn": 64, "encoder_layers": 2, "decoder_layers": 2, "max_length": 16}
+    model = Transformer(ModelConfig.model_validate({**shape, **settings}), SIZE, SIZE, pad_id=PAD_ID).eval()
+    for name, parameter in model.named_parameters():
+        if "norm" in name or "bias" in name:
+            nn.init.normal_(parameter, mean=float("norm.weight" in name), std=0.2)
+    return model
+
+
+SRC = torch.tensor([[5, 6, 7, 8, EOS_ID], [9, 10, EOS_ID, PAD_ID, PAD_ID]])
+TGT = torch.tensor([[BOS_ID, 11, 12, 13], [BOS_ID, 14, 15, 16]])
+
+
+@torch.inference_mode()
+def log_probs(model: Any) -> Tensor:
+    logits: Tensor = model(SRC, TGT)
+    return logits.float().log_softmax(-1)
+
+
+@torch.inference_mode()
+def step_by_step(model: Any) -> Tensor:
+    cache = model.start_cache(SRC)
+    logits = [model.generator(model.next_hidden(TGT[:, [at]], cache)) for at in range(TGT.size(1))]
+    return torch.cat(logits, 1).float().log_softmax(-1)
+
+
+@pytest.mark.parametrize("tied", ["none", "target", "all"])
+@pytest.mark.parametrize("norm", ["pre", "post"])
+@pytest.mark.parametrize("onednn", [True, False])
+def test_in_float32_it_is_the_same_model(tied: Tying, norm: str, onednn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layers, "ONEDNN_TYPES", {torch.float32} if onednn else set())
+    model = make_model(tied_embeddings=tied, norm=norm)
+    expected = log_probs(model)
+    table = model.target_embedding.weight.clone()
+    prepare(model, "float32")
+    torch.testing.assert_close(log_probs(model), expected, rtol=0, atol=2e-5)
+    torch.testing.assert_close(step_by_step(model), expected, rtol=0, atol=2e-5)
+    assert torch.equal(model.target_embedding.weight, table)
+    used = [module for module in model.modules() if isinstance(module, layers.Linear)]
+    assert len(used) == 2 * 4 + 2 * 7 + 1  # queries, keys and values of self-attention in one
+    assert all((linear.packed is not None) == (onednn and layers.HAS_ONEDNN) for linear in used)
+
+
+def test_in_bfloat16_it_is_about_the_same_model() -> None:
+    expected, model = log_probs(make_model()), make_model()
+    prepare(model, "bfloat16")
+    torch.testing.assert_close(log_probs(model), expected, rtol=0, atol=0.15)
+
+
+@pytest.mark.skipif(not is_exact(), reason="this processor has no exact 8-bit products")
+@pytest.mark.parametrize("positions", ["sinusoidal", "learned"])
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_in_int8_it_is_about_the_same_model_and_the_same_bits_step_by_step(norm: str, positions: str) -> None:
+    model = make_model(norm=norm, positions=positions)
+    expected = log_probs(model)
+    prepare(model, "int8")
+    found = log_probs(model)
+    assert (found - expected).abs().mean() < 0.05
+    assert not torch.equal(found, expected)
+    real = torch.tensor([[True] * 4, [True] * 4])
+    assert torch.equal(step_by_step(model)[real], found[real])
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert not [
+        name for name, _ in model.named_parameters() if "attention" in name or "feed" in name if "norm" not in name
+    ]
+    weights = model.attention(SRC, TGT, 1)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 4))
+    torch.testing.assert_close(
+        weights, make_model(norm=norm, positions=positions).attention(SRC, TGT, 1), rtol=0, atol=0.05
+    )
