@@ -208,6 +208,7 @@ TOKENS = (1024, 2048, 4096)
 DECODERS = (
     Decoder("nmt-float32", "decode_nmt.py", engine="native-float32", batches=TOKENS, shares=True),
     Decoder("nmt-bfloat16", "decode_nmt.py", engine="native-bfloat16", batches=TOKENS, shares=True),
+    Decoder("nmt-int8", "decode_nmt.py", engine="native-int8", batches=TOKENS, shares=True),
     Decoder("nmt-ctranslate2-float32", "decode_nmt.py", engine="ctranslate2-float32", batches=TOKENS),
     Decoder("nmt-ctranslate2-int8", "decode_nmt.py", engine="ctranslate2-int8", batches=TOKENS),
     Decoder("ctranslate2-float32", "decode_ctranslate2.py", "ctranslate2", engine="ctranslate2-float32", shares=True),
