@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from nmt.config.inference import TrainingLines
@@ -47,7 +48,7 @@ class Segmenter:
         """
         if self.mode == "fill" or (self.mode == "auto" and self.lines is None and len(ids) <= self.limit):
             return self._fill(text, head, ids)
-        usual = self._usual(len(head))
+        usual = usual_lines(self.lines, self.mode, len(head), self.limit - len(head))
         sentences = self.splitter.split(text)
         is_usual = len(sentences) <= usual.sentences and len(ids) - len(head) <= usual.pieces
         if is_usual or (len(sentences) == 1 and len(ids) - len(head) <= usual.longest):
@@ -55,15 +56,6 @@ class Segmenter:
         sizes = self._sizes(sentences)
         groups = pack(sentences, sizes, usual.sentences, usual.pieces, least, self.limit - len(head))
         return self._fit(groups, head, usual)
-
-    def _usual(self, head: int) -> TrainingLines:
-        """Return the limits of a segment whose tags have `head` pieces, without these."""
-        room = self.limit - head
-        if self.lines is None or self.mode == "sentence":
-            longest = room if self.lines is None else self.lines.longest - head
-            return TrainingLines(sentences=1, pieces=room, longest=min(max(longest, 1), room))
-        pieces, longest = (min(max(size - head, 1), room) for size in (self.lines.pieces, self.lines.longest))
-        return TrainingLines(sentences=self.lines.sentences, pieces=pieces, longest=longest)
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         return self.tokenizer.source.encode(texts, tagged=False)  # what looks like a tag is text here
@@ -109,6 +101,16 @@ class Segmenter:
             else:
                 rows += [head + sentence[start : start + room] for start in range(0, len(sentence), room)]
         return [Segment(row) for row in rows], any(len(sentence) > room for sentence in sentences)
+
+
+@cache
+def usual_lines(lines: TrainingLines | None, mode: Mode, head: int, room: int) -> TrainingLines:
+    """Return the limits of a segment without its tags, which have `head` pieces; it may have `room` pieces."""
+    if lines is None or mode == "sentence":
+        longest = room if lines is None else lines.longest - head
+        return TrainingLines(sentences=1, pieces=room, longest=min(max(longest, 1), room))
+    pieces, longest = (min(max(size - head, 1), room) for size in (lines.pieces, lines.longest))
+    return TrainingLines(sentences=lines.sentences, pieces=pieces, longest=longest)
 
 
 def pack(texts: Sequence[str], sizes: Sequence[int], count: int, most: int, least: int = 0, room: int = 0) -> list[str]:

@@ -65,17 +65,21 @@ class SourceReader:
     protector: Protector | None
     tags: tuple[str, ...]  # tags put before every line, ahead of its own
 
-    def read(self, line: str) -> Source:
-        """Encode `line` with its tags and placeholders."""
-        own, text = split_tags(plain(line), self.tokenizer.tags)
-        protected = self.protector.protect(text) if self.protector else Protected(text, [], 0)
-        tags, spelled = [*self.tags, *own], protected.text
-        whole = " ".join([*tags, spelled])
-        head, ids = self.tokenizer.source.encode([" ".join(tags), whole])
-        if len(head) >= self.segmenter.limit:  # no room for a word: such tags are text like any other
-            head, spelled = [], whole
-        words = len(line.split()) - len(text.split())
-        return Source(text, spelled, protected.kept, protected.beyond, head, ids, words)
+    def read(self, lines: Sequence[str]) -> list[Source]:
+        """Encode each of `lines` with its tags and placeholders."""
+        parts = [split_tags(plain(line), self.tokenizer.tags) for line in lines]
+        protected = [self.protector.protect(text) if self.protector else Protected(text, [], 0) for _, text in parts]
+        tags = [" ".join([*self.tags, *own]) for own, _ in parts]
+        wholes = [f"{head} {one.text}" if head else one.text for head, one in zip(tags, protected, strict=True)]
+        rows = self.tokenizer.source.encode([*tags, *wholes])  # one call, whose lines the threads share
+        sources = []
+        for number, (line, (_, text), one) in enumerate(zip(lines, parts, protected, strict=True)):
+            head, ids, spelled = rows[number], rows[len(lines) + number], one.text
+            if len(head) >= self.segmenter.limit:  # no room for a word: such tags are text like any other
+                head, spelled = [], wholes[number]
+            words = len(line.split()) - len(text.split())
+            sources.append(Source(text, spelled, one.kept, one.beyond, head, ids, words))
+        return sources
 
     def split(self, source: Source, least: int = 0) -> tuple[list[Segment], bool]:
         """Return the segments of `source`, and whether a sentence was cut; see `Segmenter.split`.

@@ -339,7 +339,7 @@ class Translator:
 
     def _read(self, lines: Sequence[str], first: int) -> list[Source]:
         """Encode `lines`, numbered from `first`, and report the text that could not be protected."""
-        sources = [self.reader.read(line) for line in lines]
+        sources = self.reader.read(lines)
         self.report.beyond += [number for number, source in enumerate(sources, first) for _ in range(source.beyond)]
         return sources
 

@@ -288,3 +288,12 @@ def test_the_command_line_is_imported_without_what_is_slow() -> None:
     program = f"import sys, nmt.cli; print([name for name in {slow} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_the_top_level_of_the_repository_has_what_it_is_to_have() -> None:
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("not a clone")
+    files = {".gitignore", "LICENSE", "Makefile", "README.md", "constraints.txt", "pyproject.toml"}
+    folders = {".ci", "benchmarks", "docs", "findings", "nmt", "recipes", "tests", "tools"}
+    assert {name.partition("/")[0] for name in done.stdout.split("\0") if name} == files | folders

@@ -1,5 +1,6 @@
 """The engine CTranslate2, which runs an export of the bundle and loads in a second."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,8 +32,11 @@ ENGINE = "ctranslate2"
 EXPORTS, MANIFEST = "exports", "manifest.json"
 Quantization = Literal["float32", "float16", "bfloat16", "int16", "int8", "int8_float32"]
 EXPORT = Card(MANIFEST, "export", format=1)
-TASK_ROWS, GPU_TASK_ROWS = 32, 1024
-"""Most rows of a task: batches are cut into tasks, so that threads share them and a task has little padding."""
+TASK_ROWS, INT8_TASK_ROWS, GPU_TASK_ROWS = 32, 16, 1024
+"""Most rows of a task: batches are cut into tasks, so that threads share them and a task has little padding.
+
+On a CPU a small model is 3 to 8% faster in int8 with 16 rows than with 32, and 5% slower in float32.
+"""
 PATIENCE = 2
 """With a length penalty, a search goes on until this multiple of the beam size has ended: at 1, 2 of 1,000 lines of
 Multi30k differed from the native engine's, at 2 none."""
@@ -158,7 +162,6 @@ class CTranslate2Engine:
             where = "GPU" if on_gpu else "processor"
             console.warn(f"CTranslate2 cannot compute in {export.quantization} on this {where}: it takes float32")
         self.workers = 1 if on_gpu else threads or cores()
-        self.task_rows = GPU_TASK_ROWS if on_gpu else TASK_ROWS
         try:
             self.translator: Translator = package.Translator(
                 str(export.folder),
@@ -171,6 +174,8 @@ class CTranslate2Engine:
         except (RuntimeError, ValueError, IndexError, MemoryError) as error:
             raise ArtifactError(f"{export.folder}: CTranslate2 cannot load it: {error}") from None
         self.compute_type: str = self.translator.compute_type  # int8_float32 where the rest of int8 is float32
+        on_cpu = INT8_TASK_ROWS if self.compute_type.startswith("int8") else TASK_ROWS
+        self.task_rows = GPU_TASK_ROWS if on_gpu else on_cpu
         self.source, self.target = export.source, export.target
         self.ids = {piece: index for index, piece in enumerate(export.target)}
         self.target_limit, self.batch_tokens = export.target_limit, BATCH_TOKENS[kind]
@@ -277,7 +282,7 @@ class CTranslate2Engine:
 
         `quick` searches for the single best by log-probability; no hypothesis holds a piece in `banned`.
         """
-        patience = 1 if quick else PATIENCE
+        patience, least = 1 if quick else PATIENCE, min(decoding.min_length, limit - 1)
         task = self.translator.translate_batch(
             [[self.source[i] for i in row.ids] for row in rows],
             [[self.target[i] for i in row.prefix] for row in rows] if any(row.prefix for row in rows) else None,
@@ -290,22 +295,26 @@ class CTranslate2Engine:
             max_input_length=0,
             # One less than the limit: CTranslate2 does not count the EOS of a cut hypothesis.
             max_decoding_length=limit - 1,
-            min_decoding_length=min(decoding.min_length, limit - 1),
+            min_decoding_length=least,
             return_scores=True,
             return_end_token=True,
             asynchronous=True,
         )
         # The probability of banned pieces goes to the others, and that of prefixes is left out.
-        is_renormalized = bool(banned) or decoding.min_length > 0 or decoding.no_repeat_ngram > 0
+        is_renormalized = bool(banned) or least > 1 or decoding.no_repeat_ngram > 0
+        # An EOS that is banned as the first piece alone raises the totals of a row by the same amount.
+        is_raised = not is_renormalized and least == 1
+        empty = self._start_scoring([(row.ids, []) for row in rows]) if is_raised else None
 
         def finish() -> list[list[Draft]]:
+            corrections = [correction(log_prob) for (log_prob,) in empty()] if empty else [0.0] * len(rows)
             return [
                 [
-                    self._draft(pieces, None if is_renormalized or row.prefix else total)
+                    self._draft(pieces, None if is_renormalized or row.prefix or more is None else total + more)
                     for pieces, total in zip(result.hypotheses, result.scores, strict=True)
                     if total > NOTHING
                 ]
-                for row, result in zip(rows, (promise.result() for promise in task), strict=True)
+                for row, more, result in zip(rows, corrections, (promise.result() for promise in task), strict=True)
             ]
 
         return finish
@@ -325,3 +334,8 @@ class CTranslate2Engine:
             return Hypothesis(draft.ids, total / length_penalty(len(draft.ids) + 1, request.decoding.length_penalty))
 
         return [sorted(map(hypothesis, of_row), key=lambda one: -one.score)[: request.n_best] for of_row in drafts]
+
+
+def correction(log_prob: float) -> float | None:
+    """Return the log-probability of not ending at once, where ending has `log_prob`; None where rounding counts."""
+    return math.log1p(-math.exp(log_prob)) if log_prob < math.log(0.5) else None

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmt.config.inference import EngineName, InferenceConfig
+from nmt.cores import cores
 from nmt.errors import UsageError
 from nmt.inference.bundle import Bundle, open_bundle
 from nmt.inference.engines.ctranslate2 import CTranslate2Engine
@@ -49,6 +50,15 @@ def engine_called(name: EngineName) -> "type[CTranslate2Engine | NativeEngine]":
 
 
 def check_device(inference: InferenceConfig) -> None:
-    """Check that the GPUs that `inference` asks for are there. Raises UsageError."""
-    if inference.device == "cuda":
-        engine_called(inference.engine).check_gpus(inference.devices)
+    """Check that `inference` asks for no more processes than there are GPUs or, on a CPU, cores. Raises UsageError."""
+    count, usable = inference.devices, cores()
+    has_gpus = False
+    if inference.device == "cuda" or (inference.device == "auto" and count > usable):
+        try:
+            engine_called(inference.engine).check_gpus(count)
+            has_gpus = True
+        except UsageError:
+            if inference.device == "cuda":
+                raise
+    if count > usable and not has_gpus:
+        raise UsageError(f"{count} processes share the cores, and {usable} can be used here", hint="lower --devices")

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar, cast
 
 from nmt import console
-from nmt.cores import NUMBER, threads
+from nmt.cores import NUMBER, cores, threads
 from nmt.errors import UsageError, WorkersError
-from nmt.inference.engines.loading import EnginePlan
+from nmt.inference.engines.loading import EnginePlan, check_device
 from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Request, Row
 from nmt.processes import Answer, Child, ChildDiedError, wait_for
 
@@ -79,6 +79,8 @@ class Workers:
         if plan.inference.engine == "ctranslate2":
             raise UsageError("the engine ctranslate2 translates in one process", hint="give it more --threads instead")
         self.devices = devices = plan.inference.devices
+        if devices > cores():
+            check_device(plan.inference)
         self.workers: list[Worker] = []
         self.close = weakref.finalize(self, end_all, self.workers)
         self._waiting: deque[Job] = deque()  # from dead workers

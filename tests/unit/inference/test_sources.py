@@ -299,4 +299,13 @@ def test_an_alignment_and_placeholders_exclude_each_other(tokenizer: Tokenizer) 
 def test_a_line_is_encoded_as_before_where_there_are_neither_tags_nor_placeholders(tokenizer: Tokenizer) -> None:
     lines = [source for source, _ in generate("test", 20, 3)] + [" a  b ", "\u2028", "⟦0⟧", "a\0b"]
     reader = SourceReader(tokenizer, Segmenter(tokenizer, 63, SentenceSplitter()), None, ())
-    assert [reader.read(line).ids for line in lines] == tokenizer.source.encode(lines)
+    assert [source.ids for source in reader.read(lines)] == tokenizer.source.encode(lines)
+
+
+def test_lines_read_together_are_what_each_is_alone(tokenizer: Tokenizer) -> None:
+    translator, _ = echo(tokenizer, tags=["<2de>"])
+    lines = ["see 123 or 4567", "", "<news> see", " ", "<2de> <news>", "<news> " * 40 + "x", "www.a b 5"]
+    together = translator.reader.read(lines)
+    assert together == [source for line in lines for source in translator.reader.read([line])]
+    assert [bool(source.head) for source in together] == [True] * 5 + [False, True]
+    assert [source.words for source in together] == [0, 0, 1, 0, 2, 40, 0]

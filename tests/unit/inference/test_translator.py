@@ -81,7 +81,7 @@ def test_a_sentence_just_as_long_as_the_longest_of_training_stays_whole(translat
     length = translator.bundle.training_lines.longest + more
     words = ("q" * count for count in range(LIMIT + 2))
     word = next(word for word in words if len(translator.tokenizer.source.encode([word])[0]) == length)
-    rows = translator._segments(translator.reader.read(word), 1)
+    rows = translator._segments(translator.reader.read([word])[0], 1)
     assert (len(rows) == 1, sum(len(row.ids) for row in rows)) == (not more, length)
     assert translator.report.cut == ([1] if more else [])
 
@@ -89,7 +89,7 @@ def test_a_sentence_just_as_long_as_the_longest_of_training_stays_whole(translat
 def test_a_line_in_segments_is_the_translations_of_its_segments(translator: Translator) -> None:
     sentences = ["You thank Martin's colleague although Lena cries and sleeps.", "The woman wants to see the house."]
     long = " ".join(sentences * 3)
-    rows = translator._segments(translator.reader.read(long), 1)
+    rows = translator._segments(translator.reader.read([long])[0], 1)
     assert len(rows) > 1
     (hypotheses,) = translator.engine.search([[Row(row.ids) for row in rows]], Request(translator.decoding))
     best = [found[0] for found in hypotheses]

@@ -1,6 +1,7 @@
 """The engine CTranslate2 and the exports that it opens."""
 
 import json
+import math
 import random
 import shutil
 import subprocess
@@ -21,9 +22,9 @@ from nmt.errors import ArtifactError, UsageError
 from nmt.exporting.ctranslate2 import export_ctranslate2
 from nmt.files import digest_file, digest_json, read_json, write_json
 from nmt.inference.bundle import WEIGHTS, open_bundle
-from nmt.inference.engines.ctranslate2 import MANIFEST, CTranslate2Engine, find_export, open_export
+from nmt.inference.engines.ctranslate2 import MANIFEST, CTranslate2Engine, correction, find_export, open_export
 from nmt.inference.engines.loading import EnginePlan
-from nmt.inference.protocol import Request, Row
+from nmt.inference.protocol import Pair, Request, Row
 from nmt.inference.translator import Options, Translator
 
 NAME = "exact"
@@ -240,6 +241,29 @@ def test_the_translator_says_the_same_by_either_engine(made: Path) -> None:
     for one, two in pieces:
         assert (one.text, one.pieces) == (two.text, two.pieces)
         assert one.token_scores == pytest.approx(two.token_scores, abs=1e-4)
+
+
+def test_with_a_minimum_of_one_piece_only_the_empty_target_is_scored(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = load(made)
+    scored: list[list[int]] = []
+    start = engine._start_scoring
+
+    def scoring(pairs: list[Pair]) -> Callable[[], list[list[float]]]:
+        scored.extend(tgt for _, tgt in pairs)
+        return start(pairs)
+
+    monkeypatch.setattr(engine, "_start_scoring", scoring)
+    for least, count in ((0, 0), (1, 2)):
+        next(engine.search([[Row([5, 6, 7]), Row([8])]], Request(DecodingConfig(min_length=least))))
+        assert scored == [[]] * count
+
+
+def test_a_correction_is_the_log_probability_of_not_ending_unless_it_is_small() -> None:
+    assert correction(math.log(0.25)) == pytest.approx(math.log(0.75))
+    assert correction(-80.0) == pytest.approx(0.0)
+    assert correction(math.log(0.51)) is None
 
 
 def test_pairs_get_the_same_scores_by_either_engine(made: Path) -> None:

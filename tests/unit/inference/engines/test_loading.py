@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-from nmt.config.inference import InferenceConfig
+from nmt.config.inference import DeviceName, InferenceConfig
 from nmt.errors import UsageError
 from nmt.inference.engines import loading
 from nmt.inference.engines.ctranslate2 import CTranslate2Engine
-from nmt.inference.engines.loading import EnginePlan, open_bundles
+from nmt.inference.engines.loading import EnginePlan, check_device, open_bundles
 from nmt.inference.engines.native import NativeEngine
 
 PATHS = [Path("a"), Path("b")]
+CPUS: tuple[DeviceName, ...] = ("cpu", "auto")
+GPUS: tuple[DeviceName, ...] = ("cuda", "auto")
 
 
 def bundles(*digests: str) -> dict[Path, Any]:
@@ -56,3 +58,26 @@ def test_ctranslate2_is_loaded_by_the_name_of_its_export(monkeypatch: pytest.Mon
     loaded: Any = EnginePlan(PATHS, inference).load()
     assert loaded == (PATHS, inference)
     assert str(caught.value) == "the precision of an export is its own (nmt export has --quantization)"
+
+
+def test_more_processes_than_the_machine_has_cores_or_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "cores", lambda: 3)
+    gpus = 0
+
+    def check_gpus(count: int) -> None:
+        if count > gpus:
+            raise UsageError(f"{gpus} GPUs")
+
+    monkeypatch.setattr(NativeEngine, "check_gpus", check_gpus)
+    for device in CPUS:
+        check_device(InferenceConfig(device=device, devices=3))
+        with pytest.raises(UsageError) as caught:
+            check_device(InferenceConfig(device=device, devices=4))
+        assert str(caught.value) == "4 processes share the cores, and 3 can be used here (lower --devices)"
+    gpus = 4
+    for device in GPUS:
+        check_device(InferenceConfig(device=device, devices=4))
+    with pytest.raises(UsageError, match="4 GPUs"):
+        check_device(InferenceConfig(device="cuda", devices=5))
+    with pytest.raises(UsageError, match="4 processes share the cores"):
+        check_device(InferenceConfig(device="cpu", devices=4))

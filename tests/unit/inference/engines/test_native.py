@@ -107,7 +107,7 @@ def test_what_the_search_found_has_the_score_that_the_search_gave_it(
 def test_a_line_in_segments_has_the_scores_of_all_its_segments(translator: Translator) -> None:
     line = " ".join(source for source, _ in generate("test", 30, 3))
     (found,) = translator.translate([line], Options(token_scores=True, alignment=True))
-    segments = len(translator._segments(translator.reader.read(line), 1))
+    segments = len(translator._segments(translator.reader.read([line])[0], 1))
     assert segments > 1
     (best,) = found.candidates
     assert best.token_scores is not None
@@ -122,7 +122,7 @@ def test_a_line_in_segments_has_the_scores_of_all_its_segments(translator: Trans
 
 def test_a_word_that_was_split_is_still_one_word(translator: Translator) -> None:
     (found,) = translator.translate([f"A {'x' * 500} dog"], Options(alignment=True))
-    assert len(translator._segments(translator.reader.read(found.source), 1)) > 2
+    assert len(translator._segments(translator.reader.read([found.source])[0], 1)) > 2
     assert {source for source, _ in found.candidates[0].alignment or []} <= {0, 1, 2}
 
 

@@ -92,8 +92,10 @@ Start = Callable[..., Workers]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Return what starts workers with the engine of these tests."""
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Return what starts workers with the engine of these tests, on a machine of four cores."""
+    for module in ("loading", "workers"):
+        monkeypatch.setattr(f"nmt.inference.engines.{module}.cores", lambda: 4)
     started = []
 
     def start(devices: int = 2, **settings: object) -> Workers:
@@ -321,6 +323,13 @@ def test_workers_share_the_cores_unless_told_otherwise(
     monkeypatch.setattr("nmt.inference.engines.workers.threads", lambda: 7)
     start(2, threads=given)
     assert [(tmp_path / f"rank-{rank}").read_text() for rank in range(2)] == [f"{each} {each} 2"] * 2
+
+
+def test_no_worker_is_started_where_more_are_wanted_than_there_are_cores(start: Start, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        start(5, device="cpu")
+    assert str(caught.value) == "5 processes share the cores, and 4 can be used here (lower --devices)"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_worker_has_at_least_one_thread(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
