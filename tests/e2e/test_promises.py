@@ -16,6 +16,8 @@ from nmt.tasks.grammar import generate
 
 TIE = 1e-5
 """Hypotheses with scores closer than this are ties."""
+SAME = 1e-4
+"""What the same sum of log-probabilities may differ by, computed in another way."""
 LINES = 1000
 
 
@@ -54,11 +56,13 @@ def test_in_int8_a_line_has_the_same_bits_alone_and_in_any_batch_order_and_numbe
         torch.set_num_threads(threads)
     assert all(translation.candidates == expected[translation.source] for translation in found)
 
-    scored = translator.score(lines, [expected[line][0].text for line in lines])
-    pairs = [(pair, expected[line][0]) for line, pair in zip(lines, scored, strict=True)]
+    rows, split = translator.tokenizer.source.encode(lines), translator.reader.segmenter.split
+    whole = [line for line, ids in zip(lines, rows, strict=True) if len(split(line, [], ids)[0]) == 1]
+    scored = translator.score(whole, [expected[line][0].text for line in whole])
+    pairs = [(pair, expected[line][0]) for line, pair in zip(whole, scored, strict=True)]
     same = [(pair.score, one.score) for pair, one in pairs if pair.pieces == one.pieces]
     assert len(same) > LINES / 4
-    assert all(score == pytest.approx(of_search, abs=1e-5) for score, of_search in same)
+    assert max(abs(score - of_search) for score, of_search in same) < SAME
 
 
 def differing(expected: Sequence[Translation], found: Sequence[Translation]) -> list[tuple[Translation, Translation]]:
