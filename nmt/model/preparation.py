@@ -51,7 +51,10 @@ def quantize_model(model: Model) -> None:
     for handle in handles:
         handle.remove()
     for attention in attentions:
-        attention.set_steps(torch.cat([roots[linear] for linear in attention.projections()]) / STEPS)
+        steps = torch.cat([roots[linear] for linear in attention.projections()]) / STEPS
+        # Of five bits: the roots are of sums in float32, and another number of threads rounds them in another way.
+        fraction, exponent = torch.frexp(steps)
+        attention.set_steps(torch.ldexp((fraction * 32).round() / 32, exponent))
     for module in modules:
         if isinstance(module, Linear):
             module.quantize()

@@ -44,6 +44,10 @@ def step_by_step(model: Any) -> Tensor:
     return torch.cat(logits, 1).float().log_softmax(-1)
 
 
+def attentions(model: nn.Module) -> list[Any]:
+    return [module for module in model.modules() if isinstance(module, layers.Attention)]
+
+
 @pytest.mark.parametrize("tied", ["none", "target", "all"])
 @pytest.mark.parametrize("norm", ["pre", "post"])
 @pytest.mark.parametrize("onednn", [True, False])
@@ -83,6 +87,8 @@ def test_in_int8_it_is_about_the_same_model_and_the_same_bits_step_by_step(norm:
     assert not [
         name for name, _ in model.named_parameters() if "attention" in name or "feed" in name if "norm" not in name
     ]
+    steps = torch.frexp(torch.stack([each.value_steps for each in attentions(model)])).mantissa * 32
+    assert torch.equal(steps, steps.round())
     weights = model.attention(SRC, TGT, 1)
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 4))
     torch.testing.assert_close(
