@@ -12,7 +12,7 @@ from torch import Tensor
 LARGEST = 127  # magnitude of an 8-bit level
 ZERO = 128  # the unsigned level that stands for 0: oneDNN has fast kernels for unsigned rows alone
 TINY = 1e-30  # in place of the largest magnitude of a row of zeros
-STEPS = 32  # steps in the root mean square of queries, keys or values
+LEVELS = 32  # level of the root mean square of queries, keys or values
 BOUND = 255  # magnitude of a level of them
 SHARES = 2**9  # levels of the largest share of attention
 CHUNK = 256  # rows computed at a time, so that they stay in the cache of the processor
@@ -34,17 +34,17 @@ def padded(rows: int) -> int:
 class Int8Product:
     """The product of rows with one quantized weight, each row with a scale of its own."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, steps: Tensor | None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, output_scales: Tensor | None) -> None:
         """Quantize `weight` (N, K), a row an output channel.
 
-        With `steps` (N) the results are whole numbers of them, as `mean` takes them.
+        With `output_scales` (N) the results are whole numbers of them, as `mean` takes them.
         """
         levels, scales = quantize(weight)
         self.weight = torch.ops.onednn.qlinear_prepack(levels.to(torch.int8), None)
-        self.scales = scales.flatten() if steps is None else scales.flatten() / steps
-        self.bias = bias if steps is None or bias is None else bias / steps
+        self.scales = scales.flatten() if output_scales is None else scales.flatten() / output_scales
+        self.bias = bias if output_scales is None or bias is None else bias / output_scales
         self.zeros = torch.zeros(len(weight), dtype=torch.int32)
-        self.is_whole = steps is not None
+        self.is_whole = output_scales is not None
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return (..., N), float32, of `x` (..., K)."""

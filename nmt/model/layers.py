@@ -75,7 +75,7 @@ class Linear(nn.Linear):
 
     packed: Tensor | None = None  # the weight in oneDNN's layout
     product: int8.Int8Product | None = None
-    steps: Tensor | None = None  # (N) of the outputs in int8, where they are whole numbers
+    output_scales: Tensor | None = None  # (N) in int8, where the outputs are whole numbers of them
 
     def pack(self) -> None:
         """Lay out the weight for inference; do nothing on a GPU. An embedding that shares it keeps its own.
@@ -95,7 +95,7 @@ class Linear(nn.Linear):
     def quantize(self) -> None:
         """Replace the weight by one in 8-bit integers."""
         bias = None if self.bias is None else self.bias.detach()
-        self.product = int8.Int8Product(self.weight.detach(), bias, self.steps)
+        self.product = int8.Int8Product(self.weight.detach(), bias, self.output_scales)
         self.register_parameter("weight", None)
         self.register_parameter("bias", None)
 
@@ -129,7 +129,7 @@ class Attention(nn.Module):
         super().__init__()
         self.heads, self.size = config.heads, config.d_model // config.heads
         self.scale: float | Tensor = self.size**-0.5  # in int8 a tensor (H, 1, 1)
-        self.value_steps: Tensor | None = None  # (H, 1, 1) of values in int8
+        self.value_scales: Tensor | None = None  # (H, 1, 1) in int8
         self.query = Linear(config.d_model, config.d_model)
         self.key_value = Linear(config.d_model, 2 * config.d_model)
         self.output = Linear(config.d_model, config.d_model)
@@ -178,23 +178,23 @@ class Attention(nn.Module):
             weights = (queries @ keys.transpose(-2, -1)).to(exact).mul_(self.scale)  # (B, H, T, S)
             if mask is not None:
                 weights.add_(prepare_mask(mask))
-            if self.value_steps is None:
+            if self.value_scales is None:
                 context = self.dropout(softmax(weights).to(values.dtype)) @ values  # (B, H, T, D/H)
             else:
-                context = int8.mean(weights, values).mul_(self.value_steps)
+                context = int8.mean(weights, values).mul_(self.value_scales)
         return self.output(context.transpose(1, 2).flatten(-2))  # (B, T, D)
 
     def projections(self) -> list[Linear]:
         """Return the maps to queries, keys and values, in this order."""
         return [self.query, self.key_value]
 
-    def set_steps(self, steps: Tensor) -> None:
-        """Take the `steps` (3 * H) of queries, keys and values, which become whole numbers of them; see `int8`."""
+    def set_scales(self, scales: Tensor) -> None:
+        """Take the `scales` (3 * H) of queries, keys and values, which become whole numbers of them; see `int8`."""
         parts = self.projections()
-        for part, of_part in zip(parts, steps.split([part.out_features // self.size for part in parts]), strict=True):
-            part.steps = of_part.repeat_interleave(self.size)
-        queries, keys, values = steps.view(3, self.heads, 1, 1).unbind()
-        self.scale, self.value_steps = self.scale * queries * keys, values
+        for part, of_part in zip(parts, scales.split([part.out_features // self.size for part in parts]), strict=True):
+            part.output_scales = of_part.repeat_interleave(self.size)
+        queries, keys, values = scales.view(3, self.heads, 1, 1).unbind()
+        self.scale, self.value_scales = self.scale * queries * keys, values
 
 
 class SelfAttention(Attention):

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from nmt.config.training import InferencePrecision
 from nmt.data.encoding.tokenizer import EOS_ID
-from nmt.model.int8 import STEPS, TINY, quantize
+from nmt.model.int8 import LEVELS, TINY, quantize
 from nmt.model.layers import Attention, Linear, SelfAttention
 from nmt.model.protocol import Model
 
@@ -51,10 +51,10 @@ def quantize_model(model: Model) -> None:
     for handle in handles:
         handle.remove()
     for attention in attentions:
-        steps = torch.cat([roots[linear] for linear in attention.projections()]) / STEPS
+        scales = torch.cat([roots[linear] for linear in attention.projections()]) / LEVELS
         # Of five bits: the roots are of sums in float32, and another number of threads rounds them in another way.
-        fraction, exponent = torch.frexp(steps)
-        attention.set_steps(torch.ldexp((fraction * 32).round() / 32, exponent))
+        fraction, exponent = torch.frexp(scales)
+        attention.set_scales(torch.ldexp((fraction * 32).round() / 32, exponent))
     for module in modules:
         if isinstance(module, Linear):
             module.quantize()

@@ -37,8 +37,8 @@ class Model(nn.Module, ABC):
     def next_hidden(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
         """Return the hidden states (B, K, D) from which the generator predicts the piece after `tokens` (B, K).
 
-        These are the newest piece of each hypothesis.
-        Extends `cache`, which holds the earlier pieces, by one position. K may change from call to call.
+        These are the newest piece of each hypothesis. Extends `cache`, which holds the earlier pieces, by one
+        position. K may change from call to call.
         """
 
     @abstractmethod

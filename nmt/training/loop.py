@@ -1,5 +1,6 @@
 """The training loop, from the newest checkpoint to the last step."""
 
+import copy
 import dataclasses
 import json
 import signal
@@ -24,6 +25,7 @@ from nmt.files import digest_json, read_json, remove, remove_partials, write_jso
 from nmt.inference.engines.native import NativeEngine
 from nmt.inference.translator import Translator
 from nmt.model.families import build
+from nmt.model.preparation import prepare
 from nmt.run_folder import RunFolder
 from nmt.training import memory
 from nmt.training.checkpoint import Checkpoint, Checkpoints, TrainingState, refuse_other, step_of
@@ -410,8 +412,11 @@ class Trainer:
 
     def validate(self, log: TrainingLog) -> None:
         """Score dev; keep the weights where they are among the best."""
-        model = self.updater.eval_model
-        validation = validate(model, self.translator, self.dev, self.ranks, self.metrics)
+        model, translator = self.updater.eval_model, self.translator
+        if self.device.type == "cpu":  # as `nmt translate` computes; on a GPU a copy would take more than it gives
+            translator = copy.copy(translator)
+            translator.engine = NativeEngine([prepare(copy.deepcopy(model), "float32")])
+        validation = validate(model, translator, self.dev, self.ranks, self.metrics)
         if rank_validation(self.state, validation, self.config) and self.ranks.is_main:
             self.writer.save_best(self.state, model.weights(), self.identity)
         log.dev_line(self.state, validation)

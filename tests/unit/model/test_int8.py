@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nmt.model import int8
-from nmt.model.int8 import BOUND, CHUNK, SHARES, Int8Product, is_exact, mean, padded, quantize
+from nmt.model.int8 import BOUND, CHUNK, Int8Product, is_exact, mean, padded, quantize
 
 pytestmark = pytest.mark.skipif(not is_exact(), reason="this processor has no exact 8-bit products")
 
@@ -55,13 +55,13 @@ def test_no_number_stays_no_number() -> None:
     assert found.isnan().any(-1).tolist() == [False, True, False]
 
 
-def test_with_steps_results_are_whole_and_bounded() -> None:
-    weight, bias, steps = random(6, 32), random(6, seed=2), torch.tensor([0.5, 0.1, 0.2, 1.0, 2.0, 1e-4])
+def test_with_scales_of_the_output_results_are_whole_and_bounded() -> None:
+    weight, bias, scales = random(6, 32), random(6, seed=2), torch.tensor([0.5, 0.1, 0.2, 1.0, 2.0, 1e-4])
     x = random(4, 32, seed=3)
-    found, free = Int8Product(weight, bias, steps)(x), Int8Product(weight, bias, None)(x)
+    found, free = Int8Product(weight, bias, scales)(x), Int8Product(weight, bias, None)(x)
     assert torch.equal(found, found.round())
     assert found.abs().max() == BOUND
-    torch.testing.assert_close(found[:, :5] * steps[:5], free[:, :5], rtol=0, atol=1.001)
+    torch.testing.assert_close(found[:, :5] * scales[:5], free[:, :5], rtol=0, atol=1.001)
 
 
 def whole(*shape: int, seed: int = 1) -> Tensor:
@@ -85,7 +85,7 @@ def test_neither_hidden_positions_nor_the_order_of_positions_change_a_mean() -> 
 
 def test_sums_too_large_for_float32_are_exact_too(monkeypatch: pytest.MonkeyPatch) -> None:
     scores, values = torch.zeros(1, 1, 2, 4096), whole(1, 1, 4096, 8) + BOUND // 2
-    expected = values.double().sum(2, keepdim=True).float() * SHARES / (SHARES * 4096.0)
+    expected = values.double().sum(2, keepdim=True).float() / 4096
     assert torch.equal(mean(scores.clone(), values), expected.expand(-1, -1, 2, -1))
     few, some = random(1, 1, 3, 9), whole(1, 1, 9, 8)
     kept = mean(few.clone(), some)
