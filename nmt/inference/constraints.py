@@ -34,7 +34,8 @@ class Constraints:
     def apply(self, logits: Tensor, histories: Tensor, part: "slice[int, int, int]") -> None:
         """Set `logits` (b, K, V) to minus infinity for pieces that may not follow `histories` (b, K, T).
 
-        Both are of the sentences `part`. Padding, BOS and the forbidden pieces never follow; a prefix is forced; at its limit a hypothesis ends.
+        Both are of the sentences `part`. Padding, BOS and the forbidden pieces never follow; a prefix is forced; at its
+        limit a hypothesis ends.
         """
         step = histories.size(-1)  # of the next piece, from 1
         forced = None
