@@ -14,6 +14,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from nmt.errors import UsageError
+
 Json = Any  # a parsed JSON value
 JsonObject = dict[str, Any]  # a parsed JSON object
 DEEPEST = 64  # most levels of a JSON value
@@ -143,6 +145,16 @@ def check_writable(path: Path) -> None:
     except OSError as error:
         error.filename = str(path)
         raise
+
+
+def check_new_folder(path: Path) -> None:
+    """Check that a new folder can appear at `path`, and delete what killed commands left of it.
+
+    Raises UsageError where there is something but an empty folder, OSError where it cannot be written.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UsageError(f"{path}: is there already", hint="name a new or an empty folder")
+    check_writable(path)
 
 
 def behind(path: Path) -> Path:

@@ -254,6 +254,15 @@ def tiny_model(tiny: TinyRun) -> Path:
 
 
 @pytest.fixture(scope="session")
+def int8_model(tiny_model: Path, nmt_here: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the bundle of the tiny run in int8. Shared: never change it."""
+    folder, sample = tmp_path_factory.mktemp("int8") / "model", tmp_path_factory.mktemp("sample") / "sample.en"
+    sample.write_text("The curious chef knows us.\nA small dog sleeps.\n", encoding="utf-8")
+    assert nmt_here("export", tiny_model, "--to", "int8", "-o", folder, "--sample", sample).code == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
 def data() -> Path:
     """Return the folder of the real corpora: NMT_TEST_DATA, or what lies beside the checkout."""
     folder = Path(os.environ.get("NMT_TEST_DATA", ROOT.parent / "shared" / "data"))

@@ -125,7 +125,20 @@ def mutated_tensors(content: bytes, rng: random.Random) -> bytes:
             names = json.loads(head)
             tensor = names[rng.choice([name for name in names if name != "__metadata__"])]
             tensor[rng.choice(list(tensor))] = rng.choice(
-                ["F64", "I64", "BF16", [], [0], [2**62, 4], [0, 0], [-1], tensor["shape"][::-1], [0, len(rest)]]
+                [
+                    "F64",
+                    "I64",
+                    "BF16",
+                    "I8",
+                    "F32",
+                    [],
+                    [0],
+                    [2**62, 4],
+                    [0, 0],
+                    [-1],
+                    tensor["shape"][::-1],
+                    [0, len(rest)],
+                ]
             )
             head = json.dumps(names).encode()
     return struct.pack("<Q", len(head)) + head + rest

@@ -12,6 +12,7 @@ from nmt.cores import cores
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.errors import StorageError, explaining_shortage
+from nmt.inference.engines.native import check_precision
 from nmt.model.families import build_without_weights
 from nmt.run_folder import RunFolder
 from nmt.training import memory, profiling
@@ -26,9 +27,10 @@ DAYS = 7  # maximum number of days of training without a warning
 
 
 def check_device(checkup: Checkup) -> Finding:
-    """Check that the recipe's device is there."""
+    """Check that the recipe's device is there, and can decode as the recipe says."""
     training = checkup.recipe.training
     checkup.device = devices.pick_device(training.device)
+    check_precision(checkup.recipe.decoding.precision, checkup.device)
     free = devices.free_memory(checkup.device) / 2**30
     is_gpu = checkup.device.type == "cuda"
     if training.threads and not is_gpu:

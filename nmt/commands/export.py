@@ -1,7 +1,7 @@
-"""The command for exports of a model to other engines."""
+"""The command for exports of a model: for another engine, and as a bundle in int8."""
 
 import re
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,48 +13,82 @@ from nmt.commands.model_options import Model
 from nmt.commands.options import command
 from nmt.errors import UsageError
 from nmt.files import read_json
-from nmt.locks import holding_folder
+from nmt.locks import holding_folder, holding_output
 from nmt.run_folder import RunFolder
 
 app = new_app("Export.")
+Form = Literal["ctranslate2", "int8"]
+Quantization = Literal["float32", "float16", "bfloat16", "int16", "int8", "int8_float32"]
 
 
 @command(app, "nmt export runs/demo/model --to ctranslate2 --quantization int8")
 def export(
     model: Model,
-    to: Annotated[Literal["ctranslate2"], typer.Option("--to", help="The engine; needs the extra ctranslate2.")],
+    to: Annotated[
+        Form,
+        typer.Option(
+            "--to",
+            help="ctranslate2: for this engine; needs the extra of its name. int8: a new bundle, a quarter in size.",
+        ),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="The new bundle, for --to int8.")
+    ] = None,
     quantization: Annotated[
-        Literal["float32", "float16", "bfloat16", "int16", "int8", "int8_float32"],
-        typer.Option(help="The weights' type: int8 is the fastest on a processor, a quarter in size, and not exact."),
-    ] = "float32",
-    name: Annotated[str | None, typer.Option(help="The export's name; by default ctranslate2-QUANTIZATION.")] = None,
+        Quantization | None,
+        typer.Option(
+            help="The weights' type for ctranslate2, by default float32: int8 is the fastest on a processor, a quarter "
+            "in size, and not exact.",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The name for ctranslate2; by default ctranslate2-QUANTIZATION.")
+    ] = None,
     sample: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Compare on this source text; by default on pieces of the vocabulary."),
     ] = None,
 ) -> None:
-    """Write MODEL for another engine, to MODEL/exports/NAME.
+    """Write MODEL for another engine, to MODEL/exports/NAME, or as a new bundle with weights in int8.
 
-    A sample is translated by both engines first: in float32 the export has to translate it as the native engine
+    A sample is translated by both first: in float32 the export has to translate it as the native engine
     does, else it has to come near; where it does not, nothing is written.
     """
-    from nmt.exporting.ctranslate2 import export_ctranslate2  # start-up time
+    check(to, output, quantization, name)
+    from nmt.exporting import ctranslate2, int8  # start-up time
 
-    name = name or f"{to}-{quantization}"
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise UsageError(f"--name {name}: not a name", hint="take letters, digits, '.', '_' and '-'")
-    run = RunFolder(model.absolute().parent)
-    with holding_folder(run.path if run.lock.exists() else model) if model.is_dir() else nullcontext():
-        parity = export_ctranslate2(model, quantization=quantization, name=name, sample=sample)
+    run, quantization = RunFolder(model.absolute().parent), quantization or "float32"
+    folder = output or model / "exports" / (name or f"{to}-{quantization}")
+    with ExitStack() as stack:
+        if model.is_dir():
+            stack.enter_context(holding_folder(run.path if run.lock.exists() else model))
+        if to == "int8":
+            stack.enter_context(holding_output(folder))
+            parity = int8.export_int8(model, folder, sample=sample)
+        else:
+            parity = ctranslate2.export_ctranslate2(model, quantization=quantization, name=folder.name, sample=sample)
     for search, found in parity.items():
         console.log(
             f"export: {search.replace('_', ' ')}: {found['differing']} of {found['lines']} lines differ from the "
-            f"native engine's, {found['ties']} ties; scores within {found['score_difference']:.1e}; "
+            f"native engine's in float32, {found['ties']} ties; scores within {found['score_difference']:.1e}; "
             f"BLEU against it {found['bleu']:.1f}"
         )
-    for side, compared in read_json(model / "exports" / name / "manifest.json")["tokenizers"].items():
+    models = read_json(folder / "manifest.json")["tokenizers"] if to == "ctranslate2" else {}
+    for side, compared in models.items():
         console.log(
             f"export: {compared['file']}, the {side} tokenizer for packages without nmt's normal form, splits "
             f"{compared['differing']} of {compared['lines']} lines differently"
         )
-    console.log(f"export: written to {model / 'exports' / name}")
+    console.log(f"export: written to {folder}")
+
+
+def check(to: Form, output: Path | None, quantization: Quantization | None, name: str | None) -> None:
+    """Raise UsageError where options do not go together."""
+    if to == "int8" and output is None:
+        raise UsageError("--to int8 writes a new bundle", hint="say where: -o FOLDER")
+    if to == "int8" and (quantization or name):
+        raise UsageError("--quantization and --name are for --to ctranslate2", hint="leave them out")
+    if to == "ctranslate2" and output is not None:
+        raise UsageError("-o is for --to int8", hint="an export for ctranslate2 lies in MODEL; --name names it")
+    if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UsageError(f"--name {name}: not a name", hint="take letters, digits, '.', '_' and '-'")

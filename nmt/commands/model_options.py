@@ -22,7 +22,9 @@ Models = Annotated[
 ]
 OF_MODEL = "MODEL's, or {}"  # how the help writes the default of a setting that the model's recipe may set
 Search = Annotated[DecodingConfig, OptionsOf("Search", default=OF_MODEL)]
-Scoring = Annotated[DecodingConfig, OptionsOf("Scoring", only=("length_penalty", "batch_tokens"), default=OF_MODEL)]
+Scoring = Annotated[
+    DecodingConfig, OptionsOf("Scoring", only=("length_penalty", "batch_tokens", "precision"), default=OF_MODEL)
+]
 Inference = Annotated[InferenceConfig, OptionsOf("Model and device")]
 
 

@@ -7,6 +7,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from nmt.config.section import Affects, Effect, Section
 
 Pieces = Annotated[NonNegativeInt, Field(le=10**6)]
+InferencePrecision = Literal["float32", "bfloat16", "int8"]
 
 
 class DecodingConfig(Section):
@@ -32,6 +33,8 @@ class DecodingConfig(Section):
     """Segments of long lines. auto: lines with more sentences or pieces than 99% of the training lines are cut into
     segments of at most as many; if the model does not say these figures, lines too long for it are cut into sentences.
     sentence: each sentence is a segment. fill: lines too long for the model are cut into ones as long as it takes."""
+    precision: InferencePrecision = "float32"
+    """Precision of the native engine: float32 is exact; bfloat16, and int8 on a CPU, are faster."""
 
 
 class EvaluationConfig(Section):

@@ -5,7 +5,6 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from nmt.config.section import Flag, Section
-from nmt.config.training import InferencePrecision
 from nmt.errors import UsageError
 
 EngineName = Literal["native", "ctranslate2"]
@@ -40,8 +39,6 @@ class InferenceConfig(Section):
     """Device to compute on; auto takes a GPU if there is one."""
     devices: Annotated[PositiveInt, Field(le=256)] = 1
     """Processes that share the batches, each with its own GPU or a part of the processor's cores."""
-    precision: InferencePrecision = "float32"
-    """Precision of the native engine: float32 is exact; bfloat16, and int8 on a CPU, are faster."""
     threads: Annotated[PositiveInt, Field(le=1024)] | None = None
     """CPU threads of each process; by default one a core."""
 

@@ -7,7 +7,6 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from nmt.config.section import Affects, Count, Section, Seed
 
 Precision = Literal["float32", "bfloat16"]
-InferencePrecision = Literal["float32", "bfloat16", "int8"]
 Algorithm = Literal["adam", "muon"]
 
 

@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 from nmt.errors import ArtifactError
-from nmt.exporting.parity import Agreement, check, compare, draw_sample, read_sample
+from nmt.exporting.parity import Agreement, check, compare, describe_sample, draw_sample, read_sample
 from nmt.exporting.tokenizers import ODD, export_tokenizers
 from nmt.files import check_writable, digest_file, replacing
 from nmt.inference.bundle import WEIGHTS, open_bundle
@@ -33,6 +33,7 @@ def export_ctranslate2(
     package = import_ctranslate2()
     converting = import_module("nmt.exporting.converter")  # imports the package, an optional extra
     bundle = open_bundle(path)
+    bundle.check_float32()
     check_writable(path / EXPORTS / name)
     sources = read_sample(sample, bundle) if sample else draw_sample(bundle)
     texts = bundle.tokenizer.source.decode(sources)
@@ -57,7 +58,7 @@ def export_ctranslate2(
                 "compute_type": exported.compute_type,  # of this processor, with which the parity was measured
                 "target_limit": model.position_limit,
                 "weights": bundle.config.files[WEIGHTS],
-                "sample": digest_file(sample) if sample else "drawn from the vocabulary",
+                "sample": describe_sample(sample),
                 "parity": parity,
                 "tokenizers": models,
                 "files": {file.name: digest_file(file) for file in sorted(scratch.iterdir())},

@@ -11,6 +11,7 @@ from nmt.config.decoding import DecodingConfig
 from nmt.data.encoding.tokenizer import EOS_ID, Tokenizer
 from nmt.data.reading.archives import read_lines
 from nmt.errors import ArtifactError, DataError
+from nmt.files import digest_file
 from nmt.inference.bundle import Bundle
 from nmt.inference.engines.ctranslate2 import Quantization
 from nmt.inference.protocol import Engine, Hypothesis, Request, Row, by_batch, nan_error
@@ -60,6 +61,11 @@ def draw_sample(bundle: Bundle) -> list[list[int]]:
         [rng.randrange(EOS_ID + 1, bundle.tokenizer.source_size) for _ in range(lengths[number % len(lengths)])]
         for number in range(DRAWN_LINES)
     ]
+
+
+def describe_sample(path: Path | None) -> str:
+    """Return what a manifest says of the sample: the SHA-256 of the text, or that it was drawn."""
+    return digest_file(path) if path else "drawn from the vocabulary"
 
 
 def compare(native: Engine, exported: Engine, sources: list[list[int]], bundle: Bundle) -> dict[str, Agreement]:
@@ -119,8 +125,10 @@ def is_tie(engine: Engine, src: list[int], one: list[int], other: list[int]) -> 
     return any(abs(gap) <= TIE for gap in gaps)
 
 
-def check(parity: dict[str, Agreement], quantization: Quantization) -> None:
-    """Refuse an export that does not translate as the native engine does. Raises ArtifactError."""
+def check(
+    parity: dict[str, Agreement], quantization: Quantization, hint: str = "choose another --quantization"
+) -> None:
+    """Refuse an export that does not translate as the native engine does. Raises ArtifactError with a `hint`."""
     for search, measured in parity.items():
         where = "with the model's own settings" if search == OWN else f"at {search.replace('_', ' ')}"
         allowed = MOST_DIFFERING * measured["lines"] if search == OWN else 0
@@ -135,5 +143,5 @@ def check(parity: dict[str, Agreement], quantization: Quantization) -> None:
             raise ArtifactError(
                 f"the export is not kept: in {quantization}, {where}, its BLEU against the native engine is "
                 f"{measured['bleu']:.1f} on {measured['lines']} lines, less than {LEAST_BLEU:.0f}",
-                hint=f"{penalty}choose another --quantization, or compare on text: --sample FILE",
+                hint=f"{penalty}{hint}, or compare on text: --sample FILE",
             )

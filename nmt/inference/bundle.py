@@ -15,7 +15,7 @@ from nmt.config.inference import TrainingLines
 from nmt.config.model import ModelConfig
 from nmt.config.section import Section, first_error
 from nmt.data.encoding.tokenizer import Tokenizer
-from nmt.errors import ArtifactError
+from nmt.errors import ArtifactError, UsageError
 from nmt.files import JsonObject, digest_file, write_json, write_text
 from nmt.version import __version__
 
@@ -25,13 +25,22 @@ if TYPE_CHECKING:
     from nmt.evaluation.metrics import Scores
 
 CONFIG, WEIGHTS, LOCK, SCORES, CARD = "config.json", "model.safetensors", "lock.json", "scores.json", "README.md"
-BUNDLE = Card(CONFIG, "bundle", format=1)
+BUNDLE = Card(CONFIG, "bundle", format=2)
+FLOAT32, INT8 = 1, 2  # formats by the type of the weights
+
+
+class Quantized(Section):
+    """The origin of weights in int8."""
+
+    bundle: str  # digest in the config of the bundle in float32 that they were made from
+    sample: str  # SHA-256 of the text that both bundles translated, or where else it came from
+    parity: dict[str, dict[str, int | float]] = Field(default_factory=dict)  # agreement with that bundle, by search
 
 
 class BundleConfig(Section):
     """The content of `config.json`."""
 
-    format: int = BUNDLE.format  # version of the bundle's layout
+    format: int = FLOAT32  # version of the bundle's layout
     nmt: str = __version__  # version of nmt that wrote the bundle
     name: str  # name of the recipe
     languages: LanguagesConfig
@@ -40,6 +49,7 @@ class BundleConfig(Section):
     evaluation: EvaluationConfig
     protect: str | None = None  # regular expression of text to keep unchanged; missing in bundles of older versions
     training_lines: TrainingLines | None = None  # lengths of the training lines; missing in bundles of older versions
+    quantized: Quantized | None = None  # where the weights are in int8, see `nmt.model.preparation`
     files: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of the weights and of the tokenizer's files; set by `write_bundle`."""
 
@@ -51,6 +61,12 @@ class Bundle:
     path: Path
     config: BundleConfig
     tokenizer: Tokenizer
+
+    def check_float32(self) -> None:
+        """Raise UsageError where the weights are not in float32."""
+        if self.config.quantized:
+            hint = "take the bundle that it was made from"
+            raise UsageError(f"{self.path}: its weights are in int8, and float32 ones are needed", hint=hint)
 
 
 def write_bundle(
@@ -91,6 +107,13 @@ def card(config: BundleConfig, scores: "dict[str, Scores]") -> str:
         "",
         "`lock.json` says what it was made from: the whole recipe, digests of the data, versions, seed.",
     ]
+    if config.quantized:
+        lines += [
+            "",
+            "The weights are 8-bit integers (int8), made from those of the bundle in float32 whose `config.json` has "
+            f"the digest `{config.quantized.bundle}`. The scores of that bundle are not those of this one, which "
+            "`nmt evaluate` measures. `quantized` in `config.json` compares both on a sample.",
+        ]
     if scores:
         lines += ["", "| Test | Metric | Score | Signature |", "|---|---|---|---|"]
         lines += [

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from nmt import console
 from nmt.config.data import LanguagesConfig
-from nmt.config.decoding import DecodingConfig, SamplingConfig
+from nmt.config.decoding import DecodingConfig, InferencePrecision, SamplingConfig
 from nmt.config.inference import InferenceConfig, TrainingLines
 from nmt.config.section import first_error
 from nmt.data.encoding.batching import by_tokens
@@ -142,18 +142,26 @@ class Translator:
         return self.reader.protector
 
     @classmethod
-    def load(cls, *paths: Path | str, decoding: Mapping[str, object] | None = None, **settings: object) -> Self:
+    def load(
+        cls,
+        *paths: Path | str,
+        decoding: Mapping[str, object] | None = None,
+        precision: InferencePrecision | None = None,
+        **settings: object,
+    ) -> Self:
         """Load the bundle at each of `paths`; several form an ensemble.
 
-        `decoding` replaces settings of the first bundle; `settings` are fields of `InferenceConfig`, such as `device`.
+        `decoding` replaces settings of the first bundle, and `precision` the one of this name; `settings` are fields of
+        `InferenceConfig`, such as `device`.
         With more than one of `devices`, the processes translate different batches. Raises ArtifactError, UsageError.
         """
         if not paths:
             raise UsageError("no model to load")
         bundles = open_bundles([Path(path) for path in paths])
         config, tokenizer = bundles[0].config, bundles[0].tokenizer
+        given = {**(decoding or {}), **({"precision": precision} if precision else {})}
         try:
-            search = DecodingConfig.model_validate({**config.decoding.model_dump(), **(decoding or {})})
+            search = DecodingConfig.model_validate({**config.decoding.model_dump(), **given})
             inference = InferenceConfig.model_validate(settings, strict=False)
         except ValidationError as error:
             prefix = "decoding." if error.title == DecodingConfig.__name__ else ""
@@ -161,7 +169,11 @@ class Translator:
         check_tags(inference.tags, tokenizer.tags)
         is_own = "protect" not in inference.model_fields_set
         protector = protector_for(config.protect if is_own else inference.protect, tokenizer.placeholders)
-        plan = EnginePlan([bundle.path for bundle in bundles], inference)
+        if "precision" in given and inference.engine != "native":
+            raise UsageError("the precision of an export is its own", hint="nmt export has --quantization")
+        if inference.engine != "native":
+            bundles[0].check_float32()
+        plan = EnginePlan([bundle.path for bundle in bundles], inference, search.precision)
         engine = plan.load() if inference.devices == 1 else Workers(plan)
         longest = min(bundle.config.model.max_length for bundle in bundles)
         translator = cls(

@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 from nmt.config.model import ModelConfig
 from nmt.data.encoding.tokenizer import PAD_ID
 from nmt.model.encoder_decoder import Transformer
+from nmt.model.preparation import hold_levels
 from nmt.model.protocol import Model
 
 
@@ -19,7 +20,12 @@ def build(config: ModelConfig, source_size: int, target_size: int) -> Model:
 
 
 def check_shapes(
-    shapes: Mapping[str, tuple[int, ...]], config: ModelConfig, source_size: int, target_size: int
+    shapes: Mapping[str, tuple[int, ...]],
+    config: ModelConfig,
+    source_size: int,
+    target_size: int,
+    *,
+    in_int8: bool = False,
 ) -> None:
     """Raise ValueError where the names or the `shapes` of weights are not those of the model that `config` describes.
 
@@ -28,19 +34,22 @@ def check_shapes(
     layers = config.encoder_layers + config.decoder_layers
     if layers > len(shapes):  # to build them, if only by name, may take long
         raise ValueError(f"{len(shapes)} weights are too few for {layers} layers")
-    build_without_weights(config, source_size, target_size).check_shapes(shapes)
+    build_without_weights(config, source_size, target_size, in_int8=in_int8).check_shapes(shapes)
 
 
-def build_without_weights(config: ModelConfig, source_size: int, target_size: int) -> Model:
+def build_without_weights(config: ModelConfig, source_size: int, target_size: int, *, in_int8: bool = False) -> Model:
     """Build the same model with the names and shapes of its weights alone, in no memory."""
     with torch.device("meta"):
-        return build_undrawn(config, source_size, target_size)
+        return build_undrawn(config, source_size, target_size, in_int8=in_int8)
 
 
-def build_undrawn(config: ModelConfig, source_size: int, target_size: int) -> Model:
-    """Build the same model with weights of any value, which are to be loaded."""
+def build_undrawn(config: ModelConfig, source_size: int, target_size: int, *, in_int8: bool = False) -> Model:
+    """Build the same model with weights of any value, which are to be loaded; `in_int8` see `preparation`."""
     with _Undrawn():
-        return build(config, source_size, target_size)
+        model = build(config, source_size, target_size)
+        if in_int8:
+            hold_levels(model)
+        return model
 
 
 class _Function(Protocol):

@@ -34,16 +34,15 @@ def padded(rows: int) -> int:
 class Int8Product:
     """The product of rows with one quantized weight, each row with a scale of its own."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, output_scales: Tensor | None) -> None:
-        """Quantize `weight` (N, K), a row an output channel.
+    def __init__(self, levels: Tensor, scales: Tensor, bias: Tensor | None, output_scales: Tensor | None) -> None:
+        """Take the `levels` (N, K) of a weight, a row an output channel, and the `scales` (N) of its rows.
 
         With `output_scales` (N) the results are whole numbers of them, as `mean` takes them.
         """
-        levels, scales = quantize(weight)
         self.weight = torch.ops.onednn.qlinear_prepack(levels.to(torch.int8), None)
-        self.scales = scales.flatten() if output_scales is None else scales.flatten() / output_scales
+        self.scales = scales if output_scales is None else scales / output_scales
         self.bias = bias if output_scales is None or bias is None else bias / output_scales
-        self.zeros = torch.zeros(len(weight), dtype=torch.int32)
+        self.zeros = torch.zeros(len(levels), dtype=torch.int32)
         self.is_whole = output_scales is not None
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -77,7 +76,8 @@ def is_exact() -> bool:
         return False
     rows = torch.full((3, 512), float(LARGEST))
     rows[1], rows[2, ::2] = -LARGEST, -LARGEST
-    found = Int8Product(rows, None, None)(rows)
+    levels, scales = quantize(rows)
+    found = Int8Product(levels, scales.flatten(), None, None)(rows)
     return torch.equal(found, (rows.double() @ rows.double().T).float())
 
 

@@ -93,11 +93,12 @@ class Linear(nn.Linear):
             self.weight = nn.Parameter(weight.t().contiguous().t(), requires_grad=False)  # columns in sequence
 
     def quantize(self) -> None:
-        """Replace the weight by one in 8-bit integers."""
+        """Replace the weight, 8-bit levels with `scales`, by the product with it."""
         bias = None if self.bias is None else self.bias.detach()
-        self.product = int8.Int8Product(self.weight.detach(), bias, self.output_scales)
-        self.register_parameter("weight", None)
-        self.register_parameter("bias", None)
+        scales = self.get_parameter("scales").detach()
+        self.product = int8.Int8Product(self.weight.detach(), scales, bias, self.output_scales)
+        for name in ("weight", "scales", "bias"):
+            self.register_parameter(name, None)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.product is not None:
@@ -223,8 +224,8 @@ class SelfAttention(Attention):
         """Replace the maps to queries, keys and values by one, for inference."""
         parts, width = self.projections(), self.query.in_features
         self.query_key_value = Linear(width, 3 * width)
-        for name in ("weight", "bias"):
-            whole = torch.cat([getattr(part, name).detach() for part in parts])
+        for name, _ in self.query.named_parameters():  # in int8 the scales of the weight, too
+            whole = torch.cat([part.get_parameter(name).detach() for part in parts])
             setattr(self.query_key_value, name, nn.Parameter(whole, requires_grad=False))
         del self.query, self.key_value
 

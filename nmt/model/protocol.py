@@ -79,9 +79,11 @@ class Model(nn.Module, ABC):
                 raise ValueError(f"{name} is {shapes[name]}, not {shape}")
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:
-        """Copy `weights` into the parameters. Raises ValueError where a name or a shape differs."""
+        """Copy `weights` into the parameters. Raises ValueError where a name, a shape or the kind of a type differs."""
         self.check_shapes({name: tuple(tensor.shape) for name, tensor in weights.items()})
         for name, parameter in self.weights().items():
+            if parameter.is_floating_point() != weights[name].is_floating_point():
+                raise ValueError(f"{name} is of type {weights[name].dtype}, not {parameter.dtype}")
             parameter.copy_(weights[name])
 
     def all_tensors(self) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from nmt.errors import SPACE, ArtifactError, StorageError
 from nmt.files import naming
 
-FLOAT32 = "F32"  # the type of all weights on disk, as safetensors calls it
+FLOAT32, INT8 = "F32", "I8"  # the types of weights on disk, as safetensors calls them
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -41,19 +41,19 @@ def reading(path: Path) -> Iterator[None]:
         raise ArtifactError(f"{path}: damaged: {error}") from None
 
 
-def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+def read_shapes(path: Path, *types: str) -> dict[str, tuple[int, ...]]:
     """Read the shape of each tensor of a safetensors file, but not the tensors.
 
-    Raises ArtifactError where the file is missing or damaged, or holds another type than float32, OSError where it
-    cannot be read.
+    Raises ArtifactError where the file is missing or damaged, or holds another type than float32 and `types`, OSError
+    where it cannot be read.
     """
     with reading(path), safe_open(path, framework="pt") as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
         kinds = {name: part.get_dtype() for name, part in slices.items()}
         shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
     for name, kind in kinds.items():
-        if kind != FLOAT32:
-            raise ArtifactError(f"{path}: {name!r} is of type {kind}, not {FLOAT32}")
+        if kind not in (FLOAT32, *types):
+            raise ArtifactError(f"{path}: {name!r} is of type {kind}, not {' or '.join((FLOAT32, *types))}")
     return shapes
 
 

@@ -7,8 +7,8 @@ from nmt import console
 from nmt.config.compatibility import changed_inputs
 from nmt.config.inference import TrainingLines
 from nmt.config.recipe import Recipe
-from nmt.errors import ArtifactError, UsageError
-from nmt.files import JsonObject, check_writable, read_json, replacing
+from nmt.errors import ArtifactError
+from nmt.files import JsonObject, check_new_folder, read_json, replacing
 from nmt.inference.bundle import CARD, SCORES, BundleConfig, add_scores, open_bundle, write_bundle
 from nmt.pipeline import evaluation
 from nmt.pipeline.ids import training_lines
@@ -59,9 +59,7 @@ def average_run(
     Without `count`, those that its recipe names. Raises UsageError where `folder` is in use, and ArtifactError
     where the run folder is damaged or there are too few checkpoints.
     """
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UsageError(f"{folder}: is there already", hint="name a new or an empty folder")
-    check_writable(folder)
+    check_new_folder(folder)
     recipe, lock = recorded_recipe(run.lock), read_json(run.lock)
     store = Checkpoints(checkpoints, recipe.training.keep_checkpoints)
     wanted = count or recipe.training.average_checkpoints

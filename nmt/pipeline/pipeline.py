@@ -7,6 +7,7 @@ from nmt.data.cleaning.corpus_text import read_text
 from nmt.devices import pick_device
 from nmt.errors import StorageError
 from nmt.files import digest, read_json
+from nmt.inference.engines.native import check_precision
 from nmt.locks import holding_folder
 from nmt.pipeline import bundle, evaluation, ids, text, tokenizer, training
 from nmt.pipeline.manifest import Manifest
@@ -61,10 +62,10 @@ def run_stage(stage: Stage, run: Run, *, is_writable: bool) -> None:
 
 def check_machine(run: Run, last: str) -> None:
     """Check that the machine has what later stages up to `last` need, before the first begins. Raises UsageError."""
-    names, config = [stage.name for stage in STAGES], run.recipe.training
+    names, config, precision = [stage.name for stage in STAGES], run.recipe.training, run.recipe.decoding.precision
     due = [stage.name for stage in STAGES[: names.index(last) + 1] if Manifest.read(stage.folder(run)) is None]
     if {"train", "evaluate"} & {*due}:
-        pick_device(config.device)
+        check_precision(precision, pick_device(config.device))
     if "train" in due and config.tensorboard:
         import_summary_writer()
 

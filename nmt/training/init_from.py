@@ -65,6 +65,7 @@ def open_initial_model(path: Path, model: ModelConfig, languages: LanguagesConfi
     theirs: dict[str, str] | None
     if (path / CONFIG).is_file():
         bundle = open_bundle(path)
+        bundle.check_float32()
         initial = describe(path / WEIGHTS, bundle.config.files[WEIGHTS], path, bundle.tokenizer)
         config, theirs = bundle.config.model, bundle.config.languages.model_dump()
     else:

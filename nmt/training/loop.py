@@ -413,9 +413,11 @@ class Trainer:
     def validate(self, log: TrainingLog) -> None:
         """Score dev; keep the weights where they are among the best."""
         model, translator = self.updater.eval_model, self.translator
-        if self.device.type == "cpu":  # as `nmt translate` computes; on a GPU a copy would take more than it gives
+        precision = self.recipe.decoding.precision
+        # As `nmt translate` computes; on a GPU a copy in float32 would take more than it gives.
+        if self.device.type == "cpu" or precision != "float32":
             translator = copy.copy(translator)
-            translator.engine = NativeEngine([prepare(copy.deepcopy(model), "float32")])
+            translator.engine = NativeEngine([prepare(copy.deepcopy(model), precision)])
         validation = validate(model, translator, self.dev, self.ranks, self.metrics)
         if rank_validation(self.state, validation, self.config) and self.ranks.is_main:
             self.writer.save_best(self.state, model.weights(), self.identity)

@@ -89,16 +89,11 @@ def test_a_config_with_a_changed_value_is_found(tiny: TinyRun, nmt_here: Run, tm
 def test_a_newer_format_asks_for_a_newer_nmt(tiny: TinyRun, nmt_here: Run, tmp_path: Path) -> None:
     model = tiny.copy_model(tmp_path / "model")
     values = json.loads((model / "config.json").read_text(encoding="utf-8"))
-    written_by = {**values, "format": 2, "nmt": "9.0", "a_key_of_the_future": 1}
+    written_by = {**values, "format": 3, "nmt": "9.0", "a_key_of_the_future": 1}
     (model / "config.json").write_text(json.dumps(written_by), encoding="utf-8")
     said = nmt_here("translate", model, stdin=TEXT)
-    assert said == (
-        *(
-            4,
-            "",
-            f"nmt: {model}: a bundle of format 2; this nmt {values['nmt']} reads format 1 (use nmt 9.0 or newer)\n",
-        ),
-    )
+    this = f"this nmt {values['nmt']} reads formats 1 to 2"
+    assert said == (4, "", f"nmt: {model}: a bundle of format 3; {this} (use nmt 9.0 or newer)\n")
 
 
 def test_a_folder_that_is_no_bundle_is_said_to_be_none(tiny: TinyRun, nmt_here: Run, tmp_path: Path) -> None:

@@ -9,17 +9,25 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Run, environment
 
-
-@pytest.fixture
-def bundle(tiny_model: Path, nmt_here: Run, tmp_path: Path) -> Path:
-    """Return a bundle, with an export where CTranslate2 is installed."""
-    copy = shutil.copytree(tiny_model, tmp_path / "whole")
-    nmt_here("export", copy, "--to", "ctranslate2")
-    return copy
+from nmt.model.int8 import is_exact
 
 
 @pytest.mark.parametrize("count", [30, pytest.param(500, marks=pytest.mark.slow)])
-def test_mutated_bundles_end_in_a_line_or_in_translations(bundle: Path, tmp_path: Path, count: int) -> None:
+def test_mutated_bundles_end_in_a_line_or_in_translations(
+    tiny_model: Path, nmt_here: Run, tmp_path: Path, count: int
+) -> None:
+    copy = shutil.copytree(tiny_model, tmp_path / "whole")
+    nmt_here("export", copy, "--to", "ctranslate2")  # where CTranslate2 is installed
+    check_mutations(copy, tmp_path, count)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not is_exact(), reason="this processor has no exact 8-bit products")
+def test_so_do_mutated_bundles_in_int8(int8_model: Path, tmp_path: Path) -> None:
+    check_mutations(int8_model, tmp_path, 200)
+
+
+def check_mutations(bundle: Path, tmp_path: Path, count: int) -> None:
     words = [sys.executable, str(ROOT / "tests" / "mutations.py"), str(bundle), str(tmp_path), str(count), "1"]
     done = subprocess.run(words, capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 0, done.stderr

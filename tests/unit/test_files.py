@@ -13,7 +13,9 @@ import pytest
 from disks import failing, make_unreadable
 
 from nmt import files
+from nmt.errors import UsageError
 from nmt.files import (
+    check_new_folder,
     check_output,
     differing,
     digest,
@@ -220,6 +222,21 @@ def test_an_output_that_permissions_forbid_is_named(
         check_output(tmp_path / "out")
     assert caught.value.filename == str(tmp_path / "out")
     tmp_path.chmod(0o755)
+
+
+def test_a_new_folder_is_checked_by_trying_and_one_in_use_is_refused(tmp_path: Path) -> None:
+    make_folder(tmp_path / "used", "old")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    for name in ("empty", "new", "no/new"):
+        check_new_folder(tmp_path / name)
+    for name in ("used", "file"):
+        with pytest.raises(UsageError) as caught:
+            check_new_folder(tmp_path / name)
+        assert str(caught.value) == f"{tmp_path / name}: is there already (name a new or an empty folder)"
+    with pytest.raises(NotADirectoryError):
+        check_new_folder(tmp_path / "file" / "new")
+    assert names(tmp_path) == ["empty", "file", "used"]
 
 
 def test_devices_pipes_and_open_files_are_streams(tmp_path: Path) -> None:

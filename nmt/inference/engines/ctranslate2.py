@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nmt import console, runtime
 from nmt.cards import Card
-from nmt.config.decoding import DecodingConfig
+from nmt.config.decoding import DecodingConfig, InferencePrecision
 from nmt.config.inference import InferenceConfig
 from nmt.config.section import first_error
 from nmt.cores import cores
@@ -187,10 +187,11 @@ class CTranslate2Engine:
             raise UsageError("no GPU that CTranslate2 can use on this machine", hint="take device cpu or auto")
 
     @classmethod
-    def load(cls, paths: Sequence[Path], inference: InferenceConfig) -> Self:
-        """Load an export of the verified bundle at `paths`. Raises ArtifactError, UsageError."""
-        if inference.precision != "float32":
-            raise UsageError("the precision of an export is its own", hint="nmt export has --quantization")
+    def load(cls, paths: Sequence[Path], inference: InferenceConfig, _: InferencePrecision = "float32") -> Self:
+        """Load an export of the verified bundle at `paths`, which has a type of its own.
+
+        Raises ArtifactError, UsageError.
+        """
         if len(paths) > 1:
             raise UsageError("the engine ctranslate2 takes one model", hint="an ensemble needs the native engine")
         import_ctranslate2()

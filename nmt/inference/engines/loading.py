@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nmt.config.decoding import InferencePrecision
 from nmt.config.inference import EngineName, InferenceConfig
 from nmt.cores import cores
 from nmt.errors import UsageError
@@ -34,10 +35,11 @@ class EnginePlan:
 
     paths: list[Path]  # folders of verified bundles
     inference: InferenceConfig
+    precision: InferencePrecision = "float32"  # of the native engine
 
     def load(self) -> Engine:
         """Load the engine into this process. Raises ArtifactError, UsageError."""
-        return engine_called(self.inference.engine).load(self.paths, self.inference)
+        return engine_called(self.inference.engine).load(self.paths, self.inference, self.precision)
 
 
 def engine_called(name: EngineName) -> "type[CTranslate2Engine | NativeEngine]":

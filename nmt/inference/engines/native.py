@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nmt import runtime
+from nmt.config.decoding import InferencePrecision
 from nmt.config.inference import InferenceConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.devices import pick_device
@@ -21,7 +22,7 @@ from nmt.model import int8
 from nmt.model.families import build_undrawn, check_shapes
 from nmt.model.preparation import prepare
 from nmt.model.protocol import Model
-from nmt.model.tensors import load_tensors, read_shapes
+from nmt.model.tensors import INT8, load_tensors, read_shapes
 
 ROWS = 512  # positions whose logits exist at once in scoring: all logits together would be positions times vocabulary
 
@@ -29,14 +30,22 @@ ROWS = 512  # positions whose logits exist at once in scoring: all logits togeth
 def load_model(bundle: Bundle) -> Model:
     """Build the model of a bundle and load its weights, whose shapes are compared first. Raises ArtifactError."""
     config, sizes = bundle.config.model, (bundle.tokenizer.source_size, bundle.tokenizer.target_size)
-    path = bundle.path / WEIGHTS
+    path, in_int8 = bundle.path / WEIGHTS, bundle.config.quantized is not None
     try:
-        check_shapes(read_shapes(path), config, *sizes)
-        model = build_undrawn(config, *sizes)
+        check_shapes(read_shapes(path, *[INT8] * in_int8), config, *sizes, in_int8=in_int8)
+        model = build_undrawn(config, *sizes, in_int8=in_int8)
         model.load_weights(load_tensors(path))
     except ValueError as error:
         raise ArtifactError(f"{path}: does not hold this model: {error}") from None
     return model
+
+
+def check_precision(precision: InferencePrecision, device: torch.device) -> None:
+    """Raise UsageError where the native engine cannot compute in `precision` on `device`."""
+    if precision == "int8" and device.type != "cpu":
+        raise UsageError("int8 is for a CPU", hint="take the device cpu, or another precision")
+    if precision == "int8" and not int8.is_exact():
+        raise UsageError("int8 needs a processor with exact 8-bit products (VNNI)", hint="take float32")
 
 
 def pad_pairs(batch: list[Pair], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -62,7 +71,7 @@ class NativeEngine:
         self.models = models
 
     @classmethod
-    def load(cls, paths: Sequence[Path], inference: InferenceConfig) -> Self:
+    def load(cls, paths: Sequence[Path], inference: InferenceConfig, precision: InferencePrecision) -> Self:
         """Load the models of the bundles at `paths`; torch chooses the threads by default.
 
         Raises ArtifactError, UsageError.
@@ -71,11 +80,8 @@ class NativeEngine:
         runtime.bound_kernels()
         if inference.threads is not None:
             torch.set_num_threads(inference.threads)
-        device, precision = pick_device(inference.device), inference.precision
-        if precision == "int8" and device.type != "cpu":
-            raise UsageError("int8 is for a CPU", hint="add --device cpu, or take another precision")
-        if precision == "int8" and not int8.is_exact():
-            raise UsageError("int8 needs a processor with exact 8-bit products (VNNI)", hint="take float32")
+        device = pick_device(inference.device)
+        check_precision(precision, device)
         return cls([prepare(load_model(open_bundle(path)).to(device), precision) for path in paths])
 
     @staticmethod

@@ -25,6 +25,7 @@ from nmt.advice.training_checks import (
     check_time,
 )
 from nmt.errors import StorageError, UsageError
+from nmt.model import int8
 from nmt.model.protocol import Model
 from nmt.training import memory, profiling
 
@@ -65,6 +66,14 @@ def test_bfloat16_is_warned_of_where_the_processor_is_slower_with_it(
     assert finding.level == level
     assert ("bfloat16, whose products run at 0.55 of float32's rate on this processor" in str(finding)) == (gain < 1)
     assert check_device(checkup_of(tmp_path, "training.device=cpu")).level == "OK"
+
+
+def test_a_device_that_cannot_decode_as_the_recipe_says_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(int8, "is_exact", lambda: False)
+    with pytest.raises(UsageError, match=r"^int8 needs a processor with exact 8-bit products \(VNNI\)"):
+        check_device(checkup_of(tmp_path, "training.device=cpu", "decoding.precision=int8"))
 
 
 def test_a_compiler_is_tried_only_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

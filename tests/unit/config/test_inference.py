@@ -7,10 +7,10 @@ from nmt.config.inference import InferenceConfig
 from nmt.errors import UsageError
 
 
-def test_by_default_the_native_engine_computes_in_float32_on_one_device() -> None:
+def test_by_default_the_native_engine_computes_on_one_device() -> None:
     assert InferenceConfig().model_dump() == {
         **{"tags": [], "protect": None, "engine": "native", "export": None},
-        **{"device": "auto", "devices": 1, "precision": "float32", "threads": None},
+        **{"device": "auto", "devices": 1, "threads": None},
     }
 
 

@@ -19,7 +19,7 @@ from nmt.data.encoding.tokenizer import PAD_ID, Tokenizer
 from nmt.errors import ArtifactError
 from nmt.evaluation.metrics import Scores
 from nmt.files import digest_file, digest_json, read_json, write_json
-from nmt.inference.bundle import BUNDLE, BundleConfig, add_scores, card, open_bundle, write_bundle
+from nmt.inference.bundle import FLOAT32, BundleConfig, add_scores, card, open_bundle, write_bundle
 from nmt.inference.engines.native import load_model
 from nmt.model.encoder_decoder import Transformer
 from nmt.model.tensors import load_tensors, save_tensors
@@ -107,7 +107,7 @@ def test_a_bundle_holds_these_files_and_digests_of_those_that_matter(made: Path)
     verified = {"model.safetensors", "source.model", "target.model", "tokenizer.json"}
     assert set(tree(made)) == verified | {"config.json", "lock.json", "scores.json", "README.md"}
     config = json.loads((made / "config.json").read_text(encoding="utf-8"))
-    assert config["format"] == BUNDLE.format
+    assert config["format"] == FLOAT32 == 1
     assert config["files"] == {name: digest_file(made / name) for name in verified}
     assert json.loads((made / "lock.json").read_text(encoding="utf-8")) == {"seed": 7}
     assert json.loads((made / "scores.json").read_text(encoding="utf-8")) == {}
@@ -220,9 +220,9 @@ def test_a_damaged_config_is_an_error_or_a_valid_config_and_never_a_crash(copy: 
 
 
 def test_a_format_of_the_future_is_named_before_its_unknown_keys(copy: Path) -> None:
-    change_config(copy, format=2, nmt="3.1", surprise=True)
-    assert error_of(copy).startswith(f"{copy}: a bundle of format 2; this nmt ")
-    assert error_of(copy).endswith(" reads format 1 (use nmt 3.1 or newer)")
+    change_config(copy, format=3, nmt="3.1", surprise=True)
+    assert error_of(copy).startswith(f"{copy}: a bundle of format 3; this nmt ")
+    assert error_of(copy).endswith(" reads formats 1 to 2 (use nmt 3.1 or newer)")
 
 
 def test_a_bundle_of_an_nmt_that_knew_fewer_knobs_works_as_before(copy: Path) -> None:

@@ -236,7 +236,7 @@ def test_more_hypotheses_than_the_beam_has_or_none_are_refused(translator: Trans
     [
         ({"engine": "marian"}, "engine: Input should be 'native' or 'ctranslate2'"),
         ({"device": "gpu"}, "device: Input should be 'auto', 'cpu' or 'cuda'"),
-        ({"precision": "bf16"}, "precision: Input should be 'float32', 'bfloat16' or 'int8'"),
+        ({"precision": "bf16"}, "decoding.precision: Input should be 'float32', 'bfloat16' or 'int8'"),
         ({"export": "int8"}, "--export is for another engine than the native one (add --engine ctranslate2)"),
         ({"devices": 0}, "devices: Input should be greater than 0"),
         ({"colour": 1}, "colour: Extra inputs are not permitted"),
@@ -358,6 +358,15 @@ def test_a_translator_computes_as_precisely_as_asked(tiny_model: Path, lines: li
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
     assert not model.training
     assert len(half.translate(lines[:5])) == 5
+
+
+def test_the_precision_is_a_setting_of_the_bundle_unless_it_is_given(tiny_model: Path) -> None:
+    assert Translator.load(tiny_model, device="cpu").decoding.precision == "float32"
+    settings: list[Any] = [{"precision": "bfloat16"}, {"decoding": {"precision": "bfloat16"}}]
+    for given in settings:
+        half = Translator.load(tiny_model, device="cpu", **given)
+        assert half.decoding.precision == "bfloat16"
+        assert {parameter.dtype for parameter in models(half)[0].parameters()} == {torch.bfloat16}
 
 
 def test_a_gpu_that_is_missing_is_a_usage_error(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,6 +165,11 @@ def test_weights_of_another_model_are_refused_by_name_and_by_shape() -> None:
         with pytest.raises(ValueError, match="is") as caught:
             model.load_weights(weights)
         assert str(caught.value) == message
+    levels = {**model.weights(), "decoder.1.feed_forward.inner.bias": torch.zeros(24, dtype=torch.int8)}
+    with pytest.raises(
+        ValueError, match=r"^decoder.1.feed_forward.inner.bias is of type torch.int8, not torch.float32$"
+    ):
+        model.load_weights(levels)
 
 
 def attention_calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:

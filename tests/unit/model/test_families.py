@@ -47,6 +47,12 @@ def test_shapes_are_compared_in_no_time_whatever_a_config_claims() -> None:
             check_shapes(shapes, CONFIG.model_copy(update=claim), 11, 17)
     with pytest.raises(ValueError, match="target_embedding"):
         check_shapes(shapes, CONFIG, 11, 2**40)
+    small = {
+        name: tuple(tensor.shape) for name, tensor in build_undrawn(CONFIG, 11, 17, in_int8=True).weights().items()
+    }
+    check_shapes(small, CONFIG, 11, 17, in_int8=True)
+    with pytest.raises(ValueError, match=r"scales is not in both the file and the model"):
+        check_shapes(small, CONFIG, 11, 17)
     assert time.process_time() - began < 2
 
 

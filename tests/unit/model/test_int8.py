@@ -18,6 +18,11 @@ def random(*shape: int, seed: int = 1) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+def levels_of(weight: Tensor) -> tuple[Tensor, Tensor]:
+    levels, scales = quantize(weight)
+    return levels.to(torch.int8), scales.flatten()
+
+
 def test_a_row_has_levels_from_its_own_scale() -> None:
     x = torch.tensor([[2.54, -1.0, 0.0], [0.0, 0.0, 0.0], [-1e9, 4e8, 0.0]])
     levels, scales = quantize(x)
@@ -34,7 +39,7 @@ def test_the_number_of_rows_is_one_of_few_and_hardly_larger() -> None:
 @pytest.mark.parametrize("has_bias", [True, False])
 def test_a_product_is_that_of_the_levels(has_bias: bool) -> None:
     x, weight, bias = random(2, 5, 64), random(24, 64, seed=2), random(24, seed=3) if has_bias else None
-    found = Int8Product(weight, bias, None)(x)
+    found = Int8Product(*levels_of(weight), bias, None)(x)
     (rows, row_scales), (columns, column_scales) = quantize(x), quantize(weight)
     exact = (rows.double() @ columns.double().T) * row_scales * column_scales.T
     torch.testing.assert_close(found.double(), exact + (0 if bias is None else bias), rtol=1e-6, atol=1e-6)
@@ -42,7 +47,7 @@ def test_a_product_is_that_of_the_levels(has_bias: bool) -> None:
 
 
 def test_a_row_has_the_same_bits_alone_and_among_others() -> None:
-    x, product = random(CHUNK + 77, 48), Int8Product(random(40, 48, seed=2), random(40), None)
+    x, product = random(CHUNK + 77, 48), Int8Product(*levels_of(random(40, 48, seed=2)), random(40), None)
     together = product(x)
     for row in (0, 1, 76, CHUNK - 1, CHUNK, CHUNK + 76):
         assert torch.equal(product(x[row : row + 1])[0], together[row])
@@ -51,14 +56,14 @@ def test_a_row_has_the_same_bits_alone_and_among_others() -> None:
 def test_no_number_stays_no_number() -> None:
     x = random(3, 16)
     x[1, 4] = torch.nan
-    found = Int8Product(random(8, 16), None, None)(x)
+    found = Int8Product(*levels_of(random(8, 16)), None, None)(x)
     assert found.isnan().any(-1).tolist() == [False, True, False]
 
 
 def test_with_scales_of_the_output_results_are_whole_and_bounded() -> None:
     weight, bias, scales = random(6, 32), random(6, seed=2), torch.tensor([0.5, 0.1, 0.2, 1.0, 2.0, 1e-4])
     x = random(4, 32, seed=3)
-    found, free = Int8Product(weight, bias, scales)(x), Int8Product(weight, bias, None)(x)
+    found, free = Int8Product(*levels_of(weight), bias, scales)(x), Int8Product(*levels_of(weight), bias, None)(x)
     assert torch.equal(found, found.round())
     assert found.abs().max() == BOUND
     torch.testing.assert_close(found[:, :5] * scales[:5], free[:, :5], rtol=0, atol=1.001)

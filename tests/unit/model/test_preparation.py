@@ -11,14 +11,14 @@ from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.model import layers
 from nmt.model.encoder_decoder import Transformer
 from nmt.model.int8 import is_exact
-from nmt.model.preparation import prepare
+from nmt.model.preparation import dequantize, hold_levels, prepare, quantize_model
 
 SIZE = 50
 Tying = Literal["none", "target", "all"]
 
 
-def make_model(**settings: Any) -> Transformer:
-    torch.manual_seed(1)
+def make_model(*, seed: int = 1, **settings: Any) -> Transformer:
+    torch.manual_seed(seed)
     shape = {"d_model": 32, "heads": 2, "ffn": 64, "encoder_layers": 2, "decoder_layers": 2, "max_length": 16}
     model = Transformer(ModelConfig.model_validate({**shape, **settings}), SIZE, SIZE, pad_id=PAD_ID).eval()
     for name, parameter in model.named_parameters():
@@ -42,6 +42,45 @@ def step_by_step(model: Any) -> Tensor:
     cache = model.start_cache(SRC)
     logits = [model.generator(model.next_hidden(TGT[:, [at]], cache)) for at in range(TGT.size(1))]
     return torch.cat(logits, 1).float().log_softmax(-1)
+
+
+@pytest.mark.skipif(not is_exact(), reason="this processor has no exact 8-bit products")
+@pytest.mark.parametrize("tied", ["none", "target", "all"])
+@pytest.mark.parametrize("positions", ["sinusoidal", "learned"])
+def test_the_weights_in_int8_are_all_that_the_model_needs(tied: Tying, positions: str) -> None:
+    model, other = make_model(tied_embeddings=tied, positions=positions), make_model(tied_embeddings=tied, seed=2)
+    quantize_model(model)
+    weights = model.weights()
+    assert (
+        len([name for name in weights if name in ("source_embedding.weight", "generator.weight")])
+        == {**{"none": 2, "target": 1, "all": 0}}[tied]
+    )
+    other = make_model(tied_embeddings=tied, positions=positions, seed=2)
+    hold_levels(other)
+    other.load_weights(weights)
+    expected = log_probs(prepare(make_model(tied_embeddings=tied, positions=positions), "int8"))
+    assert torch.equal(log_probs(prepare(other, "int8")), expected)
+    assert torch.equal(log_probs(prepare(model, "int8")), expected)
+
+
+def test_levels_times_scales_are_about_the_weights() -> None:
+    model, expected = make_model(), make_model().weights()
+    quantize_model(model)
+    small = model.weights()
+    assert {small[name].dtype for name in expected if name.endswith("weight") and "norm" not in name} == {torch.int8}
+    assert sum(tensor.nbytes for tensor in small.values()) < 0.36 * sum(map(nbytes, expected.values()))
+    prepare(model, "float32")
+    torch.testing.assert_close(log_probs(model), log_probs(make_model()), rtol=0, atol=0.1)
+    whole = make_model()
+    quantize_model(whole)
+    dequantize(whole)
+    found = whole.weights()
+    for name, weight in expected.items():
+        torch.testing.assert_close(found[name], weight, rtol=0, atol=float(weight.abs().max()) / 127)
+
+
+def nbytes(tensor: Tensor) -> int:
+    return tensor.nbytes
 
 
 def attentions(model: nn.Module) -> list[Any]:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from nmt.errors import ArtifactError, StorageError
 from nmt.model import tensors
-from nmt.model.tensors import load_tensors, read_shapes, save_tensors
+from nmt.model.tensors import INT8, load_tensors, read_shapes, save_tensors
 
 
 def test_tensors_are_read_back_bit_by_bit_views_and_types_included(tmp_path: Path) -> None:
@@ -59,6 +59,12 @@ def test_shapes_are_read_alone_and_only_of_float32(tmp_path: Path) -> None:
         with pytest.raises(ArtifactError) as caught:
             read_shapes(path)
         assert str(caught.value) == f"{path}: 'b' is of type {name}, not F32"
+        with pytest.raises(ArtifactError, match=f"'b' is of type {name}, not F32 or I8$"):
+            read_shapes(path, INT8)
+    save_tensors({"a": torch.zeros(2, dtype=torch.int8)}, path)
+    assert read_shapes(path, INT8) == {"a": (2,)}
+    with pytest.raises(ArtifactError, match=r"'a' is of type I8, not F32$"):
+        read_shapes(path)
     (tmp_path / "half").write_bytes(b"\x08")
     with pytest.raises(ArtifactError, match="half: "):
         read_shapes(tmp_path / "half")

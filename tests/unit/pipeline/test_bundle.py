@@ -25,7 +25,7 @@ def test_checkpoints_tokenizer_average_and_settings_are_inputs(tmp_path: Path) -
         tmp_path,
         languages={"source": "en", "target": "fr"},
         training={"average": "best", "average_checkpoints": 2, "max_steps": 3},
-        decoding={"beam_size": 1},
+        decoding={"beam_size": 1, "precision": "int8"},
         evaluation={"lowercase": True},
         data={"protect": "x"},
         model={"dropout": 0.3},
@@ -33,6 +33,7 @@ def test_checkpoints_tokenizer_average_and_settings_are_inputs(tmp_path: Path) -
     assert changes(STAGE, other, run) == [
         "data.protect",
         "decoding.beam_size",
+        "decoding.precision",
         "evaluation.lowercase",
         "languages.target",
         "training.average",

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from runs import make_run, unpack_old_run
 
 from nmt import console
 from nmt.config.toml import LoadedRecipe, check
 from nmt.errors import UsageError
 from nmt.files import read_json
+from nmt.model import int8
 from nmt.pipeline import pipeline, training
 from nmt.pipeline.manifest import Manifest
 from nmt.pipeline.pipeline import GRAMMAR, STAGES, best_checkpoint, run_stages, show_results
@@ -81,6 +83,21 @@ def test_a_device_or_a_package_that_is_missing_is_found_before_the_first_stage(
         stage.folder(on_gpu).mkdir(parents=True, exist_ok=True)
         Manifest(stage.name, {}).write(stage.folder(on_gpu))
     run_stages(on_gpu)  # there is nothing to be computed
+
+
+@pytest.mark.parametrize(("device", "is_exact"), [("cuda", True), ("cpu", False)])
+def test_int8_that_cannot_be_is_found_before_the_first_stage(
+    tmp_path: Path, made: list[str], monkeypatch: pytest.MonkeyPatch, device: str, is_exact: bool
+) -> None:
+    monkeypatch.setattr(pipeline, "pick_device", lambda _: torch.device(device))
+    monkeypatch.setattr(int8, "is_exact", lambda: is_exact)
+    in_int8 = make_run(tmp_path, decoding={"precision": "int8"})
+    for last in ("train", "bundle", "evaluate"):
+        with pytest.raises(UsageError, match=r"^int8 (is for a CPU|needs a processor with exact 8-bit products)"):
+            run_stages(in_int8, last)
+    assert made == []
+    run_stages(make_run(tmp_path, decoding={"precision": "float32"}), "prepare")
+    assert made == ["text", "tokenizer", "prepare"]
 
 
 def test_every_rank_trains_and_the_first_does_the_rest(

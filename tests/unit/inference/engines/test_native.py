@@ -16,10 +16,11 @@ from nmt.config.model import ModelConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.errors import ArtifactError, UsageError
 from nmt.inference.engines import native
-from nmt.inference.engines.native import NativeEngine
+from nmt.inference.engines.native import NativeEngine, check_precision
 from nmt.inference.protocol import length_penalty
 from nmt.inference.report import Report
 from nmt.inference.translator import Options, Translator
+from nmt.model import int8
 from nmt.model.encoder_decoder import Transformer
 from nmt.tasks.grammar import generate
 
@@ -84,6 +85,23 @@ def scores(engine: NativeEngine, pairs: Pairs) -> list[list[float]]:
 def weights(engine: NativeEngine, pairs: Pairs, layer: int | None = None) -> list[torch.Tensor]:
     (found,) = engine.attention([pairs], layer)
     return [torch.tensor(rows) for rows in found]
+
+
+def test_int8_is_for_a_cpu_with_exact_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    for is_exact in (True, False):
+        monkeypatch.setattr(int8, "is_exact", lambda is_exact=is_exact: is_exact)
+        for precision in ("float32", "bfloat16"):
+            check_precision(precision, cpu)
+            check_precision(precision, gpu)
+        with pytest.raises(UsageError) as caught:
+            check_precision("int8", gpu)
+        assert str(caught.value) == "int8 is for a CPU (take the device cpu, or another precision)"
+    with pytest.raises(UsageError) as caught:
+        check_precision("int8", cpu)
+    assert str(caught.value) == "int8 needs a processor with exact 8-bit products (VNNI) (take float32)"
+    monkeypatch.setattr(int8, "is_exact", lambda: True)
+    check_precision("int8", cpu)
 
 
 @pytest.mark.parametrize("beam_size", [1, 5])
