@@ -12,6 +12,7 @@ from select import select
 
 import pytest
 from conftest import Run, command, environment
+from precisions import precisions
 from processes import alive, wait_until
 
 WORDS = ["A small dog sleeps", "The old man", "sees", "two", "green birds", "in the house", "and", "a child", "reads"]
@@ -73,8 +74,12 @@ def test_scores_and_alignments_are_those_of_one_device(nmt_here: Run, tiny_model
     assert two == one
 
 
-def test_a_worker_killed_in_the_middle_costs_a_warning_and_no_line(tiny_model: Path, expected: bytes) -> None:
-    with translating(tiny_model) as process:
+@precisions
+def test_a_worker_killed_in_the_middle_costs_a_warning_and_no_line(
+    nmt_here: Run, tiny_model: Path, precision: str
+) -> None:
+    expected = nmt_here("translate", tiny_model, *CPU, "--precision", precision, stdin=TEXT).out.encode()
+    with translating(tiny_model, "--precision", precision) as process:
         victim, _ = children(process)
         os.kill(victim, signal.SIGKILL)
         out, err = process.communicate(b"".join(TEXT.splitlines(keepends=True)[40:]), timeout=PATIENCE)

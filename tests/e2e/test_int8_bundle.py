@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY, Run, tree
+from precisions import in_int8
 
-from nmt.model.int8 import is_exact
 from nmt.tasks.grammar import generate
 
-pytestmark = pytest.mark.skipif(not is_exact(), reason="this processor has no exact 8-bit products")
+pytestmark = in_int8
 PAIRS = list(generate("test", 20, 5))
 TEXT = "".join(f"{source}\n" for source, _ in PAIRS).encode()
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, Run, environment
-
-from nmt.model.int8 import is_exact
+from precisions import in_int8
 
 
 @pytest.mark.parametrize("count", [30, pytest.param(500, marks=pytest.mark.slow)])
@@ -22,7 +21,7 @@ def test_mutated_bundles_end_in_a_line_or_in_translations(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not is_exact(), reason="this processor has no exact 8-bit products")
+@in_int8
 def test_so_do_mutated_bundles_in_int8(int8_model: Path, tmp_path: Path) -> None:
     check_mutations(int8_model, tmp_path, 200)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import Run, TinyRun
+from precisions import in_int8
 
 from nmt.inference.translator import Translation, Translator
-from nmt.model.int8 import is_exact
 from nmt.tasks.grammar import generate
 
 TIE = 1e-5
@@ -37,7 +37,7 @@ def alone(translator: Translator, lines: list[str]) -> list[Translation]:
     return [translator.translate([line])[0] for line in lines]
 
 
-@pytest.mark.skipif(not is_exact(), reason="this processor has no exact 8-bit products")
+@in_int8
 def test_in_int8_a_line_has_the_same_bits_alone_and_in_any_batch_order_and_number_of_threads(
     tiny: TinyRun, lines: list[str]
 ) -> None:

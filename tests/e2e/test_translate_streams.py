@@ -17,6 +17,7 @@ from typing import IO
 
 import pytest
 from conftest import Run, command, environment
+from precisions import precisions
 
 from nmt.tasks.grammar import generate
 
@@ -253,10 +254,10 @@ def test_an_interrupt_inside_exec_still_ends_with_its_exit_code(tmp_path: Path) 
 # Memory
 
 
-def peak(model: Path, lines: int) -> int:
+def peak(model: Path, lines: int, precision: str) -> int:
     """Return the most memory, in KiB, that translating so many lines through a pipe took."""
     text = "".join(f"{source}\n" for source, _ in generate("test", 1000, 1)).encode()
-    with started(model, "--beam-size", "1", "--max-extra-length", "0") as process:
+    with started(model, "--beam-size", "1", "--max-extra-length", "0", "--precision", precision) as process:
         assert process.stdin
         assert process.stdout
         writer = threading.Thread(target=feed, args=(process.stdin, text, lines // 1000))
@@ -282,9 +283,10 @@ def feed(pipe: IO[bytes], text: bytes, times: int) -> None:
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_with_the_lines(tiny_model: Path) -> None:
+@precisions
+def test_memory_does_not_grow_with_the_lines(tiny_model: Path, precision: str) -> None:
     if not Path("/proc/self/status").exists():
         pytest.skip("no /proc here")
-    few, many = peak(tiny_model, 20_000), peak(tiny_model, 100_000)
-    print(f"peak of 20,000 lines {few:,} KiB, of 100,000 lines {many:,} KiB")
+    few, many = (peak(tiny_model, lines, precision) for lines in (20_000, 100_000))
+    print(f"{precision}: peak of 20,000 lines {few:,} KiB, of 100,000 lines {many:,} KiB")
     assert many < 1.1 * few

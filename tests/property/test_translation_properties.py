@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from precisions import precisions
 
+from nmt.config.decoding import InferencePrecision
 from nmt.inference.report import Report
 from nmt.inference.translator import Options, Translation, Translator
 from nmt.tasks.grammar import generate
@@ -111,27 +113,30 @@ def test_real_lines_are_translated_alone_as_in_batches(tiny_model: Path, transla
 
 
 @pytest.mark.slow
+@precisions
 def test_a_thousand_real_lines_are_translated_by_a_real_model_alone_as_in_any_batch_order_and_number_of_threads(
-    data: Path,
+    data: Path, precision: InferencePrecision
 ) -> None:
     if "NMT_TEST_MODEL" not in os.environ:
         pytest.skip("needs a trained model: set NMT_TEST_MODEL to its folder")
     found = real_lines(data / "multi30k" / "test_2016_flickr.en.gz", 1000)
-    translator = Translator.load(os.environ["NMT_TEST_MODEL"], device="cpu", precision="float32")
+    translator = Translator.load(os.environ["NMT_TEST_MODEL"], device="cpu", precision=precision)
     expected = alone(translator, found)
-    tied = {}
+    again = {}
     for tokens in (64, 500, 4096, 10**6):
         translator.decoding = translator.decoding.model_copy(update={"batch_tokens": tokens})
-        tied[f"batches of {tokens} tokens"] = ties(expected, translator.translate(found))
-    tied["chunks"] = ties(expected, list(translator.stream(found)))
+        again[f"batches of {tokens} tokens"] = translator.translate(found)
+    again["chunks"] = list(translator.stream(found))
     order = random.Random(1).sample(range(1000), 1000)
-    tied["another order"] = ties(
-        [expected[index] for index in order], translator.translate([found[index] for index in order])
-    )
+    shuffled = translator.translate([found[index] for index in order])
+    again["another order"] = [shuffled[order.index(index)] for index in range(1000)]
     with threads(2):
-        tied["two threads"] = ties(expected, translator.translate(found))
-    print(f"of 1000 lines differ, all by exact ties: {tied}")
+        again["two threads"] = translator.translate(found)
+    tied = {how: ties(expected, translations) for how, translations in again.items()}
+    print(f"{precision}: of 1000 lines differ, all by exact ties: {tied}")
     assert max(tied.values()) <= 5
+    if precision == "int8":
+        assert all(translations == expected for translations in again.values())
 
 
 @contextmanager

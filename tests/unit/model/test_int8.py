@@ -6,12 +6,13 @@ import sys
 
 import pytest
 import torch
+from precisions import in_int8
 from torch import Tensor
 
 from nmt.model import int8
-from nmt.model.int8 import BOUND, CHUNK, Int8Product, is_exact, mean, padded, quantize
+from nmt.model.int8 import BOUND, CHUNK, Int8Product, mean, padded, quantize
 
-pytestmark = pytest.mark.skipif(not is_exact(), reason="this processor has no exact 8-bit products")
+pytestmark = in_int8
 
 
 def random(*shape: int, seed: int = 1) -> Tensor:

@@ -4,13 +4,13 @@ from typing import Any, Literal
 
 import pytest
 import torch
+from precisions import in_int8
 from torch import Tensor, nn
 
 from nmt.config.model import ModelConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.model import layers
 from nmt.model.encoder_decoder import Transformer
-from nmt.model.int8 import is_exact
 from nmt.model.preparation import dequantize, hold_levels, prepare, quantize_model
 
 SIZE = 50
@@ -44,7 +44,7 @@ def step_by_step(model: Any) -> Tensor:
     return torch.cat(logits, 1).float().log_softmax(-1)
 
 
-@pytest.mark.skipif(not is_exact(), reason="this processor has no exact 8-bit products")
+@in_int8
 @pytest.mark.parametrize("tied", ["none", "target", "all"])
 @pytest.mark.parametrize("positions", ["sinusoidal", "learned"])
 def test_the_weights_in_int8_are_all_that_the_model_needs(tied: Tying, positions: str) -> None:
@@ -110,7 +110,7 @@ def test_in_bfloat16_it_is_about_the_same_model() -> None:
     torch.testing.assert_close(log_probs(model), expected, rtol=0, atol=0.15)
 
 
-@pytest.mark.skipif(not is_exact(), reason="this processor has no exact 8-bit products")
+@in_int8
 @pytest.mark.parametrize("positions", ["sinusoidal", "learned"])
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_in_int8_it_is_about_the_same_model_and_the_same_bits_step_by_step(norm: str, positions: str) -> None:
