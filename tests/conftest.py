@@ -22,6 +22,7 @@ from filelock import FileLock
 from nmt import cli, console
 from nmt.cores import configure_openmp
 from nmt.startup import ENDINGS
+from nmt.tasks.grammar import generate
 
 configure_openmp()  # as the program does
 # A shell lets what it starts in the background ignore Ctrl-C, and so would the commands that are interrupted here.
@@ -257,7 +258,7 @@ def tiny_model(tiny: TinyRun) -> Path:
 def int8_model(tiny_model: Path, nmt_here: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the bundle of the tiny run in int8. Shared: never change it."""
     folder, sample = tmp_path_factory.mktemp("int8") / "model", tmp_path_factory.mktemp("sample") / "sample.en"
-    sample.write_text("The curious chef knows us.\nA small dog sleeps.\n", encoding="utf-8")
+    sample.write_text("".join(f"{source}\n" for source, _ in generate("test", 40, 3)), encoding="utf-8")
     assert nmt_here("export", tiny_model, "--to", "int8", "-o", folder, "--sample", sample).code == 0
     return folder
 

@@ -22,9 +22,9 @@ DRAWN_LINES, DRAWN_LENGTHS, SEED = 240, (1, 2, 4, 8, 16, 32), 1
 MOST_LINES = 1000  # lines read of a text given as the sample
 TIE = 2e-4
 """Log-probabilities of a hypothesis that differ by no more are equal: rounding in float32 was seen to reach 8e-5."""
-LEAST_BLEU = 50.0
-"""BLEU that a quantized export must reach against the native translations: int8 was seen at 70 and more on drawn
-pieces, 97 on text; a wrong export is near 0."""
+LEAST_BLEU = 35.0
+"""BLEU that a quantized export must reach against the native translations: on drawn pieces int8 was seen at 70 and more
+in CTranslate2 and 50 and more in nmt, on text at 93 and more in both; a wrong export is near 0."""
 OWN, MOST_DIFFERING = "own_settings", 0.02
 """The search with the bundle's own settings, and the share of lines that may differ in it from the native engine's:
 with a length penalty CTranslate2 has fewer hypotheses to choose from. At penalties of 0.6 and 1, 1 of 240 lines at most

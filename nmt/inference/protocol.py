@@ -70,6 +70,10 @@ class Engine(Protocol):
     def batch_tokens(self) -> int:
         """Padded source tokens to search at once where `decoding.batch_tokens` leaves it open, see `BATCH_TOKENS`."""
 
+    @property
+    def workers(self) -> int:
+        """Number of batches that are computed at the same time."""
+
     def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]:
         """Return the hypotheses of each row of each batch, best first; none where the output is not a number."""
 
@@ -85,10 +89,14 @@ class Engine(Protocol):
 
 
 def by_batch(
-    items: Sequence[T], lengths: Sequence[int], batch_tokens: int, run: Callable[[Iterable[list[T]]], Iterator[list[R]]]
+    items: Sequence[T],
+    lengths: Sequence[int],
+    batch_tokens: int,
+    run: Callable[[Iterable[list[T]]], Iterator[list[R]]],
+    workers: int = 1,
 ) -> list[R]:
     """Pass `items` to `run` in batches of similar lengths; return the results in the order of the items."""
-    batches = by_tokens(lengths, batch_tokens)
+    batches = by_tokens(lengths, batch_tokens, workers)
     results: dict[int, R] = {}
     for batch, of_batch in zip(batches, run([items[i] for i in batch] for batch in batches), strict=True):
         results.update(zip(batch, of_batch, strict=True))

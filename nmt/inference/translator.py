@@ -264,7 +264,7 @@ class Translator:
             for segments, start in zip(parts, starts, strict=True)
             for segment, begun in zip(segments, itertools.chain([start], itertools.repeat([])), strict=False)
         ]
-        batches = by_tokens([len(row.ids) + 1 for row in rows], self.batch_tokens)
+        batches = by_tokens([len(row.ids) + 1 for row in rows], self.batch_tokens, self.engine.workers)
         return Chunk(first, lines, sources, parts, rows, batches)
 
     def _run(self, chunks: Iterator[Chunk], options: Options) -> Iterator[Translation]:
@@ -392,7 +392,7 @@ class Translator:
 
     def _by_batch(self, pairs: list[Pair], work: Callable[[Iterable[list[Pair]]], Iterator[list[R]]]) -> list[R]:
         lengths = [1 + max(len(src), len(tgt)) for src, tgt in pairs]
-        return by_batch(pairs, lengths, self.batch_tokens, work)
+        return by_batch(pairs, lengths, self.batch_tokens, work, self.engine.workers)
 
     def _join(
         self, parts: list[list[Output]], segments: list[Segment], source: Source, options: Options

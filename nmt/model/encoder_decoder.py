@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nmt.config.model import ModelConfig
 from nmt.model import layers
 from nmt.model.cache import DecoderCache, columns
+from nmt.model.int8 import to_float
 from nmt.model.protocol import Model
 
 
@@ -95,7 +96,8 @@ class Transformer(Model):
         memory = self.encode(src, mask)
         cross_kv = [
             (columns(keys), values.contiguous())  # read at every step
-            for keys, values in (layer.cross_attention.keys_and_values(memory) for layer in self.decoder_layers)
+            for layer in self.decoder_layers
+            for keys, values in [map(to_float, layer.cross_attention.keys_and_values(memory))]
         ]
         empty = [(keys[:, :, :0], values[:, :, :0]) for keys, values in cross_kv]
         return DecoderCache(mask, cross_kv, empty)
@@ -128,6 +130,12 @@ class EncoderLayer(layers.Residual):
         self.feed_forward = layers.FeedForward(config)
         self.feed_forward_norm = nn.LayerNorm(config.d_model)
 
+    def norms(self) -> list[tuple[nn.LayerNorm, layers.Linear]]:
+        return [
+            (self.self_attention_norm, self.self_attention.projections()[0]),
+            (self.feed_forward_norm, self.feed_forward.inner),
+        ]
+
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Map `x` (B, S, D) to the same shape; `mask` broadcasts to (B, H, S, S)."""
         x = self.residual(x, self.self_attention_norm, lambda x: self.self_attention(x, mask))
@@ -145,6 +153,13 @@ class DecoderLayer(layers.Residual):
         self.cross_attention_norm = nn.LayerNorm(config.d_model)
         self.feed_forward = layers.FeedForward(config)
         self.feed_forward_norm = nn.LayerNorm(config.d_model)
+
+    def norms(self) -> list[tuple[nn.LayerNorm, layers.Linear]]:
+        return [
+            (self.self_attention_norm, self.self_attention.projections()[0]),
+            (self.cross_attention_norm, self.cross_attention.query),
+            (self.feed_forward_norm, self.feed_forward.inner),
+        ]
 
     def forward(self, x: Tensor, memory: Tensor, causal_mask: Tensor | None, memory_mask: Tensor | None) -> Tensor:
         """Map `x` (B, T, D) to the same shape, with `memory` (B, S, D); masks broadcast to (B, H, T, T or S)."""

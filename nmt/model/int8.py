@@ -1,73 +1,149 @@
 """Products in small integers on a CPU: of rows with weights in 8 bits, and of attention.
 
-The sums are of integers and exact, in any order, so that a row has the same result alone, in any batch, in search and
-in scoring. Shapes as in `nmt.model.layers`.
+The scales are fixed when the model is loaded, and sums of integers are exact in any order, so that a row has the same
+result alone, in any batch, in search and in scoring. Shapes as in `nmt.model.layers`.
 """
 
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 LARGEST = 127  # magnitude of an 8-bit level
+UNSIGNED = 255  # largest unsigned level
 ZERO = 128  # the unsigned level that stands for 0: oneDNN has fast kernels for unsigned rows alone
-TINY = 1e-30  # in place of the largest magnitude of a row of zeros
-LEVELS = 32  # level of the root mean square of queries, keys or values
-BOUND = 255  # magnitude of a level of them
+TINY = 1e-30  # in place of the largest magnitude of zeros
 SHARES = 2**9  # levels of the largest share of attention
-CHUNK = 256  # rows computed at a time, so that they stay in the cache of the processor
+LEAST = -1.0  # exp(-1) is rounded to no share; exp is slow where it comes near 0
 EXACT = 2**24  # float32 holds all integers up to this
+ROUND = 1.5 * 2**23  # float32 has no fractions here: to add it rounds, and the last byte is the rounded number
 
 
 def quantize(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the 8-bit levels of `x` (..., K), in float32, and the scales (..., 1) of its rows."""
+    """Return the 8-bit levels of `x` (N, K), in float32, and the scales (N, 1) of its rows."""
     largest = x.abs().amax(-1, keepdim=True).clamp_min_(TINY)
     return (x * (LARGEST / largest)).round_(), largest * (1 / LARGEST)
 
 
 def padded(rows: int) -> int:
     """Return the number of rows, at least `rows`, to compute: of few numbers, for oneDNN makes new code for each."""
-    step = max(1 << (rows - 1).bit_length(), 32) // 8  # 4, 8, ... 32, 40, ... 64, 80, ...
+    if rows <= 8:
+        return rows
+    step = max(1 << (rows - 1).bit_length(), 32) // 8  # 12, ... 32, 40, ... 64, 80, ...
     return -(-rows // step) * step
 
 
-class Int8Product:
-    """The product of rows with one quantized weight, each row with a scale of its own."""
+def to_levels(rounded: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Return the last bytes of `rounded`, numbers beyond ROUND, in the `shape` (R, K) of rows, which are padded."""
+    levels = torch.empty(padded(shape[0]), shape[1], dtype=torch.uint8)
+    levels[: shape[0]].view(rounded.shape).copy_(rounded.view(torch.int32))
+    return levels
 
-    def __init__(self, levels: Tensor, scales: Tensor, bias: Tensor | None, output_scales: Tensor | None) -> None:
+
+class Int8Product:
+    """The product of rows with one quantized weight."""
+
+    def __init__(
+        self,
+        levels: Tensor,
+        scales: Tensor,
+        bias: Tensor | None,
+        input_scale: float,
+        output_scales: Tensor | None = None,
+        *,
+        relu: bool = False,
+        zero: int = ZERO,
+    ) -> None:
         """Take the `levels` (N, K) of a weight, a row an output channel, and the `scales` (N) of its rows.
 
-        With `output_scales` (N) the results are whole numbers of them, as `mean` takes them.
+        The rows are whole numbers of `input_scale`, with `zero` as the level of 0. With `output_scales` (N) the results
+        are unsigned levels of them: of 0 is ZERO, or with `relu`, which is applied, 0.
         """
         self.weight = torch.ops.onednn.qlinear_prepack(levels.to(torch.int8), None)
-        self.scales = scales if output_scales is None else scales / output_scales
-        self.bias = bias if output_scales is None or bias is None else bias / output_scales
+        self.scales, self.bias = scales * input_scale, bias
+        self.input_scale: float | None = input_scale  # None where a norm applies it
+        if output_scales is not None:
+            self.scales = self.scales / output_scales
+            self.bias = None if bias is None else bias / output_scales
         self.zeros = torch.zeros(len(levels), dtype=torch.int32)
-        self.is_whole = output_scales is not None
+        self.zero, self.post = zero, "relu" if relu else "none"
+        self.type = torch.float32 if output_scales is None else torch.uint8
+        self.output_zero = 0 if relu or output_scales is None else ZERO
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return (..., N), float32, of `x` (..., K)."""
+        """Return (..., N), float32 or levels, of `x` (..., K) in float32."""
         rows = x.flatten(0, -2)
-        out = torch.empty(len(rows), len(self.zeros))
-        for part, of_part in zip(rows.split(CHUNK), out.split(CHUNK), strict=True):
-            self.multiply(part, of_part)
-        return out.view(*x.shape[:-1], -1)
+        return self.multiply(self.quantize(rows))[: len(rows)].view(*x.shape[:-1], -1)
 
-    def multiply(self, x: Tensor, out: Tensor) -> None:
-        """Write the result of `x` (R, K) to `out` (R, N)."""
-        levels, scales = quantize(x)
-        count = len(levels)
-        unsigned = torch.empty(padded(count), x.size(1), dtype=torch.uint8)
-        torch.bitwise_xor(levels.to(torch.int8).view(torch.uint8), ZERO, out=unsigned[:count])
-        sums = torch.ops.onednn.qlinear_pointwise(
-            unsigned, 1.0, ZERO, self.weight, self.scales, self.zeros, None, 1.0, 0, torch.float32, "none", [], ""
-        )[:count]
-        if self.bias is None:
-            torch.mul(sums, scales, out=out)
-        else:
-            torch.addcmul(self.bias, sums, scales, out=out)
-        if self.is_whole:
-            out.round_().clamp_(-BOUND, BOUND)
+    def quantize(self, rows: Tensor) -> Tensor:
+        """Return the levels of `rows` (R, K), which are overwritten where a norm made them."""
+        rounded = rows if self.input_scale is None else (rows * (1 / self.input_scale)).add_(ROUND + ZERO)
+        rounded.clamp_(ROUND + ZERO - LARGEST, ROUND + ZERO + LARGEST)
+        return to_levels(rounded, (len(rows), rows.size(1)))
+
+    def fold(self, norm: nn.LayerNorm) -> None:
+        """Let `norm`, whose output goes nowhere else, compute the rounded rows."""
+        if self.input_scale is not None:
+            norm.weight.div_(self.input_scale)
+            norm.bias.div_(self.input_scale).add_(ROUND + ZERO)
+            self.input_scale = None
+
+    def multiply(self, levels: Tensor) -> Tensor:
+        """Return the products (R, N) of `levels` (R, K)."""
+        result: Tensor = torch.ops.onednn.qlinear_pointwise(
+            levels,
+            1.0,
+            self.zero,
+            self.weight,
+            self.scales,
+            self.zeros,
+            self.bias,
+            1.0,
+            self.output_zero,
+            self.type,
+            self.post,
+            [],
+            "",
+        )
+        return result
+
+
+def feed_forward(x: Tensor, inner: Int8Product, outer: Int8Product) -> Tensor:
+    """Return (..., D) of `x` (..., D) by two products, with levels between."""
+    rows = x.flatten(0, -2)
+    return outer.multiply(inner.multiply(inner.quantize(rows)))[: len(rows)].view(x.shape)
+
+
+def attend(
+    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, scale: Tensor, output: Int8Product
+) -> Tensor:
+    """Return the `output` (B, T, D) of attention from `queries` (B, H, T, D/H) over `keys`, `values` (B, H, S, D/H).
+
+    All three are levels, of which those of keys and values may be in float32 already. `mask` broadcasts to
+    (B, H, T, S), 0 or minus infinity, and `scale` (H, 1, 1) is of products of the levels of queries and keys.
+    """
+    batch, heads, length, size = queries.shape
+    weights = scores(queries, keys, scale)
+    if mask is not None:
+        weights.add_(mask)
+    context = mean(weights, to_float(values)).add_(ROUND).transpose(1, 2)
+    rows = batch * length
+    return output.multiply(to_levels(context, (rows, heads * size)))[:rows].view(batch, length, -1)
+
+
+def scores(queries: Tensor, keys: Tensor, scale: Tensor) -> Tensor:
+    """Return the scores (B, H, T, S), up to a summand of each query: the keys' level of 0 adds the same to all."""
+    whole, keys = to_float(queries).sub_(ZERO), to_float(keys)
+    if keys.size(-1) * LARGEST * UNSIGNED > EXACT:
+        whole, keys = whole.double(), keys.double()
+    return (whole @ keys.transpose(-2, -1)).float().mul_(scale)
+
+
+def to_float(levels: Tensor) -> Tensor:
+    """Return `levels` of type uint8 in float32 and contiguous, and any other tensor as it is."""
+    if levels.dtype != torch.uint8:
+        return levels
+    return levels.to(torch.float32, memory_format=torch.contiguous_format)
 
 
 def is_exact() -> bool:
@@ -76,18 +152,20 @@ def is_exact() -> bool:
         return False
     rows = torch.full((3, 512), float(LARGEST))
     rows[1], rows[2, ::2] = -LARGEST, -LARGEST
-    levels, scales = quantize(rows)
-    found = Int8Product(levels, scales.flatten(), None, None)(rows)
-    return torch.equal(found, (rows.double() @ rows.double().T).float())
+    ones, sums = torch.ones(3), (rows.double() @ rows.double().T).float()
+    levels = Int8Product(rows, ones, ones / 2, 1.0, ones * 2**17)(rows).float()
+    return torch.equal(Int8Product(rows, ones, None, 1.0)(rows), sums) and torch.equal(
+        levels, ((sums + 0.5) / 2**17 + ZERO).round_().clamp_(0, UNSIGNED)
+    )
 
 
 def mean(scores: Tensor, values: Tensor) -> Tensor:
-    """Return the mean (..., T, D/H) of the whole `values` (..., S, D/H) by the softmax of `scores` (..., T, S).
+    """Return the mean (..., T, D/H) of the `values` (..., S, D/H), levels, by the softmax of `scores` (..., T, S).
 
     The shares of the softmax are whole numbers, too, of which the largest is SHARES. Overwrites `scores`.
     """
-    shares = scores.sub_(scores.amax(-1, keepdim=True).sub_(math.log(SHARES))).exp_().round_()
+    shares = scores.sub_(scores.amax(-1, keepdim=True).sub_(math.log(SHARES))).clamp_min_(LEAST).exp_().round_()
     totals = shares.sum(-1, keepdim=True)
-    if float(totals.amax()) * BOUND > EXACT:
+    if shares.size(-1) * SHARES * UNSIGNED > EXACT and float(totals.amax()) * UNSIGNED > EXACT:
         shares, values = shares.double(), values.double()
     return (shares @ values).float().div_(totals)

@@ -75,7 +75,6 @@ class Linear(nn.Linear):
 
     packed: Tensor | None = None  # the weight in oneDNN's layout
     product: int8.Int8Product | None = None
-    output_scales: Tensor | None = None  # (N) in int8, where the outputs are whole numbers of them
 
     def pack(self) -> None:
         """Lay out the weight for inference; do nothing on a GPU. An embedding that shares it keeps its own.
@@ -92,13 +91,21 @@ class Linear(nn.Linear):
         else:
             self.weight = nn.Parameter(weight.t().contiguous().t(), requires_grad=False)  # columns in sequence
 
-    def quantize(self) -> None:
-        """Replace the weight, 8-bit levels with `scales`, by the product with it."""
+    def quantize(self, output_scales: Tensor | None = None, *, relu: bool = False, zero: int = int8.ZERO) -> None:
+        """Replace the weight, 8-bit levels with `scales`, by the product with it; see `Int8Product`."""
+        levels, scales, input_scale = (
+            self.get_parameter(name).detach() for name in ("weight", "scales", "input_scale")
+        )
         bias = None if self.bias is None else self.bias.detach()
-        scales = self.get_parameter("scales").detach()
-        self.product = int8.Int8Product(self.weight.detach(), scales, bias, self.output_scales)
-        for name in ("weight", "scales", "bias"):
+        self.product = int8.Int8Product(levels, scales, bias, input_scale.item(), output_scales, relu=relu, zero=zero)
+        for name in ("weight", "scales", "input_scale", "bias"):
             self.register_parameter(name, None)
+
+    @property
+    def int8_product(self) -> int8.Int8Product:
+        """The product after `quantize`."""
+        assert self.product is not None
+        return self.product
 
     def forward(self, x: Tensor) -> Tensor:
         if self.product is not None:
@@ -116,6 +123,10 @@ class Residual(nn.Module):
         self.pre_norm = config.norm == "pre"
         self.dropout = Dropout(config.dropout)
 
+    def norms(self) -> list[tuple[nn.LayerNorm, Linear]]:
+        """Return each norm with the linear map that alone reads its output where norms come before sub-layers."""
+        raise NotImplementedError
+
     def residual(self, x: Tensor, norm: nn.LayerNorm, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
         """Add the output of `sublayer` to `x`, with `norm` before or after."""
         if self.pre_norm:
@@ -130,7 +141,6 @@ class Attention(nn.Module):
         super().__init__()
         self.heads, self.size = config.heads, config.d_model // config.heads
         self.scale: float | Tensor = self.size**-0.5  # in int8 a tensor (H, 1, 1)
-        self.value_scales: Tensor | None = None  # (H, 1, 1) in int8
         self.query = Linear(config.d_model, config.d_model)
         self.key_value = Linear(config.d_model, 2 * config.d_model)
         self.output = Linear(config.d_model, config.d_model)
@@ -156,8 +166,11 @@ class Attention(nn.Module):
     def weights(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
         """Return the weights (B, H, T, S), in float32, with which `x` (B, T, D) attends over `memory` (B, S, D)."""
         keys, _ = self.keys_and_values(memory)
-        weights = (self.queries(x) @ keys.transpose(-2, -1)).float() * self.scale
-        return weights.masked_fill(~mask, -torch.inf).softmax(-1)
+        if isinstance(self.scale, Tensor):
+            scores = int8.scores(self.queries(x), keys, self.scale)
+        else:
+            scores = (self.queries(x) @ keys.transpose(-2, -1)).float() * self.scale
+        return scores.masked_fill(~mask, -torch.inf).softmax(-1)
 
     def attend(
         self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *, is_causal: bool = False
@@ -167,6 +180,9 @@ class Attention(nn.Module):
         `mask` broadcasts to (B, H, T, S): True where attention is allowed, or by `prepare_mask`. With `is_causal` it
         is `causal_mask`.
         """
+        if isinstance(self.scale, Tensor):
+            mask = None if mask is None else prepare_mask(mask)
+            return int8.attend(queries, keys, values, mask, self.scale, self.output.int8_product)
         if queries.is_cuda:
             dropout = self.dropout.p if self.training else 0.0
             context = F.scaled_dot_product_attention(
@@ -179,23 +195,24 @@ class Attention(nn.Module):
             weights = (queries @ keys.transpose(-2, -1)).to(exact).mul_(self.scale)  # (B, H, T, S)
             if mask is not None:
                 weights.add_(prepare_mask(mask))
-            if self.value_scales is None:
-                context = self.dropout(softmax(weights).to(values.dtype)) @ values  # (B, H, T, D/H)
-            else:
-                context = int8.mean(weights, values).mul_(self.value_scales)
+            context = self.dropout(softmax(weights).to(values.dtype)) @ values  # (B, H, T, D/H)
         return self.output(context.transpose(1, 2).flatten(-2))  # (B, T, D)
 
     def projections(self) -> list[Linear]:
         """Return the maps to queries, keys and values, in this order."""
         return [self.query, self.key_value]
 
-    def set_scales(self, scales: Tensor) -> None:
-        """Take the `scales` (3 * H) of queries, keys and values, which become whole numbers of them; see `int8`."""
+    def quantize(self) -> None:
+        """Replace the weights by products; queries, keys and values are levels."""
+        scales = self.get_parameter("scales").detach()  # (2, H) of queries and keys
+        value_scales = self.output.get_parameter("input_scale").detach().expand(self.heads)
         parts = self.projections()
-        for part, of_part in zip(parts, scales.split([part.out_features // self.size for part in parts]), strict=True):
-            part.output_scales = of_part.repeat_interleave(self.size)
-        queries, keys, values = scales.view(3, self.heads, 1, 1).unbind()
-        self.scale, self.value_scales = self.scale * queries * keys, values
+        sizes = [part.out_features // self.size for part in parts]
+        for part, of_part in zip(parts, torch.cat([*scales, value_scales]).split(sizes), strict=True):
+            part.quantize(of_part.repeat_interleave(self.size))
+        self.output.quantize()
+        self.scale = (self.scale * scales.prod(0)).view(-1, 1, 1)
+        self.register_parameter("scales", None)
 
 
 class SelfAttention(Attention):
@@ -226,6 +243,8 @@ class SelfAttention(Attention):
         self.query_key_value = Linear(width, 3 * width)
         for name, _ in self.query.named_parameters():  # in int8 the scales of the weight, too
             whole = torch.cat([part.get_parameter(name).detach() for part in parts])
+            if name == "input_scale":  # one, of the same input
+                whole = whole[:1]
             setattr(self.query_key_value, name, nn.Parameter(whole, requires_grad=False))
         del self.query, self.key_value
 
@@ -240,7 +259,14 @@ class FeedForward(nn.Module):
         self.dropout = Dropout(config.activation_dropout)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.inner.product is not None:
+            return int8.feed_forward(x, self.inner.product, self.outer.int8_product)
         return self.outer(self.dropout(F.relu(self.inner(x))))
+
+    def quantize(self) -> None:
+        """Replace the weights by products, with unsigned levels between."""
+        self.inner.quantize(self.outer.get_parameter("input_scale").detach(), relu=True)
+        self.outer.quantize(zero=0)
 
 
 class Dropout(nn.Module):

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from nmt.config.decoding import InferencePrecision
 from nmt.data.encoding.tokenizer import EOS_ID
-from nmt.model.int8 import LEVELS, TINY, quantize
-from nmt.model.layers import Attention, Linear, SelfAttention
+from nmt.model.int8 import LARGEST, TINY, UNSIGNED, quantize
+from nmt.model.layers import Attention, FeedForward, Linear, Residual, SelfAttention
 from nmt.model.protocol import Model
 
+LEVELS = 24  # level of the root mean square of queries, keys and values
+MARGIN = 1.25  # of the feed-forward layers: the largest activation of text was seen to be so much larger
 ROWS, PIECES = 16, 32  # lines, and their pieces, that a model reads so that its activations can be measured
 
 
@@ -28,16 +30,29 @@ def prepare(model: Model, precision: InferencePrecision) -> Model:
     for module in list(model.modules()):
         if isinstance(module, SelfAttention):
             module.fuse()
-        if isinstance(module, Attention) and precision == "int8":
-            module.set_scales(module.get_parameter("scales").detach())
-            module.register_parameter("scales", None)
-    for linear in [module for module in model.modules() if isinstance(module, Linear)]:
-        if precision == "int8":
-            linear.quantize()
-        else:
-            linear.pack()
+    if precision == "int8":
+        make_products(model)
+    else:
+        for module in model.modules():
+            if isinstance(module, Linear):
+                module.pack()
     dequantize(model)  # the embeddings, which are left
     return model
+
+
+def make_products(model: Model) -> None:
+    """Replace the weights of a quantized `model` by products with them."""
+    is_finite = all(bool(tensor.isfinite().all()) for tensor in model.parameters())
+    for module in model.modules():
+        if isinstance(module, Attention | FeedForward):
+            module.quantize()
+    model.generator.quantize()
+    for module in model.modules():
+        if isinstance(module, Residual) and module.pre_norm:
+            for norm, linear in module.norms():
+                linear.int8_product.fold(norm)
+    if not is_finite:  # integers would hide it
+        model.generator.int8_product.scales.fill_(torch.nan)
 
 
 def matrices(model: Model) -> Iterator[Linear | nn.Embedding]:
@@ -59,6 +74,8 @@ def dequantize(model: Model) -> None:
             weight = module.weight * module.get_parameter("scales").detach()[:, None]
             module.weight = nn.Parameter(weight, requires_grad=False)
             module.register_parameter("scales", None)
+            if isinstance(module, Linear):
+                module.register_parameter("input_scale", None)
 
 
 def undrawn(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,7 +86,7 @@ def undrawn(weight: Tensor) -> tuple[Tensor, Tensor]:
 def hold_levels(model: Model, of: Callable[[Tensor], tuple[Tensor, Tensor]] = undrawn) -> None:
     """Turn `model` into one in int8, with the levels and scales `of` its weights; what is shared stays shared.
 
-    The scales of attention have any value.
+    The scales of activations have any value.
     """
     held: dict[Tensor, tuple[nn.Parameter, nn.Parameter]] = {}
     for module in matrices(model):
@@ -79,34 +96,43 @@ def hold_levels(model: Model, of: Callable[[Tensor], tuple[Tensor, Tensor]] = un
             parts = levels.to(torch.int8), scales.flatten()
             held[weight] = nn.Parameter(parts[0], requires_grad=False), nn.Parameter(parts[1], requires_grad=False)
         module.weight, module.scales = held[weight]
+        if isinstance(module, Linear):
+            module.input_scale = nn.Parameter(torch.empty(1), requires_grad=False)
     for attention in [module for module in model.modules() if isinstance(module, Attention)]:
-        attention.scales = nn.Parameter(torch.empty(3 * attention.heads), requires_grad=False)
+        attention.scales = nn.Parameter(torch.empty(2, attention.heads), requires_grad=False)
 
 
 @torch.no_grad()
 def quantize_model(model: Model) -> None:
-    """Turn `model` into one in int8; the scales of attention are measured on random pieces."""
-    attentions = [module for module in model.modules() if isinstance(module, Attention)]
-    roots: dict[nn.Module, Tensor] = {}
+    """Turn `model` into one in int8; the scales of activations are measured on random pieces."""
+    inputs: dict[nn.Module, Tensor] = {}
+    outputs: dict[nn.Module, Tensor] = {}
 
-    def measure(linear: nn.Module, _: object, output: Tensor, size: int) -> None:
-        heads = output.view(-1, output.size(-1) // size, size)
-        roots[linear] = heads.square().mean((0, 2)).sqrt().clamp_min(TINY)
+    def measure(linear: nn.Module, args: tuple[Tensor], output: Tensor) -> None:
+        inputs[linear], outputs[linear] = args[0], output
 
-    handles = [
-        linear.register_forward_hook(lambda linear, x, output, size=attention.size: measure(linear, x, output, size))
-        for attention in attentions
-        for linear in attention.projections()
-    ]
-    model.hidden(*sample(model))
+    linears = [module for module in model.modules() if isinstance(module, Linear)]
+    handles = [linear.register_forward_hook(measure) for linear in linears]
+    model.generator(model.hidden(*sample(model)))
     for handle in handles:
         handle.remove()
     hold_levels(model, quantize)
-    for attention in attentions:
-        scales = torch.cat([roots[linear] for linear in attention.projections()]) / LEVELS
-        # Of five bits: the roots are of sums in float32, and another number of threads rounds them in another way.
-        fraction, exponent = torch.frexp(scales)
-        attention.get_parameter("scales").copy_(torch.ldexp((fraction * 32).round() / 32, exponent))
+    for linear in linears:
+        set_scale(linear, "input_scale", inputs[linear].abs().amax() / LARGEST)
+    for module in model.modules():
+        if isinstance(module, Attention):
+            queries, keys, values = torch.cat([outputs[linear] for linear in module.projections()], -1).chunk(3, -1)
+            roots = [x.reshape(-1, module.heads, module.size).square().mean((0, 2)).sqrt() for x in (queries, keys)]
+            set_scale(module, "scales", torch.stack(roots) / LEVELS)
+            set_scale(module.output, "input_scale", values.square().mean().sqrt() / LEVELS)
+        elif isinstance(module, FeedForward):
+            set_scale(module.outer, "input_scale", inputs[module.outer].amax() * (MARGIN / UNSIGNED))
+
+
+def set_scale(module: nn.Module, name: str, scales: Tensor) -> None:
+    """Set the parameter `name` to `scales` of five bits each, as another number of threads rounds the others away."""
+    fraction, exponent = torch.frexp(scales.clamp_min(TINY))
+    module.get_parameter(name).copy_(torch.ldexp((fraction * 32).round() / 32, exponent))
 
 
 def sample(model: Model) -> tuple[Tensor, Tensor]:

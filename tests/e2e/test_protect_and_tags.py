@@ -61,7 +61,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Babble:
     """An engine that says one placeholder after each source."""
 
-    target_limit, batch_tokens = 32, 4096
+    target_limit, batch_tokens, workers = 32, 4096, 1
 
     def __init__(self, said: int) -> None:
         self.said = said
@@ -78,7 +78,7 @@ def rows(model: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
 
     class Echo:
-        target_limit, batch_tokens = 32, 4096
+        target_limit, batch_tokens, workers = 32, 4096, 1
 
         def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]:
             for batch in batches:

@@ -1,5 +1,6 @@
 """Batches within a budget of tokens, in an order that depends on the lengths, the seed and the epoch alone."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 
 from nmt.errors import RecipeError
 
+MOST_ROUNDS = 8  # batches of a worker up to which they are made equal: of more, the last is no great part of all
 Ints = NDArray[np.int64 | np.int32 | np.uint8 | np.uint16 | np.uint32 | np.uint64]
 """Lengths or indices, in the smallest type that holds them."""
 
@@ -116,16 +118,27 @@ def micro_batches(indices: Ints, src_lengths: Ints, tgt_lengths: Ints, micro_bat
     return cut
 
 
-def by_tokens(lengths: Sequence[int], budget: int) -> list[list[int]]:
+def by_tokens(lengths: Sequence[int], budget: int, workers: int = 1) -> list[list[int]]:
     """Cut indices, longest sentence first, into batches of at most `budget` padded tokens.
 
     The longest come first, so that a lack of memory shows at once. Equal lengths keep their order; a sentence over the
-    budget is a batch of its own.
+    budget is a batch of its own. Few batches for several `workers` are made of about the same number of tokens, a
+    multiple of the number of workers, so that all of them end together.
     """
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    batches = cut(order, lengths, budget)
+    rounds = -(-len(batches) // workers)
+    if workers == 1 or rounds > MOST_ROUNDS:
+        return batches
+    least = bisect_left(range(budget), True, key=lambda size: len(cut(order, lengths, size)) <= rounds * workers)
+    return cut(order, lengths, least)
+
+
+def cut(order: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Cut `order`, indices of `lengths` in falling order, into batches of at most `budget` padded tokens."""
     batches, start = [], 0
     while start < len(order):
         rows = max(1, budget // max(1, lengths[order[start]]))
-        batches.append(order[start : start + rows])
+        batches.append(list(order[start : start + rows]))
         start += rows
     return batches

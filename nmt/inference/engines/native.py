@@ -67,6 +67,8 @@ def label_log_probs(model: Model, src: Tensor, tgt_in: Tensor, labels: Tensor) -
 class NativeEngine:
     """One model, or an ensemble of several."""
 
+    workers = 1
+
     def __init__(self, models: Sequence[Model]) -> None:
         self.models = models
 

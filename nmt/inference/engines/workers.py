@@ -78,18 +78,18 @@ class Workers:
         """Start the processes and load the engine into each. Raises what loading raises, UsageError, WorkersError."""
         if plan.inference.engine == "ctranslate2":
             raise UsageError("the engine ctranslate2 translates in one process", hint="give it more --threads instead")
-        self.devices = devices = plan.inference.devices
+        self.workers = devices = plan.inference.devices
         if devices > cores():
             check_device(plan.inference)
-        self.workers: list[Worker] = []
-        self.close = weakref.finalize(self, end_all, self.workers)
+        self.living: list[Worker] = []
+        self.close = weakref.finalize(self, end_all, self.living)
         self._waiting: deque[Job] = deque()  # from dead workers
         each = plan.inference.threads or max(1, threads() // devices)
         plan = replace(plan, inference=plan.inference.model_copy(update={"threads": each}))
         try:
-            self.workers += [start(number, plan) for number in range(1, devices + 1)]
-            loading = [worker.jobs[0] for worker in self.workers]
-            while any(worker.jobs for worker in self.workers):
+            self.living += [start(number, plan) for number in range(1, devices + 1)]
+            loading = [worker.jobs[0] for worker in self.living]
+            while any(worker.jobs for worker in self.living):
                 self._receive()
             loaded = [cast("tuple[int, int]", job.answer.result()) for job in loading if job.answer]
             self.target_limit, self.batch_tokens = min(loaded)
@@ -136,11 +136,11 @@ class Workers:
 
     def _free(self) -> Worker | None:
         """Return a worker that can take another batch, once the jobs of dead workers are handed out."""
-        dead = [worker for worker in self.workers if not worker.jobs and worker.child.process.poll() is not None]
+        dead = [worker for worker in self.living if not worker.jobs and worker.child.process.poll() is not None]
         for worker in dead:
             self._bury(worker, worker.child.end())  # before it gets a batch, which would be blamed
-        while self.workers:
-            worker = min(self.workers, key=lambda worker: len(worker.jobs))
+        while self.living:
+            worker = min(self.living, key=lambda worker: len(worker.jobs))
             if len(worker.jobs) >= AHEAD:
                 return None
             if not self._waiting:
@@ -150,8 +150,8 @@ class Workers:
         raise WorkersError("no worker is left", hint="load the model again")
 
     def _receive(self) -> None:
-        ready = wait_for([worker.child for worker in self.workers])
-        for worker in [worker for worker in self.workers if worker.child in ready]:
+        ready = wait_for([worker.child for worker in self.living])
+        for worker in [worker for worker in self.living if worker.child in ready]:
             try:
                 answer = worker.child.receive()
             except ChildDiedError as death:
@@ -161,7 +161,7 @@ class Workers:
 
     def _bury(self, worker: Worker, how: str) -> None:
         """Remove a dead worker, and keep its jobs for the others. Raises WorkersError where that cannot help."""
-        self.workers.remove(worker)
+        self.living.remove(worker)
         left = [job for job in worker.jobs if job.again]
         self._waiting.extendleft(reversed(left))
         if left and left[0] is worker.jobs[0]:  # the job it was doing
@@ -171,13 +171,13 @@ class Workers:
                     f"the same batch of {left[0].lines:,} lines has ended {FATAL} workers, the last: {how}",
                     hint="if memory ran out, lower --batch-tokens",
                 )
-        if not self.workers:
+        if not self.living:
             raise WorkersError(
-                f"none of {self.devices} workers is left, the last has ended: {how}",
+                f"none of {self.workers} workers is left, the last has ended: {how}",
                 hint="if memory ran out, lower --devices or --batch-tokens",
             )
         again = f"{sum(job.lines for job in left):,} lines are done again by the others" if left else "the others go on"
-        console.warn(f"worker {worker.number} of {self.devices} has ended ({how}): {again}")
+        console.warn(f"worker {worker.number} of {self.workers} has ended ({how}): {again}")
 
 
 def start(number: int, plan: EnginePlan) -> Worker:

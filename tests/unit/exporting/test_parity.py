@@ -44,7 +44,7 @@ def agreements(**changes: Any) -> dict[str, Agreement]:
 
 def test_float32_has_to_be_the_same_and_the_others_near() -> None:
     check(agreements(), "float32")
-    check(agreements(differing=40, bleu=50.0), "int8")
+    check(agreements(differing=40, bleu=35.0), "int8")
     check(agreements(lines=0, bleu=0.0), "int8")
     with pytest.raises(ArtifactError) as caught:
         check(agreements(differing=1), "float32")
@@ -53,10 +53,10 @@ def test_float32_has_to_be_the_same_and_the_others_near() -> None:
         "against it 99.9) (use the native engine, or compare on text: --sample FILE)"
     )
     with pytest.raises(ArtifactError) as caught:
-        check(agreements(differing=60, bleu=49.94), "int8")
+        check(agreements(differing=60, bleu=34.94), "int8")
     assert str(caught.value) == (
-        "the export is not kept: in int8, at beam 5, its BLEU against the native engine is 49.9 on 100 lines, less "
-        "than 50 (choose another --quantization, or compare on text: --sample FILE)"
+        "the export is not kept: in int8, at beam 5, its BLEU against the native engine is 34.9 on 100 lines, less "
+        "than 35 (choose another --quantization, or compare on text: --sample FILE)"
     )
 
 
@@ -88,7 +88,7 @@ def test_a_tie_is_of_whole_hypotheses_or_of_the_pieces_where_they_part(
 class Fixed:
     """An engine that finds these hypotheses, one for each source, which it knows by the first piece."""
 
-    target_limit, batch_tokens = 30, 4096
+    target_limit, batch_tokens, workers = 30, 4096, 1
 
     def __init__(self, *found: Hypothesis) -> None:
         self.found = found
@@ -151,7 +151,7 @@ def test_the_models_own_settings_are_judged_too() -> None:
     with pytest.raises(ArtifactError, match="with the model's own settings it translates 3 of 100 lines differently"):
         check(found, "float32")
     check(found, "int8")
-    found["own_settings"]["bleu"] = 49.0
+    found["own_settings"]["bleu"] = 34.0
     with pytest.raises(ArtifactError, match="in int8, with the model's own settings, its BLEU against the native"):
         check(found, "int8")
 

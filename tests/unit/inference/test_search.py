@@ -20,7 +20,7 @@ from nmt.inference.search import (
     Decoder,
     Sampler,
     advance,
-    block_maxima,
+    by_block,
     collect,
     extend,
     in_place,
@@ -150,11 +150,18 @@ def test_the_norm_is_the_logarithm_of_the_sum() -> None:
     assert log_norms(logits.double()).dtype == torch.float64
 
 
+def test_norms_beyond_the_exponentials_of_float32_are_right_too() -> None:
+    logits = torch.tensor([[120.0, 119.0, -5.0], [-150.0, -152.0, -400.0], [1.0, 2.0, 3.0], [NEVER, 200.0, NEVER]])
+    torch.testing.assert_close(log_norms(logits), logits.logsumexp(-1))
+    logits[1, 2] = torch.nan
+    assert log_norms(logits).isnan().tolist() == [False, True, False, False]
+
+
 @pytest.mark.parametrize("size", [63, 64, 65, 128, 200])
 def test_the_maximum_of_each_block_and_of_the_rest(size: int) -> None:
     logits = torch.randn(2, size, generator=torch.Generator().manual_seed(1))
     expected = [[max(row[at : at + 64]) for at in range(0, size, 64)] for row in logits.tolist()]
-    assert block_maxima(logits).tolist() == expected
+    assert by_block(logits, torch.amax).tolist() == expected
 
 
 def test_the_best_extensions_are_found_wherever_they_lie() -> None:

@@ -161,7 +161,7 @@ class Eager:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.target_limit, self.batch_tokens = engine.target_limit, 999
+        self.target_limit, self.batch_tokens, self.workers = engine.target_limit, 999, 1
 
     def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]:
         taken: list[list[Row]] = []
@@ -296,7 +296,7 @@ def test_a_prefix_that_is_too_long_is_named_by_its_line(translator: Translator) 
 class Parrot:
     """An engine that says what it is told to, whatever it is asked."""
 
-    target_limit, batch_tokens = 64, 4096
+    target_limit, batch_tokens, workers = 64, 4096, 1
 
     def __init__(self, ids: list[int]) -> None:
         self.ids = ids

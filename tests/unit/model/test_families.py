@@ -51,7 +51,7 @@ def test_shapes_are_compared_in_no_time_whatever_a_config_claims() -> None:
         name: tuple(tensor.shape) for name, tensor in build_undrawn(CONFIG, 11, 17, in_int8=True).weights().items()
     }
     check_shapes(small, CONFIG, 11, 17, in_int8=True)
-    with pytest.raises(ValueError, match=r"scales is not in both the file and the model"):
+    with pytest.raises(ValueError, match=r"scale is not in both the file and the model"):
         check_shapes(small, CONFIG, 11, 17)
     assert time.process_time() - began < 2
 

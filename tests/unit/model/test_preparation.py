@@ -83,8 +83,25 @@ def nbytes(tensor: Tensor) -> int:
     return tensor.nbytes
 
 
-def attentions(model: nn.Module) -> list[Any]:
-    return [module for module in model.modules() if isinstance(module, layers.Attention)]
+def test_the_scales_of_activations_do_not_hang_on_the_last_bits_of_a_sum() -> None:
+    model = make_model()
+    quantize_model(model)
+    scales = torch.cat([tensor.flatten() for name, tensor in model.weights().items() if "attention.scales" in name])
+    inputs = torch.cat([tensor for name, tensor in model.weights().items() if name.endswith("input_scale")])
+    assert (len(scales), len(inputs)) == (6 * 2 * 2, 2 * 5 + 2 * 8 + 1)
+    for found in (scales, inputs):
+        fractions = torch.frexp(found).mantissa * 32
+        assert torch.equal(fractions, fractions.round())
+        assert 0 < float(found.min()) < float(found.max()) < 1
+
+
+@in_int8
+def test_in_int8_weights_that_are_no_numbers_stay_so() -> None:
+    for name in ("target_embedding.weight", "encoder.0.feed_forward_norm.bias", "decoder.1.feed_forward.inner.bias"):
+        model = make_model()
+        with torch.no_grad():
+            model.get_parameter(name)[0] = torch.nan
+        assert log_probs(prepare(model, "int8")).isnan().all()
 
 
 @pytest.mark.parametrize("tied", ["none", "target", "all"])
@@ -125,8 +142,6 @@ def test_in_int8_it_is_about_the_same_model_and_the_same_bits_step_by_step(norm:
     assert not [
         name for name, _ in model.named_parameters() if "attention" in name or "feed" in name if "norm" not in name
     ]
-    fractions = torch.frexp(torch.stack([each.value_scales for each in attentions(model)])).mantissa * 32
-    assert torch.equal(fractions, fractions.round())
     weights = model.attention(SRC, TGT, 1)
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 4))
     torch.testing.assert_close(

@@ -31,7 +31,7 @@ PATIENCE = 30.0
 class FakeEngine:
     """Echoes rows; the score of a hypothesis is the worker's process id."""
 
-    target_limit, batch_tokens = 64, 512
+    target_limit, batch_tokens, workers = 64, 512, 1
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -122,7 +122,7 @@ def ids(found: Iterable[list[list[Hypothesis]]]) -> list[int]:
 
 
 def pids(workers: Workers) -> list[int]:
-    return [worker.child.process.pid for worker in workers.workers]
+    return [worker.child.process.pid for worker in workers.living]
 
 
 def test_results_come_in_the_order_of_the_batches_whoever_is_faster(start: Start) -> None:
@@ -188,7 +188,7 @@ def test_a_batch_that_nobody_wants_any_more_is_not_begun_anew(start: Start, caps
     assert next(half)[0][0].ids == [0]
     half.close()  # type: ignore[attr-defined]
     assert ids(workers.search(rows(*range(9)), REQUEST)) == list(range(9))
-    assert len(workers.workers) == 2
+    assert len(workers.living) == 2
     assert capsys.readouterr().err.count("has ended (killed by SIGKILL)") == 1
 
 
@@ -255,7 +255,7 @@ def test_workers_that_die_between_two_calls_are_missed_in_the_next_and_no_batch_
     start: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workers = start(3)
-    for worker in workers.workers[:2]:
+    for worker in workers.living[:2]:
         os.kill(worker.child.process.pid, signal.SIGKILL)
     wait_until(lambda: not any(map(alive, pids(workers)[:2])))
     assert ids(workers.search(rows(*range(9)), REQUEST)) == list(range(9))
@@ -268,7 +268,7 @@ def test_a_batch_for_a_worker_that_has_just_died_is_done_by_another(
     start: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workers = start()
-    dead = workers.workers[1]
+    dead = workers.living[1]
     os.kill(dead.child.process.pid, signal.SIGKILL)
     wait_until(lambda: not alive(dead.child.process.pid))
     before = signal.getsignal(signal.SIGPIPE)
