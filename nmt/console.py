@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CONTROLS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters but tabs and line feeds, and those that change the direction of writing."""
 Metric = TypeVar("Metric", bound=str)
+METRICS = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER"}
 Style = Literal["bold", "dim", "red", "green", "yellow"]
 STYLES: dict[Style, int] = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33}  # the codes of ANSI terminals
 QUIET = False  # print nothing but errors; set in all ranks of a training but the first
@@ -159,22 +160,28 @@ def scores(tests: Mapping[str, Mapping[Metric, Mapping[str, object]]]) -> None:
 
     Where a line does not fit on the terminal, the signatures follow in a table of their own.
     """
-    names = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER"}
     headers = ["test", "metric", "score", "signature"]
     rows = [
-        [test, names[metric], f"{value['score']:.2f}", str(value["signature"])]
+        [test, METRICS[metric], f"{value['score']:.2f}", str(value["signature"])]
         for test, metrics in tests.items()
         for metric, value in metrics.items()
     ]
-    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
-    whole = sum(widths) + 2 * len(widths)
-    if not stdout().isatty() or whole <= shutil.get_terminal_size().columns:
-        _print_table(headers, rows, whole)
+    if not stdout().isatty() or _width([headers, *rows]) <= shutil.get_terminal_size().columns:
+        whole_table(headers, rows)
     else:
-        _print_table(headers[:3], [row[:3] for row in rows], whole)
+        whole_table(headers[:3], [row[:3] for row in rows])
         out("")
-        distinct = dict.fromkeys((metric, signature) for _, metric, _, signature in rows)
-        _print_table([headers[1], headers[3]], distinct, whole)
+        whole_table([headers[1], headers[3]], list(dict.fromkeys((row[1], row[3]) for row in rows)))
+
+
+def whole_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table whose cells no width cuts."""
+    _print_table(headers, rows, _width([headers, *rows]))
+
+
+def _width(rows: Sequence[Sequence[str]]) -> int:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return sum(widths) + 2 * len(widths)
 
 
 def end_with_pipe() -> None:

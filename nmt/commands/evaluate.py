@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nmt import console
+from nmt.commands import score_tables
 from nmt.commands.group import new_app
 from nmt.commands.model_options import Inference, Search, check_device, load_translator
 from nmt.commands.options import OptionsOf, command, writing
@@ -20,47 +22,75 @@ from nmt.errors import DataError, UsageError
 from nmt.files import check_output
 
 if TYPE_CHECKING:
-    from nmt.evaluation.metrics import Scores
+    from nmt.evaluation.significance import TestedScores
 
 app = new_app("Score translations.")
 Metrics = Annotated[EvaluationConfig, OptionsOf("Metrics", default="MODEL's, or {}")]
+Model = Annotated[
+    Path | None,
+    typer.Argument(metavar="MODEL", help="Translates --source; its settings of the metrics hold for --hypotheses."),
+]
+References = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE...", help="References, one file a set, or WMT's .sgm and .xml; several may follow."),
+]
+Hypotheses = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE...",
+        help="Translations to score; each file, or system in .xml, by itself, and compared with the first.",
+    ),
+]
+TargetLanguage = Annotated[
+    str | None,
+    typer.Option(metavar="CODE", help="Language of the references, which chooses BLEU's tokenizer; else MODEL's."),
+]
+Metric = StrEnum("Metric", ["bleu", "chrf", "ter"])
+Chosen = Annotated[
+    list[Metric] | None,
+    typer.Option(
+        "--metrics",
+        metavar="NAME...",
+        help="Metrics to compute and test: bleu, chrf, ter. By default all are computed, and bleu and chrf tested.",
+    ),
+]
+NoSignificance = Annotated[bool, typer.Option("--no-significance", help="Compute no intervals and no differences.")]
+AsLatex = Annotated[bool, typer.Option("--latex", help="Print a LaTeX table.")]
 
 
 @command(app, "nmt evaluate runs/demo/model --source test.en --reference test.de")
 def evaluate(
-    model: Annotated[
-        Path | None,
-        typer.Argument(metavar="MODEL", help="Translates --source; its settings of the metrics hold for --hypotheses."),
-    ] = None,
+    model: Model = None,
     *,
-    reference: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE...", help="References, one file a set, or WMT's .sgm and .xml; several may follow."),
-    ] = None,
-    hypotheses: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE...", help="Translations to score; each file, or system in .xml, by itself."),
-    ] = None,
+    reference: References = None,
+    hypotheses: Hypotheses = None,
     source: Annotated[Path | None, typer.Option(metavar="FILE", help="Text for MODEL to translate.")] = None,
-    target_language: Annotated[
-        str | None,
-        typer.Option(metavar="CODE", help="Language of the references, which chooses BLEU's tokenizer; else MODEL's."),
-    ] = None,
+    target_language: TargetLanguage = None,
+    chosen: Chosen = None,
+    no_significance: NoSignificance = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with full precision.")] = False,
+    as_latex: AsLatex = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Keep MODEL's translations here.")] = None,
-    metrics: Metrics,
+    settings: Metrics,
     search: Search,
     inference: Inference,
 ) -> None:
     """Score translations by BLEU, chrF and TER with their signatures: those of MODEL, or --hypotheses.
 
-    Of several files of hypotheses, --json prints an object of their scores by file.
+    Scores have 95% intervals. Several files of hypotheses are compared with the first one: the differences have 95%
+    intervals, and two-sided p-values by paired approximate randomization (ar) and the paired bootstrap (bs). --json
+    prints an object of their scores by file.
     """
-    from nmt.inference.bundle import open_bundle  # start-up time
+    # start-up time
+    from nmt.evaluation import metrics, scoring, significance
+    from nmt.inference.bundle import open_bundle
 
     if not reference:
         raise UsageError("evaluate needs --reference FILE")
-    check_language(target_language, metrics)
+    if as_json and as_latex:
+        raise UsageError("--json and --latex are two ways of printing", hint="give one of them")
+    seed = None if no_significance else significance.read_seed()
+    check_language(target_language, settings)
     check_device(inference)
     if output is not None:
         check_output(output)
@@ -79,15 +109,33 @@ def evaluate(
         if output is not None:
             write_lines(output, translations)
     own = bundle.evaluation if bundle else EvaluationConfig()
-    given = metrics.model_dump(exclude_unset=True) | ({"tokenize": "auto"} if target_language else {})
+    given = settings.model_dump(exclude_unset=True) | ({"tokenize": "auto"} if target_language else {})
     language = target_language or (bundle.languages.target if bundle else None)
-    scores = score_systems(texts.systems, texts.references, own.model_copy(update=given), language)
-    show(scores, as_json=as_json)
+    names = [name for name in metrics.METRICS if name in (chosen or [])]
+    config = own.model_copy(update=given)
+    counted, said = scoring.count_systems(
+        texts.systems,
+        texts.references,
+        language,
+        tokenize=config.tokenize,
+        lowercase=config.lowercase,
+        chrf_word_order=config.chrf_word_order,
+        metrics=names or metrics.METRICS,
+    )
+    for flaw in said:
+        console.warn(flaw)
+    tested = [] if no_significance else names or significance.TESTED
+    scores = significance.compare(counted, tested, seed)
+    show(scores, as_json=as_json, as_latex=as_latex, tested=bool(tested))
 
 
-def show(scores: Mapping[str, Scores], *, as_json: bool) -> None:
+def show(scores: Mapping[str, TestedScores], *, as_json: bool, as_latex: bool, tested: bool) -> None:
     if as_json:
         console.json_out(scores if len(scores) > 1 else next(iter(scores.values())))
+    elif as_latex:
+        console.out(score_tables.latex(scores))
+    elif tested:
+        score_tables.show(scores)
     else:
         console.scores(scores)
 
@@ -107,27 +155,6 @@ def read_texts(source: Path | None, references: Sequence[Path], hypotheses: Sequ
     lines = [list(read_lines(path)) for path in references]
     systems = read_systems(hypotheses, references, lines) if hypotheses else {}
     return ScoredTexts(read_lines_of(source, references, lines) if source else [], lines, systems)
-
-
-def score_systems(
-    systems: Mapping[str, Sequence[str]],
-    references: Sequence[Sequence[str]],
-    config: EvaluationConfig,
-    language: str | None,
-) -> dict[str, Scores]:
-    """Score the translations of each system; warn of flaws of the references and of the translations."""
-    from nmt.evaluation import metrics, scoring  # start-up time
-
-    tokenize, said = scoring.choose_tokenizer(config.tokenize, language, references)
-    for name, lines in systems.items():
-        said += [f"{name}: {flaw}" if len(systems) > 1 else flaw for flaw in scoring.flaws_of(lines)]
-    for flaw in said:
-        console.warn(flaw)
-    case, order = config.lowercase, config.chrf_word_order
-    return {
-        name: metrics.score(lines, references, tokenize=tokenize, lowercase=case, chrf_word_order=order)
-        for name, lines in systems.items()
-    }
 
 
 def check_language(code: str | None, metrics: EvaluationConfig) -> None:

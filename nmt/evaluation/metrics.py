@@ -4,11 +4,15 @@ BLEU: Papineni et al. 2002. chrF: Popović 2015. TER: Snover et al. 2006. Why a 
 signature cannot be compared: Post 2018, "A Call for Clarity in Reporting BLEU Scores".
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Literal, TypedDict
 
+import numpy as np
+from numpy.typing import NDArray
 from sacrebleu import BLEU, CHRF, SACREBLEU_DIR, TER
+from sacrebleu.metrics.base import Metric
 
 from nmt.data.languages import script_codes
 from nmt.data.pairs import is_blank
@@ -26,6 +30,41 @@ class MetricScore(TypedDict):
 
 
 Scores = dict[MetricName, MetricScore]
+METRICS: tuple[MetricName, ...] = ("bleu", "chrf", "ter")
+
+
+@dataclass(frozen=True)
+class LineStatistics:
+    """The counts of one metric in each line of a system, from whose sums its score is computed."""
+
+    scorer: Metric
+    lines: list[list[float]]  # (lines, counts)
+
+    def score(self) -> MetricScore:
+        """Return the score of all lines."""
+        # By sacreBLEU's own sum: a TER against three references has thirds of words, whose sum depends on the order.
+        value = self.scorer._aggregate_and_compute(self.lines).score
+        return {"score": value, "signature": self.signature()}
+
+    def sums(self) -> NDArray[np.float64]:
+        """Return the sums over all lines (counts,)."""
+        total: NDArray[np.float64] = np.sum(self.lines, axis=0, dtype=np.float64)
+        return total
+
+    def scores_of(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the scores (samples,) of samples of lines whose counts have these sums (samples, counts)."""
+        # Numbers of Python are computed several times as fast as those of numpy.
+        return np.array([self.scorer._compute_score_from_stats(row).score for row in sums.tolist()])
+
+    def signature(self, **more: str | int) -> str:
+        """Return sacreBLEU's signature, with `more` entries as its tests add them: `seed`, and `bs` or `ar`."""
+        signature = self.scorer.get_signature()
+        for key, value in more.items():
+            signature.update(key, value)
+        return str(signature)
+
+
+Statistics = dict[MetricName, LineStatistics]
 TOKENIZERS = {
     **dict.fromkeys(["Hans", "Hant", "Hani", "Hanb"], "zh"),
     **dict.fromkeys(["Jpan", "Hira", "Kana", "Hrkt"], "ja-mecab"),
@@ -53,9 +92,30 @@ def score(
     tokenize: str = BLEU.TOKENIZER_DEFAULT,
     lowercase: bool = False,
     chrf_word_order: int = CHRF.WORD_ORDER,
-    metrics: Sequence[MetricName] = ("bleu", "chrf", "ter"),
+    metrics: Sequence[MetricName] = METRICS,
 ) -> Scores:
-    """Score a corpus against one or more reference sets, each as long as `hypotheses`.
+    """Score a corpus against one or more reference sets, as `count` counts it."""
+    counted = count(
+        {"": hypotheses},
+        references,
+        tokenize=tokenize,
+        lowercase=lowercase,
+        chrf_word_order=chrf_word_order,
+        metrics=metrics,
+    )
+    return {name: statistics.score() for name, statistics in counted[""].items()}
+
+
+def count(
+    systems: Mapping[str, Sequence[str]],
+    references: Sequence[Sequence[str]],
+    *,
+    tokenize: str,
+    lowercase: bool,
+    chrf_word_order: int,
+    metrics: Sequence[MetricName],
+) -> dict[str, Statistics]:
+    """Count what the metrics need in each line of each system, against reference sets as long as the systems.
 
     `tokenize` applies to BLEU only, `lowercase` to BLEU and chrF: TER always ignores case, as Tercom does, and
     splits words at spaces only, so that it says little about Chinese or Japanese. A `chrf_word_order` of 0 gives
@@ -68,21 +128,25 @@ def score(
     Raises `DataError` where there are no lines or their numbers differ, `UsageError` on a tokenizer that is unknown or
     not installed.
     """
-    _check_counts(hypotheses, references)
-    builders: dict[MetricName, Callable[[], BLEU | CHRF | TER]] = {
-        "bleu": lambda: _bleu(tokenize, lowercase),
-        "chrf": lambda: CHRF(word_order=chrf_word_order, lowercase=lowercase),
-        "ter": TER,
-    }
-    scores: Scores = {}
+    for hypotheses in systems.values():
+        _check_counts(hypotheses, references)
     # sacreBLEU takes "" for a reference of length 0, the closest one to a short hypothesis, and None for none; see
     # findings/sacrebleu_blank_reference.sh.
     known = [list(lines) for lines in zip(*map(_without_blanks, zip(*references, strict=True)), strict=True)]
-    for name, scorer in [(name, builders[name]()) for name in metrics]:
-        value = scorer.corpus_score(hypotheses, known).score
-        # After scoring: the signature counts the references that were scored.
-        scores[name] = {"score": value, "signature": str(scorer.get_signature())}
-    return scores
+    builders: dict[MetricName, Callable[[], Metric]] = {
+        "bleu": lambda: _bleu(tokenize, lowercase, known),
+        "chrf": lambda: CHRF(word_order=chrf_word_order, lowercase=lowercase, references=known),
+        "ter": lambda: TER(references=known),
+    }
+    scorers = {name: builders[name]() for name in metrics}
+    return {
+        system: {
+            # The references are counted once for all systems, when a scorer is built; None stands for them.
+            name: LineStatistics(scorer, scorer._extract_corpus_statistics(hypotheses, None))
+            for name, scorer in scorers.items()
+        }
+        for system, hypotheses in systems.items()
+    }
 
 
 def _without_blanks(references: Sequence[str]) -> list[str | None]:
@@ -126,15 +190,15 @@ def bleu_tokenizer(name: str) -> Callable[[str], str]:
     return tokenizer
 
 
-def _bleu(tokenize: str, lowercase: bool) -> BLEU:
-    """Build BLEU. Raises UsageError where sacreBLEU cannot build its tokenizer."""
+def _bleu(tokenize: str, lowercase: bool, references: Sequence[Sequence[str]] | None = None) -> BLEU:
+    """Build BLEU, with references to score against. Raises UsageError where sacreBLEU cannot build its tokenizer."""
     if tokenize not in BLEU.TOKENIZERS:
         raise UsageError(f"unknown BLEU tokenizer '{tokenize}'", hint=f"choose one of {', '.join(BLEU.TOKENIZERS)}")
     # sacreBLEU logs a warning at the old name; the signature says flores101 for both.
     name = "flores101" if tokenize == "spm" else tokenize
     try:
         # `force` suppresses the log lines about tokenized text; `nmt evaluate` warns by `looks_tokenized`.
-        return BLEU(tokenize=name, lowercase=lowercase, force=True)
+        return BLEU(tokenize=name, lowercase=lowercase, force=True, references=references)
     except (OSError, RuntimeError, HTTPException, SystemExit) as error:  # sacreBLEU exits where TLS fails
         if name in ("ja-mecab", "ko-mecab"):
             raise UsageError(

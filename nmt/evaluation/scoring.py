@@ -1,7 +1,7 @@
 """What must be said with a score: blank lines, tokenized ones, and a tokenizer with which BLEU means little."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -12,7 +12,10 @@ from nmt.data.pairs import is_blank
 from nmt.errors import UsageError
 from nmt.evaluation.metrics import (
     TOKENIZERS,
+    MetricName,
+    Statistics,
     bleu_tokenizer,
+    count,
     looks_tokenized,
     resolve_tokenizer,
 )
@@ -34,6 +37,35 @@ _UNSPACED = {
     for script in scripts_of(f"und-{code}")
     if tokenizer != "ko-mecab"
 }
+
+
+def count_systems(
+    systems: Mapping[str, Sequence[str]],
+    references: Sequence[Sequence[str]],
+    language: str | None,
+    *,
+    tokenize: str,
+    lowercase: bool,
+    chrf_word_order: int,
+    metrics: Sequence[MetricName],
+) -> tuple[dict[str, Statistics], list[str]]:
+    """Return what the metrics count in each system, and what is to be said of the references and the translations.
+
+    `tokenize` is the setting that `choose_tokenizer` takes, `language` the one of the references; all else is as in
+    `metrics.count`.
+    """
+    tokenizer, said = choose_tokenizer(tokenize, language, references)
+    for name, lines in systems.items():
+        said += [f"{name}: {flaw}" if len(systems) > 1 else flaw for flaw in flaws_of(lines)]
+    counted = count(
+        systems,
+        references,
+        tokenize=tokenizer,
+        lowercase=lowercase,
+        chrf_word_order=chrf_word_order,
+        metrics=metrics,
+    )
+    return counted, said
 
 
 def choose_tokenizer(setting: str, language: str | None, references: Sequence[Sequence[str]]) -> tuple[str, list[str]]:

@@ -41,7 +41,7 @@ EXPECTED = ("nmt: warning: input lines ", "nmt: warning: translations that ")
 
 
 def evaluated(nmt: Run, *arguments: str | Path) -> dict[str, Any]:
-    said = nmt("evaluate", *arguments, "--json")
+    said = nmt("evaluate", *arguments, "--json", "--no-significance")
     assert said.code == 0
     assert all(line.startswith(EXPECTED) for line in said.err.split("\n")[:-1])
     scores: dict[str, Any] = json.loads(said.out)
@@ -82,17 +82,59 @@ def test_evaluate_of_a_model_gives_the_number_of_the_run(
     assert (tmp_path / "kept").read_bytes() == (texts / "hyp.de").read_bytes()
 
 
-def test_without_json_evaluate_prints_a_table(nmt_here: Run, texts: Path, expected: dict[str, Any]) -> None:
-    said = nmt_here("evaluate", "--hypotheses", texts / "hyp.de", "--reference", texts / "test.de")
+NAMES = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER"}
+
+
+def test_without_json_evaluate_prints_tables(nmt_here: Run, texts: Path, expected: dict[str, Any]) -> None:
+    words = ("evaluate", "--hypotheses", texts / "hyp.de", "--reference", texts / "test.de")
+    said = nmt_here(*words, "--no-significance")
     assert (said.code, said.err) == (0, "")
-    names = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER"}
     assert [line.split() for line in said.lines] == [
         ["test", "metric", "score", "signature"],
         *(
-            ["hyp.de", names[name], f"{found['score']:.2f}", found["signature"]]
+            ["hyp.de", NAMES[name], f"{found['score']:.2f}", found["signature"]]
             for name, found in expected.items()
         ),
     ]  # fmt: skip
+    figures, signed = nmt_here(*words).out.split("\n\n")
+    header, *rows = [line.split() for line in figures.split("\n")]
+    assert header == ["system", "metric", "score", "95%", "interval"]
+    assert [row[:3] for row in rows] == [
+        ["hyp.de", NAMES[name], f"{found['score']:.2f}"] for name, found in expected.items()
+    ]
+    low, high = (float(cell.strip("[,]")) for cell in rows[0][3:])
+    assert low < expected["bleu"]["score"] < high
+    assert [line.split() for line in signed.split("\n")[1:-1]] == [
+        [NAMES[name], expected[name]["signature"].replace("|", more, 1)]
+        for name, more in [
+            *(("bleu", "|"), ("bleu", "|bs:1000|seed:12345|")),
+            *(("chrf", "|"), ("chrf", "|bs:1000|seed:12345|"), ("ter", "|")),
+        ]
+    ]
+
+
+def test_systems_are_compared_with_the_first(nmt_here: Run, texts: Path, expected: dict[str, Any]) -> None:
+    ours, perfect = str(texts / "hyp.de"), str(texts / "test.de")
+    words = ("evaluate", "--hypotheses", ours, perfect, "--reference", perfect, "--metrics", "ter", "bleu")
+    found = json.loads(nmt_here(*words, "--json").out)
+    assert [list(scores) for scores in found.values()] == [["bleu", "ter"]] * 2
+    assert found[ours]["bleu"]["score"] == expected["bleu"]["score"]
+    assert "difference" not in found[ours]["bleu"]
+    for name, perfection in (("bleu", 100), ("ter", 0)):
+        difference = found[perfect][name]["difference"]
+        assert difference["baseline"] == ours
+        assert round(difference["value"] + expected[name]["score"], 9) == perfection
+        assert max(difference["randomization_p"], difference["bootstrap_p"]) < 0.01
+        assert "|ar:10000|seed:12345|" in difference["randomization_signature"]
+    table = nmt_here(*words, "--latex").lines
+    assert [line for line in table if line.startswith("%")] == [
+        f"% {NAMES[name]}: {signature}"
+        for name, score in found[perfect].items()
+        for signature in (
+            score["signature"], score["interval"]["signature"], score["difference"]["randomization_signature"],
+        )
+    ]  # fmt: skip
+    assert [line.count("&") for line in table[-6:-2]] == [7] * 4
 
 
 def test_two_references_count_as_two_however_they_are_given(
@@ -166,6 +208,12 @@ def test_test_sets_of_wmt_are_scored_by_document_and_segment(
             ["--reference", "test.de", "--source", "test.en", "--hypotheses", "hyp.de"],
             *(2, "--hypotheses are scored as they are"),
         ),
+        (
+            ["--hypotheses", "hyp.de", "--reference", "test.de", "--json", "--latex"],
+            2,
+            "--json and --latex are two ways",
+        ),
+        (["--hypotheses", "hyp.de", "--reference", "test.de", "--metrics", "x"], 2, "Invalid value for '--metrics': "),
         (["--hypotheses", "hyp.de", "--reference", "test.de", "--tokenize", "14a"], 2, "unknown BLEU tokenizer '14a'"),
         (["--hypotheses", "nosuch", "--reference", "test.de"], 3, "nosuch: no such file"),
         (["--hypotheses", "short", "--reference", "test.de"], 3, "2 hypotheses but 20 lines in reference set 1"),
@@ -216,7 +264,7 @@ def test_each_file_of_hypotheses_has_its_own_scores_however_they_are_given(
     assert found[ours] == expected
     assert round(found[perfect]["bleu"]["score"], 9) == 100
     assert evaluated(nmt_here, "--hypotheses", ours, perfect, "--reference", perfect) == found
-    rows = nmt_here("evaluate", "--hypotheses", ours, perfect, "--reference", perfect).lines[1:]
+    rows = nmt_here("evaluate", "--hypotheses", ours, perfect, "--reference", perfect).lines[1:7]
     assert [row.split()[:2] for row in rows] == [
         [name, metric] for name in (ours, perfect) for metric in ("BLEU", "chrF", "TER")
     ]

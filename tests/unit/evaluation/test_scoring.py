@@ -161,3 +161,18 @@ def test_translations_that_look_tokenized_are_said() -> None:
         "1 of 101 hypotheses is blank: line 101",
         "the translations look tokenized: BLEU is meant for plain text",
     ]
+
+
+def test_systems_are_counted_once_with_what_is_to_be_said_of_each() -> None:
+    systems, references = {"a": ["ein Hund", ""], "b": ["ein Hund", "Tag"]}, [["ein kleiner Hund schläft", "Guten Tag"]]
+    counted, said = scoring.count_systems(
+        systems, references, "de", tokenize="auto", lowercase=True, chrf_word_order=2, metrics=["chrf", "bleu"]
+    )
+    assert [flaw for flaw in said if ": " in flaw and flaw[0] in "ab"] == ["a: 1 of 2 hypotheses is blank: line 2"]
+    for name, lines in systems.items():
+        found = {metric: statistics.score() for metric, statistics in counted[name].items()}
+        assert found == score(lines, references, lowercase=True, chrf_word_order=2, metrics=["chrf", "bleu"])
+    (flaw,) = scoring.count_systems(
+        {"a": [""]}, [["x y z w"]], None, tokenize="char", lowercase=False, chrf_word_order=0, metrics=["chrf"]
+    )[1]
+    assert flaw == "1 of 1 hypothesis is blank: line 1"
