@@ -276,7 +276,6 @@ def prepare(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:  
         recipe = {"name": "x", "languages": {"source": "en", "target": "de"}, "data": parts}
         loaded = LoadedRecipe(check(recipe, "x"), tmp_path / "x.toml", "")
         made = pipeline.Run(loaded, run_dir=tmp_path / "run", workers=1)
-        made.write_lock([])
         manifest = text.STAGE.due(made)
         assert manifest is not None
         text.make(made, manifest)
