@@ -80,7 +80,7 @@ def cut_evenly(lines: list[str], tokenizer: Tokenizer) -> list[str]:
 
 
 def product_rates() -> dict[str, float]:
-    """Return the rates, in 10^9 operations a second, of the engine's products of 160 rows, 256 -> 1,024, on one thread."""
+    """Return the rates, in 10^9 operations a second, of the engine's products of 160 rows, on one thread."""
     import torch
 
     from nmt.model.int8 import Int8Product, is_exact, quantize
