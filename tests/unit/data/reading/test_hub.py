@@ -279,6 +279,7 @@ def prepare(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:  
         manifest = text.STAGE.due(made)
         assert manifest is not None
         text.make(made, manifest)
+        made.add_result("text", made.folder.text)
         written: dict[str, Any] = read_json(tmp_path / "run" / "prepared" / "text" / MANIFEST)
         return written
 
