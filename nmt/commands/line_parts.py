@@ -69,10 +69,10 @@ class SharedOutput:
                 if other != self.folder:
                     changed = ", ".join(differing(read_json(other / SETTINGS) or {}, settings))
                     lost = len(entries(other, PARTS))
-                    console.log(f"translate: the settings have changed, {lost:,} parts are made anew: {changed}")
+                    console.log(f"translate: other settings, parts made anew: {lost:,} (changed: {changed})")
                     remove(other)
             if found := entries(self.folder, PARTS):
-                console.log(f"translate: going on, {len(found):,} parts are done")
+                console.log(f"translate: going on, parts done: {len(found):,}")
             write_json(self.folder / SETTINGS, settings)
         self.ranks.barrier()
         if not (self.folder / SETTINGS).is_file():
@@ -122,7 +122,7 @@ class SharedOutput:
             report.add(part[0])
             self.file.write(part[1])
         if others := len(entries(self.folder, PARTS)) - len(paths):
-            console.log(f"translate: the input has changed, {others:,} parts were made anew")
+            console.log(f"translate: the input has changed, parts made anew: {others:,}")
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def test_two_ranks_write_what_one_process_writes_though_one_is_killed(
     said = end_of(process)
     assert said.code == 0, said.err
     found = [line for line in said.messages if line.startswith(("nmt: warning: ", "translate: "))]
-    assert re.fullmatch("translate: going on, [1-4] parts are done", found[0])
+    assert re.fullmatch("translate: going on, parts done: [1-4]", found[0])
     assert found[1:] == expected.messages
     assert two.read_bytes() == one.read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"in.en", "one.tsv.gz", "two.tsv.gz"}

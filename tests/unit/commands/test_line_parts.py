@@ -115,7 +115,7 @@ def test_a_part_that_another_rank_took_and_did_not_finish_is_missing_until_the_n
     assert capsys.readouterr().err == ""
     assert job.run() == (text_of(LINES), Report(lines=100, replaced=[7], blank=[40, 80]))
     assert job.shouter.calls == [1]
-    assert capsys.readouterr().err == "translate: going on, 2 parts are done\n"
+    assert capsys.readouterr().err == "translate: going on, parts done: 2\n"
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data + b"x", lambda _: b""])
@@ -134,8 +134,8 @@ def test_parts_of_lines_that_have_changed_are_made_anew(job: Job, capsys: pytest
     assert job.run(changed)[0] == text_of(changed)
     assert job.shouter.calls == [33]
     assert capsys.readouterr().err.splitlines() == [
-        "translate: going on, 3 parts are done",
-        "translate: the input has changed, 1 parts were made anew",
+        "translate: going on, parts done: 3",
+        "translate: the input has changed, parts made anew: 1",
     ]
     job.run(changed, prefixes=[""] * 99 + ["y"])
     assert job.shouter.calls == [1, 33, 97]
@@ -150,8 +150,8 @@ def test_parts_made_with_other_settings_or_models_are_made_anew(job: Job, capsys
     assert job.shouter.calls == [1, 33, 97]
     assert len(list(job.parts.iterdir())) == 1
     assert capsys.readouterr().err.splitlines() == [
-        "translate: the settings have changed, 3 parts are made anew: search.beam_size",
-        "translate: the settings have changed, 3 parts are made anew: models",
+        "translate: other settings, parts made anew: 3 (changed: search.beam_size)",
+        "translate: other settings, parts made anew: 3 (changed: models)",
     ]
 
 
