@@ -193,7 +193,7 @@ finally:
         ("nmt tra", ["train", "translate"]),
         ("nmt recipe ", ["list", "show", "explain"]),
         ("nmt data cl", ["clean"]),
-        ("nmt run mu", ["multi30k-en-de", "multi30k-en-de-fast", "multi30k-en-de-muon"]),
+        ("nmt run mu", ["multi30k-en-de", "multi30k-en-de-fast", "multi30k-en-de-muon", "multi30k-en-de-shallow"]),
         ("nmt run own.to", []),  # for bash to complete by files
         ("nmt run demo --w", ["--workers"]),
         ("nmt translate model --no-", ["--no-repeat-ngram"]),
