@@ -24,7 +24,7 @@ CONTROLS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e
 Metric = TypeVar("Metric", bound=str)
 Style = Literal["bold", "dim", "red", "green", "yellow"]
 STYLES: dict[Style, int] = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33}  # the codes of ANSI terminals
-QUIET = False  # print nothing but errors; set in all ranks of a training but the first
+QUIET = False  # print nothing but errors; set in all ranks of a job but the first
 VERBOSE = False  # show samples and details; set by `-v`
 
 
