@@ -14,7 +14,7 @@ from nmt.commands.options import MOST_WORKERS, OptionsOf
 from nmt.config.section import Flag, Section
 from nmt.config.toml import load_recipe, recipe_names, to_toml
 from nmt.errors import UsageError
-from nmt.pipeline.lock import Locked
+from nmt.pipeline.lock import INPUTS, Locked
 from nmt.pipeline.recipe_file import locked_recipe
 
 if TYPE_CHECKING:
@@ -56,21 +56,25 @@ TRAINED = ("data_dir", "run_dir", "overrides", "init_from", "locked", "strict")
 WhereTrained = Annotated[RunConfig, OptionsOf("Options", only=TRAINED)]
 
 
-def open_run(recipe: str, where: RunConfig) -> Run:
-    """Load `recipe`, a lock among them, and bind it to its folders, and to its lock or that of `where`."""
+def open_run(recipe: str, where: RunConfig, *, suffix: str = "", refused: frozenset[str] = INPUTS) -> Run:
+    """Load `recipe`, which may be a lock, and bind it to its folders, and to its lock or that of `where`.
+
+    The name of the run folder ends in `suffix`. Differences from the lock are `refused` in these parts of it.
+    """
     init_from, path = where.init_from, Path(recipe)
     given = [f"training.init_from={to_toml(str(init_from.absolute()))}"] if init_from else []
     overrides, is_lock = [*where.overrides, *given], path.suffix == ".json"
     lock = where.locked or (path if is_lock else None)
     if where.strict and lock is None:
         raise UsageError("--strict is for a lock", hint="add --locked LOCK")
-    locked = Locked.read(lock, strict=where.strict) if lock else None
+    locked = Locked.read(lock, refused=refused, strict=where.strict) if lock else None
     loaded = locked_recipe(path, overrides) if is_lock else load_recipe(recipe, overrides)
     if where.data_dir is not None and not where.data_dir.is_dir():
         raise UsageError(f"--data-dir {where.data_dir}: no such folder")
     from nmt.pipeline.run import Run  # start-up time
 
-    return Run(loaded, data_dir=where.data_dir, run_dir=where.run_dir, workers=where.workers, locked=locked)
+    run_dir = where.run_dir or Path("runs") / f"{loaded.recipe.name}{suffix}"
+    return Run(loaded, data_dir=where.data_dir, run_dir=run_dir, workers=where.workers, locked=locked)
 
 
 def run_recipe(recipe: str, where: RunConfig, last: str = "evaluate") -> None:

@@ -49,7 +49,7 @@ class LockedScore(Section):
     """A score with sacreBLEU's signature."""
 
     score: float
-    signature: str
+    signature: Annotated[str, Field(min_length=1)]
 
 
 class Lock(Section):
