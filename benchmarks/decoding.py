@@ -15,8 +15,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import timeit
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +77,29 @@ def cut_evenly(lines: list[str], tokenizer: Tokenizer) -> list[str]:
     rows = [ids[start : start + EVEN_PIECES] for start in range(0, len(ids) - EVEN_PIECES + 1, EVEN_PIECES)]
     texts = tokenizer.source.decode(rows)
     return [text for text, row in zip(texts, tokenizer.source.encode(texts), strict=True) if len(row) == EVEN_PIECES]
+
+
+def product_rates() -> dict[str, float]:
+    """Return the rates, in 10^9 operations a second, of the engine's products of 160 rows, on one thread."""
+    import torch
+
+    from nmt.model.int8 import Int8Product, is_exact, quantize
+    from nmt.model.layers import Linear
+
+    threads, linear, x = torch.get_num_threads(), Linear(256, 1024, bias=False), torch.randn(160, 256)
+    levels, scales = quantize(linear.weight.detach())
+    product = Int8Product(levels, scales.flatten(), None, 0.03)
+    rows = product.quantize(x)
+    work: dict[str, Callable[[], object]] = {"int8": lambda: product.multiply(rows)} if is_exact() else {}
+    for kind in (torch.float32, torch.bfloat16):
+        packed, inputs = Linear(256, 1024, bias=False).to(kind), x.to(kind)
+        packed.pack()
+        work[str(kind).removeprefix("torch.")] = partial(packed, inputs)
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        seconds = {name: min(timeit.repeat(run, number=100, repeat=9)) for name, run in work.items()}
+    torch.set_num_threads(threads)
+    return {name: 2e-9 * 160 * 256 * 1024 * 100 / best for name, best in seconds.items()}
 
 
 def export(bundle: Path, decoders: Sequence[Decoder], sample: Path | None) -> None:
@@ -256,10 +281,13 @@ def main() -> None:
         found = measure(decoders, settings, options.rounds, options.sweep_lines)
     figures = summarize(found, bundle, references, is_random=options.size is not None)
     show(figures, left_out)
+    rates = product_rates()
+    listed = ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items())
+    print(f"\nProducts of 160 x 256 with 256 x 1,024 on one thread, 10^9 operations a second: {listed}")
     if options.json:
         shared = {name: value for name, value in asdict(settings).items() if name not in ("text", "bundle")}
         shared |= {"model": bundle.config.name, "weights": bundle.config.files["model.safetensors"]}
-        write_record(options.json, figures, left_out, shared | {"size": options.size})
+        write_record(options.json, figures, left_out, shared | {"size": options.size, "product_rates": rates})
 
 
 if __name__ == "__main__":

@@ -13,10 +13,12 @@ from nmt.version import __version__
 
 if TYPE_CHECKING:
     from nmt.config.decoding import SamplingConfig
-    from nmt.inference.translator import Candidate, Options, PairScore, Translation, Translator
+    from nmt.config.inference import Options
+    from nmt.inference.translator import Candidate, PairScore, Translation, Translator
 
 _HOMES = {
-    **dict.fromkeys(("Candidate", "Options", "PairScore", "Translation", "Translator"), "nmt.inference.translator"),
+    **dict.fromkeys(("Candidate", "PairScore", "Translation", "Translator"), "nmt.inference.translator"),
+    "Options": "nmt.config.inference",
     "SamplingConfig": "nmt.config.decoding",
 }
 """Modules of the names of the Python API; a module is imported when one of its names is first used."""

@@ -21,6 +21,7 @@ COMMANDS = {
         "init": "Survey your own data, and write a recipe for it that says why each value was chosen.",
         "doctor": "Check RECIPE, its data and this machine before a run. Writes nothing.",
         "run": "Run all stages of RECIPE: tokenizer, data, training, bundle, scores. Continues where it stopped.",
+        "reproduce": "Run RECIPE, or score a model of it, and compare BLEU with the expected scores: PASS or FAIL.",
         "prepare": "Read, clean, split and encode the data of RECIPE, training the tokenizer if there is none.",
         "train": "Train the model of RECIPE, resuming if a checkpoint exists, and write its bundle.",
     },

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, redirect_stdout, suppress
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO, Literal, Self, TextIO, TypeVar
 
 from nmt.errors import UsageError
@@ -25,7 +26,7 @@ Metric = TypeVar("Metric", bound=str)
 METRICS = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER"}
 Style = Literal["bold", "dim", "red", "green", "yellow"]
 STYLES: dict[Style, int] = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33}  # the codes of ANSI terminals
-QUIET = False  # print nothing but errors; set in all ranks of a training but the first
+QUIET = False  # print nothing but errors; set in all ranks of a job but the first
 VERBOSE = False  # show samples and details; set by `-v`
 
 
@@ -143,15 +144,19 @@ def json_out(value: object) -> None:
     text_out(CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False)))
 
 
+def _terminal() -> ModuleType:
+    from nmt import terminal  # start-up time
+
+    return terminal
+
+
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table for people, as wide as its content needs."""
     _print_table(headers, rows, shutil.get_terminal_size().columns if stdout().isatty() else 200)
 
 
 def _print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], width: int) -> None:
-    from nmt.terminal import draw_table  # start-up time
-
-    head, *lines = draw_table(headers, rows, width).split("\n")
+    head, *lines = _terminal().draw_table(headers, rows, width).split("\n")
     heading(head, "".join(f"\n{line}" for line in lines))
 
 
@@ -201,9 +206,7 @@ class Progress:
     def __init__(self, title: str, total: int | None, *, done: int = 0, unit: str = "", shown: bool = True) -> None:
         self._live: LiveLines | None = None
         if shown and is_live():
-            from nmt.terminal import LiveLines  # start-up time
-
-            self._live = LiveLines(plain(title), total, done, unit)
+            self._live = _terminal().LiveLines(plain(title), total, done, unit)
 
     def update(self, done: int, note: str | None = None) -> None:
         """Set what is done, in units of the live line; a `note` stays until the next one."""

@@ -22,14 +22,18 @@ DRIVER = Path("/proc/driver/nvidia/version")
 PRODUCT_SIZE, PRODUCT_TRIALS = 1024, 5  # rows of the matrices that a processor's rate is measured with, and products
 
 
+def kind_of_device(name: str) -> str:
+    """Return `cpu` or `cuda` for the device called `name`: `auto` takes a GPU if there is one."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
 def pick_device(name: str, processes: int = 1) -> torch.device:
     """Return the device called `name`: `auto`, `cpu` or `cuda`; prepare a GPU. Raises UsageError where it is missing.
 
     Where several processes were started on this machine, each gets a GPU of its own, by torchrun's LOCAL_RANK;
     `processes` are those that this one will start.
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+    name = kind_of_device(name)
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("no GPU that torch can use on this machine", hint="take device cpu or auto")
     if name != "cuda":

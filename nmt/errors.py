@@ -88,6 +88,12 @@ class DivergedError(NmtError):
     exit_code = 5
 
 
+class NotReproducedError(NmtError):
+    """An expected score that was not reached, or cannot be compared."""
+
+    exit_code = 6
+
+
 class StorageError(NmtError):
     """A full disk, a file that may not be read or written, or a disk that fails."""
 

@@ -267,13 +267,18 @@ def read_record(path: Path, *keys: str, **types: type) -> JsonObject | None:
     return values if all(isinstance(values.get(key), kind) for key, kind in types.items()) else None
 
 
-def differing(first: JsonObject, second: JsonObject, prefix: str = "") -> list[str]:
-    """Return the keys whose values differ, with dots for keys of inner objects; a missing key is None."""
-    keys: list[str] = []
+def differences(first: JsonObject, second: JsonObject, prefix: str = "") -> dict[str, tuple[Json, Json]]:
+    """Return the values that differ, by key, with dots for keys of inner objects; a missing key is None."""
+    found: dict[str, tuple[Json, Json]] = {}
     for key in sorted(first.keys() | second.keys()):
         one, other = first.get(key), second.get(key)
         if isinstance(one, dict) and isinstance(other, dict):
-            keys += differing(one, other, f"{prefix}{key}.")
+            found |= differences(one, other, f"{prefix}{key}.")
         elif one != other:
-            keys.append(prefix + key)
-    return keys
+            found[prefix + key] = one, other
+    return found
+
+
+def differing(first: JsonObject, second: JsonObject) -> list[str]:
+    """Return the keys whose values differ, see `differences`."""
+    return list(differences(first, second))

@@ -10,7 +10,7 @@ class RunFolder:
         self.path = path
         self.recipe = path / "recipe.toml"  # the recipe as run: with every default and override
         self.given = path / "recipe.given.toml"  # the recipe's file as given
-        self.lock = path / "lock.json"  # the resolved recipe with digests, versions and machine
+        self.lock = path / "lock.json"  # all that the scores depend on, and all that was made
         self.log = path / "log.jsonl"  # progress of the training, one JSON object a line
         self.tensorboard = path / "tensorboard"  # the curves of the training, if the recipe asks for them
         self.diverged = path / "diverged.jsonl"

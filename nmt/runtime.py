@@ -1,17 +1,20 @@
 """The process: its memory and allocator, the versions it runs. Free of torch."""
 
 import ctypes
+import hashlib
 import os
 import platform
+import subprocess
 import sys
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
 
 from nmt.errors import UsageError
-from nmt.version import __version__, install_hint
+from nmt.version import ROOT, __version__, install_hint
 
 if sys.platform != "win32":
     import resource
@@ -92,4 +95,19 @@ def versions() -> dict[str, str]:
     for package in PACKAGES:
         with suppress(PackageNotFoundError):
             found[package] = version(package)
+    return found
+
+
+@cache
+def code() -> dict[str, str]:
+    """Return nmt's version, the SHA-256 of its source, and the commit where it is a checkout, `-dirty` if changed."""
+    source, package = hashlib.sha256(), ROOT / "nmt"
+    for name in sorted(path.relative_to(package).as_posix() for path in package.rglob("*.*")):
+        if name.endswith((".py", ".toml")):
+            source.update(f"{name}\0{hashlib.sha256((package / name).read_bytes()).hexdigest()}\0".encode())
+    found = {"nmt": __version__, "source": source.hexdigest()}
+    if (ROOT / ".git").exists():
+        describe = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        with suppress(OSError, subprocess.CalledProcessError):
+            found["commit"] = subprocess.check_output(describe, stderr=subprocess.DEVNULL, text=True).strip()
     return found

@@ -37,10 +37,12 @@ def examine(run: Run) -> Iterator[tuple[str, Finding]]:
 
 
 def check_folder(checkup: Checkup) -> Finding:
-    """Check that the run folder belongs to no other recipe and has no checkpoints of other settings."""
-    checkup.run.refuse_other_folder()
-    run = checkup.run.folder
-    return Finding("OK", f"{run.path} is {'of this recipe' if run.lock.exists() else 'new'}")
+    """Check that the run folder belongs to no other recipe and has no checkpoints of other settings, and the lock."""
+    run, folder = checkup.run, checkup.run.folder
+    run.refuse_other_folder()
+    if run.locked:
+        run.locked.check(run.recipe, run.lock_of(run.next_sessions()))
+    return Finding("OK", f"{folder.path} is {'of this recipe' if folder.lock.exists() else 'new'}")
 
 
 CHECKS: list[tuple[str, Callable[[Checkup], Finding], tuple[str, ...]]] = [

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import Field, PositiveInt
 
+from nmt import console
 from nmt.commands.options import MOST_WORKERS, OptionsOf
 from nmt.config.section import Flag, Section
 from nmt.config.toml import load_recipe, recipe_names, to_toml
 from nmt.errors import UsageError
+from nmt.pipeline.lock import INPUTS, Locked
+from nmt.pipeline.recipe_file import locked_recipe
 
 if TYPE_CHECKING:
     from nmt.pipeline.run import Run
@@ -29,31 +32,49 @@ class RunConfig(Section):
     """Override section.key of the recipe; may be given several times."""
     init_from: Annotated[Path | None, Flag(metavar="MODEL")] = None
     """Fine-tune this bundle or checkpoint: sets training.init_from."""
+    locked: Annotated[Path | None, Flag(metavar="LOCK")] = None
+    """Run only if recipe, data and code of nmt are those of this lock.json; other differences are named."""
+    strict: bool = False
+    """With a lock, run only if packages, machine and threads are the same too."""
     workers: Annotated[PositiveInt, Field(le=MOST_WORKERS)] | None = None
     """Processes that prepare data, whose number changes nothing; by default one a core."""
 
 
 RecipeName = Annotated[
     str,
-    typer.Argument(metavar="RECIPE", help="A TOML file, or the name of one in recipes/.", autocompletion=recipe_names),
+    typer.Argument(
+        metavar="RECIPE",
+        help="A TOML file, the name of one in recipes/, or a lock.json, to whose data and code the run is held.",
+        autocompletion=recipe_names,
+    ),
 ]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override section.key of the recipe.")
 ]
 Where = Annotated[RunConfig, OptionsOf("Options")]
-WhereTrained = Annotated[RunConfig, OptionsOf("Options", only=("data_dir", "run_dir", "overrides", "init_from"))]
+TRAINED = ("data_dir", "run_dir", "overrides", "init_from", "locked", "strict")
+WhereTrained = Annotated[RunConfig, OptionsOf("Options", only=TRAINED)]
 
 
-def open_run(recipe: str, where: RunConfig) -> Run:
-    """Load `recipe` and bind it to its folders."""
-    init_from = where.init_from
+def open_run(recipe: str, where: RunConfig, *, suffix: str = "", refused: frozenset[str] = INPUTS) -> Run:
+    """Load `recipe`, which may be a lock, and bind it to its folders, and to its lock or that of `where`.
+
+    The name of the run folder ends in `suffix`. Differences from the lock are `refused` in these parts of it.
+    """
+    init_from, path = where.init_from, Path(recipe)
     given = [f"training.init_from={to_toml(str(init_from.absolute()))}"] if init_from else []
-    loaded = load_recipe(recipe, [*where.overrides, *given])
+    overrides, is_lock = [*where.overrides, *given], path.suffix == ".json"
+    lock = where.locked or (path if is_lock else None)
+    if where.strict and lock is None:
+        raise UsageError("--strict is for a lock", hint="add --locked LOCK")
+    locked = Locked.read(lock, refused=refused, strict=where.strict) if lock else None
+    loaded = locked_recipe(path, overrides) if is_lock else load_recipe(recipe, overrides)
     if where.data_dir is not None and not where.data_dir.is_dir():
         raise UsageError(f"--data-dir {where.data_dir}: no such folder")
     from nmt.pipeline.run import Run  # start-up time
 
-    return Run(loaded, data_dir=where.data_dir, run_dir=where.run_dir, workers=where.workers)
+    run_dir = where.run_dir or Path("runs") / f"{loaded.recipe.name}{suffix}"
+    return Run(loaded, data_dir=where.data_dir, run_dir=run_dir, workers=where.workers, locked=locked)
 
 
 def run_recipe(recipe: str, where: RunConfig, last: str = "evaluate") -> None:
@@ -63,5 +84,7 @@ def run_recipe(recipe: str, where: RunConfig, last: str = "evaluate") -> None:
     from nmt.pipeline.pipeline import run_stages, show_results  # start-up time, and after the recipe's own errors
 
     run_stages(run, last)
+    if run.locked and run.ranks.is_main:
+        console.log(run.locked.compare(run.results))
     if last == "evaluate" and run.ranks.is_main:
         show_results(run, time.monotonic() - began)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, Self
 
@@ -16,14 +18,16 @@ from nmt.commands.line_output import Format, render
 from nmt.commands.model_options import Inference, Models, Search, check_device, load_translator
 from nmt.commands.options import Input, OptionsOf, Output, command, option_name, writing
 from nmt.config.decoding import DecodingConfig, SamplingConfig
-from nmt.config.inference import InferenceConfig
+from nmt.config.inference import InferenceConfig, Options
 from nmt.config.model import Layers
 from nmt.config.section import Section
 from nmt.data.reading.archives import count_lines
 from nmt.errors import UsageError
+from nmt.files import is_stream
 
 if TYPE_CHECKING:
-    from nmt.inference.translator import Translation
+    from nmt.commands.line_parts import SharedOutput
+    from nmt.inference.translator import Translation, Translator
 
 MAX_WAIT = 50
 """Milliseconds that a line waits for more to share its batch: unnoticed by a human, long for a program that writes."""
@@ -91,44 +95,74 @@ def translate(
     # Everything else is checked before the model, which takes seconds to load.
     check(sample, written, search, sampling, inference)
     check_device(inference)
-    from nmt.inference.translator import Options  # start-up time
-
-    with writing(output) as file:
+    options = Options(
+        n_best=written.n_best,
+        sampling=sampling if sample else None,
+        token_scores=written.form == "jsonl",
+        alignment=written.alignment,
+        alignment_layer=written.alignment_layer,
+    )
+    with open_output(output, input, inference) as (file, shared):
         reader = open_input(input, errors, max_wait_ms / 1000)
         prefixes = read_beside(prefix, reader, input) if prefix else None
         translator = load_translator(models, search, inference)
-        if written.alignment and translator.protector is not None:
-            raise UsageError("--alignment and placeholders exclude each other", hint="add --protect none")
-        if not sample and written.n_best > translator.decoding.beam_size:
-            beam = translator.decoding.beam_size
-            raise UsageError(f"--n-best {written.n_best} is more than the beam of {beam}", hint="raise --beam-size")
-        options = Options(
-            n_best=written.n_best,
-            sampling=sampling if sample else None,
-            token_scores=written.form == "jsonl",
-            alignment=written.alignment,
-            alignment_layer=written.alignment_layer,
-        )
-        translator.report.replaced = reader.replaced
+        check_model(translator, options)
         if reader.interactive and console.is_live():
             console.log("ready: type a line, Ctrl-D ends")
-        translations = translator.stream(reader.lines, options, prefixes=prefixes, ready=reader.ready)
+        is_live = console.is_live() and not console.QUIET
         # A pipe can be read once only; and only a terminal shows the progress.
-        total = count_lines(input) if input and input.is_file() and console.is_live() else None
-        write_lines(file, written.form, translations, total, shown=not reader.interactive)
-    for warning in translator.report.warnings():
+        total = count_lines(input) if input and input.is_file() and is_live else None
+        with console.Progress("translate", total, unit="lines", shown=is_live and not reader.interactive) as progress:
+            if shared is None:
+                translator.report.replaced = reader.replaced
+                translations = translator.stream(reader.lines, options, prefixes=prefixes, ready=reader.ready)
+                write_lines(file, written.form, translations, progress)
+                report = translator.report
+            else:
+                settings = {"search": translator.decoding, "sampling": options.sampling, "output": written}
+                shared.begin(models, inference, settings)
+                report = shared.translate(translator, reader, prefixes, options, written.form, progress.update)
+    for warning in report.warnings():
         console.warn(warning)
 
 
-def write_lines(
-    file: BinaryIO, form: Format, translations: Iterable[Translation], total: int | None, *, shown: bool
-) -> None:
-    """Write each of `translations` as soon as it is there, with a live line where that is `shown`."""
-    with console.Progress("translate", total, unit="lines", shown=shown) as progress:
-        for number, translation in enumerate(translations, start=1):
-            file.write(render(form, number, translation).encode())
-            file.flush()
-            progress.update(number)
+@contextmanager
+def open_output(
+    output: Path | None, input: Path | None, inference: InferenceConfig
+) -> Iterator[tuple[BinaryIO, SharedOutput | None]]:
+    """Open the output; where torchrun started several ranks, they share it.
+
+    Raises UsageError where ranks cannot share `input`, `output`, or the machine.
+    """
+    if os.environ.get("WORLD_SIZE", "1") == "1" or "TORCHELASTIC_RUN_ID" not in os.environ:
+        with writing(output) as file:
+            yield file, None
+        return
+    if input is None or output is None or is_stream(input) or is_stream(output):
+        raise UsageError("several ranks share files alone", hint="name them: -i FILE -o FILE")
+    if inference.devices > 1:
+        raise UsageError("--devices and torchrun exclude each other", hint="start more ranks: --nproc-per-node")
+    from nmt.commands.line_parts import sharing  # imports torch
+
+    with sharing(output) as shared:
+        yield shared.file, shared
+
+
+def write_lines(file: BinaryIO, form: Format, translations: Iterable[Translation], progress: console.Progress) -> None:
+    """Write each of `translations` as soon as it is there."""
+    for number, translation in enumerate(translations, start=1):
+        file.write(render(form, number, translation).encode())
+        file.flush()
+        progress.update(number)
+
+
+def check_model(translator: Translator, options: Options) -> None:
+    """Raise UsageError where the model cannot give what `options` ask for."""
+    if options.alignment and translator.protector is not None:
+        raise UsageError("--alignment and placeholders exclude each other", hint="add --protect none")
+    beam = translator.decoding.beam_size
+    if options.sampling is None and options.n_best > beam:
+        raise UsageError(f"--n-best {options.n_best} is more than the beam of {beam}", hint="raise --beam-size")
 
 
 def check(

@@ -1,4 +1,4 @@
-"""The sections [decoding] and [evaluation], and the settings of sampling."""
+"""The sections [decoding], [evaluation] and [expected.TEST], and the settings of sampling."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -48,6 +48,22 @@ class EvaluationConfig(Section):
     """Score without case."""
     chrf_word_order: Annotated[NonNegativeInt, Field(le=10)] = 0
     """Word n-grams in chrF: 0 is chrF2, 2 is chrF2++."""
+
+
+class ExpectedConfig(Section):
+    """The score that a recipe is to reach on a test set, for `nmt reproduce`; it is part of no fingerprint."""
+
+    affects: ClassVar[frozenset[Effect]] = frozenset()
+    bleu: Annotated[float, Field(ge=0, le=100)]
+    """Expected BLEU."""
+    signature: Annotated[str, Field(min_length=1)]
+    """Signature of the expected score, or how a published figure was computed; scores of another one do not compare."""
+    tolerance: Annotated[float, Field(ge=0, le=100)] = 0.5
+    """Largest difference from `bleu` that passes."""
+    source: str = ""
+    """Origin of the score."""
+    is_measured: bool = True
+    """Whether a run of the recipe reached the score; false marks a published figure that no run was compared with."""
 
 
 class SamplingConfig(Section):

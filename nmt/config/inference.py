@@ -1,9 +1,11 @@
-"""The settings of inference that are no hyper-parameters: engine, device, and what is kept and known of the source."""
+"""The settings of inference that are no hyper-parameters: engine, device, results, what is known of the source."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from nmt.config.decoding import SamplingConfig
 from nmt.config.section import Flag, Section
 from nmt.errors import UsageError
 
@@ -22,6 +24,17 @@ class TrainingLines(Section):
     """Pieces of the longest line."""
     ratio: PositiveFloat = 1.0
     """Pieces of the targets for each piece of the sources."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The results wanted of each line."""
+
+    n_best: int = 1  # number of hypotheses: at most the beam size, or any number of samples
+    sampling: SamplingConfig | None = None  # draw at random, instead of searching for the best
+    token_scores: bool = False  # add the log-probability of every piece
+    alignment: bool = False  # add the alignment of the words of source and translation
+    alignment_layer: int | None = None  # decoder layer, from 1, whose attention aligns; by default the last but one
 
 
 class InferenceConfig(Section):

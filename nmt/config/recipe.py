@@ -8,10 +8,10 @@ Architecture"; [X20] Xiong et al. 2020, "On Layer Normalization in the Transform
 
 from typing import Annotated, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from nmt.config.data import CORPUS, CleaningConfig, DataConfig, LanguagesConfig, TokenizerConfig
-from nmt.config.decoding import DecodingConfig, EvaluationConfig
+from nmt.config.decoding import DecodingConfig, EvaluationConfig, ExpectedConfig
 from nmt.config.model import ModelConfig
 from nmt.config.section import Affects, Name, Section
 from nmt.config.training import BatchingConfig, OptimizerConfig, TrainingConfig
@@ -35,6 +35,8 @@ class Recipe(Section):
     training: TrainingConfig = TrainingConfig()
     decoding: DecodingConfig = DecodingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    expected: dict[Name, ExpectedConfig] = Field(default_factory=dict)
+    """Expected scores by test set, for `nmt reproduce`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -72,6 +74,9 @@ class Recipe(Section):
             )
         if self.data.placeholders_for and not self.tokenizer.placeholders and is_used:
             raise ValueError(f"{self.data.placeholders_for} needs tokenizer.placeholders of at least 1")
+        tests = list(self.data.test) or ["held-out"]
+        if unknown := [test for test in self.expected if test not in tests]:
+            raise ValueError(f"expected.{unknown[0]}: no such test set, which are {', '.join(tests)}")
         if self.tokenizer.byte_fallback and self.tokenizer.vocab_size < 300:
             raise ValueError(
                 f"tokenizer.vocab_size = {self.tokenizer.vocab_size} must be at least 300 with byte_fallback: "

@@ -1,6 +1,7 @@
 """The bundle: a self-contained folder that is all `nmt translate` needs, on any machine."""
 
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 CONFIG, WEIGHTS, LOCK, SCORES, CARD = "config.json", "model.safetensors", "lock.json", "scores.json", "README.md"
 BUNDLE = Card(CONFIG, "bundle", format=2)
 FLOAT32, INT8 = 1, 2  # formats by the type of the weights
+BUNDLED = ("bundle", "evaluate")  # the stages whose results are a bundle and its scores
 
 
 class Quantized(Section):
@@ -72,7 +74,10 @@ class Bundle:
 def write_bundle(
     folder: Path, weights: "dict[str, Tensor]", tokenizer: Path, lock: JsonObject, config: BundleConfig
 ) -> None:
-    """Write a bundle without scores to the new `folder`, with the tokenizer of the folder `tokenizer`."""
+    """Write a bundle without scores to the new `folder`, with the tokenizer of the folder `tokenizer`.
+
+    The `lock` is that of the run, whose bundle and scores it may hold, which are not those of this one.
+    """
     from nmt.model.tensors import save_tensors  # imports torch
 
     folder.mkdir(exist_ok=True)
@@ -82,8 +87,17 @@ def write_bundle(
         shutil.copyfile(tokenizer / part, folder / part)
     config = config.model_copy(update={"files": {part: digest_file(folder / part) for part in [WEIGHTS, *parts]}})
     BUNDLE.write(folder, config.model_dump())
-    write_json(folder / LOCK, lock)
+    write_json(folder / LOCK, without_results(lock, BUNDLED))
     add_scores(folder, config, {})
+
+
+def without_results(lock: JsonObject, stages: Collection[str]) -> JsonObject:
+    """Return the lock of a run without the results of `stages`, and without the scores, which are the last result."""
+    results = lock.get("results") if isinstance(lock, dict) else None
+    if not isinstance(results, dict):
+        return lock
+    kept = {stage: result for stage, result in results.items() if stage not in stages}
+    return {**lock, "results": kept, "scores": {}}
 
 
 def add_scores(folder: Path, config: BundleConfig, scores: "dict[str, Scores]") -> None:
@@ -105,7 +119,8 @@ def card(config: BundleConfig, scores: "dict[str, Scores]") -> str:
         f"nmt translate PATH_OF_THIS_FOLDER < text.{languages.source} > text.{languages.target}",
         "```",
         "",
-        "`lock.json` says what it was made from: the whole recipe, digests of the data, versions, seed.",
+        "`lock.json` says what it was made from: the whole recipe, digests of the data, versions, seed. "
+        "`nmt run lock.json` repeats the run.",
     ]
     if config.quantized:
         lines += [

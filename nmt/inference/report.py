@@ -69,6 +69,12 @@ class Report:
         found = [(warning, getattr(self, kind)) for kind, warning in WARNINGS.items()]
         return [f"{warning}: {len(lines):,} ({list_lines(lines)})" for warning, lines in found if lines]
 
+    def add(self, following: "Report") -> None:
+        """Add the report on the lines that follow."""
+        self.lines = following.lines
+        for kind in WARNINGS:
+            getattr(self, kind).extend(getattr(following, kind))
+
     def judge(
         self, number: int, source: str, translation: str, pieces: Sequence[str], *, expected: float, log_prob: float
     ) -> None:

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from nmt import console
 from nmt.config.data import LanguagesConfig
-from nmt.config.decoding import DecodingConfig, InferencePrecision, SamplingConfig
-from nmt.config.inference import InferenceConfig, TrainingLines
+from nmt.config.decoding import DecodingConfig, InferencePrecision
+from nmt.config.inference import InferenceConfig, Options, TrainingLines
 from nmt.config.section import first_error
 from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.tokenizer import Tokenizer
@@ -38,17 +38,6 @@ R = TypeVar("R")
 FIRST_CHUNK, LARGEST_CHUNK = 32, 2048
 """Lines of the first chunk and, doubling, of the largest: early answers first, then full batches."""
 AS_MANY = "give as many prefixes as lines; a blank one leaves the start to the model"
-
-
-@dataclass(frozen=True)
-class Options:
-    """The results wanted of each line."""
-
-    n_best: int = 1  # number of hypotheses: at most the beam size, or any number of samples
-    sampling: SamplingConfig | None = None  # draw at random, instead of searching for the best
-    token_scores: bool = False  # add the log-probability of every piece
-    alignment: bool = False  # add the alignment of the words of source and translation
-    alignment_layer: int | None = None  # decoder layer, from 1, whose attention aligns; by default the last but one
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ def padded(rows: int) -> int:
     """Return the number of rows, at least `rows`, to compute: of few numbers, for oneDNN makes new code for each."""
     if rows <= 8:
         return rows
-    step = max(1 << (rows - 1).bit_length(), 32) // 8  # 12, ... 32, 40, ... 64, 80, ...
-    return -(-rows // step) * step
+    multiple = max(1 << (rows - 1).bit_length(), 32) // 8  # 12, ... 32, 40, ... 64, 80, ...
+    return -(-rows // multiple) * multiple
 
 
 def to_levels(rounded: Tensor, shape: tuple[int, int]) -> Tensor:

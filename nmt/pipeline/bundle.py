@@ -9,7 +9,7 @@ from nmt.config.inference import TrainingLines
 from nmt.config.recipe import Recipe
 from nmt.errors import ArtifactError
 from nmt.files import JsonObject, check_new_folder, read_json, replacing
-from nmt.inference.bundle import CARD, SCORES, BundleConfig, add_scores, open_bundle, write_bundle
+from nmt.inference.bundle import CARD, LOCK, SCORES, BundleConfig, add_scores, open_bundle, write_bundle
 from nmt.pipeline import evaluation
 from nmt.pipeline.ids import training_lines
 from nmt.pipeline.manifest import Manifest, making
@@ -28,7 +28,7 @@ def make(run: Run, manifest: Manifest) -> None:
     """Average the checkpoints that the recipe names, and write the bundle."""
     folder, training = run.folder, run.recipe.training
     weights = run.checkpoints.average(training.average_checkpoints, training.average)
-    with making(folder.bundle, manifest, changing=(SCORES, CARD)) as scratch:
+    with making(folder.bundle, manifest, changing=(SCORES, CARD, LOCK)) as scratch:
         write_bundle(
             scratch, weights, folder.tokenizer, read_json(folder.lock), config_of(run.recipe, training_lines(folder))
         )

@@ -1,6 +1,7 @@
 """The stage `evaluate`: every test set translated with the bundle, and scored."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from nmt import console
 from nmt.config.decoding import EvaluationConfig
@@ -24,21 +25,28 @@ def inputs(run: Run) -> JsonObject:
 
 def make(run: Run, manifest: Manifest) -> None:
     """Translate and score every test set; the bundle gets the scores too."""
-    folder, evaluation, target = run.folder, run.recipe.evaluation, run.recipe.languages.target
+    folder, target = run.folder, run.recipe.languages.target
     config = open_bundle(folder.bundle).config
-    translator = Translator.load(folder.bundle, device=run.recipe.training.device)
     scores: dict[str, Scores] = {}
     with making(folder.evaluation, manifest) as scratch:
-        for test in names_of_tests(run):
-            sources, references = read_text(folder.text, f"test.{test}")
-            hypotheses = translator.translate_all(sources)
+        for test, hypotheses, found in score_tests(run, folder.bundle):
+            scores[test] = found
             text = "".join(line + "\n" for line in hypotheses)
             (scratch / f"{test}.{target}").write_text(text, encoding="utf-8", newline="\n")
-            for flaw in out_of_reach(translator.tokenizer.target, references):
-                console.warn(f"{test}: {flaw}")
-            scores[test] = score_test(test, hypotheses, references, evaluation, target)
         write_json(scratch / "scores.json", scores)
         add_scores(folder.bundle, config, scores)
+
+
+def score_tests(run: Run, bundle: Path) -> Iterator[tuple[str, list[str], Scores]]:
+    """Yield name, translations and scores of each test set of `run`, translated with a bundle."""
+    recipe = run.recipe
+    translator = Translator.load(bundle, device=recipe.training.device)
+    for test in names_of_tests(run):
+        sources, references = read_text(run.folder.text, f"test.{test}")
+        hypotheses = translator.translate_all(sources)
+        for flaw in out_of_reach(translator.tokenizer.target, references):
+            console.warn(f"{test}: {flaw}")
+        yield test, hypotheses, score_test(test, hypotheses, references, recipe.evaluation, recipe.languages.target)
 
 
 def score_test(

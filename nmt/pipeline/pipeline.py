@@ -57,7 +57,10 @@ def run_stage(stage: Stage, run: Run, *, is_writable: bool) -> None:
     if stage is training.STAGE:
         run.ranks.any(manifest is not None)  # the other ranks wait for it
     if is_writable:
+        if manifest is not None:
+            run.drop_results(stage.name)
         stage.run(run, manifest)
+        run.add_result(stage.name, stage.folder(run))
 
 
 def check_machine(run: Run, last: str) -> None:

@@ -27,6 +27,11 @@ def recorded_recipe(lock: Path, overrides: Sequence[str] = ()) -> Recipe:
     return check_overridden(tree, overrides, str(lock))
 
 
+def locked_recipe(lock: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
+    """Return the recipe of a lock as if it were a file beside it. Raises what `recorded_recipe` does."""
+    return LoadedRecipe(recorded_recipe(lock, overrides), lock, shown_recipe(str(lock), overrides))
+
+
 def shown_recipe(name: str, overrides: Sequence[str] = ()) -> str:
     """Return, as TOML that runs, the recipe `name`, or the one of a run folder, a bundle or a lock.json."""
     path = Path(name)

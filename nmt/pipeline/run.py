@@ -16,6 +16,8 @@ from nmt.data.reading.corpus import corpus_digests
 from nmt.errors import RecipeError, UsageError
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.files import JsonObject, differing, read_json, read_record, remove_partials, write_json, write_text
+from nmt.inference.bundle import BUNDLED, LOCK, without_results
+from nmt.pipeline.lock import FORMAT, Locked, results_of
 from nmt.pipeline.manifest import Manifest
 from nmt.pipeline.recipe_file import recipe_as_run
 from nmt.run_folder import RunFolder
@@ -45,8 +47,12 @@ class Run:
         data_dir: Path | None = None,
         run_dir: Path | None = None,
         workers: int | None = None,
+        locked: Locked | None = None,
     ) -> None:
-        """Bind `loaded` to its folders; `workers` processes prepare the data, by default one a core."""
+        """Bind `loaded` to its folders, and to a lock if it is to repeat another run.
+
+        `workers` processes prepare the data, by default one a core.
+        """
         self.folder = RunFolder(run_dir or Path("runs") / loaded.recipe.name)
         self.as_begun: list[str] = []  # the knobs that are as before in this run, for an older nmt began it
         if lock := self.recorded():
@@ -57,6 +63,8 @@ class Run:
         self.root = data_dir or loaded.path.parent  # the folder of relative names
         self.local = data_dir is not None  # whether datasets of the Hub are read from `root`
         self.workers = workers or cores()
+        self.locked = locked
+        self.sessions: list[JsonObject] = []  # of the lock, set by `begin`
         self.ranks = Ranks()  # the processes that train together, this one among them
 
     @property
@@ -129,13 +137,18 @@ class Run:
         self.refuse_other_folder()
         if self.as_begun:
             console.log(f"an older nmt began this run, which goes on with its values of {', '.join(self.as_begun)}")
+        if is_writable or self.locked:
+            self.sessions = self.next_sessions()
+        if self.locked:
+            self.locked.check(self.recipe, self.lock_of(self.sessions))
         if not is_writable:
             return
         self.folder.path.mkdir(parents=True, exist_ok=True)
         for folder in (self.folder.path, self.folder.text.parent, self.folder.bundle):
             remove_partials(folder)
-        self.write_lock(self.next_sessions())  # fails where data are missing, before the recipe is replaced
-        if not self.folder.given.exists() or not _is_same(self.loaded.path, self.folder.recipe):
+        self.begin_lock()  # fails where data are missing, before the recipe is replaced
+        own = (self.folder.recipe, self.folder.lock)
+        if not self.folder.given.exists() or not any(_is_same(self.loaded.path, path) for path in own):
             write_text(self.folder.given, self.loaded.text)
         write_text(self.folder.recipe, recipe_as_run(self.loaded, self.root, local=self.local))
 
@@ -170,13 +183,22 @@ class Run:
     def next_sessions(self) -> list[JsonObject]:
         """Return the sessions of the lock with this one, and warn where versions or machine have changed."""
         sessions = [each for each in (self.recorded() or {"sessions": []})["sessions"] if isinstance(each, dict)]
-        now: JsonObject = {"versions": runtime.versions(), "machine": devices.machine()}
+        device = devices.kind_of_device(self.recipe.training.device)
+        now: JsonObject = {
+            "versions": runtime.versions(),
+            "machine": devices.machine(),
+            "device": device,
+            "code": runtime.code(),
+        }
         # A training goes on with as many threads as it began with, unless the recipe has a number.
         before = (sessions[-1].get("machine") or {}).get("threads") if sessions else None
         now["machine"]["threads"] = self.recipe.training.threads or before or now["machine"]["threads"]
-        changes = differing({key: sessions[-1].get(key) for key in now}, now) if sessions else []
-        if changes:
-            changed = ", ".join(changes)
+        last = sessions[-1] if sessions else now
+        # With the same source another commit changes nothing; an older nmt recorded neither code nor device.
+        changes = [key for key in differing({key: last.get(key) for key in now}, now) if key != "code.commit"]
+        known = [key for key in changes if key.partition(".")[0] in sessions[-1]]
+        if known:
+            changed = ", ".join(known)
             console.warn(f"{changed} changed since this run began: results from here on may differ in their last bits")
         if sessions and not changes:
             return sessions
@@ -186,17 +208,49 @@ class Run:
         """Return the lock as it is; None where it is missing or damaged."""
         return read_record(self.folder.lock, recipe=dict, sessions=list)
 
-    def write_lock(self, sessions: list[JsonObject]) -> None:
-        """Write the lock: the recipe, the digests of its inputs, and where it ran."""
+    def lock_of(self, sessions: list[JsonObject]) -> JsonObject:
+        """Return the lock of this run without results: the recipe, the digests of its inputs, and where it ran."""
         text = Manifest.read(self.folder.text)
-        before = read_json(self.folder.lock) or {}
-        lock = {
+        locked = self.locked.lock.passes if self.locked else None
+        fitted = (read_json(self.folder.lock) or {}).get("passes") or (locked and locked.model_dump())
+        return {
+            "format": FORMAT,
             "recipe": self.recipe.model_dump(),
             "seed": self.recipe.training.seed,
             "data": self.data_digests,
             "hub_commits": (text and text.hub_commits) or {},
             "sessions": sessions,
             **({"init": asdict(self.initial)} if self.initial else {}),
-            **{key: before[key] for key in ("passes",) if key in before},  # the fitted size of micro-batches
+            **({"passes": fitted} if fitted else {}),  # the fitted size of micro-batches
         }
-        write_json(self.folder.lock, lock)
+
+    def begin_lock(self) -> None:
+        """Write the lock, with the recorded results if recipe and data are still those that they were made from."""
+        lock, before = self.lock_of(self.sessions), self.recorded() or {}
+        is_same = all(before.get(key) == lock.get(key) for key in ("recipe", "data", "init"))
+        write_json(self.folder.lock, {**lock, **(results_of(before) if is_same else results_of({}))})
+
+    @property
+    def results(self) -> JsonObject:
+        """The results in the lock, by stage."""
+        return results_of(self.recorded() or {})["results"]
+
+    def drop_results(self, stage: str) -> None:
+        """Drop from the lock what `stage`, which is to run again, and later ones made."""
+        names = list(self.results)
+        if stage in names:
+            write_json(self.folder.lock, without_results(self.recorded() or {}, names[names.index(stage) :]))
+
+    def add_result(self, stage: str, folder: Path) -> None:
+        """Add to the lock what `stage` made in `folder`, if it is not there; the bundle gets the whole lock too.
+
+        The lock in the bundle is written first, so that a run that is killed in between writes both again.
+        """
+        made, results = Manifest.of(folder), self.results
+        result = {"files": made.files, **({"counts": made.counts} if made.counts else {})}
+        if results.get(stage) == result:
+            return
+        scores = read_json(self.folder.scores) if stage == "evaluate" else {}
+        lock = {**self.lock_of(self.sessions), "results": {**results, stage: result}, "scores": scores}
+        for path in ([self.folder.bundle / LOCK] if stage in BUNDLED else []) + [self.folder.lock]:
+            write_json(path, lock)

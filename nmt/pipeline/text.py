@@ -9,7 +9,7 @@ from nmt.data.cleaning.corpus_text import TextPlan, write_text
 from nmt.data.cleaning.funnel import TextCounts, numbers, show_funnel
 from nmt.data.reading.corpus import READING
 from nmt.data.reading.hub import hub_commit
-from nmt.files import JsonObject, read_json
+from nmt.files import JsonObject
 from nmt.pipeline.manifest import Manifest, resuming
 from nmt.pipeline.run import Run, train_key
 from nmt.pipeline.stage import Stage
@@ -34,17 +34,20 @@ def make(run: Run, manifest: Manifest) -> None:
         counts = write_text(text_plan(run, commits), folder, workers=run.workers)
         manifest.counts = counts.to_json()
         manifest.hub_commits = {name: commit for name, commit in commits.items() if commit}
-    run.write_lock(read_json(run.folder.lock)["sessions"])
     show_counts(counts)
 
 
 def hub_commits(run: Run) -> dict[str, str | None]:
-    """Find the commits to read the datasets of the Hub at, by corpus; None where one cannot be found."""
+    """Find the commits to read the datasets of the Hub at, by corpus; None where one cannot be found.
+
+    A run that is held to a lock takes those of the lock.
+    """
     corpora = {} if run.local else {name: corpus for name, corpus in run.corpora.items() if corpus.dataset}
     # Asked once for all splits of a dataset, so that they are of one commit.
-    first = {(corpus.dataset, corpus.revision): corpus for corpus in corpora.values()}
+    locked = run.locked.lock.hub_commits if run.locked else {}
+    first = {(corpus.dataset, corpus.revision): corpus for name, corpus in corpora.items() if name not in locked}
     commits = {key: hub_commit(corpus) for key, corpus in first.items()}
-    return {name: commits[corpus.dataset, corpus.revision] for name, corpus in corpora.items()}
+    return {name: locked.get(name) or commits[corpus.dataset, corpus.revision] for name, corpus in corpora.items()}
 
 
 def text_plan(run: Run, commits: Mapping[str, str | None]) -> TextPlan:

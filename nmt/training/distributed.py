@@ -1,4 +1,4 @@
-"""Ranks: the processes that train one model together, started by torchrun."""
+"""Ranks: the processes that train one model, or translate one file, together; started by torchrun."""
 
 import atexit
 import os
@@ -35,7 +35,7 @@ REPORT_SECONDS = 3.0  # time in which every live rank notices that another is lo
 
 @dataclass
 class Ranks:
-    """This process among those that train together; alone by default."""
+    """This process among those that work together; alone by default."""
 
     rank: int = 0
     size: int = 1
@@ -80,13 +80,19 @@ class Ranks:
     def barrier(self) -> None:
         self.any(False)
 
+    def take(self) -> int:
+        """Return the smallest number, from 0, that no rank has taken. Raises RankError where the store is lost."""
+        assert self.store is not None
+        with naming_lost_ranks(self):
+            return self.store.add("taken", 1) - 1
+
     def check_equal(self, values: Mapping[str, object], hint: str) -> None:
         """Raise ArtifactError, on every rank, where one of the `values` is not the same on all of them."""
         of_ranks = self.gather(values)
         for name in values:
             if len({each[name] for each in of_ranks}) > 1:
                 found = ", ".join(f"{each[name]} on rank {rank}" for rank, each in enumerate(of_ranks))
-                raise ArtifactError(f"the processes of this training differ in their {name}: {found}", hint=hint)
+                raise ArtifactError(f"the processes of this job differ in their {name}: {found}", hint=hint)
 
 
 @contextmanager
@@ -181,8 +187,8 @@ def loss(rank: int, lost: list[int], cause: str) -> RankError:
     what = f"an exchange with the other ranks failed: {cause.partition(chr(10))[0]}"
     if lost:
         who = f"rank{'s' * (len(lost) > 1)} {', '.join(map(str, lost))}"
-        what = f"{who} of this training {'are' if len(lost) > 1 else 'is'} gone"
-    hint = "the launcher says why; run it again to go on from the newest checkpoint"
+        what = f"{who} of this job {'are' if len(lost) > 1 else 'is'} gone"
+    hint = "the launcher says why; run it again to go on from what was saved"
     return RankError(f"rank {rank}: {what}", hint=hint)
 
 

@@ -52,6 +52,7 @@ def test_the_commands_are_these() -> None:
         *(
             "recipe list",
             "recipe show",
+            "reproduce",
             "run",
             "score",
             "tokenizer",
@@ -193,7 +194,7 @@ finally:
         ("nmt tra", ["train", "translate"]),
         ("nmt recipe ", ["list", "show", "explain"]),
         ("nmt data cl", ["clean"]),
-        ("nmt run mu", ["multi30k-en-de", "multi30k-en-de-fast", "multi30k-en-de-muon"]),
+        ("nmt run mu", ["multi30k-en-de", "multi30k-en-de-fast", "multi30k-en-de-muon", "multi30k-en-de-shallow"]),
         ("nmt run own.to", []),  # for bash to complete by files
         ("nmt run demo --w", ["--workers"]),
         ("nmt translate model --no-", ["--no-repeat-ngram"]),

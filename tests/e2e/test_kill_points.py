@@ -36,6 +36,13 @@ RECIPE = (
     + "[decoding]\nbeam_size = 1\nmax_extra_length = 0\n"
 )
 POINTS = 20
+FOLDERS = {
+    "text": "prepared/text",
+    "tokenizer": "tokenizer",
+    "prepare": "prepared/ids",
+    "train": "checkpoints",
+    "bundle": "model",
+}
 TOUCHED = [
     *((os, "fsync"), (os, "replace"), (os, "mkdir"), (files, "remove"), (shutil, "rmtree")),
     *((checkpoint, "save_tensors"), (cards, "write_json"), (tensors, "save_tensors"), (LogFile, "write")),
@@ -111,6 +118,15 @@ def facts(folder: Path) -> list[dict[str, Any]]:
     return [{key: line[key] for key in line if key not in timed} for line in lines]
 
 
+def locked_results(folder: Path) -> dict[str, Any]:
+    """Return the results in the lock of a run, whose files are on the disk as it says."""
+    results: dict[str, Any] = files.read_json(folder / "lock.json")["results"]
+    for stage, result in results.items():
+        for name, digest in result["files"].items():
+            assert files.digest_file(folder / FOLDERS[stage] / name) == digest, (stage, name)
+    return results
+
+
 @pytest.fixture(scope="module")
 def home(nmt_here: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Prepare the data and train without an interruption."""
@@ -143,9 +159,12 @@ def test_a_run_killed_at_any_point_ends_with_the_bits_of_one_left_alone(
     whole = home / "whole"
     found = Checkpoints(folder / "checkpoints", 2).survey()
     assert [each.verdict for each in found] == ["whole"] * len(found), f"point {point}"
+    assert {"text", "tokenizer", "prepare"} <= locked_results(folder).keys()
     assert in_child(recipe, folder, said, in_background=in_background) == 0, said.read_text()
     assert tree(folder).keys() == tree(whole).keys(), f"leftovers of point {point}"
     assert tree(folder / "checkpoints") == tree(whole / "checkpoints"), f"point {point}"
     for name in ("model.safetensors", "config.json"):
         assert (folder / "model" / name).read_bytes() == (whole / "model" / name).read_bytes(), f"point {point}"
     assert facts(folder) == facts(whole), f"point {point}"
+    assert locked_results(folder) == locked_results(whole), f"point {point}"
+    assert (folder / "model" / "lock.json").read_bytes() == (folder / "lock.json").read_bytes()

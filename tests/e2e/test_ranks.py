@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TINY, Result, Run, environment, tree
+from conftest import TINY, Result, Run, tree
+from launcher import PATIENCE, end_of, launch, workers
 from torch.testing import assert_close
 
 from nmt.training.checkpoint import Checkpoint, read_checkpoint
@@ -25,8 +25,6 @@ RECIPE = (
     .replace("checkpoint_every = 50", "checkpoint_every = 10")
     .replace("validate_every = 100", "validate_every = 30")
 )
-PATIENCE = 60
-"""Seconds in which a job of several processes has to end, whatever happened to them."""
 CALM = [
     *("--set", "training.max_steps=20", "--set", "training.validate_every=20"),
     *("--set", "model.dropout=0", "--set", "optimizer.epsilon=1e-2"),
@@ -48,42 +46,6 @@ def prepared(nmt_here: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def begun(prepared: Path, tmp_path: Path) -> Callable[[str], Path]:
     """Return what makes a run folder whose data are prepared."""
     return lambda name: shutil.copytree(prepared / "base", tmp_path / name)
-
-
-def launch(ranks: int, *arguments: str | Path, restarts: int = 0) -> subprocess.Popen[str]:
-    """Start torchrun with so many processes on this machine."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--monitor-interval", "0.1"]
-    counts = ["--nproc-per-node", str(ranks), "--max-restarts", str(restarts)]
-    return subprocess.Popen(
-        [*launcher, *counts, "-m", "nmt", "train", *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(),
-        text=True,
-    )
-
-
-def end_of(process: subprocess.Popen[str]) -> Result:
-    """Wait for the end of a job; a hang is a failure."""
-    try:
-        out, err = process.communicate(timeout=PATIENCE)
-    except subprocess.TimeoutExpired:
-        for pid in workers(process):
-            os.kill(pid, signal.SIGKILL)
-        process.kill()
-        raise
-    return Result(process.returncode, out, err)
-
-
-def workers(process: subprocess.Popen[str]) -> list[int]:
-    """Return the process ids of the ranks, in order."""
-    found = {}
-    for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
-        variables = dict(part.partition(b"=")[::2] for part in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
-        if b"RANK" in variables:
-            found[int(variables[b"RANK"])] = int(pid)
-    return [found[rank] for rank in sorted(found)]
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:
@@ -125,9 +87,9 @@ def test_ranks_and_passes_change_an_update_by_nothing_but_rounding(
     recipe, cut = prepared / "tiny.toml", ["--set", "batching.micro_batch_tokens=300"]
     assert nmt_here("train", recipe, "--run-dir", folders["one"], *CALM).code == 0
     assert nmt_here("train", recipe, "--run-dir", folders["cut"], *CALM, *cut).code == 0
-    said = end_of(launch(2, recipe, "--run-dir", folders["two"], *CALM))
+    said = end_of(launch(2, "train", recipe, "--run-dir", folders["two"], *CALM))
     assert said.code == 0, said.err
-    assert end_of(launch(2, recipe, "--run-dir", folders["two cut"], *CALM, *cut)).code == 0
+    assert end_of(launch(2, "train", recipe, "--run-dir", folders["two cut"], *CALM, *cut)).code == 0
 
     one = newest(folders["one"])
     dev = [line for line in log_of(folders["one"]) if line["kind"] == "dev"]
@@ -155,7 +117,7 @@ def test_ranks_and_passes_change_an_update_by_nothing_but_rounding(
 def whole(prepared: Path) -> Path:
     """Train with two ranks, with dropout, without an interruption."""
     folder = shutil.copytree(prepared / "base", prepared / "whole")
-    said = end_of(launch(2, prepared / "tiny.toml", "--run-dir", folder))
+    said = end_of(launch(2, "train", prepared / "tiny.toml", "--run-dir", folder))
     assert said.code == 0, said.err
     return folder
 
@@ -173,7 +135,7 @@ def test_a_killed_rank_ends_the_job_by_name_and_the_next_goes_on_to_the_same_bit
     nmt_here: Run, prepared: Path, whole: Path, begun: Callable[[str], Path], victim: int
 ) -> None:
     folder, recipe = begun("killed"), prepared / "tiny.toml"
-    process = launch(2, recipe, "--run-dir", folder)
+    process = launch(2, "train", recipe, "--run-dir", folder)
     wait_for_step(folder, 25, process)
     os.kill(workers(process)[victim], signal.SIGKILL)
     began = time.monotonic()
@@ -182,8 +144,8 @@ def test_a_killed_rank_ends_the_job_by_name_and_the_next_goes_on_to_the_same_bit
     assert time.monotonic() - began < PATIENCE
     errors = [line for line in said.messages if line.startswith("nmt: ")]
     assert errors == [
-        f"nmt: rank {1 - victim}: rank {victim} of this training is gone "
-        "(the launcher says why; run it again to go on from the newest checkpoint)"
+        f"nmt: rank {1 - victim}: rank {victim} of this job is gone "
+        "(the launcher says why; run it again to go on from what was saved)"
     ]
     assert f"local_rank: {victim}" in said.err
     assert not (folder / "model").exists()
@@ -191,7 +153,7 @@ def test_a_killed_rank_ends_the_job_by_name_and_the_next_goes_on_to_the_same_bit
     assert newest(folder).state.ranks == 2
 
     alone = shutil.copytree(folder, folder.with_name("alone"))
-    again = end_of(launch(2, recipe, "--run-dir", folder))
+    again = end_of(launch(2, "train", recipe, "--run-dir", folder))
     assert again.code == 0, again.err
     assert sum(line.startswith("train: resuming after step ") for line in again.messages) == 1
     same_end(folder, whole)
@@ -212,7 +174,7 @@ def test_a_launcher_that_restarts_a_killed_rank_ends_with_the_same_bits(
     prepared: Path, whole: Path, begun: Callable[[str], Path]
 ) -> None:
     folder = begun("restarted")
-    process = launch(2, prepared / "tiny.toml", "--run-dir", folder, restarts=1)
+    process = launch(2, "train", prepared / "tiny.toml", "--run-dir", folder, restarts=1)
     wait_for_step(folder, 25, process)
     os.kill(workers(process)[1], signal.SIGKILL)
     said = end_of(process)
@@ -225,7 +187,7 @@ def test_a_launcher_told_to_stop_saves_and_the_next_goes_on_to_the_same_bits(
     prepared: Path, whole: Path, begun: Callable[[str], Path]
 ) -> None:
     folder, recipe = begun("stopped"), prepared / "tiny.toml"
-    process = launch(2, recipe, "--run-dir", folder)
+    process = launch(2, "train", recipe, "--run-dir", folder)
     wait_for_step(folder, 13, process)
     process.terminate()
     said = end_of(process)
@@ -233,7 +195,7 @@ def test_a_launcher_told_to_stop_saves_and_the_next_goes_on_to_the_same_bits(
     (halted,) = (folder / "checkpoints").glob("halt-*")
     step = read_checkpoint(halted).state.step
     assert any(line.startswith(f"nmt: SIGTERM: stopped after step {step}, saved") for line in said.messages)
-    again = end_of(launch(2, recipe, "--run-dir", folder))
+    again = end_of(launch(2, "train", recipe, "--run-dir", folder))
     assert again.code == 0, again.err
     assert f"train: resuming after step {step}" in again.messages
     same_end(folder, whole)
@@ -242,7 +204,7 @@ def test_a_launcher_told_to_stop_saves_and_the_next_goes_on_to_the_same_bits(
 def test_what_only_the_first_rank_notices_ends_the_others_soon(prepared: Path, begun: Callable[[str], Path]) -> None:
     folder = begun("damaged")
     (folder / "checkpoints" / "step-00000010").mkdir(parents=True)
-    said = end_of(launch(2, prepared / "tiny.toml", "--run-dir", folder))
+    said = end_of(launch(2, "train", prepared / "tiny.toml", "--run-dir", folder))
     assert said.code != 0
     errors = [line for line in said.messages if line.startswith("nmt: ")]
     assert len(errors) <= 2

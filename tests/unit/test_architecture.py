@@ -26,7 +26,7 @@ RANKS = [
     {"inference"},
     {"exporting", "training"},
     {"pipeline"},
-    {"advice"},
+    {"advice", "experiments"},
     {"commands"},
     {"cli"},
     {"__main__"},

@@ -17,6 +17,7 @@ from nmt.errors import UsageError
 from nmt.files import (
     check_new_folder,
     check_output,
+    differences,
     differing,
     digest,
     digest_file,
@@ -452,3 +453,8 @@ def test_differing_names_the_keys_of_inner_sections_with_a_dot(
 ) -> None:
     assert differing(first, second) == keys
     assert differing(second, first) == keys
+
+
+def test_differences_have_both_values() -> None:
+    first, second = {"a": {"b": 1, "c": 2}, "d": {}}, {"a": {"b": 3, "c": 2}, "e": [0]}
+    assert differences(first, second, "x.") == {"x.a.b": (1, 3), "x.d": ({}, None), "x.e": (None, [0])}

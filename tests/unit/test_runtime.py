@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -92,6 +93,30 @@ def test_versions_are_those_of_the_packages_that_are_installed(monkeypatch: pyte
     names = {"torch", "sentencepiece", "sacrebleu", "safetensors", "numpy", "pydantic"}
     expected = {name: version(name) for name in names}
     assert runtime.versions() == {"nmt": nmt.__version__, "python": platform.python_version(), **expected}
+
+
+def test_the_code_is_its_version_the_digest_of_its_source_and_its_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "ROOT", tmp_path)
+
+    def code(name: str, text: str) -> dict[str, str]:
+        (tmp_path / "nmt" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "nmt" / name).write_text(text, encoding="utf-8")
+        return runtime.code.__wrapped__()
+
+    first = code("a/b.py", "x")
+    assert (list(first), first["nmt"]) == (["nmt", "source"], nmt.__version__)
+    assert code("a/b.txt", "y") == first
+    others = [code("words.toml", "x")["source"], code("a/b.py", "y")["source"]]
+    assert len({first["source"], *others}) == 3
+    (tmp_path / ".git").mkdir()  # which is no repository
+    assert list(code("a/b.py", "x")) == ["nmt", "source"]
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=b"]
+    for words in (["init", "-q"], ["add", "nmt"], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *words], check=True)
+    assert re.fullmatch("[0-9a-f]{40}", code("a/b.py", "x")["commit"])
+    assert re.fullmatch("[0-9a-f]{40}-dirty", code("a/b.py", "z")["commit"])
 
 
 class Malloc:

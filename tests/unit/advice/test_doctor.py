@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 from checkups import checkup_of
+from runs import make_run
 
 from nmt.advice import doctor
 from nmt.advice.checkup import Checkup, Finding
 from nmt.advice.doctor import CHECKS, check_folder, examine
 from nmt.errors import DataError, RecipeError
+from nmt.pipeline.lock import Locked
 
 
 def fine(_: Checkup) -> Finding:
@@ -78,3 +80,16 @@ def test_the_run_folder_is_new_or_of_this_recipe(tmp_path: Path) -> None:
     (path / "lock.json").write_text('{"recipe": {"name": "other"}, "sessions": []}', encoding="utf-8")
     with pytest.raises(RecipeError, match="the run folder of recipe 'other'"):
         check_folder(checkup)
+
+
+def test_a_run_has_to_be_that_of_its_lock(tmp_path: Path) -> None:
+    first = make_run(tmp_path)
+    first.begin()
+    for seed in (1, 2):
+        run = make_run(tmp_path, training={"seed": seed})
+        run.locked = Locked.read(first.folder.lock)
+        if seed == 1:
+            assert check_folder(Checkup(run, tmp_path)).level == "OK"
+        else:
+            with pytest.raises(RecipeError, match=r"other than in this lock: recipe\.training\.seed \("):
+                check_folder(Checkup(run, tmp_path))

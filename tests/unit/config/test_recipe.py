@@ -11,7 +11,7 @@ from nmt.config.data import TokenizerConfig
 from nmt.config.model import ModelConfig
 from nmt.config.recipe import Recipe
 from nmt.config.section import Section, section_of
-from nmt.config.toml import knobs
+from nmt.config.toml import LIBRARY, knobs, load_recipe, recipe_names
 from nmt.config.training import OptimizerConfig, TrainingConfig
 
 
@@ -178,3 +178,24 @@ def test_the_cleaning_of_a_corpus_is_completed_with_the_recipes() -> None:
     only = recipe(data={"train": {**files, "cleaning": {"max_ratio": 2.0}}}, cleaning={"max_characters": 9})
     assert (own := only.data.train["train"].cleaning)
     assert own.max_characters == 9
+
+
+def test_scores_are_expected_of_test_sets_that_there_are() -> None:
+    score = {"bleu": 38.5, "signature": "s"}
+    assert recipe(expected={"held-out": score}).expected["held-out"].tolerance == 0.5
+    tests = {"data": {"train": {"builtin": "train", "pairs": 10}, "test": {"a": {"builtin": "test", "pairs": 1}}}}
+    assert recipe(**tests, expected={"a": score}).expected["a"].is_measured
+    with pytest.raises(ValidationError, match=r"expected\.held-out: no such test set, which are a"):
+        recipe(**tests, expected={"held-out": score})
+
+
+def test_each_recipe_in_the_table_expects_a_score_of_each_of_its_test_sets() -> None:
+    table = (LIBRARY / "README.md").read_text(encoding="utf-8")
+    names = [name for name in recipe_names() if f"\n| `{name}` |" in table]
+    assert len(names) >= 9
+    for name in names:
+        shipped = load_recipe(name).recipe
+        assert list(shipped.expected) == list(shipped.data.test), name
+        assert all(each.source for each in shipped.expected.values()), name
+        is_run = not name.startswith(("iwslt", "wmt"))
+        assert all(each.is_measured == is_run == ("tok:13a" in each.signature) for each in shipped.expected.values())

@@ -272,6 +272,7 @@ def test_a_resolved_recipe_holds_every_knob() -> None:
         "[data.dev]\nfiles = 'x'",
         "[data.test.NAME]\nfiles = 'x'",
         f"[data.downloads.NAME]\nurl = 'https://example.org/x'\nsha256 = '{'0' * 64}'",
+        "[expected.NAME]\nbleu = 1\nsignature = 'x'",
     ]
     text = resolved_toml(check(tomllib.loads("\n".join([named, *sections])), "some"))
     tree = tomllib.loads(text)

@@ -95,7 +95,9 @@ def test_its_card_names_its_origin_and_has_no_scores_of_it(tiny_model: Path, int
     kept = {"format", "decoding", "quantized", "files"}
     assert config.model_dump(exclude=kept) == own.model_dump(exclude=kept)
     assert config.decoding == own.decoding.model_copy(update={"precision": "int8"})
-    assert read_json(int8_model / "lock.json") == read_json(tiny_model / "lock.json")
+    lock = read_json(tiny_model / "lock.json")
+    results = {stage: result for stage, result in lock["results"].items() if stage not in ("bundle", "evaluate")}
+    assert read_json(int8_model / "lock.json") == {**lock, "results": results, "scores": {}}
     assert read_json(int8_model / "scores.json") == {}
     card = (int8_model / "README.md").read_text(encoding="utf-8")
     assert f"in float32 whose `config.json` has the digest `{config.quantized.bundle}`" in card

@@ -30,6 +30,13 @@ def test_each_kind_has_its_sentence_in_this_order() -> None:
     assert Report(lines=9).warnings() == []
 
 
+def test_the_report_on_the_lines_that_follow_is_added_to_each_kind() -> None:
+    kinds = [kind.name for kind in fields(Report) if kind.name != "lines"]
+    report, following = (Report(last, **{name: [last] for name in kinds}) for last in (5, 9))
+    report.add(following)
+    assert report == Report(9, **{name: [5, 9] for name in kinds})
+
+
 def test_ten_lines_of_a_kind_are_listed_and_all_are_counted() -> None:
     assert Report(looping=list(range(1, 1235))).warnings() == [
         "translations that repeat themselves: 1,234 (line 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ...)"

@@ -7,7 +7,7 @@ import pytest
 
 from nmt.config.data import TokenizerConfig
 from nmt.config.decoding import DecodingConfig
-from nmt.config.inference import TrainingLines
+from nmt.config.inference import Options, TrainingLines
 from nmt.data.encoding import tokenizer as tokenizers
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.placeholders import Protector
@@ -17,7 +17,7 @@ from nmt.inference.protocol import Hypothesis, Matrix, Request, Row
 from nmt.inference.report import Report
 from nmt.inference.segments import Segment, Segmenter
 from nmt.inference.sources import SourceReader
-from nmt.inference.translator import Candidate, Options, Translator
+from nmt.inference.translator import Candidate, Translator
 from nmt.tasks.grammar import generate
 
 TAGS = ["<2de>", "<news>"]

@@ -10,12 +10,13 @@ import torch
 from runs import unpack_format_1
 
 from nmt.config.decoding import DecodingConfig
+from nmt.config.inference import Options
 from nmt.errors import ArtifactError, DataError, UsageError
 from nmt.inference.engines.native import NativeEngine
 from nmt.inference.protocol import Engine, Hypothesis, Matrix, Request, Row
 from nmt.inference.report import Report
 from nmt.inference.sources import Chunk
-from nmt.inference.translator import FIRST_CHUNK, LARGEST_CHUNK, Candidate, Options, Translation, Translator
+from nmt.inference.translator import FIRST_CHUNK, LARGEST_CHUNK, Candidate, Translation, Translator
 from nmt.tasks.grammar import generate
 
 LIMIT = 63

@@ -40,10 +40,16 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Replace the work of each stage by a note of its name."""
     names: list[str] = []
 
-    def note(name: str) -> Any:
-        return lambda _, manifest: names.append(name if manifest.inputs else f"{name} alone")
+    def note(stage: Stage) -> Any:
+        def make(run: Run, manifest: Manifest) -> None:
+            names.append(stage.name if manifest.inputs else f"{stage.name} alone")
+            if run.ranks.is_main:
+                stage.folder(run).mkdir(parents=True, exist_ok=True)
+                Manifest(stage.name, {}).write(stage.folder(run))  # which no inputs fit
 
-    stages = [Stage(each.name, each.folder, each.effects, lambda _: {}, note(each.name)) for each in STAGES]
+        return make
+
+    stages = [Stage(each.name, each.folder, each.effects, lambda _: {}, note(each)) for each in STAGES]
     monkeypatch.setattr(pipeline, "STAGES", stages)
     monkeypatch.setattr(training, "STAGE", stages[3])
     return names

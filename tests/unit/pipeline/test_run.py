@@ -46,8 +46,8 @@ def test_the_lock_holds_recipe_digests_and_sessions(tmp_path: Path) -> None:
     write_json(run.folder.lock, {"passes": {"size": 1}, "other": 2})
     run.folder.text.mkdir(parents=True)
     Manifest("text", {}, hub_commits={"train": "abc"}).write(run.folder.text)
-    run.write_lock([{"began": "now"}])
-    assert read_json(run.folder.lock) == {
+    assert run.lock_of([{"began": "now"}]) == {
+        "format": 2,
         "recipe": run.recipe.model_dump(),
         "seed": 7,
         "data": run.data_digests,
@@ -64,7 +64,13 @@ def test_a_session_is_added_where_versions_or_machine_change(
     run.begin()
     assert run.folder.given.read_text() == run.loaded.text
     (session,) = read_json(run.folder.lock)["sessions"]
-    assert session == {"began": session["began"], "versions": runtime.versions(), "machine": devices.machine()}
+    assert session == {
+        "began": session["began"],
+        "versions": runtime.versions(),
+        "machine": devices.machine(),
+        "device": devices.kind_of_device("auto"),
+        "code": runtime.code(),
+    }
     run.begin()
     assert read_json(run.folder.lock)["sessions"] == [session]
     monkeypatch.setattr(devices, "machine", lambda: {**session["machine"], "threads": 7})
@@ -79,6 +85,92 @@ def test_a_session_is_added_where_versions_or_machine_change(
         session["machine"]["cores"],
         99,
     ]
+
+
+def test_another_commit_of_the_same_source_is_no_other_session_and_of_an_older_nmt_no_code_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path)
+    code = {"nmt": "1", "source": "a", "commit": "x"}
+    monkeypatch.setattr(runtime, "code", lambda: code)
+    run.begin()
+    code = {**code, "commit": "y"}
+    run.begin()
+    (session,) = read_json(run.folder.lock)["sessions"]
+    code = {**code, "source": "b"}
+    run.begin()
+    assert [each["code"] for each in read_json(run.folder.lock)["sessions"]] == [session["code"], code]
+    assert "warning: code.source changed since this run began" in capsys.readouterr().err
+    old = {key: session[key] for key in ("began", "versions", "machine")}
+    write_json(run.folder.lock, {**read_json(run.folder.lock), "sessions": [old]})
+    run.begin()
+    assert [each.get("code") for each in read_json(run.folder.lock)["sessions"]] == [None, code]
+    assert capsys.readouterr().err == ""
+
+
+def made(run: Run, stage: str, folder: Path, digest: str) -> None:
+    """Let `stage` make a file with this digest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    Manifest(stage, {}, files={"file": digest}, counts={"pairs": 1} if stage == "text" else None).write(folder)
+    run.add_result(stage, folder)
+
+
+def test_results_are_in_the_lock_when_they_are_known_and_gone_before_they_are_made_anew(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    run.begin()
+    folder = run.folder
+    for stage, path in (("text", folder.text), ("train", folder.checkpoints), ("bundle", folder.bundle)):
+        made(run, stage, path, f"{stage} 1")
+    lock = read_json(folder.lock)
+    assert lock["results"] == {
+        "text": {"files": {"file": "text 1"}, "counts": {"pairs": 1}},
+        "train": {"files": {"file": "train 1"}},
+        "bundle": {"files": {"file": "bundle 1"}},
+    }
+    assert lock == {**run.lock_of(run.sessions), "results": lock["results"], "scores": {}}
+    assert read_json(folder.bundle / "lock.json") == lock
+    write_json(folder.scores, {"test": {"bleu": {"score": 1.5, "signature": "s"}}})
+    made(run, "evaluate", folder.evaluation, "evaluate 1")
+    lock = read_json(folder.lock)
+    assert (list(lock["results"]), lock["scores"]["test"]["bleu"]["score"]) == (
+        ["text", "train", "bundle", "evaluate"],
+        1.5,
+    )
+    assert read_json(folder.bundle / "lock.json") == lock
+    Run(run.loaded, run_dir=folder.path).begin()
+    assert read_json(folder.lock) == lock
+    before = folder.lock.stat().st_mtime_ns
+    made(run, "train", folder.checkpoints, "train 1")  # skipped
+    assert folder.lock.stat().st_mtime_ns == before
+    run.drop_results("prepare")  # of which nothing is known
+    assert read_json(folder.lock) == lock
+    run.drop_results("train")
+    assert read_json(folder.lock) == {**lock, "results": {"text": lock["results"]["text"]}, "scores": {}}
+    assert read_json(folder.bundle / "lock.json") == lock, "which is still that of the bundle there"
+    made(run, "train", folder.checkpoints, "train 2")
+    assert list(run.results) == ["text", "train"]
+
+
+@pytest.mark.parametrize("sections", [{"training": {"seed": 2}}, {"decoding": {"beam_size": 1}}])
+def test_of_another_recipe_or_other_data_no_result_is_kept(tmp_path: Path, sections: dict[str, Any]) -> None:
+    run = make_run(tmp_path)
+    run.begin()
+    made(run, "text", run.folder.text, "1")
+    make_run(tmp_path, **sections).begin()
+    assert make_run(tmp_path).results == {}
+    made(run, "text", run.folder.text, "1")
+    (tmp_path / "a.tsv").write_text("a\tb\n", encoding="utf-8")
+    Run(run.loaded, run_dir=run.folder.path).begin()
+    assert run.results == {}
+
+
+def test_a_lock_whose_results_are_none_is_written_anew(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    run.begin()
+    write_json(run.folder.lock, {**read_json(run.folder.lock), "results": 5, "scores": []})
+    run.drop_results("text")
+    made(run, "text", run.folder.text, "1")
+    assert list(run.results) == ["text"]
 
 
 def test_the_lock_records_the_threads_that_the_recipe_asks_for(tmp_path: Path) -> None:
@@ -170,7 +262,7 @@ def test_a_model_in_the_run_folder_itself_is_refused(tmp_path: Path, old: Path) 
 def test_an_initial_model_that_is_gone_is_remembered_where_there_are_checkpoints(tmp_path: Path, old: Path) -> None:
     first = tuned(tmp_path, old / "model")
     first.folder.path.mkdir()
-    first.write_lock([])
+    first.begin_lock()
     shutil.copytree(old / "tokenizer", first.folder.tokenizer)
     shutil.rmtree(old / "model")
     with pytest.raises(ArtifactError):
@@ -188,7 +280,7 @@ def test_ranks_other_than_the_first_take_the_initial_model_from_the_lock(
 ) -> None:
     first = tuned(tmp_path, old / "model")
     first.folder.path.mkdir()
-    first.write_lock([])
+    first.begin_lock()
     monkeypatch.setattr(module, "open_initial_model", lambda *_: pytest.fail("a rank opened it itself"))
     second = tuned(tmp_path, old / "model")
     second.ranks = Ranks(rank=1, size=2)

@@ -1,13 +1,15 @@
 """The stage `text`: its inputs, and the commits of the Hub."""
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from runs import changes, corpus, make_run
 
 from nmt.config.data import CorpusConfig
 from nmt.pipeline import text
+from nmt.pipeline.lock import Locked
 from nmt.pipeline.manifest import Manifest
 from nmt.pipeline.run import Run
 from nmt.pipeline.text import STAGE
@@ -98,6 +100,8 @@ def test_a_dataset_is_asked_for_its_commit_once_for_all_splits(tmp_path: Path, m
     monkeypatch.setattr(text, "hub_commit", commit_of)
     run = run_of(tmp_path, train=DATASET, dev={"dataset": "org/other"}, test={"t": DATASET})
     assert text.hub_commits(run) == {"train": "commit 1", "dev": "commit 2", "test.t": "commit 1"}
+    run.locked = cast("Locked", SimpleNamespace(lock=SimpleNamespace(hub_commits={"train": "abc"})))
+    assert text.hub_commits(run)["train"] == "abc"
     run.local = True
     assert text.hub_commits(run) == {}
     assert text.hub_commits(run_of(tmp_path)) == {}

@@ -1,5 +1,6 @@
 """Ranks: reductions of one and of three processes, what they compare, and the names of lost ones."""
 
+import itertools
 import multiprocessing
 import os
 import time
@@ -44,6 +45,7 @@ def work(rank: int, folder: Path, results: "Queue[Any]") -> None:
     ranks.all_reduce(tensor)
     found = (tensor.tolist(), ranks.any(False, rank == 1, rank == 0), ranks.min(5 - rank), ranks.gather(f"rank {rank}"))
     ranks.barrier()
+    assert sorted(itertools.chain(*ranks.gather([ranks.take(), ranks.take()]))) == [0, 1, 2, 3, 4, 5]
     weights = [torch.ones(3), torch.zeros(2)]
     ranks.check_equal({"step": 7, "weights": checksum(weights)}, "")
     if rank == 1:
@@ -87,13 +89,13 @@ def test_three_processes_reduce_gather_and_compare_in_order_and_end_when_one_is_
     found = dict(results.get(timeout=90) for _ in processes)
     for process in processes:
         process.join(timeout=50)
-    differ = "the processes of this training differ in their step: 7 on rank 0, 7 on rank 1, 8 on rank 2 (wait)"
+    differ = "the processes of this job differ in their step: 7 on rank 0, 7 on rank 1, 8 on rank 2 (wait)"
     expected = ([3.0, 30.0], [False, True, True], 3, ["rank 0", "rank 1", "rank 2"], differ)
     assert found == {0: expected, 1: expected, 2: expected}
     assert [process.exitcode for process in processes] == [1, 9, 1]
     said = {path.name: path.read_text() for path in tmp_path.glob("said *")}
-    hint = "(the launcher says why; run it again to go on from the newest checkpoint)"
-    assert said == {f"said {rank}": f"rank {rank}: rank 1 of this training is gone {hint}" for rank in (0, 2)}
+    hint = "(the launcher says why; run it again to go on from what was saved)"
+    assert said == {f"said {rank}": f"rank {rank}: rank 1 of this job is gone {hint}" for rank in (0, 2)}
 
 
 class Reports:
@@ -112,8 +114,8 @@ class Reports:
 @pytest.mark.parametrize(
     ("alive", "who"),
     [
-        ((0,), "rank 2 of this training is gone"),
-        ((), "ranks 0, 2 of this training are gone"),
+        ((0,), "rank 2 of this job is gone"),
+        ((), "ranks 0, 2 of this job are gone"),
         ((0, 2), "an exchange with the other ranks failed: connection closed by peer"),
     ],
 )
@@ -124,9 +126,7 @@ def test_a_failure_names_the_ranks_that_do_not_report(
     store: Any = Reports(*alive)
     with pytest.raises(RankError) as caught, naming_lost_ranks(Ranks(1, 3, store)):
         raise RuntimeError("connection closed by peer\nException raised from ...")
-    assert str(caught.value) == (
-        f"rank 1: {who} (the launcher says why; run it again to go on from the newest checkpoint)"
-    )
+    assert str(caught.value) == (f"rank 1: {who} (the launcher says why; run it again to go on from what was saved)")
 
 
 def test_a_full_memory_is_no_lost_rank() -> None:
@@ -148,7 +148,7 @@ def test_on_gpus_a_failure_keeps_its_text_and_the_process_ends_without_closing_n
         raise RuntimeError("NCCL error: no socket interface found\nLast error: ...")
     assert str(caught.value) == (
         "rank 1: an exchange with the other ranks failed: NCCL error: no socket interface found "
-        "(the launcher says why; run it again to go on from the newest checkpoint)"
+        "(the launcher says why; run it again to go on from what was saved)"
     )
     assert ends == [end_without_cleanup]
 
@@ -157,8 +157,13 @@ def test_without_a_store_no_rank_can_be_named() -> None:
     assert find_lost(Ranks(1, 3)) == []
 
     class Gone(Reports):
+        def add(self, key: str, _: int) -> int:
+            raise RuntimeError(f"no store for {key}")
+
         def set(self, key: str, _: str) -> None:
             raise RuntimeError(f"no store for {key}")
 
     store: Any = Gone()
     assert find_lost(Ranks(1, 3, store)) == []
+    with pytest.raises(RankError, match=r"^rank 1: an exchange with the other ranks failed: no store for taken"):
+        Ranks(1, 3, store).take()

@@ -196,9 +196,7 @@ def test_ranks_that_see_other_files_begin_no_training(pairs: PreparedPairs, stor
     ranks = Two(0, 2)
     make_trainer(pairs, store, ranks=ranks).resume()
     ranks.differing = (name,)
-    with pytest.raises(
-        ArtifactError, match=f"^the processes of this training differ in their {name}: .* other on rank 1"
-    ):
+    with pytest.raises(ArtifactError, match=f"^the processes of this job differ in their {name}: .* other on rank 1"):
         make_trainer(pairs, store, ranks=ranks).resume()
 
 

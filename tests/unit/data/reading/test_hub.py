@@ -276,10 +276,10 @@ def prepare(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:  
         recipe = {"name": "x", "languages": {"source": "en", "target": "de"}, "data": parts}
         loaded = LoadedRecipe(check(recipe, "x"), tmp_path / "x.toml", "")
         made = pipeline.Run(loaded, run_dir=tmp_path / "run", workers=1)
-        made.write_lock([])
         manifest = text.STAGE.due(made)
         assert manifest is not None
         text.make(made, manifest)
+        made.add_result("text", made.folder.text)
         written: dict[str, Any] = read_json(tmp_path / "run" / "prepared" / "text" / MANIFEST)
         return written
 

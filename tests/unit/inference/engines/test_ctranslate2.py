@@ -17,7 +17,7 @@ pytest.importorskip("ctranslate2")
 
 import nmt
 from nmt.config.decoding import DecodingConfig, SamplingConfig
-from nmt.config.inference import InferenceConfig
+from nmt.config.inference import InferenceConfig, Options
 from nmt.errors import ArtifactError, UsageError
 from nmt.exporting.ctranslate2 import export_ctranslate2
 from nmt.files import digest_file, digest_json, read_json, write_json
@@ -25,7 +25,7 @@ from nmt.inference.bundle import WEIGHTS, open_bundle
 from nmt.inference.engines.ctranslate2 import MANIFEST, CTranslate2Engine, correction, find_export, open_export
 from nmt.inference.engines.loading import EnginePlan
 from nmt.inference.protocol import Pair, Request, Row
-from nmt.inference.translator import Options, Translator
+from nmt.inference.translator import Translator
 
 NAME = "exact"
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from nmt.config.inference import Options
 from nmt.config.model import ModelConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.errors import ArtifactError, UsageError
@@ -19,7 +20,7 @@ from nmt.inference.engines import native
 from nmt.inference.engines.native import NativeEngine, check_precision
 from nmt.inference.protocol import length_penalty
 from nmt.inference.report import Report
-from nmt.inference.translator import Options, Translator
+from nmt.inference.translator import Translator
 from nmt.model import int8
 from nmt.model.encoder_decoder import Transformer
 from nmt.tasks.grammar import generate

@@ -1,0 +1,1 @@
+"""Experiments: runs that are made or read to be compared."""

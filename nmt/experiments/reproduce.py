@@ -1,0 +1,64 @@
+"""Expected scores: a recipe or a lock is run, or a model of it scored, and BLEU compared within a tolerance."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from nmt.config.decoding import ExpectedConfig
+from nmt.errors import RecipeError, UsageError
+from nmt.evaluation.metrics import Scores
+from nmt.files import read_json
+from nmt.inference.bundle import open_bundle
+from nmt.pipeline.evaluation import score_tests
+from nmt.pipeline.pipeline import run_stages
+from nmt.pipeline.run import Run
+
+
+def reproduce(run: Run, model: Path | None) -> Iterator[tuple[bool, str]]:
+    """Run all stages, or score the bundle `model` alone; yield whether each expected score was reached, and a line.
+
+    Nothing is yielded on ranks other than the first. Raises NmtError, and before any work RecipeError where no score
+    is expected, and UsageError where `model` is of other languages.
+    """
+    expected = expected_scores(run)
+    if model and (languages := open_bundle(model).config.languages) != run.recipe.languages:
+        pair = f"{languages.source} to {languages.target}"
+        raise UsageError(f"{model}: translates {pair}, unlike the recipe", hint="take a model of the recipe")
+    run_stages(run, "text" if model else "evaluate")
+    if not run.ranks.is_main:
+        return
+    scores = {test: found for test, _, found in score_tests(run, model)} if model else read_json(run.folder.scores)
+    for test, score in expected.items():
+        yield judge(test, score, scores)
+
+
+def expected_scores(run: Run) -> Mapping[str, ExpectedConfig]:
+    """Return the expected scores of the recipe, or else those in its lock. Raises RecipeError where there are none."""
+    locked = run.locked
+    recorded = locked.lock.scores if locked else {}
+    found = run.recipe.expected or {
+        test: ExpectedConfig.model_construct(bleu=bleu.score, signature=bleu.signature, source=str(locked.path))
+        for test, metrics in recorded.items()
+        if locked and (bleu := metrics.get("bleu"))
+    }
+    if not found:
+        hint = "add [expected.TEST] with bleu and signature, or take the lock.json of a finished run"
+        raise RecipeError(f"{run.loaded.path}: states no expected scores", hint=hint)
+    return found
+
+
+def judge(test: str, expected: ExpectedConfig, scores: Mapping[str, Scores]) -> tuple[bool, str]:
+    """Compare the BLEU of a test set with the expected one; of their signatures the version does not count."""
+    origin = [] if expected.is_measured else ["published, no run was compared with it"]
+    origin += [expected.source] if expected.source else []
+    wanted = f"expected {expected.bleu:.2f} +- {expected.tolerance:g}" + (f" ({'; '.join(origin)})" if origin else "")
+    if test not in scores:
+        return False, f"{test}: not scored, {wanted}"
+    found = scores[test]["bleu"]
+    line = f"{test}: BLEU {found['score']:.2f}, {wanted}"
+    if _without_version(found["signature"]) != _without_version(expected.signature):
+        return False, f"{line}: not comparable, the signature is {found['signature']}, not {expected.signature}"
+    return abs(found["score"] - expected.bleu) <= expected.tolerance, line
+
+
+def _without_version(signature: str) -> list[str]:
+    return [part for part in signature.split("|") if not part.startswith("version:")]

@@ -1,0 +1,154 @@
+"""The lock of a run: all that its scores depend on, and all that it made; a run may be held to that of another one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, get_args
+
+from pydantic import Field, ValidationError
+
+from nmt import console
+from nmt.config.compatibility import knobs_with
+from nmt.config.recipe import Recipe
+from nmt.config.section import Effect, Section, first_error, shown
+from nmt.errors import ArtifactError, RecipeError
+from nmt.files import JsonObject, differences, read_record
+from nmt.pipeline.recipe_file import recorded_recipe
+from nmt.version import __version__
+
+FORMAT = 2  # 1 has neither the code of nmt nor results
+INPUTS = frozenset({"recipe", "data", "init", "code"})
+"""The parts of a lock in which another run may not differ; in others a difference is only named."""
+
+
+class Session(Section):
+    """The environment of a run, or of a part of one that went on in another environment."""
+
+    began: str  # time, ISO 8601
+    versions: dict[str, str]  # of nmt, Python and packages
+    machine: dict[str, str | int]
+    device: str = ""
+    code: dict[str, str] = Field(default_factory=dict)  # version, SHA-256 and commit of nmt's source
+
+
+class Passes(Section):
+    """The size of micro-batches that was fitted to the memory."""
+
+    identity: str  # digest of the training's identity
+    ranks: int
+    micro_batch_tokens: int | None
+
+
+class Result(Section):
+    """The result of a stage."""
+
+    files: dict[str, str]  # SHA-256 by path in the stage's folder
+    counts: JsonObject | None = None
+
+
+class LockedScore(Section):
+    """A score with sacreBLEU's signature."""
+
+    score: float
+    signature: Annotated[str, Field(min_length=1)]
+
+
+class Lock(Section):
+    """The content of `lock.json`."""
+
+    format: int = 1
+    recipe: JsonObject
+    seed: int
+    data: dict[str, dict[str, str]]  # SHA-256 of the input files by corpus
+    hub_commits: dict[str, str] = Field(default_factory=dict)  # of the datasets of the Hub, by corpus
+    sessions: Annotated[list[Session], Field(min_length=1)]
+    init: JsonObject | None = None  # the model that the training starts from
+    passes: Passes | None = None
+    averaged: list[str] | None = None  # the checkpoints of another bundle than that of the run
+    results: dict[str, Result] = Field(default_factory=dict)  # by stage, as soon as they are known
+    scores: dict[str, dict[str, LockedScore]] = Field(default_factory=dict)  # by test set and metric
+
+
+def results_of(lock: JsonObject) -> JsonObject:
+    """Return the results and scores of a lock as it was read, which may be of any nmt, or damaged."""
+    return {key: lock[key] if isinstance(lock.get(key), dict) else {} for key in ("results", "scores")}
+
+
+def read_lock(path: Path) -> Lock:
+    """Read a lock of any format up to FORMAT. Raises ArtifactError where it is missing, damaged or of another one."""
+    again = "`nmt run` writes it anew"
+    values = read_record(path, recipe=dict)
+    if values is None:
+        raise ArtifactError(f"{path}: missing, or not the lock of a run", hint=again)
+    number = values.get("format", 1)
+    if type(number) is not int or not 1 <= number <= FORMAT:
+        message = f"{path}: a lock of format {shown(number)}; this nmt {__version__} reads formats 1 to {FORMAT}"
+        raise ArtifactError(message, hint="use the nmt that wrote it")
+    try:
+        return Lock.model_validate(values)
+    except ValidationError as error:
+        raise ArtifactError(f"{path}: damaged: {first_error(error)}", hint=again) from None
+
+
+@dataclass(frozen=True)
+class Locked:
+    """The lock of another run, and the parts of it in which this run may not differ."""
+
+    path: Path
+    lock: Lock
+    recipe: Recipe  # that of the lock
+    refused: frozenset[str] = INPUTS
+    strict: bool = False  # refuse a difference in any part
+
+    @classmethod
+    def read(cls, path: Path, *, refused: frozenset[str] = INPUTS, strict: bool = False) -> "Locked":
+        """Read the lock at `path`. Raises ArtifactError, see `read_lock`."""
+        return cls(path, read_lock(path), recorded_recipe(path), refused, strict)
+
+    def check(self, recipe: Recipe, now: JsonObject) -> None:
+        """Name all in which a run of `recipe` with the lock `now` differs, a line each.
+
+        Raises RecipeError where one of the differences is refused.
+        """
+        if (count := len(self.lock.sessions)) > 1:
+            console.warn(f"{self.path}: the run went on in {count} environments, of which the last one is compared")
+        refused = []
+        knobs = differences(_knobs(self.recipe), _knobs(recipe), "recipe.")
+        recorded, present = _parts(self.lock, self.recipe), _parts(Lock.model_validate(now), recipe)
+        for part, values in present.items():
+            for key, (one, other) in differences(recorded[part], values, f"{part}.").items():
+                line = f"{key}: {shown(one)} in {self.path}, now {shown(other)}"
+                if self.strict or (part in self.refused and (part != "recipe" or key in knobs)):
+                    console.log(f"locked: {line}")
+                    refused.append(key)
+                else:
+                    console.warn(line)
+        if refused:
+            message = f"{self.path}: other than in this lock: {', '.join(refused[:5])}"
+            raise RecipeError(message, hint="nothing was run; run the recipe without the lock for other results")
+
+    def compare(self, results: JsonObject) -> str:
+        """Say which of `results`, by stage, are those of the lock, to the last bit."""
+        both = {stage: result for stage, result in self.lock.results.items() if stage in results}
+        same = {stage: results[stage]["files"] == result.files for stage, result in both.items()}
+        equal, other = ([stage for stage in same if same[stage] is wanted] for wanted in (True, False))
+        return (
+            f"results with the bits of {self.path}: {', '.join(equal) or 'none'}; other: {', '.join(other) or 'none'}"
+        )
+
+
+def _knobs(recipe: Recipe) -> JsonObject:
+    """Return the knobs of `recipe` that change results."""
+    return knobs_with(get_args(Effect), recipe)
+
+
+def _parts(lock: Lock, recipe: Recipe) -> dict[str, JsonObject]:
+    """Return what the results of a run depend on, by part of its lock; of its sessions the last one."""
+    session, init = lock.sessions[-1], lock.init or {}
+    return {
+        "recipe": recipe.model_dump(),
+        "data": {**lock.data, "order": list(recipe.data.train)},
+        "init": {key: init.get(key) for key in ("weights", "tokenizer_files")},
+        "code": {key: session.code.get(key) for key in ("nmt", "source")},
+        "versions": session.versions,
+        "machine": {**session.machine, "device": session.device},
+    }
