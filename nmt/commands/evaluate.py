@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +23,7 @@ from nmt.files import check_output
 
 if TYPE_CHECKING:
     from nmt.evaluation.significance import TestedScores
+    from nmt.inference.bundle import BundleConfig
 
 app = new_app("Score translations.")
 Metrics = Annotated[EvaluationConfig, OptionsOf("Metrics", default="MODEL's, or {}")]
@@ -77,13 +78,11 @@ def evaluate(
 ) -> None:
     """Score translations by BLEU, chrF and TER with their signatures: those of MODEL, or --hypotheses.
 
-    Scores have 95% intervals. Several files of hypotheses are compared with the first one: the differences have 95%
-    intervals, and two-sided p-values by paired approximate randomization (ar) and the paired bootstrap (bs). --json
-    prints an object of their scores by file.
+    Scores have 95% intervals. Several files of hypotheses are compared with the first: differences with intervals and
+    two-sided p-values, by paired approximate randomization (ar) and bootstrap (bs). --json has an object for each.
     """
-    # start-up time
-    from nmt.evaluation import metrics, scoring, significance
-    from nmt.inference.bundle import open_bundle
+    from nmt.evaluation import metrics, scoring, significance  # start-up time
+    from nmt.inference.bundle import open_bundle  # start-up time
 
     if not reference:
         raise UsageError("evaluate needs --reference FILE")
@@ -108,11 +107,8 @@ def evaluate(
         texts.systems[source.name] = translations = translator.translate_all(texts.sources)
         if output is not None:
             write_lines(output, translations)
-    own = bundle.evaluation if bundle else EvaluationConfig()
-    given = settings.model_dump(exclude_unset=True) | ({"tokenize": "auto"} if target_language else {})
-    language = target_language or (bundle.languages.target if bundle else None)
+    config, language = settle(settings, bundle, target_language)
     names = [name for name in metrics.METRICS if name in (chosen or [])]
-    config = own.model_copy(update=given)
     counted, said = scoring.count_systems(
         texts.systems,
         texts.references,
@@ -122,14 +118,25 @@ def evaluate(
         chrf_word_order=config.chrf_word_order,
         metrics=names or metrics.METRICS,
     )
+    tested = [] if no_significance else names or significance.TESTED
+    show(significance.compare(counted, tested, seed), said, as_json=as_json, as_latex=as_latex, tested=bool(tested))
+
+
+def settle(
+    given: EvaluationConfig, bundle: BundleConfig | None, target_language: str | None
+) -> tuple[EvaluationConfig, str | None]:
+    """Return the settings of the metrics, those of the model where none are given, and the target language."""
+    own = bundle.evaluation if bundle else EvaluationConfig()
+    update = given.model_dump(exclude_unset=True) | ({"tokenize": "auto"} if target_language else {})
+    return own.model_copy(update=update), target_language or (bundle.languages.target if bundle else None)
+
+
+def show(
+    scores: Mapping[str, TestedScores], said: Iterable[str], *, as_json: bool, as_latex: bool, tested: bool
+) -> None:
+    """Print scores, after warnings of what is to be said of them."""
     for flaw in said:
         console.warn(flaw)
-    tested = [] if no_significance else names or significance.TESTED
-    scores = significance.compare(counted, tested, seed)
-    show(scores, as_json=as_json, as_latex=as_latex, tested=bool(tested))
-
-
-def show(scores: Mapping[str, TestedScores], *, as_json: bool, as_latex: bool, tested: bool) -> None:
     if as_json:
         console.json_out(scores if len(scores) > 1 else next(iter(scores.values())))
     elif as_latex:

@@ -5,8 +5,9 @@ at random; the bootstrap (Efron 1979; Koehn 2004) draws lines with replacement. 
 of the trials whose difference is at least as large as the one observed, in either direction.
 
 They differ from sacreBLEU's in two points. Its p of the bootstrap is one-sided, about half, because it centres the
-absolute differences, not the signed ones. And a trial that ties with the difference observed counts here, as the null
-hypothesis demands: without ties systems that differ in a single line would differ with p = 0.0001.
+absolute differences, not the signed ones (findings/sacrebleu_bootstrap_p.sh). And a trial that ties with the difference
+observed counts here: without ties, systems that differ in a single line would differ with p = 0.0001
+(findings/sacrebleu_randomization_ties.sh).
 """
 
 import os
