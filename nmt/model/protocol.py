@@ -2,13 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from nmt.data.encoding.dataset import Batch
 from nmt.model.cache import DecoderCache
 from nmt.model.layers import Linear, Residual
+
+if TYPE_CHECKING:
+    from nmt.data.encoding.dataset import Batch  # reads Parquet, which a translation does without
 
 
 class Model(nn.Module, ABC):
@@ -53,7 +56,7 @@ class Model(nn.Module, ABC):
         """Return logits (B, T, V) of the piece after each of `tgt_in`."""
         return self.generator(self.hidden(src, tgt_in))
 
-    def loss_inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def loss_inputs(self, batch: "Batch") -> tuple[Tensor, Tensor]:
         """Return the hidden states (N, D) that predict the real labels of `batch`, and these labels (N)."""
         hidden = self.hidden(batch.src, batch.tgt_in, src_padded=batch.src_padded).flatten(0, 1)  # (B * T, D)
         return hidden.index_select(0, batch.label_indices), batch.real_labels
