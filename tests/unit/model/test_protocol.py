@@ -77,7 +77,7 @@ def by_hand(model: Transformer, src: Tensor, tgt_in: Tensor, layer: int) -> Tens
         rows = slice(4 * head, 4 * head + 4)
         queries = x @ attention.query.weight[rows].T + attention.query.bias[rows]
         keys = memory @ attention.key_value.weight[rows].T + attention.key_value.bias[rows]
-        scores = queries @ keys.transpose(1, 2) / 2  # the root of D/H
+        scores = queries @ keys.transpose(1, 2) / 2  # the root of E
         heads.append((scores + mask[:, 0]).softmax(-1))
     return torch.stack(heads).mean(0)
 
