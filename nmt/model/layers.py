@@ -1,8 +1,8 @@
 """The layers that all model families share.
 
-Shapes: `B` sentences, `S` source length, `T` target length, `D` model width, `H` heads, `F` feed-forward width, `V`
-vocabulary, `K` beam size, `N` rows or packed tokens. Batch first, right padding. Masks are True where attention is
-allowed.
+Shapes: `B` sentences, `S` source length, `T` target length, `D` model width, `H` heads, `E` width of a head, by default
+D/H, `F` feed-forward width, `V` vocabulary, `K` beam size, `N` rows or packed tokens. Batch first, right padding. Masks
+are True where attention is allowed.
 """
 
 from collections.abc import Callable
@@ -139,11 +139,12 @@ class Attention(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.heads, self.size = config.heads, config.d_model // config.heads
+        self.heads, self.size = config.heads, config.width_of_heads
+        inner = self.heads * self.size
         self.scale: float | Tensor = self.size**-0.5  # in int8 a tensor (H, 1, 1)
-        self.query = Linear(config.d_model, config.d_model)
-        self.key_value = Linear(config.d_model, 2 * config.d_model)
-        self.output = Linear(config.d_model, config.d_model)
+        self.query = Linear(config.d_model, inner)
+        self.key_value = Linear(config.d_model, 2 * inner)
+        self.output = Linear(inner, config.d_model)
         self.dropout = Dropout(config.attention_dropout)
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
@@ -152,19 +153,19 @@ class Attention(nn.Module):
         return self.attend(queries, keys, values, mask)
 
     def project(self, x: Tensor, memory: Tensor) -> tuple[Tensor, ...]:
-        """Project `x` (B, T, D) to queries and `memory` (B, S, D) to keys and values, each (B, H, T or S, D/H)."""
+        """Project `x` (B, T, D) to queries and `memory` (B, S, D) to keys and values, each (B, H, T or S, E)."""
         return self.queries(x), *self.keys_and_values(memory)
 
     def split(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the n tensors of heads, each (B, H, T, D/H), in `x` (B, T, n * D)."""
+        """Return the n tensors of heads, each (B, H, T, E), in `x` (B, T, n * H * E)."""
         return x.view(*x.shape[:2], -1, self.heads, self.size).permute(2, 0, 3, 1, 4).unbind()
 
     def queries(self, x: Tensor) -> Tensor:
-        """Project `x` (B, T, D) to queries (B, H, T, D/H)."""
+        """Project `x` (B, T, D) to queries (B, H, T, E)."""
         return self.query(x).view(*x.shape[:2], self.heads, self.size).transpose(1, 2)
 
     def keys_and_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Project `memory` (B, S, D) to keys and values, each (B, H, S, D/H)."""
+        """Project `memory` (B, S, D) to keys and values, each (B, H, S, E)."""
         keys, values = self.split(self.key_value(memory))
         return keys, values
 
@@ -181,7 +182,7 @@ class Attention(nn.Module):
     def attend(
         self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *, is_causal: bool = False
     ) -> Tensor:
-        """Attend from `queries` (B, H, T, D/H) over `keys` and `values` (B, H, S, D/H); return (B, T, D).
+        """Attend from `queries` (B, H, T, E) over `keys` and `values` (B, H, S, E); return (B, T, D).
 
         `mask` broadcasts to (B, H, T, S): True where attention is allowed, or by `prepare_mask`. With `is_causal` it
         is `causal_mask`.
@@ -198,7 +199,7 @@ class Attention(nn.Module):
             # Sentences are short: on a CPU two batched products beat the fused kernel, whose backward is slow, and
             # softmax is faster in float32 than in bfloat16.
             weights = self.weights(queries, keys, mask).to(values.dtype)
-            context = self.dropout(weights) @ values  # (B, H, T, D/H)
+            context = self.dropout(weights) @ values  # (B, H, T, E)
         return self.output(context.transpose(1, 2).flatten(-2))  # (B, T, D)
 
     def projections(self) -> list[Linear]:
@@ -231,7 +232,7 @@ class SelfAttention(Attention):
         return self.attend(queries, keys, values, mask, is_causal=is_causal)
 
     def project(self, x: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        """Project `x` (B, T, D) to queries, keys and values, each (B, H, T, D/H)."""
+        """Project `x` (B, T, D) to queries, keys and values, each (B, H, T, E)."""
         if self.query_key_value is None:
             return self.queries(x), *self.keys_and_values(x)
         return self.split(self.query_key_value(x))
@@ -242,8 +243,8 @@ class SelfAttention(Attention):
 
     def fuse(self) -> None:
         """Replace the maps to queries, keys and values by one, for inference."""
-        parts, width = self.projections(), self.query.in_features
-        self.query_key_value = Linear(width, 3 * width)
+        parts = self.projections()
+        self.query_key_value = Linear(self.query.in_features, sum(part.out_features for part in parts))
         for name, _ in self.query.named_parameters():  # in int8 the scales of the weight, too
             whole = torch.cat([part.get_parameter(name).detach() for part in parts])
             if name == "input_scale":  # one, of the same input

@@ -83,7 +83,7 @@ def by_hand(model: Transformer, src: Tensor, tgt_in: Tensor, layer: int) -> Tens
         rows = slice(4 * head, 4 * head + 4)
         queries = x @ attention.query.weight[rows].T + attention.query.bias[rows]
         keys = memory @ attention.key_value.weight[rows].T + attention.key_value.bias[rows]
-        scores = queries @ keys.transpose(1, 2) / 2  # the root of D/H
+        scores = queries @ keys.transpose(1, 2) / 2  # the root of E
         heads.append((scores + mask[:, 0]).softmax(-1))
     return torch.stack(heads).mean(0)
 
@@ -119,7 +119,7 @@ def test_the_weights_of_every_attention_are_those_of_the_pass_itself(norm: str, 
             *inputs, _ = calls[one][0]
             _, _, values = one.project(*inputs)
             values = values.float() if precision == "int8" else values
-            context = found.to(values.dtype) @ values  # (B, H, T, D/H)
+            context = found.to(values.dtype) @ values  # (B, H, T, E)
             if precision == "int8":
                 rows = context.add_(ROUND).transpose(1, 2)
                 output = one.output.int8_product.multiply(to_levels(rows, (rows[..., 0, 0].numel(), 16)))

@@ -1,0 +1,99 @@
+"""A run that has been scored, as it is read again: its lock, log, scores and translations."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from nmt.config.recipe import Recipe
+from nmt.config.section import first_error
+from nmt.data.cleaning.corpus_text import read_text
+from nmt.errors import ArtifactError
+from nmt.files import JsonObject, is_missing, naming, read_json
+from nmt.pipeline.lock import Lock, LockedScore, read_lock
+from nmt.pipeline.recipe_file import recorded_recipe
+from nmt.run_folder import RunFolder
+
+AGAIN = "`nmt run` with this run folder makes what is missing"
+SCORES = TypeAdapter(dict[str, dict[str, LockedScore]])
+
+
+@dataclass(frozen=True)
+class TestLines:
+    """The lines of a test set: as many of each kind, raw text."""
+
+    sources: list[str]
+    references: list[str]
+    hypotheses: list[str]
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run folder with scores, and its name beside other runs."""
+
+    folder: RunFolder
+    lock: Lock
+    recipe: Recipe
+    scores: dict[str, dict[str, LockedScore]]  # by test set, in the recipe's order, and metric
+
+    @classmethod
+    def open(cls, path: Path) -> "FinishedRun":
+        """Open the run folder `path`, which may be that of an older nmt.
+
+        Raises ArtifactError where it is none, where it has no scores yet, or where its lock or scores are damaged.
+        """
+        folder = RunFolder(path)
+        if not path.is_dir() or is_missing(folder.lock):
+            raise ArtifactError(
+                f"{path}: not a run folder", hint="name a folder that `nmt run` made, such as runs/demo"
+            )
+        lock, recipe = read_lock(folder.lock), recorded_recipe(folder.lock)
+        if is_missing(folder.scores):
+            raise ArtifactError(f"{path}: a run without scores", hint=AGAIN)
+        try:
+            scores = SCORES.validate_python(read_json(folder.scores))
+        except ValidationError as error:
+            raise ArtifactError(f"{folder.scores}: damaged: {first_error(error)}", hint=AGAIN) from None
+        order = [*recipe.data.test, *scores]
+        return cls(folder, lock, recipe, {name: scores[name] for name in sorted(scores, key=order.index)})
+
+    @property
+    def name(self) -> str:
+        """The name of the run folder."""
+        return self.folder.path.resolve().name
+
+    @property
+    def tests(self) -> list[str]:
+        """The names of the test sets, in the recipe's order."""
+        return list(self.scores)
+
+    def lines(self, test: str) -> TestLines:
+        """Read a test set and its translations. Raises ArtifactError where files are missing or of other lengths."""
+        path = self.folder.evaluation / f"{test}.{self.recipe.languages.target}"
+        if is_missing(path) or is_missing(self.folder.text / f"test.{test}"):
+            missing = path if is_missing(path) else self.folder.text / f"test.{test}"
+            raise ArtifactError(f"{missing}: missing, though the run has scores of {test}", hint=AGAIN)
+        sources, references = read_text(self.folder.text, f"test.{test}")
+        with naming(path):
+            hypotheses = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        if len(hypotheses) != len(sources):
+            message = f"{path}: {len(hypotheses):,} lines, but {test} has {len(sources):,}"
+            raise ArtifactError(message, hint="delete the folder evaluation of the run, and run again")
+        return TestLines(sources, references, hypotheses)
+
+    @cached_property
+    def log(self) -> list[JsonObject]:
+        """The events of the training in order, by `kind`: none where the log is missing."""
+        with naming(self.folder.log):
+            text = "" if is_missing(self.folder.log) else self.folder.log.read_text(encoding="utf-8", errors="replace")
+        events = []
+        for line in text.split("\n"):
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue  # a line that a killed run had not finished
+            if isinstance(event, dict) and isinstance(event.get("step"), int):
+                events.append(event)
+        return events
