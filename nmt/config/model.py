@@ -8,6 +8,9 @@ from nmt.config.section import Affects, Effect, Section
 
 Layers = Annotated[PositiveInt, Field(le=1000)]
 Dropout = Annotated[float, Field(ge=0, lt=1), Affects("updates")]
+AttentionKind = Literal["encoder", "decoder", "cross"]
+"""Of the encoder's layers over the source, of the decoder's over the target so far, and of the decoder's over the
+memory."""
 
 
 PRESETS: dict[str, dict[str, float]] = {

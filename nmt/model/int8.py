@@ -162,10 +162,15 @@ def is_exact() -> bool:
 def mean(scores: Tensor, values: Tensor) -> Tensor:
     """Return the mean (..., T, E) of the `values` (..., S, E), levels, by the softmax of `scores` (..., T, S).
 
-    The shares of the softmax are whole numbers, too, of which the largest is SHARES. Overwrites `scores`.
+    Overwrites `scores`.
     """
-    shares = scores.sub_(scores.amax(-1, keepdim=True).sub_(math.log(SHARES))).clamp_min_(LEAST).exp_().round_()
-    totals = shares.sum(-1, keepdim=True)
-    if shares.size(-1) * SHARES * UNSIGNED > EXACT and float(totals.amax()) * UNSIGNED > EXACT:
-        shares, values = shares.double(), values.double()
-    return (shares @ values).float().div_(totals)
+    weights = shares(scores)
+    totals = weights.sum(-1, keepdim=True)
+    if weights.size(-1) * SHARES * UNSIGNED > EXACT and float(totals.amax()) * UNSIGNED > EXACT:
+        weights, values = weights.double(), values.double()
+    return (weights @ values).float().div_(totals)
+
+
+def shares(scores: Tensor) -> Tensor:
+    """Return the softmax of `scores` (..., S) in whole numbers, of which the largest is SHARES; overwrites `scores`."""
+    return scores.sub_(scores.amax(-1, keepdim=True).sub_(math.log(SHARES))).clamp_min_(LEAST).exp_().round_()

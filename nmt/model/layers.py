@@ -149,7 +149,12 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
         """Attend from each position of `x` (B, T, D) over `memory` (B, S, D), masked as in `attend`."""
-        return self.attend(self.queries(x), *self.keys_and_values(memory), mask)
+        queries, keys, values = self.project(x, memory)
+        return self.attend(queries, keys, values, mask)
+
+    def project(self, x: Tensor, memory: Tensor) -> tuple[Tensor, ...]:
+        """Project `x` (B, T, D) to queries and `memory` (B, S, D) to keys and values, each (B, H, T or S, E)."""
+        return self.queries(x), *self.keys_and_values(memory)
 
     def split(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the n tensors of heads, each (B, H, T, E), in `x` (B, T, n * H * E)."""
@@ -164,14 +169,15 @@ class Attention(nn.Module):
         keys, values = self.split(self.key_value(memory))
         return keys, values
 
-    def weights(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        """Return the weights (B, H, T, S), in float32, with which `x` (B, T, D) attends over `memory` (B, S, D)."""
-        keys, _ = self.keys_and_values(memory)
+    def weights(self, queries: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the weights (B, H, T, S), at least in float32, with which `attend` takes the mean of the values."""
         if isinstance(self.scale, Tensor):
-            scores = int8.scores(self.queries(x), keys, self.scale)
-        else:
-            scores = (self.queries(x) @ keys.transpose(-2, -1)).float() * self.scale
-        return scores.masked_fill(~mask, -torch.inf).softmax(-1)
+            scores = int8.scores(queries, keys, self.scale)
+            shares = int8.shares(scores if mask is None else scores.add_(prepare_mask(mask)))
+            return shares / shares.sum(-1, keepdim=True)
+        exact = torch.promote_types(queries.dtype, torch.float32)
+        scores = (queries @ keys.transpose(-2, -1)).to(exact).mul_(self.scale)
+        return softmax(scores if mask is None else scores.add_(prepare_mask(mask)))
 
     def attend(
         self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *, is_causal: bool = False
@@ -192,11 +198,8 @@ class Attention(nn.Module):
         else:
             # Sentences are short: on a CPU two batched products beat the fused kernel, whose backward is slow, and
             # softmax is faster in float32 than in bfloat16.
-            exact = torch.promote_types(values.dtype, torch.float32)
-            weights = (queries @ keys.transpose(-2, -1)).to(exact).mul_(self.scale)  # (B, H, T, S)
-            if mask is not None:
-                weights.add_(prepare_mask(mask))
-            context = self.dropout(softmax(weights).to(values.dtype)) @ values  # (B, H, T, E)
+            weights = self.weights(queries, keys, mask).to(values.dtype)
+            context = self.dropout(weights) @ values  # (B, H, T, E)
         return self.output(context.transpose(1, 2).flatten(-2))  # (B, T, D)
 
     def projections(self) -> list[Linear]:
@@ -228,7 +231,7 @@ class SelfAttention(Attention):
         queries, keys, values = self.project(x)
         return self.attend(queries, keys, values, mask, is_causal=is_causal)
 
-    def project(self, x: Tensor) -> tuple[Tensor, ...]:
+    def project(self, x: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         """Project `x` (B, T, D) to queries, keys and values, each (B, H, T, E)."""
         if self.query_key_value is None:
             return self.queries(x), *self.keys_and_values(x)
