@@ -1,7 +1,7 @@
 """What a translation is to keep of its source: numbers, names, addresses and placeholders.
 
-An item of the source is expected of a hypothesis where every reference keeps it; an item that one of them leaves out, or
-writes as a word, is not. The rules find items by their spelling, so that single lines may be judged wrongly.
+An item of the source is expected of a hypothesis where every reference keeps it; an item that one of them leaves out,
+or writes as a word, is not. The rules find items by their spelling, so that single lines may be judged wrongly.
 """
 
 import math
