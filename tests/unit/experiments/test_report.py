@@ -108,8 +108,13 @@ def test_texts_and_lines_have_contrast_on_every_ground_light_and_dark() -> None:
 
 
 def test_page_and_figures_are_written_whole_and_only_where_the_run_has_changed(
-    tiny: TinyRun, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    facts: JsonObject,
+    tiny: TinyRun,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(module, "facts_of", lambda run: {**facts["runs"][0], "name": run.log[-1]["kind"]})
     folder = RunFolder(tiny.copy(tmp_path / "run"))
     before = tree(folder.path)
     report_after_run(folder)
@@ -125,7 +130,7 @@ def test_page_and_figures_are_written_whole_and_only_where_the_run_has_changed(
     with folder.log.open("a", encoding="utf-8") as log:
         log.write('{"kind": "rollback", "step": 200}\n')
     report_after_run(folder)
-    assert "Step 200: rollback" in path.read_text(encoding="utf-8")
+    assert "Report of the run rollback" in path.read_text(encoding="utf-8")
     capsys.readouterr()
 
     def fail(*_: object) -> None:
