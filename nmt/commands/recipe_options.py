@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +17,7 @@ from nmt.config.toml import load_recipe, recipe_names, to_toml
 from nmt.errors import UsageError
 from nmt.pipeline.lock import INPUTS, Locked
 from nmt.pipeline.recipe_file import locked_recipe
+from nmt.pipeline.stage_cache import StageCache
 
 if TYPE_CHECKING:
     from nmt.pipeline.run import Run
@@ -38,6 +40,10 @@ class RunConfig(Section):
     """With a lock, run only if packages, machine and threads are the same too."""
     workers: Annotated[PositiveInt, Field(le=MOST_WORKERS)] | None = None
     """Processes that prepare data, whose number changes nothing; by default one a core."""
+    no_cache: bool = False
+    """Prepare the data here, and keep nothing in the cache of stages that runs share."""
+    dry_run: bool = False
+    """Say of each stage whether it would run, and why; write nothing."""
 
 
 RecipeName = Annotated[
@@ -52,8 +58,10 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override section.key of the recipe.")
 ]
 Where = Annotated[RunConfig, OptionsOf("Options")]
-TRAINED = ("data_dir", "run_dir", "overrides", "init_from", "locked", "strict")
-WhereTrained = Annotated[RunConfig, OptionsOf("Options", only=TRAINED)]
+CHECKED = ("data_dir", "run_dir", "overrides", "init_from", "locked", "strict")
+WhereChecked = Annotated[RunConfig, OptionsOf("Options", only=CHECKED)]
+WhereTrained = Annotated[RunConfig, OptionsOf("Options", only=(*CHECKED, "no_cache", "dry_run"))]
+WhereReproduced = Annotated[RunConfig, OptionsOf("Options", only=(*CHECKED, "workers", "no_cache"))]
 
 
 def open_run(recipe: str, where: RunConfig, *, suffix: str = "", refused: frozenset[str] = INPUTS) -> Run:
@@ -74,7 +82,8 @@ def open_run(recipe: str, where: RunConfig, *, suffix: str = "", refused: frozen
     from nmt.pipeline.run import Run  # start-up time
 
     run_dir = where.run_dir or Path("runs") / f"{loaded.recipe.name}{suffix}"
-    return Run(loaded, data_dir=where.data_dir, run_dir=run_dir, workers=where.workers, locked=locked)
+    cache = None if where.no_cache or os.environ.get("NMT_NO_CACHE") else StageCache.of_user()
+    return Run(loaded, data_dir=where.data_dir, run_dir=run_dir, workers=where.workers, locked=locked, cache=cache)
 
 
 def run_recipe(recipe: str, where: RunConfig, last: str = "evaluate") -> None:
@@ -83,7 +92,9 @@ def run_recipe(recipe: str, where: RunConfig, last: str = "evaluate") -> None:
     run = open_run(recipe, where)
     from nmt.pipeline.pipeline import run_stages, show_results  # start-up time, and after the recipe's own errors
 
-    run_stages(run, last)
+    run_stages(run, last, dry_run=where.dry_run)
+    if where.dry_run:
+        return
     if run.locked and run.ranks.is_main:
         console.log(run.locked.compare(run.results))
     if last == "evaluate" and run.ranks.is_main:
