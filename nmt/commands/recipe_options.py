@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,10 +39,12 @@ class RunConfig(Section):
     """With a lock, run only if packages, machine and threads are the same too."""
     workers: Annotated[PositiveInt, Field(le=MOST_WORKERS)] | None = None
     """Processes that prepare data, whose number changes nothing; by default one a core."""
-    no_cache: bool = False
+    no_cache: Annotated[bool, Flag(environment="NMT_NO_CACHE")] = False
     """Prepare the data here, and keep nothing in the cache of stages that runs share."""
     dry_run: bool = False
     """Say of each stage whether it would run, and why; write nothing."""
+    no_report: Annotated[bool, Flag(environment="NMT_NO_REPORT")] = False
+    """Write no report.html at the end."""
 
 
 RecipeName = Annotated[
@@ -60,8 +61,9 @@ Overrides = Annotated[
 Where = Annotated[RunConfig, OptionsOf("Options")]
 CHECKED = ("data_dir", "run_dir", "overrides", "init_from", "locked", "strict")
 WhereChecked = Annotated[RunConfig, OptionsOf("Options", only=CHECKED)]
+WherePrepared = Annotated[RunConfig, OptionsOf("Options", only=(*CHECKED, "workers", "no_cache", "dry_run"))]
 WhereTrained = Annotated[RunConfig, OptionsOf("Options", only=(*CHECKED, "no_cache", "dry_run"))]
-WhereReproduced = Annotated[RunConfig, OptionsOf("Options", only=(*CHECKED, "workers", "no_cache"))]
+WhereReproduced = Annotated[RunConfig, OptionsOf("Options", only=(*CHECKED, "workers", "no_cache", "no_report"))]
 
 
 def open_run(recipe: str, where: RunConfig, *, suffix: str = "", refused: frozenset[str] = INPUTS) -> Run:
@@ -82,7 +84,7 @@ def open_run(recipe: str, where: RunConfig, *, suffix: str = "", refused: frozen
     from nmt.pipeline.run import Run  # start-up time
 
     run_dir = where.run_dir or Path("runs") / f"{loaded.recipe.name}{suffix}"
-    cache = None if where.no_cache or os.environ.get("NMT_NO_CACHE") else StageCache.of_user()
+    cache = None if where.no_cache else StageCache.of_run()
     return Run(loaded, data_dir=where.data_dir, run_dir=run_dir, workers=where.workers, locked=locked, cache=cache)
 
 
@@ -99,3 +101,12 @@ def run_recipe(recipe: str, where: RunConfig, last: str = "evaluate") -> None:
         console.log(run.locked.compare(run.results))
     if last == "evaluate" and run.ranks.is_main:
         show_results(run, time.monotonic() - began)
+        if not where.no_report:
+            write_report_of(run)
+
+
+def write_report_of(run: Run) -> None:
+    """Write the report of a run that is done, and say where it is."""
+    from nmt.experiments.report import report_after_run  # start-up time
+
+    report_after_run(run.folder)

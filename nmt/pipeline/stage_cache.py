@@ -87,6 +87,15 @@ class StageCache:
         except RuntimeError:
             raise UsageError("no home folder to keep a cache in", hint="set NMT_CACHE to a folder") from None
 
+    @classmethod
+    def of_run(cls) -> Self | None:
+        """Return the cache of this user; None, with a warning, where there can be none."""
+        try:
+            return cls.of_user()
+        except UsageError as error:
+            console.warn(str(error))
+            return None
+
     def path_of(self, manifest: Manifest, more: JsonObject) -> Path:
         """Return the path of the entry of a stage with the inputs of `manifest`, whose files depend on `more` too.
 

@@ -18,7 +18,7 @@ def cached(nmt_here: Run, tmp_path: Path) -> Any:
     (tmp_path / "tiny.toml").write_text(TINY, encoding="utf-8")
 
     def run(*arguments: str | Path) -> Result:
-        return nmt_here(*arguments, cwd=tmp_path, env={"NMT_CACHE": str(tmp_path / "cache"), "NMT_NO_CACHE": ""})
+        return nmt_here(*arguments, cwd=tmp_path, env={"NMT_CACHE": str(tmp_path / "cache"), "NMT_NO_CACHE": "0"})
 
     return run
 

@@ -24,8 +24,6 @@ def test_runs_share_the_cache_of_the_user_unless_told_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NMT_CACHE", str(tmp_path))
-    assert open_run("demo", RunConfig()).cache is None  # for the tests set NMT_NO_CACHE
-    monkeypatch.setenv("NMT_NO_CACHE", "")
     cache = open_run("demo", RunConfig()).cache
     assert cache is not None
     assert cache.folder == tmp_path / "stages"

@@ -227,7 +227,7 @@ def test_what_another_process_stored_meanwhile_stays(cache: StageCache, tmp_path
     assert inodes(path) == before
 
 
-def test_the_folder_is_that_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_is_that_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Said) -> None:
     monkeypatch.setenv("NMT_CACHE", str(tmp_path))
     assert StageCache.of_user().folder == tmp_path / "stages"
     monkeypatch.setenv("NMT_CACHE", "here")
@@ -242,6 +242,8 @@ def test_the_folder_is_that_of_the_user(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(Path, "expanduser", no_home)
     with pytest.raises(UsageError, match=r"^no home folder to keep a cache in \(set NMT_CACHE to a folder\)$"):
         StageCache.of_user()
+    assert StageCache.of_run() is None
+    assert said() == "nmt: warning: no home folder to keep a cache in (set NMT_CACHE to a folder)\n"
 
 
 # Lists and prunes.
