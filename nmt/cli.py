@@ -31,6 +31,9 @@ COMMANDS = {
         "evaluate": "Score translations by BLEU, chrF and TER with their signatures: those of MODEL, or --hypotheses.",
         "export": "Write MODEL for another engine, to MODEL/exports/NAME, or as a new bundle with weights in int8.",
     },
+    "From runs to numbers": {
+        "compare": "Say why runs differ from the first one, from which stage and step on, and whether it matters.",
+    },
     "Parts": {
         "recipe": "Show recipes and the reference of their keys.",
         "data": "Inspect parallel text, clean it, make some.",

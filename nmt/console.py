@@ -133,6 +133,12 @@ def heading(text: str, rest: str = "", style: Style = "bold") -> None:
     text_out(paint(plain(text), style, sys.stdout) + plain(rest))
 
 
+def marked(lead: str, words: Iterable[tuple[str, bool]]) -> None:
+    """Print `lead` and then the parts of a text, on a terminal with those in bold that are marked."""
+    parts = [paint(plain(word), "bold", sys.stdout) if is_marked else plain(word) for word, is_marked in words]
+    text_out(plain(lead) + "".join(parts))
+
+
 def detail(text: str) -> None:
     """Print a message that only `-v` shows."""
     if VERBOSE:

@@ -22,3 +22,15 @@ class RunFolder:
         self.bundle = path / "model"  # the bundle
         self.evaluation = path / "evaluation"  # hypotheses and scores of the test sets
         self.scores = self.evaluation / "scores.json"  # scores of every test set: {test: {metric: {score, signature}}}
+
+    @property
+    def stages(self) -> dict[str, Path]:
+        """The folders of the stages, by their names in their order."""
+        return {
+            "text": self.text,
+            "tokenizer": self.tokenizer,
+            "prepare": self.ids,
+            "train": self.checkpoints,
+            "bundle": self.bundle,
+            "evaluate": self.evaluation,
+        }

@@ -86,6 +86,7 @@ class Interval:
                 "perplexity": round(perplexity(sum(row[1] for row in taken) / tokens), 4),
                 "gradient_norm": round(taken[-1][2], 4),
             }
+        values["tokens"] = tokens
         values["tokens_per_second"] = round(tokens / seconds, 1)
         values["waiting"] = round(self.waiting / seconds, 4)
         self.results, self.waiting, self.computing = [], 0.0, 0.0

@@ -126,6 +126,7 @@ def test_a_line_of_the_log_holds_the_updates_since_the_one_before(tmp_path: Path
         "loss": 2.5,  # over tokens, not over updates
         "perplexity": round(math.exp(60 / 40), 4),
         "gradient_norm": 3.0,
+        "tokens": 40,
         "tokens_per_second": 20.0,
         "waiting": 0.0,
         "memory_mib": 3072,
