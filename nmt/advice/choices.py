@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from nmt.advice.survey import MARKUP, Machine, PieceLengths, TextSurvey
+from nmt.advice.survey import Machine, PieceLengths, TextSurvey
 from nmt.data.languages import scripts_of
+from nmt.data.placeholders import MARKUP
 from nmt.evaluation.metrics import tokenizer_for
 from nmt.evaluation.scoring import ORDER
 from nmt.version import install_hint

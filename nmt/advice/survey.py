@@ -21,7 +21,7 @@ from nmt.data.encoding import tokenizer
 from nmt.data.encoding.normalization import NormalForm
 from nmt.data.languages import scripts_of, share_of_script
 from nmt.data.pairs import Pair
-from nmt.data.placeholders import Protector
+from nmt.data.placeholders import MARKUP, Protector
 from nmt.data.reading.corpus import TEST_SET, describe, file_names, read_corpus
 from nmt.data.reading.named_files import Corpora
 from nmt.errors import DataError
@@ -32,11 +32,6 @@ MINIMUM = 200  # training pairs below which nothing can be learned
 SAMPLE = 20_000  # size of the sample of the training pairs; all pairs are counted
 SEED = 1  # seed of the sample
 TRIAL = 8000  # maximum vocabulary of the tokenizer that is trained on the sample
-MARKUP = (
-    r"https?://[^\s<>\u3000-\u303f\uff00-\uffef]*[\w/]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|</?[A-Za-z][^<>]*>"
-    r"|\$?\{\{?\w*\}?\}|%(?:\d+\$|\(\w+\))?[sd]\b"
-)
-"""Matches web and e-mail addresses, tags of XML and HTML, and variables such as `{0}`, `${name}`, `%s`."""
 HINT = re.compile("[<@{%]|://")  # in every match of `MARKUP`
 MOST_MARKUP = 20  # distinct matches of a pair; pairs with more are not counted
 BFLOAT16_GAIN = 1.2  # of a processor's products, from which a training gains too: it converts more

@@ -8,6 +8,9 @@ from nmt.config.section import Affects, Effect, Section
 
 Layers = Annotated[PositiveInt, Field(le=1000)]
 Dropout = Annotated[float, Field(ge=0, lt=1), Affects("updates")]
+AttentionKind = Literal["encoder", "decoder", "cross"]
+"""Of the encoder's layers over the source, of the decoder's over the target so far, and of the decoder's over the
+memory."""
 
 
 PRESETS: dict[str, dict[str, float]] = {
@@ -28,7 +31,10 @@ class ModelConfig(Section):
     d_model: Annotated[PositiveInt, Field(le=2**16)] = 512
     """Width of the residual stream."""
     heads: Annotated[PositiveInt, Field(le=2**12)] = 8
-    """Attention heads; must divide `d_model`."""
+    """Attention heads; must divide `d_model` unless `head_width` is given."""
+    head_width: Annotated[PositiveInt, Field(le=2**16)] | None = None
+    """Width of the queries, keys and values of a head, the paper's d_k and d_v in one [V17, table 3, rows A and B]; by
+    default `d_model` / `heads`."""
     ffn: Annotated[PositiveInt, Field(le=2**18)] = 2048
     """Width of the feed-forward layers."""
     encoder_layers: Layers = 6
@@ -57,10 +63,15 @@ class ModelConfig(Section):
             return {**PRESETS[values["preset"]], **values}
         return values
 
+    @property
+    def width_of_heads(self) -> int:
+        """The width of a head, given or by default."""
+        return self.head_width or self.d_model // self.heads
+
     @model_validator(mode="after")
     def heads_divide_width(self) -> Self:
-        if self.d_model % self.heads:
-            raise ValueError(f"heads = {self.heads} must divide d_model = {self.d_model}")
+        if self.head_width is None and self.d_model % self.heads:
+            raise ValueError(f"heads = {self.heads} must divide d_model = {self.d_model}, or set head_width")
         if self.d_model % 2:
             raise ValueError(f"d_model = {self.d_model} must be even: positions are pairs of sine and cosine")
         return self

@@ -18,6 +18,11 @@ SECONDS, CHARACTERS_PER_SECOND = 2, 100_000
 """Time limit of the search for matches in a line, and the speed below which a long line has more; ten times as slow as
 usual patterns are."""
 OFF = ("", "none")  # values that mean no pattern
+WEB_ADDRESSES = r"https?://[^\s<>\u3000-\u303f\uff00-\uffef]*[\w/]"
+VARIABLES = r"</?[A-Za-z][^<>]*>|\$?\{\{?\w*\}?\}|%(?:\d+\$|\(\w+\))?[sd]\b"
+"""Matches tags of XML and HTML, and variables such as `{0}`, `${name}`, `%s`."""
+MARKUP = rf"{WEB_ADDRESSES}|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|{VARIABLES}"
+"""Matches web and e-mail addresses, tags and variables."""
 
 
 def placeholder(i: int) -> str:

@@ -19,7 +19,7 @@ from nmt.data.pairs import is_blank
 from nmt.errors import DataError, UsageError
 from nmt.version import install_hint
 
-MetricName = Literal["bleu", "chrf", "ter"]
+MetricName = Literal["bleu", "chrf", "chrf++", "ter"]
 
 
 class MetricScore(TypedDict):
@@ -30,7 +30,9 @@ class MetricScore(TypedDict):
 
 
 Scores = dict[MetricName, MetricScore]
-METRICS: tuple[MetricName, ...] = ("bleu", "chrf", "ter")
+METRICS: tuple[MetricName, ...] = ("bleu", "chrf", "ter")  # by default
+ALL_METRICS: tuple[MetricName, ...] = ("bleu", "chrf", "chrf++", "ter")
+WORDS = 2  # longest word n-grams of chrF++
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,9 @@ def count(
     """Count what the metrics need in each line of each system, against reference sets as long as the systems.
 
     `tokenize` applies to BLEU only, `lowercase` to BLEU and chrF: TER always ignores case, as Tercom does, and
-    splits words at spaces only, so that it says little about Chinese or Japanese. A `chrf_word_order` of 0 gives
-    chrF2, of 2 chrF++. TER takes seconds on a single line of hundreds of words in another order: leave it out of
-    `metrics` where it is not needed.
+    splits words at spaces only, so that it says little about Chinese or Japanese. A `chrf_word_order` of 2 makes chrF
+    the same as chrF++ (Popović 2017). TER takes seconds on a single line of hundreds of words in another order: leave
+    it out of `metrics` where it is not needed.
 
     A blank line of one reference set is no reference, as long as another set has one for it. Where none has, BLEU and
     TER count each word of the hypothesis as wrong, and chrF leaves it out.
@@ -136,6 +138,7 @@ def count(
     builders: dict[MetricName, Callable[[], Metric]] = {
         "bleu": lambda: _bleu(tokenize, lowercase, known),
         "chrf": lambda: CHRF(word_order=chrf_word_order, lowercase=lowercase, references=known),
+        "chrf++": lambda: CHRF(word_order=WORDS, lowercase=lowercase, references=known),
         "ter": lambda: TER(references=known),
     }
     scorers = {name: builders[name]() for name in metrics}

@@ -2,7 +2,7 @@
 
 import numpy as np
 from ctranslate2.converters.converter import Converter
-from ctranslate2.specs import TransformerSpec
+from ctranslate2.specs import TransformerDecoderSpec, TransformerEncoderSpec, TransformerSpec
 from ctranslate2.specs.common_spec import LayerNormSpec, LinearSpec
 from torch import nn
 
@@ -20,9 +20,12 @@ class TransformerConverter(Converter):  # type: ignore[misc]  # the package has 
         (self.epsilon,) = {layer.eps for layer in model.modules() if isinstance(layer, nn.LayerNorm)}
 
     def _load(self) -> TransformerSpec:
-        layers, pre_norm = (self.config.encoder_layers, self.config.decoder_layers), self.config.norm == "pre"
+        config, pre_norm = self.config, self.config.norm == "pre"
         # Everything else is by default as in the paper: ReLU, embeddings times sqrt(D).
-        spec = TransformerSpec.from_config(layers, self.config.heads, pre_norm=pre_norm)
+        spec = TransformerSpec(
+            TransformerEncoderSpec(config.encoder_layers, config.heads, pre_norm, head_dim=config.head_width),
+            TransformerDecoderSpec(config.decoder_layers, config.heads, pre_norm, head_dim=config.head_width),
+        )
         for name, stack, side, embeddings in (
             ("encoder", spec.encoder, "source", spec.encoder.embeddings[0]),
             ("decoder", spec.decoder, "target", spec.decoder.embeddings),

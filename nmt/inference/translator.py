@@ -222,6 +222,10 @@ class Translator:
             yield from self._run(itertools.chain([chunk], ahead), options)
         readable.check()
 
+    def rows(self, line: str) -> list[Row]:
+        """Return the rows of the segments of `line`, in order; a blank line has none."""
+        return self._chunk([line], None).rows
+
     def _chunks(
         self, lines: UpToError[str], prefixes: Iterable[str] | None, ready: Callable[[float], bool] | None
     ) -> Iterator[Chunk]:

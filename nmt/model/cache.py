@@ -5,11 +5,11 @@ from torch import Tensor
 
 from nmt.model.layers import prepare_mask
 
-KeysValues = tuple[Tensor, Tensor]  # keys and values, each (B, H, positions, D/H)
+KeysValues = tuple[Tensor, Tensor]  # keys and values, each (B, H, positions, E)
 
 
 def columns(keys: Tensor) -> Tensor:
-    """Return `keys` (B, H, S, D/H) in the order in which they are read fastest: on a CPU, positions in sequence."""
+    """Return `keys` (B, H, S, E) in the order in which they are read fastest: on a CPU, positions in sequence."""
     return keys.contiguous() if keys.is_cuda else keys.transpose(-2, -1).contiguous().transpose(-2, -1)
 
 
@@ -23,9 +23,9 @@ class DecoderCache:
     def __init__(self, memory_mask: Tensor, cross_kv: list[KeysValues], self_kv: list[KeysValues]) -> None:
         self.memory_mask = memory_mask  # (B, 1, 1, S), by `prepare_mask`
         self.cross_kv = cross_kv
-        """Of the memory, for each layer (B, H, S, D/H): once a sentence, whatever the beam size."""
+        """Of the memory, for each layer (B, H, S, E): once a sentence, whatever the beam size."""
         self.self_kv = self_kv
-        """Of the target so far, for each layer (B, H, C, D/H); the first `positions` of C are written."""
+        """Of the target so far, for each layer (B, H, C, E); the first `positions` of C are written."""
         self.positions = 0
         self.length = 0  # pieces of each hypothesis, BOS included
         self.ancestry = memory_mask.new_zeros(len(memory_mask), 1, 0, dtype=torch.bool)
@@ -44,7 +44,7 @@ class DecoderCache:
             self.self_kv = [(self._with_room(keys), self._with_room(values)) for keys, values in self.self_kv]
 
     def _with_room(self, kept: Tensor) -> Tensor:
-        """Return `kept` (B, H, C, D/H) with C grown, at first by as many steps as the memory has positions."""
+        """Return `kept` (B, H, C, E) with C grown, at first by as many steps as the memory has positions."""
         batch, heads, capacity, size = kept.shape
         room = self.positions + max(max(8, self.memory_mask.size(-1)) * self.ancestry.size(1), capacity // 2)
         if kept.stride(-1) == 1:
@@ -55,7 +55,7 @@ class DecoderCache:
         return larger
 
     def write(self, layer: int, keys: Tensor, values: Tensor) -> KeysValues:
-        """Write the newest `keys` and `values` (B, H, K, D/H) of a layer; return all, (B, H, positions, D/H)."""
+        """Write the newest `keys` and `values` (B, H, K, E) of a layer; return all, (B, H, positions, E)."""
         for kept, new in zip(self.self_kv[layer], (keys, values), strict=True):
             kept[:, :, self.positions - new.size(2) : self.positions] = new
         all_keys, all_values = (kept[:, :, : self.positions] for kept in self.self_kv[layer])

@@ -9,7 +9,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from nmt.config.model import ModelConfig
+from nmt.config.model import AttentionKind, ModelConfig
 from nmt.model import layers
 from nmt.model.cache import DecoderCache, columns
 from nmt.model.int8 import to_float
@@ -110,14 +110,13 @@ class Transformer(Model):
             x = layer.next(x, cache, index)
         return self.decoder_norm(x)
 
-    def attention(self, src: Tensor, tgt_in: Tensor, layer: int) -> Tensor:
-        """Return the weights (B, T, S), computed again from the inputs of the layer: the fused kernel keeps none."""
-        attention = self.decoder_layers[layer - 1].cross_attention
-        inputs: list[Tensor] = []
-        with attention.register_forward_pre_hook(lambda _, args: inputs.extend(args[:2])):
-            self.hidden(src, tgt_in)
-        x, memory = inputs
-        return attention.weights(x, memory, (src != self.pad_id)[:, None, None]).mean(1)
+    def attentions(self) -> dict[AttentionKind, list[layers.Attention]]:
+        encoder_layers = cast("Sequence[EncoderLayer]", self.encoder)
+        return {
+            "encoder": [layer.self_attention for layer in encoder_layers],
+            "decoder": [layer.self_attention for layer in self.decoder_layers],
+            "cross": [layer.cross_attention for layer in self.decoder_layers],
+        }
 
 
 class EncoderLayer(layers.Residual):

@@ -117,7 +117,7 @@ def feed_forward(x: Tensor, inner: Int8Product, outer: Int8Product) -> Tensor:
 def attend(
     queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, scale: Tensor, output: Int8Product
 ) -> Tensor:
-    """Return the `output` (B, T, D) of attention from `queries` (B, H, T, D/H) over `keys`, `values` (B, H, S, D/H).
+    """Return the `output` (B, T, D) of attention from `queries` (B, H, T, E) over `keys`, `values` (B, H, S, E).
 
     All three are levels, of which those of keys and values may be in float32 already. `mask` broadcasts to
     (B, H, T, S), 0 or minus infinity, and `scale` (H, 1, 1) is of products of the levels of queries and keys.
@@ -160,12 +160,17 @@ def is_exact() -> bool:
 
 
 def mean(scores: Tensor, values: Tensor) -> Tensor:
-    """Return the mean (..., T, D/H) of the `values` (..., S, D/H), levels, by the softmax of `scores` (..., T, S).
+    """Return the mean (..., T, E) of the `values` (..., S, E), levels, by the softmax of `scores` (..., T, S).
 
-    The shares of the softmax are whole numbers, too, of which the largest is SHARES. Overwrites `scores`.
+    Overwrites `scores`.
     """
-    shares = scores.sub_(scores.amax(-1, keepdim=True).sub_(math.log(SHARES))).clamp_min_(LEAST).exp_().round_()
-    totals = shares.sum(-1, keepdim=True)
-    if shares.size(-1) * SHARES * UNSIGNED > EXACT and float(totals.amax()) * UNSIGNED > EXACT:
-        shares, values = shares.double(), values.double()
-    return (shares @ values).float().div_(totals)
+    weights = shares(scores)
+    totals = weights.sum(-1, keepdim=True)
+    if weights.size(-1) * SHARES * UNSIGNED > EXACT and float(totals.amax()) * UNSIGNED > EXACT:
+        weights, values = weights.double(), values.double()
+    return (weights @ values).float().div_(totals)
+
+
+def shares(scores: Tensor) -> Tensor:
+    """Return the softmax of `scores` (..., S) in whole numbers, of which the largest is SHARES; overwrites `scores`."""
+    return scores.sub_(scores.amax(-1, keepdim=True).sub_(math.log(SHARES))).clamp_min_(LEAST).exp_().round_()

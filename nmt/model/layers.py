@@ -1,8 +1,8 @@
 """The layers that all model families share.
 
-Shapes: `B` sentences, `S` source length, `T` target length, `D` model width, `H` heads, `F` feed-forward width, `V`
-vocabulary, `K` beam size, `N` rows or packed tokens. Batch first, right padding. Masks are True where attention is
-allowed.
+Shapes: `B` sentences, `S` source length, `T` target length, `D` model width, `H` heads, `E` width of a head, by default
+D/H, `F` feed-forward width, `V` vocabulary, `K` beam size, `N` rows or packed tokens. Batch first, right padding. Masks
+are True where attention is allowed.
 """
 
 from collections.abc import Callable
@@ -139,43 +139,50 @@ class Attention(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.heads, self.size = config.heads, config.d_model // config.heads
+        self.heads, self.size = config.heads, config.width_of_heads
+        inner = self.heads * self.size
         self.scale: float | Tensor = self.size**-0.5  # in int8 a tensor (H, 1, 1)
-        self.query = Linear(config.d_model, config.d_model)
-        self.key_value = Linear(config.d_model, 2 * config.d_model)
-        self.output = Linear(config.d_model, config.d_model)
+        self.query = Linear(config.d_model, inner)
+        self.key_value = Linear(config.d_model, 2 * inner)
+        self.output = Linear(inner, config.d_model)
         self.dropout = Dropout(config.attention_dropout)
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
         """Attend from each position of `x` (B, T, D) over `memory` (B, S, D), masked as in `attend`."""
-        return self.attend(self.queries(x), *self.keys_and_values(memory), mask)
+        queries, keys, values = self.project(x, memory)
+        return self.attend(queries, keys, values, mask)
+
+    def project(self, x: Tensor, memory: Tensor) -> tuple[Tensor, ...]:
+        """Project `x` (B, T, D) to queries and `memory` (B, S, D) to keys and values, each (B, H, T or S, E)."""
+        return self.queries(x), *self.keys_and_values(memory)
 
     def split(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the n tensors of heads, each (B, H, T, D/H), in `x` (B, T, n * D)."""
+        """Return the n tensors of heads, each (B, H, T, E), in `x` (B, T, n * H * E)."""
         return x.view(*x.shape[:2], -1, self.heads, self.size).permute(2, 0, 3, 1, 4).unbind()
 
     def queries(self, x: Tensor) -> Tensor:
-        """Project `x` (B, T, D) to queries (B, H, T, D/H)."""
+        """Project `x` (B, T, D) to queries (B, H, T, E)."""
         return self.query(x).view(*x.shape[:2], self.heads, self.size).transpose(1, 2)
 
     def keys_and_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Project `memory` (B, S, D) to keys and values, each (B, H, S, D/H)."""
+        """Project `memory` (B, S, D) to keys and values, each (B, H, S, E)."""
         keys, values = self.split(self.key_value(memory))
         return keys, values
 
-    def weights(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        """Return the weights (B, H, T, S), in float32, with which `x` (B, T, D) attends over `memory` (B, S, D)."""
-        keys, _ = self.keys_and_values(memory)
+    def weights(self, queries: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the weights (B, H, T, S), at least in float32, with which `attend` takes the mean of the values."""
         if isinstance(self.scale, Tensor):
-            scores = int8.scores(self.queries(x), keys, self.scale)
-        else:
-            scores = (self.queries(x) @ keys.transpose(-2, -1)).float() * self.scale
-        return scores.masked_fill(~mask, -torch.inf).softmax(-1)
+            scores = int8.scores(queries, keys, self.scale)
+            shares = int8.shares(scores if mask is None else scores.add_(prepare_mask(mask)))
+            return shares / shares.sum(-1, keepdim=True)
+        exact = torch.promote_types(queries.dtype, torch.float32)
+        scores = (queries @ keys.transpose(-2, -1)).to(exact).mul_(self.scale)
+        return softmax(scores if mask is None else scores.add_(prepare_mask(mask)))
 
     def attend(
         self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *, is_causal: bool = False
     ) -> Tensor:
-        """Attend from `queries` (B, H, T, D/H) over `keys` and `values` (B, H, S, D/H); return (B, T, D).
+        """Attend from `queries` (B, H, T, E) over `keys` and `values` (B, H, S, E); return (B, T, D).
 
         `mask` broadcasts to (B, H, T, S): True where attention is allowed, or by `prepare_mask`. With `is_causal` it
         is `causal_mask`.
@@ -191,11 +198,8 @@ class Attention(nn.Module):
         else:
             # Sentences are short: on a CPU two batched products beat the fused kernel, whose backward is slow, and
             # softmax is faster in float32 than in bfloat16.
-            exact = torch.promote_types(values.dtype, torch.float32)
-            weights = (queries @ keys.transpose(-2, -1)).to(exact).mul_(self.scale)  # (B, H, T, S)
-            if mask is not None:
-                weights.add_(prepare_mask(mask))
-            context = self.dropout(softmax(weights).to(values.dtype)) @ values  # (B, H, T, D/H)
+            weights = self.weights(queries, keys, mask).to(values.dtype)
+            context = self.dropout(weights) @ values  # (B, H, T, E)
         return self.output(context.transpose(1, 2).flatten(-2))  # (B, T, D)
 
     def projections(self) -> list[Linear]:
@@ -227,8 +231,8 @@ class SelfAttention(Attention):
         queries, keys, values = self.project(x)
         return self.attend(queries, keys, values, mask, is_causal=is_causal)
 
-    def project(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Project `x` (B, T, D) to queries, keys and values, each (B, H, T, D/H)."""
+    def project(self, x: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        """Project `x` (B, T, D) to queries, keys and values, each (B, H, T, E)."""
         if self.query_key_value is None:
             return self.queries(x), *self.keys_and_values(x)
         return self.split(self.query_key_value(x))
@@ -239,8 +243,8 @@ class SelfAttention(Attention):
 
     def fuse(self) -> None:
         """Replace the maps to queries, keys and values by one, for inference."""
-        parts, width = self.projections(), self.query.in_features
-        self.query_key_value = Linear(width, 3 * width)
+        parts = self.projections()
+        self.query_key_value = Linear(self.query.in_features, sum(part.out_features for part in parts))
         for name, _ in self.query.named_parameters():  # in int8 the scales of the weight, too
             whole = torch.cat([part.get_parameter(name).detach() for part in parts])
             if name == "input_scale":  # one, of the same input

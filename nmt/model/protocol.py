@@ -1,14 +1,15 @@
 """The interface of a model family."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
+from nmt.config.model import AttentionKind
 from nmt.model.cache import DecoderCache
-from nmt.model.layers import Linear, Residual
+from nmt.model.layers import Attention, Linear, Residual
 
 if TYPE_CHECKING:
     from nmt.data.encoding.dataset import Batch  # reads Parquet, which a translation does without
@@ -45,8 +46,34 @@ class Model(nn.Module, ABC):
         """
 
     @abstractmethod
+    def attentions(self) -> dict[AttentionKind, list[Attention]]:
+        """Return the attention of each layer by kind."""
+
     def attention(self, src: Tensor, tgt_in: Tensor, layer: int) -> Tensor:
         """Return the attention weights (B, T, S) of layer `layer`, from 1, over `src`, averaged over its heads."""
+        (weights,) = self.attention_weights(src, tgt_in, self.attentions()["cross"][layer - 1 : layer])
+        return weights.mean(1)
+
+    def attention_weights(self, src: Tensor, tgt_in: Tensor, attentions: Sequence[Attention]) -> list[Tensor]:
+        """Return the weights (B, H, T, S) of each of `attentions`, as a pass over `src` and `tgt_in` has them.
+
+        They are computed again from the inputs of the attention: the fused kernel of a GPU keeps none.
+        """
+        found: dict[nn.Module, Tensor] = {}
+
+        def record(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, bool]) -> None:
+            *inputs, mask = args
+            attention = cast("Attention", module)
+            queries, keys, _ = attention.project(*inputs)
+            if mask is None and kwargs.get("is_causal"):
+                mask = queries.new_ones(queries.size(2), keys.size(2), dtype=torch.bool).tril()
+            found[module] = attention.weights(queries, keys, mask)
+
+        handles = [attention.register_forward_pre_hook(record, with_kwargs=True) for attention in attentions]
+        self.hidden(src, tgt_in)
+        for handle in handles:
+            handle.remove()
+        return [found[attention] for attention in attentions]
 
     @property
     def device(self) -> torch.device:

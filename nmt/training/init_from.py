@@ -1,6 +1,5 @@
 """The initial model of a fine-tuning: weights and tokenizer of a bundle or a checkpoint."""
 
-import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from nmt.config.compatibility import completed, knobs_with, recorded_knobs
 from nmt.config.data import LanguagesConfig
 from nmt.config.model import ModelConfig
 from nmt.config.section import first_error
+from nmt.config.toml import to_toml
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import ArtifactError
 from nmt.files import JsonObject, digest_file, is_missing, read_json
@@ -125,13 +125,13 @@ def refuse_misfit(
     if model.positions != "learned":
         del here["max_length"]
     keys = [key for key in here if there[key] != here[key]]
-    facts = [f"model.{key} = {json.dumps(there[key])} there, {json.dumps(here[key])} here" for key in keys]
+    facts = [f"model.{key} = {to_toml(there[key])} there, {to_toml(here[key])} here" for key in keys]
     try:
         check_shapes(shapes, model, tokenizer.source_size, tokenizer.target_size)
     except ValueError as error:
         facts.append(str(error))
     if facts:
-        wanted = ", ".join(f"model.{key} = {json.dumps(there[key])}" for key in keys)
+        wanted = ", ".join(f"model.{key} = {to_toml(there[key])}" for key in keys)
         raise ArtifactError(
             f"{path}: does not fit the model of the recipe: {'; '.join(facts)}",
             hint=f"set {wanted}" if keys else "the tokenizer beside it is not the one that it was trained with",

@@ -307,7 +307,10 @@ def test_a_run_folder_that_is_a_file_is_one_line(nmt_here: Run, recipe: Path, tm
         (["nosuch"], "nosuch: no such recipe (give a TOML file, or one of demo, "),
         (["demmo"], "; did you mean 'demo'?)"),
         (["demo", "--set", "model.head=8"], "--set model.head=8: unknown key model.head (did you mean 'heads'?)"),
-        (["demo", "--set", "model.heads=3"], "--set model.heads=3: model: heads = 3 must divide d_model = 256"),
+        (
+            ["demo", "--set", "model.heads=3"],
+            "--set model.heads=3: model: heads = 3 must divide d_model = 256, or set head_width",
+        ),
         (["demo", "--set", "model.heads"], "--set model.heads: not of the form section.key=value"),
         (["demo", "--sett", "a=b"], "No such option: --sett"),
     ],

@@ -236,12 +236,13 @@ def trace_planted(mode: FakeTensorMode, planted: Callable[[Tensor], object]) -> 
 
 @torch.inference_mode()
 def trace_inference(mode: FakeTensorMode, case: Case) -> dict[str, Any]:
-    """Trace the loss of dev, and steps of a beam search between two looks at the finished sentences."""
+    """Trace the loss of dev, all attention, and steps of a beam search between two looks at the finished sentences."""
     report: dict[str, Any] = {}
     model = make_model(case).to(getattr(torch, case["precision"])).eval()
     batch = fake_batch(mode, 1)
     with watching(report):
         translation_loss(model, batch, smoothing=0.0)
+        model.attention_weights(batch.src, batch.tgt_in, [one for each in model.attentions().values() for one in each])
     rows = [Row([5, 6], [8], frozenset({9})), Row([7], [9, 8], frozenset({6, 7}))]
     constraints = Constraints(DecodingConfig(no_repeat_ngram=2), rows, 20, CUDA)
     decoder = Decoder([model], batch.src[:2], constraints)

@@ -24,13 +24,14 @@ PLAIN = DecodingConfig(beam_size=5, length_penalty=0.0, max_extra_length=30)
 PRE_NORM = {"norm": "pre"}
 GREEDY = PLAIN.model_copy(update={"beam_size": 1})
 
-SHAPES = [
+SHAPES: list[dict[str, Any]] = [
     {"norm": norm, "positions": positions, "tied_embeddings": tied}
     for norm, positions, tied in itertools.product(
         ("pre", "post"), ("sinusoidal", "learned"), ("all", "target", "none")
     )
 ]
-shapes = pytest.mark.parametrize("shape", SHAPES, ids=["-".join(shape.values()) for shape in SHAPES])
+SHAPES += [{**SHAPES[0], "heads": 3, "head_width": 7}, {**SHAPES[-1], "heads": 1, "head_width": 20}]
+shapes = pytest.mark.parametrize("shape", SHAPES, ids=["-".join(map(str, shape.values())) for shape in SHAPES])
 
 
 class Pieces:
@@ -55,7 +56,7 @@ def tokenizer(*, joint: bool) -> Tokenizer:
 
 def config_of(shape: dict[str, Any]) -> ModelConfig:
     return ModelConfig.model_validate(
-        {**shape, "d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 2, "decoder_layers": 3, "max_length": 40}
+        {"d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 2, "decoder_layers": 3, "max_length": 40, **shape}
     )
 
 

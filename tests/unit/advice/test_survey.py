@@ -9,7 +9,6 @@ import pytest
 from nmt.advice import survey
 from nmt.advice.choices import choose_data, choose_vocabulary
 from nmt.advice.survey import (
-    MARKUP,
     Machine,
     Markup,
     SideSurvey,
@@ -24,6 +23,7 @@ from nmt.advice.survey import (
 )
 from nmt.config.data import CorpusConfig, LanguagesConfig, TokenizerConfig
 from nmt.data.encoding import tokenizer
+from nmt.data.placeholders import MARKUP
 from nmt.errors import DataError
 
 EN_DE = LanguagesConfig(source="en", target="de")

@@ -40,10 +40,22 @@ def test_a_preset_does_not_change_the_table_of_presets() -> None:
     assert before == PRESETS
 
 
+def test_the_width_of_heads_is_their_share_of_the_model_unless_it_is_given() -> None:
+    assert ModelConfig(d_model=16, heads=4).width_of_heads == 4
+    assert ModelConfig(d_model=16, heads=3, head_width=7).width_of_heads == 7
+    assert ModelConfig.model_validate({"d_model": 16, "heads": 4, "head_width": "none"}).head_width is None
+
+
+@pytest.mark.parametrize("width", [0, 2**16 + 1])
+def test_the_width_of_heads_has_bounds(width: int) -> None:
+    assert finding(ModelConfig, head_width=width)[0] == "head_width"
+    ModelConfig(head_width=min(max(width, 1), 2**16))
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"d_model": 10, "heads": 4}, "heads = 4 must divide d_model = 10"),
+        ({"d_model": 10, "heads": 4}, "heads = 4 must divide d_model = 10, or set head_width"),
         (
             {"d_model": 9, "heads": 3},
             "d_model = 9 must be even: positions are pairs of sine and cosine",

@@ -85,7 +85,7 @@ def message(path: Path, text: str = "", *overrides: str) -> str:
         ("[training]\nseed = 'none'", "training.seed = 'none': input should be a valid integer"),
         ("[model]\nnorm = 'both'", "model.norm = 'both': input should be 'post' or 'pre'"),
         ("[model]\npreset = 'huge'", "model.preset = 'huge': input should be 'base', 'big', 'small' or 'tiny'"),
-        ("[model]\nheads = 3", "model: heads = 3 must divide d_model = 512"),
+        ("[model]\nheads = 3", "model: heads = 3 must divide d_model = 512, or set head_width"),
         (
             "[data.dev]\nfiles = 'x'\ndataset = 'y'",
             "data.dev: give exactly one of source and target, files, dataset, builtin; got files and dataset",
@@ -148,7 +148,7 @@ def test_a_recipe_that_is_not_utf_8_is_named(path: Path) -> None:
         ("training.seed=three", "--set training.seed=three: training.seed = 'three': input should be a valid integer"),
         ("training.seed=", "--set training.seed=: training.seed = '': input should be a valid integer"),
         ("model=3", "--set model=3: model is a section, not 3"),
-        ("model.heads=3", "--set model.heads=3: model: heads = 3 must divide d_model = 512"),
+        ("model.heads=3", "--set model.heads=3: model: heads = 3 must divide d_model = 512, or set head_width"),
         (
             "model.max_length=9",
             "--set model.max_length=9: cleaning.max_pieces = 250 must be under model.max_length = 9: "
@@ -164,7 +164,7 @@ def test_the_override_that_causes_an_error_is_named_and_none_for_an_error_of_the
     sound, wrong = "training.seed=2", "model.heads=3"
     message_of_the_file = "optimizer.epsilon = 'x': input should be a valid number"
     assert message(path, "\n[optimizer]\nepsilon = 'x'\n", sound, "model.dropout=0.2") == message_of_the_file
-    expected = "--set model.heads=3: model: heads = 3 must divide d_model = 512"
+    expected = "--set model.heads=3: model: heads = 3 must divide d_model = 512, or set head_width"
     assert message(path, "", sound, wrong) == message(path, "", wrong, sound) == expected
     assert message(path, "", "training.seed=x", "training.seed=y").startswith("--set training.seed=y: ")
     assert load(path, "\n[model]\nheads = 3\n", "model.heads=4").model.heads == 4
@@ -325,7 +325,12 @@ def test_a_key_is_explained_with_type_bounds_default_and_source() -> None:
         )
     ]
     assert explain("model.heads") == [
-        Knob("model.heads", "int > 0, <= 4096", "8", "Attention heads; must divide `d_model`.")
+        Knob(
+            "model.heads",
+            "int > 0, <= 4096",
+            "8",
+            "Attention heads; must divide `d_model` unless `head_width` is given.",
+        )
     ]
     assert [(knob.type, knob.default) for knob in explain("training.precision")] == [
         ('"float32" | "bfloat16"', '"float32"')

@@ -18,10 +18,10 @@ def side(name: str, size: int) -> Any:
     return SimpleNamespace(size=size, pieces=lambda ids: [f"{name}{index}" for index in ids])
 
 
-def converter(norm: str) -> TransformerConverter:
+def converter(norm: str, width: int | None = None) -> TransformerConverter:
     torch.manual_seed(1)
     shape = {"d_model": 8, "heads": 2, "ffn": 12, "encoder_layers": 1, "decoder_layers": 2, "max_length": 8}
-    config = ModelConfig.model_validate({**shape, "norm": norm, "tied_embeddings": "target"})
+    config = ModelConfig.model_validate({**shape, "norm": norm, "head_width": width, "tied_embeddings": "target"})
     model = build(config, 10, 11)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -61,6 +61,16 @@ def test_every_weight_of_the_model_is_in_its_slot(norm: str) -> None:
     for name, slot in norms.items():
         np.testing.assert_array_equal(slot.gamma.numpy(), own.tensors[f"{name}.weight"])
         np.testing.assert_array_equal(slot.beta.numpy(), own.tensors[f"{name}.bias"])
+
+
+def test_the_width_of_heads_is_written_where_it_is_given() -> None:
+    for width in (None, 6):
+        spec = converter("pre", width)._load()
+        spec.validate()
+        decoder = spec.decoder.layer[1]
+        for attention in (spec.encoder.layer[0].self_attention, decoder.self_attention, decoder.attention):
+            assert hasattr(attention, "head_dim") == (width is not None)
+            assert width is None or attention.head_dim.numpy() == width
 
 
 def test_query_keys_and_values_are_one_matrix_that_is_a_copy() -> None:

@@ -85,6 +85,15 @@ def test_matrices_are_drawn_by_the_uniform_rule_of_xavier_each_by_its_own_shape(
         assert float(matrix.std()) == pytest.approx(bound / math.sqrt(3), rel=0.05), name
 
 
+def test_heads_of_the_usual_width_have_the_same_weights_whether_it_is_given_or_not() -> None:
+    default, given = (make_model(head_width=width).weights() for width in (None, 4))
+    assert default.keys() == given.keys()
+    assert all(torch.equal(default[name], given[name]) for name in default)
+    wide = make_model(heads=3, head_width=7).weights()
+    shapes = [tuple(wide[f"encoder.0.self_attention.{part}.weight"].shape) for part in ("query", "key_value", "output")]
+    assert shapes == [(21, 16), (42, 16), (16, 21)]
+
+
 def test_biases_begin_at_zero_and_norms_at_the_identity() -> None:
     for name, weight in make_model(norm="pre").weights().items():
         if name.endswith("bias"):

@@ -135,6 +135,21 @@ def test_a_masked_position_gets_no_attention_however_low_the_others_score() -> N
     torch.testing.assert_close(masked, attention(x, memory[:, :2], None), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("width", [1, 3, 8])
+def test_heads_of_any_width_attend_by_the_formula_of_the_paper(width: int) -> None:
+    torch.manual_seed(1)
+    attention = Attention(ModelConfig(d_model=16, heads=3, head_width=width)).double()
+    x, memory = torch.randn(2, 5, 16, dtype=torch.float64), torch.randn(2, 6, 16, dtype=torch.float64)
+    queries, keys_values = attention.query(x), attention.key_value(memory)
+    heads = []
+    for start in range(0, 3 * width, width):
+        query = queries[..., start : start + width]
+        key, value = (keys_values[..., at : at + width] for at in (start, 3 * width + start))
+        heads.append((query @ key.mT / math.sqrt(width)).softmax(-1) @ value)
+    expected = attention.output(torch.cat(heads, -1))
+    torch.testing.assert_close(attention(x, memory, None), expected, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("mask", [None, torch.ones(300, dtype=torch.bool)], ids=["without a mask", "with one"])
 def test_in_bfloat16_attention_weighs_in_float32(mask: Tensor | None) -> None:
     torch.manual_seed(1)

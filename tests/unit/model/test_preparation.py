@@ -7,6 +7,7 @@ import torch
 from precisions import in_int8
 from torch import Tensor, nn
 
+from nmt.config.decoding import InferencePrecision
 from nmt.config.model import ModelConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.model import layers
@@ -125,6 +126,23 @@ def test_in_bfloat16_it_is_about_the_same_model() -> None:
     expected, model = log_probs(make_model()), make_model()
     prepare(model, "bfloat16")
     torch.testing.assert_close(log_probs(model), expected, rtol=0, atol=0.15)
+
+
+@in_int8
+@pytest.mark.parametrize(("heads", "width"), [(3, 5), (1, 64), (4, 2)])
+def test_heads_of_any_width_in_every_precision_and_step_by_step(heads: int, width: int) -> None:
+    expected = log_probs(make_model(heads=heads, head_width=width))
+    tolerances: dict[InferencePrecision, float] = {"float32": 2e-5, "bfloat16": 0.15, "int8": 0.3}
+    for precision, tolerance in tolerances.items():
+        model = prepare(make_model(heads=heads, head_width=width), precision)
+        torch.testing.assert_close(log_probs(model), expected, rtol=0, atol=tolerance)
+        torch.testing.assert_close(step_by_step(model), expected, rtol=0, atol=tolerance)
+    other = make_model(heads=heads, head_width=width, seed=2)
+    whole = make_model(heads=heads, head_width=width)
+    quantize_model(whole)
+    hold_levels(other)
+    other.load_weights(whole.weights())
+    assert torch.equal(log_probs(prepare(other, "int8")), log_probs(model))
 
 
 @in_int8

@@ -1,13 +1,19 @@
 """The interface of a model: the inputs of the loss, weights in and out, tensors for an export, attention."""
 
+from typing import cast
+
 import pytest
 import torch
+from precisions import in_int8
 from torch import Tensor, nn
 
+from nmt.config.decoding import InferencePrecision
 from nmt.config.model import ModelConfig
 from nmt.data.encoding.dataset import Batch
 from nmt.model.encoder_decoder import Transformer
+from nmt.model.int8 import ROUND, to_levels
 from nmt.model.layers import NORM_EPSILON
+from nmt.model.preparation import prepare
 from nmt.model.protocol import Model
 
 PAD, V = 0, 12
@@ -27,7 +33,7 @@ def test_a_family_must_have_every_method() -> None:
     class Half(Model):
         pass
 
-    with pytest.raises(TypeError, match=r"abstract methods.*attention.*hidden.*next_hidden.*start_cache"):
+    with pytest.raises(TypeError, match=r"abstract methods.*attentions.*hidden.*next_hidden.*start_cache"):
         Half()  # type: ignore[abstract]
 
 
@@ -77,7 +83,7 @@ def by_hand(model: Transformer, src: Tensor, tgt_in: Tensor, layer: int) -> Tens
         rows = slice(4 * head, 4 * head + 4)
         queries = x @ attention.query.weight[rows].T + attention.query.bias[rows]
         keys = memory @ attention.key_value.weight[rows].T + attention.key_value.bias[rows]
-        scores = queries @ keys.transpose(1, 2) / 2  # the root of D/H
+        scores = queries @ keys.transpose(1, 2) / 2  # the root of E
         heads.append((scores + mask[:, 0]).softmax(-1))
     return torch.stack(heads).mean(0)
 
@@ -93,6 +99,44 @@ def test_attention_is_the_mean_over_the_heads_of_the_layer(norm: str, layer: int
     assert not weights[1, :, 2].any()  # padding
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 4))
     assert not model.decoder_layers[layer - 1].cross_attention._forward_pre_hooks
+
+
+@pytest.mark.parametrize("precision", ["trained", "float32", "bfloat16", pytest.param("int8", marks=in_int8)])
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_the_weights_of_every_attention_are_those_of_the_pass_itself(norm: str, precision: str) -> None:
+    model: Model = make_model(norm).eval()
+    if precision != "trained":
+        model = prepare(model, cast("InferencePrecision", precision))
+    by_kind = model.attentions()
+    assert {kind: len(found) for kind, found in by_kind.items()} == {"encoder": 2, "decoder": 3, "cross": 3}
+    attentions = [one for found in by_kind.values() for one in found]
+    calls: dict[nn.Module, tuple[tuple[Tensor, ...], Tensor]] = {}
+    for one in attentions:
+        one.register_forward_hook(lambda module, args, output: calls.update({module: (args, output)}))
+    with torch.no_grad():
+        weights = model.attention_weights(SRC, TGT_IN, attentions)
+        for one, found in zip(attentions, weights, strict=True):
+            *inputs, _ = calls[one][0]
+            _, _, values = one.project(*inputs)
+            values = values.float() if precision == "int8" else values
+            context = found.to(values.dtype) @ values  # (B, H, T, E)
+            if precision == "int8":
+                rows = context.add_(ROUND).transpose(1, 2)
+                output = one.output.int8_product.multiply(to_levels(rows, (rows[..., 0, 0].numel(), 16)))
+                output = output[: rows[..., 0, 0].numel()].view(calls[one][1].shape)
+            else:
+                output = one.output(context.transpose(1, 2).flatten(-2))
+            real = (SRC if one in by_kind["encoder"] else TGT_IN) != PAD
+            torch.testing.assert_close(output[real], calls[one][1][real], rtol=0, atol=0)
+    for kind, of_kind in by_kind.items():
+        for one in of_kind:
+            found = weights[attentions.index(one)]
+            torch.testing.assert_close(found.sum(-1), torch.ones(found.shape[:-1]), rtol=0, atol=1e-6)
+            if kind == "decoder":
+                assert not found.triu(1).any()
+            else:
+                assert not found[1, :, :, 2].any()  # padding
+            assert not one._forward_pre_hooks
 
 
 def test_a_batch_says_whether_its_sources_need_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,13 @@ def test_every_key_that_differs_is_named_and_how_to_set_it() -> None:
     )
 
 
+def test_another_width_of_heads_does_not_fit_and_the_default_is_written_as_in_a_recipe() -> None:
+    assert refusal(config(head_width=6), config()).endswith(
+        'model.head_width = "none" there, 6 here; encoder.0.self_attention.query.weight is (16, 16), '
+        'not (24, 16) (set model.head_width = "none")'
+    )
+
+
 def test_another_vocabulary_is_the_fault_of_the_tokenizer_beside_it() -> None:
     assert refusal(config(), config(), SimpleNamespace(source_size=11, target_size=14)) == (
         "old: does not fit the model of the recipe: target_embedding.weight is (13, 16), not (14, 16) "

@@ -1,0 +1,108 @@
+"""A line that is observed is translated as ever, and its attention is that of its own segments."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nmt.config.inference import Options
+from nmt.data.placeholders import Protector
+from nmt.errors import DataError, UsageError
+from nmt.inference.engines.native import NativeEngine
+from nmt.inference.observed import attention_maps, observe
+from nmt.inference.report import Report
+from nmt.inference.translator import Translator
+
+LINE = "The old woman sees a small dog."
+LONGER = f"A child sings. {LINE} The man reads. A child sings."
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny_model: Path) -> Translator:
+    return Translator.load(tiny_model, device="cpu", decoding={"segments": "sentence"})
+
+
+@pytest.fixture
+def translator(loaded: Translator) -> Translator:
+    """Return the tiny model, for which each sentence is a segment, with an empty report."""
+    loaded.report = Report()
+    return loaded
+
+
+@pytest.mark.parametrize(("line", "count"), [(LINE, 1), (LONGER, 4)])
+def test_the_translation_is_that_of_the_translator_which_stays_as_it_is(
+    translator: Translator, line: str, count: int
+) -> None:
+    engine = translator.engine
+    seen = observe(translator, line)
+    assert translator.engine is engine
+    assert translator.report == Report()
+    (expected,) = translator.translate([line], Options(alignment=True))
+    assert (seen.source, seen.best) == (line, expected.candidates[0])
+    assert seen.warnings == translator.report.warnings()
+    assert len(seen.segments) == count
+    tokenizer = translator.tokenizer
+    assert tokenizer.source.decode([row.ids for row, _ in seen.segments]) == [
+        one if one.endswith(".") else f"{one}." for one in line.split(". ")
+    ]
+    assert tokenizer.target.pieces([i for _, (best, *_) in seen.segments for i in best.ids]) == seen.best.pieces
+    if count > 1:
+        assert seen.warnings[0] == "input lines translated in segments: 1 (line 1)"
+
+
+def test_the_alignment_is_that_of_the_layer_and_with_placeholders_there_is_none(
+    translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert observe(translator, LINE, layer=1).best.alignment == observe(translator, LINE).best.alignment
+    with pytest.raises(UsageError, match="there is no decoder layer 2: the model has 1"):
+        observe(translator, LINE, layer=2)
+    monkeypatch.setattr(translator, "reader", replace(translator.reader, protector=Protector("XYZ", 1)))
+    assert observe(translator, LINE, layer=2).best.alignment is None
+
+
+@pytest.mark.parametrize("line", ["", "  \t", "\n"])
+def test_a_blank_text_is_refused(translator: Translator, line: str) -> None:
+    with pytest.raises(DataError) as caught:
+        observe(translator, line)
+    assert str(caught.value) == "the text is blank (give a sentence)"
+
+
+def test_unknown_pieces_are_counted(translator: Translator) -> None:
+    assert observe(translator, "A \u2603 dog and a \u2603.").warnings[0] == (
+        "characters of the text that are unknown or spelled in bytes: 2"
+    )
+
+
+def test_the_attention_is_that_of_each_segment_with_its_pieces(translator: Translator) -> None:
+    seen = observe(translator, LONGER)
+    maps = attention_maps(translator, seen)
+    assert len(maps) == 4
+    for one, (row, (best, *_)) in zip(maps, seen.segments, strict=True):
+        assert one.source == [*translator.tokenizer.source.pieces(row.ids), "</s>"]
+        assert one.target == [*translator.tokenizer.target.pieces(best.ids), "</s>"]
+        s, t = len(one.source), len(one.target)
+        shapes = {kind: weights.shape for kind, weights in one.weights.items()}
+        assert shapes == {"encoder": (1, 2, s, s), "decoder": (1, 2, t, t), "cross": (1, 2, t, s)}
+        for weights in one.weights.values():
+            np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
+        assert not np.triu(one.weights["decoder"], 1).any()
+        (of_engine,) = next(translator.engine.attention([[(row.ids, best.ids)]], 1))
+        np.testing.assert_allclose(one.weights["cross"][0].mean(0)[:-1, :-1], of_engine, atol=1e-6)
+
+
+def test_only_one_model_in_this_process_can_be_observed(
+    translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, engine = observe(translator, LINE), translator.engine
+    assert isinstance(engine, NativeEngine)
+    monkeypatch.setattr(translator, "engine", NativeEngine([*engine.models, *engine.models]))
+    with pytest.raises(UsageError) as caught:
+        attention_maps(translator, seen)
+    assert str(caught.value) == "an ensemble has no attention of its own (take one model)"
+    other: Any = object()
+    monkeypatch.setattr(translator, "engine", other)
+    with pytest.raises(UsageError) as caught:
+        observe(translator, LINE)
+    assert str(caught.value) == "only the native engine, in one process, shows how it works"
