@@ -130,7 +130,7 @@ def command(*arguments: str | Path) -> list[str]:
 def environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return what a command finds in its environment: this process's own, without what changes its output."""
     kept = {key: value for key, value in os.environ.items() if key not in {"FORCE_COLOR", "PYTHONWARNINGS"}}
-    return {**kept, "COLUMNS": "100", "NO_COLOR": "1", **(env or {})}
+    return {**kept, "COLUMNS": "100", "NO_COLOR": "1", "NMT_NO_REPORT": "1", **(env or {})}
 
 
 @pytest.fixture(scope="session")

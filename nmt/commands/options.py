@@ -136,6 +136,7 @@ def option(section: type[Section], key: str, mark: OptionsOf) -> inspect.Paramet
         option_name(section, key),
         help=prose(described(section, key)) + shown,
         metavar=flag.metavar or ranged(kind, constraints),
+        envvar=flag.environment,
         rich_help_panel=mark.panel,
     )
     return inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, info])

@@ -38,6 +38,8 @@ class RunConfig(Section):
     """With a lock, run only if packages, machine and threads are the same too."""
     workers: Annotated[PositiveInt, Field(le=MOST_WORKERS)] | None = None
     """Processes that prepare data, whose number changes nothing; by default one a core."""
+    no_report: Annotated[bool, Flag(environment="NMT_NO_REPORT")] = False
+    """Write no report.html at the end."""
 
 
 RecipeName = Annotated[
@@ -53,6 +55,7 @@ Overrides = Annotated[
 ]
 Where = Annotated[RunConfig, OptionsOf("Options")]
 TRAINED = ("data_dir", "run_dir", "overrides", "init_from", "locked", "strict")
+WherePrepared = Annotated[RunConfig, OptionsOf("Options", only=(*TRAINED, "workers"))]
 WhereTrained = Annotated[RunConfig, OptionsOf("Options", only=TRAINED)]
 
 
@@ -88,3 +91,12 @@ def run_recipe(recipe: str, where: RunConfig, last: str = "evaluate") -> None:
         console.log(run.locked.compare(run.results))
     if last == "evaluate" and run.ranks.is_main:
         show_results(run, time.monotonic() - began)
+        if not where.no_report:
+            write_report_of(run)
+
+
+def write_report_of(run: Run) -> None:
+    """Write the report of a run that is done, and say where it is."""
+    from nmt.experiments.report import report_after_run  # start-up time
+
+    report_after_run(run.folder)

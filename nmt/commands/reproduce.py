@@ -8,7 +8,7 @@ import typer
 from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.options import command
-from nmt.commands.recipe_options import RecipeName, Where, open_run
+from nmt.commands.recipe_options import RecipeName, Where, open_run, write_report_of
 from nmt.errors import NotReproducedError
 from nmt.pipeline.lock import INPUTS
 
@@ -36,6 +36,8 @@ def reproduce(
     verdicts = list(work.reproduce(run, model))
     if run.locked and verdicts and model is None:
         console.log(run.locked.compare(run.results))
+    if verdicts and model is None and not where.no_report:
+        write_report_of(run)
     for passed, line in verdicts:
         console.heading("PASS" if passed else "FAIL", f" {line}", "green" if passed else "red")
     if failed := sum(not passed for passed, _ in verdicts):

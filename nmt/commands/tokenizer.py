@@ -9,7 +9,7 @@ import typer
 from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.options import command
-from nmt.commands.recipe_options import RecipeName, Where, run_recipe
+from nmt.commands.recipe_options import RecipeName, WherePrepared, run_recipe
 from nmt.data.reading.streams import decode_lines
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def input_lines() -> Iterator[str]:
 
 
 @command(app, "nmt tokenizer train demo", "train")
-def tokenizer_train(recipe: RecipeName, *, where: Where) -> None:
+def tokenizer_train(recipe: RecipeName, *, where: WherePrepared) -> None:
     """Train the tokenizer of RECIPE on its cleaned training text."""
     run_recipe(recipe, where, "tokenizer")
 

@@ -42,6 +42,7 @@ class Flag:
 
     name: str = ""  # the option: `--tag` of the field `tags`
     metavar: str | None = None  # the option's value in the help, in place of its type
+    environment: str | None = None  # the variable that gives its value where the option is not given
 
 
 class Section(BaseModel):

@@ -66,7 +66,7 @@ class Interval:
         return self.mark - before
 
     def close(self) -> dict[str, float | None]:
-        """Return means over the tokens, the last gradient norm and the speed; start anew. Waits for the device.
+        """Return means over tokens, the last gradient norm, tokens, time and speed; start anew. Waits for the device.
 
         Skipped updates, whose loss is NaN, count in nothing but the time; where there were no others, loss, perplexity
         and gradient norm are None.
@@ -86,8 +86,7 @@ class Interval:
                 "perplexity": round(perplexity(sum(row[1] for row in taken) / tokens), 4),
                 "gradient_norm": round(taken[-1][2], 4),
             }
-        values["tokens"] = tokens
-        values["tokens_per_second"] = round(tokens / seconds, 1)
+        values |= {"tokens": tokens, "seconds": round(seconds, 3), "tokens_per_second": round(tokens / seconds, 1)}
         values["waiting"] = round(self.waiting / seconds, 4)
         self.results, self.waiting, self.computing = [], 0.0, 0.0
         return values

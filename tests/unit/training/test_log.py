@@ -127,6 +127,7 @@ def test_a_line_of_the_log_holds_the_updates_since_the_one_before(tmp_path: Path
         "perplexity": round(math.exp(60 / 40), 4),
         "gradient_norm": 3.0,
         "tokens": 40,
+        "seconds": 2.0,
         "tokens_per_second": 20.0,
         "waiting": 0.0,
         "memory_mib": 3072,

@@ -1,0 +1,134 @@
+"""Pictures of a page: Matplotlib's figures as SVG within the HTML, in the colours of the page, light or dark."""
+
+import io
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nmt.experiments.curves import COLORS, CURVES, DASHES, Points, draw_curve
+from nmt.files import JsonObject
+
+INK, LINE = "#101010", "#d0d0d0"  # texts and axes; the grid
+VARIABLES = {INK: "var(--ink)", LINE: "var(--grid)", **{color: f"var(--c{n})" for n, color in enumerate(COLORS)}}
+"""The page's colours in place of those drawn, so that a picture is readable on a dark page too."""
+PANELS = {
+    "Loss": {"training": "loss", "dev": "dev_loss"},
+    "BLEU on dev": {"dev": "bleu"},
+    "chrF on dev": {"dev": "chrf"},
+    "Learning rate": {"training": "learning_rate"},
+    "Gradient norm": {"training": "gradient_norm"},
+    "Target tokens per second": {"training": "speed"},
+}
+"""The curves of one run by the picture that shows them, each under its label there."""
+SIZE = (5.4, 2.8)  # inches
+
+
+def styled(ink: str, grid: str) -> AbstractContextManager[None]:
+    """Set the style of pictures in the block: texts and axes in the colour `ink`, and the `grid`."""
+    return rc_context(
+        {
+            "svg.fonttype": "none",  # text stays text: small, and in the reader's font
+            "svg.hashsalt": "nmt",
+            "text.parse_math": False,
+            "font.size": 9,
+            "axes.grid": True,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "legend.frameon": False,
+            "text.color": ink,
+            "axes.edgecolor": ink,
+            "axes.labelcolor": ink,
+            "xtick.color": ink,
+            "ytick.color": ink,
+            "grid.color": grid,
+            "grid.linewidth": 0.6,
+            "figure.facecolor": "none",
+            "axes.facecolor": "none",
+        }
+    )
+
+
+@contextmanager
+def drawing(alt: str, size: tuple[float, float] = SIZE) -> Iterator[tuple[Axes, list[Markup]]]:
+    """Yield axes to draw on, and a list that holds the picture after the block; `alt` says what it shows."""
+    result: list[Markup] = []
+    with styled(INK, LINE):
+        figure = Figure(figsize=size, layout="constrained")
+        yield figure.subplots(), result
+        result.append(inline_svg(figure, alt))
+
+
+def inline_svg(figure: Figure, alt: str) -> Markup:
+    """Return a figure as an element of HTML that names nothing outside itself."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    svg = re.sub(r"<style.*?</style>|<!--.*?-->", "", file.getvalue(), flags=re.DOTALL)
+    head, _, body = svg[svg.index("<svg") :].partition(">")
+    box = re.findall(r'viewBox="([^"]*)"', head)[0]
+    used = set(re.findall(r'(?:href="|url\()#([^")]+)', body))
+    prefix = f"p{abs(hash_of(alt + body)):x}-"
+    body = re.sub(r' id="([^"]*)"', lambda found: f' id="{prefix}{found[1]}"' if found[1] in used else "", body)
+    body = re.sub(r'(href="|url\()#', rf"\1#{prefix}", body)
+    body = re.sub(r"font-family: [^;\"]*;?", "", body)
+    body = re.sub("|".join(VARIABLES), lambda found: VARIABLES[found[0]], body)
+    body = re.sub(r"\s*\n\s*", " ", body)
+    return Markup('<svg role="img" viewBox="{}" aria-label="{}">').format(box, alt) + Markup(body)
+
+
+def hash_of(text: str) -> int:
+    """Return a number that is the same in every process, as Python's own hash is not."""
+    value = 0
+    for char in text:
+        value = (value * 31 + ord(char)) % 0xFFFFFFFF
+    return value
+
+
+def curve_pictures(curves: Mapping[str, JsonObject]) -> dict[str, Markup]:
+    """Draw the curves of one run, by the titles of the pictures."""
+    pictures = {}
+    for title, panel in PANELS.items():
+        shown = {label: name for label, name in panel.items() if name in curves}
+        points = {label: Points(**curves[name]) for label, name in shown.items()}
+        alt = " ".join(described(label, points[label]) for label in shown)
+        if not shown:
+            continue
+        with drawing(f"{title}. {alt}") as (axes, result):
+            for number, (label, name) in enumerate(shown.items()):
+                draw_curve(axes, CURVES[name], {label: points[label]}, first=number)
+            axes.set_ylabel("")
+            if len(shown) > 1:
+                axes.legend()
+        pictures[title] = result[0]
+    return pictures
+
+
+def described(label: str, points: Points) -> str:
+    """Say how a curve begins and ends, and its extremes.
+
+    >>> described("dev", Points([1, 2, 3], [5, 2, 4]))
+    'dev: 5 at step 1, 4 at step 3, least 2 at step 2, most 5 at step 1.'
+    """
+    pairs = list(zip(points.x, points.y, strict=True))
+    values = pairs[0], pairs[-1], min(pairs, key=lambda pair: pair[1]), max(pairs, key=lambda pair: pair[1])
+    first, last, least, most = (f"{y:.4g} at step {x:,.0f}" for x, y in values)
+    return f"{label}: {first}, {last}, least {least}, most {most}."
+
+
+def length_picture(lengths: JsonObject, source: str, target: str) -> Markup:
+    """Draw the histograms of the lengths of both sides."""
+    names = {"source": source, "target": target}
+    sides = [f"{names[side]}: mean {lengths[side]['mean']:.1f} pieces" for side in names]
+    with drawing(f"Training pairs by length. {'; '.join(sides)}; longest {lengths['longest']:,}.") as (axes, result):
+        for look, side in enumerate(names):
+            pairs, width = lengths[side]["pairs"], lengths["bin"]
+            edges = [number * width for number in range(len(pairs) + 1)]
+            axes.stairs(pairs, edges, color=COLORS[look], linestyle=DASHES[look], linewidth=1.6, label=names[side])
+        axes.set_xlabel("pieces")
+        axes.set_ylabel("training pairs")
+        axes.legend()
+    return result[0]

@@ -1,0 +1,116 @@
+"""The report of a run: one HTML file that needs nothing else, and its figures as JSON."""
+
+import re
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from nmt import console
+from nmt.data.cleaning.funnel import percent
+from nmt.experiments import pictures
+from nmt.experiments.facts import facts_of
+from nmt.experiments.finished_run import FinishedRun
+from nmt.files import Json, JsonObject, check_output, digest_file, is_missing, read_record, write_json, write_text
+from nmt.run_folder import RunFolder
+from nmt.runtime import code
+from nmt.version import __version__
+
+FORMAT = 1  # of the JSON
+HERE = Path(__file__).parent
+CONTROLS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f]")
+"""Characters that HTML may not hold; lines have no line feeds."""
+SECTIONS = {
+    "summary": "Summary",
+    "scores": "Scores",
+    "training": "Training",
+    "data": "Data",
+    "translations": "Translations",
+    "lock": "Lock",
+}
+
+
+def report_of(folder: Path) -> JsonObject:
+    """Return everything that the report of a run says, as one JSON object. Raises what `FinishedRun.open` raises."""
+    run = FinishedRun.open(folder)
+    facts = {"format": FORMAT, "nmt": __version__, "made_from": [made_from(run.folder)]}
+    return readable({**facts, "runs": [facts_of(run)]})
+
+
+def made_from(folder: RunFolder) -> JsonObject:
+    """Return the digests of the files that a report is made from, and of nmt's code."""
+    files = [folder.lock, folder.log, folder.scores, folder.evaluation / "manifest.json"]
+    return {"code": code()["source"], **{path.name: digest_file(path) for path in files if not is_missing(path)}}
+
+
+def readable(value: Json) -> Json:
+    """Return a JSON value whose texts are valid in UTF-8 and HTML: other characters are written as escapes."""
+    if isinstance(value, dict):
+        return {readable(key): readable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [readable(each) for each in value]
+    if not isinstance(value, str):
+        return value
+    text = value.encode("utf-8", "backslashreplace").decode("utf-8")
+    return CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def write_report(facts: JsonObject, path: Path) -> None:
+    """Write the page to `path` and the facts to a JSON file beside it. Raises OSError where that cannot be done."""
+    check_output(path)
+    write_text(path, page(facts))
+    write_json(path.with_suffix(".json"), facts)
+
+
+def page(facts: JsonObject) -> str:
+    """Return the HTML of a report."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )
+    environment.filters |= {
+        "count": "{:,}".format,
+        "fixed": "{:.2f}".format,
+        "metric": lambda name: console.METRICS.get(name, name),
+        "share": percent,
+        "width": lambda count, of: round(100 * count / max(of, 1), 2),
+        "duration": console.duration,
+        "tag": lambda code: code.replace("_", "-"),
+    }
+    run = facts["runs"][0]
+    css = Markup((HERE / "report.css").read_text(encoding="utf-8"))
+    title = f"Report of the run {run['name']}"
+    return environment.get_template("report.html").render(
+        **facts, title=title, css=css, pictures=pictures_of(run), sections=sections_of(run)
+    )
+
+
+def sections_of(run: JsonObject) -> dict[str, str]:
+    """Return the titles of the sections by their ids, of those that have content."""
+    empty = {"training": not run["curves"], "data": not (run["funnel"] or run["lengths"])}
+    return {name: title for name, title in SECTIONS.items() if not empty.get(name)}
+
+
+def pictures_of(run: JsonObject) -> dict[str, Markup | dict[str, Markup] | None]:
+    """Draw the pictures of a run."""
+    lengths = run["lengths"]
+    return {
+        "curves": pictures.curve_pictures(run["curves"]),
+        "lengths": pictures.length_picture(lengths, run["source"], run["target"]) if lengths else None,
+    }
+
+
+def report_after_run(folder: RunFolder) -> None:
+    """Write the report of a run that has just ended, if its facts have changed, and say where it is.
+
+    Nothing that fails here fails the run, which is done: a failure is a warning.
+    """
+    path = folder.path / "report.html"
+    try:
+        facts = read_record(path.with_suffix(".json"), "made_from")
+        if is_missing(path) or not facts or facts["made_from"] != [made_from(folder)]:
+            write_report(report_of(folder.path), path)
+    except Exception as error:
+        console.trace()
+        console.warn(f"the report was not written: {type(error).__name__}: {error}")
+    else:
+        console.heading("Report:", f" {path}")

@@ -1,0 +1,46 @@
+"""Pictures of a page: in its colours, with texts for those who do not see them, and no name twice."""
+
+import re
+
+from nmt.experiments.curves import COLORS, Points
+from nmt.experiments.pictures import VARIABLES, curve_pictures, described, drawing, length_picture
+
+LENGTHS = {"bin": 2, "longest": 9, "source": {"pairs": [1, 2], "mean": 2.5}, "target": {"pairs": [0, 3], "mean": 3.25}}
+
+
+def test_a_picture_has_the_colours_of_the_page_and_no_others() -> None:
+    svg = str(length_picture(LENGTHS, "en", "de"))
+    assert not re.findall("#[0-9a-f]{6}", svg)
+    assert {"var(--ink)", "var(--grid)", "var(--c0)", "var(--c1)"} == set(re.findall(r"var\([^)]+\)", svg))
+    assert len(VARIABLES) == len(COLORS) + 2
+
+
+def test_a_picture_says_what_it_shows_and_quotes_it() -> None:
+    with drawing('so "so" <b>') as (axes, result):
+        axes.set_title("$x < y$")
+    assert 'aria-label="so &#34;so&#34; &lt;b&gt;"' in result[0]
+    assert ">$x &lt; y$</text>" in result[0]
+    assert "Training pairs by length. en: mean 2.5 pieces; de: mean 3.2 pieces; longest 9." in length_picture(
+        LENGTHS, "en", "de"
+    )
+
+
+def test_the_ids_of_two_pictures_differ_and_those_unused_are_gone() -> None:
+    curve = {"x": [1.0, 2.0], "y": [3.0, 1.0]}
+    first = curve_pictures({"loss": curve, "learning_rate": curve})
+    assert list(first) == ["Loss", "Learning rate"]
+    ids = [set(re.findall(r' id="([^"]+)"', svg)) for svg in first.values()]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+    for svg, own in zip(first.values(), ids, strict=True):
+        assert set(re.findall(r'(?:href="|url\()#([^")]+)', svg)) == own
+        assert "http" not in svg
+        assert "<style" not in svg
+    assert first == curve_pictures({"loss": curve, "learning_rate": curve})
+
+
+def test_a_curve_is_described_by_its_ends_and_extremes() -> None:
+    points = Points([10, 2000, 3000], [5.12345, 2, 4])
+    assert described("dev", points) == (
+        "dev: 5.123 at step 10, 4 at step 3,000, least 2 at step 2,000, most 5.123 at step 10."
+    )

@@ -1,0 +1,142 @@
+"""The report: one valid page that holds text of any kind as text, rewritten only where its facts have changed."""
+
+import re
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+from conftest import TinyRun, tree
+from pages import check_page
+
+from nmt.experiments import report as module
+from nmt.experiments.report import HERE, page, readable, report_after_run, report_of, write_report
+from nmt.files import JsonObject, read_json
+from nmt.run_folder import RunFolder
+
+
+@pytest.fixture(scope="module")
+def facts(tiny: TinyRun) -> JsonObject:
+    return report_of(tiny.folder)
+
+
+def test_a_page_is_whole_and_says_what_the_facts_say(facts: JsonObject) -> None:
+    found = check_page(page(facts))
+    run = facts["runs"][0]
+    scores = run["tests"]["test"]["scores"]
+    for text in (
+        *(f"{score['score']:.2f}" for score in scores.values()),
+        *(score["signature"] for score in (scores["ter"], scores["bleu"]["interval"])),
+        *("Loss, by step", "Gradient norm, by step", "Target tokens per second, by step", "Learning rate, by step"),
+        *(digest for files in run["data"].values() for digest in files.values()),
+        *run["sessions"][0]["versions"].values(),
+        run["tests"]["test"]["extremes"]["worst"][0]["source"],
+    ):
+        assert text in found.text
+    assert len(found.all("figure")) == 7
+    assert {one["lang"] for one in found.all("dd")} == {"en", "de"}
+    assert re.match(
+        r"Loss\. training: [\d.]+ at step 1, [\d.]+ at step 200, least ", found.all("svg")[0]["aria-label"] or ""
+    )
+
+
+EVIL = '<script>alert("x")</script>&lt;{{ 7 * 7 }}{% raw %}</dd>'
+
+
+def test_text_of_the_data_is_text(facts: JsonObject) -> None:
+    changed = deepcopy(facts)
+    run = changed["runs"][0]
+    run["name"] = run["description"] = run["recipe_toml"] = EVIL
+    run["missing"] = [EVIL]
+    run["data"][EVIL] = {EVIL: EVIL}
+    run["funnel"]["corpora"] = [EVIL, "b"]
+    run["training"]["events"] = [{"kind": EVIL, "step": 3, EVIL: EVIL}]
+    run["tests"][EVIL] = run["tests"]["test"]
+    line = run["tests"]["test"]["extremes"]["worst"][0]
+    line["source"], line["hypothesis"], line["reference"] = EVIL, [[False, EVIL]], [[True, EVIL]]
+    run["tests"]["test"]["extremes"]["worst"][1]["source"] = "مرحبا بالعالم 猫が眠る"
+    run["source"] = "ara_Arab"
+    found = check_page(page(changed))
+    assert found.text.count(EVIL) > 15
+    assert "مرحبا بالعالم 猫が眠る" in found.text
+    assert {"ara-Arab", "de"} == {one["lang"] for one in found.all("dd")}
+    assert {one["dir"] for one in found.all("dd")} == {"auto"}
+
+
+def test_a_run_of_which_little_is_left_has_a_page_too(facts: JsonObject) -> None:
+    changed = deepcopy(facts)
+    run = changed["runs"][0]
+    run |= {"funnel": None, "lengths": None, "curves": {}, "results": {}, "missing": ["this and that"]}
+    run["training"] |= {"steps": None, "best_step": None, "seconds": None}
+    run["tests"]["test"] |= {"lines": None, "extremes": None}
+    found = check_page(page(changed))
+    assert "this and that" in found.text
+    assert "There are none to show." in found.text
+    assert found.all("figure") == []
+
+
+def test_characters_that_html_or_utf_8_may_not_hold_are_escapes() -> None:
+    assert readable({"a\udcff": ["b\0\x1b", 1, None, ("c\td", True)]}) == {
+        "a\\udcff": ["b\\x00\\x1b", 1, None, ["c\td", True]]
+    }
+
+
+def luminance(color: str) -> float:
+    parts = [int(color[index : index + 2], 16) / 255 for index in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours as WCAG 2 defines it."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_texts_and_lines_have_contrast_on_every_ground_light_and_dark() -> None:
+    css = (HERE / "report.css").read_text(encoding="utf-8")
+    schemes = [dict(re.findall(r"(--\w+): (#\w{6});", block.partition("}")[0])) for block in css.split(":root {")[1:]]
+    assert [len(scheme) for scheme in schemes] == [15, 15]
+    for scheme in schemes:
+        for ground in ("--paper", "--panel"):
+            assert all(contrast(scheme[name], scheme[ground]) >= 4.5 for name in ("--ink", "--soft", "--link"))
+        assert contrast(scheme["--ink"], scheme["--mark"]) >= 4.5
+        assert all(contrast(scheme[f"--c{number}"], scheme["--paper"]) >= 4.5 for number in range(8))
+
+
+def test_page_and_figures_are_written_whole_and_only_where_the_run_has_changed(
+    tiny: TinyRun, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tiny.copy(tmp_path / "run"))
+    before = tree(folder.path)
+    report_after_run(folder)
+    path = folder.path / "report.html"
+    assert capsys.readouterr().out == f"Report: {path}\n"
+    after = tree(folder.path)
+    assert after.keys() - before.keys() == {"report.html", "report.json"}
+    assert {name: after[name] for name in before} == before
+    assert page(read_json(folder.path / "report.json")) == path.read_text(encoding="utf-8")
+    path.write_text("mine", encoding="utf-8")
+    report_after_run(folder)
+    assert path.read_text(encoding="utf-8") == "mine"
+    with folder.log.open("a", encoding="utf-8") as log:
+        log.write('{"kind": "rollback", "step": 200}\n')
+    report_after_run(folder)
+    assert "Step 200: rollback" in path.read_text(encoding="utf-8")
+    capsys.readouterr()
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("by nought")
+
+    path.unlink()
+    monkeypatch.setattr(module, "write_report", fail)
+    report_after_run(folder)
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "nmt: warning: the report was not written: ZeroDivisionError: by nought\n")
+
+
+def test_an_output_that_cannot_be_written_is_named(facts: JsonObject, tmp_path: Path) -> None:
+    (tmp_path / "page.html").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        write_report(facts, tmp_path / "page.html")
+    assert caught.value.filename == str(tmp_path / "page.html")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html"]
