@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from nmt import console
@@ -157,7 +155,7 @@ def spread(steps: Sequence[int]) -> list[int]:
 
 
 def show_line(line: Line) -> None:
-    """Print a line of a test set; on a terminal, words that not all runs have are marked."""
+    """Print a line of a test set; on a terminal, words are marked in which runs differ from the baseline."""
     runs: dict[str, list[str]] = {}
     for name, text in line.hypotheses.items():
         runs.setdefault(text, []).append(name)
@@ -165,24 +163,8 @@ def show_line(line: Line) -> None:
     console.out(f"  line {line.number:,}")
     for label, text in (("source", line.source), ("reference", line.reference)):
         console.out(f"  {label:<{width}}         {text}")
-    base, *others = map(words_of, runs)
-    marks = [differing_words(base, other) for other in others]
-    flags = [[any(each) for each in zip(*(one for one, _ in marks), strict=True)], *(other for _, other in marks)]
-    for names, words, marked in zip(runs.values(), [base, *others], flags, strict=True):
-        console.marked(f"  {', '.join(names):<{width}}  {line.chrf[names[0]]:5.1f}  ", zip(words, marked, strict=True))
-
-
-def words_of(text: str) -> list[str]:
-    """Cut a text into words and the characters between them; one without spaces, as in Chinese, into characters."""
-    return re.findall(r"\w+|\W", text) if " " in text else list(text)
-
-
-def differing_words(first: Sequence[str], second: Sequence[str]) -> tuple[list[bool], list[bool]]:
-    """Mark the words of each text that are not in the other one, in the same order (difflib)."""
-    one, other = [True] * len(first), [True] * len(second)
-    for begin, start, size in SequenceMatcher(None, first, second, autojunk=False).get_matching_blocks():
-        one[begin : begin + size] = other[start : start + size] = [False] * size
-    return one, other
+    for names in runs.values():
+        console.marked(f"  {', '.join(names):<{width}}  {line.chrf[names[0]]:5.1f}  ", line.parts[names[0]])
 
 
 def show_settings(settings: Sequence[Setting]) -> None:

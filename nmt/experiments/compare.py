@@ -181,11 +181,14 @@ def training_of(run: Compared) -> Training:
     """Return the figures of a training, from its result and its log."""
     counts = (run.results["train"].counts if "train" in run.results else None) or {}
     lines = [event for (kind, _), event in run.events.items() if kind == "train"]
-    is_counted = lines and all(line.get("tokens") is not None and line.get("tokens_per_second") for line in lines)
+    tokens, seconds = (
+        sum(line[key] for line in lines) if lines and all(key in line for line in lines) else None
+        for key in ("tokens", "seconds")  # which an older nmt did not log
+    )
     return Training(
         steps=counts.get("steps"),
-        tokens=sum(line["tokens"] for line in lines) if is_counted else None,
-        seconds=sum(line["tokens"] / line["tokens_per_second"] for line in lines) if is_counted else None,
+        tokens=tokens,
+        seconds=seconds,
         best_step=counts.get("best_step"),
         best=counts.get("best"),
         metric=run.recipe.training.best_metric,

@@ -12,11 +12,12 @@ from nmt import console
 from nmt.config.recipe import Recipe
 from nmt.errors import UsageError
 from nmt.evaluation import significance
-from nmt.evaluation.metrics import METRICS, LineStatistics, MetricName, Statistics
-from nmt.evaluation.scoring import count_systems
+from nmt.evaluation.metrics import METRICS, LineStatistics, MetricName, Statistics, tokenizer_for
+from nmt.evaluation.scoring import SPACED, count_systems
 from nmt.evaluation.significance import RunsTest, TestedScore, TestedScores, permutation_test
 from nmt.experiments.compare import Compared
 from nmt.experiments.finished_run import FinishedRun, TestLines
+from nmt.experiments.sentences import Part, differing_parts, line_scores
 from nmt.pipeline.lock import knobs_of
 
 BY_DEFAULT: tuple[MetricName, ...] = ("bleu", "chrf")
@@ -30,6 +31,7 @@ class Line:
     source: str
     reference: str
     hypotheses: dict[str, str]
+    parts: dict[str, list[Part]]  # of each: in common with the baseline's, whose own are those of the first other one
     chrf: dict[str, float]  # of the sentence
 
 
@@ -86,6 +88,7 @@ def compare_scores(
     chosen = [name for name in METRICS if name in (metrics or BY_DEFAULT)]
     seed = significance.read_seed() if is_tested else None
     finished = [run.run for run in runs if run.run]
+    spaced = tokenizer_for(runs[0].recipe.languages.target) in SPACED
     tests, shown, said = {}, {}, []
     shared = shared_tests(runs)
     if others := dict.fromkeys(test for run in runs for test in run.scores if test not in shared):
@@ -102,7 +105,9 @@ def compare_scores(
             remarks += _other_than_recorded(runs, test, tests[test])
             if lines:
                 chrf = {name: each["chrf"] for name, each in counted.items()}
-                shown[test] = DifferingLines(chrf[runs[0].name].signature(), _farthest(texts, chrf, lines))
+                shown[test] = DifferingLines(
+                    chrf[runs[0].name].signature(), _farthest(texts, chrf, lines, spaced=spaced)
+                )
         said += [f"{test}: {remark}" for remark in remarks]
     settings = settings_of(runs, tests)
     for setting in settings:
@@ -247,19 +252,31 @@ def _scores_of_setting(
     return found
 
 
-def _farthest(texts: Mapping[str, TestLines], counted: Mapping[str, LineStatistics], most: int) -> list[Line]:
+def _farthest(
+    texts: Mapping[str, TestLines], counted: Mapping[str, LineStatistics], most: int, *, spaced: bool
+) -> list[Line]:
     """Return the lines on which the sentence scores of the runs are farthest apart, the farthest first."""
-    scores = np.array([counted[name].scores_of(np.array(counted[name].lines)) for name in texts])  # (runs, lines)
+    scores = np.array([line_scores(counted[name]) for name in texts])  # (runs, lines)
     apart = scores.max(axis=0) - scores.min(axis=0)
     order = [index for index in np.argsort(-apart, kind="stable")[:most].tolist() if apart[index] > 0]
-    first = next(iter(texts.values()))
-    return [
-        Line(
-            number=index + 1,
-            source=first.sources[index],
-            reference=first.references[index],
-            hypotheses={name: lines.hypotheses[index] for name, lines in texts.items()},
-            chrf={name: float(score) for name, score in zip(texts, scores[:, index], strict=True)},
+    base = next(iter(texts))
+    found = []
+    for index in order:
+        hypotheses = {name: lines.hypotheses[index] for name, lines in texts.items()}
+        pairs = {
+            name: differing_parts(hypotheses[base], text, spaced=spaced)
+            for name, text in hypotheses.items()
+            if text != hypotheses[base]
+        }
+        (own, _), *_ = pairs.values()
+        found.append(
+            Line(
+                number=index + 1,
+                source=texts[base].sources[index],
+                reference=texts[base].references[index],
+                hypotheses=hypotheses,
+                parts={name: pairs[name][1] if name in pairs else own for name in texts},
+                chrf={name: float(score) for name, score in zip(texts, scores[:, index], strict=True)},
+            )
         )
-        for index in order
-    ]
+    return found

@@ -179,7 +179,7 @@ def test_a_terminal_shows_headings_in_their_style(monkeypatch: pytest.MonkeyPatc
 
 def test_words_are_marked_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = screen(monkeypatch)
-    console.marked("a\x1b ", [("red", True), (" ", False), ("d\x07g", True)])
+    console.marked("a\x1b ", [(False, "red"), (True, " "), (False, "d\x07g")])
     assert shown.text == "a\\x1b \x1b[1mred\x1b[0m \x1b[1md\\x07g\x1b[0m\n"
 
 

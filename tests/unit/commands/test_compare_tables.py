@@ -9,7 +9,6 @@ from nmt.commands.compare_tables import (
     ABOUT_SETTINGS,
     ONE_RUN_EACH,
     cell,
-    differing_words,
     figures,
     named,
     origin,
@@ -20,7 +19,6 @@ from nmt.commands.compare_tables import (
     show_settings,
     show_trainings,
     spread,
-    words_of,
 )
 from nmt.evaluation import significance
 from nmt.evaluation.significance import Difference, RunsTest, TestedScores
@@ -128,7 +126,11 @@ def test_runs_with_one_translation_share_a_row_and_words_that_differ_are_marked(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hypotheses = {"a": "A red dog.", "b": "A blue dog.", "c": "A red dog."}
-    line = Line(1234, "s", "r", hypotheses, {"a": 50.0, "b": 100.0, "c": 50.0})
+    parts = {
+        name: [(True, "A "), (False, word), (True, " dog.")]
+        for name, word in zip("abc", ("red", "blue", "red"), strict=True)
+    }
+    line = Line(1234, "s", "r", hypotheses, parts, {"a": 50.0, "b": 100.0, "c": 50.0})
     show_line(line)
     assert capsys.readouterr().out.splitlines() == [
         "  line 1,234",
@@ -143,12 +145,6 @@ def test_runs_with_one_translation_share_a_row_and_words_that_differ_are_marked(
         "  a, c        50.0  A <red> dog.",
         "  b          100.0  A <blue> dog.",
     ]
-
-
-def test_words_are_compared_and_characters_where_there_are_no_spaces() -> None:
-    assert words_of("A dog's 3.") == ["A", " ", "dog", "'", "s", " ", "3", "."]
-    assert words_of("今天好") == ["今", "天", "好"]
-    assert differing_words(list("abcd"), list("xbd")) == ([True, False, True, False], [True, False, False])
 
 
 def test_settings_have_a_row_for_each_metric(capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,7 +189,10 @@ def test_the_summary_has_a_row_for_each_run_and_comes_last(capsys: pytest.Captur
         return {"bleu": found}
 
     systems = {"a": score(30), "b": score(31.234, 0.0499), "c": score(29, 0.05)}
-    line = Line(1, "s", "r", {"a": "h", "b": "x", "c": "h"}, dict.fromkeys("abc", 1.0))
+    hypotheses = {"a": "h", "b": "x", "c": "h"}
+    line = Line(
+        1, "s", "r", hypotheses, {name: [(True, text)] for name, text in hypotheses.items()}, dict.fromkeys("abc", 1.0)
+    )
     lines = {"t": DifferingLines("chrF's", [line])}
     reasons = {"b": Reason(["recipe.training.seed"], "train", is_known=True, step=3, last_step=9), "c": SAME}
     scores = ComparedScores({"t": systems}, [Setting([name], [1], {}) for name in "abc"], lines, [])

@@ -161,14 +161,14 @@ def test_curves_have_the_steps_of_all_logs(copy: Copy) -> None:
 def test_a_training_has_its_tokens_seconds_and_best_checkpoint(copy: Copy) -> None:
     folder = copy("a")
     (folder / "log.jsonl").write_text(
-        '{"kind": "train", "step": 1, "tokens": 30, "tokens_per_second": 10.0}\n'
+        '{"kind": "train", "step": 1, "tokens": 30, "seconds": 3.5}\n'
         '{"kind": "dev", "step": 1, "tokens": 7}\n'
-        '{"kind": "train", "step": 2, "tokens": 40, "tokens_per_second": 20.0}\n'
+        '{"kind": "train", "step": 2, "tokens": 40, "seconds": 1.5}\n'
     )
     counts = read_json(folder / "lock.json")["results"]["train"]["counts"]
     training = Training(200, 70, 5.0, counts["best_step"], counts["best"], "bleu")
     assert training_of(Compared.open(folder)) == training
-    (folder / "log.jsonl").write_text('{"kind": "train", "step": 1, "tokens_per_second": 10.0}\n')
+    (folder / "log.jsonl").write_text('{"kind": "train", "step": 1, "loss": 10.0}\n')
     assert (training_of(Compared.open(folder)).tokens, training_of(Compared.open(folder)).seconds) == (None, None)
 
 

@@ -94,6 +94,8 @@ def test_the_lines_that_differ_most_come_first(copy: Copy) -> None:
     assert (one.number, one.reference, one.hypotheses) == (4, perfect[3], {"a": "x", "b": perfect[3], "c": "x"})
     assert one.source == references.lines("test").sources[3]
     assert (one.chrf["a"], one.chrf["b"], two.number) == (0, 100, 9)
+    assert one.parts == {"a": [(False, "x")], "b": [(False, perfect[3])], "c": [(False, "x")]}
+    assert two.parts["a"] == [(False, "x")] == two.parts["b"]
     assert [line.number for line in compared(first, second, third, lines=9).lines["test"].lines] == [4, 9, 7]
     assert compared(first, second, third).lines == {}
 
