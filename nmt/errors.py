@@ -94,6 +94,12 @@ class NotReproducedError(NmtError):
     exit_code = 6
 
 
+class FailedRunsError(NmtError):
+    """A sweep of which some runs failed."""
+
+    exit_code = 7
+
+
 class StorageError(NmtError):
     """A full disk, a file that may not be read or written, or a disk that fails."""
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
-from typing import Concatenate, Generic, ParamSpec, Self, TypeVar
+from typing import BinaryIO, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from nmt.cores import configure_openmp
 from nmt.errors import NmtError
@@ -70,7 +70,7 @@ class Child(Generic[Context]):
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL if quiet else None,
                 pass_fds=files,
-                env={**os.environ, **(environment or {}), "PYTHONPATH": os.pathsep.join(sys.path)},
+                env=inherited(environment or {}),
             )
         self._send(context)
 
@@ -111,6 +111,37 @@ class Child(Generic[Context]):
         self.pipe.close()
         code = self.process.wait()
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a child: that of this process, with further variables, and its path of modules."""
+    return {**os.environ, **environment, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def start_command(arguments: Sequence[str], log: BinaryIO, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start the program `nmt` in a child, which prints to `log`; `environment` holds further variables.
+
+    The child ends with this process, however that ends; signals of the terminal reach this process alone.
+    """
+    program = "from nmt.processes import end_with_parent; end_with_parent(); from nmt.__main__ import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", program, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=inherited(environment),
+        start_new_session=True,
+    )
+
+
+def end_with_parent() -> None:
+    """End this process as soon as standard input, a pipe that nobody writes to, is closed at its other end."""
+
+    def listen() -> None:
+        os.read(0, 1)
+        os._exit(1)
+
+    threading.Thread(target=listen, daemon=True).start()
 
 
 def wait_for(children: Sequence[Child[Context]]) -> list[Child[Context]]:

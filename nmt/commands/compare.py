@@ -21,7 +21,7 @@ Runs = Annotated[
 Chosen = Annotated[
     list[Metric] | None,
     typer.Option(
-        "--metrics", metavar="NAME...", help="Metrics to compute and test: bleu, chrf, ter. Else bleu and chrf."
+        "--metrics", metavar="NAME...", help="Metrics to compute and test: bleu, chrf, ter; by default the first two."
     ),
 ]
 Lines = Annotated[

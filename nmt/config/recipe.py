@@ -15,7 +15,7 @@ from nmt.config.decoding import DecodingConfig, EvaluationConfig, ExpectedConfig
 from nmt.config.model import ModelConfig
 from nmt.config.section import Affects, Name, Section
 from nmt.config.training import BatchingConfig, OptimizerConfig, TrainingConfig
-from nmt.files import Json
+from nmt.files import Json, JsonObject
 
 
 class Recipe(Section):
@@ -37,6 +37,9 @@ class Recipe(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     expected: dict[Name, ExpectedConfig] = Field(default_factory=dict)
     """Expected scores by test set, for `nmt reproduce`."""
+    sweep: Annotated[dict[Name, JsonObject], Affects()] = Field(default_factory=dict)
+    """The variants of `nmt sweep` by name, each a table of the keys that it changes, such as `model.heads = 1`; the
+    recipe without them is their base."""
 
     @model_validator(mode="before")
     @classmethod

@@ -107,4 +107,4 @@ def section_of(field: FieldInfo) -> type[Section] | None:
 
 def is_table(field: FieldInfo) -> bool:
     """Return whether a field is a table of sections under free names."""
-    return get_origin(field.annotation) is dict
+    return get_origin(field.annotation) is dict and section_of(field) is not None

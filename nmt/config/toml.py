@@ -210,6 +210,8 @@ def type_name(field: FieldInfo) -> str:
             return write(arguments[0], arguments[1:])
         if origin is Literal:
             return " | ".join(to_toml(value) for value in arguments)
+        if origin is dict:
+            return "table"
         if origin is list:
             return f"list of {write(arguments[0])}"
         if arguments:

@@ -92,7 +92,7 @@ def far_too_large(updater: Updater) -> None:
 
 def log_of(folder: Path, kind: str) -> list[dict[str, Any]]:
     """Return the lines of a kind in a log, without what depends on time and memory."""
-    timed = ("kind", "tokens_per_second", "waiting", "memory_mib")
+    timed = ("kind", "seconds", "tokens_per_second", "waiting", "memory_mib")
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     return [{key: line[key] for key in line if key not in timed} for line in lines if line["kind"] == kind]
 

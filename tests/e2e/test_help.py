@@ -56,6 +56,7 @@ def test_the_commands_are_these() -> None:
             "reproduce",
             "run",
             "score",
+            "sweep",
             "tokenizer",
             "tokenizer decode",
             "tokenizer encode",

@@ -74,7 +74,7 @@ def end_of(process: subprocess.Popen[bytes], how: signal.Signals) -> tuple[int, 
 
 def without_speed(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Leave out what differs between two runs of the same: time and memory."""
-    measured = {"tokens_per_second", "waiting", "memory_mib"}
+    measured = {"seconds", "tokens_per_second", "waiting", "memory_mib"}
     return [{key: value for key, value in line.items() if key not in measured} for line in log]
 
 

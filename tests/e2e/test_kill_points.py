@@ -113,7 +113,7 @@ def in_child(
 
 def facts(folder: Path) -> list[dict[str, Any]]:
     """Return the log without what depends on time and memory."""
-    timed = ("tokens_per_second", "waiting", "memory_mib")
+    timed = ("seconds", "tokens_per_second", "waiting", "memory_mib")
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     return [{key: line[key] for key in line if key not in timed} for line in lines]
 

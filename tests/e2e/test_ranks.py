@@ -57,7 +57,7 @@ def log_of(folder: Path) -> list[dict[str, Any]]:
 
 def facts(folder: Path) -> list[dict[str, Any]]:
     """Return the log without what depends on time and memory."""
-    timed = ("tokens_per_second", "waiting", "memory_mib")
+    timed = ("seconds", "tokens_per_second", "waiting", "memory_mib")
     return [{key: value for key, value in line.items() if key not in timed} for line in log_of(folder)]
 
 

@@ -256,3 +256,12 @@ def test_a_child_ends_with_its_parent(number: signal.Signals) -> None:
         assert process.wait(PATIENCE) == -number
         wait_until(lambda: not alive(child))
         assert process.stderr.read().count("Traceback") == (number == signal.SIGINT)
+
+
+def test_a_command_that_listens_to_its_parent_ends_when_that_has_gone() -> None:
+    program = "from nmt.processes import end_with_parent; end_with_parent(); import time; time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE) as process:
+        assert process.poll() is None
+        assert process.stdin is not None
+        process.stdin.close()  # as the system does where the parent dies
+        assert process.wait(PATIENCE) == 1

@@ -79,7 +79,7 @@ def test_the_knobs_that_change_no_result_are_these_alone() -> None:
         *("batching.micro_batch_tokens", "training.device", "training.threads", "training.compile"),
         *("training.log_every", "training.init_from", "training.tensorboard"),
         *("training.deterministic", "decoding.batch_tokens", "expected.bleu", "expected.signature"),
-        *("expected.tolerance", "expected.source", "expected.is_measured"),
+        *("expected.tolerance", "expected.source", "expected.is_measured", "sweep"),
     }
     assert Section.affects == {"updates"}
 

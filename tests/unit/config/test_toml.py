@@ -273,6 +273,7 @@ def test_a_resolved_recipe_holds_every_knob() -> None:
         "[data.test.NAME]\nfiles = 'x'",
         f"[data.downloads.NAME]\nurl = 'https://example.org/x'\nsha256 = '{'0' * 64}'",
         "[expected.NAME]\nbleu = 1\nsignature = 'x'",
+        "[sweep.NAME.model]\nheads = 1",
     ]
     text = resolved_toml(check(tomllib.loads("\n".join([named, *sections])), "some"))
     tree = tomllib.loads(text)
@@ -295,6 +296,7 @@ def test_a_resolved_recipe_holds_every_knob() -> None:
         "\n[data.dev]\nfiles = 'C:\\new\\table \"x\".tsv'\n",
         "\n[optimizer]\nepsilon = 1e-12\nlearning_rate = 2\n",
         "\n[tokenizer]\nuser_defined_symbols = ['<a>', '\\', '\"']\n",
+        "\n[sweep.'D-0.2']\nmodel = { dropout = 0.2, norm = 'pre' }\n[sweep.C.cleaning]\nmax_ratio = 'none'\n",
     ],
 )
 def test_any_recipe_resolved_means_the_same(text: str, path: Path) -> None:
