@@ -185,6 +185,16 @@ def scores(tests: Mapping[str, Mapping[Metric, Mapping[str, object]]]) -> None:
         whole_table([headers[1], headers[3]], list(dict.fromkeys((row[1], row[3]) for row in rows)))
 
 
+def metric_name(metric: str) -> str:
+    """Return how a metric is written; one that was computed elsewhere is written by its name and version."""
+    return METRICS.get(metric, metric)
+
+
+def figure(metric: str, value: object, sign: str = "") -> str:
+    """Write a score with two decimals; those of other metrics, many of which end at 1, with four."""
+    return f"{value:{sign}.{2 if metric in METRICS else 4}f}"
+
+
 def whole_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table whose cells no width cuts."""
     _print_table(headers, rows, _width([headers, *rows]))

@@ -21,7 +21,20 @@ Runs = Annotated[
 Chosen = Annotated[
     list[Metric] | None,
     typer.Option(
-        "--metrics", metavar="NAME...", help="Metrics to compute and test: bleu, chrf, ter; by default the first two."
+        "--metrics",
+        metavar="NAME...",
+        help="Metrics to compute and test: bleu, chrf, chrf++, ter; by default the first two.",
+    ),
+]
+Test = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Compare this test set; by default all that runs share.")
+]
+Scores = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--scores",
+        metavar="METRIC:VERSION=FILE...",
+        help="Scores of the lines that were made elsewhere, a file for each run: comet:wmt22-comet-da=FILE.",
     ),
 ]
 Lines = Annotated[
@@ -33,7 +46,9 @@ Lines = Annotated[
 def compare_runs(
     runs: Runs,
     *,
+    test: Test = None,
     chosen: Chosen = None,
+    line_scores: Scores = None,
     no_significance: NoSignificance = False,
     lines: Lines = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with all values.")] = False,
@@ -44,13 +59,13 @@ def compare_runs(
     Compared are recipes, data, environments, results of the stages, trainings, and scores: over the lines of the test
     sets that all runs share, with paired tests as in nmt evaluate, and over the seeds of each setting.
     """
-    from nmt.experiments import compare, compared_scores  # start-up time
+    from nmt.commands import comparison  # start-up time
 
     if as_json and as_latex:
         raise UsageError("--json and --latex are two ways of printing", hint="give one of them")
-    compared = compare.open_runs(runs)
-    scores = compared_scores.compare_scores(compared, chosen or (), is_tested=not no_significance, lines=lines)
-    differences = compare.compare_runs(compared)
+    differences, scores = comparison.compare(
+        runs, test, chosen or (), line_scores or (), is_tested=not no_significance, lines=lines
+    )
     for remark in [*differences.said, *scores.said]:
         console.warn(remark)
     if as_json:

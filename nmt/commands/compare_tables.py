@@ -132,7 +132,7 @@ def figures(training: Training) -> list[str]:
     best = ""
     if training.best is not None:
         digits, metric = (
-            (2, console.METRICS[training.metric]) if training.metric in console.METRICS else (3, training.metric)
+            (2, console.metric_name(training.metric)) if training.metric in console.METRICS else (3, training.metric)
         )
         best = f"{metric} {training.best:.{digits}f} at step {training.best_step:,}"
     return [
@@ -180,9 +180,10 @@ def show_settings(settings: Sequence[Setting]) -> None:
         rows = []
         for setting in settings:
             for metric, each in setting.scores[test].items():
-                row = [setting.runs[0], console.METRICS[metric], str(len(setting.runs)), f"{each.mean:.2f}"]
-                row += ["", ""] if each.std is None else [f"{each.std:.2f}", f"{each.low:.2f} to {each.high:.2f}"]
-                row.append("" if each.difference is None else f"{each.difference:+.2f}")
+                low, high, mean = (console.figure(metric, value) for value in (each.low, each.high, each.mean))
+                row = [setting.runs[0], console.metric_name(metric), str(len(setting.runs)), mean]
+                row += ["", ""] if each.std is None else [console.figure(metric, each.std), f"{low} to {high}"]
+                row.append("" if each.difference is None else console.figure(metric, each.difference, "+"))
                 row += ["", ""] if each.test is None else [f"{value:.4f}" for value in each.test]
                 rows.append(row)
         headers = [f"{test}, setting", "metric", "runs", "mean", "std", "range", "difference", "p (runs)", "smallest p"]
@@ -197,7 +198,7 @@ def show_summary(differences: Differences, scores: ComparedScores) -> None:
     columns = [(test, metric) for test, systems in scores.tests.items() for metric in systems[base]]
     several = len(scores.tests) > 1
     headers = ["", "differs in", "from"]
-    headers += [f"{test} {console.METRICS[metric]}" if several else console.METRICS[metric] for test, metric in columns]
+    headers += [f"{test} " * several + console.metric_name(metric) for test, metric in columns]
     rows = []
     for name in others:
         reason = differences.reasons[name]
@@ -205,7 +206,7 @@ def show_summary(differences: Differences, scores: ComparedScores) -> None:
         for test, metric in columns:
             score, other = scores.tests[test][name][metric], scores.tests[test][base][metric]
             p = score["difference"]["randomization_p"] if "difference" in score else 1
-            row.append(f"{score['score'] - other['score']:+.2f}{'*' if p < SIGNIFICANT else ''}")
+            row.append(console.figure(metric, score["score"] - other["score"], "+") + "*" * (p < SIGNIFICANT))
         rows.append(row)
     console.heading(f"Summary, beside {base}", f"; * p (ar) < {SIGNIFICANT}")
     console.whole_table(headers, rows)

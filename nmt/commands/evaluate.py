@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nmt import console
-from nmt.commands import score_tables
+from nmt.commands import analysis_tables, score_tables
 from nmt.commands.group import new_app
 from nmt.commands.model_options import Inference, Search, check_device, load_translator
 from nmt.commands.options import OptionsOf, command, writing
+from nmt.config.analysis import AnalysisConfig
 from nmt.config.decoding import EvaluationConfig
 from nmt.data.languages import unknown_code
-from nmt.data.reading.archives import read_lines
-from nmt.data.reading.scored_texts import ScoredTexts, align_texts, holds_test_set
-from nmt.errors import DataError, UsageError
+from nmt.errors import UsageError
 from nmt.files import check_output
 
 if TYPE_CHECKING:
-    from nmt.evaluation.significance import TestedScores
+    from nmt.commands.evaluation import Results
+    from nmt.evaluation.survival import Languages
     from nmt.inference.bundle import BundleConfig
 
 app = new_app("Score translations.")
@@ -46,15 +46,20 @@ TargetLanguage = Annotated[
     str | None,
     typer.Option(metavar="CODE", help="Language of the references, which chooses BLEU's tokenizer; else MODEL's."),
 ]
-Metric = StrEnum("Metric", ["bleu", "chrf", "ter"])
+Metric = StrEnum("Metric", ["bleu", "chrf", "chrf++", "ter"])
 Chosen = Annotated[
     list[Metric] | None,
     typer.Option(
         "--metrics",
         metavar="NAME...",
-        help="Metrics to compute and test: bleu, chrf, ter. By default all are computed, and bleu and chrf tested.",
+        help="Metrics to compute and test: bleu, chrf, chrf++, ter. By default all but chrf++ are computed, bleu and "
+        "chrf tested.",
     ),
 ]
+Source = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Text for MODEL to translate; of --hypotheses with --analysis.")
+]
+Depth = Annotated[AnalysisConfig, OptionsOf("In depth")]
 NoSignificance = Annotated[bool, typer.Option("--no-significance", help="Compute no intervals and no differences.")]
 AsLatex = Annotated[bool, typer.Option("--latex", help="Print a LaTeX table.")]
 
@@ -65,7 +70,7 @@ def evaluate(
     *,
     reference: References = None,
     hypotheses: Hypotheses = None,
-    source: Annotated[Path | None, typer.Option(metavar="FILE", help="Text for MODEL to translate.")] = None,
+    source: Source = None,
     target_language: TargetLanguage = None,
     chosen: Chosen = None,
     no_significance: NoSignificance = False,
@@ -73,6 +78,7 @@ def evaluate(
     as_latex: AsLatex = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Keep MODEL's translations here.")] = None,
     settings: Metrics,
+    depth: Depth,
     search: Search,
     inference: Inference,
 ) -> None:
@@ -81,87 +87,94 @@ def evaluate(
     Scores have 95% intervals. Several files of hypotheses are compared with the first: differences with intervals and
     two-sided p-values, by paired approximate randomization (ar) and bootstrap (bs). --json has an object for each.
     """
-    from nmt.evaluation import metrics, scoring, significance  # start-up time
+    from nmt.commands import evaluation  # start-up time
     from nmt.inference.bundle import open_bundle  # start-up time
 
     if not reference:
         raise UsageError("evaluate needs --reference FILE")
-    if as_json and as_latex:
-        raise UsageError("--json and --latex are two ways of printing", hint="give one of them")
-    seed = None if no_significance else significance.read_seed()
+    check_printing(depth, as_json=as_json, as_latex=as_latex)
     check_language(target_language, settings)
     check_device(inference)
     if output is not None:
         check_output(output)
     if hypotheses:
-        if source or output or search.model_fields_set or inference.model_fields_set:
-            raise UsageError("--hypotheses are scored as they are", hint="leave out the options for translating")
-        texts = read_texts(None, reference, hypotheses)
-        bundle = open_bundle(model).config if model else None
-    else:
-        if model is None or source is None:
-            raise UsageError("evaluate takes MODEL with --source, or --hypotheses")
-        texts = read_texts(source, reference, [])
+        check_untranslated(
+            source, depth, is_translating=bool(output or search.model_fields_set | inference.model_fields_set)
+        )
+    elif model is None or source is None:
+        raise UsageError("evaluate takes MODEL with --source, or --hypotheses")
+    texts = evaluation.read_texts(source, reference, hypotheses or [])
+    systems = [source.name] if source and not hypotheses else list(texts.systems)
+    beside = evaluation.read_beside(depth, texts, systems, model)
+    bundle = open_bundle(model).config if model and hypotheses else None
+    if model and source and not hypotheses:
         translator = load_translator([model], search, inference)
         bundle = translator.bundle
         texts.systems[source.name] = translations = translator.translate_all(texts.sources)
         if output is not None:
             write_lines(output, translations)
-    config, language = settle(settings, bundle, target_language)
-    names = [name for name in metrics.METRICS if name in (chosen or [])]
-    counted, said = scoring.count_systems(
-        texts.systems,
-        texts.references,
-        language,
-        tokenize=config.tokenize,
-        lowercase=config.lowercase,
-        chrf_word_order=config.chrf_word_order,
-        metrics=names or metrics.METRICS,
+    config, languages = settle(settings, bundle, target_language)
+    results = evaluation.score_systems(
+        texts,
+        beside,
+        config,
+        languages,
+        chosen=chosen or [],
+        is_analyzed=depth.analysis,
+        is_tested=not no_significance,
     )
-    tested = [] if no_significance else names or significance.TESTED
-    show(significance.compare(counted, tested, seed), said, as_json=as_json, as_latex=as_latex, tested=bool(tested))
+    show(results, as_json=as_json, as_latex=as_latex)
+
+
+def check_printing(depth: AnalysisConfig, *, as_json: bool, as_latex: bool) -> None:
+    """Raise UsageError where the ways of printing exclude each other."""
+    if as_json and as_latex:
+        raise UsageError("--json and --latex are two ways of printing", hint="give one of them")
+    if depth.analysis and as_latex:
+        raise UsageError("--latex prints scores alone", hint="leave out --analysis, or print --json")
+
+
+def check_untranslated(source: Path | None, depth: AnalysisConfig, *, is_translating: bool) -> None:
+    """Raise UsageError where options do not go together with `--hypotheses`."""
+    if is_translating or (source and not depth.analysis):
+        raise UsageError("--hypotheses are scored as they are", hint="leave out the options for translating")
+    if depth.analysis and source is None:
+        raise UsageError("--analysis needs the source of --hypotheses", hint="add --source FILE")
 
 
 def settle(
     given: EvaluationConfig, bundle: BundleConfig | None, target_language: str | None
-) -> tuple[EvaluationConfig, str | None]:
-    """Return the settings of the metrics, those of the model where none are given, and the target language."""
+) -> tuple[EvaluationConfig, Languages]:
+    """Return the settings of the metrics, those of the model where none are given, and the languages."""
     own = bundle.evaluation if bundle else EvaluationConfig()
     update = given.model_dump(exclude_unset=True) | ({"tokenize": "auto"} if target_language else {})
-    return own.model_copy(update=update), target_language or (bundle.languages.target if bundle else None)
+    source, target = bundle.languages.pair if bundle else (None, None)
+    return own.model_copy(update=update), (source, target_language or target)
 
 
-def show(
-    scores: Mapping[str, TestedScores], said: Iterable[str], *, as_json: bool, as_latex: bool, tested: bool
-) -> None:
-    """Print scores, after warnings of what is to be said of them."""
-    for flaw in said:
+def show(results: Results, *, as_json: bool, as_latex: bool) -> None:
+    """Print scores and analyses, after warnings of what is to be said of the texts."""
+    for flaw in results.said:
         console.warn(flaw)
     if as_json:
-        console.json_out(scores if len(scores) > 1 else next(iter(scores.values())))
+        objects = [
+            {**scores, "analysis": results.analyses[system]} if results.analyses else scores
+            for system, scores in results.scores.items()
+        ]
+        console.json_out(dict(zip(results.scores, objects, strict=True)) if len(objects) > 1 else objects[0])
     elif as_latex:
-        console.out(score_tables.latex(scores))
-    elif tested:
-        score_tables.show(scores)
+        console.out(score_tables.latex(results.scores))
+    elif results.is_tested:
+        score_tables.show(results.scores)
     else:
-        console.scores(scores)
+        console.scores(results.scores)
+    if not as_json:
+        analysis_tables.show(results.analyses)
 
 
 def write_lines(path: Path, lines: Sequence[str]) -> None:
     with writing(path) as file:
         file.write("".join(line + "\n" for line in lines).encode())
-
-
-def read_texts(source: Path | None, references: Sequence[Path], hypotheses: Sequence[Path]) -> ScoredTexts:
-    """Read the texts of an evaluation: test sets by document and segment, other files line by line."""
-    if any(map(holds_test_set, [*references, *hypotheses, *([source] if source else [])])):
-        texts = align_texts(source, references, hypotheses)
-        for remark in texts.remarks:
-            console.log(f"evaluate: {remark}")
-        return texts
-    lines = [list(read_lines(path)) for path in references]
-    systems = read_systems(hypotheses, references, lines) if hypotheses else {}
-    return ScoredTexts(read_lines_of(source, references, lines) if source else [], lines, systems)
 
 
 def check_language(code: str | None, metrics: EvaluationConfig) -> None:
@@ -173,26 +186,3 @@ def check_language(code: str | None, metrics: EvaluationConfig) -> None:
     if (near := unknown_code(code)) is not None:
         hint = f"did you mean {near}?" if near else "codes are as in ISO 639-1: en, de"
         raise UsageError(f"--target-language {code}: no language has this code", hint=hint)
-
-
-def read_systems(
-    names: Sequence[Path], reference: Sequence[Path], references: Sequence[Sequence[str]]
-) -> dict[str, list[str]]:
-    """Read files of translations, by their names: whole ones where there are several files.
-
-    Raises UsageError where one is named twice, DataError where one has another number of lines than the references.
-    """
-    if len(names) == 1:
-        return {names[0].name: list(read_lines(names[0]))}
-    if twice := [str(name) for name in names if names.count(name) > 1]:
-        raise UsageError(f"--hypotheses: {twice[0]} is named twice")
-    return {str(name): read_lines_of(name, reference, references) for name in names}
-
-
-def read_lines_of(path: Path, names: Sequence[Path], references: Sequence[Sequence[str]]) -> list[str]:
-    """Read the lines of `path`. Raises DataError where one of the references has another number of lines."""
-    lines = list(read_lines(path))
-    for name, reference in zip(names, references, strict=True):
-        if len(reference) != len(lines):
-            raise DataError(f"{path} has {len(lines):,} lines but {name} has {len(reference):,}")
-    return lines

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from nmt import console
 
 if TYPE_CHECKING:
-    from nmt.evaluation.metrics import MetricName
-    from nmt.evaluation.significance import TestedScore, TestedScores
+    from nmt.evaluation.significance import TestedScore
 
+Name = TypeVar("Name", bound=str)
 HEADERS = ["system", "metric", "score", "95% interval", "difference", "95% interval", "p (ar)", "p (bs)"]
 LATEX = str.maketrans(
     {char: f"\\{char}" for char in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\~{}", "^": r"\^{}"}
 )
 
 
-def show(results: Mapping[str, TestedScores]) -> None:
+def show(results: Mapping[str, Mapping[Name, TestedScore]]) -> None:
     """Print a row for each system and metric, and then the signatures of the figures; no width cuts either."""
     console.whole_table(*figures(results))
     console.out("")
     console.whole_table(["metric", "signature"], signatures(results))
 
 
-def figures(results: Mapping[str, TestedScores]) -> tuple[list[str], list[list[str]]]:
+def figures(results: Mapping[str, Mapping[Name, TestedScore]]) -> tuple[list[str], list[list[str]]]:
     """Return the headers and rows of the table of figures, without the columns that are empty."""
     rows = [_row(system, name, score) for system, scores in results.items() for name, score in scores.items()]
     filled = [any(column) for column in zip(*rows, strict=True)]
@@ -34,33 +34,35 @@ def figures(results: Mapping[str, TestedScores]) -> tuple[list[str], list[list[s
     return headers, rest
 
 
-def _row(system: str, name: MetricName, score: TestedScore) -> list[str]:
-    row = [system, console.METRICS[name], f"{score['score']:.2f}", "", "", "", "", ""]
+def _row(system: str, name: str, score: TestedScore) -> list[str]:
+    row = [system, console.metric_name(name), console.figure(name, score["score"]), "", "", "", "", ""]
     if interval := score.get("interval"):
-        row[3] = f"[{interval['low']:.2f}, {interval['high']:.2f}]"
+        row[3] = f"[{console.figure(name, interval['low'])}, {console.figure(name, interval['high'])}]"
     if difference := score.get("difference"):
+        value, low, high = (console.figure(name, difference[key], "+") for key in ("value", "low", "high"))
         row[4:] = [
-            f"{difference['value']:+.2f}",
-            f"[{difference['low']:+.2f}, {difference['high']:+.2f}]",
+            value,
+            f"[{low}, {high}]",
             f"{difference['randomization_p']:.4f}",
             f"{difference['bootstrap_p']:.4f}",
         ]
     return row
 
 
-def signatures(results: Mapping[str, TestedScores]) -> list[list[str]]:
+def signatures(results: Mapping[str, Mapping[Name, TestedScore]]) -> list[list[str]]:
     """Return rows of metric and signature, which is the same for all systems: of the scores, `bs` and `ar`."""
     rows = []
     for name, score in list(results.values())[-1].items():
-        rows.append([console.METRICS[name], score["signature"]])
+        metric = console.metric_name(name)
+        rows.append([metric, score["signature"]])
         if interval := score.get("interval"):
-            rows.append([console.METRICS[name], interval["signature"]])
+            rows.append([metric, interval["signature"]])
         if difference := score.get("difference"):
-            rows.append([console.METRICS[name], difference["randomization_signature"]])
+            rows.append([metric, difference["randomization_signature"]])
     return rows
 
 
-def latex(results: Mapping[str, TestedScores]) -> str:
+def latex(results: Mapping[str, Mapping[Name, TestedScore]]) -> str:
     r"""Return a `tabular` with the rules of the package booktabs, after comments with the signatures."""
     headers, rows = figures(results)
     notes = [f"% {metric}: {signature}" for metric, signature in signatures(results)]

@@ -54,7 +54,9 @@ def count_systems(
     `tokenize` is the setting that `choose_tokenizer` takes, `language` the one of the references; all else is as in
     `metrics.count`.
     """
-    tokenizer, said = choose_tokenizer(tokenize, language, references)
+    tokenizer, said = BLEU.TOKENIZER_DEFAULT, blank_references(references)
+    if "bleu" in metrics:  # no other metric has a tokenizer, which may not be installed
+        tokenizer, said = choose_tokenizer(tokenize, language, references)
     for name, lines in systems.items():
         said += [f"{name}: {flaw}" if len(systems) > 1 else flaw for flaw in flaws_of(lines)]
     counted = count(

@@ -15,15 +15,15 @@ the scores of the runs (Clark et al. 2011): `permutation_test`.
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import NamedTuple, NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, Protocol, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmt.errors import UsageError
-from nmt.evaluation.metrics import MetricName, MetricScore, Statistics
+from nmt.evaluation.metrics import MetricName, MetricScore
 
 RESAMPLES = 1000  # of the bootstrap; sacreBLEU's default, as are the other two
 TRIALS = 10_000  # of approximate randomization
@@ -34,7 +34,19 @@ ROWS = 32  # samples drawn at once; numpy draws 32 booleans from a word, and the
 TIE = 1e-9  # differences between scores that are rounding errors
 
 Array = NDArray[np.float64]
-Sums = dict[tuple[str, MetricName], Array]  # by system and metric: (samples, counts)
+Sums = dict[tuple[str, str], Array]  # by system and metric: (samples, counts)
+Name = TypeVar("Name", bound=str)
+
+
+class Counted(Protocol):
+    """What the tests need of a metric and a system: the counts of each line, from whose sums a score is computed."""
+
+    @property
+    def lines(self) -> list[list[float]]: ...
+    def score(self) -> MetricScore: ...
+    def sums(self) -> Array: ...
+    def scores_of(self, sums: Array) -> Array: ...
+    def signature(self, **more: str | int) -> str: ...
 
 
 class Interval(TypedDict):
@@ -84,23 +96,24 @@ def read_seed() -> int | None:
 
 
 def compare(
-    systems: Mapping[str, Statistics], tested: Sequence[MetricName], seed: int | None = int(SEED)
-) -> dict[str, TestedScores]:
+    systems: Mapping[str, Mapping[Name, Counted]], tested: Collection[str], seed: int | None = int(SEED)
+) -> dict[str, dict[Name, TestedScore]]:
     """Score systems of as many lines each, and test the metrics in `tested` against the first one, the baseline."""
     baseline, *others = systems
-    results: dict[str, TestedScores] = {
+    results: dict[str, dict[Name, TestedScore]] = {
         system: {
             name: TestedScore(score=counted.score()["score"], signature=counted.signature())
             for name, counted in statistics.items()
         }
         for system, statistics in systems.items()
     }
-    if not tested:
+    names = [name for name in systems[baseline] if name in tested]
+    if not names:
         return results
-    lines = len(systems[baseline][tested[0]].lines)
-    resampled = _sums(systems, tested, resamples(lines, seed))
-    swapped = _sums(systems, tested, swaps(lines, seed)) if others else {}
-    for name in tested:
+    lines = len(systems[baseline][names[0]].lines)
+    resampled = _sums(systems, names, resamples(lines, seed))
+    swapped = _sums(systems, names, swaps(lines, seed)) if others else {}
+    for name in names:
         base = systems[baseline][name]
         words = str(seed).lower()
         signatures = base.signature(seed=words, bs=RESAMPLES), base.signature(seed=words, ar=TRIALS)
@@ -199,9 +212,9 @@ def permutation_test(first: Sequence[float], second: Sequence[float], seed: int 
     return RunsTest(float(np.mean(differences >= observed - TIE)), (1 + (len(first) == len(second))) / ways)
 
 
-def _sums(systems: Mapping[str, Statistics], tested: Sequence[MetricName], weights: Iterable[Array]) -> Sums:
+def _sums(systems: Mapping[str, Mapping[Name, Counted]], names: Sequence[Name], weights: Iterable[Array]) -> Sums:
     """Sum the counts of the lines with the weights of each sample: an array (samples, counts) of each."""
-    keys = [(system, name) for system in systems for name in tested]
+    keys = [(system, name) for system in systems for name in names]
     counts = [np.array(systems[system][name].lines, dtype=np.float64) for system, name in keys]
     table = np.hstack(counts)  # one product serves all
     widths = np.cumsum([array.shape[1] for array in counts])

@@ -1,6 +1,6 @@
 """What a translation is to keep of its source: numbers, names, addresses and placeholders.
 
-An item of the source is expected of a hypothesis where the reference keeps it; an item that the reference leaves out,
+An item of the source is expected of a hypothesis where every reference keeps it; an item that one of them leaves out,
 or writes as a word, is not. The rules find items by their spelling, so that single lines may be judged wrongly.
 """
 
@@ -9,6 +9,8 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
+from operator import and_
 from typing import Literal, NamedTuple, TypedDict
 
 from nmt.data.languages import standard_code
@@ -29,7 +31,7 @@ _ADDRESS = re.compile(
     rf"{WEB_ADDRESSES}|\bwww\.[^\s<>\u3000-\u303f\uff00-\uffef]*[\w/]"
     r"|(?<![A-Za-z0-9_.+-])[A-Za-z0-9_.+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
 )
-_VARIABLE = re.compile(f"{VARIABLES}|{SPELLED.pattern}")
+_VARIABLE = re.compile(rf"{VARIABLES}|{SPELLED.pattern}|#[A-Z][A-Z0-9_]*#")  # the last as in WMT's chats
 _SPACES = "\u00a0\u2009\u202f"  # within a number; an ordinary space too where decimals have a comma
 _NUMBER = re.compile(
     rf"(?<!\d)\d{{1,3}}(?:[ {_SPACES}]\d{{3}})+(?!\d)(?:[.,\u066b]\d+)?|\d+(?:[.,'\u2019\u066b\u066c]\d+)*"
@@ -61,7 +63,7 @@ class Survival(TypedDict):
     """Items of one kind, added up over all lines."""
 
     source: int  # in the sources
-    in_reference: int  # of these, in the references
+    in_reference: int  # of these, in every reference
     in_hypothesis: int  # of those in the sources, in the hypotheses
     kept: int  # of those in the references, in the hypotheses
     share: float | None  # kept of those in the references; None where there are none
@@ -78,7 +80,7 @@ def count_survivors(
 
     Numbers are compared by value, as the two languages write them. Names are words of the source in capitals, or with
     an initial capital within a sentence, that the reference has too. Addresses and placeholders are compared letter
-    for letter. Of several reference sets, the one that keeps most items of a line counts.
+    for letter. Of several reference sets, each must keep an item.
     """
     from_mark, to_mark = map(_decimal_mark, languages)
     kinds = _kinds(from_mark, to_mark)
@@ -92,7 +94,7 @@ def count_survivors(
             items = find(source)
             if not items:
                 continue
-            expected = max((keep(items, text) for text in texts), key=Counter.total)
+            expected = reduce(and_, (keep(items, text) for text in texts))
             kept = keep(expected, hypothesis)
             survival = found[kind]
             survival["source"] += items.total()

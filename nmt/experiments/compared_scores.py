@@ -12,15 +12,16 @@ from nmt import console
 from nmt.config.recipe import Recipe
 from nmt.errors import UsageError
 from nmt.evaluation import significance
-from nmt.evaluation.metrics import METRICS, LineStatistics, MetricName, Statistics, tokenizer_for
+from nmt.evaluation.line_scores import LineScores
+from nmt.evaluation.metrics import ALL_METRICS, LineStatistics, MetricName, Statistics, tokenizer_for
 from nmt.evaluation.scoring import SPACED, count_systems
-from nmt.evaluation.significance import RunsTest, TestedScore, TestedScores, permutation_test
+from nmt.evaluation.significance import TESTED, Counted, RunsTest, TestedScore, permutation_test
 from nmt.experiments.compare import Compared
 from nmt.experiments.finished_run import FinishedRun, TestLines
 from nmt.experiments.sentences import Part, differing_parts, line_scores
 from nmt.pipeline.lock import knobs_of
 
-BY_DEFAULT: tuple[MetricName, ...] = ("bleu", "chrf")
+Systems = dict[str, dict[str, TestedScore]]  # by run and metric
 
 
 @dataclass(frozen=True)
@@ -62,69 +63,79 @@ class Setting:
 
     runs: list[str]
     seeds: list[int]
-    scores: dict[str, dict[MetricName, SettingScores]]  # by test set
+    scores: dict[str, dict[str, SettingScores]]  # by test set
 
 
 @dataclass(frozen=True)
 class ComparedScores:
     """Scores by test set and run, those of settings, and the lines that differ most by test set."""
 
-    tests: dict[str, dict[str, TestedScores]]
+    tests: dict[str, Systems]
     settings: list[Setting]
     lines: dict[str, DifferingLines]
     said: list[str]
 
 
 def compare_scores(
-    runs: Sequence[Compared], metrics: Collection[str] = (), *, is_tested: bool = True, lines: int = 0
+    runs: Sequence[Compared],
+    tests: Sequence[str],
+    *,
+    metrics: Collection[str] = (),
+    beside: Mapping[str, Mapping[str, LineScores]] | None = None,
+    is_tested: bool = True,
+    lines: int = 0,
 ) -> ComparedScores:
-    """Compare the scores of runs, the first being the baseline, on the test sets that all share.
+    """Compare the scores of runs, the first being the baseline, on `tests` that all have, see `shared_tests`.
 
-    `metrics` are BLEU and chrF if none is given. Locks alone are compared by their recorded scores, without tests.
-    Returns as many `lines` of each test set, those on which sentences differ most by chrF.
+    `metrics` are BLEU and chrF if none is given; `beside` has scores of the lines by run and metric, of one test set.
+    Locks alone are compared by their recorded scores, without tests. Returns as many `lines` of each test set, those on
+    which sentences differ most by chrF.
 
-    Raises UsageError where runs share no test set, or one of another text.
+    Raises UsageError where runs have other text of a test set.
     """
-    chosen = [name for name in METRICS if name in (metrics or BY_DEFAULT)]
+    chosen = [name for name in ALL_METRICS if name in (metrics or TESTED)]
     seed = significance.read_seed() if is_tested else None
     finished = [run.run for run in runs if run.run]
     spaced = tokenizer_for(runs[0].recipe.languages.target) in SPACED
-    tests, shown, said = {}, {}, []
-    shared = shared_tests(runs)
-    if others := dict.fromkeys(test for run in runs for test in run.scores if test not in shared):
-        said.append(f"left out, because not all runs were scored on it: {', '.join(others)}")
-    for test in shared:
+    scores, shown, said = dict[str, Systems](), dict[str, DifferingLines](), list[str]()
+    if others := dict.fromkeys(test for run in runs for test in run.scores if test not in tests):
+        said.append(f"test sets that are left out: {', '.join(others)}")
+    for test in tests:
         if len(finished) < len(runs):
             _refuse_other_digests(runs, test)
-            tests[test], remarks = recorded_scores(runs, test, chosen)
+            scores[test], remarks = recorded_scores(runs, test, chosen)
         else:
             texts = _texts(runs, finished, test)
             counted, remarks = _count(runs[0].recipe, texts, chosen if not lines else {*chosen, "chrf"})
-            wanted = {name: {metric: each[metric] for metric in chosen} for name, each in counted.items()}
-            tests[test] = significance.compare(wanted, chosen if is_tested else [], seed)
-            remarks += _other_than_recorded(runs, test, tests[test])
+            wanted = {
+                name: {metric: each[metric] for metric in chosen} | dict[str, Counted]((beside or {}).get(name, {}))
+                for name, each in counted.items()
+            }
+            scores[test] = significance.compare(wanted, next(iter(wanted.values())) if is_tested else [], seed)
+            remarks += _other_than_recorded(runs, test, scores[test])
             if lines:
                 chrf = {name: each["chrf"] for name, each in counted.items()}
-                shown[test] = DifferingLines(
-                    chrf[runs[0].name].signature(), _farthest(texts, chrf, lines, spaced=spaced)
-                )
+                farthest = _farthest(texts, chrf, lines, spaced=spaced)
+                shown[test] = DifferingLines(chrf[runs[0].name].signature(), farthest)
         said += [f"{test}: {remark}" for remark in remarks]
-    settings = settings_of(runs, tests)
+    settings = settings_of(runs, scores)
     for setting in settings:
         if len(settings) > 1 and len(set(setting.seeds)) < len(setting.runs):
             said.append(f"{', '.join(setting.runs)}: of one setting, and not all of another seed: not tested over runs")
-    return ComparedScores(tests, settings, shown, said)
+    return ComparedScores(scores, settings, shown, said)
 
 
-def shared_tests(runs: Sequence[Compared]) -> list[str]:
-    """Return the test sets that all runs were scored on. Raises UsageError where there is none."""
+def shared_tests(runs: Sequence[Compared], wanted: str | None = None) -> list[str]:
+    """Return the test sets that all runs were scored on, or the one that is wanted. Raises UsageError without any."""
     base, *others = runs
     shared = [test for test in base.scores if all(test in run.scores for run in others)]
     if not shared:
         other = next((run for run in others if not base.scores.keys() & run.scores.keys()), others[-1])
         message = f"runs on different tests: {base.name} has {', '.join(base.scores)}, {other.name} "
         raise UsageError(message + ", ".join(other.scores), hint="compare runs that share a test set")
-    return shared
+    if wanted is not None and wanted not in shared:
+        raise UsageError(f"--test {wanted}: not all runs were scored on it", hint=f"all were on {', '.join(shared)}")
+    return [wanted] if wanted is not None else shared
 
 
 def _texts(runs: Sequence[Compared], finished: Sequence[FinishedRun], test: str) -> dict[str, TestLines]:
@@ -169,11 +180,11 @@ def _count(
         tokenize=recipe.evaluation.tokenize,
         lowercase=recipe.evaluation.lowercase,
         chrf_word_order=recipe.evaluation.chrf_word_order,
-        metrics=[name for name in METRICS if name in metrics],
+        metrics=[name for name in ALL_METRICS if name in metrics],
     )
 
 
-def _other_than_recorded(runs: Sequence[Compared], test: str, scores: Mapping[str, TestedScores]) -> list[str]:
+def _other_than_recorded(runs: Sequence[Compared], test: str, scores: Systems) -> list[str]:
     """Say which scores are recorded with another value or signature than was computed now."""
     said = []
     for run in runs:
@@ -187,14 +198,12 @@ def _other_than_recorded(runs: Sequence[Compared], test: str, scores: Mapping[st
     return said
 
 
-def recorded_scores(
-    runs: Sequence[Compared], test: str, metrics: Sequence[MetricName]
-) -> tuple[dict[str, TestedScores], list[str]]:
+def recorded_scores(runs: Sequence[Compared], test: str, metrics: Sequence[MetricName]) -> tuple[Systems, list[str]]:
     """Return the recorded scores of a test set, of the metrics that all runs have with one signature.
 
     Raises UsageError where there is none.
     """
-    found: dict[str, TestedScores] = {run.name: {} for run in runs}
+    found: Systems = {run.name: {} for run in runs}
     said = []
     for name in metrics:
         scores = {run.name: score for run in runs if (score := run.scores[test].get(name))}
@@ -209,7 +218,7 @@ def recorded_scores(
     return found, said
 
 
-def settings_of(runs: Sequence[Compared], tests: Mapping[str, Mapping[str, TestedScores]]) -> list[Setting]:
+def settings_of(runs: Sequence[Compared], tests: Mapping[str, Systems]) -> list[Setting]:
     """Group runs by their recipe without the seed, and their data; compare each setting with the first one."""
     groups: dict[str, list[Compared]] = {}
     for run in runs:
@@ -229,10 +238,10 @@ def settings_of(runs: Sequence[Compared], tests: Mapping[str, Mapping[str, Teste
 
 
 def _scores_of_setting(
-    runs: Sequence[Compared], first: Sequence[Compared], systems: Mapping[str, TestedScores]
-) -> dict[MetricName, SettingScores]:
+    runs: Sequence[Compared], first: Sequence[Compared], systems: Systems
+) -> dict[str, SettingScores]:
     """Compare a setting with the first one on a test set. Runs of one seed repeat each other, and are not tested."""
-    found: dict[MetricName, SettingScores] = {}
+    found: dict[str, SettingScores] = {}
     # Two runs of all can be divided in one way only.
     is_tested = len(runs) + len(first) > 2 and all(
         len({run.recipe.training.seed for run in group}) == len(group) for group in (runs, first)

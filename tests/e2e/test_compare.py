@@ -53,6 +53,12 @@ def test_seeds_and_a_setting_are_compared_in_text_json_and_latex(nmt_here: Run, 
     latex = nmt_here("compare", *runs, "--latex", "--no-significance", "--metrics", "chrf").lines
     assert latex[:2] == ["% test", f"% chrF: {recorded['chrf']['signature']}"]
     assert latex[-1] == r"\end{tabular}"
+    files = [runs[0].with_name(f"{run.name}.txt") for run in runs]
+    for value, file in enumerate(files):
+        file.write_text(f"{value}\n" * 20)
+    scored = nmt_here("compare", *runs, "--json", "--no-significance", "--scores", *(f"m:1={file}" for file in files))
+    tests = json.loads(scored.out)["scores"]["tests"]["test"]
+    assert [scores["m:1"] for scores in tests.values()] == [{"score": value, "signature": "m:1"} for value in (0, 1, 2)]
 
 
 def test_what_cannot_be_compared_is_one_line(nmt_here: Run, copy: Copy, tmp_path: Path) -> None:
@@ -67,6 +73,8 @@ def test_what_cannot_be_compared_is_one_line(nmt_here: Run, copy: Copy, tmp_path
         ([first, unscored], 4, f"{unscored}: a run without scores"),
         ([first, newer], 4, f"{newer / 'lock.json'}: a lock of format 9"),
         ([first, other], 2, "runs on different tests: a has test, b other"),
+        ([first, copy("c"), "--test", "x"], 2, "--test x: not all runs were scored on it"),
+        ([first, copy("d"), "--scores", "m:1=x"], 3, "x: no such file"),
         ([first, other, "--json", "--latex"], 2, "--json and --latex are two ways of printing"),
         ([first, other, "--metrics", "x"], 2, "Invalid value for '--metrics'"),
     ):

@@ -22,6 +22,7 @@ class ScoredTexts:
     references: list[list[str]]
     systems: dict[str, list[str]]
     remarks: list[str] = field(default_factory=list)
+    domains: list[str] = field(default_factory=list)  # of each line, "" where it is not known; none where none is
 
 
 def holds_test_set(path: Path) -> bool:
@@ -56,7 +57,9 @@ def align_texts(source: Path | None, references: Sequence[Path], hypotheses: Seq
         for columns in (of_systems, of_source)
     )
     aligned = [[row[index] or "" for index in kept] for row in rows.values()]
-    return ScoredTexts(next(iter(sources.values()), []), aligned, systems, remarks)
+    known = _domains([*references, *hypotheses, *([source] if source else [])])
+    domains = [known.get(keys[index].document, "") for index in kept] if known else []
+    return ScoredTexts(next(iter(sources.values()), []), aligned, systems, remarks, domains)
 
 
 def _split(path: Path) -> tuple[Path, str]:
@@ -84,6 +87,13 @@ def _columns(path: Path, role: Role) -> Columns:
     if version and version not in versions:
         raise DataError(f"{path}: no {role} {version!r} in it; it has {listing(versions)}")
     return {name or path.name: texts for name, texts in versions.items() if version in ("", name)}
+
+
+def _domains(paths: Sequence[Path]) -> dict[str, str]:
+    """Return the domains of the documents of all test sets among `paths`."""
+    files = dict.fromkeys(_split(path)[0] for path in paths if holds_test_set(path))
+    sets = [read_test_set(find_file(path)) for path in files]
+    return {document: domain for each in sets for document, domain in each.domains.items()}
 
 
 def _own_sources(path: Path) -> Texts:

@@ -57,6 +57,7 @@ class TestSet:
     name: str
     versions: dict[Role, dict[str, Texts]] = field(default_factory=dict)
     languages: dict[Role, str] = field(default_factory=dict)
+    domains: dict[str, str] = field(default_factory=dict)  # of the documents that say theirs
     anomalies: Counter[str] = field(default_factory=Counter)
     _places: Counter[tuple[Role, str, str, str]] = field(default_factory=Counter)
 
@@ -233,6 +234,8 @@ class _Sgm:
             self._segments = 0
             self._document = values.get("docid") or values.get("id") or f"number {self._documents}"
             self._version = self._version_of_set or values.get("sysid", "")
+            if domain := values.get("domain") or values.get("genre"):
+                self._set.domains[self._document] = domain
         else:
             self._segments += 1
             self._segment = values.get("id") or f"number {self._segments}"
@@ -264,6 +267,8 @@ class _Wmt:
             self._documents += 1
             self._document = attributes.get("id") or f"number {self._documents}"
             self._is_test_suite = "testsuite" in attributes
+            if domain := attributes.get("domain"):
+                self._set.domains[self._document] = domain
             if self._is_test_suite:
                 self._set.anomalies["documents of test suites"] += 1
         elif tag in WMT_ROLES:

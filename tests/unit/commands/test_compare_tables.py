@@ -21,7 +21,7 @@ from nmt.commands.compare_tables import (
     spread,
 )
 from nmt.evaluation import significance
-from nmt.evaluation.significance import Difference, RunsTest, TestedScores
+from nmt.evaluation.significance import Difference, RunsTest
 from nmt.experiments.compare import Differences, Reason, Training
 from nmt.experiments.compared_scores import ComparedScores, DifferingLines, Line, Setting, SettingScores
 from nmt.pipeline.lock import InputDifference
@@ -180,7 +180,7 @@ def test_a_reason_names_inputs_and_where_results_part(reason: Reason, inputs: st
 
 
 def test_the_summary_has_a_row_for_each_run_and_comes_last(capsys: pytest.CaptureFixture[str]) -> None:
-    def score(value: float, p: float | None = None) -> TestedScores:
+    def score(value: float, p: float | None = None) -> dict[str, significance.TestedScore]:
         found = significance.TestedScore(score=value, signature="s")
         if p is not None:
             figures = {"value": 0.0, "low": 0.0, "high": 0.0, "bootstrap_p": 1.0, "randomization_p": p}

@@ -7,12 +7,13 @@ from sacrebleu.tokenizers import tokenizer_ja_mecab
 
 from nmt.errors import UsageError
 from nmt.evaluation import scoring
-from nmt.evaluation.metrics import score
+from nmt.evaluation.metrics import MetricName, score
 from nmt.evaluation.scoring import (
     CHRF,
     blank_references,
     choose_by_script,
     choose_tokenizer,
+    count_systems,
     flaws_of,
     mean_tokens,
     tokenizer_in,
@@ -176,3 +177,17 @@ def test_systems_are_counted_once_with_what_is_to_be_said_of_each() -> None:
         {"a": [""]}, [["x y z w"]], None, tokenize="char", lowercase=False, chrf_word_order=0, metrics=["chrf"]
     )[1]
     assert flaw == "1 of 1 hypothesis is blank: line 1"
+
+
+def test_without_bleu_no_tokenizer_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenizer_ja_mecab, "MeCab", None)
+
+    def counted(metric: MetricName) -> list[str]:
+        return count_systems(
+            {"a": ["x"]}, [[""]], "ja", tokenize="auto", lowercase=False, chrf_word_order=0, metrics=[metric]
+        )[1]  # fmt: skip
+
+    assert counted("chrf")[0].startswith("1 of 1 line is blank in the reference: line 1; ")
+    assert len(counted("chrf")) == 1
+    with pytest.raises(UsageError, match="ja-mecab"):
+        counted("bleu")

@@ -119,6 +119,7 @@ def test_an_address_survives_letter_for_letter(source: str, hypothesis: str, cou
         ("<b>Hi</b> {name}", "{name} <b>Hallo</b>", (3, 3)),
         ("%s of {0} and {0}", "{0} von", (1, 3)),
         ("\u27e60\u27e7 and %1$s", "\u27e61\u27e7 und %1$s", (1, 2)),
+        ("order #NUMBER# of #PRS_ORG#, #tag#", "Auftrag #NUMMER# von #PRS_ORG#", (1, 2)),
         ("5 < 6 and 7 > 3, 100%", "nichts", (0, 0)),
     ],
 )
@@ -127,11 +128,11 @@ def test_a_placeholder_survives_letter_for_letter(source: str, hypothesis: str, 
     assert kept("numbers", "{0} %1$s <a1>", "") == (0, 0)
 
 
-def test_lines_add_up_and_the_best_reference_of_a_line_counts() -> None:
-    sources, hypotheses = ["1 and 2", "3", "none"], ["1", "3", "4"]
-    references = [["1", "drei", "keine"], ["eins und 2", "3", "keine 4"]]
+def test_lines_add_up_and_every_reference_must_keep_an_item() -> None:
+    sources, hypotheses = ["1 and 2", "3", "none"], ["1", "4", "4"]
+    references = [["1 und 2", "drei", "keine"], ["eins und 2", "3", "keine 4"]]
     found = count_survivors(sources, hypotheses, references, EN_DE)["numbers"]
-    assert found == Survival(source=3, in_reference=2, in_hypothesis=2, kept=2, share=1.0, lines=[])
+    assert found == Survival(source=3, in_reference=1, in_hypothesis=1, kept=0, share=0.0, lines=[1])
     found = count_survivors(sources, ["2", "", ""], [["1 und 2", "3", ""]], (None, None))["numbers"]
     assert found == Survival(source=3, in_reference=3, in_hypothesis=1, kept=1, share=1 / 3, lines=[1, 2])
 

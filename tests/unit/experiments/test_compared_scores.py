@@ -8,9 +8,17 @@ from conftest import TinyRun
 from runs import copy_scored
 
 from nmt.errors import UsageError
-from nmt.evaluation.significance import RunsTest, TestedScores
+from nmt.evaluation.line_scores import LineScores
+from nmt.evaluation.significance import RunsTest
 from nmt.experiments.compare import Compared, open_runs
-from nmt.experiments.compared_scores import ComparedScores, SettingScores, compare_scores, settings_of
+from nmt.experiments.compared_scores import (
+    ComparedScores,
+    SettingScores,
+    Systems,
+    compare_scores,
+    settings_of,
+    shared_tests,
+)
 from nmt.files import read_json, write_json
 
 Copy = Callable[..., Path]
@@ -37,7 +45,8 @@ def rename_test(folder: Path, old: str, new: str) -> None:
 
 
 def compared(*folders: Path, is_tested: bool = False, lines: int = 0) -> ComparedScores:
-    return compare_scores(open_runs(folders), is_tested=is_tested, lines=lines)
+    runs = open_runs(folders)
+    return compare_scores(runs, shared_tests(runs), is_tested=is_tested, lines=lines)
 
 
 def test_scores_are_those_of_the_runs_and_tested_against_the_first(copy: Copy) -> None:
@@ -65,10 +74,18 @@ def test_scores_are_those_of_the_runs_and_tested_against_the_first(copy: Copy) -
 
 def test_metrics_are_chosen_and_tests_left_out(copy: Copy) -> None:
     runs = open_runs([copy("a"), copy("b", recipe__training__seed=2)])
-    found = compare_scores(runs, ["ter", "bleu"], is_tested=False, lines=1)
+    found = compare_scores(runs, ["test"], metrics=["ter", "bleu"], is_tested=False, lines=1)
     assert list(found.tests["test"]["b"]) == ["bleu", "ter"]
     assert found.tests["test"]["b"]["ter"].keys() == {"score", "signature"}
     assert (found.said, found.lines["test"].lines) == ([], [])
+
+
+def test_scores_of_lines_made_elsewhere_are_tested_beside(copy: Copy) -> None:
+    runs = open_runs([copy("a"), copy("b")])
+    beside = {name: {"m:1": LineScores("m:1", [value] * 20)} for name, value in (("a", 0.5), ("b", 0.75))}
+    found = compare_scores(runs, ["test"], metrics=["chrf"], beside=beside).tests["test"]["b"]
+    assert list(found) == ["chrf", "m:1"]
+    assert (found["m:1"]["score"], found["m:1"]["difference"]["value"]) == (0.75, 0.25)
 
 
 def test_a_score_recorded_with_other_settings_is_said(copy: Copy) -> None:
@@ -114,7 +131,13 @@ def test_a_test_that_not_all_runs_have_is_left_out_and_said(copy: Copy) -> None:
     write_json(second / "evaluation" / "scores.json", {**scores, "more": scores["test"]})
     found = compared(first, second)
     assert list(found.tests) == ["test"]
-    assert found.said[0] == "left out, because not all runs were scored on it: more"
+    assert found.said[0] == "test sets that are left out: more"
+    write_json(first / "evaluation" / "scores.json", {**scores, "more": scores["test"]})
+    runs = open_runs([first, second])
+    assert (shared_tests(runs), shared_tests(runs, "more")) == (["test", "more"], ["more"])
+    with pytest.raises(UsageError) as caught:
+        shared_tests(runs, "x")
+    assert str(caught.value) == "--test x: not all runs were scored on it (all were on test, more)"
 
 
 @pytest.mark.parametrize("side", ["sources", "references"])
@@ -127,7 +150,7 @@ def test_a_test_set_of_other_text_is_one_line(copy: Copy, monkeypatch: pytest.Mo
         object.__setattr__(lines, side, changed)
         monkeypatch.setitem(vars(run.run), "lines", lambda _, found=lines: found)
     with pytest.raises(UsageError) as caught:
-        compare_scores(runs)
+        compare_scores(runs, ["test"])
     assert str(caught.value) == (
         f"runs on different tests: of test, the {side} of b differ from a's from line 19 on "
         "(scores on other text do not compare; `nmt data inspect` describes both)"
@@ -157,7 +180,7 @@ def test_locks_alone_are_compared_by_recorded_scores(copy: Copy) -> None:
 
 
 def settings(runs: list[Compared], bleu: list[float]) -> list[tuple[list[str], list[int], SettingScores]]:
-    systems: dict[str, TestedScores] = {
+    systems: Systems = {
         run.name: {"bleu": {"score": score, "signature": "s"}} for run, score in zip(runs, bleu, strict=True)
     }
     return [(each.runs, each.seeds, each.scores["t"]["bleu"]) for each in settings_of(runs, {"t": systems})]

@@ -103,3 +103,14 @@ def test_a_path_may_name_a_version(here: Path) -> None:
     assert holds_test_set(here / "none.sgm")
     assert not holds_test_set(here / "lines")
     assert not holds_test_set(here / "lines" / "A")
+
+
+@pytest.mark.usefixtures("here")
+def test_lines_have_the_domains_of_their_documents() -> None:
+    assert aligned("w.xml", ["w.xml"], ["w.xml"]).domains == []
+    Path("w.xml").write_text(WMT.replace("<doc id='d'", "<doc id='d' domain='news'"))
+    assert aligned("w.xml", ["w.xml"], ["w.xml"]).domains == ["news", "news"]
+    Path("ref.sgm").write_text(Path("ref.sgm").read_text().replace('docid="e"', 'docid="e" genre="speech"'))
+    assert aligned("lines", ["ref.sgm"], []).domains == ["speech", ""]
+    Path("hyp.sgm").write_text(Path("hyp.sgm").read_text().replace('docid="d"', 'docid="d" domain="x" genre="y"'))
+    assert aligned(None, ["ref.sgm"], ["hyp.sgm"]).domains == ["speech", "x"]

@@ -1,0 +1,162 @@
+"""The work of the command `evaluate`: it reads texts, counts and tests their scores, and analyzes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nmt import console
+from nmt.config.analysis import AnalysisConfig
+from nmt.config.decoding import EvaluationConfig
+from nmt.data.cleaning.corpus_text import iterate_text
+from nmt.data.reading.archives import read_lines
+from nmt.data.reading.line_scores import read_line_scores
+from nmt.data.reading.scored_texts import ScoredTexts, align_texts, holds_test_set
+from nmt.errors import DataError, UsageError
+from nmt.evaluation.analysis import Analysis, Texts, analyze, count_words
+from nmt.evaluation.line_scores import LineScores, match_systems, split_name
+from nmt.evaluation.metrics import ALL_METRICS, METRICS
+from nmt.evaluation.scoring import count_systems
+from nmt.evaluation.significance import TESTED, Counted, TestedScore, compare, read_seed
+from nmt.evaluation.survival import Languages
+from nmt.run_folder import RunFolder
+
+UNKNOWN = "unknown"  # the label of lines without one
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What is known of the lines beside the texts."""
+
+    scores: dict[str, dict[str, LineScores]]  # by system and metric
+    labels: dict[str, list[str]]  # by kind
+    training_words: Mapping[str, int] | None
+
+
+@dataclass(frozen=True)
+class Results:
+    """The scores of each system by metric, their analyses if they are wanted, and what is to be said of the texts."""
+
+    scores: dict[str, dict[str, TestedScore]]
+    analyses: dict[str, Analysis]
+    said: list[str]
+    is_tested: bool
+
+
+def score_systems(
+    texts: ScoredTexts,
+    beside: Beside,
+    config: EvaluationConfig,
+    languages: Languages,
+    *,
+    chosen: Sequence[str],
+    is_analyzed: bool,
+    is_tested: bool,
+) -> Results:
+    """Score the systems by the `chosen` metrics, or else the usual ones, test their differences, and analyze them."""
+    seed = read_seed() if is_tested else None
+    names = [name for name in ALL_METRICS if name in chosen or (is_analyzed and (not chosen or name in TESTED))]
+    counted, said = count_systems(
+        texts.systems,
+        texts.references,
+        languages[1],
+        tokenize=config.tokenize,
+        lowercase=config.lowercase,
+        chrf_word_order=config.chrf_word_order,
+        metrics=names or METRICS,
+    )
+    merged: dict[str, dict[str, Counted]] = {
+        system: dict[str, Counted](statistics.items()) | beside.scores[system] for system, statistics in counted.items()
+    }
+    tested = [*(chosen or TESTED), *next(iter(beside.scores.values()))] if is_tested else []
+    analyses = {
+        system: analyze(
+            Texts(texts.sources, lines, texts.references, languages, beside.labels),
+            counted[system],
+            beside.training_words,
+        )
+        for system, lines in texts.systems.items()
+        if is_analyzed
+    }
+    return Results(compare(merged, tested, seed), analyses, said, is_tested)
+
+
+def read_texts(source: Path | None, references: Sequence[Path], hypotheses: Sequence[Path]) -> ScoredTexts:
+    """Read the texts of an evaluation: test sets by document and segment, other files line by line."""
+    if any(map(holds_test_set, [*references, *hypotheses, *([source] if source else [])])):
+        texts = align_texts(source, references, hypotheses)
+        for remark in texts.remarks:
+            console.log(f"evaluate: {remark}")
+        return texts
+    lines = [list(read_lines(path)) for path in references]
+    systems = read_systems(hypotheses, references, lines) if hypotheses else {}
+    return ScoredTexts(read_lines_of(source, references, lines) if source else [], lines, systems)
+
+
+def read_systems(
+    names: Sequence[Path], reference: Sequence[Path], references: Sequence[Sequence[str]]
+) -> dict[str, list[str]]:
+    """Read files of translations, by their names: whole ones where there are several files.
+
+    Raises UsageError where one is named twice, DataError where one has another number of lines than the references.
+    """
+    if len(names) == 1:
+        return {names[0].name: list(read_lines(names[0]))}
+    if twice := [str(name) for name in names if names.count(name) > 1]:
+        raise UsageError(f"--hypotheses: {twice[0]} is named twice")
+    return {str(name): read_lines_of(name, reference, references) for name in names}
+
+
+def read_lines_of(path: Path, names: Sequence[Path], references: Sequence[Sequence[str]]) -> list[str]:
+    """Read the lines of `path`. Raises DataError where one of the references has another number of lines."""
+    lines = list(read_lines(path))
+    for name, reference in zip(names, references, strict=True):
+        if len(reference) != len(lines):
+            raise DataError(f"{path} has {len(lines):,} lines but {name} has {len(reference):,}")
+    return lines
+
+
+def read_beside(depth: AnalysisConfig, texts: ScoredTexts, systems: Sequence[str], model: Path | None) -> Beside:
+    """Read the files of `depth`; `systems` are the names of those that are scored. Raises DataError and UsageError."""
+    return Beside(
+        read_scores(depth.scores, systems, len(texts.references[0])),
+        read_labels(depth.labels, texts),
+        training_words(depth.training_source, model) if depth.analysis else None,
+    )
+
+
+def read_labels(paths: Sequence[str], texts: ScoredTexts) -> dict[str, list[str]]:
+    """Return the labels of the lines by their kind: the domains of the test set, and each file by its name."""
+    kinds = {"domain": texts.domains} if texts.domains else {}
+    kinds |= {Path(path).name: [label.strip() for label in read_lines(Path(path))] for path in paths}
+    total = len(texts.references[0])
+    for kind, labels in kinds.items():
+        if len(labels) != total:
+            raise DataError(f"--labels {kind}: {len(labels):,} labels of {total:,} lines")
+    return {kind: [label or UNKNOWN for label in labels] for kind, labels in kinds.items()}
+
+
+def read_scores(given: Sequence[str], systems: Sequence[str], lines: int) -> dict[str, dict[str, LineScores]]:
+    """Read the scores of the lines of each system by metric. Raises UsageError and DataError."""
+    files: dict[str, list[str]] = {}
+    for text in given:
+        name, path = split_name(text)
+        files.setdefault(name, []).append(path)
+    found: dict[str, dict[str, LineScores]] = {system: {} for system in systems}
+    for name, paths in files.items():
+        if twice := [path for path in paths if paths.count(path) > 1]:
+            raise UsageError(f"--scores {name}={twice[0]} is given twice")
+        read = {path: read_line_scores(Path(path)) for path in paths}
+        for system, scores in match_systems(name, read, systems, lines).items():
+            found[system][name] = scores
+    return found
+
+
+def training_words(paths: Sequence[str], model: Path | None) -> Mapping[str, int] | None:
+    """Count the words of the training sources: of files, or else in the run folder of `model`; None without either."""
+    if paths:
+        return count_words(line for path in paths for line in read_lines(Path(path)))
+    if model is None or not (folder := RunFolder(model.resolve().parent).text / "train").is_dir():
+        return None
+    return count_words(source for source, _ in iterate_text(folder.parent, folder.name))

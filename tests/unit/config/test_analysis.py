@@ -1,0 +1,17 @@
+"""The settings of an evaluation in depth."""
+
+import pytest
+
+from nmt.config.analysis import AnalysisConfig
+from nmt.errors import UsageError
+
+
+def test_nothing_is_told_beside_scores_by_default() -> None:
+    assert AnalysisConfig().model_dump() == {"analysis": False, "training_source": [], "labels": [], "scores": []}
+    assert AnalysisConfig(analysis=True, labels=["a"], training_source=["b"], scores=["c"]).labels == ["a"]
+
+
+@pytest.mark.parametrize(("key", "option"), [("training_source", "--training-source"), ("labels", "--labels")])
+def test_files_of_an_analysis_need_one(key: str, option: str) -> None:
+    with pytest.raises(UsageError, match=rf"^{option} groups the lines of an analysis \(add --analysis\)$"):
+        AnalysisConfig.model_validate({key: ["a"]})
