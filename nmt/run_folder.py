@@ -34,3 +34,7 @@ class RunFolder:
             "bundle": self.bundle,
             "evaluate": self.evaluation,
         }
+
+    def relocate(self, path: Path, other: Path) -> None:
+        """Let the name of `path` lead to `other`, for one who looks at what a run would find."""
+        vars(self).update({name: other for name, value in vars(self).items() if value == path})

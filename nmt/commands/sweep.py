@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 from pydantic import Field, PositiveInt
 
-from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.options import MOST_WORKERS, OptionsOf, command
 from nmt.config.section import Flag, Section
@@ -24,9 +23,8 @@ class SweepConfig(Section):
     overrides: Annotated[list[str], Flag("--set", "KEY=VALUES")] = Field(default_factory=list)
     """Override section.key of the recipe; several values, between commas, are a variant each. Several options make a
     grid. A value with a comma is a list or stands in quotes."""
-    variants: Annotated[list[str], Flag("--variant", "NAME")] = Field(default_factory=list)
-    """Take this variant of [sweep] in the recipe, or `base`, the recipe itself; may be given several times. By default
-    all."""
+    variants: Annotated[list[str], Flag("--variant", "NAME...")] = Field(default_factory=list)
+    """Take these variants of [sweep] in the recipe alone, of which `base` is the recipe itself."""
     seeds: Annotated[PositiveInt, Field(le=1000)] = 1
     """Runs of each variant, with consecutive seeds from training.seed."""
     jobs: Annotated[PositiveInt, Field(le=MOST_WORKERS)] | None = None
@@ -76,6 +74,5 @@ def compare_variants(
             failed = sweep.run_sweep(planned, settings.jobs)
     sweep_table.compare(planned, as_json=settings.json_output)
     if failed:
-        console.log("")
         message = f"{recipe}: {len(failed)} of {len(planned.runs)} runs failed: {'; '.join(failed)}"
         raise FailedRunsError(message, hint="run the sweep again for these")

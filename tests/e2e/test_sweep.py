@@ -19,7 +19,7 @@ def test_a_sweep_that_was_killed_goes_on_and_the_failure_of_a_run_ends_no_other(
     recipe.write_text(
         tiny.recipe.read_text(encoding="utf-8")
         + "[sweep.long]\ntraining = { max_steps = 220, checkpoint_every = 10 }\n"
-        + "[sweep.bad]\nmodel.heads = 1\n",
+        + "[sweep.bad]\ntokenizer.vocab_size = 300\n",
         encoding="utf-8",
     )
     sweep = tmp_path / "runs" / "tiny-sweep"

@@ -31,3 +31,9 @@ def test_the_names_of_a_run_folder() -> None:
 def test_the_folders_of_the_stages_are_those_that_they_fill(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     assert list(run.folder.stages.items()) == [(stage.name, stage.folder(run)) for stage in STAGES]
+
+
+def test_a_name_may_lead_elsewhere() -> None:
+    folder = RunFolder(Path("runs/x"))
+    folder.relocate(Path("runs/x/prepared/text"), Path("cache/text"))
+    assert (folder.text, folder.ids) == (Path("cache/text"), Path("runs/x/prepared/ids"))

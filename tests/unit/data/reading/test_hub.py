@@ -276,9 +276,9 @@ def prepare(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:  
         recipe = {"name": "x", "languages": {"source": "en", "target": "de"}, "data": parts}
         loaded = LoadedRecipe(check(recipe, "x"), tmp_path / "x.toml", "")
         made = pipeline.Run(loaded, run_dir=tmp_path / "run", workers=1)
-        manifest = text.STAGE.due(made)
-        assert manifest is not None
-        text.make(made, manifest)
+        due = text.STAGE.due(made)
+        assert due is not None
+        text.make(made, due.manifest)
         made.add_result("text", made.folder.text)
         written: dict[str, Any] = read_json(tmp_path / "run" / "prepared" / "text" / MANIFEST)
         return written
