@@ -150,6 +150,7 @@ class Preparation:
 
     def __init__(self, options: argparse.Namespace, setting: str, prefix: list[str]) -> None:
         self.command = [*prefix, sys.executable, "-m", "nmt", "prepare", str(options.run_dir / "recipe.toml")]
+        self.command += ["--no-cache"]
         self.command += ["--data-dir", str(options.data_dir)] if options.data_dir else []
         if setting == "former":
             self.command += ["--workers", "1" if "taskset" in prefix else str(len(os.sched_getaffinity(0)))]

@@ -145,6 +145,7 @@ def run_nmt(folder: Path, recipe: Path, workers: int) -> tuple[Seconds, int]:
     run_folder, seconds = folder / "nmt", Seconds()
     shutil.rmtree(run_folder / "prepared", ignore_errors=True)
     command = [Path(sys.executable).parent / "nmt", "prepare", recipe, "--run-dir", run_folder, "--workers", workers]
+    command.append("--no-cache")
     began = time.perf_counter()
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -294,6 +295,7 @@ def scale(millions: list[float], folder: Path, arguments: argparse.Namespace) ->
             work / "run",
             "--workers",
             arguments.workers,
+            "--no-cache",
         ]
         with Memory() as memory, timed(seconds, "text"):
             run([*nmt, "tokenizer", "train", recipe, *sample])

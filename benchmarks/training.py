@@ -43,7 +43,8 @@ def prepare(folder: Path) -> Path:
         'name = "bench"\n[languages]\nsource = "en"\ntarget = "de"\n'
         '[data.train]\nbuiltin = "train"\npairs = 20000\n[tokenizer]\nvocab_size = 8000\n'
     )
-    subprocess.run([sys.executable, "-m", "nmt", "prepare", str(recipe), "--run-dir", str(folder / "run")], check=True)
+    command = [sys.executable, "-m", "nmt", "prepare", str(recipe), "--run-dir", str(folder / "run"), "--no-cache"]
+    subprocess.run(command, check=True)
     return folder / "run"
 
 

@@ -40,6 +40,7 @@ COMMANDS = {
         "data": "Inspect parallel text, clean it, make some.",
         "tokenizer": "Train and use SentencePiece tokenizers.",
         "checkpoints": "List, verify and average the checkpoints of a run.",
+        "cache": "The prepared data that runs share: list it, prune it.",
     },
 }
 """The first sentence of each command's help, by the panels of `nmt --help`."""

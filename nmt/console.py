@@ -9,8 +9,8 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, redirect_stdout, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO, Literal, Self, TextIO, TypeVar
@@ -28,6 +28,7 @@ Style = Literal["bold", "dim", "red", "green", "yellow"]
 STYLES: dict[Style, int] = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33}  # the codes of ANSI terminals
 QUIET = False  # print nothing but errors; set in all ranks of a job but the first
 VERBOSE = False  # show samples and details; set by `-v`
+_RECORDS: list[list[str]] = []  # the lists of `recording`
 
 
 def plain(text: str) -> str:
@@ -93,8 +94,21 @@ def fail(text: str) -> None:
 
 
 def warn(text: str) -> None:
+    for warnings in _RECORDS:
+        warnings.append(text)
     if not QUIET:
         _write_message(f"{paint('nmt: warning:', 'yellow', sys.stderr)} {plain(text)}")
+
+
+@contextmanager
+def recording() -> Iterator[list[str]]:
+    """Yield the list of the warnings that the block prints, which grows with each."""
+    warnings: list[str] = []
+    _RECORDS.append(warnings)
+    try:
+        yield warnings
+    finally:
+        _RECORDS.pop()
 
 
 def _write_message(text: str) -> None:

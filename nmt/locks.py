@@ -15,7 +15,7 @@ from pathlib import Path
 
 from nmt import console
 from nmt.errors import InUseError
-from nmt.files import read_record
+from nmt.files import is_running, read_record
 
 IN_USE = ".in-use"  # the lock file in a folder, and the end of the name of one beside an output
 READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -32,6 +32,18 @@ def holding_folder(folder: Path) -> AbstractContextManager[bool]:
     empty, is removed. Raises InUseError, which names the holder, where another process holds it.
     """
     return _holding(folder / IN_USE, folder)
+
+
+def holder_of(folder: Path) -> str:
+    """Describe the process that holds `folder`; empty where none does. Nothing is locked.
+
+    A process on another machine that was killed counts as one that holds it.
+    """
+    lock = folder / IN_USE
+    record = read_record(lock, pid=int, host=str)
+    if record is None or (record["host"] == socket.gethostname() and not is_running(record["pid"])):
+        return ""
+    return _holder(lock)
 
 
 def holding_output(path: Path) -> AbstractContextManager[bool]:
@@ -80,7 +92,7 @@ def _acquire(lock: Path, what: Path) -> int | None:
             return None
         try:
             _lock(handle, lock, what)
-            if _is_at(handle, lock):  # not removed by its last holder in the meantime
+            if is_at(handle, lock):  # not removed by its last holder in the meantime
                 os.ftruncate(handle, 0)
                 os.write(handle, json.dumps(_this_process()).encode())
                 return handle
@@ -110,7 +122,7 @@ def _warn_once() -> None:
     console.warn("the file system has no locks: see to it that no other process writes into the same folder")
 
 
-def _is_at(handle: int, lock: Path) -> bool:
+def is_at(handle: int, lock: Path) -> bool:
     """Return whether the open file is still the one at `lock`."""
     try:
         return os.path.samestat(os.fstat(handle), lock.stat())
@@ -121,7 +133,7 @@ def _is_at(handle: int, lock: Path) -> bool:
 def _release(handle: int, lock: Path) -> None:
     """Remove the lock file while it is locked, so that nobody locks a file that is about to go."""
     with suppress(OSError):
-        if _is_at(handle, lock):
+        if is_at(handle, lock):
             lock.unlink()
     os.close(handle)
 

@@ -22,3 +22,7 @@ class RunFolder:
         self.bundle = path / "model"  # the bundle
         self.evaluation = path / "evaluation"  # hypotheses and scores of the test sets
         self.scores = self.evaluation / "scores.json"  # scores of every test set: {test: {metric: {score, signature}}}
+
+    def relocate(self, path: Path, other: Path) -> None:
+        """Let the name of `path` lead to `other`, for one who looks at what a run would find."""
+        vars(self).update({name: other for name, value in vars(self).items() if value == path})

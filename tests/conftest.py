@@ -15,6 +15,8 @@ from typing import NamedTuple, Protocol
 
 # Before torch is imported: the runs that are compared here have to compute with as many threads.
 os.environ["OMP_NUM_THREADS"] = "1"
+# A test that a stage runs must not find it in the user's cache; the tests of the cache have one of their own.
+os.environ["NMT_NO_CACHE"] = "1"
 
 import pytest
 from filelock import FileLock

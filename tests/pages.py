@@ -16,7 +16,7 @@ class Page(HTMLParser):
         self.elements: list[tuple[str, Attributes]] = []
         self.text = ""
         self.open: list[str] = []
-        self.feed(html)
+        self.feed(str(html))  # of Markup, which would escape what it is added to
         self.close()
         assert self.open == []
 

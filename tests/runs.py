@@ -12,6 +12,7 @@ from nmt.config.toml import LoadedRecipe, check
 from nmt.pipeline.manifest import Manifest
 from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage
+from nmt.pipeline.stage_cache import StageCache
 
 
 def corpus(root: Path, name: str) -> dict[str, str]:
@@ -20,7 +21,7 @@ def corpus(root: Path, name: str) -> dict[str, str]:
     return {"files": f"{name}.tsv"}
 
 
-def make_run(root: Path, **sections: Any) -> Run:
+def make_run(root: Path, *, folder: str = "run", cache: StageCache | None = None, **sections: Any) -> Run:
     """Return a run in `root` of two corpora, with some sections changed."""
     files = corpus(root, "a")
     recipe = {
@@ -31,7 +32,7 @@ def make_run(root: Path, **sections: Any) -> Run:
         "data": {"train": {"a": files, "b": files}, **sections.get("data", {})},
     }
     loaded = LoadedRecipe(check(recipe, "x"), root / "x.toml", "")
-    return Run(loaded, run_dir=root / "run", workers=1)
+    return Run(loaded, run_dir=root / folder, workers=1, cache=cache)
 
 
 def all_inputs(stage: Stage, run: Run) -> dict[str, Any]:

@@ -68,7 +68,7 @@ PYTHON = 'File "<frozen site>"'  # in the traceback of Python itself, of a signa
 
 
 def start(recipe: Path, folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "nmt", "run", str(recipe), "--run-dir", str(folder)]
+    command = [sys.executable, "-m", "nmt", "run", str(recipe), "--run-dir", str(folder), "--no-cache"]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 

@@ -3,7 +3,7 @@
 from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.options import command
-from nmt.commands.recipe_options import RecipeName, WhereTrained, open_run
+from nmt.commands.recipe_options import RecipeName, WhereChecked, open_run
 from nmt.errors import NmtError
 
 app = new_app("Check a recipe.")
@@ -12,7 +12,7 @@ STYLES: dict[str, console.Style] = {"OK": "green", "warning": "yellow", "error":
 
 
 @command(app, "nmt doctor demo")
-def doctor(recipe: RecipeName, *, where: WhereTrained) -> None:
+def doctor(recipe: RecipeName, *, where: WhereChecked) -> None:
     """Check RECIPE, its data and this machine before a run. Writes nothing."""
     from nmt.advice.doctor import examine  # imports torch
 

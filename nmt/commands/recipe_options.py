@@ -16,6 +16,7 @@ from nmt.config.toml import load_recipe, recipe_names, to_toml
 from nmt.errors import UsageError
 from nmt.pipeline.lock import INPUTS, Locked
 from nmt.pipeline.recipe_file import locked_recipe
+from nmt.pipeline.stage_cache import StageCache
 
 if TYPE_CHECKING:
     from nmt.pipeline.run import Run
@@ -38,6 +39,10 @@ class RunConfig(Section):
     """With a lock, run only if packages, machine and threads are the same too."""
     workers: Annotated[PositiveInt, Field(le=MOST_WORKERS)] | None = None
     """Processes that prepare data, whose number changes nothing; by default one a core."""
+    no_cache: Annotated[bool, Flag(environment="NMT_NO_CACHE")] = False
+    """Prepare the data here, and keep nothing in the cache of stages that runs share."""
+    dry_run: bool = False
+    """Say of each stage whether it would run, and why; write nothing."""
     no_report: Annotated[bool, Flag(environment="NMT_NO_REPORT")] = False
     """Write no report.html at the end."""
 
@@ -54,9 +59,11 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override section.key of the recipe.")
 ]
 Where = Annotated[RunConfig, OptionsOf("Options")]
-TRAINED = ("data_dir", "run_dir", "overrides", "init_from", "locked", "strict")
-WherePrepared = Annotated[RunConfig, OptionsOf("Options", only=(*TRAINED, "workers"))]
-WhereTrained = Annotated[RunConfig, OptionsOf("Options", only=TRAINED)]
+CHECKED = ("data_dir", "run_dir", "overrides", "init_from", "locked", "strict")
+WhereChecked = Annotated[RunConfig, OptionsOf("Options", only=CHECKED)]
+WherePrepared = Annotated[RunConfig, OptionsOf("Options", only=(*CHECKED, "workers", "no_cache", "dry_run"))]
+WhereTrained = Annotated[RunConfig, OptionsOf("Options", only=(*CHECKED, "no_cache", "dry_run"))]
+WhereReproduced = Annotated[RunConfig, OptionsOf("Options", only=(*CHECKED, "workers", "no_cache", "no_report"))]
 
 
 def open_run(recipe: str, where: RunConfig, *, suffix: str = "", refused: frozenset[str] = INPUTS) -> Run:
@@ -77,7 +84,8 @@ def open_run(recipe: str, where: RunConfig, *, suffix: str = "", refused: frozen
     from nmt.pipeline.run import Run  # start-up time
 
     run_dir = where.run_dir or Path("runs") / f"{loaded.recipe.name}{suffix}"
-    return Run(loaded, data_dir=where.data_dir, run_dir=run_dir, workers=where.workers, locked=locked)
+    cache = None if where.no_cache else StageCache.of_run()
+    return Run(loaded, data_dir=where.data_dir, run_dir=run_dir, workers=where.workers, locked=locked, cache=cache)
 
 
 def run_recipe(recipe: str, where: RunConfig, last: str = "evaluate") -> None:
@@ -86,7 +94,9 @@ def run_recipe(recipe: str, where: RunConfig, last: str = "evaluate") -> None:
     run = open_run(recipe, where)
     from nmt.pipeline.pipeline import run_stages, show_results  # start-up time, and after the recipe's own errors
 
-    run_stages(run, last)
+    run_stages(run, last, dry_run=where.dry_run)
+    if where.dry_run:
+        return
     if run.locked and run.ranks.is_main:
         console.log(run.locked.compare(run.results))
     if last == "evaluate" and run.ranks.is_main:

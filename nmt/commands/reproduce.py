@@ -8,7 +8,7 @@ import typer
 from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.options import command
-from nmt.commands.recipe_options import RecipeName, Where, open_run, write_report_of
+from nmt.commands.recipe_options import RecipeName, WhereReproduced, open_run, write_report_of
 from nmt.errors import NotReproducedError
 from nmt.pipeline.lock import INPUTS
 
@@ -22,7 +22,7 @@ def reproduce(
     model: Annotated[
         Path | None, typer.Option("--from", metavar="MODEL", help="Score this bundle instead of training one.")
     ] = None,
-    where: Where,
+    where: WhereReproduced,
 ) -> None:
     """Run RECIPE, or score a model of it, and compare BLEU with the expected scores: PASS or FAIL.
 

@@ -1,21 +1,28 @@
 """Everything that the report of a run says, as one JSON object; the page and its pictures are made from it alone."""
 
+from collections.abc import Mapping
+from itertools import islice
+
 import numpy as np
 
 from nmt.config.toml import resolved_toml
+from nmt.data.cleaning.corpus_text import iterate_text
 from nmt.data.cleaning.funnel import IdsCounts, TextCounts, steps_of
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.errors import NmtError
 from nmt.evaluation import significance
+from nmt.evaluation.analysis import Texts, analyze, count_words
 from nmt.evaluation.metrics import Statistics, tokenizer_for
 from nmt.evaluation.scoring import SPACED, count_systems
+from nmt.experiments.attention import attention_of
 from nmt.experiments.curves import CURVES, points_of
 from nmt.experiments.finished_run import FinishedRun
-from nmt.experiments.sentences import extremes
+from nmt.experiments.sentences import extremes, line_scores
 from nmt.files import JsonObject, read_record
 from nmt.pipeline.manifest import MANIFEST
 
 BINS = 30  # of a histogram
+COUNTED = 200_000  # training pairs whose words are counted
 CLOSE = 1e-6  # scores that are equal
 
 
@@ -24,6 +31,7 @@ def facts_of(run: FinishedRun) -> JsonObject:
     lock, missing = run.lock, list[str]()
     funnel, lengths = funnel_of(run, missing), lengths_of(run, missing)
     counted = {test: found for test in run.tests if (found := counts_of(run, test, missing))}
+    words = training_words(run) if counted and funnel else None
     if not run.log:
         missing.append(f"{run.folder.log.name} has no curves")
     return {
@@ -44,7 +52,8 @@ def facts_of(run: FinishedRun) -> JsonObject:
         "lengths": lengths,
         "training": training_of(run),
         "curves": {name: points.to_json() for name in CURVES if (points := points_of(run, name)).x},
-        "tests": {test: test_facts(run, test, counted.get(test), missing) for test in run.tests},
+        "tests": {test: test_facts(run, test, counted.get(test), words, missing) for test in run.tests},
+        "attention": attention_facts(run, counted, missing),
         "missing": missing,
     }
 
@@ -139,13 +148,35 @@ def counts_of(run: FinishedRun, test: str, missing: list[str]) -> Statistics | N
     return counted[test]
 
 
-def test_facts(run: FinishedRun, test: str, counted: Statistics | None, missing: list[str]) -> JsonObject:
-    """Return the recorded scores of a test set with their intervals, and its best and worst lines."""
+def training_words(run: FinishedRun) -> Mapping[str, int] | None:
+    """Count the words of the first training sources; None where the text is gone."""
+    try:
+        return count_words(source for source, _ in islice(iterate_text(run.folder.text, "train"), COUNTED))
+    except (NmtError, OSError):
+        return None
+
+
+def attention_facts(run: FinishedRun, counted: Mapping[str, Statistics], missing: list[str]) -> list[JsonObject]:
+    """Return the attention over lines of the first test set that has lines; none where the bundle is gone."""
+    try:
+        return next((attention_of(run, test, line_scores(each["chrf"]).tolist()) for test, each in counted.items()), [])
+    except (NmtError, OSError) as error:
+        missing.append(f"attention: {error}")
+        return []
+
+
+def test_facts(
+    run: FinishedRun, test: str, counted: Statistics | None, words: Mapping[str, int] | None, missing: list[str]
+) -> JsonObject:
+    """Return the recorded scores of a test set with their intervals, its analysis, and its best and worst lines.
+
+    `words` are those of the training sources.
+    """
     scores: JsonObject = {
         metric: {**score.model_dump(), "interval": None} for metric, score in run.scores[test].items()
     }
     if counted is None:
-        return {"scores": scores, "lines": None, "extremes": None}
+        return {"scores": scores, "lines": None, "analysis": None, "extremes": None}
     for metric, found in significance.compare({test: counted}, significance.TESTED)[test].items():
         if metric not in scores:
             continue
@@ -153,6 +184,11 @@ def test_facts(run: FinishedRun, test: str, counted: Statistics | None, missing:
             missing.append(f"{test}: the lines give another {metric} than recorded, and no interval is shown")
             continue
         scores[metric]["interval"] = found.get("interval")
-    lines = run.lines(test)
-    spaced = tokenizer_for(run.recipe.languages.target) in SPACED
-    return {"scores": scores, "lines": len(lines.sources), "extremes": extremes(lines, counted, spaced=spaced)}
+    lines, languages = run.lines(test), run.recipe.languages
+    texts = Texts(lines.sources, lines.hypotheses, [lines.references], (languages.source, languages.target))
+    return {
+        "scores": scores,
+        "lines": len(lines.sources),
+        "analysis": analyze(texts, counted, words),
+        "extremes": extremes(lines, counted, spaced=tokenizer_for(languages.target) in SPACED),
+    }

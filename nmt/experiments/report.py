@@ -9,6 +9,7 @@ from markupsafe import Markup
 from nmt import console
 from nmt.data.cleaning.funnel import percent
 from nmt.experiments import pictures
+from nmt.experiments.attention_pictures import attention_pictures
 from nmt.experiments.facts import facts_of
 from nmt.experiments.finished_run import FinishedRun
 from nmt.files import Json, JsonObject, check_output, digest_file, is_missing, read_record, write_json, write_text
@@ -25,9 +26,13 @@ SECTIONS = {
     "scores": "Scores",
     "training": "Training",
     "data": "Data",
+    "quality": "Quality",
     "translations": "Translations",
+    "attention": "Attention",
     "lock": "Lock",
 }
+GROUPS = {"by_length": "words of the source", "by_frequency": "occurrences of the rarest word in training"}
+"""The groups of the analysis that are drawn, and what distinguishes them."""
 
 
 def report_of(folder: Path) -> JsonObject:
@@ -74,28 +79,43 @@ def page(facts: JsonObject) -> str:
         "share": percent,
         "width": lambda count, of: round(100 * count / max(of, 1), 2),
         "duration": console.duration,
+        "words": lambda name: name.replace("_", " "),
         "tag": lambda code: code.replace("_", "-"),
     }
     run = facts["runs"][0]
     css = Markup((HERE / "report.css").read_text(encoding="utf-8"))
     title = f"Report of the run {run['name']}"
     return environment.get_template("report.html").render(
-        **facts, title=title, css=css, pictures=pictures_of(run), sections=sections_of(run)
+        **facts, title=title, css=css, groups=GROUPS, pictures=pictures_of(run), sections=sections_of(run)
     )
 
 
 def sections_of(run: JsonObject) -> dict[str, str]:
     """Return the titles of the sections by their ids, of those that have content."""
-    empty = {"training": not run["curves"], "data": not (run["funnel"] or run["lengths"])}
+    empty = {
+        "training": not run["curves"],
+        "data": not (run["funnel"] or run["lengths"]),
+        "quality": not any(test["analysis"] for test in run["tests"].values()),
+        "attention": not run["attention"],
+    }
     return {name: title for name, title in SECTIONS.items() if not empty.get(name)}
 
 
-def pictures_of(run: JsonObject) -> dict[str, Markup | dict[str, Markup] | None]:
+def pictures_of(run: JsonObject) -> JsonObject:
     """Draw the pictures of a run."""
     lengths = run["lengths"]
+    analyses = {test: found["analysis"] for test, found in run["tests"].items() if found["analysis"]}
     return {
         "curves": pictures.curve_pictures(run["curves"]),
         "lengths": pictures.length_picture(lengths, run["source"], run["target"]) if lengths else None,
+        "groups": {test: group_pictures(test, analysis) for test, analysis in analyses.items()},
+        "attention": [attention_pictures(number, line) for number, line in enumerate(run["attention"], 1)],
+    }
+
+
+def group_pictures(test: str, analysis: JsonObject) -> dict[str, Markup]:
+    return {
+        title: pictures.groups_picture(test, analysis[key], title) for key, title in GROUPS.items() if analysis[key]
     }
 
 

@@ -2,7 +2,7 @@
 
 from nmt import console
 from nmt.config.inference import TrainingLines
-from nmt.data.cleaning.funnel import show_funnel
+from nmt.data.cleaning.funnel import IdsCounts, show_funnel
 from nmt.data.encoding.corpus_ids import IdsPlan, write_ids
 from nmt.files import JsonObject
 from nmt.pipeline.manifest import Manifest, resuming
@@ -27,8 +27,12 @@ def make(run: Run, manifest: Manifest) -> None:
     folders, source = (run.folder.text, run.folder.tokenizer), recipe.languages.source
     plan = IdsPlan(*folders, recipe.data, recipe.cleaning, longest, keep_text=keep_text, source_language=source)
     with resuming(run.folder.ids, manifest) as folder:
-        counts = write_ids(plan, folder, workers=run.workers)
-        manifest.counts = counts.to_json()
+        manifest.counts = write_ids(plan, folder, workers=run.workers).to_json()
+
+
+def say(_: Run, manifest: Manifest) -> None:
+    """Log the counts of the filters by pieces and of the pieces, and warn of dev pairs that were cut."""
+    counts = IdsCounts.from_json(manifest.counts or {})
     show_funnel("prepare", counts)
     train = counts.train
     console.log(f"prepare: {train.pairs:,} training pairs, {train.source:,} source and {train.target:,} target pieces")
@@ -43,4 +47,4 @@ def training_lines(folder: RunFolder) -> TrainingLines | None:
     return lines and TrainingLines(**lines)
 
 
-STAGE = Stage("prepare", lambda run: run.folder.ids, frozenset({"ids"}), inputs, make)
+STAGE = Stage("prepare", lambda run: run.folder.ids, frozenset({"ids"}), inputs, make, say, lambda _: {})

@@ -1,14 +1,15 @@
 """All stages of a run in their order."""
 
 import shlex
+from collections.abc import Sequence
 
 from nmt import console
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.devices import pick_device
-from nmt.errors import StorageError
+from nmt.errors import ArtifactError, StorageError
 from nmt.files import digest, read_json
 from nmt.inference.engines.native import check_precision
-from nmt.locks import holding_folder
+from nmt.locks import holder_of, holding_folder
 from nmt.pipeline import bundle, evaluation, ids, text, tokenizer, training
 from nmt.pipeline.manifest import Manifest
 from nmt.pipeline.run import Run
@@ -26,8 +27,8 @@ GRAMMAR = (
 """The range of a model that is trained on the built-in corpus."""
 
 
-def run_stages(run: Run, last: str = "evaluate") -> None:
-    """Run every stage up to `last` whose manifest does not hold. Raises NmtError.
+def run_stages(run: Run, last: str = "evaluate", *, dry_run: bool = False) -> None:
+    """Run every stage up to `last` whose manifest does not hold, or say so in a `dry_run`. Raises NmtError.
 
     Under torchrun the first rank holds the run folder and runs all stages, and every rank the training. In a folder
     that cannot be written, a finished run is skipped stage by stage, and another one is a StorageError.
@@ -37,30 +38,72 @@ def run_stages(run: Run, last: str = "evaluate") -> None:
     with joined() as run.ranks:
         console.QUIET = not run.ranks.is_main
         check_machine(run, last)
-        if run.ranks.is_main:
+        if run.ranks.is_main and dry_run:
+            show_plan(run, stages)
+        elif run.ranks.is_main:
             with holding_folder(run.folder.path) as is_writable:
                 run.begin(is_writable=is_writable)
                 for stage in stages:
                     run_stage(stage, run, is_writable=is_writable)
-        elif training.STAGE in stages and run.ranks.any(False)[0]:
+        elif not dry_run and training.STAGE in stages and run.ranks.any(False)[0]:
             training.STAGE.make(run, Manifest(training.STAGE.name, {}))
 
 
 def run_stage(stage: Stage, run: Run, *, is_writable: bool) -> None:
     """Run a stage if it is due, on the first rank. Raises StorageError where it is and cannot be written."""
-    manifest = stage.due(run)
-    if manifest is not None and not is_writable:
+    due = stage.due(run)
+    if due is None:
+        console.log(f"{stage.name}: skipped, its inputs have not changed")
+    elif not is_writable:
         raise StorageError(
             f"{run.folder.path}: cannot be written, and its stage {stage.name} is not done",
             hint="make it writable, or take another --run-dir",
         )
     if stage is training.STAGE:
-        run.ranks.any(manifest is not None)  # the other ranks wait for it
+        run.ranks.any(due is not None)  # the other ranks wait for it
     if is_writable:
-        if manifest is not None:
+        if due is not None:
             run.drop_results(stage.name)
-        stage.run(run, manifest)
+        stage.run(run, due)
         run.add_result(stage.name, stage.folder(run))
+
+
+def show_plan(run: Run, stages: Sequence[Stage]) -> None:
+    """Print of each of the first `stages` whether it would run, and why. Nothing is written, and no lock taken.
+
+    Raises NmtError where the run would be refused.
+    """
+    if holder := holder_of(run.folder.path):
+        console.warn(f"{run.folder.path}: in use by {holder}: the plan is that of this moment")
+    run.begin(is_writable=False)
+    before = ""  # an earlier stage that would run: what the next ones are made from is not known yet
+    for stage in stages:
+        try:
+            due, is_made = stage.due(run), Manifest.read(stage.folder(run)) is not None
+        except ArtifactError:  # it has nothing to be made from
+            due, is_made = None, False
+        entry = stage.entry(run, due) if run.cache and due and not before else None
+        if before and not (due and is_made):
+            plan = f"runs, because {before} runs"
+            if is_made:
+                plan += f", unless {before} makes the same files as before"
+            elif run.cache and stage.origin(run) is not None:
+                plan += f", unless the cache has it for the files that {before} makes"
+        elif due is None:
+            plan = "skipped, its inputs have not changed"
+        elif entry and run.cache and run.cache.holds(entry):
+            run.folder.relocate(stage.folder(run), entry)
+            plan = f"from the cache ({entry}){due.because}"
+        else:
+            plan = f"runs: {due.reason or 'not made yet'}{progress_of(stage, run)}"
+            before = before or stage.name
+        console.out(f"{stage.name}: {plan}")
+
+
+def progress_of(stage: Stage, run: Run) -> str:
+    """Say where the training goes on, if it has begun."""
+    paths = [path for kind in ("step", "halt") for path in run.checkpoints.of_kind(kind)]
+    return f"; goes on after step {max(map(step_of, paths)):,}" if stage is training.STAGE and paths else ""
 
 
 def check_machine(run: Run, last: str) -> None:

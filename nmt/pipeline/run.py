@@ -13,6 +13,7 @@ from nmt.config.toml import LoadedRecipe
 from nmt.cores import cores
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.reading.corpus import corpus_digests
+from nmt.data.reading.hub import hub_commit
 from nmt.errors import RecipeError, UsageError
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.files import JsonObject, differing, read_json, read_record, remove_partials, write_json, write_text
@@ -20,6 +21,7 @@ from nmt.inference.bundle import BUNDLED, LOCK, without_results
 from nmt.pipeline.lock import FORMAT, Locked, results_of
 from nmt.pipeline.manifest import Manifest
 from nmt.pipeline.recipe_file import recipe_as_run
+from nmt.pipeline.stage_cache import StageCache
 from nmt.run_folder import RunFolder
 from nmt.training.checkpoint import Checkpoints
 from nmt.training.distributed import Ranks
@@ -48,10 +50,11 @@ class Run:
         run_dir: Path | None = None,
         workers: int | None = None,
         locked: Locked | None = None,
+        cache: StageCache | None = None,
     ) -> None:
         """Bind `loaded` to its folders, and to a lock if it is to repeat another run.
 
-        `workers` processes prepare the data, by default one a core.
+        `workers` processes prepare the data, by default one a core. Prepared stages are shared by a `cache`.
         """
         self.folder = RunFolder(run_dir or Path("runs") / loaded.recipe.name)
         self.as_begun: list[str] = []  # the knobs that are as before in this run, for an older nmt began it
@@ -63,7 +66,7 @@ class Run:
         self.root = data_dir or loaded.path.parent  # the folder of relative names
         self.local = data_dir is not None  # whether datasets of the Hub are read from `root`
         self.workers = workers or cores()
-        self.locked = locked
+        self.locked, self.cache = locked, cache
         self.sessions: list[JsonObject] = []  # of the lock, set by `begin`
         self.ranks = Ranks()  # the processes that train together, this one among them
 
@@ -83,6 +86,19 @@ class Run:
             name: corpus_digests(corpus, root=self.root, local=self.local, downloads=downloads, languages=languages)
             for name, corpus in self.corpora.items()
         }
+
+    @cached_property
+    def hub_commits(self) -> dict[str, str | None]:
+        """The commits to read the datasets of the Hub at, by corpus; None where one cannot be found.
+
+        A run that is held to a lock takes those of the lock.
+        """
+        corpora = {} if self.local else {name: corpus for name, corpus in self.corpora.items() if corpus.dataset}
+        # Asked once for all splits of a dataset, so that they are of one commit.
+        locked = self.locked.lock.hub_commits if self.locked else {}
+        first = {(corpus.dataset, corpus.revision): corpus for name, corpus in corpora.items() if name not in locked}
+        commits = {key: hub_commit(corpus) for key, corpus in first.items()}
+        return {name: locked.get(name) or commits[corpus.dataset, corpus.revision] for name, corpus in corpora.items()}
 
     @property
     def checkpoints(self) -> Checkpoints:

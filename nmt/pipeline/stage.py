@@ -1,4 +1,4 @@
-"""A stage: one step from raw text to scores, skipped where its manifest holds."""
+"""A stage: one step from raw text to scores, skipped where its manifest holds, and shared by a cache."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +14,18 @@ from nmt.version import __version__
 
 
 @dataclass(frozen=True)
+class Due:
+    """A folder that is to be made."""
+
+    manifest: Manifest
+    reason: str  # why the folder that is there does not hold; empty where there is none
+
+    @property
+    def because(self) -> str:
+        return f": {self.reason}" if self.reason else ""
+
+
+@dataclass(frozen=True)
 class Stage:
     """A folder of the run, made from knobs of the recipe and other inputs."""
 
@@ -23,16 +35,42 @@ class Stage:
     inputs: Callable[[Run], JsonObject]
     """Return the other inputs, digests of files for example; `RECIPE` among them replaces the knobs."""
     make: Callable[[Run, Manifest], None]  # make the folder with its manifest
+    say: Callable[[Run, Manifest], None] = lambda _run, _manifest: None  # log the counts of what was made
+    origin: Callable[[Run], JsonObject | None] = lambda _: None
+    """Return what the files depend on beside the inputs; None where that is not known, or the stage is not cached."""
 
-    def run(self, run: Run, manifest: Manifest | None) -> None:
-        """Make the folder, or keep the one that is there if there is nothing to make; see `due`."""
-        if manifest is not None:
-            self.make(run, manifest)
+    def run(self, run: Run, due: Due | None) -> None:
+        """Take the folder from the cache, or make it, or keep the one that is there where the stage is not `due`."""
+        folder = self.folder(run)
+        if due is None:
+            remove(work_folder(folder))
+            return
+        entry = self.entry(run, due)
+        warnings = run.cache.take(entry, folder) if run.cache and entry else None
+        if warnings is not None:
+            console.log(f"{self.name}: from the cache ({entry})")
+            for warning in warnings:
+                console.warn(warning)
+            remove(work_folder(folder))
         else:
-            remove(work_folder(self.folder(run)))
+            console.log(f"{self.name}: running{due.because}")
+            with console.recording() as warnings:
+                self.make(run, due.manifest)
+            if run.cache and entry:
+                run.cache.store(entry, folder, run.recipe.name, warnings)
+        self.say(run, Manifest.of(folder))
 
-    def due(self, run: Run) -> Manifest | None:
-        """Return the manifest of a folder to be made, or None where the one there holds; log which, and why."""
+    def entry(self, run: Run, due: Due) -> Path | None:
+        """Return the path of the folder in the cache, whether it is there or not; None where it is not cached."""
+        if run.cache is None or (origin := self.origin(run)) is None:
+            return None
+        return run.cache.path_of(due.manifest, origin)
+
+    def due(self, run: Run) -> Due | None:
+        """Return what is to be made, and why; None where the folder that is there holds.
+
+        Raises ArtifactError where a folder that it is made from is missing or damaged.
+        """
         knobs = knobs_with(self.effects, run.recipe)
         inputs = {"nmt": __version__, RECIPE: knobs, **self.inputs(run)}
         made = Manifest.read(self.folder(run))
@@ -41,11 +79,9 @@ class Stage:
             changed = changed_inputs(made.inputs, inputs, self.effects)
             missing = [name for name in made.files if is_missing(self.folder(run) / name)]
             if not changed and not missing:
-                console.log(f"{self.name}: skipped, its inputs have not changed")
                 return None
-            reason = f": {', '.join(changed[:5])} changed" if changed else f": {missing[0]} is missing"
-        console.log(f"{self.name}: running{reason}")
-        return Manifest(self.name, inputs)
+            reason = f"{', '.join(changed[:5])} changed" if changed else f"{missing[0]} is missing"
+        return Due(Manifest(self.name, inputs), reason)
 
 
 def digests_of(folder: Path, *prefixes: str) -> dict[str, str]:

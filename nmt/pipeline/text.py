@@ -8,7 +8,6 @@ from nmt.config.data import CorpusConfig
 from nmt.data.cleaning.corpus_text import TextPlan, write_text
 from nmt.data.cleaning.funnel import TextCounts, numbers, show_funnel
 from nmt.data.reading.corpus import READING
-from nmt.data.reading.hub import hub_commit
 from nmt.files import JsonObject
 from nmt.pipeline.manifest import Manifest, resuming
 from nmt.pipeline.run import Run, train_key
@@ -27,27 +26,17 @@ def inputs(run: Run) -> JsonObject:
 
 def make(run: Run, manifest: Manifest) -> None:
     """Read, split and clean."""
-    commits = hub_commits(run)
+    commits = run.hub_commits
     # A dataset without a commit may be another one by the time that a killed run is continued.
     also = [READING, {name: commit or uuid4().hex for name, commit in commits.items()}]
     with resuming(run.folder.text, manifest, also=also) as folder:
-        counts = write_text(text_plan(run, commits), folder, workers=run.workers)
-        manifest.counts = counts.to_json()
+        manifest.counts = write_text(text_plan(run, commits), folder, workers=run.workers).to_json()
         manifest.hub_commits = {name: commit for name, commit in commits.items() if commit}
-    show_counts(counts)
 
 
-def hub_commits(run: Run) -> dict[str, str | None]:
-    """Find the commits to read the datasets of the Hub at, by corpus; None where one cannot be found.
-
-    A run that is held to a lock takes those of the lock.
-    """
-    corpora = {} if run.local else {name: corpus for name, corpus in run.corpora.items() if corpus.dataset}
-    # Asked once for all splits of a dataset, so that they are of one commit.
-    locked = run.locked.lock.hub_commits if run.locked else {}
-    first = {(corpus.dataset, corpus.revision): corpus for name, corpus in corpora.items() if name not in locked}
-    commits = {key: hub_commit(corpus) for key, corpus in first.items()}
-    return {name: locked.get(name) or commits[corpus.dataset, corpus.revision] for name, corpus in corpora.items()}
+def origin(run: Run) -> JsonObject | None:
+    """Return the commits of the datasets of the Hub; None where one is not known."""
+    return None if None in run.hub_commits.values() else dict(run.hub_commits)
 
 
 def text_plan(run: Run, commits: Mapping[str, str | None]) -> TextPlan:
@@ -67,8 +56,9 @@ def text_plan(run: Run, commits: Mapping[str, str | None]) -> TextPlan:
     return TextPlan(pinned, recipe.cleaning, recipe.languages, run.root, run.local, placeholders=run.placeholders)
 
 
-def show_counts(counts: TextCounts) -> None:
+def say(_: Run, manifest: Manifest) -> None:
     """Log the counts of the funnel, of irregularities, and of the pairs of each split."""
+    counts = TextCounts.from_json(manifest.counts or {})
     show_funnel("text", counts)
     for name, anomalies in [*counts.anomalies.items(), *counts.held_out_anomalies.items()]:
         if anomalies:
@@ -79,4 +69,4 @@ def show_counts(counts: TextCounts) -> None:
     console.log(f"text: pairs of train {counts.pairs:,}, dev {counts.dev:,}, test {tests}")
 
 
-STAGE = Stage("text", lambda run: run.folder.text, frozenset({"text"}), inputs, make)
+STAGE = Stage("text", lambda run: run.folder.text, frozenset({"text"}), inputs, make, say, origin)

@@ -25,10 +25,6 @@ def make(run: Run, manifest: Manifest) -> None:
     if run.initial:
         with making(run.folder.tokenizer, manifest) as scratch:
             run.initial.copy_tokenizer(scratch)
-        console.log(
-            f"tokenizer: copied from {run.initial.tokenizer}; the recipe's section [tokenizer] is not used"
-            + (", except for sampling" if config.sampling else "")
-        )
         return
 
     def side(index: int) -> Iterator[str]:
@@ -38,12 +34,28 @@ def make(run: Run, manifest: Manifest) -> None:
         manifest.counts = tokenizer.train(
             side(0), side(1), config, scratch, seed=run.recipe.training.seed, tags=run.recipe.data.tags
         )
+
+
+def say(run: Run, _: Manifest) -> None:
+    """Log the kind of the tokenizer, or its origin."""
+    config = run.recipe.tokenizer
+    if run.initial:
+        console.log(
+            f"tokenizer: copied from {run.initial.tokenizer}; the recipe's section [tokenizer] is not used"
+            + (", except for sampling" if config.sampling else "")
+        )
+        return
     kind = f"{'joint' if config.joint else 'separate'} {config.model_type}"
     forms = f"{config.normalization} of the source, {config.target_normalization} of the target"
     if config.target_normalization is None:
         forms = config.normalization
     most = "" if config.hard_vocab_limit else "at most "
     console.log(f"tokenizer: {kind} of {most}{config.vocab_size:,} pieces, normalisation {forms}")
+
+
+def origin(run: Run) -> JsonObject | None:
+    """Return that the inputs are all that a trained tokenizer depends on; None for a copy, which is made at once."""
+    return None if run.initial else {}
 
 
 def has_own_settings(run: Run) -> bool:
@@ -56,4 +68,4 @@ def has_own_settings(run: Run) -> bool:
     return set(changed) <= {"text"}
 
 
-STAGE = Stage("tokenizer", lambda run: run.folder.tokenizer, frozenset({"tokenizer"}), inputs, make)
+STAGE = Stage("tokenizer", lambda run: run.folder.tokenizer, frozenset({"tokenizer"}), inputs, make, say, origin)

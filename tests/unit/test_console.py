@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from contextlib import suppress
 
 import pytest
 
@@ -281,3 +282,21 @@ def test_control_characters_in_names_are_shown_escaped(
     monkeypatch.setattr(console, "QUIET", True)
     console.warn("x")
     assert capsys.readouterr().err == ""
+
+
+def test_warnings_are_recorded_also_where_none_is_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console.warn("before")
+    with console.recording() as outer:
+        console.warn("one")
+        monkeypatch.setattr(console, "QUIET", True)
+        with console.recording() as inner:
+            console.warn("two")
+        console.log("no warning")
+        console.warn("three")
+    with suppress(KeyboardInterrupt), console.recording():
+        raise KeyboardInterrupt
+    console.warn("after")
+    assert (outer, inner) == (["one", "two", "three"], ["two"])
+    assert capsys.readouterr().err == "nmt: warning: before\nnmt: warning: one\n"

@@ -17,7 +17,7 @@ from disks import failing
 
 from nmt import locks
 from nmt.errors import InUseError
-from nmt.locks import IN_USE, holding_folder, holding_output
+from nmt.locks import IN_USE, holder_of, holding_folder, holding_output
 from nmt.processes import Child
 
 HOLD = """
@@ -80,6 +80,20 @@ def test_the_second_is_told_who_the_first_is(tmp_path: Path, holder: subprocess.
     holder.communicate()
     with holding_folder(tmp_path / "run"):
         pass
+
+
+def test_a_holder_is_seen_without_a_lock(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:
+    folder = tmp_path / "run"
+    assert holder_of(tmp_path / "other") == ""
+    assert holder_of(folder).startswith(f"process {holder.pid} on {socket.gethostname()} since ")
+    record = json.loads((folder / IN_USE).read_text())
+    holder.kill()
+    holder.wait()
+    assert holder_of(folder) == ""
+    (folder / IN_USE).write_text(json.dumps({**record, "host": "elsewhere"}))
+    assert holder_of(folder).startswith(f"process {holder.pid} on elsewhere since ")
+    (folder / IN_USE).write_text("[]")
+    assert holder_of(folder) == ""
 
 
 def test_a_killed_holder_is_in_nobodys_way(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:

@@ -23,3 +23,9 @@ def test_the_names_of_a_run_folder() -> None:
         "evaluation": "evaluation",
         "scores": "evaluation/scores.json",
     }
+
+
+def test_a_name_may_lead_elsewhere() -> None:
+    folder = RunFolder(Path("runs/x"))
+    folder.relocate(Path("runs/x/prepared/text"), Path("cache/text"))
+    assert (folder.text, folder.ids) == (Path("cache/text"), Path("runs/x/prepared/ids"))

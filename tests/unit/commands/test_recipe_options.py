@@ -20,6 +20,17 @@ def test_options_override_the_recipe(tmp_path: Path) -> None:
     assert (run.folder.path, run.workers) == (tmp_path / "run", 3)
 
 
+def test_runs_share_the_cache_of_the_user_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NMT_CACHE", str(tmp_path))
+    cache = open_run("demo", RunConfig()).cache
+    assert cache is not None
+    assert cache.folder == tmp_path / "stages"
+    assert open_run("demo", RunConfig(no_cache=True)).cache is None
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_of_data_has_to_be_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder"):
         open_run("demo", RunConfig(overrides=[], data_dir=tmp_path / "nosuch"))

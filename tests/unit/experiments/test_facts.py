@@ -64,12 +64,12 @@ def test_the_lock_is_told_whole(facts: JsonObject, tiny: TinyRun) -> None:
 
 def test_what_a_folder_lacks_is_left_out_and_named(tiny: TinyRun, tmp_path: Path) -> None:
     folder = tiny.copy(tmp_path / "run")
-    for name in ("prepared", "checkpoints", "model"):
+    for name in ("prepared", "checkpoints"):
         shutil.rmtree(folder / name)
     (folder / "log.jsonl").unlink()
     facts = facts_of(FinishedRun.open(folder))
     assert (facts["funnel"], facts["lengths"], facts["curves"]) == (None, None, {})
-    assert facts["tests"]["test"]["lines"] is facts["tests"]["test"]["extremes"] is None
+    assert {facts["tests"]["test"][key] for key in ("lines", "analysis", "extremes")} == {None}
     assert facts["tests"]["test"]["scores"]["bleu"]["interval"] is None
     assert [each.replace(str(folder), "RUN") for each in facts["missing"]] == [
         "the prepared text has no counts of its filters",
@@ -77,6 +77,23 @@ def test_what_a_folder_lacks_is_left_out_and_named(tiny: TinyRun, tmp_path: Path
         "RUN/prepared/text/test.test: missing, though the run has scores of test "
         "(`nmt run` with this run folder makes what is missing)",
         "log.jsonl has no curves",
+    ]
+
+
+def test_a_test_set_is_analyzed_with_the_words_of_the_training_text(facts: JsonObject) -> None:
+    analysis = facts["tests"]["test"]["analysis"]
+    assert sum(group["lines"] for group in analysis["by_length"]) == 20
+    assert sum(group["lines"] for group in analysis["by_frequency"]) == 20
+    assert {group["name"] for group in analysis["by_frequency"]} - {"0"}
+
+
+def test_without_a_bundle_there_is_no_attention(tiny: TinyRun, tmp_path: Path) -> None:
+    folder = tiny.copy(tmp_path / "run")
+    shutil.rmtree(folder / "model")
+    facts = facts_of(FinishedRun.open(folder))
+    assert facts["attention"] == []
+    assert [each.replace(str(folder), "RUN") for each in facts["missing"]] == [
+        "attention: RUN/model: no such bundle (after `nmt run` it is runs/NAME/model)"
     ]
 
 

@@ -3,7 +3,7 @@
 import re
 
 from nmt.experiments.curves import COLORS, Points
-from nmt.experiments.pictures import VARIABLES, curve_pictures, described, drawing, length_picture
+from nmt.experiments.pictures import VARIABLES, curve_pictures, described, drawing, groups_picture, length_picture
 
 LENGTHS = {"bin": 2, "longest": 9, "source": {"pairs": [1, 2], "mean": 2.5}, "target": {"pairs": [0, 3], "mean": 3.25}}
 
@@ -44,3 +44,14 @@ def test_a_curve_is_described_by_its_ends_and_extremes() -> None:
     assert described("dev", points) == (
         "dev: 5.123 at step 10, 4 at step 3,000, least 2 at step 2,000, most 5.123 at step 10."
     )
+
+
+def test_groups_are_drawn_as_bars_and_described() -> None:
+    groups = [
+        {"name": name, "scores": {key: {"score": 40.0 + len(name)} for key in ("bleu", "chrf")}}
+        for name in ("1-5", "6-10")
+    ]
+    svg = groups_picture("news", groups, "words of the source")
+    said = "Scores of news by words of the source. 1-5: BLEU 43.0, chrF 43.0; 6-10: BLEU 44.0, chrF 44.0."
+    assert f'aria-label="{said}"' in svg
+    assert svg != groups_picture("talks", groups, "words of the source")

@@ -32,7 +32,9 @@ def test_a_page_is_whole_and_says_what_the_facts_say(facts: JsonObject) -> None:
         run["tests"]["test"]["extremes"]["worst"][0]["source"],
     ):
         assert text in found.text
-    assert len(found.all("figure")) == 7
+    maps = 2 * 3 * len(run["attention"])  # two heads of one layer, of three kinds
+    assert len(found.all("figure")) == 6 + 1 + 2 + len(run["attention"]) + maps
+    assert len(found.all("image")) == maps
     assert {one["lang"] for one in found.all("dd")} == {"en", "de"}
     assert re.match(
         r"Loss\. training: [\d.]+ at step 1, [\d.]+ at step 200, least ", found.all("svg")[0]["aria-label"] or ""
@@ -51,6 +53,8 @@ def test_text_of_the_data_is_text(facts: JsonObject) -> None:
     run["funnel"]["corpora"] = [EVIL, "b"]
     run["training"]["events"] = [{"kind": EVIL, "step": 3, EVIL: EVIL}]
     run["tests"][EVIL] = run["tests"]["test"]
+    seen = run["attention"][0]
+    seen["source"] = seen["translation"] = seen["source_pieces"][0] = seen["source_words"][0] = EVIL
     line = run["tests"]["test"]["extremes"]["worst"][0]
     line["source"], line["hypothesis"], line["reference"] = EVIL, [[False, EVIL]], [[True, EVIL]]
     run["tests"]["test"]["extremes"]["worst"][1]["source"] = "مرحبا بالعالم 猫が眠る"
@@ -65,9 +69,9 @@ def test_text_of_the_data_is_text(facts: JsonObject) -> None:
 def test_a_run_of_which_little_is_left_has_a_page_too(facts: JsonObject) -> None:
     changed = deepcopy(facts)
     run = changed["runs"][0]
-    run |= {"funnel": None, "lengths": None, "curves": {}, "results": {}, "missing": ["this and that"]}
+    run |= {"funnel": None, "lengths": None, "curves": {}, "results": {}, "attention": [], "missing": ["this and that"]}
     run["training"] |= {"steps": None, "best_step": None, "seconds": None}
-    run["tests"]["test"] |= {"lines": None, "extremes": None}
+    run["tests"]["test"] |= {"lines": None, "analysis": None, "extremes": None}
     found = check_page(page(changed))
     assert "this and that" in found.text
     assert "There are none to show." in found.text
@@ -104,8 +108,13 @@ def test_texts_and_lines_have_contrast_on_every_ground_light_and_dark() -> None:
 
 
 def test_page_and_figures_are_written_whole_and_only_where_the_run_has_changed(
-    tiny: TinyRun, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    facts: JsonObject,
+    tiny: TinyRun,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(module, "facts_of", lambda run: {**facts["runs"][0], "name": run.log[-1]["kind"]})
     folder = RunFolder(tiny.copy(tmp_path / "run"))
     before = tree(folder.path)
     report_after_run(folder)
@@ -121,7 +130,7 @@ def test_page_and_figures_are_written_whole_and_only_where_the_run_has_changed(
     with folder.log.open("a", encoding="utf-8") as log:
         log.write('{"kind": "rollback", "step": 200}\n')
     report_after_run(folder)
-    assert "Step 200: rollback" in path.read_text(encoding="utf-8")
+    assert "Report of the run rollback" in path.read_text(encoding="utf-8")
     capsys.readouterr()
 
     def fail(*_: object) -> None:

@@ -8,18 +8,22 @@ from typing import Any
 
 import pytest
 import torch
-from runs import make_run, unpack_old_run
+from conftest import tree
+from runs import corpus, make_run, unpack_old_run
 
-from nmt import console
+from nmt import console, locks
+from nmt.config.compatibility import RECIPE, knobs_with
 from nmt.config.toml import LoadedRecipe, check
 from nmt.errors import UsageError
 from nmt.files import read_json
+from nmt.locks import holding_folder
 from nmt.model import int8
 from nmt.pipeline import pipeline, training
-from nmt.pipeline.manifest import Manifest
+from nmt.pipeline.manifest import Manifest, making
 from nmt.pipeline.pipeline import GRAMMAR, STAGES, best_checkpoint, run_stages, show_results
 from nmt.pipeline.run import Run
-from nmt.pipeline.stage import Stage
+from nmt.pipeline.stage import Stage, digests_of
+from nmt.pipeline.stage_cache import StageCache
 from nmt.training.distributed import Ranks
 
 
@@ -89,6 +93,106 @@ def test_a_device_or_a_package_that_is_missing_is_found_before_the_first_stage(
         stage.folder(on_gpu).mkdir(parents=True, exist_ok=True)
         Manifest(stage.name, {}).write(stage.folder(on_gpu))
     run_stages(on_gpu)  # there is nothing to be computed
+
+
+def test_the_plan_names_the_reason_of_each_stage_and_writes_nothing(
+    tmp_path: Path, made: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def plan(folder: str, last: str = "evaluate", **sections: Any) -> list[str]:
+        before = tree(tmp_path)
+        run_stages(make_run(tmp_path, folder=folder, **sections), last, dry_run=True)
+        assert (tree(tmp_path), made) == (before, [])
+        return capsys.readouterr().out.splitlines()
+
+    corpus(tmp_path, "a")
+    assert plan("new", "prepare") == [
+        "text: runs: not made yet",
+        "tokenizer: runs, because text runs",
+        "prepare: runs, because text runs",
+    ]
+    assert not (tmp_path / "new").exists()
+    run = make_run(tmp_path)
+    for stage in pipeline.STAGES[:3]:
+        Manifest(stage.name, {RECIPE: knobs_with(stage.effects, run.recipe)}).write(stage.folder(run))
+    skipped = [f"{name}: skipped, its inputs have not changed" for name in ("text", "tokenizer", "prepare")]
+    rest = ["bundle: runs, because train runs", "evaluate: runs, because train runs"]
+    assert plan("run") == [*skipped, "train: runs: not made yet", *rest]
+    (run.folder.checkpoints / "step-00001000").mkdir(parents=True)
+    (run.folder.checkpoints / "halt-00001234").mkdir()
+    assert plan("run") == [*skipped, "train: runs: not made yet; goes on after step 1,234", *rest]
+    assert plan("run", "prepare", cleaning={"max_characters": 9, "max_pieces": 7}) == [
+        "text: runs: cleaning.max_characters changed",
+        "tokenizer: runs, because text runs, unless text makes the same files as before",
+        "prepare: runs: cleaning.max_pieces changed",
+    ]
+
+
+def test_the_plan_sees_what_the_cache_has(
+    tmp_path: Path, made: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def folder_of(run: Run, name: str) -> Path:
+        return run.folder.text if name == "text" else run.folder.ids
+
+    def inputs(run: Run) -> dict[str, Any]:
+        return {"text": digests_of(run.folder.text)}
+
+    def make(run: Run, manifest: Manifest) -> None:
+        made.append(manifest.stage)
+        with making(folder_of(run, manifest.stage), manifest) as scratch:
+            (scratch / "a").write_text(f"made {run.recipe.cleaning.max_characters}")
+
+    def say(_: Run, manifest: Manifest) -> None:
+        assert manifest.files
+
+    text = Stage("text", lambda run: run.folder.text, frozenset({"text"}), lambda _: {}, make, say, lambda _: {})
+    ids = Stage("prepare", lambda run: run.folder.ids, frozenset({"ids"}), inputs, make, say, lambda _: {})
+    monkeypatch.setattr(pipeline, "STAGES", [text, ids])
+
+    def run(folder: str, *, dry_run: bool, **sections: Any) -> list[str]:
+        cache = StageCache(tmp_path / "cache")
+        run_stages(make_run(tmp_path, folder=folder, cache=cache, **sections), "prepare", dry_run=dry_run)
+        return capsys.readouterr().out.splitlines()
+
+    unless = "unless the cache has it for the files that text makes"
+    assert run("one", dry_run=True) == ["text: runs: not made yet", f"prepare: runs, because text runs, {unless}"]
+    run("one", dry_run=False)
+    entries = [next((tmp_path / "cache").glob(f"{name}-*")) for name in ("text", "prepare")]
+    before = tree(tmp_path)
+    found = [f"{name}: from the cache ({entry})" for name, entry in zip(("text", "prepare"), entries, strict=True)]
+    assert run("two", dry_run=True) == found
+    assert run("two", dry_run=True, cleaning={"max_pieces": 7}) == [found[0], "prepare: runs: not made yet"]
+    (entries[1] / "a").unlink()
+    assert run("two", dry_run=True) == [found[0], "prepare: runs: not made yet"]
+    (entries[1] / "a").write_bytes(before["one/prepared/ids/a"])
+    assert tree(tmp_path) == before
+    assert made == ["text", "prepare"]
+    run("one", dry_run=False, cleaning={"max_characters": 9})
+    assert run("one", dry_run=True) == [
+        f"{found[0]}: cleaning.max_characters changed",
+        f"{found[1]}: text.a changed",
+    ]
+    run("two", dry_run=False)
+    assert made == ["text", "prepare"] * 2
+
+
+def test_the_plan_of_a_run_that_is_under_way_says_so(
+    tmp_path: Path, made: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path)
+    monkeypatch.setattr(locks, "is_running", lambda _: True)
+    with holding_folder(run.folder.path):
+        run_stages(run, "text", dry_run=True)
+    said = capsys.readouterr()
+    assert said.out == "text: runs: not made yet\n"
+    assert said.err.startswith(f"nmt: warning: {run.folder.path}: in use by process ")
+    assert said.err.endswith(": the plan is that of this moment\n")
+    assert made == []
+
+
+def test_a_plan_is_made_by_the_first_rank(tmp_path: Path, made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    join(monkeypatch, Rank(rank=1, size=2))
+    run_stages(make_run(tmp_path), dry_run=True)
+    assert made == []
 
 
 @pytest.mark.parametrize(("device", "is_exact"), [("cuda", True), ("cpu", False)])

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+from conftest import tree
 from runs import make_run, record, unpack_old_run
 
+from nmt import console
 from nmt.config import compatibility
 from nmt.config.compatibility import RECIPE
 from nmt.config.recipe import Recipe
@@ -19,6 +21,7 @@ from nmt.pipeline.manifest import MANIFEST, Manifest, making, work_folder
 from nmt.pipeline.pipeline import STAGES
 from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage, digests_of
+from nmt.pipeline.stage_cache import StageCache
 from nmt.version import __version__
 
 
@@ -41,32 +44,40 @@ def said(capsys: pytest.CaptureFixture[str]) -> Said:
 
 def test_a_stage_runs_until_its_manifest_holds_and_says_why(tmp_path: Path, said: Said) -> None:
     run = make_run(tmp_path)
-    manifest = stage(more=1).due(run)
-    assert manifest is not None
+    due = stage(more=1).due(run)
+    assert due is not None
+    assert (due.manifest.stage, due.manifest.inputs["nmt"], due.manifest.inputs["more"]) == (
+        "tokenizer",
+        __version__,
+        1,
+    )
+    assert due.manifest.inputs[RECIPE]["training"] == {"seed": 1}
+    stage().run(run, due)
     assert said() == "tokenizer: running\n"
-    assert (manifest.stage, manifest.inputs["nmt"], manifest.inputs["more"]) == ("tokenizer", __version__, 1)
-    assert manifest.inputs[RECIPE]["training"] == {"seed": 1}
-    stage().run(run, manifest)
     assert stage(more=1).due(run) is None
-    assert said() == "tokenizer: skipped, its inputs have not changed\n"
-    assert stage(more=2).due(make_run(tmp_path, training={"seed": 2})) is not None
-    assert said() == "tokenizer: running: more, training.seed changed\n"
+    other = make_run(tmp_path, training={"seed": 2})
+    assert reason_of(stage(more=2), other) == "more, training.seed changed"
     (run.folder.tokenizer / "a").unlink()
-    assert stage(more=1).due(run) is not None
+    stage().run(run, stage(more=1).due(run))
     assert said() == "tokenizer: running: a is missing\n"
 
 
-def test_five_changes_are_named_at_most(tmp_path: Path, said: Said) -> None:
+def reason_of(stage: Stage, run: Run) -> str:
+    due = stage.due(run)
+    assert due is not None
+    return due.reason
+
+
+def test_five_changes_are_named_at_most(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     record(run.folder.tokenizer)
-    stage(**{f"k{number}": number for number in range(7)}).due(run)
-    assert said() == "tokenizer: running: k0, k1, k2, k3, k4 changed\n"
+    assert reason_of(stage(**{f"k{number}": number for number in range(7)}), run) == "k0, k1, k2, k3, k4 changed"
 
 
 def test_inputs_may_replace_the_knobs(tmp_path: Path) -> None:
-    manifest = stage(**{RECIPE: {}}).due(make_run(tmp_path))
-    assert manifest is not None
-    assert manifest.inputs == {"nmt": __version__, RECIPE: {}}
+    due = stage(**{RECIPE: {}}).due(make_run(tmp_path))
+    assert due is not None
+    assert due.manifest.inputs == {"nmt": __version__, RECIPE: {}}
 
 
 def test_a_version_of_nmt_alone_makes_nothing_anew(tmp_path: Path) -> None:
@@ -84,6 +95,58 @@ def test_a_skipped_stage_forgets_what_a_killed_run_left(tmp_path: Path) -> None:
     (folder / "made").mkdir(parents=True)
     stage().run(run, None)
     assert not folder.exists()
+
+
+def warn_and_make(run: Run, manifest: Manifest) -> None:
+    console.warn("odd text")
+    manifest.counts = {"lines": 3}
+    make(run, manifest)
+
+
+def say(_: Run, manifest: Manifest) -> None:
+    console.log(f"lines {manifest.counts}")
+
+
+def cached(value: int, more: dict[str, Any] | None) -> Stage:
+    inputs = {"value": value}
+    return Stage(
+        "tokenizer", lambda run: run.folder.tokenizer, frozenset(), lambda _: inputs, warn_and_make, say, lambda _: more
+    )
+
+
+def test_another_run_takes_the_stage_from_the_cache_and_says_all_that_was_said(tmp_path: Path, said: Said) -> None:
+    first, second = (make_run(tmp_path, folder=name, cache=StageCache(tmp_path / "cache")) for name in ("one", "two"))
+    stage = cached(1, {})
+    stage.run(first, stage.due(first))
+    told = "nmt: warning: odd text\nlines {'lines': 3}\n"
+    assert said() == f"tokenizer: running\n{told}"
+    growing = work_folder(second.folder.tokenizer) / "made"
+    growing.mkdir(parents=True)  # of a killed run
+    due = stage.due(second)
+    assert due is not None
+    stage.run(second, due)
+    entry = stage.entry(second, due)
+    assert entry is not None
+    assert said() == f"tokenizer: from the cache ({entry})\n{told}"
+    assert tree(second.folder.path) == tree(first.folder.path)
+    assert stage.due(second) is None
+    assert not growing.exists()
+
+
+@pytest.mark.parametrize("change", ["value", "more", "no origin", "no cache"])
+def test_a_stage_of_other_inputs_or_of_unknown_ones_is_made(tmp_path: Path, said: Said, change: str) -> None:
+    cache = StageCache(tmp_path / "cache")
+    first, second = (make_run(tmp_path, folder=name, cache=cache) for name in ("one", "two"))
+    stage = cached(1, {"train": "abc"})
+    stage.run(first, stage.due(first))
+    said()
+    if change == "no cache":
+        second.cache = None
+    more = {"more": {"train": "other"}, "no origin": None}.get(change, {"train": "abc"})
+    stage = cached(2 if change == "value" else 1, more)
+    stage.run(second, stage.due(second))
+    assert said().startswith("tokenizer: running\n")
+    assert len(cache.entries()) == (2 if change in ("value", "more") else 1)
 
 
 def test_digests_are_those_of_the_manifest(tmp_path: Path) -> None:

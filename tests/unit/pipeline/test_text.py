@@ -8,6 +8,7 @@ import pytest
 from runs import changes, corpus, make_run
 
 from nmt.config.data import CorpusConfig
+from nmt.pipeline import run as run_module
 from nmt.pipeline import text
 from nmt.pipeline.lock import Locked
 from nmt.pipeline.manifest import Manifest
@@ -97,11 +98,24 @@ def test_a_dataset_is_asked_for_its_commit_once_for_all_splits(tmp_path: Path, m
         asked.append(corpus)
         return f"commit {len(asked)}"
 
-    monkeypatch.setattr(text, "hub_commit", commit_of)
-    run = run_of(tmp_path, train=DATASET, dev={"dataset": "org/other"}, test={"t": DATASET})
-    assert text.hub_commits(run) == {"train": "commit 1", "dev": "commit 2", "test.t": "commit 1"}
-    run.locked = cast("Locked", SimpleNamespace(lock=SimpleNamespace(hub_commits={"train": "abc"})))
-    assert text.hub_commits(run)["train"] == "abc"
-    run.local = True
-    assert text.hub_commits(run) == {}
-    assert text.hub_commits(run_of(tmp_path)) == {}
+    monkeypatch.setattr(run_module, "hub_commit", commit_of)
+
+    def run_of_datasets() -> Run:
+        return run_of(tmp_path, train=DATASET, dev={"dataset": "org/other"}, test={"t": DATASET})
+
+    commits = {"train": "commit 1", "dev": "commit 2", "test.t": "commit 1"}
+    run = run_of_datasets()
+    assert (run.hub_commits, text.origin(run)) == (commits, commits)
+    locked, local = run_of_datasets(), run_of_datasets()
+    locked.locked = cast("Locked", SimpleNamespace(lock=SimpleNamespace(hub_commits={"train": "abc"})))
+    assert locked.hub_commits["train"] == "abc"
+    local.local = True
+    assert local.hub_commits == {}
+    assert run_of(tmp_path).hub_commits == {}
+
+
+def test_text_of_a_dataset_without_a_commit_has_no_origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "hub_commit", lambda corpus: None if corpus.dataset == "org/other" else "abc")
+    assert text.origin(run_of(tmp_path, train=DATASET, dev={"dataset": "org/other"})) is None
+    assert text.origin(run_of(tmp_path, train=DATASET)) == {"train": "abc"}
+    assert text.origin(run_of(tmp_path)) == {}
