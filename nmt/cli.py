@@ -33,6 +33,7 @@ COMMANDS = {
     },
     "From runs to numbers": {
         "sweep": "Run variants of RECIPE, each with several seeds, and compare their scores in a table and a plot.",
+        "plot": "Draw the curves of runs for a paper: together, and distinct by colour, by dashes and by markers.",
         "report": "Write the report of RUN as one HTML file: scores, curves, data, translations, the lock.",
     },
     "Parts": {
