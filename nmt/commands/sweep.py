@@ -34,6 +34,8 @@ class SweepConfig(Section):
     """Folder of the recipe's relative file names; by default that of the recipe."""
     run_dir: Path | None = None
     """The folder of the run folders, the table and the plot; by default runs/NAME-sweep."""
+    no_cache: Annotated[bool, Flag(environment="NMT_NO_CACHE")] = False
+    """Prepare the data of each run by itself, without the cache of stages that runs share."""
     table: bool = False
     """Run nothing: compare the runs that are finished."""
     json_output: Annotated[bool, Flag("--json")] = False
@@ -67,7 +69,9 @@ def compare_variants(
     from nmt.experiments import sweep, sweep_table  # start-up time
 
     folder = settings.run_dir or Path("runs") / f"{loaded.recipe.name}-sweep"
-    planned = sweep.plan_sweep(recipe, common, variants, settings.seeds, folder, settings.data_dir)
+    planned = sweep.plan_sweep(
+        recipe, common, variants, settings.seeds, folder, settings.data_dir, no_cache=settings.no_cache
+    )
     failed: list[str] = []
     if not settings.table:
         with holding_folder(folder):

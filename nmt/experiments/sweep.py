@@ -1,7 +1,7 @@
 """A sweep: the variants of a recipe as ordinary runs, each with several seeds, side by side and resumable."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,8 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 NO_REPORT = {"NMT_NO_REPORT": "1"}  # each would take seconds; `nmt report RUN` makes one later
 PROCESS_MEMORY = 2**30  # bytes of a run on a CPU, besides those of its parameters
 PARAMETER_MEMORY = 24  # bytes of a parameter: weight, gradient, two moments, and the copies for validation and output
-PREPARED: tuple[Effect, ...] = ("text", "tokenizer", "ids")  # effects of the knobs that the prepared data depend on
+PREPARED: tuple[tuple[Effect, ...], ...] = (("text",), ("text", "tokenizer", "ids"))
+"""Effects of the knobs that the text depends on, and all prepared data."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,12 @@ class Sweep:
     folder: Path
     data_dir: Path | None
     runs: list[SweepRun]
+    no_cache: bool = False  # whether each run prepares its data itself
 
     def job(self, command: str, one: SweepRun, workers: int) -> Job:
         """Return the command that makes a run, or prepares its data."""
         options = ["--run-dir", str(one.run.folder.path), "--workers", str(workers)]
+        options += ["--no-cache"] if self.no_cache else []
         options += ["--data-dir", str(self.data_dir)] if self.data_dir else []
         options += [part for override in one.overrides for part in ("--set", override)]
         return Job(one.name, (command, self.recipe, *options), self.folder / "logs" / f"{one.name}.log")
@@ -72,7 +75,14 @@ class Sweep:
 
 
 def plan_sweep(
-    recipe: str, common: Sequence[str], variants: Sequence[Variant], seeds: int, folder: Path, data_dir: Path | None
+    recipe: str,
+    common: Sequence[str],
+    variants: Sequence[Variant],
+    seeds: int,
+    folder: Path,
+    data_dir: Path | None,
+    *,
+    no_cache: bool = False,
 ) -> Sweep:
     """Return the sweep of `recipe` with as many consecutive `seeds` from training.seed, all runs checked.
 
@@ -89,13 +99,14 @@ def plan_sweep(
                 raise RecipeError(f"variant {variant.name}: {error}") from None
             run = Run(loaded, data_dir=data_dir, run_dir=folder / f"{variant.folder}-seed{seed}")
             runs.append(SweepRun(variant, seed, overrides, run))
-    return Sweep(recipe, folder, data_dir, runs)
+    return Sweep(recipe, folder, data_dir, runs, no_cache)
 
 
 def run_sweep(sweep: Sweep, jobs: int | None) -> list[str]:
     """Make the runs that are not finished, `jobs` at once or as many as the machine can; return the failed ones.
 
-    Data that several of them share are prepared by one of these first.
+    Text that several of them share is prepared by one of these first, and then tokenizers and ids; the others take them
+    from the cache of stages.
     """
     due = [one for one in sweep.runs if not one.is_finished()]
     done = len(sweep.runs) - len(due)
@@ -110,8 +121,12 @@ def run_sweep(sweep: Sweep, jobs: int | None) -> list[str]:
     )
     failed: list[str] = []
     named = {one.name: one for one in due}
-    for _ in run_jobs([sweep.job("prepare", one, workers) for one in sharing(due)], places):
-        pass  # a failure is the run's too
+    prepared: set[str] = set()
+    for effects in () if sweep.no_cache else PREPARED:
+        first = [one for one in sharing(due, effects) if one.name not in prepared]
+        prepared |= {one.name for one in first}
+        for _ in run_jobs([sweep.job("prepare", one, workers) for one in first], places):
+            pass  # a failure is the run's too
     with console.Progress("sweep", len(sweep.runs), done=done, unit="runs") as progress:
         for ended in run_jobs([sweep.job("run", one, workers) for one in due], places):
             done += 1
@@ -133,11 +148,11 @@ def outcome(one: SweepRun, ended: Ended) -> tuple[bool, str]:
     return True, f"{console.duration(ended.seconds)}, {found}"
 
 
-def sharing(due: Sequence[SweepRun]) -> Iterator[SweepRun]:
-    """Yield of all runs that prepare the same data the first, if they are several."""
+def sharing(due: Sequence[SweepRun], effects: Collection[Effect]) -> Iterator[SweepRun]:
+    """Yield of all runs with the same knobs that have one of `effects` the first, if they are several."""
     groups: dict[str, list[SweepRun]] = {}
     for one in due:
-        groups.setdefault(digest_json(knobs_with(PREPARED, one.run.recipe)), []).append(one)
+        groups.setdefault(digest_json(knobs_with(effects, one.run.recipe)), []).append(one)
     yield from (group[0] for group in groups.values() if len(group) > 1)
 
 

@@ -12,7 +12,7 @@ from conftest import TinyRun
 from nmt import runtime
 from nmt.errors import RecipeError
 from nmt.experiments import sweep as sweeping
-from nmt.experiments.jobs import Ended
+from nmt.experiments.jobs import Ended, Job
 from nmt.experiments.sweep import Sweep, make_places, outcome, plan_sweep, run_sweep, sharing
 from nmt.experiments.variants import Variant
 from nmt.files import read_json, write_json
@@ -46,6 +46,8 @@ def test_each_variant_has_a_run_for_each_seed_in_a_folder_of_its_own(tiny: TinyR
     )  # fmt: skip
     elsewhere = plan_sweep(str(tiny.recipe), (), (BASE,), 1, tmp_path, tmp_path)
     assert elsewhere.job("prepare", elsewhere.runs[0], 1).arguments[-6:-4] == ("--data-dir", str(tmp_path))
+    alone = plan_sweep(str(tiny.recipe), (), (BASE,), 1, tmp_path, None, no_cache=True)
+    assert alone.job("run", alone.runs[0], 1).arguments[-5] == "--no-cache"
 
 
 def test_a_variant_that_is_no_recipe_is_named(tiny: TinyRun, tmp_path: Path) -> None:
@@ -84,11 +86,25 @@ def test_how_a_run_ended_is_a_line(half_done: Sweep) -> None:
     assert outcome(base, Ended(job, 5, 1.0)) == (False, "failed with exit code 5: nmt: it went wrong")
 
 
-def test_of_runs_with_the_same_data_one_prepares_them_first(tiny: TinyRun, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("no_cache", "rounds"), [(False, [["base-seed1"], ["base-seed2"]]), (True, [])])
+def test_text_that_runs_share_is_prepared_first_and_then_the_rest(
+    tiny: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_cache: bool, rounds: list[list[str]]
+) -> None:
+    called: list[tuple[set[str], list[str]]] = []
+
+    def run_jobs(jobs: list[Job], _: object) -> list[Ended]:
+        called.append(({job.arguments[0] for job in jobs}, [job.name for job in jobs]))
+        return []
+
+    monkeypatch.setattr(sweeping, "run_jobs", run_jobs)
     wide = Variant("vocab_size=500", ("tokenizer.vocab_size=500",))
-    assert [one.name for one in sharing(plan(tiny, tmp_path, BASE, GREEDY, wide).runs)] == ["base-seed1"]
-    both = plan(tiny, tmp_path, BASE, GREEDY, seeds=2).runs
-    assert [one.name for one in sharing(both)] == ["base-seed1", "base-seed2"]
+    variants = (BASE, GREEDY, wide)
+    sweep = plan_sweep(str(tiny.recipe), (), variants, 2, tmp_path, None, no_cache=no_cache)
+    run_sweep(sweep, 1)
+    assert [names for command, names in called if command == {"prepare"}] == rounds
+    assert called[-1] == ({"run"}, [one.name for one in sweep.runs])
+    alone = [one.name for one in sharing(sweep.runs, ("text", "tokenizer"))]
+    assert alone == ["base-seed1", "base-seed2"]  # no two runs share the tokenizers of the wide variant
 
 
 def test_a_finished_sweep_runs_nothing(

@@ -3,30 +3,24 @@
 import errno
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hubs import A, B, Hub, dataset, play_hub
 
 from nmt.config.data import CorpusConfig, LanguagesConfig
-from nmt.config.toml import LoadedRecipe, check
-from nmt.data.cleaning import corpus_text
 from nmt.data.reading import hub as reading_hub
 from nmt.data.reading.corpus import corpus_digests, read_corpus
 from nmt.data.reading.hub import hub_commit, hub_revision, is_cached
 from nmt.errors import DataError, StorageError
-from nmt.files import read_json
-from nmt.pipeline import run as pipeline
-from nmt.pipeline import text
-from nmt.pipeline.manifest import MANIFEST
 
 HINT = (
     "check data.*.dataset, config and split; without network, --data-dir FOLDER reads a copy of the dataset in a "
     "folder of its name there"
 )
-A, B = "a" * 40, "b" * 40
 TRANSLATION = {"translation": [{"en": "one\ntwo\r\nthree", "de": "eins"}, {"en": "x", "de": None}]}
 
 
@@ -41,12 +35,6 @@ def error_of(config: CorpusConfig) -> str:
     with pytest.raises(DataError) as caught:
         read(config)
     return str(caught.value)
-
-
-def dataset(rows: dict[str, Any]) -> Any:
-    import datasets
-
-    return datasets.Dataset.from_dict(rows)
 
 
 DE_EN = LanguagesConfig(source="de", target="en")
@@ -69,49 +57,9 @@ def error_in(root: Path, config: CorpusConfig, **options: Any) -> str:
     return str(caught.value)
 
 
-class Hub:
-    """A Hub with one dataset, that of 300 pairs which name their commit and split."""
-
-    def __init__(self) -> None:
-        self.head: str | None = A
-        """The commit of each branch; None where there is no network."""
-        self.ready: str | None = None
-        """The commit that `datasets` takes without network."""
-        self.asked: list[str | None] = []
-        """The revisions that were asked of the Hub."""
-        self.loaded: list[tuple[str, str | None]] = []
-        """The splits that were read, with the revision asked for."""
-
-    def dataset_info(self, name: str, *, revision: str | None, timeout: float) -> Any:
-        assert (name, timeout > 0) == ("org/name", True)
-        self.asked.append(revision)
-        if self.head is None:
-            raise ConnectionError("no way\nto the Hub")
-        return SimpleNamespace(sha=self.head)
-
-    def load_dataset_builder(self, path: str, *, revision: str | None, **_: Any) -> Any:
-        assert path == "org/name"
-        commit = self.ready if self.head is None else revision if revision in (A, B) else self.head
-        assert commit is not None
-
-        def rows(split: str) -> Any:
-            self.loaded.append((split, revision))
-            numbers = [f"{commit[0]} {split} {number}" for number in range(300)]
-            return dataset({"translation": [{"en": f"en {number}", "de": f"de {number}"} for number in numbers]})
-
-        return SimpleNamespace(hash=commit, download_and_prepare=lambda: None, as_dataset=rows)
-
-
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
-    import datasets
-    import huggingface_hub
-
-    hub = Hub()
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", hub.dataset_info)
-    monkeypatch.setattr(datasets, "load_dataset_builder", hub.load_dataset_builder)
-    return hub
+    return play_hub(tmp_path, monkeypatch)
 
 
 def head(tmp_path: Path, revision: str = "main") -> Path:
@@ -250,84 +198,6 @@ def test_the_revision_of_a_downloaded_dataset_is_known_offline(hub: Hub, tmp_pat
     assert is_cached(config)
     assert not is_cached(config.model_copy(update={"streaming": True}))
     assert hub.asked == []
-
-
-Run = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def prepare(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:  # noqa: ARG001
-    """Return what makes the text of a run, `killed` after so many pairs of train, and returns its manifest."""
-    monkeypatch.setattr(corpus_text, "SHARD", 100)
-
-    def run(killed: int | None = None) -> dict[str, Any]:
-        def reading(*args: Any, **options: Any) -> Iterator[Any]:
-            for number, pair in enumerate(read_corpus(*args, **options)):
-                if number == killed and options["default_split"] == "train":
-                    raise KeyboardInterrupt
-                yield pair
-
-        monkeypatch.setattr(corpus_text, "read_corpus", reading)
-        parts = {
-            "train": {"dataset": "org/name"},
-            "dev": {"dataset": "org/name"},
-            "test": {"t": {"dataset": "org/name"}},
-        }
-        recipe = {"name": "x", "languages": {"source": "en", "target": "de"}, "data": parts}
-        loaded = LoadedRecipe(check(recipe, "x"), tmp_path / "x.toml", "")
-        made = pipeline.Run(loaded, run_dir=tmp_path / "run", workers=1)
-        due = text.STAGE.due(made)
-        assert due is not None
-        text.make(made, due.manifest)
-        made.add_result("text", made.folder.text)
-        written: dict[str, Any] = read_json(tmp_path / "run" / "prepared" / "text" / MANIFEST)
-        return written
-
-    return run
-
-
-def commits_of(folder: Path) -> dict[str, set[str]]:
-    """Return the first letters of the commits that the text of a run is from, by split."""
-    return {
-        split: {source.split()[1] for source, _ in corpus_text.iterate_text(folder, split)}
-        for split in ("train", "dev", "test.t")
-    }
-
-
-def test_a_run_that_goes_on_after_the_hub_moved_reads_one_commit_and_names_it(
-    prepare: Run, hub: Hub, tmp_path: Path
-) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        prepare(killed=250)
-    assert len(list((tmp_path / "run" / "prepared").glob(".text.growing/**/*.arrow"))) >= 2
-    assert hub.loaded == [("validation", A), ("test", A), ("train", A)]
-    hub.head, hub.asked, hub.loaded = B, [], []
-    assert prepare()["hub_commits"] == {"train": B, "dev": B, "test.t": B}
-    assert commits_of(tmp_path / "run" / "prepared" / "text") == {"train": {"b"}, "dev": {"b"}, "test.t": {"b"}}
-    assert hub.asked == [None]
-    assert hub.loaded == [("validation", B), ("test", B), ("train", B)]
-    assert json.loads((tmp_path / "run" / "lock.json").read_text())["hub_commits"]["train"] == B
-
-
-def test_a_run_that_goes_on_at_the_same_commit_keeps_what_was_made(prepare: Run, hub: Hub, tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        prepare(killed=250)
-    shards = sorted((tmp_path / "run" / "prepared").glob(".text.growing/**/cleaned/*.arrow"))
-    before = [shard.stat().st_mtime_ns for shard in shards]
-    with pytest.raises(KeyboardInterrupt):
-        prepare(killed=299)
-    assert [shard.stat().st_mtime_ns for shard in shards] == before
-    hub.head, hub.ready = None, A
-    assert prepare()["hub_commits"]["train"] == A
-
-
-def test_a_run_without_a_commit_does_not_go_on_with_an_older_one(prepare: Run, hub: Hub, tmp_path: Path) -> None:
-    hub.head, hub.ready = None, A
-    with pytest.raises(KeyboardInterrupt):
-        prepare(killed=250)
-    hub.ready = B
-    assert prepare()["hub_commits"] == {}
-    assert commits_of(tmp_path / "run" / "prepared" / "text")["train"] == {"b"}
 
 
 @pytest.fixture
