@@ -147,6 +147,12 @@ def heading(text: str, rest: str = "", style: Style = "bold") -> None:
     text_out(paint(plain(text), style, sys.stdout) + plain(rest))
 
 
+def marked(lead: str, parts: Iterable[tuple[bool, str]]) -> None:
+    """Print `lead` and then a text in parts, on a terminal those in bold that another text lacks, which are False."""
+    words = [plain(part) if is_shared else paint(plain(part), "bold", sys.stdout) for is_shared, part in parts]
+    text_out(plain(lead) + "".join(words))
+
+
 def detail(text: str) -> None:
     """Print a message that only `-v` shows."""
     if VERBOSE:

@@ -267,15 +267,19 @@ def read_record(path: Path, *keys: str, **types: type) -> JsonObject | None:
     return values if all(isinstance(values.get(key), kind) for key, kind in types.items()) else None
 
 
-def differences(first: JsonObject, second: JsonObject, prefix: str = "") -> dict[str, tuple[Json, Json]]:
-    """Return the values that differ, by key, with dots for keys of inner objects; a missing key is None."""
-    found: dict[str, tuple[Json, Json]] = {}
-    for key in sorted(first.keys() | second.keys()):
-        one, other = first.get(key), second.get(key)
-        if isinstance(one, dict) and isinstance(other, dict):
-            found |= differences(one, other, f"{prefix}{key}.")
-        elif one != other:
-            found[prefix + key] = one, other
+def differences(*objects: JsonObject, prefix: str = "") -> dict[str, tuple[Json, ...]]:
+    """Return the values that differ between objects, by key, with dots for keys of inner objects.
+
+    The key has `prefix` in front; a missing value is None.
+    """
+    found: dict[str, tuple[Json, ...]] = {}
+    for key in sorted(set().union(*objects)):
+        values = tuple(each.get(key) for each in objects)
+        inner = [value for value in values if isinstance(value, dict)]
+        if len(inner) == len(objects):
+            found |= differences(*inner, prefix=f"{prefix}{key}.")
+        elif any(value != values[0] for value in values):
+            found[prefix + key] = values
     return found
 
 

@@ -23,6 +23,18 @@ class RunFolder:
         self.evaluation = path / "evaluation"  # hypotheses and scores of the test sets
         self.scores = self.evaluation / "scores.json"  # scores of every test set: {test: {metric: {score, signature}}}
 
+    @property
+    def stages(self) -> dict[str, Path]:
+        """The folders of the stages, by their names in their order."""
+        return {
+            "text": self.text,
+            "tokenizer": self.tokenizer,
+            "prepare": self.ids,
+            "train": self.checkpoints,
+            "bundle": self.bundle,
+            "evaluate": self.evaluation,
+        }
+
     def relocate(self, path: Path, other: Path) -> None:
         """Let the name of `path` lead to `other`, for one who looks at what a run would find."""
         vars(self).update({name: other for name, value in vars(self).items() if value == path})

@@ -1,6 +1,7 @@
 """Runs of small recipes, for the tests of stages, and a run folder and a bundle of older versions of nmt."""
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from conftest import GOLDEN
 
 from nmt.config.compatibility import RECIPE, changed_inputs, knobs_with
 from nmt.config.toml import LoadedRecipe, check
+from nmt.files import read_json, write_json
 from nmt.pipeline.manifest import Manifest
 from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage
@@ -64,3 +66,17 @@ def unpack_format_1(folder: Path) -> tuple[Path, dict[str, Any]]:
         archive.extractall(folder, filter="data")
     record = json.loads((folder / "format-1" / "record.json").read_text(encoding="utf-8"))
     return folder / "format-1" / "model", record
+
+
+def copy_scored(run: Path, folder: Path, **changes: object) -> Path:
+    """Copy what a comparison reads of a run folder, and change its lock: `sessions__0__device` is a key in a list."""
+    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("*.safetensors", "*.model", "model"))
+    lock = read_json(folder / "lock.json")
+    for key, value in changes.items():
+        *path, last = key.split("__")
+        inner = lock
+        for each in path:
+            inner = inner[int(each) if isinstance(inner, list) else each]
+        inner[last] = value
+    write_json(folder / "lock.json", lock)
+    return folder

@@ -75,7 +75,7 @@ def match_systems(
         matched = {system: values for system, (_, values) in zip(systems, columns, strict=True)}
     else:
         given = f"{len(columns)} systems ({', '.join(system or '?' for system, _ in columns)})"
-        hint = "give one file for each of --hypotheses, in their order, or one with their names"
+        hint = "give one file for each system, in their order, or one with their names"
         raise DataError(f"{name}: scores of {given}, not of {', '.join(systems)}", hint=hint)
     for system, values in matched.items():
         if len(values) != lines:

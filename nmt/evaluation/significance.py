@@ -8,11 +8,16 @@ They differ from sacreBLEU's in two points. Its p of the bootstrap is one-sided,
 absolute differences, not the signed ones (findings/sacrebleu_bootstrap_p.sh). And a trial that ties with the difference
 observed counts here: without ties, systems that differ in a single line would differ with p = 0.0001
 (findings/sacrebleu_randomization_ties.sh).
+
+These tests are about two given models. Whether two settings differ, each trained from several seeds, is a question to
+the scores of the runs (Clark et al. 2011): `permutation_test`.
 """
 
+import math
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import NotRequired, Protocol, TypedDict, TypeVar
+from itertools import combinations
+from typing import NamedTuple, NotRequired, Protocol, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +29,7 @@ RESAMPLES = 1000  # of the bootstrap; sacreBLEU's default, as are the other two
 TRIALS = 10_000  # of approximate randomization
 SEED = "12345"
 TESTED: tuple[MetricName, ...] = ("bleu", "chrf")  # by default
+WAYS = 200_000  # of dividing runs between two settings: more are drawn at random
 ROWS = 32  # samples drawn at once; numpy draws 32 booleans from a word, and the rest of a word would be lost
 TIE = 1e-9  # differences between scores that are rounding errors
 
@@ -175,6 +181,35 @@ def p_value(samples: Array, observed: float) -> float:
     The difference observed counts as a sample, so that p is never 0.
     """
     return (int(np.sum(np.abs(samples) >= abs(observed) - TIE)) + 1) / (len(samples) + 1)
+
+
+class RunsTest(NamedTuple):
+    """The two-sided p-value of a difference between means, and the smallest one that so few runs can have."""
+
+    p: float
+    smallest_p: float
+
+
+def permutation_test(first: Sequence[float], second: Sequence[float], seed: int | None = int(SEED)) -> RunsTest:
+    """Test the difference between the mean scores of two settings, each of at least one run.
+
+    The exact permutation test (Fisher 1935; Pitman 1937): p is the share of all ways to divide the runs between the
+    settings by which the means differ as much, in either direction. Of more than WAYS, as many are drawn.
+    """
+    scores, size = np.array([*first, *second]), len(first)
+    ways = math.comb(len(scores), size)
+    if ways <= WAYS:
+        chosen = np.array(list(combinations(range(len(scores)), size)))
+    else:
+        runs = np.tile(np.arange(len(scores)), (WAYS, 1))
+        chosen = np.random.default_rng(seed).permuted(runs, axis=1)[:, :size]
+    sums = scores[chosen].sum(axis=1)
+    differences = np.abs(sums / size - (scores.sum() - sums) / len(second))
+    observed = abs(float(np.mean(first)) - float(np.mean(second)))
+    if ways > WAYS:
+        return RunsTest(p_value(differences, observed), 1 / (WAYS + 1))
+    # Settings of as many runs may be exchanged, which changes the sign alone.
+    return RunsTest(float(np.mean(differences >= observed - TIE)), (1 + (len(first) == len(second))) / ways)
 
 
 def _sums(systems: Mapping[str, Mapping[Name, Counted]], names: Sequence[Name], weights: Iterable[Array]) -> Sums:

@@ -12,7 +12,9 @@ from nmt.config.section import first_error
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.errors import ArtifactError
 from nmt.files import JsonObject, is_missing, naming, read_json
-from nmt.pipeline.lock import Lock, LockedScore, read_lock
+from nmt.inference.bundle import LOCK
+from nmt.pipeline.lock import Lock, LockedScore, Result, read_lock
+from nmt.pipeline.manifest import Manifest
 from nmt.pipeline.recipe_file import recorded_recipe
 from nmt.run_folder import RunFolder
 
@@ -68,6 +70,19 @@ class FinishedRun:
     def tests(self) -> list[str]:
         """The names of the test sets, in the recipe's order."""
         return list(self.scores)
+
+    @cached_property
+    def results(self) -> dict[str, Result]:
+        """The results by stage: those of the lock, or else those of the manifests, as locks of format 1 have none."""
+        made = {stage: Manifest.read(folder) for stage, folder in self.folder.stages.items()}
+        # Of a bundle that an older nmt made, the manifest lists the lock, which holds times.
+        return self.lock.results or {
+            stage: Result(
+                files={name: sha for name, sha in manifest.files.items() if name != LOCK}, counts=manifest.counts
+            )
+            for stage, manifest in made.items()
+            if manifest is not None
+        }
 
     def lines(self, test: str) -> TestLines:
         """Read a test set and its translations. Raises ArtifactError where files are missing or of other lengths."""

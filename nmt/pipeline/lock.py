@@ -1,5 +1,6 @@
 """The lock of a run: all that its scores depend on, and all that it made; a run may be held to that of another one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, get_args
@@ -11,7 +12,7 @@ from nmt.config.compatibility import knobs_with
 from nmt.config.recipe import Recipe
 from nmt.config.section import Effect, Section, first_error, shown
 from nmt.errors import ArtifactError, RecipeError
-from nmt.files import JsonObject, differences, read_record
+from nmt.files import Json, JsonObject, differences, read_record
 from nmt.pipeline.recipe_file import recorded_recipe
 from nmt.version import __version__
 
@@ -112,31 +113,57 @@ class Locked:
         if (count := len(self.lock.sessions)) > 1:
             console.warn(f"{self.path}: the run went on in {count} environments, of which the last one is compared")
         refused = []
-        knobs = differences(_knobs(self.recipe), _knobs(recipe), "recipe.")
-        recorded, present = _parts(self.lock, self.recipe), _parts(Lock.model_validate(now), recipe)
-        for part, values in present.items():
-            for key, (one, other) in differences(recorded[part], values, f"{part}.").items():
-                line = f"{key}: {shown(one)} in {self.path}, now {shown(other)}"
-                if self.strict or (part in self.refused and (part != "recipe" or key in knobs)):
-                    console.log(f"locked: {line}")
-                    refused.append(key)
-                else:
-                    console.warn(line)
+        for found in input_differences((self.lock, self.recipe), (Lock.model_validate(now), recipe)):
+            line = f"{found.key}: {shown(found.values[0])} in {self.path}, now {shown(found.values[1])}"
+            if self.strict or (found.changes_results and found.part in self.refused):
+                console.log(f"locked: {line}")
+                refused.append(found.key)
+            else:
+                console.warn(line)
         if refused:
             message = f"{self.path}: other than in this lock: {', '.join(refused[:5])}"
             raise RecipeError(message, hint="nothing was run; run the recipe without the lock for other results")
 
     def compare(self, results: JsonObject) -> str:
         """Say which of `results`, by stage, are those of the lock, to the last bit."""
-        both = {stage: result for stage, result in self.lock.results.items() if stage in results}
-        same = {stage: results[stage]["files"] == result.files for stage, result in both.items()}
+        same = same_bits(self.lock.results, {stage: Result.model_validate(result) for stage, result in results.items()})
         equal, other = ([stage for stage in same if same[stage] is wanted] for wanted in (True, False))
         return (
             f"results with the bits of {self.path}: {', '.join(equal) or 'none'}; other: {', '.join(other) or 'none'}"
         )
 
 
-def _knobs(recipe: Recipe) -> JsonObject:
+@dataclass(frozen=True)
+class InputDifference:
+    """A key in which locks differ."""
+
+    part: str  # of the lock: recipe, data, init, code, versions or machine
+    key: str  # with dots, the part in front
+    values: tuple[Json, ...]  # one of each lock
+    changes_results: bool
+    """Whether it is a knob that changes results, or another input. Versions and machine change at most last bits."""
+
+
+def input_differences(*locks: tuple[Lock, Recipe]) -> list[InputDifference]:
+    """Return all in which locks, with their recipes, differ that results depend on; of their sessions the last one."""
+    recipes = [recipe for _, recipe in locks]
+    knobs = differences(*map(knobs_of, recipes), prefix="recipe.")
+    of_locks = [_parts(lock, recipe) for lock, recipe in locks]
+    corpora: JsonObject = {corpus: {} for parts in of_locks for corpus in parts["data"] if corpus != "order"}
+    found = []
+    for part in of_locks[0]:
+        values = [{**corpora, **parts[part]} if part == "data" else parts[part] for parts in of_locks]
+        for key, each in differences(*values, prefix=f"{part}.").items():
+            found.append(InputDifference(part, key, each, part in INPUTS and (part != "recipe" or key in knobs)))
+    return found
+
+
+def same_bits(first: Mapping[str, Result], second: Mapping[str, Result]) -> dict[str, bool]:
+    """Return, for the stages of which both have a result, whether its files are the same to the last bit."""
+    return {stage: result.files == second[stage].files for stage, result in first.items() if stage in second}
+
+
+def knobs_of(recipe: Recipe) -> JsonObject:
     """Return the knobs of `recipe` that change results."""
     return knobs_with(get_args(Effect), recipe)
 

@@ -105,7 +105,7 @@ def test_scores_made_elsewhere_have_intervals_and_tests_beside_the_others(nmt_he
         (
             ["--scores", "m:1=a", "m:1=b"],
             3,
-            "m:1: scores of 2 systems (?, ?), not of hyp.de (give one file for each of --hypotheses, in their order, "
+            "m:1: scores of 2 systems (?, ?), not of hyp.de (give one file for each system, in their order, "
             "or one with their names)",
         ),
     ],

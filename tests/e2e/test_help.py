@@ -47,7 +47,7 @@ def tidy(text: str) -> str:
 def test_the_commands_are_these() -> None:
     assert [" ".join(words) for words in COMMANDS] == [
         *("", "cache", "cache list", "cache prune"),
-        *("checkpoints", "checkpoints average", "checkpoints list", "checkpoints verify"),
+        *("checkpoints", "checkpoints average", "checkpoints list", "checkpoints verify", "compare"),
         *("data", "data clean", "data filters", "data funnel", "data inspect", "data synthesize", "doctor", "evaluate"),
         *("export", "init", "plot", "prepare", "recipe", "recipe explain"),
         *(

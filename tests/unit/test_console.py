@@ -178,6 +178,12 @@ def test_a_terminal_shows_headings_in_their_style(monkeypatch: pytest.MonkeyPatc
     )
 
 
+def test_words_are_marked_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = screen(monkeypatch)
+    console.marked("a\x1b ", [(False, "red"), (True, " "), (False, "d\x07g")])
+    assert shown.text == "a\\x1b \x1b[1mred\x1b[0m \x1b[1md\\x07g\x1b[0m\n"
+
+
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb"), ("TERM", "unknown")])
 def test_there_is_no_colour_where_it_is_not_wanted(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     terminal, shown = watch(monkeypatch), screen(monkeypatch)

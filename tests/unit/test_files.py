@@ -455,6 +455,7 @@ def test_differing_names_the_keys_of_inner_sections_with_a_dot(
     assert differing(second, first) == keys
 
 
-def test_differences_have_both_values() -> None:
+def test_differences_have_the_values_of_all() -> None:
     first, second = {"a": {"b": 1, "c": 2}, "d": {}}, {"a": {"b": 3, "c": 2}, "e": [0]}
-    assert differences(first, second, "x.") == {"x.a.b": (1, 3), "x.d": ({}, None), "x.e": (None, [0])}
+    assert differences(first, second, prefix="x.") == {"x.a.b": (1, 3), "x.d": ({}, None), "x.e": (None, [0])}
+    assert differences(first, first, {**first, "a": {"b": 1}}) == {"a.c": (2, 2, None)}

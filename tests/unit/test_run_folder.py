@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from runs import make_run
+
+from nmt.pipeline.pipeline import STAGES
 from nmt.run_folder import RunFolder
 
 
@@ -23,6 +26,11 @@ def test_the_names_of_a_run_folder() -> None:
         "evaluation": "evaluation",
         "scores": "evaluation/scores.json",
     }
+
+
+def test_the_folders_of_the_stages_are_those_that_they_fill(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    assert list(run.folder.stages.items()) == [(stage.name, stage.folder(run)) for stage in STAGES]
 
 
 def test_a_name_may_lead_elsewhere() -> None:

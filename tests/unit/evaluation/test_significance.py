@@ -12,7 +12,7 @@ from sacrebleu.significance import PairedTest, Result
 from nmt.errors import UsageError
 from nmt.evaluation import significance
 from nmt.evaluation.metrics import LineStatistics, MetricName, Statistics, count, score
-from nmt.evaluation.significance import compare, ends, p_value, read_seed, resamples, swaps
+from nmt.evaluation.significance import compare, ends, p_value, permutation_test, read_seed, resamples, swaps
 
 
 def counted(systems: dict[str, list[str]], references: list[list[str]], *metrics: MetricName) -> dict[str, Statistics]:
@@ -196,3 +196,32 @@ def test_a_seed_that_is_none_is_one_line(monkeypatch: pytest.MonkeyPatch, text: 
     assert str(caught.value) == (
         f"the environment has SACREBLEU_SEED={text} (set it to a number from 0 on, or to none)"
     )
+
+
+def test_settings_are_tested_over_all_ways_to_divide_their_runs() -> None:
+    # Of the 20 ways to choose 3 of 6 runs two have means as far apart: the one that is, and its mirror image.
+    assert permutation_test([1, 2, 3], [4, 5, 6]) == (2 / 20, 2 / 20)
+    assert permutation_test([4, 5, 6], [1, 2, 3]) == (2 / 20, 2 / 20)
+    # 3 of 3 and 4, and 2 of 2 and 4, are nearer: {1, 4} against {2, 3} is as far apart as {2, 3} against {1, 4}.
+    assert permutation_test([1, 2], [3, 4]) == (2 / 6, 2 / 6)
+    assert permutation_test([1, 3], [2, 4]) == (4 / 6, 2 / 6)
+    assert permutation_test([1, 4], [2, 3]) == (1, 2 / 6)
+    assert permutation_test([5], [1, 2, 3]) == (1 / 4, 1 / 4)
+    assert permutation_test([2], [1, 1.5, 4]) == (1, 1 / 4)
+    assert permutation_test([0.1 + 0.2, 1], [0.3, 1]) == (1, 2 / 6)
+
+
+def test_so_many_ways_that_some_are_drawn_give_about_the_exact_p(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = [1.0, 2.5, 3.0, 4.0, 5.5], [3.0, 4.5, 5.0, 6.0, 7.5]
+    exact = permutation_test(first, second)
+    assert 0.05 < exact.p < 0.2
+    assert exact.smallest_p == 2 / 252
+    monkeypatch.setattr(significance, "WAYS", 251)
+    assert permutation_test(first, second).smallest_p == 1 / 252
+    monkeypatch.setattr(significance, "WAYS", 252)
+    assert permutation_test(first, second) == exact
+    monkeypatch.setattr(significance, "WAYS", 251)
+    drawn = [permutation_test(first, second, seed).p for seed in range(40)]
+    assert np.mean(drawn) == pytest.approx(exact.p, abs=0.015)
+    assert len(set(drawn)) > 1
+    assert permutation_test(first, second, 3).p == drawn[3]

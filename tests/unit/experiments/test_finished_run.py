@@ -9,6 +9,7 @@ from conftest import TinyRun
 from nmt.errors import ArtifactError
 from nmt.experiments.finished_run import FinishedRun
 from nmt.files import read_json, write_json
+from nmt.pipeline.lock import read_lock
 
 
 @pytest.fixture
@@ -34,6 +35,18 @@ def test_the_log_is_read_without_lines_that_are_not_whole(folder: Path) -> None:
     assert FinishedRun.open(folder).log == [{"kind": "dev", "step": 1}]
     (folder / "log.jsonl").unlink()
     assert FinishedRun.open(folder).log == []
+
+
+def test_results_are_those_of_the_lock_or_else_of_the_manifests(folder: Path) -> None:
+    results = FinishedRun.open(folder).results
+    assert results == read_lock(folder / "lock.json").results
+    write_json(folder / "lock.json", {**read_json(folder / "lock.json"), "results": {}})
+    manifest = folder / "model" / "manifest.json"
+    record = read_json(manifest)
+    write_json(manifest, {**record, "files": {**record["files"], "lock.json": "of an older nmt"}})
+    assert FinishedRun.open(folder).results == results
+    (folder / "tokenizer" / "manifest.json").unlink()
+    assert FinishedRun.open(folder).results == {name: results[name] for name in results if name != "tokenizer"}
 
 
 def test_what_is_no_scored_run_is_refused_in_a_line(folder: Path) -> None:

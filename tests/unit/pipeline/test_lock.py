@@ -1,5 +1,6 @@
 """The lock that a run is held to: what differs is named, what may not differ is refused, and nothing is written."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,17 @@ from runs import corpus, make_run, unpack_old_run
 from nmt import devices, runtime
 from nmt.errors import ArtifactError, RecipeError
 from nmt.files import digest_file, read_json, write_json
-from nmt.pipeline.lock import INPUTS, Lock, Locked, read_lock, results_of
+from nmt.pipeline.lock import (
+    INPUTS,
+    InputDifference,
+    Lock,
+    Locked,
+    Result,
+    input_differences,
+    read_lock,
+    results_of,
+    same_bits,
+)
 from nmt.pipeline.run import Run
 from nmt.version import __version__
 
@@ -155,6 +166,30 @@ def test_results_with_other_bits_are_named(lock: Path) -> None:
     found = {"text": {"files": {"file": "text"}}, "train": {"files": {"file": "other"}}}
     assert locked.compare(found) == f"results with the bits of {lock}: text; other: train"
     assert locked.compare({}) == f"results with the bits of {lock}: none; other: none"
+
+
+def test_the_bits_of_results_are_compared_stage_by_stage() -> None:
+    first, other = Result(files={"a": "1"}, counts={"n": 1}), Result(files={"a": "1", "b": "2"})
+    assert same_bits(
+        {"text": first, "ids": first, "train": first}, {"ids": other, "text": Result(files={"a": "1"})}
+    ) == {
+        "text": True,
+        "ids": False,
+    }
+
+
+def test_several_locks_have_a_value_each_where_they_differ(tmp_path: Path) -> None:
+    locks = []
+    for seed, log_every in ((1, 5), (2, 5), (1, 6)):
+        run = make_run(tmp_path, training={"seed": seed, "log_every": log_every})
+        run.begin()
+        locks.append((read_lock(run.folder.lock), run.recipe))
+        shutil.rmtree(run.folder.path)
+    assert input_differences(*locks) == [
+        InputDifference("recipe", "recipe.training.log_every", (5, 5, 6), changes_results=False),
+        InputDifference("recipe", "recipe.training.seed", (1, 2, 1), changes_results=True),
+    ]
+    assert input_differences(locks[0], locks[0]) == []
 
 
 def test_the_lock_of_nmt_0_1_0_is_read_and_has_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
