@@ -194,8 +194,8 @@ def fonts_for(texts: Iterable[str]) -> tuple[list[str], str]:
 @cache
 def other_families() -> list[str]:
     """Return the installed fonts other than FONT, those without serifs first."""
-    names = {entry.name for entry in fontManager.ttflist if entry.style == "normal"} - {FONT, FALLBACK}
-    return sorted(names, key=lambda name: ("Sans" not in name, name))
+    regular = {entry.name for entry in fontManager.ttflist if (entry.style, entry.weight) == ("normal", 400)}
+    return sorted(regular - {FONT, FALLBACK}, key=lambda name: ("Sans" not in name, name))
 
 
 @cache
