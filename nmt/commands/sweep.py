@@ -59,11 +59,10 @@ def compare_variants(
     run is an ordinary one, in a folder of its own. A sweep that was ended, in whatever way, continues when it is run
     again. If a run fails the others go on, and the exit code is 7.
     """
+    if recipe.endswith(".json"):
+        raise UsageError(f"{recipe}: a lock, not a recipe", hint="`nmt recipe show LOCK` prints its recipe")
     loaded = load_recipe(recipe)
     common, variants = make_variants(loaded.recipe.sweep, settings.overrides, settings.variants)
-    if len(variants) * settings.seeds == 1:
-        hint = "give --set with several values, or --seeds, or a recipe with [sweep.NAME]"
-        raise UsageError(f"{recipe}: one run is no sweep", hint=hint)
     if settings.data_dir is not None and not settings.data_dir.is_dir():
         raise UsageError(f"--data-dir {settings.data_dir}: no such folder")
     from nmt.experiments import sweep, sweep_table  # start-up time
@@ -72,6 +71,9 @@ def compare_variants(
     planned = sweep.plan_sweep(
         recipe, common, variants, settings.seeds, folder, settings.data_dir, no_cache=settings.no_cache
     )
+    if len(planned.runs) == 1 and not settings.variants:
+        hint = "give --set with several values, or --seeds, or a recipe with [sweep.NAME]"
+        raise UsageError(f"{recipe}: one run is no sweep", hint=hint)
     failed: list[str] = []
     if not settings.table:
         with holding_folder(folder):

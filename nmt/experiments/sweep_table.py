@@ -199,7 +199,7 @@ def draw(rows: Sequence[Row], columns: Sequence[str], path: Path) -> None:
             axes.grid(axis="x", color="#dddddd", lw=0.5)
             axes.set_axisbelow(True)
         panels[0].set_yticks(range(len(rows)), [row.name for row in rows])
-        panels[0].invert_yaxis()
+        panels[0].set_ylim(len(rows) - 0.5, -0.5)  # downwards
         metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
         with replacing(path) as scratch:
             figure.savefig(scratch, format=path.suffix.removeprefix("."), dpi=150, metadata=metadata)

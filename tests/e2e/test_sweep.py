@@ -56,6 +56,7 @@ def test_a_sweep_that_was_killed_goes_on_and_the_failure_of_a_run_ends_no_other(
             ["--set", "model.heads=1,3"],
             "variant heads=3: --set model.heads=3: model: heads = 3 must divide d_model = 32",
         ),
+        (["--set", "model.heads"], "--set model.heads: not of the form section.key=value"),
         (["--seeds", "2", "--data-dir", "nowhere"], "--data-dir nowhere: no such folder"),
         (["--seeds", "2", "--table"], "runs/tiny-sweep: no run of this sweep is finished (run it without --table)"),
     ],
@@ -68,3 +69,9 @@ def test_what_cannot_run_is_one_line_and_leaves_nothing(
     assert message in result.err
     assert len(result.messages) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_is_no_recipe_of_a_sweep(nmt_here: Run) -> None:
+    result = nmt_here("sweep", "runs/mine/lock.json", "--seeds", "2")
+    message = "nmt: runs/mine/lock.json: a lock, not a recipe (`nmt recipe show LOCK` prints its recipe)\n"
+    assert result == (2, "", message)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from nmt.config.toml import load_recipe, recipe_names
 from nmt.errors import NmtError, RecipeError, UsageError
 from nmt.experiments.variants import Variant, make_variants, split_values
 
@@ -78,6 +79,17 @@ def test_folders_have_plain_names_that_differ_where_the_variants_do() -> None:
     assert odd[0].startswith("a=_1_-")
     assert len(set(odd)) == 4
     assert max(map(len, odd)) <= 109
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if load_recipe(name).recipe.sweep])
+def test_the_variants_of_recipes_that_are_shipped_are_recipes_too(name: str) -> None:
+    base = load_recipe(name).recipe
+    variants = make_variants(base.sweep, [])[1]
+    recipes = {variant.name: load_recipe(name, variant.overrides).recipe for variant in variants}
+    assert len({recipe.model_copy(update={"sweep": {}}).model_dump_json() for recipe in recipes.values()}) >= 11
+    for variant, recipe in recipes.items():
+        inner = recipe.model.heads * recipe.model.width_of_heads
+        assert (inner == base.model.d_model) == (variant[0] != "B" and recipe.model.d_model == base.model.d_model)
 
 
 @pytest.mark.parametrize(
