@@ -76,12 +76,13 @@ def show_plan(run: Run, stages: Sequence[Stage]) -> None:
     if holder := holder_of(run.folder.path):
         console.warn(f"{run.folder.path}: in use by {holder}: the plan is that of this moment")
     run.begin(is_writable=False)
-    before = ""  # an earlier stage that would run: what the next ones are made from is not known yet
+    before = ""  # the last stage that is sure to run: what the next ones are made from is not known yet
     for stage in stages:
+        is_made = Manifest.read(stage.folder(run)) is not None
         try:
-            due, is_made = stage.due(run), Manifest.read(stage.folder(run)) is not None
-        except ArtifactError:  # it has nothing to be made from
-            due, is_made = None, False
+            due = stage.due(run)
+        except ArtifactError:  # its inputs are missing, or being replaced by a run that is under way
+            due, before = None, before or "an earlier stage"
         entry = stage.entry(run, due) if run.cache and due and not before else None
         if before and not (due and is_made):
             plan = f"runs, because {before} runs"
@@ -89,6 +90,8 @@ def show_plan(run: Run, stages: Sequence[Stage]) -> None:
                 plan += f", unless {before} makes the same files as before"
             elif run.cache and stage.origin(run) is not None:
                 plan += f", unless the cache has it for the files that {before} makes"
+            else:
+                before = stage.name
         elif due is None:
             plan = "skipped, its inputs have not changed"
         elif entry and run.cache and run.cache.holds(entry):
@@ -96,14 +99,15 @@ def show_plan(run: Run, stages: Sequence[Stage]) -> None:
             plan = f"from the cache ({entry}){due.because}"
         else:
             plan = f"runs: {due.reason or 'not made yet'}{progress_of(stage, run)}"
-            before = before or stage.name
+            before = stage.name
         console.out(f"{stage.name}: {plan}")
 
 
 def progress_of(stage: Stage, run: Run) -> str:
     """Say where the training goes on, if it has begun."""
+    most = run.recipe.training.max_steps
     paths = [path for kind in ("step", "halt") for path in run.checkpoints.of_kind(kind)]
-    return f"; goes on after step {max(map(step_of, paths)):,}" if stage is training.STAGE and paths else ""
+    return f"; goes on after step {max(map(step_of, paths)):,} of {most:,}" if stage is training.STAGE and paths else ""
 
 
 def check_machine(run: Run, last: str) -> None:

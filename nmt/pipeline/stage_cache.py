@@ -162,8 +162,9 @@ class StageCache:
                 for file in (scratch / name for name in (*files, ENTRY.file)):
                     file.chmod(stat.S_IMODE(file.stat().st_mode) & ~WRITING)
         except OSError as error:
-            if path.is_dir():  # another process has just stored it
-                return
+            with suppress(OSError):  # the folder may be unreadable
+                if path.is_dir():  # another process has just stored it
+                    return
             self._is_writable = False
             reason = error.strerror or str(error)
             console.warn(f"{self.folder}: the cache cannot be written: {reason}; the run goes on without it")

@@ -101,15 +101,17 @@ def test_the_plan_of_a_run_writes_nothing(cached: Any, tiny: TinyRun, tmp_path: 
         "text: runs: not made yet",
         "tokenizer: runs, because text runs, unless the cache has it for the files that text makes",
         "prepare: runs, because text runs, unless the cache has it for the files that text makes",
-        *(f"{stage}: runs, because text runs" for stage in ("train", "bundle", "evaluate")),
+        "train: runs, because text runs",
+        "bundle: runs, because train runs",
+        "evaluate: runs, because bundle runs",
     ]
     skipped = [f"{stage}: skipped, its inputs have not changed" for stage in (*PREPARED, "train", "bundle", "evaluate")]
     assert plan(tiny.recipe, "--run-dir", folder) == skipped
     assert plan(tiny.recipe, "--run-dir", folder, "--set", "decoding.beam_size=2") == [
         *skipped[:3],
-        "train: runs: decoding.beam_size changed; goes on after step 200",
+        "train: runs: decoding.beam_size changed; goes on after step 200 of 200",
         "bundle: runs: decoding.beam_size changed",
-        "evaluate: runs, because train runs, unless train makes the same files as before",
+        "evaluate: runs, because bundle runs, unless bundle makes the same files as before",
     ]
     refused = cached("run", tiny.recipe, "--run-dir", folder, "--set", "model.heads=4", "--dry-run")
     assert refused.code == 4

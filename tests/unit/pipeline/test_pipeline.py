@@ -1,5 +1,6 @@
 """The stages in their order, on one rank and on several."""
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from nmt.errors import UsageError
 from nmt.files import read_json
 from nmt.locks import holding_folder
 from nmt.model import int8
-from nmt.pipeline import pipeline, training
+from nmt.pipeline import pipeline, tokenizer, training
 from nmt.pipeline.manifest import Manifest, making
 from nmt.pipeline.pipeline import GRAMMAR, STAGES, best_checkpoint, run_stages, show_results
 from nmt.pipeline.run import Run
@@ -96,7 +97,7 @@ def test_a_device_or_a_package_that_is_missing_is_found_before_the_first_stage(
 
 
 def test_the_plan_names_the_reason_of_each_stage_and_writes_nothing(
-    tmp_path: Path, made: list[str], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, made: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def plan(folder: str, last: str = "evaluate", **sections: Any) -> list[str]:
         before = tree(tmp_path)
@@ -108,18 +109,24 @@ def test_the_plan_names_the_reason_of_each_stage_and_writes_nothing(
     assert plan("new", "prepare") == [
         "text: runs: not made yet",
         "tokenizer: runs, because text runs",
-        "prepare: runs, because text runs",
+        "prepare: runs, because tokenizer runs",
     ]
     assert not (tmp_path / "new").exists()
     run = make_run(tmp_path)
     for stage in pipeline.STAGES[:3]:
         Manifest(stage.name, {RECIPE: knobs_with(stage.effects, run.recipe)}).write(stage.folder(run))
     skipped = [f"{name}: skipped, its inputs have not changed" for name in ("text", "tokenizer", "prepare")]
-    rest = ["bundle: runs, because train runs", "evaluate: runs, because train runs"]
+    rest = ["bundle: runs, because train runs", "evaluate: runs, because bundle runs"]
     assert plan("run") == [*skipped, "train: runs: not made yet", *rest]
+    shutil.move(run.folder.text, tmp_path / "away")
+    unless = ", unless text makes the same files as before"
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "STAGES", [pipeline.STAGES[0], tokenizer.STAGE])  # which reads the manifest of the text
+        assert plan("run", "tokenizer") == ["text: runs: not made yet", f"tokenizer: runs, because text runs{unless}"]
+    shutil.move(tmp_path / "away", run.folder.text)
     (run.folder.checkpoints / "step-00001000").mkdir(parents=True)
     (run.folder.checkpoints / "halt-00001234").mkdir()
-    assert plan("run") == [*skipped, "train: runs: not made yet; goes on after step 1,234", *rest]
+    assert plan("run") == [*skipped, "train: runs: not made yet; goes on after step 1,234 of 100,000", *rest]
     assert plan("run", "prepare", cleaning={"max_characters": 9, "max_pieces": 7}) == [
         "text: runs: cleaning.max_characters changed",
         "tokenizer: runs, because text runs, unless text makes the same files as before",

@@ -211,6 +211,19 @@ def test_a_cache_that_cannot_be_written_is_one_warning_and_leaves_nothing(
     assert not path.exists()
 
 
+def test_a_cache_of_another_user_that_cannot_be_searched_is_a_warning_too(
+    cache: StageCache, tmp_path: Path, said: Said
+) -> None:
+    cache.folder.mkdir()
+    with failing(os, "stat", errno.EACCES, only=cache.folder), failing(os, "open", errno.EACCES, only=cache.folder):
+        path = stored(cache, tmp_path / "one")
+        assert cache.take(path, tmp_path / "two") is None
+    assert said() == (
+        f"nmt: warning: {cache.folder}: the cache cannot be written: Permission denied; the run goes on without it\n"
+        f"nmt: warning: {path}: not taken from the cache: Permission denied\n"
+    )
+
+
 def test_a_file_is_no_cache(tmp_path: Path, said: Said) -> None:
     (tmp_path / "cache").touch()
     cache = StageCache(tmp_path / "cache" / "stages")
