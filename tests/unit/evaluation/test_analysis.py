@@ -162,6 +162,8 @@ def test_copied_and_empty() -> None:
         ("in it", "der der die der das", False),
         ("word", "Stateateateate", True),
         ("word", "Staatsstaat", False),
+        ("word", "hahaha", False),
+        ("word", "hahahaha", True),
         ("10,000,000,000", "10000000000", False),
         ("aaaaah", "aaaaah", False),
         ("so", "\u7814\u7a76\u7814\u7a76", False),
@@ -190,6 +192,9 @@ def test_what_a_reference_does_too_is_no_flaw() -> None:
         ("my dog", "my dog", "\u043c\u043e\u044f", "ru", True),
         ("my dog", "my dog", "\u043c\u043e\u044f", None, True),
         ("my dog", "123 !", "\u043c\u043e\u044f", "ru", False),
+        ("my dog", "my dog \u043c\u043e\u044f", "\u043c\u043e\u044f", "ru", True),
+        ("my dog", "dog \u043c\u043e\u044f", "\u043c\u043e\u044f", "ru", False),
+        ("my dog", "\u043c\u043e\u044f", "abcdefgh\u043c", None, False),
         ("\u72d7", "dog\u72d7", "dog", "en", True),
     ],
 )
