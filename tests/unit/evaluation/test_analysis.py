@@ -19,6 +19,7 @@ from nmt.evaluation.analysis import (
     buckets,
     count_words,
     find_flaws,
+    scripts_in,
     words_in,
 )
 from nmt.evaluation.metrics import ALL_METRICS, Statistics, count, score
@@ -200,6 +201,11 @@ def test_what_a_reference_does_too_is_no_flaw() -> None:
 )
 def test_wrong_script(source: str, hypothesis: str, reference: str, target: str | None, is_flaw: bool) -> None:
     assert flaw("wrong_script", source, hypothesis, reference, target=target) == is_flaw
+
+
+def test_scripts_of_an_unknown_language_have_a_tenth_of_its_letters() -> None:
+    assert scripts_in(["abcdefgh\u043c", "ijkl 123"]) == {"LATIN"}
+    assert scripts_in(["abcdefgh", "\u043c 123"]) == {"LATIN", "CYRILLIC"}
 
 
 def test_a_very_long_repetition_takes_no_time() -> None:
