@@ -38,6 +38,7 @@ COMMANDS = {
         "report": "Write the report of RUN as one HTML file: scores, curves, data, translations, the lock.",
     },
     "Parts": {
+        "inspect": "Show how a model translates a line, and what it is made of.",
         "recipe": "Show recipes and the reference of their keys.",
         "data": "Inspect parallel text, clean it, make some.",
         "tokenizer": "Train and use SentencePiece tokenizers.",
