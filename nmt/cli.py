@@ -34,9 +34,11 @@ COMMANDS = {
     "From runs to numbers": {
         "compare": "Say why runs differ from the first one, from which stage and step on, and whether it matters.",
         "sweep": "Run variants of RECIPE, each with several seeds, and compare their scores in a table and a plot.",
+        "plot": "Draw the curves of runs for a paper: together, and distinct by colour, by dashes and by markers.",
         "report": "Write the report of RUN as one HTML file: scores, curves, data, translations, the lock.",
     },
     "Parts": {
+        "inspect": "Show how a model translates a line, and what it is made of.",
         "recipe": "Show recipes and the reference of their keys.",
         "data": "Inspect parallel text, clean it, make some.",
         "tokenizer": "Train and use SentencePiece tokenizers.",

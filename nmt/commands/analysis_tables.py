@@ -10,24 +10,47 @@ from nmt import console
 
 if TYPE_CHECKING:
     from nmt.evaluation.analysis import Analysis, Flaw, Group
+    from nmt.evaluation.robustness import Robustness
     from nmt.evaluation.survival import Survival
 
 Cells = dict[str, list[str]]
 """The cells of the rows, by the names of the rows."""
+Table = tuple[list[str], list[list[str]]]
+"""Headers and rows."""
 SHOWN = 8  # numbers of lines in a cell; --json has all
 SCORES = ["lines", "BLEU", "chrF", "length ratio"]
 FLAWS = ["lines", "share", "in references", "line numbers"]
 SURVIVAL = ["source", "reference", "hypothesis", "kept", "share", "lines that lack some"]
 
 
-def show(analyses: Mapping[str, Analysis]) -> None:
+def show(analyses: Mapping[str, Analysis], robustness: Robustness | None = None) -> None:
     """Print a table for each kind of group, of the flaws and of what survives, with all systems side by side."""
-    for headers, rows in tables(analyses):
+    for headers, rows in [*tables(analyses), *(robustness_tables(robustness) if robustness else [])]:
         console.out("")
         console.whole_table(headers, rows)
 
 
-def tables(analyses: Mapping[str, Analysis]) -> list[tuple[list[str], list[list[str]]]]:
+def robustness_tables(found: Robustness) -> list[Table]:
+    """Return tables of the scores of text that is written otherwise, of their signatures, and of single words."""
+    rows, signatures = [], dict[tuple[str, str], list[str]]()
+    for variant in found["variants"]:
+        for metric, score in variant["scores"].items():
+            plain = variant["plain"][metric]["score"]
+            row = [variant["name"], f"{variant['changed']:,}", console.metric_name(metric), f"{plain:.2f}"]
+            rows.append([*row, f"{score['score']:.2f}", f"{score['score'] - plain:+.2f}"])
+            key = console.metric_name(metric), score["signature"]
+            signatures[key] = [*signatures.get(key, []), variant["name"]]
+    words = found["single_words"]
+    flaws = {name.replace("_", " "): count for name, count in words["flaws"].items()}
+    counts = [words["words"], words["long"], *flaws.values()]
+    return [
+        (["written", "lines changed", "metric", "plain", "so written", "difference"], rows),
+        (["metric", "signature", "written"], [[*key, ", ".join(names)] for key, names in signatures.items()]),
+        (["single words", "long", *flaws], [[f"{count:,}" for count in counts]]),
+    ]
+
+
+def tables(analyses: Mapping[str, Analysis]) -> list[Table]:
     """Return headers and rows of each table that has rows; one system needs no column for its name."""
     kinds = list(dict.fromkeys(kind for analysis in analyses.values() for kind in analysis["by_label"]))
     found = [
@@ -48,7 +71,7 @@ def tables(analyses: Mapping[str, Analysis]) -> list[tuple[list[str], list[list[
 
 def _table(
     first: str, headers: Sequence[str], analyses: Mapping[str, Analysis], cells: Callable[[Analysis], Cells]
-) -> tuple[list[str], list[list[str]]]:
+) -> Table:
     """Return a table with the rows of each system beside each other."""
     found = {system: cells(analysis) for system, analysis in analyses.items()}
     names = dict.fromkeys(name for rows in found.values() for name in rows)

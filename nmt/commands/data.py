@@ -7,17 +7,17 @@ import typer
 
 from nmt import console
 from nmt.commands.group import new_app
-from nmt.commands.options import Columns, SkipBad, Workers, command
+from nmt.commands.options import Columns, SkipBad, Workers, check_picture, command
 from nmt.config.data import CleaningConfig, Format
 from nmt.config.section import LARGEST
 from nmt.config.toml import check_overridden, knobs, override_key
 from nmt.data.cleaning.filters import filter_names
-from nmt.data.cleaning.funnel import PICTURES, IdsCounts, TextCounts, percent, steps_of
+from nmt.data.cleaning.funnel import IdsCounts, TextCounts, percent, steps_of
 from nmt.data.reading.corpus import STDIN
 from nmt.data.reading.formats import ENDINGS
 from nmt.data.reading.named_files import named_corpus, shortened
 from nmt.errors import ArtifactError, UsageError
-from nmt.files import JsonObject, check_output, read_record, replacing
+from nmt.files import JsonObject, read_record, replacing
 from nmt.locks import holding_output
 from nmt.pipeline.manifest import MANIFEST
 from nmt.run_folder import RunFolder
@@ -139,12 +139,8 @@ def funnel(
     ] = None,
 ) -> None:
     """Show, or draw, how many pairs of each corpus of RUN each filter dropped, with examples."""
-    if output is not None and output.suffix.lower() not in PICTURES:
-        raise UsageError(f"-o {output}: not a picture", hint=f"name it {' or '.join(PICTURES)}")
     if output is not None:
-        if not output.parent.is_dir():
-            raise UsageError(f"-o {output}: no folder {output.parent}", hint="make it first")
-        check_output(output)
+        check_picture(output)
     text, ids = counts_of(run)
     if output is None:
         show_funnel(text, ids, examples=True)

@@ -98,31 +98,22 @@ def evaluate(
     if output is not None:
         check_output(output)
     if hypotheses:
-        check_untranslated(
-            source, depth, is_translating=bool(output or search.model_fields_set | inference.model_fields_set)
-        )
+        are_for_translating = bool(output or search.model_fields_set or inference.model_fields_set)
+        check_untranslated(source, depth, are_for_translating=are_for_translating)
     elif model is None or source is None:
         raise UsageError("evaluate takes MODEL with --source, or --hypotheses")
     texts = evaluation.read_texts(source, reference, hypotheses or [])
     systems = [source.name] if source and not hypotheses else list(texts.systems)
-    beside = evaluation.read_beside(depth, texts, systems, model)
-    bundle = open_bundle(model).config if model and hypotheses else None
+    beside = evaluation.read_beside(depth, texts, systems, model, is_tested=not no_significance)
+    bundle, translate = open_bundle(model).config if model and hypotheses else None, None
     if model and source and not hypotheses:
         translator = load_translator([model], search, inference)
-        bundle = translator.bundle
-        texts.systems[source.name] = translations = translator.translate_all(texts.sources)
+        bundle, translate = translator.bundle, translator.translate_all
+        texts.systems[source.name] = translations = translate(texts.sources)
         if output is not None:
             write_lines(output, translations)
     config, languages = settle(settings, bundle, target_language)
-    results = evaluation.score_systems(
-        texts,
-        beside,
-        config,
-        languages,
-        chosen=chosen or [],
-        is_analyzed=depth.analysis,
-        is_tested=not no_significance,
-    )
+    results = evaluation.score_systems(texts, beside, config, languages, depth, translate, chosen=chosen or [])
     show(results, as_json=as_json, as_latex=as_latex)
 
 
@@ -130,14 +121,16 @@ def check_printing(depth: AnalysisConfig, *, as_json: bool, as_latex: bool) -> N
     """Raise UsageError where the ways of printing exclude each other."""
     if as_json and as_latex:
         raise UsageError("--json and --latex are two ways of printing", hint="give one of them")
-    if depth.analysis and as_latex:
-        raise UsageError("--latex prints scores alone", hint="leave out --analysis, or print --json")
+    if (depth.analysis or depth.robustness) and as_latex:
+        raise UsageError("--latex prints scores alone", hint="leave out --analysis and --robustness, or print --json")
 
 
-def check_untranslated(source: Path | None, depth: AnalysisConfig, *, is_translating: bool) -> None:
+def check_untranslated(source: Path | None, depth: AnalysisConfig, *, are_for_translating: bool) -> None:
     """Raise UsageError where options do not go together with `--hypotheses`."""
-    if is_translating or (source and not depth.analysis):
+    if are_for_translating or (source and not depth.analysis):
         raise UsageError("--hypotheses are scored as they are", hint="leave out the options for translating")
+    if depth.robustness:
+        raise UsageError("--robustness has MODEL translate", hint="leave out --hypotheses")
     if depth.analysis and source is None:
         raise UsageError("--analysis needs the source of --hypotheses", hint="add --source FILE")
 
@@ -157,11 +150,15 @@ def show(results: Results, *, as_json: bool, as_latex: bool) -> None:
     for flaw in results.said:
         console.warn(flaw)
     if as_json:
-        objects = [
-            {**scores, "analysis": results.analyses[system]} if results.analyses else scores
+        objects = {
+            system: {
+                **scores,
+                **({"analysis": results.analyses[system]} if results.analyses else {}),
+                **({"robustness": results.robustness} if results.robustness else {}),
+            }
             for system, scores in results.scores.items()
-        ]
-        console.json_out(dict(zip(results.scores, objects, strict=True)) if len(objects) > 1 else objects[0])
+        }
+        console.json_out(objects if len(objects) > 1 else next(iter(objects.values())))
     elif as_latex:
         console.out(score_tables.latex(results.scores))
     elif results.is_tested:
@@ -169,7 +166,7 @@ def show(results: Results, *, as_json: bool, as_latex: bool) -> None:
     else:
         console.scores(results.scores)
     if not as_json:
-        analysis_tables.show(results.analyses)
+        analysis_tables.show(results.analyses, results.robustness)
 
 
 def write_lines(path: Path, lines: Sequence[str]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from nmt import console
@@ -17,11 +18,13 @@ from nmt.errors import DataError, UsageError
 from nmt.evaluation.analysis import Analysis, Texts, analyze, count_words
 from nmt.evaluation.line_scores import LineScores, match_systems, split_name
 from nmt.evaluation.metrics import ALL_METRICS, METRICS
-from nmt.evaluation.scoring import count_systems
+from nmt.evaluation.robustness import Robustness, compare_writings
+from nmt.evaluation.scoring import choose_tokenizer, count_systems
 from nmt.evaluation.significance import TESTED, Counted, TestedScore, compare, read_seed
 from nmt.evaluation.survival import Languages
 from nmt.run_folder import RunFolder
 
+Translate = Callable[[Sequence[str]], list[str]]
 UNKNOWN = "unknown"  # the label of lines without one
 
 
@@ -32,14 +35,17 @@ class Beside:
     scores: dict[str, dict[str, LineScores]]  # by system and metric
     labels: dict[str, list[str]]  # by kind
     training_words: Mapping[str, int] | None
+    is_tested: bool  # whether differences are tested
+    seed: int | None  # of the tests
 
 
 @dataclass(frozen=True)
 class Results:
-    """The scores of each system by metric, their analyses if they are wanted, and what is to be said of the texts."""
+    """The scores of each system by metric, analyses and robustness if wanted, and what is to be said of the texts."""
 
     scores: dict[str, dict[str, TestedScore]]
     analyses: dict[str, Analysis]
+    robustness: Robustness | None
     said: list[str]
     is_tested: bool
 
@@ -49,14 +55,16 @@ def score_systems(
     beside: Beside,
     config: EvaluationConfig,
     languages: Languages,
+    depth: AnalysisConfig,
+    translate: Translate | None,
     *,
     chosen: Sequence[str],
-    is_analyzed: bool,
-    is_tested: bool,
 ) -> Results:
-    """Score the systems by the `chosen` metrics, or else the usual ones, test their differences, and analyze them."""
-    seed = read_seed() if is_tested else None
-    names = [name for name in ALL_METRICS if name in chosen or (is_analyzed and (not chosen or name in TESTED))]
+    """Score the systems by the `chosen` metrics, or else the usual ones, test their differences, and analyze them.
+
+    `translate` is the model's, None where given translations are scored.
+    """
+    names = [name for name in ALL_METRICS if name in chosen or (depth.analysis and (not chosen or name in TESTED))]
     counted, said = count_systems(
         texts.systems,
         texts.references,
@@ -69,7 +77,7 @@ def score_systems(
     merged: dict[str, dict[str, Counted]] = {
         system: dict[str, Counted](statistics.items()) | beside.scores[system] for system, statistics in counted.items()
     }
-    tested = [*(chosen or TESTED), *next(iter(beside.scores.values()))] if is_tested else []
+    tested = [*(chosen or TESTED), *next(iter(beside.scores.values()))] if beside.is_tested else []
     analyses = {
         system: analyze(
             Texts(texts.sources, lines, texts.references, languages, beside.labels),
@@ -77,9 +85,24 @@ def score_systems(
             beside.training_words,
         )
         for system, lines in texts.systems.items()
-        if is_analyzed
+        if depth.analysis
     }
-    return Results(compare(merged, tested, seed), analyses, said, is_tested)
+    robustness = None
+    if depth.robustness and translate:
+        robustness = compare_writings(
+            Texts(texts.sources, next(iter(texts.systems.values())), texts.references, languages),
+            partial(_say_and_translate, translate),
+            tokenize=choose_tokenizer(config.tokenize, languages[1], texts.references)[0],
+            lowercase=config.lowercase,
+            chrf_word_order=config.chrf_word_order,
+        )
+    return Results(compare(merged, tested, beside.seed), analyses, robustness, said, beside.is_tested)
+
+
+def _say_and_translate(translate: Translate, name: str, sources: Sequence[str]) -> list[str]:
+    """Translate `sources` after a message of how they are written: the warnings that follow are about them."""
+    console.log(f"evaluate: {name}")
+    return translate(sources)
 
 
 def read_texts(source: Path | None, references: Sequence[Path], hypotheses: Sequence[Path]) -> ScoredTexts:
@@ -117,12 +140,19 @@ def read_lines_of(path: Path, names: Sequence[Path], references: Sequence[Sequen
     return lines
 
 
-def read_beside(depth: AnalysisConfig, texts: ScoredTexts, systems: Sequence[str], model: Path | None) -> Beside:
-    """Read the files of `depth`; `systems` are the names of those that are scored. Raises DataError and UsageError."""
+def read_beside(
+    depth: AnalysisConfig, texts: ScoredTexts, systems: Sequence[str], model: Path | None, *, is_tested: bool
+) -> Beside:
+    """Read the files of `depth` and the seed; `systems` are the names of those that are scored.
+
+    Raises DataError and UsageError, before a model translates anything.
+    """
     return Beside(
         read_scores(depth.scores, systems, len(texts.references[0])),
         read_labels(depth.labels, texts),
         training_words(depth.training_source, model) if depth.analysis else None,
+        is_tested,
+        read_seed() if is_tested else None,
     )
 
 

@@ -25,6 +25,7 @@ P = ParamSpec("P")
 S = TypeVar("S", bound=Section)
 
 MOST_WORKERS = 1024
+PICTURES = (".svg", ".png")  # endings of the files that a picture can be drawn to
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -206,6 +207,15 @@ def filled(section: type[S], given: Mapping[str, object]) -> S:
         name = option_name(section, str(finding["loc"][0]))
         value = cut(str(finding["input"]))
         raise typer.BadParameter(f"{finding['msg']}, not {value}", param_hint=f"'{name}'") from None
+
+
+def check_picture(path: Path) -> None:
+    """Raise UsageError where `path` is not named as a picture, or cannot be written."""
+    if path.suffix.lower() not in PICTURES:
+        raise UsageError(f"-o {path}: not a picture", hint=f"name it {' or '.join(PICTURES)}")
+    if not path.parent.is_dir():
+        raise UsageError(f"-o {path}: no folder {path.parent}", hint="make it first")
+    check_output(path)
 
 
 @contextmanager

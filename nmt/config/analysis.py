@@ -22,6 +22,9 @@ class AnalysisConfig(Section):
     """A label of each line, such as its domain, by which scores are grouped; WMT's .xml may have domains itself."""
     scores: Annotated[list[str], Flag(metavar="METRIC:VERSION=FILE...")] = Field(default_factory=list)
     """Scores of the lines that were made elsewhere: comet:wmt22-comet-da=FILE; of several systems a file each."""
+    robustness: bool = False
+    """Let MODEL translate the source in capitals, in title case, with typing errors, without marks at the end, and word
+    by word too, and show the scores beside the plain ones."""
 
     @model_validator(mode="after")
     def check(self) -> Self:

@@ -188,26 +188,30 @@ def grouper(statistics: Statistics) -> Grouper:
 
 
 def find_flaws(texts: Texts) -> dict[FlawName, Flaw]:
-    """Find the hypotheses that are copies of their source, empty, repeat themselves or are in a wrong script."""
+    """Find the hypotheses with a flaw that no reference of their line has."""
     own = scripts_of(texts.languages[1] or "") or scripts_in(texts.references[0])
-    has_flaw: dict[FlawName, Callable[[str, str], bool]] = {
-        "copied": lambda source, text: text.strip() == source.strip() and not is_blank(text),
-        "empty": lambda source, text: is_blank(text) and not is_blank(source),
-        "repeated": repeats,
-        "wrong_script": lambda source, text: is_in_wrong_script(source, text, own),
-    }
     rows = list(zip(texts.sources, texts.hypotheses, zip(*texts.references, strict=True), strict=True))
     flaws: dict[FlawName, Flaw] = {}
-    for name, has in has_flaw.items():
+    for name, has in flaw_tests(own).items():
         expected = [any(has(source, reference) for reference in references) for source, _, references in rows]
         lines = [
             number
-            for number, ((source, text, references), is_expected) in enumerate(zip(rows, expected, strict=True), 1)
+            for number, ((source, text, _), is_expected) in enumerate(zip(rows, expected, strict=True), 1)
             if not is_expected and has(source, text)
         ]
         share = len(lines) / len(rows) if rows else 0.0
         flaws[name] = Flaw(count=len(lines), share=share, lines=lines, references=sum(expected))
     return flaws
+
+
+def flaw_tests(own: frozenset[str]) -> dict[FlawName, Callable[[str, str], bool]]:
+    """Return what says of source and translation whether it has a flaw; `own` are the scripts of the target."""
+    return {
+        "copied": lambda source, text: text.strip() == source.strip() and not is_blank(text),
+        "empty": lambda source, text: is_blank(text) and not is_blank(source),
+        "repeated": repeats,
+        "wrong_script": lambda source, text: is_in_wrong_script(source, text, own),
+    }
 
 
 def repeats(source: str, text: str) -> bool:

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import get_data_path, rc_context
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager
 from matplotlib.ft2font import FT2Font
@@ -32,6 +33,7 @@ MOST = 1_000_000  # weights in a picture
 DPI = 150
 FONT, FALLBACK = "DejaVu Sans", "Last Resort High-Efficiency"
 """Fonts that come with Matplotlib; the second draws a box for any character."""
+REGULAR = (400, "normal", "regular")
 JOINERS = "\u200c\u200d"  # characters without a shape that change those beside them
 LINE, IDLE = "#0072b2", "#767676"  # colours of the lines of an alignment and of the words without any
 ROW = 0.26  # inches of a word
@@ -193,9 +195,12 @@ def fonts_for(texts: Iterable[str]) -> tuple[list[str], str]:
 
 @cache
 def other_families() -> list[str]:
-    """Return the installed fonts other than FONT, those without serifs first."""
-    names = {entry.name for entry in fontManager.ttflist if entry.style == "normal"} - {FONT, FALLBACK}
-    return sorted(names, key=lambda name: ("Sans" not in name, name))
+    """Return the fonts of the system other than FONT, those without serifs first."""
+    # Without a regular weight, Matplotlib writes to the console that it takes another one. Its own fonts are for
+    # formulas, and some have other characters in the place of Unicode's.
+    entries = (entry for entry in fontManager.ttflist if entry.style == "normal" and entry.weight in REGULAR)
+    names = {entry.name for entry in entries if not Path(entry.fname).is_relative_to(get_data_path())}
+    return sorted(names - {FONT}, key=lambda name: ("Sans" not in name, name))
 
 
 @cache

@@ -107,7 +107,7 @@ def draw_curve(axes: Axes, curve: Curve, runs: Mapping[str, Points], axis: Axis 
             linestyle=DASHES[look],
             linewidth=1.4,
             marker=MARKERS[look],
-            markersize=4,
+            markersize=3.5,
             markevery=max(1, len(points.x) // 10),
             label=name,
         )

@@ -19,7 +19,8 @@ from nmt.experiments.jobs import Ended, Job, run_jobs
 from nmt.experiments.variants import Variant
 from nmt.files import digest_json, is_missing
 from nmt.model.families import build_without_weights
-from nmt.pipeline.lock import results_of
+from nmt.pipeline.lock import knobs_of, results_of
+from nmt.pipeline.recipe_file import recorded_recipe
 from nmt.pipeline.run import Run
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -45,10 +46,11 @@ class SweepRun:
         return self.run.folder.path.name
 
     def is_finished(self) -> bool:
-        """Return whether the run has scores, and was made with this recipe from these data."""
+        """Return whether the run has scores, made from these data with these values of the knobs that matter."""
         lock, wanted = self.run.recorded() or {}, self.run.lock_of([])
-        is_same = all(lock.get(key) == wanted.get(key) for key in ("recipe", "data", "init"))
-        return is_same and "evaluate" in results_of(lock)["results"] and not is_missing(self.run.folder.scores)
+        is_same = all(lock.get(key) == wanted.get(key) for key in ("data", "init"))
+        is_scored = "evaluate" in results_of(lock)["results"] and not is_missing(self.run.folder.scores)
+        return is_same and is_scored and knobs_of(recorded_recipe(self.run.folder.lock)) == knobs_of(self.run.recipe)
 
 
 @dataclass(frozen=True)

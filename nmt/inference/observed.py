@@ -1,8 +1,9 @@
-"""Translations of single lines, with what a model found and did for each of their segments."""
+"""How a model translates a line: the steps of the search and all attention weights, segment by segment."""
 
 from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -10,35 +11,128 @@ import torch
 from nmt.config.inference import Options
 from nmt.data.encoding.tokenizer import EOS_ID
 from nmt.errors import DataError, UsageError
-from nmt.evaluation.attention_maps import AttentionMaps
+from nmt.evaluation.attention_maps import AttentionMaps, Form, draw_alignment, draw_attention, fonts_for
+from nmt.files import JsonObject
 from nmt.inference.engines.native import NativeEngine, pad_pairs
-from nmt.inference.protocol import Hypothesis, Request, Row
+from nmt.inference.protocol import Hypothesis, Request, Row, length_penalty
 from nmt.inference.report import ODD_PIECE, Report
+from nmt.inference.search import search
+from nmt.inference.trace import Extension, Tracer
 from nmt.inference.translator import Candidate, Translator
 
 
 @dataclass(frozen=True)
-class Observed:
-    """A line, its translation, and the rows and hypotheses of its segments."""
+class ObservedSegment:
+    """A segment of a line, its best hypothesis, and each step of the search."""
 
+    row: Row
+    best: Hypothesis
+    steps: list[list[Extension]]  # best first
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A line, its translation, and its segments."""
+
+    translator: Translator
     source: str
     best: Candidate
-    segments: list[tuple[Row, list[Hypothesis]]]
+    segments: list[ObservedSegment]
     warnings: list[str]
+
+    @cached_property
+    def maps(self) -> list[AttentionMaps]:
+        """The attention over each segment."""
+        return attention_maps(self.translator, self)
+
+    def picture(self, kind: str, *, layer: int | None, head: int | None, form: Form) -> bytes:
+        """Draw the attention of `kind` over the first segment, see `draw_attention`, or the `alignment` of words.
+
+        Raises UsageError where there is no such layer or head, or placeholders leave no alignment.
+        """
+        if kind != "alignment":
+            return draw_attention(self.maps[0], kind, layer=layer, head=head, form=form)
+        if self.best.alignment is None:
+            raise UsageError("an alignment and placeholders exclude each other", hint="add --protect none")
+        return draw_alignment(self.source.split(), self.best.text.split(), self.best.alignment, form=form)
+
+    def without_font(self, kind: str) -> str:
+        """Return the characters of a picture of `kind` that no installed font has."""
+        words = [self.source, self.best.text] if kind == "alignment" else [*self.maps[0].source, *self.maps[0].target]
+        return fonts_for(words)[1]
+
+    def attention_json(self, kind: str | None, *, layer: int | None, head: int | None) -> JsonObject:
+        """Return the pieces and weights of all segments: of one kind, layer or head, or of all.
+
+        Raises UsageError where there is no such layer or head.
+        """
+        segments = [
+            {
+                "source": maps.source,
+                "target": maps.target,
+                "weights": {
+                    name: maps.chosen(name, layer, head).astype(float).round(6).tolist()
+                    for name in ([] if kind == "alignment" else [kind] if kind else maps.weights)
+                },
+            }
+            for maps in self.maps
+        ]
+        return {**self._json(), "alignment": self.best.alignment, "segments": segments}
+
+    def search_json(self) -> JsonObject:
+        """Return the steps of the search of all segments, with their pieces, and the finished hypotheses, best first.
+
+        Each segment has the score of its best hypothesis, and the line their sum.
+        """
+        decoding, tokenizer = self.translator.decoding, self.translator.tokenizer
+        segments = []
+        for segment in self.segments:
+            steps = [[self._extension(one) for one in step] for step in segment.steps]
+            ended = [one for step in steps for one in step if one["fate"] == "finished"]
+            finished = [
+                {
+                    "pieces": one["pieces"],
+                    "log_probability": one["total"],
+                    "length_penalty": round(length_penalty(len(one["pieces"]), decoding.length_penalty), 6),
+                    "score": one["score"],
+                }
+                for one in sorted(ended, key=lambda one: -one["score"])[: decoding.beam_size]
+            ]
+            source = tokenizer.source.pieces([*segment.row.ids, EOS_ID])
+            score = round(segment.best.score, 6)
+            segments.append({"source": source, "steps": steps, "finished": finished, "score": score})
+        settings = {key: value for key, value in decoding.model_dump().items() if key != "batch_tokens"}
+        return {**self._json(), "search": settings, "segments": segments}
+
+    def _extension(self, one: Extension) -> JsonObject:
+        return {
+            "pieces": self.translator.tokenizer.target.pieces(one.ids),
+            "log_probability": round(one.log_prob, 6),
+            "total": round(one.total, 6),
+            "fate": one.fate,
+            "score": None if one.score is None else round(one.score, 6),
+        }
+
+    def _json(self) -> JsonObject:
+        return {"source": self.source, "translation": self.best.text, "score": round(self.best.score, 6)}
 
 
 class ObservedEngine(NativeEngine):
-    """The native engine, which keeps the rows that it translates and their hypotheses."""
+    """The native engine, which keeps the rows that it translates, their hypotheses and the steps of the search."""
 
     def __init__(self, engine: NativeEngine) -> None:
         super().__init__(engine.models)
-        self.found: list[tuple[Row, list[Hypothesis]]] = []
+        self.found: list[ObservedSegment] = []
 
     def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]:
         for batch in batches:
-            (found,) = super().search([batch], request)
-            self.found += zip(batch, found, strict=True)
-            yield found
+            tracer = Tracer()
+            found = search(self.models, batch, request, tracer)
+            yield found  # where a row has no hypothesis, this raises
+            self.found += [
+                ObservedSegment(row, best, tracer.steps[index])
+                for index, (row, (best, *_)) in enumerate(zip(batch, found, strict=True))
+            ]
 
 
 def observe(translator: Translator, line: str, *, layer: int | None = None) -> Observed:
@@ -59,12 +153,12 @@ def observe(translator: Translator, line: str, *, layer: int | None = None) -> O
     (translation,) = copied.translate(
         [line], Options(alignment=has_words, alignment_layer=layer if has_words else None)
     )
-    segments = [next(found for found in engine.found if found[0] == row) for row in rows]
+    segments = [next(segment for segment in engine.found if segment.row == row) for row in rows]
     warnings = copied.report.warnings()
     pieces = [piece for row in rows for piece in translator.tokenizer.source.pieces(row.ids)]
     if unknown := sum(ODD_PIECE.fullmatch(piece) is not None for piece in pieces):
         warnings.insert(0, f"characters of the text that are unknown or spelled in bytes: {unknown}")
-    return Observed(line, translation.candidates[0], segments, warnings)
+    return Observed(translator, line, translation.candidates[0], segments, warnings)
 
 
 @torch.inference_mode()
@@ -78,13 +172,14 @@ def attention_maps(translator: Translator, observed: Observed) -> list[Attention
         raise UsageError("an ensemble has no attention of its own", hint="take one model")
     model, tokenizer, maps = translator.engine.models[0], translator.tokenizer, []
     attentions = model.attentions()
-    for row, (best, *_) in observed.segments:
-        src, tgt_in = pad_pairs([(row.ids, best.ids)], model.device)
+    for segment in observed.segments:
+        src_ids, tgt_ids = segment.row.ids, segment.best.ids
+        src, tgt_in = pad_pairs([(src_ids, tgt_ids)], model.device)
         found = iter(model.attention_weights(src, tgt_in, [one for of_kind in attentions.values() for one in of_kind]))
         weights = {
             str(kind): np.stack([next(found)[0].float().cpu().numpy() for _ in of_kind])
             for kind, of_kind in attentions.items()
         }
-        source, target = tokenizer.source.pieces([*row.ids, EOS_ID]), tokenizer.target.pieces([*best.ids, EOS_ID])
+        source, target = tokenizer.source.pieces([*src_ids, EOS_ID]), tokenizer.target.pieces([*tgt_ids, EOS_ID])
         maps.append(AttentionMaps(source, target, weights))
     return maps

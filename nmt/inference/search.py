@@ -7,6 +7,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -29,11 +30,13 @@ LOOK_EVERY = {"cpu": 1, "cuda": 4}
 
 
 @torch.inference_mode()
-def search(models: Sequence[Model], rows: Sequence[Row], request: Request) -> list[list[Hypothesis]]:
+def search(
+    models: Sequence[Model], rows: Sequence[Row], request: Request, observer: "Observer | None" = None
+) -> list[list[Hypothesis]]:
     """Return the hypotheses of each of `rows`, best first, samples in the order drawn; several models form an ensemble.
 
     Beam size 1 is greedy search: it takes the likeliest piece at each step and ends at its first EOS. A row has no
-    hypothesis where the model's output is not a number.
+    hypothesis where the model's output is not a number. An `observer` is called after each step.
     """
     device = models[0].device
     longest = min(model.position_limit for model in models)
@@ -41,10 +44,10 @@ def search(models: Sequence[Model], rows: Sequence[Row], request: Request) -> li
     decoder = Decoder(models, pad([[*row.ids, EOS_ID] for row in rows], device), constraints)
     if request.sampling is not None:
         keys = [sample_key(row, request.sampling.seed) for row in rows]
-        return walk(decoder, request.n_best, Sampler(request.sampling, torch.tensor(keys, device=device)))
+        return walk(decoder, request.n_best, Sampler(request.sampling, torch.tensor(keys, device=device)), observer)
     if request.decoding.beam_size == 1:
-        return walk(decoder, 1, None)
-    return beam_search(decoder, request.n_best)
+        return walk(decoder, 1, None, observer)
+    return beam_search(decoder, request.n_best, observer)
 
 
 class Decoder:
@@ -124,7 +127,20 @@ class BeamState:
         return BeamState(*(getattr(self, field.name)[sentences] for field in fields(self)))
 
 
-def beam_search(decoder: Decoder, n_best: int) -> list[list[Hypothesis]]:
+Candidates = tuple[Tensor, Tensor, Tensor]  # totals, parents and tokens, see `extend`
+
+
+class Observer(Protocol):
+    """Sees each step of a search."""
+
+    def __call__(self, histories: Tensor, candidates: Candidates, state: BeamState) -> None:
+        """Take the `histories` (B, K, T) that a step extends, its candidates, and the state after it.
+
+        Of a search without a beam, the state has hypotheses as finished, with scores, at the step that ends them alone.
+        """
+
+
+def beam_search(decoder: Decoder, n_best: int, observer: Observer | None = None) -> list[list[Hypothesis]]:
     """Keep the best hypotheses of each sentence at each step, up to the beam size; return the `n_best` finished ones.
 
     A sentence ends only when no unfinished hypothesis can still enter its n best: totals never rise, so that
@@ -146,7 +162,10 @@ def beam_search(decoder: Decoder, n_best: int) -> list[list[Hypothesis]]:
             for part, logits, norms in decoder.next(state.tokens)
         ]
         totals, parents, tokens = map(torch.cat, zip(*candidates, strict=True))
-        state, parents = advance(state, totals, parents, tokens, alpha)
+        histories = state.tokens
+        state, chosen = advance(state, totals, parents, tokens, alpha)
+        if observer is not None:
+            observer(histories, (totals, parents, tokens), state)
         bound = state.totals[:, 0] / length_penalty(decoder.constraints.limits, alpha)
         is_going = state.finished_scores[:, n_best - 1] < bound  # false for NaN, which ends the search too
         if decoder.is_done(is_going, state.tokens.size(-1) - 1):
@@ -154,9 +173,9 @@ def beam_search(decoder: Decoder, n_best: int) -> list[list[Hypothesis]]:
             going = in_place(is_going)
             if not len(going):
                 return results
-            state, parents = state.select(going), parents[going]
+            state, chosen = state.select(going), chosen[going]
             decoder.keep_sentences(going)
-        decoder.reorder(parents)
+        decoder.reorder(chosen)
 
 
 def in_place(kept: Tensor) -> Tensor:
@@ -292,7 +311,9 @@ def sample_key(row: Row, seed: int) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
 
 
-def walk(decoder: Decoder, width: int, sampler: Sampler | None) -> list[list[Hypothesis]]:
+def walk(
+    decoder: Decoder, width: int, sampler: Sampler | None, observer: Observer | None = None
+) -> list[list[Hypothesis]]:
     """Extend `width` hypotheses per sentence until EOS, by the piece that `sampler` draws or else by the likeliest."""
     device, alpha = decoder.device, decoder.constraints.decoding.length_penalty
     sentences = torch.arange(decoder.size, device=device)
@@ -310,6 +331,11 @@ def walk(decoder: Decoder, width: int, sampler: Sampler | None) -> list[list[Hyp
         totals = totals + log_probs.masked_fill(ended, 0.0)
         tokens = torch.cat([tokens, chosen[..., None]], dim=-1)
         ended = ended | (chosen == EOS_ID) | totals.isnan()
+        if observer is not None:
+            parents = torch.arange(width, device=device).expand_as(chosen)
+            scores = (totals / length_penalty(tokens.size(-1) - 1, alpha)).masked_fill(chosen != EOS_ID, -torch.inf)
+            state = BeamState(sentences, tokens, totals.masked_fill(ended, -torch.inf), tokens, scores)
+            observer(tokens[..., :-1], (totals, parents, chosen), state)
         is_going = (~ended).any(1)
         if decoder.is_done(is_going, tokens.size(-1) - 1):
             columns = (column[~is_going].tolist() for column in (sentences, tokens, totals))

@@ -93,8 +93,9 @@ def test_scores_made_elsewhere_have_intervals_and_tests_beside_the_others(nmt_he
         (
             ["--analysis", "--source", "test.en", "--latex"],
             2,
-            "--latex prints scores alone (leave out --analysis, or print --json)",
+            "--latex prints scores alone (leave out --analysis and --robustness, or print --json)",
         ),
+        (["--robustness"], 2, "--robustness has MODEL translate (leave out --hypotheses)"),
         (["--labels", "labels"], 2, "--labels groups the lines of an analysis (add --analysis)"),
         (["--training-source", "x"], 2, "--training-source groups the lines of an analysis (add --analysis)"),
         (["--analysis", "--source", "test.en", "--labels", "short"], 3, "--labels short: 1 labels of 20 lines"),
@@ -122,3 +123,20 @@ def test_scores_are_read_before_a_model_translates(tiny: TinyRun, nmt_here: Run,
     said = nmt_here(*words, "--scores", "m:1=short", cwd=texts)
     assert said == (3, "", "nmt: m:1: 1 scores of test.en, which has 20 lines\n")
     assert not (texts / "kept").exists()
+
+
+def test_a_model_translates_the_source_in_other_ways_of_writing_too(tiny: TinyRun, nmt_here: Run, texts: Path) -> None:
+    for side in ("en", "de"):
+        lines = (texts / f"test.{side}").read_text(encoding="utf-8").split("\n")[:2]
+        (texts / f"two.{side}").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    words = ("evaluate", tiny.model, "--source", "two.en", "--reference", "two.de", "--beam-size", "1", "--robustness")
+    said = nmt_here(*words, "--max-extra-length", "2", "--no-significance", "--json", cwd=texts)
+    found = json.loads(said.out)
+    variants = found["robustness"]["variants"]
+    names = ["capitals", "title case", "typos", "no final mark"]
+    assert [variant["name"] for variant in variants] == names
+    assert variants[2]["plain"]["bleu"] == found["bleu"]
+    assert [line for line in said.messages if line.startswith("evaluate: ")] == [
+        f"evaluate: {name}" for name in [*names, "single words"]
+    ]
+    assert found["robustness"]["single_words"]["words"] > 5

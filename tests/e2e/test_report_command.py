@@ -88,3 +88,20 @@ def test_a_page_that_asks_for_something_or_fails_is_found(tmp_path: Path) -> Non
     shown = show(page, tmp_path)
     assert shown.requests == ["https://example.org/x.png"]
     assert "nothing is not defined" in "".join(shown.messages)
+
+
+def test_curves_are_plotted_by_tokens_or_hours_and_what_cannot_be_is_one_line(
+    nmt_here: Run, tiny: TinyRun, tmp_path: Path
+) -> None:
+    path = tmp_path / "curves.svg"
+    said = nmt_here("plot", tiny.folder, "--curves", "loss", "bleu", "--by", "tokens", "-o", path)
+    assert (said.code, said.out, said.err) == (0, "", f"plot: drawn to {path}\n")
+    assert path.read_text(encoding="utf-8").count(">target tokens<") == 2
+    cases: tuple[tuple[list[str | Path], str], ...] = (
+        (["--curves", "bleux", "-o", path], "no curve 'bleux' (choose among loss, "),
+        (["-o", tmp_path / "curves.docx"], f"-o {tmp_path / 'curves.docx'}: not the name of a picture (end it "),
+        ([tiny.folder, "-o", path], f"{tiny.folder}: the same run twice"),
+    )
+    for arguments, line in cases:
+        said = nmt_here("plot", tiny.folder, *arguments)
+        assert (said.code, said.out, said.err[: len(line) + 5]) == (2, "", f"nmt: {line}")

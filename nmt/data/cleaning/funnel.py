@@ -178,7 +178,6 @@ def show_funnel(stage: str, counts: TextCounts | IdsCounts) -> None:
 
 
 READ, SPLIT_OFF, KEPT = "read", "split off", "kept"  # the steps that are no filter
-PICTURES = (".svg", ".png")  # endings of the files that the funnel can be drawn to
 
 
 @dataclass(frozen=True)

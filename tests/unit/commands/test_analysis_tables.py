@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import pytest
 
 from nmt import console
-from nmt.commands.analysis_tables import show, tables
+from nmt.commands.analysis_tables import robustness_tables, show, tables
 from nmt.evaluation.analysis import Texts, analyze, count_words
 from nmt.evaluation.metrics import ALL_METRICS, Statistics, count
+from nmt.evaluation.robustness import Robustness, SingleWords, Variant, VariantName
 
 SOURCES = ["a dog in Oslo", "OK", "see 2 dogs at {place}"]
 REFERENCES = ["ein Hund in Oslo", "OK", "siehe 2 Hunde in {place}"]
@@ -89,3 +90,32 @@ def test_tables_are_printed_whole_and_many_numbers_of_lines_cut(
     printed = capsys.readouterr().out.split("\n\n")
     assert [table.split("  ")[0].strip() for table in printed] == ["lines", "words of the source", "flaw", "kept"]
     assert printed[2].split("\n")[1].endswith("10     100.0%  0              1, 2, 3, 4, 5, 6, 7, 8 and 2 more")
+
+
+def test_ways_of_writing_have_rows_beside_the_plain_scores_and_signatures() -> None:
+    def variant(name: VariantName, plain: float, found: float, signature: str) -> Variant:
+        return Variant(
+            name=name,
+            changed=1234,
+            plain={"bleu": {"score": plain, "signature": signature}},
+            scores={"bleu": {"score": found, "signature": signature}},
+        )
+
+    words = SingleWords(words=2000, long=3, flaws={"copied": 4, "wrong_script": 0})
+    variants = [
+        variant("capitals", 30.0, 2.5, "lc"),
+        variant("title case", 30.0, 9.0, "lc"),
+        variant("typos", 29, 30, "m"),
+    ]
+    assert robustness_tables(Robustness(variants=variants, single_words=words)) == [
+        (
+            ["written", "lines changed", "metric", "plain", "so written", "difference"],
+            [
+                ["capitals", "1,234", "BLEU", "30.00", "2.50", "-27.50"],
+                ["title case", "1,234", "BLEU", "30.00", "9.00", "-21.00"],
+                ["typos", "1,234", "BLEU", "29.00", "30.00", "+1.00"],
+            ],
+        ),
+        (["metric", "signature", "written"], [["BLEU", "lc", "capitals, title case"], ["BLEU", "m", "typos"]]),
+        (["single words", "long", "copied", "wrong script"], [["2,000", "3", "4", "0"]]),
+    ]

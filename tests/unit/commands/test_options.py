@@ -12,7 +12,17 @@ from typer.core import TyperOption
 from typer.main import get_command
 
 from nmt import console
-from nmt.commands.options import OptionsOf, command, filled, option, option_name, plain_type, ranged, writing
+from nmt.commands.options import (
+    OptionsOf,
+    check_picture,
+    command,
+    filled,
+    option,
+    option_name,
+    plain_type,
+    ranged,
+    writing,
+)
 from nmt.config.decoding import DecodingConfig, SamplingConfig
 from nmt.config.section import Flag, Section
 from nmt.data.reading.archives import read_lines
@@ -232,3 +242,22 @@ def test_a_wrong_output_is_found_before_the_block(tmp_path: Path) -> None:
 def test_output_without_a_path_is_standard_output() -> None:
     with writing(None) as file:
         assert file is console.stdout()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.pdf", "-o a.pdf: not a picture (name it .svg or .png)"),
+        ("png", "-o png: not a picture (name it .svg or .png)"),
+        ("no/a.PNG", "-o no/a.PNG: no folder no (make it first)"),
+    ],
+)
+def test_a_picture_is_named_as_one_and_its_folder_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_picture(Path("a.PNG"))
+    check_picture(Path("b.svg"))
+    with pytest.raises(UsageError) as caught:
+        check_picture(Path(name))
+    assert str(caught.value) == message

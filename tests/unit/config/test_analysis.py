@@ -7,7 +7,9 @@ from nmt.errors import UsageError
 
 
 def test_nothing_is_told_beside_scores_by_default() -> None:
-    assert AnalysisConfig().model_dump() == {"analysis": False, "training_source": [], "labels": [], "scores": []}
+    assert AnalysisConfig().model_dump() == {
+        **{"analysis": False, "training_source": [], "labels": [], "scores": [], "robustness": False}
+    }
     assert AnalysisConfig(analysis=True, labels=["a"], training_source=["b"], scores=["c"]).labels == ["a"]
 
 

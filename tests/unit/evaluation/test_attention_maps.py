@@ -25,6 +25,7 @@ from nmt.evaluation.attention_maps import (
     WIDTH,
     AttentionMaps,
     Form,
+    characters_of,
     describe,
     draw_alignment,
     draw_attention,
@@ -38,10 +39,12 @@ SOURCE, TARGET = ["▁a", "b", "</s>"], ["▁x", "$y$", "_z^", "</s>"]
 
 
 @pytest.fixture(autouse=True)
-def no_warnings() -> Iterator[None]:
+def no_warnings(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    characters_of.cache_clear()  # Matplotlib warns once of each font
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
+    assert not caplog.records
 
 
 def make(layers: int = 2, heads: int = 3, source: list[str] = SOURCE, target: list[str] = TARGET) -> AttentionMaps:

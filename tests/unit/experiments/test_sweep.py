@@ -69,8 +69,10 @@ def test_a_run_is_finished_when_it_has_scores_of_this_recipe_and_these_data(half
     for changes in changed:
         write_json(path, {**lock, **changes})
         assert not base.is_finished()
-    write_json(path, lock)
-    assert base.is_finished()
+    for section, key, value, is_same in (("model", "dropout", 0.3, False), ("training", "log_every", 7, True)):
+        recipe = {**lock["recipe"], section: {**lock["recipe"][section], key: value}}
+        write_json(path, {**lock, "recipe": {**recipe, "description": "another"}})
+        assert base.is_finished() == is_same
     base.run.folder.scores.unlink()
     assert not base.is_finished()
 

@@ -12,6 +12,7 @@ from nmt.data.placeholders import Protector
 from nmt.errors import DataError, UsageError
 from nmt.inference.engines.native import NativeEngine
 from nmt.inference.observed import attention_maps, observe
+from nmt.inference.protocol import length_penalty
 from nmt.inference.report import Report
 from nmt.inference.translator import Translator
 
@@ -44,10 +45,10 @@ def test_the_translation_is_that_of_the_translator_which_stays_as_it_is(
     assert seen.warnings == translator.report.warnings()
     assert len(seen.segments) == count
     tokenizer = translator.tokenizer
-    assert tokenizer.source.decode([row.ids for row, _ in seen.segments]) == [
+    assert tokenizer.source.decode([segment.row.ids for segment in seen.segments]) == [
         one if one.endswith(".") else f"{one}." for one in line.split(". ")
     ]
-    assert tokenizer.target.pieces([i for _, (best, *_) in seen.segments for i in best.ids]) == seen.best.pieces
+    assert tokenizer.target.pieces([i for segment in seen.segments for i in segment.best.ids]) == seen.best.pieces
     if count > 1:
         assert seen.warnings[0] == "input lines translated in segments: 1 (line 1)"
 
@@ -79,7 +80,8 @@ def test_the_attention_is_that_of_each_segment_with_its_pieces(translator: Trans
     seen = observe(translator, LONGER)
     maps = attention_maps(translator, seen)
     assert len(maps) == 4
-    for one, (row, (best, *_)) in zip(maps, seen.segments, strict=True):
+    for one, segment in zip(maps, seen.segments, strict=True):
+        row, best = segment.row, segment.best
         assert one.source == [*translator.tokenizer.source.pieces(row.ids), "</s>"]
         assert one.target == [*translator.tokenizer.target.pieces(best.ids), "</s>"]
         s, t = len(one.source), len(one.target)
@@ -106,3 +108,51 @@ def test_only_one_model_in_this_process_can_be_observed(
     with pytest.raises(UsageError) as caught:
         observe(translator, LINE)
     assert str(caught.value) == "only the native engine, in one process, shows how it works"
+
+
+def test_the_json_of_a_search_has_every_candidate_and_the_finished_ones_best_first(translator: Translator) -> None:
+    seen = observe(translator, LONGER)
+    found = seen.search_json()
+    assert (found["source"], found["translation"]) == (LONGER, seen.best.text)
+    assert found["score"] == round(seen.best.score, 6) == pytest.approx(sum(one["score"] for one in found["segments"]))
+    assert (found["search"]["beam_size"], "batch_tokens" in found["search"]) == (4, False)
+    for one, segment in zip(found["segments"], seen.segments, strict=True):
+        assert one["source"] == [*translator.tokenizer.source.pieces(segment.row.ids), "</s>"]
+        assert [len(step) for step in one["steps"]] == [len(step) for step in segment.steps]
+        assert one["steps"][0][0].keys() == {"pieces", "log_probability", "total", "fate", "score"}
+        scores = [finished["score"] for finished in one["finished"]]
+        assert scores == sorted(scores, reverse=True)
+        assert scores[0] == one["score"]
+        assert len(scores) <= 4
+        for finished in one["finished"]:
+            penalty = length_penalty(len(finished["pieces"]), 0.6)
+            assert finished["length_penalty"] == pytest.approx(penalty, abs=1e-6)
+            assert finished["log_probability"] / penalty == pytest.approx(finished["score"], abs=1e-5)
+
+
+def test_the_json_of_attention_has_one_kind_layer_or_head_or_all(translator: Translator) -> None:
+    seen = observe(translator, LINE)
+    (whole,) = seen.attention_json(None, layer=None, head=None)["segments"]
+    (maps,) = seen.maps
+    assert (whole["source"], whole["target"]) == (maps.source, maps.target)
+    assert whole["weights"].keys() == maps.weights.keys()
+    np.testing.assert_allclose(whole["weights"]["encoder"], maps.weights["encoder"], atol=1e-6)
+    (one,) = seen.attention_json("cross", layer=1, head=2)["segments"]
+    assert one["weights"] == {"cross": [[whole["weights"]["cross"][0][1]]]}
+    alone = seen.attention_json("alignment", layer=None, head=None)
+    assert (alone["alignment"], alone["segments"][0]["weights"]) == (seen.best.alignment, {})
+
+
+def test_a_picture_without_an_alignment_is_refused(translator: Translator) -> None:
+    seen = observe(translator, LINE)
+    assert seen.picture("alignment", layer=None, head=None, form="svg").startswith(b"<?xml")
+    without = replace(seen, best=replace(seen.best, alignment=None))
+    with pytest.raises(UsageError) as caught:
+        without.picture("alignment", layer=None, head=None, form="svg")
+    assert str(caught.value) == "an alignment and placeholders exclude each other (add --protect none)"
+
+
+def test_characters_without_a_font_are_those_that_the_picture_writes(translator: Translator) -> None:
+    seen = observe(translator, "A \U00012000 dog")
+    assert seen.without_font("alignment") == "\U00012000"
+    assert seen.without_font("cross") == ""  # it is spelled in bytes

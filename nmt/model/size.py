@@ -1,0 +1,95 @@
+"""The size of a model: its parameters by part, the operations of a translation, the memory of its weights."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from nmt.model.layers import Attention, Linear
+from nmt.model.protocol import Model
+
+SOURCE = "Hoffmann et al. 2022, appendix F, without the softmax: 2 m n k of a product of (m, k) and (k, n)"
+"""The counting of floating-point operations; look-ups, sums, norms and softmax are left out."""
+NAMES = {"source_embedding": "source embedding", "target_embedding": "target embedding", "generator": "output layer"}
+
+
+def parameters_by_part(model: Model) -> dict[str, int]:
+    """Return the number of parameters by part of `model`: of the layers by kind of sub-layer, a shared one once."""
+    names: dict[nn.Parameter, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(parameter, []).append(part_of(name))
+    parts: dict[str, int] = {}
+    for parameter, of_parameter in names.items():
+        part = " and ".join(dict.fromkeys(of_parameter))
+        parts[part] = parts.get(part, 0) + parameter.numel()
+    return parts
+
+
+def part_of(name: str) -> str:
+    """Return the part of a model to which the parameter `name` belongs: `decoder, cross attention`.
+
+    >>> part_of("encoder.0.self_attention_norm.weight")
+    'encoder, norms'
+    """
+    first, *others = name.split(".")
+    sub_layer = others[1] if first in ("encoder", "decoder") else first
+    side = first.removesuffix("_norm")
+    if side not in ("encoder", "decoder"):
+        return NAMES.get(first, first)
+    return f"{side}, {'norms' if sub_layer.endswith('_norm') else sub_layer.replace('_', ' ')}"
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Floating-point operations of a translation, counted as in `SOURCE`."""
+
+    source_piece: int  # to encode a source piece, and to project it for the decoder
+    source_pair: int  # more for each source position that it attends to
+    target_piece: int  # to compute the next piece of one hypothesis
+    target_pair: int  # more for each position in the cache of the decoder
+    cross_pair: int  # more for each source position
+
+    def of_search(self, source: int, target: int, beam_size: int) -> int:
+        """Return those of a search over `target` steps for a source of `source` pieces, both with EOS.
+
+        The first step has one hypothesis, the others as many as the beam size, each with the positions of all in the
+        cache, of which those of others are computed and hidden.
+        """
+        total, positions = source * (self.source_piece + source * self.source_pair), 0
+        for hypotheses in [1, *[beam_size] * (target - 1)]:
+            positions += hypotheses
+            total += hypotheses * (self.target_piece + positions * self.target_pair + source * self.cross_pair)
+        return total
+
+
+def operations(model: Model) -> Operations:
+    """Count the operations of `model`, which is not prepared for inference, from the shapes of its weights."""
+    of_kind = model.attentions()
+    memory = sum(2 * attention.key_value.weight.numel() for attention in of_kind["cross"])
+    encoder = sum(products(attention) for attention in of_kind["encoder"])
+    linears = {name: module for name, module in model.named_modules() if isinstance(module, Linear)}
+    encoding = sum(2 * linear.weight.numel() for name, linear in linears.items() if name.startswith("encoder."))
+    every = sum(2 * linear.weight.numel() for linear in linears.values())
+    return Operations(
+        encoding + memory,
+        encoder,
+        every - encoding - memory,
+        sum(products(attention) for attention in of_kind["decoder"]),
+        sum(products(attention) for attention in of_kind["cross"]),
+    )
+
+
+def products(attention: Attention) -> int:
+    """Return the operations for each pair of positions: a product with a key, and one with a value."""
+    return 4 * attention.heads * attention.size
+
+
+def memory_of_weights(model: Model) -> int:
+    """Return the bytes of all tensors that `model` holds, prepared for inference or not; a shared one counts once."""
+    held: list[object] = [*model.parameters(), *model.buffers()]
+    for module in model.modules():
+        if isinstance(module, Linear):
+            held += [module.packed, *(vars(module.product).values() if module.product else ())]
+        elif isinstance(module, Attention):
+            held.append(module.scale)
+    tensors = {id(value): value for value in held if isinstance(value, Tensor)}
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

@@ -1,0 +1,108 @@
+"""Parameters by part, operations as PyTorch counts them, and the memory of all that a model holds."""
+
+from typing import Any
+
+import pytest
+import torch
+from precisions import in_int8
+from torch.utils.flop_counter import FlopCounterMode
+
+from nmt.config.decoding import DecodingConfig
+from nmt.config.model import ModelConfig
+from nmt.inference.protocol import Request, Row
+from nmt.inference.search import search
+from nmt.model.encoder_decoder import Transformer
+from nmt.model.families import build_without_weights
+from nmt.model.preparation import prepare
+from nmt.model.size import Operations, memory_of_weights, operations, parameters_by_part, part_of
+
+D, F, SOURCE, TARGET = 16, 24, 70, 90
+ATTENTION, FEED_FORWARD = 4 * (D * D + D), 2 * D * F + D + F
+
+
+def make_config(**values: Any) -> ModelConfig:
+    shape = {"d_model": D, "heads": 4, "ffn": F, "encoder_layers": 2, "decoder_layers": 3, "max_length": 16}
+    return ModelConfig.model_validate({**shape, **values})
+
+
+def make_model(source: int = SOURCE, target: int = TARGET, **values: Any) -> Transformer:
+    torch.manual_seed(1)
+    return Transformer(make_config(**values), source, target, pad_id=0).eval()
+
+
+def test_parameters_are_counted_by_part_and_shared_ones_once() -> None:
+    layers = {
+        "encoder, self attention": 2 * ATTENTION,
+        "encoder, feed forward": 2 * FEED_FORWARD,
+        "encoder, norms": 2 * 2 * 2 * D,
+        "decoder, self attention": 3 * ATTENTION,
+        "decoder, cross attention": 3 * ATTENTION,
+        "decoder, feed forward": 3 * FEED_FORWARD,
+        "decoder, norms": 3 * 3 * 2 * D,
+    }
+    none = parameters_by_part(make_model(tied_embeddings="none"))
+    source, target = {"source embedding": SOURCE * D}, {"target embedding": TARGET * D, "output layer": TARGET * D}
+    assert none == {**layers, **source, **target}
+    target_only = parameters_by_part(make_model(tied_embeddings="target"))
+    assert target_only == {**layers, **source, "target embedding and output layer": TARGET * D}
+    model = make_model(TARGET, TARGET, norm="pre", positions="learned")
+    parts = parameters_by_part(model)
+    assert parts == {
+        **layers,
+        "encoder, norms": layers["encoder, norms"] + 2 * D,
+        "decoder, norms": layers["decoder, norms"] + 2 * D,
+        "target embedding and source embedding and output layer": TARGET * D,
+        "positions": 2 * 16 * D,
+    }
+    assert sum(parts.values()) == sum(parameter.numel() for parameter in model.parameters())
+    assert parts == parameters_by_part(build_without_weights(model_config(model), TARGET, TARGET))
+
+
+def model_config(model: Transformer) -> ModelConfig:
+    return make_config(norm="pre" if model.decoder_layers[0].pre_norm else "post", positions="learned")
+
+
+def test_a_parameter_of_another_family_is_named_by_its_module() -> None:
+    assert part_of("adapter.weight") == "adapter"
+    assert part_of("decoder.11.feed_forward.inner.bias") == "decoder, feed forward"
+    assert part_of("decoder_norm.bias") == "decoder, norms"
+
+
+@pytest.mark.parametrize(("beam_size", "head_width"), [(1, None), (3, 7)])
+def test_the_operations_of_a_search_are_those_that_pytorch_counts(beam_size: int, head_width: int | None) -> None:
+    model = make_model(head_width=head_width, tied_embeddings="none")
+    for source in (1, 6):
+        limit = source + 4  # every hypothesis is as long as it may be
+        decoding = DecodingConfig(beam_size=beam_size, max_extra_length=3, min_length=limit - 1)
+        with FlopCounterMode(display=False) as counter:
+            ((best,),) = search([model], [Row(list(range(5, 5 + source)))], Request(decoding))
+        assert len(best.ids) == limit - 1
+        assert counter.get_total_flops() == operations(model).of_search(source + 1, limit, beam_size)
+
+
+def test_the_operations_follow_from_the_shapes_alone() -> None:
+    ours = operations(build_without_weights(make_config(), SOURCE, SOURCE))
+    encoder, decoder = 2 * (4 * D * D + 2 * D * F), 3 * (4 * D * D + 2 * D * D + 2 * D * F)
+    assert ours == Operations(
+        2 * (encoder + 3 * 2 * D * D), 4 * 2 * D, 2 * (decoder + SOURCE * D), 4 * 3 * D, 4 * 3 * D
+    )
+    assert ours == operations(make_model(SOURCE, SOURCE))
+
+
+def test_memory_is_that_of_every_tensor_that_is_held() -> None:
+    tied = make_model(TARGET, TARGET)
+    parameters, positions = sum(parameter.numel() for parameter in tied.parameters()), 2 * 16 * D
+    assert memory_of_weights(tied) == 4 * (parameters + positions)
+    # The embeddings and the output layer, which are laid out in their own ways, are no longer shared.
+    assert memory_of_weights(prepare(tied, "float32")) == 4 * (parameters + positions + TARGET * D)
+    tied = make_model(TARGET, TARGET)
+    assert memory_of_weights(prepare(tied, "bfloat16")) == 2 * (parameters + TARGET * D) + 4 * positions
+
+
+@in_int8
+def test_in_int8_the_products_have_a_byte_a_weight_and_the_embeddings_are_float32() -> None:
+    model = make_model(TARGET, TARGET, d_model=64, ffn=256)
+    whole = memory_of_weights(model)
+    linear = sum(part.numel() for name, part in model.named_parameters() if part.dim() == 2 and "embedding" not in name)
+    found = memory_of_weights(prepare(model, "int8"))
+    assert linear + 4 * TARGET * 64 < found < linear + 4 * TARGET * 64 + whole / 4
