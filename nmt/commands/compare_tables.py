@@ -21,12 +21,12 @@ POINTS = 8  # steps of the curves that are shown
 NAMED = 5  # inputs that the summary names
 SIGNIFICANT = 0.05
 ONE_RUN_EACH = (
-    "each has one run. The tests above are about these models on these lines; runs with other seeds "
-    "(--set training.seed=2) would show how much a setting varies."
+    "each has one run, so that all figures are about these models; runs with other seeds (--set training.seed=2) "
+    "show how much a setting varies."
 )
 ABOUT_SETTINGS = (
-    "p (ar) and p (bs) above are about these models on these lines; p (runs), of an exact permutation test, "
-    "is about settings, whichever the seed."
+    "p (runs), of an exact permutation test, is about settings, whichever the seed; p (ar) and p (bs) are about these "
+    "models."
 )
 ENVIRONMENT = ("code", "versions", "machine")
 
@@ -208,7 +208,8 @@ def show_summary(differences: Differences, scores: ComparedScores) -> None:
             p = score["difference"]["randomization_p"] if "difference" in score else 1
             row.append(console.figure(metric, score["score"] - other["score"], "+") + "*" * (p < SIGNIFICANT))
         rows.append(row)
-    console.heading(f"Summary, beside {base}", f"; * p (ar) < {SIGNIFICANT}")
+    is_tested = any("difference" in score for systems in scores.tests.values() for score in systems[others[0]].values())
+    console.heading(f"Summary, beside {base}", f"; * p (ar) < {SIGNIFICANT}" if is_tested else "")
     console.whole_table(headers, rows)
 
 

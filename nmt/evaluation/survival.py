@@ -177,11 +177,13 @@ def _kept_numbers(items: Items, found: Sequence[Item]) -> Items:
     A number that was copied counts too, unless it reads as another one: 14.5 in German text, not 1,500.
     """
     left = Counter(number.value for number in found)
-    copied = {number.spelled for number in found if not number.is_whole}
+    runs = Counter(number.spelled for number in found if not number.is_whole)
     kept: Items = Counter()
     for item, count in items.items():
-        kept[item] = count if item.is_whole and item.spelled in copied else min(count, left[item.value])
-        left[item.value] -= kept[item]
+        copies = runs[item.spelled] // len(re.findall(r"\d+", item.spelled)) if item.is_whole else 0
+        by_value = min(count, left[item.value])
+        left[item.value] -= by_value
+        kept[item] = min(count, by_value + copies)
     return +kept
 
 

@@ -9,7 +9,7 @@ from nmt.config.recipe import Recipe
 from nmt.data.cleaning.funnel import IdsCounts, TextCounts, steps_of
 from nmt.errors import ArtifactError, UsageError
 from nmt.experiments.finished_run import FinishedRun
-from nmt.files import JsonObject
+from nmt.files import Json, JsonObject
 from nmt.pipeline.lock import InputDifference, Lock, Locked, LockedScore, Result, input_differences, same_bits
 from nmt.run_folder import RunFolder
 
@@ -180,19 +180,26 @@ def _funnel(results: Mapping[str, Result]) -> dict[str, int] | None:
 def training_of(run: Compared) -> Training:
     """Return the figures of a training, from its result and its log."""
     counts = (run.results["train"].counts if "train" in run.results else None) or {}
-    lines = [event for (kind, _), event in run.events.items() if kind == "train"]
+    lines = [event for event in (run.run.log if run.run else []) if event.get("kind") == "train"]
     tokens, seconds = (
-        sum(line[key] for line in lines) if lines and all(key in line for line in lines) else None
+        sum(line[key] for line in lines) if lines and all(_is_number(line.get(key)) for line in lines) else None
         for key in ("tokens", "seconds")  # which an older nmt did not log
     )
+    steps, best_step, best = (
+        value if _is_number(value := counts.get(key)) else None for key in ("steps", "best_step", "best")
+    )
     return Training(
-        steps=counts.get("steps"),
+        steps=steps,
         tokens=tokens,
         seconds=seconds,
-        best_step=counts.get("best_step"),
-        best=counts.get("best"),
+        best_step=best_step,
+        best=best if best_step is not None else None,
         metric=run.recipe.training.best_metric,
     )
+
+
+def _is_number(value: Json) -> bool:
+    return isinstance(value, int | float)
 
 
 def _curves(runs: Sequence[Compared]) -> dict[str, dict[str, dict[int, float]]]:
@@ -200,7 +207,11 @@ def _curves(runs: Sequence[Compared]) -> dict[str, dict[str, dict[int, float]]]:
     found = {}
     for curve, (kind, key) in CURVES.items():
         points = {
-            run.name: {step: event[key] for (of, step), event in run.events.items() if of == kind and event.get(key)}
+            run.name: {
+                step: event[key]
+                for (of, step), event in run.events.items()
+                if of == kind and _is_number(event.get(key))
+            }
             for run in runs
         }
         common = set.intersection(*map(set, points.values())) if len(points) > 1 else set()

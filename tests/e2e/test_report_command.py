@@ -55,6 +55,8 @@ def test_what_cannot_be_reported_is_one_line(nmt_here: Run, tiny: TinyRun, tmp_p
             f"{tmp_path / 'no'}: not a run folder {name}",
         ),
         ([tiny.folder, "-o", "x.pdf"], 2, "-o x.pdf: not the name of a page (name it .html or .htm)"),
+        ([tiny.folder, folder], 2, "the report of several runs needs a name (add -o FILE.html)"),
+        ([tiny.folder, tiny.folder, "-o", "x.html"], 2, f"{tiny.folder}: the same run twice (name each run once)"),
         ([tiny.folder, "-o", "x.html", "--json"], 2, "--json writes no file (leave out -o, or --json)"),
         ([tiny.folder, "-o", tmp_path / "file" / "x.html"], 4, f"{tmp_path / 'file' / 'x.html'}: Not a directory"),
         ([tiny.folder, "-o", tmp_path / "page.html"], 4, f"{tmp_path / 'page.html'}: Is a directory"),

@@ -62,8 +62,9 @@ def test_each_part_that_differs_has_a_table_and_the_others_a_line(capsys: pytest
         *("Pairs that differ, by corpus and step", "a b", "train, copies 1,234"),
         "The same in all runs: initial model",
     ]
-    show_inputs(differences(commits={"a": "c", "b": "c"}))
-    assert rows(capsys) == ["The same in all runs: recipe, data, initial model, environment"]
+    for commits in ({}, {"a": "c", "b": "c"}):
+        show_inputs(differences(commits=commits))
+        assert rows(capsys) == ["The same in all runs: recipe, data, initial model, environment"]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def test_runs_with_one_translation_share_a_row_and_words_that_differ_are_marked(
         name: [(True, "A "), (False, word), (True, " dog.")]
         for name, word in zip("abc", ("red", "blue", "red"), strict=True)
     }
-    line = Line(1234, "s", "r", hypotheses, parts, {"a": 50.0, "b": 100.0, "c": 50.0})
+    line = Line(1234, "s", "r", hypotheses, parts, {"a": 50.0, "b": 100.0, "c": 0.0})
     show_line(line)
     assert capsys.readouterr().out.splitlines() == [
         "  line 1,234",
@@ -199,6 +200,7 @@ def test_the_summary_has_a_row_for_each_run_and_comes_last(capsys: pytest.Captur
     show(differences(runs=[*"abc"], reasons=reasons), scores)
     printed = rows(capsys)
     assert "Lines of t that differ most by chrF (chrF's)" in printed
+    assert "line 1" in printed
     assert "Scores of t, compared with a" in printed
     assert printed[-4:] == [
         "Summary, beside a; * p (ar) < 0.05",
@@ -211,3 +213,6 @@ def test_the_summary_has_a_row_for_each_run_and_comes_last(capsys: pytest.Captur
         ComparedScores({"t": systems, "u": systems}, [Setting(["a"], [1], {})], {}, []),
     )
     assert rows(capsys)[-3] == "differs in from t BLEU u BLEU"
+    untested = ComparedScores({"t": {name: score(1) for name in "abc"}}, [Setting(["a"], [1], {})], {}, [])
+    show(differences(runs=[*"abc"], reasons=reasons), untested)
+    assert rows(capsys)[-4] == "Summary, beside a"

@@ -19,6 +19,7 @@ from nmt.evaluation.analysis import (
     buckets,
     count_words,
     find_flaws,
+    scripts_in,
     words_in,
 )
 from nmt.evaluation.metrics import ALL_METRICS, Statistics, count, score
@@ -162,6 +163,8 @@ def test_copied_and_empty() -> None:
         ("in it", "der der die der das", False),
         ("word", "Stateateateate", True),
         ("word", "Staatsstaat", False),
+        ("word", "hahaha", False),
+        ("word", "hahahaha", True),
         ("10,000,000,000", "10000000000", False),
         ("aaaaah", "aaaaah", False),
         ("so", "\u7814\u7a76\u7814\u7a76", False),
@@ -190,11 +193,19 @@ def test_what_a_reference_does_too_is_no_flaw() -> None:
         ("my dog", "my dog", "\u043c\u043e\u044f", "ru", True),
         ("my dog", "my dog", "\u043c\u043e\u044f", None, True),
         ("my dog", "123 !", "\u043c\u043e\u044f", "ru", False),
+        ("my dog", "my dog \u043c\u043e\u044f", "\u043c\u043e\u044f", "ru", True),
+        ("my dog", "dog \u043c\u043e\u044f", "\u043c\u043e\u044f", "ru", False),
+        ("my dog", "\u043c\u043e\u044f", "abcdefgh\u043c", None, False),
         ("\u72d7", "dog\u72d7", "dog", "en", True),
     ],
 )
 def test_wrong_script(source: str, hypothesis: str, reference: str, target: str | None, is_flaw: bool) -> None:
     assert flaw("wrong_script", source, hypothesis, reference, target=target) == is_flaw
+
+
+def test_scripts_of_an_unknown_language_have_a_tenth_of_its_letters() -> None:
+    assert scripts_in(["abcdefgh\u043c", "ijkl 123"]) == {"LATIN"}
+    assert scripts_in(["abcdefgh", "\u043c 123"]) == {"LATIN", "CYRILLIC"}
 
 
 def test_a_very_long_repetition_takes_no_time() -> None:

@@ -55,6 +55,9 @@ def test_a_number_in_an_unknown_language_is_grouped_unless_it_cannot_be() -> Non
         ("It cost 1,500.", "Es kostete 1,500.", (0, 1)),  # which is 1.5 in German
         ("Version 14.5 of 3", "Version 14.5 von 3", (2, 2)),
         ("Version 14.5", "Version 14", (0, 1)),
+        ("Version 14.5 and 14.5", "Version 14.5", (1, 2)),
+        ("Versions 1.2.3 and 1.2.3", "Version 1.2.3", (3, 6)),
+        ("1000 and 1000.0", "1000", (1, 2)),
         ("at 12:39", "um 12.39 Uhr", (2, 2)),
         ("5 and 5", "5 und 6", (1, 2)),
         ("5 and 5", "5, 5 und 5", (2, 2)),
@@ -84,6 +87,7 @@ def test_a_number_that_the_reference_lacks_is_not_expected() -> None:
         ("with Ann", "mit Anns", (1, 1)),
         ("with Ann", "mit Annika", (0, 1)),
         ("a Frisbee", "eine Frisbeescheibe", (1, 1)),
+        ("in Bobby and Anna", "in Bobbycars und Annabell", (1, 2)),
         ("with Ann and Ann", "mit Ann", (1, 2)),
         ("at www.Ann.example", "bei", (0, 0)),
     ],

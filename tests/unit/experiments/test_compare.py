@@ -148,11 +148,13 @@ def test_curves_have_the_steps_of_all_logs(copy: Copy) -> None:
     lines = (second / "log.jsonl").read_text().splitlines()
     (second / "log.jsonl").write_text("\n".join(line for line in lines if '"step": 100' not in line))
     change_log(second, 200, bleu=50.0)
+    change_log(first, 200, bleu=0.0)
+    change_log(first, 50, loss=None)  # of updates that were all skipped
     curves = compare_runs(open_runs([first, second])).curves
     assert list(curves) == ["train loss", "dev loss", "dev BLEU"]
     assert {name: list(points) for name, points in curves["dev loss"].items()} == {"a": [200], "b": [200]}
-    assert curves["dev BLEU"]["b"] == {200: 50.0}
-    assert list(curves["train loss"]["a"]) == [*range(1, 100), *range(101, 201)]
+    assert curves["dev BLEU"] == {"a": {200: 0.0}, "b": {200: 50.0}}
+    assert list(curves["train loss"]["a"]) == [*range(1, 50), *range(51, 100), *range(101, 201)]
     (second / "log.jsonl").unlink()
     assert compare_runs(open_runs([first, second])).curves == {}
     assert reason(first, second).last_step is None
@@ -163,13 +165,17 @@ def test_a_training_has_its_tokens_seconds_and_best_checkpoint(copy: Copy) -> No
     (folder / "log.jsonl").write_text(
         '{"kind": "train", "step": 1, "tokens": 30, "seconds": 3.5}\n'
         '{"kind": "dev", "step": 1, "tokens": 7}\n'
-        '{"kind": "train", "step": 2, "tokens": 40, "seconds": 1.5}\n'
+        '{"kind": "train", "step": 2, "tokens": 10, "seconds": 0.5}\n'
+        '{"kind": "train", "step": 2, "tokens": 30, "seconds": 1}\n'  # repeated after a rollback
     )
     counts = read_json(folder / "lock.json")["results"]["train"]["counts"]
     training = Training(200, 70, 5.0, counts["best_step"], counts["best"], "bleu")
     assert training_of(Compared.open(folder)) == training
     (folder / "log.jsonl").write_text('{"kind": "train", "step": 1, "loss": 10.0}\n')
-    assert (training_of(Compared.open(folder)).tokens, training_of(Compared.open(folder)).seconds) == (None, None)
+    lock = read_json(folder / "lock.json")
+    lock["results"]["train"]["counts"] = {"steps": "damaged", "best": 1.0, "best_step": None}
+    write_json(folder / "lock.json", lock)
+    assert training_of(Compared.open(folder)) == Training(None, None, None, None, None, "bleu")
 
 
 def test_a_log_of_now_counts_the_tokens(copy: Copy) -> None:
