@@ -179,5 +179,6 @@ def groups_picture(test: str, groups: Sequence[JsonObject], what: str) -> Markup
         axes.set_xticks(range(len(groups)), [group["name"] for group in groups])
         axes.set_xlabel(what)
         axes.grid(visible=False, axis="x")
-        axes.legend()
+        axes.margins(y=0.25)  # for the legend
+        axes.legend(ncols=2)
     return result[0]

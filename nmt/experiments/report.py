@@ -19,6 +19,7 @@ from nmt.experiments.compared_scores import compare_scores, shared_tests
 from nmt.experiments.facts import curves_of, facts_of
 from nmt.experiments.finished_run import FinishedRun
 from nmt.files import Json, JsonObject, check_output, digest_file, is_missing, read_record, write_json, write_text
+from nmt.locks import READ_ONLY
 from nmt.run_folder import RunFolder
 from nmt.runtime import code
 from nmt.version import __version__
@@ -191,14 +192,18 @@ def group_pictures(test: str, analysis: JsonObject) -> dict[str, Markup]:
 def report_after_run(folder: RunFolder) -> None:
     """Write the report of a run that has just ended, if its facts have changed, and say where it is.
 
-    Nothing that fails here fails the run, which is done: a failure is a warning.
+    Nothing that fails here fails the run, which is done: a failure is a warning. In a folder that cannot be written
+    nothing is done.
     """
     path = folder.path / "report.html"
     try:
         facts = read_record(path.with_suffix(".json"), "made_from")
         if is_missing(path) or not facts or facts["made_from"] != [made_from(folder)]:
+            check_output(path)
             write_report(report_of(folder.path), path)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in READ_ONLY:
+            return
         console.trace()
         console.warn(f"the report was not written: {type(error).__name__}: {error}")
     else:

@@ -1,5 +1,6 @@
 """The report: one valid page that holds text of any kind as text, rewritten only where its facts have changed."""
 
+import errno
 import re
 from copy import deepcopy
 from pathlib import Path
@@ -143,6 +144,20 @@ def test_page_and_figures_are_written_whole_and_only_where_the_run_has_changed(
     report_after_run(folder)
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "nmt: warning: the report was not written: ZeroDivisionError: by nought\n")
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_in_a_folder_that_cannot_be_written_there_is_no_report_and_no_warning_but_on_a_full_disk(
+    number: int, tiny: TinyRun, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise OSError(number, "refused", str(path))
+
+    monkeypatch.setattr(module, "check_output", refuse)
+    report_after_run(RunFolder(tiny.folder))
+    said = capsys.readouterr()
+    assert (said.out, bool(said.err)) == ("", number == errno.ENOSPC)
+    assert not (tiny.folder / "report.html").exists()
 
 
 def test_an_output_that_cannot_be_written_is_named(facts: JsonObject, tmp_path: Path) -> None:
