@@ -184,7 +184,7 @@ class Case:
         """Start a command of nmt with the code of the commit."""
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         threads = dict.fromkeys(names, str(self.settings.threads))
-        own = {"PYTHONPATH": str(self.checkout), "NO_COLOR": "1", "NMT_NO_CACHE": "1"}
+        own = {"PYTHONPATH": str(self.checkout), "NO_COLOR": "1", "NMT_NO_CACHE": "1", "NMT_NO_REPORT": "1"}
         environment = {**os.environ, **threads, **own}
         command = [sys.executable, "-m", "nmt", *map(str, arguments)]
         # `python -m` looks in the current folder first, so that has to be the checkout too.

@@ -1,4 +1,4 @@
-"""The command `report`: a finished run as one page."""
+"""The command `report`: a finished run, or several, as one page."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,10 @@ PAGES = (".html", ".htm")  # endings of the output
 
 @command(app, "nmt report runs/demo")
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, runs/NAME, with scores.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run folders; several are compared with the first."),
+    ],
     *,
     output: Annotated[
         Path | None,
@@ -28,16 +31,19 @@ def report(
 ) -> None:
     """Write the report of RUN as one HTML file: scores, curves, data, translations, the lock.
 
-    By default it is RUN/report.html. It needs no network and no script. Its figures are in RUN/report.json too.
+    By default it is RUN/report.html. It needs no network and no script. Its figures are in RUN/report.json too. With
+    several runs it shows their curves together, their scores with significance, and what they differ in.
     """
-    path = output or run / "report.html"
+    if output is None and len(runs) > 1 and not as_json:
+        raise UsageError("the report of several runs needs a name", hint="add -o FILE.html")
+    path = output or runs[0] / "report.html"
     if path.suffix.lower() not in PAGES:
         raise UsageError(f"-o {path}: not the name of a page", hint=f"name it {' or '.join(PAGES)}")
     if as_json and output:
         raise UsageError("--json writes no file", hint="leave out -o, or --json")
     from nmt.experiments import report as work  # start-up time
 
-    facts = work.report_of(run)
+    facts = work.report_of(runs[0]) if len(runs) == 1 else work.comparison_of(runs)
     if as_json:
         console.json_out(facts)
     else:

@@ -49,7 +49,11 @@ def labels(key: str, maps: AttentionMaps, kind: str) -> Markup:
     above = Markup('<text transform="translate({:.0f} {}) rotate(-90)">{}</text>')
     texts = [beside.format(left - GAP, top + index * CELL + middle, cut(text)) for index, text in enumerate(rows)]
     texts += [above.format(left + index * CELL + middle, top - GAP, cut(text)) for index, text in enumerate(columns)]
-    return Markup('<g id="{}" font-size="{}">').format(key, FONT) + Markup("").join(texts) + Markup("</g>")
+    return (
+        Markup('<g id="{}" font-size="{}" fill="currentColor">').format(key, FONT)
+        + Markup("").join(texts)
+        + Markup("</g>")
+    )
 
 
 def heat_map(key: str, maps: AttentionMaps, kind: str, layer: int, head: int) -> Markup:

@@ -51,11 +51,16 @@ def facts_of(run: FinishedRun) -> JsonObject:
         "funnel": funnel,
         "lengths": lengths,
         "training": training_of(run),
-        "curves": {name: points.to_json() for name in CURVES if (points := points_of(run, name)).x},
+        "curves": curves_of(run),
         "tests": {test: test_facts(run, test, counted.get(test), words, missing) for test in run.tests},
         "attention": attention_facts(run, counted, missing),
         "missing": missing,
     }
+
+
+def curves_of(run: FinishedRun) -> dict[str, JsonObject]:
+    """Return the curves of a run that have points, by steps."""
+    return {name: points.to_json() for name in CURVES if (points := points_of(run, name)).x}
 
 
 def training_of(run: FinishedRun) -> JsonObject:

@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nmt.experiments.curves import COLORS, CURVES, DASHES, Points, draw_curve
+from nmt.experiments.curves import COLORS, CURVES, DASHES, MARKERS, Points, draw_curve
 from nmt.files import JsonObject
 
 INK, LINE = "#101010", "#d0d0d0"  # texts and axes; the grid
@@ -109,6 +109,24 @@ def curve_pictures(curves: Mapping[str, JsonObject]) -> dict[str, Markup]:
     return pictures
 
 
+def overlaid_pictures(runs: Sequence[JsonObject]) -> dict[str, Markup]:
+    """Draw the curves of several runs together, by the titles of the pictures; the runs look as in `swatch`."""
+    pictures = {}
+    for name, curve in CURVES.items():
+        points = {run["name"]: Points(**run["curves"].get(name, {"x": [], "y": []})) for run in runs}
+        if not any(each.x for each in points.values()) or "perplexity" in name:
+            continue
+        title = curve.title[0].upper() + curve.title[1:]
+        with drawing(f"{title}. " + " ".join(described(*item) for item in points.items() if item[1].x)) as (
+            axes,
+            result,
+        ):
+            draw_curve(axes, curve, points)
+            axes.set_ylabel("")
+        pictures[title] = result[0]
+    return pictures
+
+
 def described(label: str, points: Points) -> str:
     """Say how a curve begins and ends, and its extremes.
 
@@ -119,6 +137,17 @@ def described(label: str, points: Points) -> str:
     values = pairs[0], pairs[-1], min(pairs, key=lambda pair: pair[1]), max(pairs, key=lambda pair: pair[1])
     first, last, least, most = (f"{y:.4g} at step {x:,.0f}" for x, y in values)
     return f"{label}: {first}, {last}, least {least}, most {most}."
+
+
+def swatch(number: int) -> Markup:
+    """Draw a piece of the line of run `number`, for a legend in HTML."""
+    look = number % len(COLORS)
+    with drawing(f"line {number + 1}", (0.6, 0.16)) as (axes, result):
+        axes.plot(
+            [0, 0.5, 1], [0, 0, 0], color=COLORS[look], linestyle=DASHES[look], marker=MARKERS[look], markersize=4
+        )
+        axes.set_axis_off()
+    return result[0]
 
 
 def length_picture(lengths: JsonObject, source: str, target: str) -> Markup:
@@ -150,5 +179,6 @@ def groups_picture(test: str, groups: Sequence[JsonObject], what: str) -> Markup
         axes.set_xticks(range(len(groups)), [group["name"] for group in groups])
         axes.set_xlabel(what)
         axes.grid(visible=False, axis="x")
-        axes.legend()
+        axes.margins(y=0.25)  # for the legend
+        axes.legend(ncols=2)
     return result[0]

@@ -1,18 +1,25 @@
-"""The report of a run: one HTML file that needs nothing else, and its figures as JSON."""
+"""The report of a run, or of several together: one HTML file that needs nothing else, and its figures as JSON."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from nmt import console
+from nmt.config.section import cut
 from nmt.data.cleaning.funnel import percent
+from nmt.errors import UsageError
 from nmt.experiments import pictures
 from nmt.experiments.attention_pictures import attention_pictures
-from nmt.experiments.facts import facts_of
+from nmt.experiments.compare import compare_runs, open_runs
+from nmt.experiments.compared_scores import compare_scores, shared_tests
+from nmt.experiments.facts import curves_of, facts_of
 from nmt.experiments.finished_run import FinishedRun
 from nmt.files import Json, JsonObject, check_output, digest_file, is_missing, read_record, write_json, write_text
+from nmt.locks import READ_ONLY
 from nmt.run_folder import RunFolder
 from nmt.runtime import code
 from nmt.version import __version__
@@ -21,6 +28,7 @@ FORMAT = 1  # of the JSON
 HERE = Path(__file__).parent
 CONTROLS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f]")
 """Characters that HTML may not hold; lines have no line feeds."""
+SHOWN = 8  # lines of each test set on which runs differ most
 SECTIONS = {
     "summary": "Summary",
     "scores": "Scores",
@@ -30,6 +38,13 @@ SECTIONS = {
     "translations": "Translations",
     "attention": "Attention",
     "lock": "Lock",
+}
+COMPARED = {
+    "runs": "Runs",
+    "scores": "Scores",
+    "training": "Training",
+    "differences": "Differences",
+    "lines": "Lines that differ most",
 }
 GROUPS = {"by_length": "words of the source", "by_frequency": "occurrences of the rarest word in training"}
 """The groups of the analysis that are drawn, and what distinguishes them."""
@@ -42,6 +57,33 @@ def report_of(folder: Path) -> JsonObject:
     return readable({**facts, "runs": [facts_of(run)]})
 
 
+def comparison_of(folders: Sequence[Path]) -> JsonObject:
+    """Return everything that the report of several runs says, the first being the baseline.
+
+    Raises UsageError where they cannot be compared, and what `FinishedRun.open` raises.
+    """
+    runs = open_runs(folders)
+    finished = [run.run for run in runs if run.run]
+    if len(finished) < len(runs):
+        lock = next(run.path for run in runs if not run.run)
+        raise UsageError(f"{lock}: a lock, not a run folder", hint="name the run folder; `nmt compare` takes locks")
+    differences = {key: value for key, value in asdict(compare_runs(runs)).items() if key not in ("runs", "curves")}
+    scores = compare_scores(runs, shared_tests(runs), lines=SHOWN)
+    languages = runs[0].recipe.languages
+    facts = {
+        "format": FORMAT,
+        "nmt": __version__,
+        "made_from": [made_from(run.folder) for run in finished],
+        "source": languages.source,
+        "target": languages.target,
+        "runs": [{"name": run.name, "curves": curves_of(each)} for run, each in zip(runs, finished, strict=True)],
+        **differences,
+        "said": [*differences["said"], *scores.said],
+        "scores": asdict(scores),
+    }
+    return readable(facts)
+
+
 def made_from(folder: RunFolder) -> JsonObject:
     """Return the digests of the files that a report is made from, and of nmt's code."""
     files = [folder.lock, folder.log, folder.scores, folder.evaluation / "manifest.json"]
@@ -52,6 +94,8 @@ def readable(value: Json) -> Json:
     """Return a JSON value whose texts are valid in UTF-8 and HTML: other characters are written as escapes."""
     if isinstance(value, dict):
         return {readable(key): readable(each) for key, each in value.items()}
+    if hasattr(value, "_asdict"):  # a named tuple
+        return readable(value._asdict())
     if isinstance(value, list | tuple):
         return [readable(each) for each in value]
     if not isinstance(value, str):
@@ -75,6 +119,9 @@ def page(facts: JsonObject) -> str:
     environment.filters |= {
         "count": "{:,}".format,
         "fixed": "{:.2f}".format,
+        "signed": "{:+.2f}".format,
+        "p": "{:.4f}".format,
+        "value": lambda value: "not recorded" if value in (None, "") else cut(str(value)),
         "metric": lambda name: console.METRICS.get(name, name),
         "share": percent,
         "width": lambda count, of: round(100 * count / max(of, 1), 2),
@@ -82,12 +129,35 @@ def page(facts: JsonObject) -> str:
         "words": lambda name: name.replace("_", " "),
         "tag": lambda code: code.replace("_", "-"),
     }
-    run = facts["runs"][0]
     css = Markup((HERE / "report.css").read_text(encoding="utf-8"))
-    title = f"Report of the run {run['name']}"
-    return environment.get_template("report.html").render(
-        **facts, title=title, css=css, groups=GROUPS, pictures=pictures_of(run), sections=sections_of(run)
+    return environment.get_template("overlay.html" if "scores" in facts else "report.html").render(
+        **facts, **content_of(facts), css=css, groups=GROUPS
     )
+
+
+def content_of(facts: JsonObject) -> JsonObject:
+    """Return the title, the description, the sections and the pictures of a report."""
+    runs = facts["runs"]
+    if "scores" not in facts:
+        return {
+            "title": f"Report of the run {runs[0]['name']}",
+            "description": runs[0]["description"],
+            "sections": sections_of(runs[0]),
+            "pictures": pictures_of(runs[0]),
+        }
+    has = {
+        "training": any(run["curves"] for run in runs),
+        "lines": any(found["lines"] for found in facts["scores"]["lines"].values()),
+    }
+    return {
+        "title": f"{len(runs)} runs compared",
+        "description": "",
+        "sections": {name: title for name, title in COMPARED.items() if has.get(name, True)},
+        "pictures": {
+            "curves": pictures.overlaid_pictures(runs),
+            "swatches": [pictures.swatch(number) for number in range(len(runs))],
+        },
+    }
 
 
 def sections_of(run: JsonObject) -> dict[str, str]:
@@ -122,14 +192,18 @@ def group_pictures(test: str, analysis: JsonObject) -> dict[str, Markup]:
 def report_after_run(folder: RunFolder) -> None:
     """Write the report of a run that has just ended, if its facts have changed, and say where it is.
 
-    Nothing that fails here fails the run, which is done: a failure is a warning.
+    Nothing that fails here fails the run, which is done: a failure is a warning. In a folder that cannot be written
+    nothing is done.
     """
     path = folder.path / "report.html"
     try:
         facts = read_record(path.with_suffix(".json"), "made_from")
         if is_missing(path) or not facts or facts["made_from"] != [made_from(folder)]:
+            check_output(path)
             write_report(report_of(folder.path), path)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in READ_ONLY:
+            return
         console.trace()
         console.warn(f"the report was not written: {type(error).__name__}: {error}")
     else:

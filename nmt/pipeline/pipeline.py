@@ -84,21 +84,21 @@ def show_plan(run: Run, stages: Sequence[Stage]) -> None:
         except ArtifactError:  # its inputs are missing, or being replaced by a run that is under way
             due, before = None, before or "an earlier stage"
         entry = stage.entry(run, due) if run.cache and due and not before else None
+        unless = ""
+        if before and run.cache and stage.origin(run) is not None:
+            unless = f", unless the cache has it for the files that {before} makes"
         if before and not (due and is_made):
-            plan = f"runs, because {before} runs"
             if is_made:
-                plan += f", unless {before} makes the same files as before"
-            elif run.cache and stage.origin(run) is not None:
-                plan += f", unless the cache has it for the files that {before} makes"
-            else:
-                before = stage.name
+                unless = f", unless {before} makes the same files as before"
+            plan = f"runs, because {before} runs{unless}"
         elif due is None:
             plan = "skipped, its inputs have not changed"
         elif entry and run.cache and run.cache.holds(entry):
             run.folder.relocate(stage.folder(run), entry)
             plan = f"from the cache ({entry}){due.because}"
         else:
-            plan = f"runs: {due.reason or 'not made yet'}{progress_of(stage, run)}"
+            plan = f"runs: {due.reason or 'not made yet'}{progress_of(stage, run)}{unless}"
+        if plan.startswith("runs") and not unless:
             before = stage.name
         console.out(f"{stage.name}: {plan}")
 

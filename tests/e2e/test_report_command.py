@@ -29,6 +29,21 @@ def test_a_run_ends_with_its_report_and_all_else_is_as_without(reported: Path, t
     assert {name: data for name, data in made.items() if not name.startswith("report.")} == tree(tiny.folder)
 
 
+def test_no_report_is_written_where_none_is_wanted_and_reproduce_writes_one_too(
+    nmt_here: Run, tiny: TinyRun, tmp_path: Path
+) -> None:
+    folder = tiny.copy(tmp_path / "run")
+    wanted = {"NMT_NO_REPORT": "0"}
+    said = nmt_here("run", tiny.recipe, "--run-dir", folder, "--no-report", env=wanted)
+    assert (said.code, "Report" in said.out) == (0, False)
+    assert not (folder / "report.html").exists()
+    (folder / "report.html").write_text("stale", encoding="utf-8")
+    said = nmt_here("reproduce", tiny.folder / "lock.json", "--run-dir", folder, env=wanted)
+    assert (said.code, said.lines[0]) == (0, f"Report: {folder / 'report.html'}")
+    assert said.lines[1].startswith("PASS test: BLEU ")
+    assert (folder / "report.html").stat().st_size > 10_000
+
+
 def test_a_report_is_written_elsewhere_or_printed_as_json(nmt_here: Run, tiny: TinyRun, tmp_path: Path) -> None:
     page = tmp_path / "new" / "page.html"
     said = nmt_here("report", tiny.folder, "-o", page)
@@ -55,6 +70,8 @@ def test_what_cannot_be_reported_is_one_line(nmt_here: Run, tiny: TinyRun, tmp_p
             f"{tmp_path / 'no'}: not a run folder {name}",
         ),
         ([tiny.folder, "-o", "x.pdf"], 2, "-o x.pdf: not the name of a page (name it .html or .htm)"),
+        ([tiny.folder, folder], 2, "the report of several runs needs a name (add -o FILE.html)"),
+        ([tiny.folder, tiny.folder, "-o", "x.html"], 2, f"{tiny.folder}: the same run twice (name each run once)"),
         ([tiny.folder, "-o", "x.html", "--json"], 2, "--json writes no file (leave out -o, or --json)"),
         ([tiny.folder, "-o", tmp_path / "file" / "x.html"], 4, f"{tmp_path / 'file' / 'x.html'}: Not a directory"),
         ([tiny.folder, "-o", tmp_path / "page.html"], 4, f"{tmp_path / 'page.html'}: Is a directory"),

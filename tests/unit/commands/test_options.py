@@ -261,3 +261,24 @@ def test_a_picture_is_named_as_one_and_its_folder_is_there(
     with pytest.raises(UsageError) as caught:
         check_picture(Path(name))
     assert str(caught.value) == message
+
+
+class Surroundings(Section):
+    """A section with fields that the environment may set."""
+
+    quick: Annotated[bool, Flag(environment="PROGRAM_QUICK")] = False
+    """Be quick."""
+    size: Annotated[int, Flag(environment="PROGRAM_SIZE")] = 1
+    """How large."""
+
+
+def test_a_field_takes_its_value_from_the_environment_unless_the_option_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert call(Surroundings) == Surroundings()
+    monkeypatch.setenv("PROGRAM_QUICK", "1")
+    monkeypatch.setenv("PROGRAM_SIZE", "3")
+    assert call(Surroundings) == Surroundings(quick=True, size=3)
+    assert call(Surroundings, "--size", "5") == Surroundings(quick=True, size=5)
+    monkeypatch.setenv("PROGRAM_QUICK", "0")
+    assert call(Surroundings) == Surroundings(size=3)

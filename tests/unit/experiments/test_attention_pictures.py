@@ -25,6 +25,7 @@ def test_a_map_has_a_pixel_for_each_weight_and_the_labels_of_its_kind() -> None:
     (definition,) = drawn["definitions"]
     ((first, second),) = drawn["kinds"]["cross-attention"]
     assert 'id="labels-3-cross"' in definition
+    assert 'fill="currentColor"' in definition  # the rules of the page for texts do not reach a copy
     assert Page(definition).text == "xy</s>a<b</s>"
     page = Page(first)
     assert page.all("use")[0]["href"] == "#labels-3-cross"

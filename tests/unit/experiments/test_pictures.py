@@ -2,8 +2,19 @@
 
 import re
 
+import pytest
+
 from nmt.experiments.curves import COLORS, Points
-from nmt.experiments.pictures import VARIABLES, curve_pictures, described, drawing, groups_picture, length_picture
+from nmt.experiments.pictures import (
+    VARIABLES,
+    curve_pictures,
+    described,
+    drawing,
+    groups_picture,
+    length_picture,
+    overlaid_pictures,
+    swatch,
+)
 
 LENGTHS = {"bin": 2, "longest": 9, "source": {"pairs": [1, 2], "mean": 2.5}, "target": {"pairs": [0, 3], "mean": 3.25}}
 
@@ -55,3 +66,21 @@ def test_groups_are_drawn_as_bars_and_described() -> None:
     said = "Scores of news by words of the source. 1-5: BLEU 43.0, chrF 43.0; 6-10: BLEU 44.0, chrF 44.0."
     assert f'aria-label="{said}"' in svg
     assert svg != groups_picture("talks", groups, "words of the source")
+
+
+@pytest.mark.parametrize("number", [0, len(COLORS) + 1])
+def test_a_swatch_has_the_colour_of_its_run(number: int) -> None:
+    assert f"var(--c{number % len(COLORS)})" in swatch(number)
+
+
+def test_several_runs_are_drawn_together_each_in_its_look() -> None:
+    curve = {"x": [1.0, 2.0], "y": [3.0, 1.0]}
+    runs = [{"name": "a", "curves": {"loss": curve, "bleu": curve}}, {"name": "b", "curves": {"loss": curve}}]
+    drawn = overlaid_pictures(runs)
+    assert list(drawn) == ["Training loss", "Dev BLEU"]
+    assert {"var(--c0)", "var(--c1)"} <= set(re.findall(r"var\([^)]+\)", drawn["Training loss"]))
+    assert "var(--c1)" not in drawn["Dev BLEU"]
+    assert (
+        'aria-label="Training loss. a: 3 at step 1, 1 at step 2, least 1 at step 2, most 3 at step 1. b: 3 at'
+        in (drawn["Training loss"])
+    )

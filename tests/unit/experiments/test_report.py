@@ -1,5 +1,6 @@
 """The report: one valid page that holds text of any kind as text, rewritten only where its facts have changed."""
 
+import errno
 import re
 from copy import deepcopy
 from pathlib import Path
@@ -8,9 +9,11 @@ import pytest
 from conftest import TinyRun, tree
 from pages import check_page
 
+from nmt.errors import UsageError
 from nmt.experiments import report as module
-from nmt.experiments.report import HERE, page, readable, report_after_run, report_of, write_report
-from nmt.files import JsonObject, read_json
+from nmt.experiments.finished_run import FinishedRun
+from nmt.experiments.report import HERE, comparison_of, page, readable, report_after_run, report_of, write_report
+from nmt.files import JsonObject, read_json, write_text
 from nmt.run_folder import RunFolder
 
 
@@ -143,9 +146,67 @@ def test_page_and_figures_are_written_whole_and_only_where_the_run_has_changed(
     assert (said.out, said.err) == ("", "nmt: warning: the report was not written: ZeroDivisionError: by nought\n")
 
 
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_in_a_folder_that_cannot_be_written_there_is_no_report_and_no_warning_but_on_a_full_disk(
+    number: int, tiny: TinyRun, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise OSError(number, "refused", str(path))
+
+    monkeypatch.setattr(module, "check_output", refuse)
+    report_after_run(RunFolder(tiny.folder))
+    said = capsys.readouterr()
+    assert (said.out, bool(said.err)) == ("", number == errno.ENOSPC)
+    assert not (tiny.folder / "report.html").exists()
+
+
 def test_an_output_that_cannot_be_written_is_named(facts: JsonObject, tmp_path: Path) -> None:
     (tmp_path / "page.html").mkdir()
     with pytest.raises(IsADirectoryError) as caught:
         write_report(facts, tmp_path / "page.html")
     assert caught.value.filename == str(tmp_path / "page.html")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html"]
+
+
+@pytest.fixture(scope="module")
+def compared(tiny: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> JsonObject:
+    """Return the facts of a run beside another one, named to do harm, whose first ten translations are perfect."""
+    folder = tiny.copy(tmp_path_factory.mktemp("compared") / NAME)
+    run = FinishedRun.open(folder)
+    lines = run.lines("test")
+    better = [*lines.references[:10], *lines.hypotheses[10:]]
+    (folder / "evaluation" / "test.de").write_text("".join(f"{line}\n" for line in better), encoding="utf-8")
+    write_text(folder / "log.jsonl", run.folder.log.read_text(encoding="utf-8").replace('"bleu": ', '"bleu": 1'))
+    return comparison_of([tiny.folder, folder])
+
+
+NAME = "<b>猫 & $x$"
+
+
+def test_several_runs_are_one_page_with_their_differences(compared: JsonObject) -> None:
+    found = check_page(page(compared))
+    score = compared["scores"]["tests"]["test"][NAME]["bleu"]
+    assert score["difference"]["value"] > 10
+    for text in (
+        f"{score['difference']['value']:+.2f}",
+        f"{score['difference']['bootstrap_p']:.4f}",
+        score["signature"],
+    ):
+        assert text in found.text
+    assert found.text.count(NAME) > 10
+    assert "b" not in {tag for tag, _ in found.elements}
+    assert len(found.all("figure")) == 7
+    assert "The locks are the same." in found.text
+    assert [run["name"] for run in compared["runs"]] == ["tiny", NAME]
+    assert compared["runs"][0]["curves"]["loss"] == compared["runs"][1]["curves"]["loss"]
+    assert compared["runs"][0]["curves"]["bleu"] != compared["runs"][1]["curves"]["bleu"]
+    assert len(compared["scores"]["lines"]["test"]["lines"]) == 8
+
+
+def test_a_lock_alone_has_no_curves_to_lay_over_others(tiny: TinyRun, tmp_path: Path) -> None:
+    write_text(tmp_path / "lock.json", (tiny.folder / "lock.json").read_text(encoding="utf-8"))
+    with pytest.raises(UsageError) as caught:
+        comparison_of([tiny.folder, tmp_path / "lock.json"])
+    assert str(caught.value) == (
+        f"{tmp_path / 'lock.json'}: a lock, not a run folder (name the run folder; `nmt compare` takes locks)"
+    )

@@ -8,6 +8,7 @@ import pytest
 from conftest import TinyRun
 
 from nmt.errors import UsageError
+from nmt.experiments import sweep_table
 from nmt.experiments.finished_run import FinishedRun
 from nmt.experiments.sweep import Sweep, plan_sweep
 from nmt.experiments.sweep_table import Row, Spread, as_csv, as_markdown, best_validation, compare, draw
@@ -106,6 +107,13 @@ def test_finished_runs_are_compared_and_the_others_are_counted(
     }
 
 
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw nothing, which takes half a second."""
+    monkeypatch.setattr(sweep_table, "draw", lambda *_: None)
+
+
+@pytest.mark.usefixtures("no_pictures")
 def test_as_json_every_value_is_there_with_its_run(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
     compare(sweep, as_json=True)
     found = json.loads(capsys.readouterr().out)
@@ -118,6 +126,7 @@ def test_as_json_every_value_is_there_with_its_run(sweep: Sweep, capsys: pytest.
     assert found["variants"][1]["folders"] == [str(sweep.folder / "log_every=2-seed1")]
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_scores_of_several_signatures_are_not_compared_in_silence(
     sweep: Sweep, capsys: pytest.CaptureFixture[str]
 ) -> None:

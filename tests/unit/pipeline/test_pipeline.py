@@ -180,6 +180,11 @@ def test_the_plan_sees_what_the_cache_has(
     ]
     run("two", dry_run=False)
     assert made == ["text", "prepare"] * 2
+    run("three", dry_run=False, cleaning={"max_pieces": 7})
+    assert run("two", dry_run=True, cleaning={"max_characters": 11, "max_pieces": 7}) == [
+        "text: runs: cleaning.max_characters changed",
+        f"prepare: runs: cleaning.max_pieces changed, {unless}",
+    ]
 
 
 def test_the_plan_of_a_run_that_is_under_way_says_so(

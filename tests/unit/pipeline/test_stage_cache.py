@@ -300,11 +300,11 @@ def test_old_entries_are_pruned_then_the_longest_unused_and_runs_keep_their_file
     size = cache.entries()[0].size
     assert cache.prune() == []
     assert not list(cache.folder.glob(".*"))
-    assert [entry.path for entry in cache.prune(days=10.5)] == aged[2:]
+    assert [entry.path for entry in cache.prune(days=10.1)] == aged[2:]
     assert cache.prune(size=2 * size) == []
     assert [entry.path for entry in cache.prune(size=2 * size - 1)] == [aged[1]]
-    assert [entry.path for entry in cache.prune(days=1.5)] == []
-    assert [entry.path for entry in cache.prune(size=0)] == [aged[0]]
+    assert [entry.path for entry in cache.prune(days=1.02)] == []
+    assert [entry.path for entry in cache.prune(days=0.98)] == [aged[0]]
     assert [path.name for path in cache.folder.iterdir()] == ["foreign"]
     assert [(tmp_path / "10" / name).read_text() for name in CONTENT] == list(CONTENT.values())
 
@@ -313,6 +313,7 @@ def test_the_longest_unused_goes_however_small(cache: StageCache, aged: list[Pat
     big = cache.folder / aged[0].name / "big"
     big.write_bytes(b"x" * 1000)
     assert [entry.path for entry in cache.prune(size=cache.entries()[0].size)] == [aged[2], aged[1]]
+    assert [entry.path for entry in cache.prune(size=0)] == [aged[0]]
 
 
 # Processes that are killed, and several at once.
