@@ -44,11 +44,14 @@ def test_no_report_is_written_where_none_is_wanted_and_reproduce_writes_one_too(
     assert (folder / "report.html").stat().st_size > 10_000
 
 
-def test_a_report_is_written_elsewhere_or_printed_as_json(nmt_here: Run, tiny: TinyRun, tmp_path: Path) -> None:
+def test_a_report_is_written_elsewhere_with_the_same_figures(
+    nmt_here: Run, tiny: TinyRun, reported: Path, tmp_path: Path
+) -> None:
     page = tmp_path / "new" / "page.html"
     said = nmt_here("report", tiny.folder, "-o", page)
     assert (said.code, said.out, said.err) == (0, "", f"report: written to {page}\n")
     assert sorted(path.name for path in page.parent.iterdir()) == ["page.html", "page.json"]
+    assert page.read_bytes() == reported.read_bytes()
     said = nmt_here("report", tiny.folder, "--json")
     assert (said.code, said.err) == (0, "")
     assert json.loads(said.out) == json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))

@@ -14,8 +14,9 @@ from nmt.files import JsonObject, read_json
 
 
 @pytest.fixture(scope="module")
-def facts(tiny: TinyRun) -> JsonObject:
-    return facts_of(FinishedRun.open(tiny.folder))
+def facts(facts_of_tiny: JsonObject) -> JsonObject:
+    run: JsonObject = facts_of_tiny["runs"][0]
+    return run
 
 
 def test_scores_are_those_recorded_with_intervals_of_the_metrics_tested(facts: JsonObject, tiny: TinyRun) -> None:
@@ -87,22 +88,20 @@ def test_a_test_set_is_analyzed_with_the_words_of_the_training_text(facts: JsonO
     assert {group["name"] for group in analysis["by_frequency"]} - {"0"}
 
 
-def test_without_a_bundle_there_is_no_attention(tiny: TinyRun, tmp_path: Path) -> None:
+def test_lines_of_another_score_than_recorded_get_no_interval_and_without_a_bundle_there_is_no_attention(
+    tiny: TinyRun, tmp_path: Path
+) -> None:
     folder = tiny.copy(tmp_path / "run")
     shutil.rmtree(folder / "model")
-    facts = facts_of(FinishedRun.open(folder))
-    assert facts["attention"] == []
-    assert [each.replace(str(folder), "RUN") for each in facts["missing"]] == [
-        "attention: RUN/model: no such bundle (after `nmt run` it is runs/NAME/model)"
-    ]
-
-
-def test_lines_that_give_another_score_than_recorded_get_no_interval(tiny: TinyRun, tmp_path: Path) -> None:
-    folder = tiny.copy(tmp_path / "run")
     (folder / "evaluation" / "test.de").write_text("etwas anderes\n" * 20, encoding="utf-8")
     facts = facts_of(FinishedRun.open(folder))
     assert facts["tests"]["test"]["scores"]["bleu"]["interval"] is None
-    assert facts["missing"][0] == "test: the lines give another bleu than recorded, and no interval is shown"
+    assert facts["attention"] == []
+    assert [each.replace(str(folder), "RUN") for each in facts["missing"]] == [
+        "test: the lines give another bleu than recorded, and no interval is shown",
+        "test: the lines give another chrf than recorded, and no interval is shown",
+        "attention: RUN/model: no such bundle (after `nmt run` it is runs/NAME/model)",
+    ]
 
 
 def test_the_last_bin_of_a_histogram_holds_all_that_are_longer() -> None:
