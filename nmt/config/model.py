@@ -37,6 +37,10 @@ class ModelConfig(Section):
     default `d_model` / `heads`."""
     ffn: Annotated[PositiveInt, Field(le=2**18)] = 2048
     """Width of the feed-forward layers."""
+    activation: Literal["relu", "gelu", "silu", "swiglu"] = "relu"
+    """Between the maps of the feed-forward layers: ReLU [V17, section 3.3], GELU (Hendrycks & Gimpel 2016), SiLU, also
+    called swish (Elfwing et al. 2017, Ramachandran et al. 2017), or SwiGLU (Shazeer 2020), the SiLU of one map times
+    another map: each is `ffn` wide, so that at 2/3 of the width a layer has as many weights as with the others."""
     encoder_layers: Layers = 6
     """Layers of the encoder."""
     decoder_layers: Layers = 6
@@ -46,11 +50,12 @@ class ModelConfig(Section):
     attention_dropout: Dropout = 0.0
     """On the attention weights."""
     activation_dropout: Dropout = 0.0
-    """After the feed-forward's ReLU."""
+    """After the feed-forward's activation."""
     norm: Literal["post", "pre"] = "post"
     """LayerNorm after each sub-layer's residual sum, as in the paper, or before the sub-layer [X20]."""
-    positions: Literal["sinusoidal", "learned"] = "sinusoidal"
-    """Position encodings [V17, section 3.5]."""
+    positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
+    """Position encodings: sines and cosines or learned vectors, added to the embeddings [V17, section 3.5], or
+    rotations of the queries and keys of self-attention, whose scores then depend on distances (Su et al. 2021)."""
     tied_embeddings: Literal["all", "target", "none"] = "all"
     """Share the output weights with both embeddings [V17, section 3.4], with the target's, or with none."""
     max_length: Annotated[int, Field(ge=8, le=2**16), Affects("ids", "weights", "updates")] = 256
@@ -74,4 +79,8 @@ class ModelConfig(Section):
             raise ValueError(f"heads = {self.heads} must divide d_model = {self.d_model}, or set head_width")
         if self.d_model % 2:
             raise ValueError(f"d_model = {self.d_model} must be even: positions are pairs of sine and cosine")
+        if self.positions == "rotary" and self.width_of_heads % 2:
+            raise ValueError(
+                f"heads have width {self.width_of_heads}, which rotary positions need even: set head_width"
+            )
         return self

@@ -3,12 +3,19 @@
 import numpy as np
 from ctranslate2.converters.converter import Converter
 from ctranslate2.specs import TransformerDecoderSpec, TransformerEncoderSpec, TransformerSpec
-from ctranslate2.specs.common_spec import LayerNormSpec, LinearSpec
+from ctranslate2.specs.common_spec import Activation, LayerNormSpec, LinearSpec
 from torch import nn
 
 from nmt.config.model import ModelConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, UNK_ID, Tokenizer
 from nmt.model.protocol import Model
+
+ACTIVATIONS = {
+    "relu": Activation.RELU,
+    "gelu": Activation.GELU,
+    "silu": Activation.SWISH,
+    "swiglu": Activation.SWISH,  # with a gate
+}
 
 
 class TransformerConverter(Converter):  # type: ignore[misc]  # the package has no types
@@ -21,17 +28,24 @@ class TransformerConverter(Converter):  # type: ignore[misc]  # the package has 
 
     def _load(self) -> TransformerSpec:
         config, pre_norm = self.config, self.config.norm == "pre"
-        # Everything else is by default as in the paper: ReLU, embeddings times sqrt(D).
+        # Everything else is by default as in the paper: embeddings times sqrt(D), and no gate.
+        shared = {
+            "head_dim": config.head_width,
+            "rotary_dim": 0 if config.positions == "rotary" else None,  # 0 stands for the whole width of a head
+            "activation": ACTIVATIONS[config.activation],
+            "ffn_glu": config.activation == "swiglu",
+        }
         spec = TransformerSpec(
-            TransformerEncoderSpec(config.encoder_layers, config.heads, pre_norm, head_dim=config.head_width),
-            TransformerDecoderSpec(config.decoder_layers, config.heads, pre_norm, head_dim=config.head_width),
+            TransformerEncoderSpec(config.encoder_layers, config.heads, pre_norm, **shared),
+            TransformerDecoderSpec(config.decoder_layers, config.heads, pre_norm, **shared),
         )
         for name, stack, side, embeddings in (
             ("encoder", spec.encoder, "source", spec.encoder.embeddings[0]),
             ("decoder", spec.decoder, "target", spec.decoder.embeddings),
         ):
             embeddings.weight = self._array(f"{side}_embedding.weight")
-            stack.position_encodings.encodings = self._array("positions.table")
+            if config.positions != "rotary":
+                stack.position_encodings.encodings = self._array("positions.table")
             if pre_norm:
                 self._set_norm(stack.layer_norm, f"{name}_norm")
             for index, layer in enumerate(stack.layer):
@@ -39,7 +53,11 @@ class TransformerConverter(Converter):  # type: ignore[misc]  # the package has 
                 self._set_linear(layer.self_attention.linear[0], f"{prefix}self_attention.", "query", "key_value")
                 self._set_linear(layer.self_attention.linear[1], f"{prefix}self_attention.", "output")
                 self._set_norm(layer.self_attention.layer_norm, f"{prefix}self_attention_norm")
-                self._set_linear(layer.ffn.linear_0, f"{prefix}feed_forward.", "inner")
+                if config.activation == "swiglu":
+                    self._set_linear(layer.ffn.linear_0, f"{prefix}feed_forward.", "gate")
+                    self._set_linear(layer.ffn.linear_0_noact, f"{prefix}feed_forward.", "inner")
+                else:
+                    self._set_linear(layer.ffn.linear_0, f"{prefix}feed_forward.", "inner")
                 self._set_linear(layer.ffn.linear_1, f"{prefix}feed_forward.", "outer")
                 self._set_norm(layer.ffn.layer_norm, f"{prefix}feed_forward_norm")
         for index, layer in enumerate(spec.decoder.layer):

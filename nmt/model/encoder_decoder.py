@@ -24,8 +24,9 @@ class Transformer(Model):
         self.pad_id = pad_id
         # A translation may be up to twice as long as the longest source.
         self.position_limit, self.decoder_depth = 2 * config.max_length, config.decoder_layers
-        positions = layers.SinusoidalPositions if config.positions == "sinusoidal" else layers.LearnedPositions
-        self.positions = positions(self.position_limit, config.d_model)
+        positions = layers.LearnedPositions if config.positions == "learned" else layers.SinusoidalPositions
+        self.is_rotary = config.positions == "rotary"
+        self.positions = positions(self.position_limit, config.width_of_heads if self.is_rotary else config.d_model)
         self.scale = math.sqrt(config.d_model)
         self.dropout = layers.Dropout(config.dropout)
         self.target_embedding = nn.Embedding(target_size, config.d_model)
@@ -65,10 +66,15 @@ class Transformer(Model):
         mask = self.padding_mask(src) if src_padded else None
         return self.decode(tgt_in, self.encode(src, mask), mask)
 
-    def embed(self, ids: Tensor, embedding: nn.Embedding, positions: Tensor) -> Tensor:
-        """Scale embeddings of `ids` (B, T) by sqrt(D) and add `positions` (T, D) (sections 3.4, 3.5)."""
-        x = embedding(ids) * self.scale + positions  # (B, T, D), in the type of the positions
-        return self.dropout(x.to(embedding.weight.dtype))
+    def embed(self, ids: Tensor, embedding: nn.Embedding, positions: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Scale embeddings of `ids` (B, T) by sqrt(D) and add `positions` (T, D) (sections 3.4, 3.5).
+
+        Rotary positions (T, E) are not added, but returned for the self-attention of each layer.
+        """
+        x = embedding(ids) * self.scale  # (B, T, D)
+        if not self.is_rotary:
+            x = x + positions  # in the type of the positions
+        return self.dropout(x.to(embedding.weight.dtype)), positions if self.is_rotary else None
 
     def padding_mask(self, src: Tensor) -> Tensor:
         """Return the mask (B, 1, 1, S) that hides the padding of `src` (B, S), by `prepare_mask`."""
@@ -76,18 +82,18 @@ class Transformer(Model):
 
     def encode(self, src: Tensor, mask: Tensor | None) -> Tensor:
         """Return the memory (B, S, D) of `src` (B, S); `mask` is its `padding_mask`, None where nothing is padded."""
-        x = self.embed(src, self.source_embedding, self.positions(0, src.size(1)))
+        x, rotation = self.embed(src, self.source_embedding, self.positions(0, src.size(1)))
         for layer in self.encoder:
-            x = layer(x, mask)
+            x = layer(x, mask, rotation)
         return self.encoder_norm(x)
 
     def decode(self, tgt_in: Tensor, memory: Tensor, memory_mask: Tensor | None) -> Tensor:
         """Return the decoder's output (B, T, D) for a whole target (B, T)."""
         # Padding stands at the right, so that the causal mask hides it from every real position.
         causal_mask = layers.causal_mask(tgt_in)
-        x = self.embed(tgt_in, self.target_embedding, self.positions(0, tgt_in.size(1)))
+        x, rotation = self.embed(tgt_in, self.target_embedding, self.positions(0, tgt_in.size(1)))
         for layer in self.decoder:
-            x = layer(x, memory, causal_mask, memory_mask)
+            x = layer(x, memory, causal_mask, memory_mask, rotation)
         return self.decoder_norm(x)
 
     def start_cache(self, src: Tensor) -> DecoderCache:
@@ -104,10 +110,10 @@ class Transformer(Model):
 
     def next_hidden(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
         """Return the hidden states (B, K, D) that predict the piece after `tokens` (B, K)."""
-        x = self.embed(tokens, self.target_embedding, self.positions(cache.length, 1))  # (B, K, D)
+        x, rotation = self.embed(tokens, self.target_embedding, self.positions(cache.length, 1))  # (B, K, D)
         cache.extend(tokens.size(1))
         for index, layer in enumerate(self.decoder_layers):
-            x = layer.next(x, cache, index)
+            x = layer.next(x, cache, index, rotation)
         return self.decoder_norm(x)
 
     def attentions(self) -> dict[AttentionKind, list[layers.Attention]]:
@@ -135,9 +141,9 @@ class EncoderLayer(layers.Residual):
             (self.feed_forward_norm, self.feed_forward.inner),
         ]
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None, rotation: Tensor | None = None) -> Tensor:
         """Map `x` (B, S, D) to the same shape; `mask` broadcasts to (B, H, S, S)."""
-        x = self.residual(x, self.self_attention_norm, lambda x: self.self_attention(x, mask))
+        x = self.residual(x, self.self_attention_norm, lambda x: self.self_attention(x, rotation, mask))
         return self.residual(x, self.feed_forward_norm, self.feed_forward)
 
 
@@ -160,21 +166,28 @@ class DecoderLayer(layers.Residual):
             (self.feed_forward_norm, self.feed_forward.inner),
         ]
 
-    def forward(self, x: Tensor, memory: Tensor, causal_mask: Tensor | None, memory_mask: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        memory: Tensor,
+        causal_mask: Tensor | None,
+        memory_mask: Tensor | None,
+        rotation: Tensor | None = None,
+    ) -> Tensor:
         """Map `x` (B, T, D) to the same shape, with `memory` (B, S, D); masks broadcast to (B, H, T, T or S)."""
 
         def attend_to_target(x: Tensor) -> Tensor:
-            return self.self_attention(x, causal_mask, is_causal=True)
+            return self.self_attention(x, rotation, causal_mask, is_causal=True)
 
         x = self.residual(x, self.self_attention_norm, attend_to_target)
         x = self.residual(x, self.cross_attention_norm, lambda x: self.cross_attention(x, memory, memory_mask))
         return self.residual(x, self.feed_forward_norm, self.feed_forward)
 
-    def next(self, x: Tensor, cache: DecoderCache, index: int) -> Tensor:
+    def next(self, x: Tensor, cache: DecoderCache, index: int, rotation: Tensor | None) -> Tensor:
         """Map the newest position of each hypothesis, `x` (B, K, D), and write layer `index` of `cache`."""
 
         def attend_to_target(x: Tensor) -> Tensor:
-            queries, keys, values = self.self_attention.project(x)
+            queries, keys, values = self.self_attention.project(x, rotation)
             return self.self_attention.attend(queries, *cache.write(index, keys, values), cache.self_mask)
 
         def attend_to_memory(x: Tensor) -> Tensor:

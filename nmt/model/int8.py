@@ -5,6 +5,7 @@ result alone, in any batch, in search and in scoring. Shapes as in `nmt.model.la
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ LARGEST = 127  # magnitude of an 8-bit level
 UNSIGNED = 255  # largest unsigned level
 ZERO = 128  # the unsigned level that stands for 0: oneDNN has fast kernels for unsigned rows alone
 TINY = 1e-30  # in place of the largest magnitude of zeros
+STEPS, REACH = 256, 8  # entries a unit of an activation's table, and the largest magnitude that has one
 SHARES = 2**9  # levels of the largest share of attention
 LEAST = -1.0  # exp(-1) is rounded to no share; exp is slow where it comes near 0
 EXACT = 2**24  # float32 holds all integers up to this
@@ -114,12 +116,28 @@ def feed_forward(x: Tensor, inner: Int8Product, outer: Int8Product) -> Tensor:
     return outer.multiply(inner.multiply(inner.quantize(rows)))[: len(rows)].view(x.shape)
 
 
+class GatedByTable:
+    """An activation x g(x), with g from a table: torch computes the last bits of a number by its place in a tensor."""
+
+    def __init__(self, activation: Callable[[Tensor], Tensor]) -> None:
+        """Take an `activation` whose g goes from 0 to 1: x itself is 0 at the first entry, and 1 at the last."""
+        x = torch.arange(-REACH * STEPS, REACH * STEPS).double() / STEPS
+        self.factors = torch.where(x == 0, 0.5, activation(x) / x).float()
+        self.factors[0], self.factors[-1] = 0.0, 1.0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        count = len(self.factors)
+        rounded = (x * STEPS).add_(ROUND + count // 2).clamp_(ROUND, ROUND + count - 1)
+        places = rounded.view(torch.int32).bitwise_and_(count - 1)  # of what is no number, too
+        return self.factors.index_select(0, places.flatten()).view(x.shape).mul_(x)
+
+
 def attend(
     queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, scale: Tensor, output: Int8Product
 ) -> Tensor:
     """Return the `output` (B, T, D) of attention from `queries` (B, H, T, E) over `keys`, `values` (B, H, S, E).
 
-    All three are levels, of which those of keys and values may be in float32 already. `mask` broadcasts to
+    All three are levels, of which any may be in float32 already, see `scores`. `mask` broadcasts to
     (B, H, T, S), 0 or minus infinity, and `scale` (H, 1, 1) is of products of the levels of queries and keys.
     """
     batch, heads, length, size = queries.shape
@@ -132,9 +150,12 @@ def attend(
 
 
 def scores(queries: Tensor, keys: Tensor, scale: Tensor) -> Tensor:
-    """Return the scores (B, H, T, S), up to a summand of each query: the keys' level of 0 adds the same to all."""
+    """Return the scores (B, H, T, S), up to a summand of each query: the keys' level of 0 adds the same to all.
+
+    Overwrites `queries` in float32; levels that are rotated are up to sqrt(2) times as far from ZERO as others.
+    """
     whole, keys = to_float(queries).sub_(ZERO), to_float(keys)
-    if keys.size(-1) * LARGEST * UNSIGNED > EXACT:
+    if keys.size(-1) * 2 * LARGEST * UNSIGNED > EXACT:
         whole, keys = whole.double(), keys.double()
     return (whole @ keys.transpose(-2, -1)).float().mul_(scale)
 

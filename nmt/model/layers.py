@@ -115,6 +115,17 @@ class Linear(nn.Linear):
         return super().forward(x)
 
 
+def fused(parts: list[Linear]) -> Linear:
+    """Return one map for inference in place of `parts`, which have the same input: their outputs, one after another."""
+    whole = Linear(parts[0].in_features, sum(part.out_features for part in parts))
+    for name, _ in parts[0].named_parameters():  # in int8 the scales of the weight, too
+        parameter = torch.cat([part.get_parameter(name).detach() for part in parts])
+        if name == "input_scale":  # one, of the same input
+            parameter = parameter[:1]
+        setattr(whole, name, nn.Parameter(parameter, requires_grad=False))
+    return whole
+
+
 class Residual(nn.Module):
     """A layer made of sub-layers, each with dropout, a residual sum and a norm (section 3.1, 5.4)."""
 
@@ -219,23 +230,45 @@ class Attention(nn.Module):
         self.register_parameter("scales", None)
 
 
+def rotate(x: Tensor, positions: Tensor) -> Tensor:
+    """Rotate pairs of numbers of `x` (..., T, E) by the angles of `positions` (T, E) (Su et al. 2021, eq. 34).
+
+    These have the sine and the cosine of each pair's angle in its place.
+    """
+    sines, cosines = positions.view(-1, x.size(-1) // 2, 2).unbind(-1)  # (T, E/2)
+    first, second = x.unflatten(-1, (-1, 2)).unbind(-1)
+    rotated = torch.stack([first * cosines - second * sines, second * cosines + first * sines], -1)
+    return rotated.flatten(-2).to(x.dtype)
+
+
 class SelfAttention(Attention):
-    """Attention of a sequence over itself."""
+    """Attention of a sequence over itself; `rotation` are the positions by which `rotate` turns queries and keys."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.query_key_value: Linear | None = None
 
-    def forward(self, x: Tensor, mask: Tensor | None, *, is_causal: bool = False) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor, rotation: Tensor | None, mask: Tensor | None, *, is_causal: bool = False) -> Tensor:
         """Attend from each position of `x` (B, T, D) over all of them, masked as in `attend`."""
-        queries, keys, values = self.project(x)
+        queries, keys, values = self.project(x, rotation)
         return self.attend(queries, keys, values, mask, is_causal=is_causal)
 
-    def project(self, x: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def project(self, x: Tensor, rotation: Tensor | None) -> tuple[Tensor, ...]:
         """Project `x` (B, T, D) to queries, keys and values, each (B, H, T, E)."""
         if self.query_key_value is None:
-            return self.queries(x), *self.keys_and_values(x)
-        return self.split(self.query_key_value(x))
+            queries, keys, values = self.queries(x), *self.keys_and_values(x)
+        else:
+            queries, keys, values = self.split(self.query_key_value(x))
+        if rotation is None:
+            return queries, keys, values
+        if isinstance(self.scale, Tensor):  # levels, rounded again: products of whole numbers are exact
+            queries, keys = (
+                rotate(int8.to_float(levels) - int8.ZERO, rotation).round_().add_(int8.ZERO)
+                for levels in (queries, keys)
+            )
+        else:
+            queries, keys = rotate(queries, rotation), rotate(keys, rotation)
+        return queries, keys, values
 
     def projections(self) -> list[Linear]:
         """Return the maps to queries, keys and values, in this order."""
@@ -243,34 +276,54 @@ class SelfAttention(Attention):
 
     def fuse(self) -> None:
         """Replace the maps to queries, keys and values by one, for inference."""
-        parts = self.projections()
-        self.query_key_value = Linear(self.query.in_features, sum(part.out_features for part in parts))
-        for name, _ in self.query.named_parameters():  # in int8 the scales of the weight, too
-            whole = torch.cat([part.get_parameter(name).detach() for part in parts])
-            if name == "input_scale":  # one, of the same input
-                whole = whole[:1]
-            setattr(self.query_key_value, name, nn.Parameter(whole, requires_grad=False))
+        self.query_key_value = fused(self.projections())
         del self.query, self.key_value
 
 
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu, "swiglu": F.silu}
+
+
 class FeedForward(nn.Module):
-    """Two linear maps with a ReLU between (section 3.3, eq. 2)."""
+    """Two linear maps with an activation between (section 3.3, eq. 2).
+
+    In SwiGLU the SiLU of one map, the gate, is multiplied by another (Shazeer 2020, eq. 6).
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.activation, self.is_gated = ACTIVATIONS[config.activation], config.activation == "swiglu"
+        self.gate = Linear(config.d_model, config.ffn) if self.is_gated else None
         self.inner = Linear(config.d_model, config.ffn)
         self.outer = Linear(config.ffn, config.d_model)
         self.dropout = Dropout(config.activation_dropout)
 
+    @property
+    def is_unsigned(self) -> bool:
+        """Whether the outer map gets no negative number."""
+        return self.activation is F.relu
+
     def forward(self, x: Tensor) -> Tensor:
-        if self.inner.product is not None:
+        if self.inner.product is not None and self.is_unsigned:
             return int8.feed_forward(x, self.inner.product, self.outer.int8_product)
-        return self.outer(self.dropout(F.relu(self.inner(x))))
+        if not self.is_gated:
+            return self.outer(self.dropout(self.activation(self.inner(x))))
+        gate, inner = self.inner(x).chunk(2, -1) if self.gate is None else (self.gate(x), self.inner(x))
+        return self.outer(self.dropout(self.activation(gate) * inner))
+
+    def fuse(self) -> None:
+        """Replace the gate and the inner map by one, for inference."""
+        if self.gate is not None:
+            self.inner, self.gate = fused([self.gate, self.inner]), None
 
     def quantize(self) -> None:
-        """Replace the weights by products, with unsigned levels between."""
-        self.inner.quantize(self.outer.get_parameter("input_scale").detach(), relu=True)
-        self.outer.quantize(zero=0)
+        """Replace the weights by products, after ReLU with unsigned levels between."""
+        if self.is_unsigned:
+            self.inner.quantize(self.outer.get_parameter("input_scale").detach(), relu=True)
+            self.outer.quantize(zero=0)
+        else:
+            self.inner.quantize()
+            self.outer.quantize()
+            self.activation = int8.GatedByTable(self.activation)
 
 
 class Dropout(nn.Module):

@@ -28,7 +28,7 @@ def prepare(model: Model, precision: InferencePrecision) -> Model:
     if precision == "int8" and not is_quantized(model):
         quantize_model(model)
     for module in list(model.modules()):
-        if isinstance(module, SelfAttention):
+        if isinstance(module, SelfAttention | FeedForward):
             module.fuse()
     if precision == "int8":
         make_products(model)
@@ -126,7 +126,8 @@ def quantize_model(model: Model) -> None:
             set_scale(module, "scales", torch.stack(roots) / LEVELS)
             set_scale(module.output, "input_scale", values.square().mean().sqrt() / LEVELS)
         elif isinstance(module, FeedForward):
-            set_scale(module.outer, "input_scale", inputs[module.outer].amax() * (MARGIN / UNSIGNED))
+            most = UNSIGNED if module.is_unsigned else LARGEST
+            set_scale(module.outer, "input_scale", inputs[module.outer].abs().amax() * (MARGIN / most))
 
 
 def set_scale(module: nn.Module, name: str, scales: Tensor) -> None:

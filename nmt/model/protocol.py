@@ -62,7 +62,7 @@ class Model(nn.Module, ABC):
         found: dict[nn.Module, Tensor] = {}
 
         def record(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, bool]) -> None:
-            *inputs, mask = args
+            *inputs, mask = args  # of a self-attention, the rotation is one of them
             attention = cast("Attention", module)
             queries, keys, _ = attention.project(*inputs)
             if mask is None and kwargs.get("is_causal"):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from nmt.model.layers import Attention, Linear
+from nmt.model.layers import Attention, FeedForward, Linear
 from nmt.model.protocol import Model
 
 SOURCE = "Hoffmann et al. 2022, appendix F, without the softmax: 2 m n k of a product of (m, k) and (k, n)"
@@ -91,5 +91,7 @@ def memory_of_weights(model: Model) -> int:
             held += [module.packed, *(vars(module.product).values() if module.product else ())]
         elif isinstance(module, Attention):
             held.append(module.scale)
+        elif isinstance(module, FeedForward):
+            held.append(getattr(module.activation, "factors", None))
     tensors = {id(value): value for value in held if isinstance(value, Tensor)}
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

@@ -46,7 +46,8 @@ CUDA = torch.device("cuda", 0)
 OPTIONS: dict[str, tuple[Any, ...]] = {
     "precision": ("bfloat16", "float32"),
     "norm": ("post", "pre"),
-    "positions": ("sinusoidal", "learned"),
+    "positions": ("sinusoidal", "learned", "rotary"),
+    "activation": ("relu", "gelu", "silu", "swiglu"),
     "tied_embeddings": ("all", "target", "none"),
     "attention_dropout": (0.0, 0.1),
     "algorithm": ("adam", "muon"),

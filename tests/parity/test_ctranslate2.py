@@ -31,6 +31,8 @@ SHAPES: list[dict[str, Any]] = [
     )
 ]
 SHAPES += [{**SHAPES[0], "heads": 3, "head_width": 7}, {**SHAPES[-1], "heads": 1, "head_width": 20}]
+SHAPES += [{**SHAPES[0], "activation": activation} for activation in ("gelu", "silu", "swiglu")]
+SHAPES += [{**SHAPES[0], "positions": "rotary"}, {**SHAPES[-1], "norm": "post", "positions": "rotary", "head_width": 6}]
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=["-".join(map(str, shape.values())) for shape in SHAPES])
 
 

@@ -155,12 +155,22 @@ def test_attention_and_its_gradients_are_those_of_torch(mask: str, dtype: torch.
 
 
 @precisions
-def test_feed_forward_is_equation_2_of_the_paper(dtype: torch.dtype, tolerance: float) -> None:
-    ours = scrambled(FeedForward(config()), dtype)
+@pytest.mark.parametrize("activation", ["relu", "gelu", "silu", "swiglu"])
+def test_feed_forward_is_equation_2_of_the_paper_with_the_activation(
+    activation: str, dtype: torch.dtype, tolerance: float
+) -> None:
+    ours = scrambled(FeedForward(config(activation=activation)), dtype)
     x = draw(2, 5, D, dtype=dtype)
-    inner, outer = ours.inner, ours.outer
-    expected = (x @ inner.weight.T + inner.bias).clamp(min=0) @ outer.weight.T + outer.bias
-    assert_close(ours(x), expected, rtol=tolerance, atol=tolerance)
+    inner, outer, gate = x @ ours.inner.weight.T + ours.inner.bias, ours.outer, ours.gate or ours.inner
+    gated = x @ gate.weight.T + gate.bias
+    hidden = {
+        "relu": inner.clamp(min=0),
+        "gelu": inner / 2 * (1 + (inner / math.sqrt(2)).erf()),  # Hendrycks & Gimpel 2016, section 2
+        "silu": inner / (1 + (-inner).exp()),
+        "swiglu": gated / (1 + (-gated).exp()) * inner,  # Shazeer 2020, eq. 5
+    }[activation]
+    assert (gate is not ours.inner) == (activation == "swiglu")
+    assert_close(ours(x), hidden @ outer.weight.T + outer.bias, rtol=tolerance, atol=tolerance)
 
 
 @precisions
@@ -307,5 +317,5 @@ def test_embeddings_are_scaled_by_the_square_root_of_the_width_before_positions_
     model = scrambled(Transformer(config(), SOURCE_SIZE, TARGET_SIZE, pad_id=PAD), torch.float32)
     ids = torch.tensor([[4, 9, 3]])
     expected = 4.0 * model.target_embedding.weight[ids] + positions_of_the_paper(3)
-    assert_close(model.embed(ids, model.target_embedding, model.positions(0, 3)), expected)
-    assert_close(model.embed(ids[:, 2:], model.target_embedding, model.positions(2, 1)), expected[:, 2:])
+    assert_close(model.embed(ids, model.target_embedding, model.positions(0, 3)), (expected, None))
+    assert_close(model.embed(ids[:, 2:], model.target_embedding, model.positions(2, 1)), (expected[:, 2:], None))

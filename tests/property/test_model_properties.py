@@ -20,6 +20,8 @@ PIECES = st.lists(st.integers(4, V - 1), max_size=7)
 SENTENCES = st.lists(PIECES, min_size=1, max_size=4)
 SEEDS = st.integers(0, 2**32)
 NORMS = st.sampled_from(["post", "pre"])
+POSITIONS = st.sampled_from(["sinusoidal", "learned", "rotary"])
+ACTIVATIONS = st.sampled_from(["relu", "gelu", "silu", "swiglu"])
 few = settings(deadline=None, max_examples=25)
 
 
@@ -28,11 +30,11 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def make_model(seed: int, norm: str, *, positions: str = "sinusoidal") -> Transformer:
+def make_model(seed: int, norm: str, *, positions: str = "sinusoidal", activation: str = "relu") -> Transformer:
     """Make a small model in float64, where the order of sums leaves no trace that matters."""
     torch.manual_seed(seed)
     shape = {"d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 2, "decoder_layers": 2, "max_length": 16}
-    config = ModelConfig.model_validate({**shape, "norm": norm, "positions": positions})
+    config = ModelConfig.model_validate({**shape, "norm": norm, "positions": positions, "activation": activation})
     return Transformer(config, V, V, pad_id=PAD).double().eval()
 
 
@@ -56,12 +58,14 @@ def make_batch(pairs: list[tuple[list[int], list[int]]]) -> Batch:
 
 
 @few
-@given(st.lists(st.tuples(PIECES, PIECES), min_size=1, max_size=4), st.integers(0, 3), st.integers(0, 3), SEEDS, NORMS)
+@given(
+    st.lists(st.tuples(PIECES, PIECES), min_size=1, max_size=4), st.integers(0, 3), SEEDS, NORMS, POSITIONS, ACTIVATIONS
+)
 def test_padding_and_company_change_nothing(
-    pairs: list[tuple[list[int], list[int]]], extra_src: int, extra_tgt: int, seed: int, norm: str
+    pairs: list[tuple[list[int], list[int]]], extra: int, seed: int, norm: str, positions: str, activation: str
 ) -> None:
-    model = make_model(seed, norm)
-    src, tgt_in = sources([s for s, _ in pairs], extra_src), targets([t for _, t in pairs], extra_tgt)
+    model = make_model(seed, norm, positions=positions, activation=activation)
+    src, tgt_in = sources([s for s, _ in pairs], extra), targets([t for _, t in pairs], 3 - extra)
     logits = model(src, tgt_in)
     for row, (source, target) in enumerate(pairs):
         alone = model(sources([source]), targets([target]))
@@ -99,12 +103,12 @@ def test_a_later_target_piece_changes_no_earlier_logit(
 
 
 @few
-@given(SENTENCES, st.integers(1, 4), SEEDS, NORMS, st.sampled_from(["sinusoidal", "learned"]))
+@given(SENTENCES, st.integers(1, 4), SEEDS, NORMS, POSITIONS, ACTIVATIONS)
 @torch.no_grad()
 def test_cached_decoding_is_full_decoding_whatever_is_reordered_and_dropped(
-    sentences: list[list[int]], beam_size: int, seed: int, norm: str, positions: str
+    sentences: list[list[int]], beam_size: int, seed: int, norm: str, positions: str, activation: str
 ) -> None:
-    model = make_model(seed, norm, positions=positions)
+    model = make_model(seed, norm, positions=positions, activation=activation)
     rng = random.Random(seed)
     src = sources(sentences)
     cache = model.start_cache(src)

@@ -60,6 +60,10 @@ def test_the_width_of_heads_has_bounds(width: int) -> None:
             {"d_model": 9, "heads": 3},
             "d_model = 9 must be even: positions are pairs of sine and cosine",
         ),
+        (
+            {"d_model": 12, "heads": 4, "positions": "rotary"},
+            "heads have width 3, which rotary positions need even: set head_width",
+        ),
     ],
 )
 def test_keys_that_contradict_each_other_are_refused(values: dict[str, Any], message: str) -> None:

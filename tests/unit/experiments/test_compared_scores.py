@@ -121,7 +121,7 @@ def test_runs_on_different_tests_are_one_line(copy: Copy) -> None:
     first, second = copy("a"), copy("b")
     rename_test(second, "test", "other")
     with pytest.raises(UsageError) as caught:
-        compared(first, second)
+        compared(first, second, copy("c"))  # the third has the test of the first
     assert str(caught.value) == ("runs on different tests: a has test, b other (compare runs that share a test set)")
 
 

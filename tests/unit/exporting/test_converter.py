@@ -18,10 +18,11 @@ def side(name: str, size: int) -> Any:
     return SimpleNamespace(size=size, pieces=lambda ids: [f"{name}{index}" for index in ids])
 
 
-def converter(norm: str, width: int | None = None) -> TransformerConverter:
+def converter(norm: str, width: int | None = None, activation: str = "relu") -> TransformerConverter:
     torch.manual_seed(1)
     shape = {"d_model": 8, "heads": 2, "ffn": 12, "encoder_layers": 1, "decoder_layers": 2, "max_length": 8}
-    config = ModelConfig.model_validate({**shape, "norm": norm, "head_width": width, "tied_embeddings": "target"})
+    blocks = {"norm": norm, "head_width": width, "activation": activation}
+    config = ModelConfig.model_validate({**shape, **blocks, "tied_embeddings": "target"})
     model = build(config, 10, 11)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -71,6 +72,15 @@ def test_the_width_of_heads_is_written_where_it_is_given() -> None:
         for attention in (spec.encoder.layer[0].self_attention, decoder.self_attention, decoder.attention):
             assert hasattr(attention, "head_dim") == (width is not None)
             assert width is None or attention.head_dim.numpy() == width
+
+
+def test_the_gate_is_the_map_with_the_activation() -> None:
+    own = converter("pre", activation="swiglu")
+    spec = own._load()
+    spec.validate()
+    layer = spec.decoder.layer[1].ffn
+    for slot, name in ((layer.linear_0, "gate"), (layer.linear_0_noact, "inner"), (layer.linear_1, "outer")):
+        np.testing.assert_array_equal(slot.weight.numpy(), own.tensors[f"decoder.1.feed_forward.{name}.weight"])
 
 
 def test_query_keys_and_values_are_one_matrix_that_is_a_copy() -> None:

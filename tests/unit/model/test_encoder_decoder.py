@@ -59,8 +59,9 @@ def test_attention_dropout_is_on_the_weights_of_each_attention() -> None:
     assert shapes_dropped(attention_dropout=0.1) == {(3, 4, 5, 5): 2, (3, 4, 4, 4): 2, (3, 4, 4, 5): 2}
 
 
-def test_activation_dropout_is_behind_each_relu() -> None:
-    assert shapes_dropped(activation_dropout=0.1) == {(3, 5, 24): 2, (3, 4, 24): 2}
+@pytest.mark.parametrize("activation", ["relu", "swiglu"])
+def test_activation_dropout_is_behind_each_activation(activation: str) -> None:
+    assert shapes_dropped(activation_dropout=0.1, activation=activation) == {(3, 5, 24): 2, (3, 4, 24): 2}
 
 
 def test_with_dropout_two_passes_differ_in_training_and_agree_in_evaluation() -> None:
@@ -143,7 +144,7 @@ def test_the_base_model_has_the_parameters_of_the_paper() -> None:
 
 
 def test_positions_reach_twice_as_far_as_the_longest_source() -> None:
-    for positions in ("sinusoidal", "learned"):
+    for positions in ("sinusoidal", "learned", "rotary"):
         model = make_model(positions=positions, max_length=20)
         assert model.position_limit == 40
         assert model(torch.full((1, 20), 5), torch.full((1, 40), 5)).shape == (1, 40, 20)
@@ -239,7 +240,7 @@ def test_in_bfloat16_positions_are_added_before_the_sum_is_rounded() -> None:
     model = make_model(positions="sinusoidal", dropout=0.0)
     exact = model.positions(3, 2)
     model.bfloat16()
-    embedded = model.embed(TGT_IN[:1, 1:], model.target_embedding, model.positions(3, 2))
+    embedded, _ = model.embed(TGT_IN[:1, 1:], model.target_embedding, model.positions(3, 2))
     scaled = 4 * model.target_embedding.weight[TGT_IN[:1, 1:]].float()  # the square root of the width
     assert embedded.dtype == torch.bfloat16
     assert torch.equal(embedded, (scaled + exact).bfloat16())

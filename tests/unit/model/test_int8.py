@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -93,6 +94,21 @@ def test_between_the_products_of_feed_forward_are_unsigned_levels() -> None:
     second = Int8Product(b, b_scales.flatten(), None, 0.02, zero=0)
     found = feed_forward(x, first, second)
     torch.testing.assert_close(found, F.relu(x @ inner.T) @ outer.T, rtol=0, atol=0.3)
+
+
+@pytest.mark.parametrize("function", [F.gelu, F.silu])
+def test_an_activation_by_a_table_is_near_and_a_number_has_the_same_bits_wherever_it_stands(
+    function: Callable[[Tensor], Tensor],
+) -> None:
+    table = int8.GatedByTable(function)
+    x = torch.linspace(-30, 30, 20_001)
+    found = table(x.clone())
+    torch.testing.assert_close(found, function(x), rtol=0, atol=0.003)
+    assert torch.equal(found[-50:], x[-50:])
+    assert not found[:50].any()
+    for at in (0, 1, 6_999, 10_000, 20_000):
+        assert torch.equal(table(x[at : at + 1])[0], found[at])
+    assert table(torch.tensor([torch.nan])).isnan().all()
 
 
 def whole(*shape: int, seed: int = 1) -> Tensor:

@@ -13,9 +13,11 @@ from nmt.model.layers import (
     Dropout,
     LearnedPositions,
     Linear,
+    SelfAttention,
     SinusoidalPositions,
     causal_mask,
     prepare_mask,
+    rotate,
     softmax,
 )
 
@@ -148,6 +150,38 @@ def test_heads_of_any_width_attend_by_the_formula_of_the_paper(width: int) -> No
         heads.append((query @ key.mT / math.sqrt(width)).softmax(-1) @ value)
     expected = attention.output(torch.cat(heads, -1))
     torch.testing.assert_close(attention(x, memory, None), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_rotation_is_the_product_of_complex_numbers() -> None:
+    torch.manual_seed(1)
+    x = torch.randn(2, 3, 9, 6, dtype=torch.float64)
+    angles = torch.tensor([[at / 10_000 ** (2 * pair / 6) for pair in range(3)] for at in range(9)])
+    turns = torch.polar(torch.ones_like(angles), angles)
+    expected = torch.view_as_real(torch.view_as_complex(x.unflatten(-1, (3, 2))) * turns).flatten(-2)
+    torch.testing.assert_close(rotate(x, SinusoidalPositions(9, 6)(0, 9)), expected, rtol=0, atol=1e-6)
+
+
+def test_scores_of_rotated_queries_and_keys_depend_on_their_distance_alone() -> None:
+    torch.manual_seed(1)
+    positions = SinusoidalPositions(90, 8)
+    query, key = torch.randn(2, 1, 8, dtype=torch.float64)
+    rows, columns = rotate(query.expand(90, 8), positions(0, 90)), rotate(key.expand(90, 8), positions(0, 90))
+    scores = rows @ columns.T
+    for distance in range(-40, 41):
+        along = scores.diagonal(distance)
+        torch.testing.assert_close(along, along[:1].expand_as(along), rtol=0, atol=1e-5)
+    assert float(scores[0].std()) > 0.1
+    assert float(scores[0, 0]) == pytest.approx(float(query @ key.T))
+
+
+def test_positions_turn_queries_and_keys_of_self_attention_and_no_values() -> None:
+    torch.manual_seed(1)
+    attention, x = SelfAttention(ModelConfig(d_model=16, heads=4)), torch.randn(2, 5, 16)
+    plain, turned = attention.project(x, None), attention.project(x, SinusoidalPositions(9, 4)(3, 5))
+    assert torch.equal(turned[2], plain[2])
+    for one, other in zip(turned[:2], plain[:2], strict=True):
+        torch.testing.assert_close(one, rotate(other, SinusoidalPositions(9, 4)(3, 5)), rtol=0, atol=0)
+        assert not torch.allclose(one, other)
 
 
 @pytest.mark.parametrize("mask", [None, torch.ones(300, dtype=torch.bool)], ids=["without a mask", "with one"])

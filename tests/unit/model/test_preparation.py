@@ -47,19 +47,19 @@ def step_by_step(model: Any) -> Tensor:
 
 @in_int8
 @pytest.mark.parametrize("tied", ["none", "target", "all"])
-@pytest.mark.parametrize("positions", ["sinusoidal", "learned"])
-def test_the_weights_in_int8_are_all_that_the_model_needs(tied: Tying, positions: str) -> None:
-    model, other = make_model(tied_embeddings=tied, positions=positions), make_model(tied_embeddings=tied, seed=2)
+@pytest.mark.parametrize("block", [{"positions": "sinusoidal"}, {"positions": "learned"}, {"activation": "swiglu"}])
+def test_the_weights_in_int8_are_all_that_the_model_needs(tied: Tying, block: dict[str, Any]) -> None:
+    model = make_model(tied_embeddings=tied, **block)
     quantize_model(model)
     weights = model.weights()
     assert (
         len([name for name in weights if name in ("source_embedding.weight", "generator.weight")])
         == {**{"none": 2, "target": 1, "all": 0}}[tied]
     )
-    other = make_model(tied_embeddings=tied, positions=positions, seed=2)
+    other = make_model(tied_embeddings=tied, **block, seed=2)
     hold_levels(other)
     other.load_weights(weights)
-    expected = log_probs(prepare(make_model(tied_embeddings=tied, positions=positions), "int8"))
+    expected = log_probs(prepare(make_model(tied_embeddings=tied, **block), "int8"))
     assert torch.equal(log_probs(prepare(other, "int8")), expected)
     assert torch.equal(log_probs(prepare(model, "int8")), expected)
 
@@ -145,23 +145,41 @@ def test_heads_of_any_width_in_every_precision_and_step_by_step(heads: int, widt
     assert torch.equal(log_probs(prepare(other, "int8")), log_probs(model))
 
 
+BLOCKS: list[dict[str, Any]] = [
+    *({"positions": positions} for positions in ("sinusoidal", "learned", "rotary")),
+    *({"activation": activation} for activation in ("gelu", "silu", "swiglu")),
+]
+blocks = pytest.mark.parametrize("block", BLOCKS, ids=lambda block: "".join(block.values()))
+
+
+@blocks
+def test_every_block_is_the_same_in_float32_and_about_the_same_in_bfloat16(block: dict[str, Any]) -> None:
+    expected = log_probs(make_model(**block))
+    tolerances: dict[InferencePrecision, float] = {"float32": 2e-5, "bfloat16": 0.15}
+    for precision, tolerance in tolerances.items():
+        model = prepare(make_model(**block), precision)
+        torch.testing.assert_close(log_probs(model), expected, rtol=0, atol=tolerance)
+        torch.testing.assert_close(step_by_step(model), expected, rtol=0, atol=tolerance)
+
+
 @in_int8
-@pytest.mark.parametrize("positions", ["sinusoidal", "learned"])
+@blocks
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_in_int8_it_is_about_the_same_model_and_the_same_bits_step_by_step(norm: str, positions: str) -> None:
-    model = make_model(norm=norm, positions=positions)
+def test_in_int8_it_is_about_the_same_model_and_the_same_bits_step_by_step(norm: str, block: dict[str, Any]) -> None:
+    model = make_model(norm=norm, **block)
     expected = log_probs(model)
     prepare(model, "int8")
     found = log_probs(model)
     assert (found - expected).abs().mean() < 0.05
     assert not torch.equal(found, expected)
     assert torch.equal(step_by_step(model), found)
+    with torch.inference_mode():
+        alone = model(SRC[1:, :3], TGT[1:]).log_softmax(-1)
+    assert torch.equal(alone, found[1:])
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert not [
         name for name, _ in model.named_parameters() if "attention" in name or "feed" in name if "norm" not in name
     ]
     weights = model.attention(SRC, TGT, 1)
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 4))
-    torch.testing.assert_close(
-        weights, make_model(norm=norm, positions=positions).attention(SRC, TGT, 1), rtol=0, atol=0.05
-    )
+    torch.testing.assert_close(weights, make_model(norm=norm, **block).attention(SRC, TGT, 1), rtol=0, atol=0.05)

@@ -53,15 +53,15 @@ def test_every_layer_and_nothing_else_is_compiled(monkeypatch: pytest.MonkeyPatc
     assert compiled == [(layer, {"dynamic": True}) for layer in [*model.encoder, *model.decoder]]
 
 
-@pytest.mark.parametrize("positions", ["sinusoidal", "learned"])
-def test_an_export_gets_tied_weights_under_each_of_their_names_and_the_positions(positions: str) -> None:
+@pytest.mark.parametrize(("positions", "width"), [("sinusoidal", 16), ("learned", 16), ("rotary", 4)])
+def test_an_export_gets_tied_weights_under_each_of_their_names_and_the_positions(positions: str, width: int) -> None:
     model = make_model(positions=positions)
     tensors, weights = model.all_tensors(), model.weights()
     tied = [f"{name}.weight" for name in ("source_embedding", "target_embedding", "generator")]
     assert len({tensors[name].data_ptr() for name in tied}) == 1
     assert len(weights.keys() & set(tied)) == 1
     assert tensors.keys() == weights.keys() | {*tied, "positions.table"}
-    assert tensors["positions.table"].shape == (32, 16)
+    assert tensors["positions.table"].shape == (32, width)
     assert not any(tensor.requires_grad for tensor in [*tensors.values(), *weights.values()])
 
 
@@ -102,9 +102,9 @@ def test_attention_is_the_mean_over_the_heads_of_the_layer(norm: str, layer: int
 
 
 @pytest.mark.parametrize("precision", ["trained", "float32", "bfloat16", pytest.param("int8", marks=in_int8)])
-@pytest.mark.parametrize("norm", ["pre", "post"])
-def test_the_weights_of_every_attention_are_those_of_the_pass_itself(norm: str, precision: str) -> None:
-    model: Model = make_model(norm).eval()
+@pytest.mark.parametrize(("norm", "positions"), [("pre", "sinusoidal"), ("post", "sinusoidal"), ("pre", "rotary")])
+def test_the_weights_of_every_attention_are_those_of_the_pass_itself(norm: str, positions: str, precision: str) -> None:
+    model: Model = make_model(norm, positions=positions).eval()
     if precision != "trained":
         model = prepare(model, cast("InferencePrecision", precision))
     by_kind = model.attentions()

@@ -57,6 +57,16 @@ def test_every_key_that_differs_is_named_and_how_to_set_it() -> None:
     )
 
 
+def test_a_gate_binds_the_weights_and_so_does_an_activation_without_weights_of_its_own() -> None:
+    assert refusal(config(), config(activation="swiglu")).endswith(
+        'model.activation = "swiglu" there, "relu" here; decoder.0.feed_forward.gate.bias is not in both the file and '
+        'the model (set model.activation = "swiglu")'
+    )
+    assert refusal(config(activation="gelu"), config()).endswith(
+        'model.activation = "relu" there, "gelu" here (set model.activation = "relu")'
+    )
+
+
 def test_another_width_of_heads_does_not_fit_and_the_default_is_written_as_in_a_recipe() -> None:
     assert refusal(config(head_width=6), config()).endswith(
         'model.head_width = "none" there, 6 here; encoder.0.self_attention.query.weight is (16, 16), '

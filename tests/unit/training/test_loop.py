@@ -150,10 +150,12 @@ def test_a_step_done_moves_the_state_to_where_the_next_begins(pairs: PreparedPai
     ]
 
 
+@pytest.mark.parametrize("block", [{}, {"activation": "swiglu", "positions": "rotary"}], ids=["default", "swiglu"])
 def test_resuming_restores_the_newest_whole_checkpoint_and_warns_of_the_damaged_one(
-    pairs: PreparedPairs, store: Checkpoints, capsys: pytest.CaptureFixture[str]
+    block: dict[str, str], pairs: PreparedPairs, store: Checkpoints, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trainer = make_trainer(pairs, store)
+    model = ModelConfig.model_validate({**SMALL, **block})
+    trainer = make_trainer(pairs, store, model=model)
     trainer.resume()
     step_on(trainer, 2)
     first = store.save(trainer.state, trainer.updater.state(), trainer.identity)
@@ -163,7 +165,7 @@ def test_resuming_restores_the_newest_whole_checkpoint_and_warns_of_the_damaged_
     damaged.write_bytes(damaged.read_bytes()[:-1])
     partial = store.folder / ".step-00000020.123.partial"
     shutil.copytree(first, partial)
-    other = make_trainer(pairs, store)
+    other = make_trainer(pairs, store, model=model)
     other.resume()
     assert first.name == "step-00000002"
     assert not partial.exists()
