@@ -78,7 +78,7 @@ def training_of(run: FinishedRun) -> JsonObject:
         "best": counts.get("best"),
         "best_metric": run.recipe.training.best_metric,
         **taken,
-        "events": [event for event in run.log if event.get("kind") not in ("train", "dev")],
+        "events": [event for event in run.log if "kind" in event and event["kind"] not in ("train", "dev")],
     }
 
 

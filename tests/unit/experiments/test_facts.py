@@ -93,10 +93,12 @@ def test_lines_of_another_score_than_recorded_get_no_interval_and_without_a_bund
 ) -> None:
     folder = tiny.copy(tmp_path / "run")
     shutil.rmtree(folder / "model")
+    (folder / "log.jsonl").write_text('{"step": 9}\n{"kind": "rollback", "step": 8, "to_step": 3}\n')
     (folder / "evaluation" / "test.de").write_text("etwas anderes\n" * 20, encoding="utf-8")
     facts = facts_of(FinishedRun.open(folder))
     assert facts["tests"]["test"]["scores"]["bleu"]["interval"] is None
     assert facts["attention"] == []
+    assert facts["training"]["events"] == [{"kind": "rollback", "step": 8, "to_step": 3}]
     assert [each.replace(str(folder), "RUN") for each in facts["missing"]] == [
         "test: the lines give another bleu than recorded, and no interval is shown",
         "test: the lines give another chrf than recorded, and no interval is shown",
