@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from nmt import console, startup
 from nmt.commands.group import LazyCommand, LazyGroup, Verbose, new_app
-from nmt.errors import NmtError, UsageError, explain, storage_error
+from nmt.errors import NmtError, UsageError, explain, storage_error, worded
 from nmt.startup import ENDINGS, handle_endings
 from nmt.version import __version__
 
@@ -94,7 +94,7 @@ def main() -> None:
     except NmtError as error:
         fail(str(error), error.exit_code)
     except typer.TyperException as error:
-        fail(error.format_message(), UsageError.exit_code)
+        fail(worded(error.format_message()), UsageError.exit_code)
     except UnicodeEncodeError as error:
         if not re.search("[\udc80-\udcff]", error.object):  # as Python decodes other bytes in names of files
             raise

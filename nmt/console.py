@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO, Literal, Self, TextIO, TypeVar
 
+from nmt import strict_json
 from nmt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -160,8 +160,8 @@ def detail(text: str) -> None:
 
 
 def json_out(value: object) -> None:
-    """Print a value as JSON, with JSON's escapes for the characters that a terminal obeys."""
-    text_out(CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False)))
+    """Print a value as JSON, NaN and infinity as null, with escapes for the characters that a terminal obeys."""
+    text_out(CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", strict_json.dumps(value)))
 
 
 def _terminal() -> ModuleType:

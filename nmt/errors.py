@@ -143,6 +143,15 @@ def explaining_shortage(message: str, hint: str) -> Iterator[None]:
         raise UsageError(message, hint=hint) from None
 
 
+def worded(message: str) -> str:
+    """Return a message of pydantic as the end of a line that names the value.
+
+    >>> worded("Value error, Input should be greater than 0")
+    'must be greater than 0'
+    """
+    return message.replace("Value error, ", "", 1).replace("Input should be", "must be", 1)
+
+
 def explain(error: BaseException) -> str:
     """Return the line for an error of torch that is no bug: a full memory, an operation that is not deterministic."""
     if is_out_of_memory(error):

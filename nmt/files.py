@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from nmt import strict_json
 from nmt.errors import UsageError
 
 Json = Any  # a parsed JSON value
@@ -212,8 +213,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write `value` to `path` as indented JSON, atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Write `value` to `path` as indented JSON, atomically; NaN and infinity, which JSON lacks, become null."""
+    write_text(path, strict_json.dumps(value, indent=2) + "\n")
 
 
 def parse_json(text: str) -> Json:

@@ -20,13 +20,16 @@ DIGITS = 12  # of a SHA-256 that are shown
 POINTS = 8  # steps of the curves that are shown
 NAMED = 5  # inputs that the summary names
 SIGNIFICANT = 0.05
-ONE_RUN_EACH = (
-    "each has one run, so that all figures are about these models; runs with other seeds (--set training.seed=2) "
+ONE_SEED_EACH = (
+    "each has one seed, so that all figures are about these models; runs with other seeds (--set training.seed=2) "
     "show how much a setting varies."
 )
 ABOUT_SETTINGS = (
     "p (runs), of an exact permutation test, is about settings, whichever the seed; p (ar) and p (bs) are about these "
     "models."
+)
+ABOUT_GROUPS = (
+    "runs that differ in the seed, and in nothing else of recipe, data and initial model that changes results"
 )
 ENVIRONMENT = ("code", "versions", "machine")
 
@@ -110,14 +113,16 @@ def show_results(differences: Differences) -> None:
 
 
 def show_trainings(differences: Differences) -> None:
-    """Print the figures of the trainings, and their curves at the same steps."""
+    """Print the figures of the trainings that are recorded of any run, and their curves at the same steps."""
     rows = [[name, *figures(training)] for name, training in differences.trainings.items()]
     headers = ["", "steps", "target tokens", "time", "best on dev"]
     filled = [not index or any(row[index] for row in rows) for index in range(len(headers))]
     headers, *rows = (
-        [cell for cell, is_filled in zip(row, filled, strict=True) if is_filled] for row in [headers, *rows]
+        [cell or "not recorded" * (place > 0) for place, cell in enumerate(row) if filled[place]]
+        for row in [headers, *rows]
     )
-    show_table("Training", headers, rows)
+    if len(headers) > 1:
+        show_table("Training", headers, rows)
     for curve, runs in differences.curves.items():
         steps = spread(list(next(iter(runs.values()))))
         rows = [
@@ -168,14 +173,22 @@ def show_line(line: Line) -> None:
 
 
 def show_settings(settings: Sequence[Setting]) -> None:
-    """Print the scores of settings over their runs, or a line where each has one run alone."""
+    """Print the scores of settings over their runs, or a line where each has one seed alone."""
+    again = [
+        f"  {run}: the same setting and seed as {one}, and not counted"
+        for setting in settings
+        for run, one in setting.repeats.items()
+    ]
     if all(len(setting.runs) == 1 for setting in settings):
-        console.heading("Settings:", f" {ONE_RUN_EACH}\n")
+        console.heading("Settings:", f" {ONE_SEED_EACH}")
+        console.out("\n".join([*again, ""]))
         return
-    console.heading("Settings", ": runs whose recipes differ in the seed alone")
+    console.heading("Settings", f": {ABOUT_GROUPS}")
     for setting in settings:
         seeds = f"seed{'s' * (len(setting.seeds) > 1)} {', '.join(map(str, setting.seeds))}"
         console.out(f"  {setting.runs[0]}: {', '.join(setting.runs)} ({seeds})")
+    for line in again:
+        console.out(line)
     for test in settings[0].scores:
         rows = []
         for setting in settings:
@@ -216,6 +229,8 @@ def show_summary(differences: Differences, scores: ComparedScores) -> None:
 def named(reason: Reason) -> str:
     """Name the first few inputs that differ."""
     if not reason.inputs:
+        if reason.unrecorded:
+            return f"nothing that is recorded; not recorded: {', '.join(reason.unrecorded)}"
         return "nothing" if reason.is_known and reason.stage is None else "nothing that is recorded"
     names = [name.removeprefix("recipe.") for name in reason.inputs]
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""

@@ -18,7 +18,7 @@ from nmt import console
 from nmt.commands.group import SeveralValues, Verbose, prose
 from nmt.config.section import Flag, Section, cut
 from nmt.data.reading.streams import COMPRESSIONS, compressing, is_archive
-from nmt.errors import UsageError
+from nmt.errors import UsageError, worded
 from nmt.files import check_output, is_stream, replacing
 
 P = ParamSpec("P")
@@ -206,7 +206,7 @@ def filled(section: type[S], given: Mapping[str, object]) -> S:
         finding = error.errors()[0]
         name = option_name(section, str(finding["loc"][0]))
         value = cut(str(finding["input"]))
-        raise typer.BadParameter(f"{finding['msg']}, not {value}", param_hint=f"'{name}'") from None
+        raise typer.BadParameter(f"{worded(finding['msg'])}, not {value}", param_hint=f"'{name}'") from None
 
 
 def check_picture(path: Path) -> None:

@@ -6,6 +6,8 @@ from typing import Annotated, ClassVar, Literal, Self, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
+from nmt.errors import worded
+
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Effect = Literal["text", "tokenizer", "ids", "weights", "updates", "training", "decoding", "bundle"]
 """A result that a knob changes: the cleaned text, the tokenizer, the ids, the shapes of the weights, the updates, the
@@ -90,7 +92,7 @@ def first_error(error: ValidationError) -> str:
     """Return the first of the errors as one line: the field and its message."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
-    return f"{cut(where) if where.isprintable() else shown(where)}: {first['msg']}"
+    return f"{cut(where) if where.isprintable() else shown(where)}: {worded(first['msg'])}"
 
 
 def allows_none(section: type[Section], key: str) -> bool:

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from nmt.config.recipe import Recipe
 from nmt.config.section import Section, cut, is_table, section_of, shown
-from nmt.errors import RecipeError
+from nmt.errors import RecipeError, worded
 from nmt.files import JsonObject
 
 LIBRARY = Path(__file__).resolve().parents[2] / "recipes"  # the recipes that come with the source
@@ -121,7 +121,7 @@ def describe(error: ValidationError) -> str:
     finding = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     location = key_path(finding["loc"])
     key = ".".join(location).replace("data.train.train.", "data.train.")  # as a recipe writes its only corpus
-    kind, message, value = finding["type"], finding["msg"], finding["input"]
+    kind, message, value = finding["type"], worded(finding["msg"]), finding["input"]
     if kind == "extra_forbidden":
         section = section_at(location[:-1])
         noun = "section" if isinstance(value, dict) else "key"

@@ -67,17 +67,17 @@ def match_systems(
     A file of one column belongs to the system in its place; of files with more, names are those of the systems, or of
     their files without folders. Raises DataError where a system has no scores, or other numbers of lines.
     """
-    columns = [(system, values) for found in files.values() for system, values in found.items()]
-    by_name = {PurePath(system).name: values for system, values in columns}
+    columns = [(file, system, values) for file, found in files.items() for system, values in found.items()]
+    by_name = {PurePath(system).name: (file, values) for file, system, values in columns}
     if all(PurePath(system).name in by_name for system in systems):
         matched = {system: by_name[PurePath(system).name] for system in systems}
     elif len(columns) == len(systems) == len(files):
-        matched = {system: values for system, (_, values) in zip(systems, columns, strict=True)}
+        matched = {system: (file, values) for system, (file, _, values) in zip(systems, columns, strict=True)}
     else:
-        given = f"{len(columns)} systems ({', '.join(system or '?' for system, _ in columns)})"
+        given = f"{len(columns)} systems ({', '.join(system or '?' for _, system, _ in columns)})"
         hint = "give one file for each system, in their order, or one with their names"
-        raise DataError(f"{name}: scores of {given}, not of {', '.join(systems)}", hint=hint)
-    for system, values in matched.items():
+        raise DataError(f"{name}={', '.join(files)}: scores of {given}, not of {', '.join(systems)}", hint=hint)
+    for system, (file, values) in matched.items():
         if len(values) != lines:
-            raise DataError(f"{name}: {len(values):,} scores of {system}, which has {lines:,} lines")
-    return {system: LineScores(name, values) for system, values in matched.items()}
+            raise DataError(f"{name}={file}: {len(values):,} scores of {system}, which has {lines:,} lines")
+    return {system: LineScores(name, values) for system, (_, values) in matched.items()}

@@ -1,7 +1,8 @@
 """Finished runs compared with the first of them: why their results differ, and from which stage and step on."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from nmt.config.recipe import Recipe
 from nmt.data.cleaning.funnel import IdsCounts, TextCounts, steps_of
 from nmt.errors import ArtifactError, UsageError
 from nmt.experiments.finished_run import FinishedRun
-from nmt.files import Json, JsonObject
+from nmt.files import Json, JsonObject, is_missing
 from nmt.pipeline.lock import InputDifference, Lock, Locked, LockedScore, Result, input_differences, same_bits
 from nmt.run_folder import RunFolder
 
@@ -54,6 +55,12 @@ class Compared:
         """The events of the training by kind and step; of a step that a rollback repeated, the last one."""
         return {(str(event.get("kind")), event["step"]): event for event in (self.run.log if self.run else [])}
 
+    @cached_property
+    def windows(self) -> dict[int, int]:
+        """The step before that of each line of the training: its loss is the mean over the target tokens in between."""
+        steps = sorted(step for kind, step in self.events if kind == "train")
+        return dict(zip(steps, [0, *steps], strict=False))
+
 
 @dataclass(frozen=True)
 class Training:
@@ -76,6 +83,7 @@ class Reason:
     is_known: bool  # whether any stage has a result in both
     step: int | None  # the first step in both logs with other values
     last_step: int | None  # the last step in both logs
+    unrecorded: list[str] = field(default_factory=list)  # of code and device, what one of both locks lacks
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,7 @@ def compare_runs(runs: Sequence[Compared]) -> Differences:
     inputs = input_differences(*((run.lock, run.recipe) for run in runs))
     stages = [stage for stage in RunFolder(base.path).stages if any(stage in run.results for run in runs)]
     same = {run.name: same_bits(base.results, run.results) for run in others}
+    curves = _curves(runs)
     return Differences(
         runs=names,
         inputs=inputs,
@@ -126,12 +135,12 @@ def compare_runs(runs: Sequence[Compared]) -> Differences:
         filters=_filters(runs),
         bits={stage: {name: bits.get(stage) for name, bits in same.items()} for stage in stages},
         trainings={run.name: training_of(run) for run in runs},
-        curves=_curves([run for run in runs if run.run]),
+        curves=curves,
         reasons={
             run.name: _reason(base, run, [found for found in inputs if is_reason(found, index)], same[run.name])
             for index, run in enumerate(others, 1)
         },
-        said=_remarks(runs),
+        said=_remarks(runs, curves),
     )
 
 
@@ -147,16 +156,22 @@ def is_reason(found: InputDifference, index: int) -> bool:
 
 def _reason(base: Compared, run: Compared, inputs: Sequence[InputDifference], same: Mapping[str, bool]) -> Reason:
     common = sorted(base.events.keys() & run.events.keys(), key=lambda key: key[1])
-    values = {
-        key: [[events[key].get(name) for name in LEARNED] for events in (base.events, run.events)] for key in common
-    }
+    now, before = run.lock.sessions[-1], base.lock.sessions[-1]
     return Reason(
         inputs=[found.key for found in inputs],
         stage=next((stage for stage, is_same in same.items() if not is_same), None),
         is_known=bool(same),
-        step=next((step for (kind, step), (one, other) in values.items() if one != other), None),
+        step=next((step for kind, step in common if _learned_otherwise(base, run, kind, step)), None),
         last_step=common[-1][1] if common else None,
+        unrecorded=[name for name in ("code", "device") if not (getattr(now, name) and getattr(before, name))],
     )
+
+
+def _learned_otherwise(base: Compared, run: Compared, kind: str, step: int) -> bool:
+    """Return whether an event of both logs has other values, of those that are about the same updates."""
+    one, other = (each.events[kind, step] for each in (base, run))
+    is_same_window = kind != "train" or base.windows[step] == run.windows[step]
+    return any(one.get(name) != other.get(name) for name in LEARNED if is_same_window or name != "loss")
 
 
 def _filters(runs: Sequence[Compared]) -> dict[str, dict[str, int | None]]:
@@ -185,17 +200,31 @@ def training_of(run: Compared) -> Training:
         sum(line[key] for line in lines) if lines and all(_is_number(line.get(key)) for line in lines) else None
         for key in ("tokens", "seconds")  # which an older nmt did not log
     )
+    metric = run.recipe.training.best_metric
     steps, best_step, best = (
         value if _is_number(value := counts.get(key)) else None for key in ("steps", "best_step", "best")
     )
+    if best is None or best_step is None:
+        best_step, best = _best_in_log(run, metric)
     return Training(
-        steps=steps,
+        steps=max(run.windows, default=None) if steps is None else steps,
         tokens=tokens,
         seconds=seconds,
         best_step=best_step,
-        best=best if best_step is not None else None,
-        metric=run.recipe.training.best_metric,
+        best=best,
+        metric=metric,
     )
+
+
+def _best_in_log(run: Compared, metric: str) -> tuple[int, float] | tuple[None, None]:
+    """Return the step and value of the first of the best validations, which an older nmt recorded in the log alone."""
+    found = [
+        (step, event[metric])
+        for (kind, step), event in sorted(run.events.items(), key=lambda pair: pair[0][1])
+        if kind == "dev" and _is_number(event.get(metric))
+    ]
+    best = min if metric == "loss" else max
+    return best(found, key=lambda pair: pair[1], default=(None, None))
 
 
 def _is_number(value: Json) -> bool:
@@ -203,25 +232,43 @@ def _is_number(value: Json) -> bool:
 
 
 def _curves(runs: Sequence[Compared]) -> dict[str, dict[str, dict[int, float]]]:
-    """Return the curves of runs at the steps that all logs have, where there are any."""
+    """Return the curves of the runs whose logs have them, at the steps that all of these have, where there are any."""
+    trained = [set(run.windows) for run in runs if run.windows]
+    shared = sorted(set.intersection(*trained)) if trained else []
     found = {}
     for curve, (kind, key) in CURVES.items():
-        points = {
-            run.name: {
-                step: event[key]
-                for (of, step), event in run.events.items()
-                if of == kind and _is_number(event.get(key))
-            }
-            for run in runs
-        }
+        values = {run.name: _losses(run, shared) if kind == "train" else _points(run, kind, key) for run in runs}
+        points = {name: each for name, each in values.items() if each}
         common = set.intersection(*map(set, points.values())) if len(points) > 1 else set()
         if common:
             found[curve] = {name: {step: each[step] for step in sorted(common)} for name, each in points.items()}
     return found
 
 
-def _remarks(runs: Sequence[Compared]) -> list[str]:
-    """Say what the locks do not hold."""
+def _points(run: Compared, kind: str, key: str) -> dict[int, float]:
+    """Return the values of `key` in the events of a kind, by step."""
+    return {step: event[key] for (of, step), event in run.events.items() if of == kind and _is_number(event.get(key))}
+
+
+def _losses(run: Compared, steps: Sequence[int]) -> dict[int, float]:
+    """Return the mean train loss up to each of `steps`, which are lines of the log, since the one before.
+
+    It is the mean over target tokens, or over updates where an older nmt did not log the tokens.
+    """
+    lines: dict[int, list[tuple[float, int]]] = {}
+    has_tokens = _logs_tokens(run)
+    for step, loss in _points(run, "train", "loss").items():
+        if (place := bisect_left(steps, step)) < len(steps):
+            weight = run.events["train", step]["tokens"] if has_tokens else step - run.windows[step]
+            lines.setdefault(steps[place], []).append((loss, weight))
+    return {
+        step: each[0][0] if len(each) == 1 else sum(loss * weight for loss, weight in each) / sum(w for _, w in each)
+        for step, each in lines.items()
+    }
+
+
+def _remarks(runs: Sequence[Compared], curves: Mapping[str, Mapping[str, Mapping[int, float]]]) -> list[str]:
+    """Say what the locks and logs do not hold."""
     said = [
         f"{run.name}: the run went on in {count} environments, of which the last one is compared"
         for run in runs
@@ -230,6 +277,30 @@ def _remarks(runs: Sequence[Compared]) -> list[str]:
     if old := [run.name for run in runs if not run.lock.sessions[-1].code]:
         whose = "all runs" if len(old) == len(runs) else ", ".join(old)
         said.append(f"{whose}: locked by an older nmt, which did not record its code")
+    said += _log_remarks([run for run in runs if run.run], curves.get("train loss", {}))
     if alone := [run.name for run in runs if run.run is None]:
         said.append(f"{', '.join(alone)}: a lock alone has no translations; recorded scores are compared, untested")
     return said
+
+
+def _log_remarks(runs: Sequence[Compared], losses: Mapping[str, Mapping[int, float]]) -> list[str]:
+    """Say which logs are missing, and of which train losses are means of other kinds, or of other updates."""
+    said = []
+    for run in runs:
+        log = RunFolder(run.path).log
+        if not run.windows:
+            state = "missing" if is_missing(log) else "has no lines of a training"
+            said.append(f"{log}: {state}: no curves of {run.name}")
+        elif len(run.windows) > len(losses.get(run.name, run.windows)) and not _logs_tokens(run):
+            said.append(
+                f"{log}: has no tokens: its train losses are means over updates, which differ slightly from those over "
+                "tokens"
+            )
+    if sum(bool(run.windows) for run in runs) > 1 and not losses:
+        said.append("train loss: of no step in all logs, so that no two are about the same updates")
+    return said
+
+
+def _logs_tokens(run: Compared) -> bool:
+    """Return whether each line of the training has its target tokens, which an older nmt did not log."""
+    return all(_is_number(run.events["train", step].get("tokens")) for step in run.windows)

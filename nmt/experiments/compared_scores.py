@@ -54,15 +54,16 @@ class SettingScores:
     high: float
     signature: str
     difference: float | None = None  # of the means; None for the first setting
-    test: RunsTest | None = None  # None where runs are not independent
+    test: RunsTest | None = None  # None for the first setting, and where both have one run alone
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Runs whose recipes differ in the seed alone, or in what changes no result."""
+    """Runs of one recipe but for the seed and what changes no result, of the same data and initial model."""
 
-    runs: list[str]
-    seeds: list[int]
+    runs: list[str]  # one of each seed
+    seeds: list[int]  # of these
+    repeats: dict[str, str]  # of a seed that is there already: to the run that counts
     scores: dict[str, dict[str, SettingScores]]  # by test set
 
 
@@ -119,9 +120,6 @@ def compare_scores(
                 shown[test] = DifferingLines(chrf[runs[0].name].signature(), farthest)
         said += [f"{test}: {remark}" for remark in remarks]
     settings = settings_of(runs, scores)
-    for setting in settings:
-        if len(settings) > 1 and len(set(setting.seeds)) < len(setting.runs):
-            said.append(f"{', '.join(setting.runs)}: of one setting, and not all of another seed: not tested over runs")
     return ComparedScores(scores, settings, shown, said)
 
 
@@ -219,33 +217,35 @@ def recorded_scores(runs: Sequence[Compared], test: str, metrics: Sequence[Metri
 
 
 def settings_of(runs: Sequence[Compared], tests: Mapping[str, Systems]) -> list[Setting]:
-    """Group runs by their recipe without the seed, and their data; compare each setting with the first one."""
-    groups: dict[str, list[Compared]] = {}
+    """Group runs by their recipe without the seed, and their data; compare each setting with the first one.
+
+    Of runs of one setting and seed, which repeat each other, the first one counts.
+    """
+    groups: dict[str, dict[int, list[Compared]]] = {}
     for run in runs:
         knobs = knobs_of(run.recipe)
         knobs["training"] = {key: value for key, value in knobs["training"].items() if key != "seed"}
         weights = run.lock.init and run.lock.init.get("weights")
-        groups.setdefault(json.dumps([knobs, run.lock.data, weights]), []).append(run)
-    first, *_ = groups.values()
+        seeds = groups.setdefault(json.dumps([knobs, run.lock.data, weights]), {})
+        seeds.setdefault(run.recipe.training.seed, []).append(run)
+    counted = [[runs[0] for runs in seeds.values()] for seeds in groups.values()]
     return [
         Setting(
             [run.name for run in group],
-            [run.recipe.training.seed for run in group],
-            {test: _scores_of_setting(group, first, systems) for test, systems in tests.items()},
+            [*seeds],
+            {again.name: one.name for one, *repeats in seeds.values() for again in repeats},
+            {test: _scores_of_setting(group, counted[0], systems) for test, systems in tests.items()},
         )
-        for group in groups.values()
+        for group, seeds in zip(counted, groups.values(), strict=True)
     ]
 
 
 def _scores_of_setting(
     runs: Sequence[Compared], first: Sequence[Compared], systems: Systems
 ) -> dict[str, SettingScores]:
-    """Compare a setting with the first one on a test set. Runs of one seed repeat each other, and are not tested."""
+    """Compare a setting with the first one on a test set."""
     found: dict[str, SettingScores] = {}
-    # Two runs of all can be divided in one way only.
-    is_tested = len(runs) + len(first) > 2 and all(
-        len({run.recipe.training.seed for run in group}) == len(group) for group in (runs, first)
-    )
+    is_tested = len(runs) + len(first) > 2  # two runs of all can be divided in one way only
     for metric, score in systems[runs[0].name].items():
         own, others = ([systems[run.name][metric]["score"] for run in group] for group in (runs, first))
         is_first = runs is first

@@ -100,13 +100,13 @@ class FinishedRun:
 
     @cached_property
     def log(self) -> list[JsonObject]:
-        """The events of the training in order, by `kind`: none where the log is missing."""
+        """The events of the training in order, by `kind`: none where the log is missing; NaN is read as None."""
         with naming(self.folder.log):
             text = "" if is_missing(self.folder.log) else self.folder.log.read_text(encoding="utf-8", errors="replace")
         events = []
         for line in text.split("\n"):
             try:
-                event = json.loads(line)
+                event = json.loads(line, parse_constant=lambda _: None)
             except ValueError:
                 continue  # a line that a killed run had not finished
             if isinstance(event, dict) and isinstance(event.get("step"), int):

@@ -8,12 +8,12 @@ from matplotlib import rc_context
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
-from nmt.errors import UsageError
+from nmt.errors import ArtifactError, UsageError
 from nmt.evaluation.attention_maps import FALLBACK, fonts_for
 from nmt.experiments.curves import CURVES, Axis, check_curves, draw_curve, points_of
 from nmt.experiments.finished_run import FinishedRun
 from nmt.experiments.pictures import styled
-from nmt.files import check_output, replacing
+from nmt.files import check_output, is_missing, replacing
 
 DEFAULT = ("loss", "dev_loss", "bleu")  # curves
 NARROW = 4.0  # inches below which pictures lie below each other, not two beside each other
@@ -27,11 +27,14 @@ def plot(
 ) -> None:
     """Draw `curves` of the run folders to `path`, see `plot_curves`.
 
-    Raises UsageError where an argument is wrong, ArtifactError where a folder is no run with scores.
+    Raises UsageError where an argument is wrong, ArtifactError where a folder is no run with scores, or has no log.
     """
     check_curves(curves)
     check_ending(path)
     runs = [FinishedRun.open(folder) for folder in folders]
+    for run in runs:
+        if is_missing(run.folder.log):
+            raise ArtifactError(f"{run.folder.log}: missing", hint="the curves of a run are in its log")
     plot_curves(runs, curves, path, labels=labels_of(runs, labels), axis=axis, width=width)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 import torch
 
-from nmt import console, runtime
+from nmt import console, runtime, strict_json
 from nmt.files import is_missing, naming, write_text
 from nmt.training.checkpoint import TrainingState
 from nmt.training.updater import UpdateResult
@@ -44,12 +44,8 @@ class LogFile:
 
     def write(self, values: Mapping[str, object]) -> None:
         """Append one object; NaN and infinity, which JSON lacks, become null."""
-        finite = {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in values.items()
-        }
         with naming(self.path), self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(finite, allow_nan=False) + "\n")
+            file.write(strict_json.dumps(values) + "\n")
 
 
 class Interval:

@@ -218,7 +218,7 @@ def test_average_checks_that_its_folder_can_be_written_before_it_reads_a_checkpo
         (["--last", "4"], 4, "{run}/checkpoints: 4 newest checkpoints asked for, 3 there (take --last 3)"),
         (["--best", "3"], 4, "{run}/checkpoints: 3 best checkpoints asked for, 2 there (take --best 2)"),
         (["--last", "1", "--best", "1"], 2, "--last and --best exclude each other"),
-        (["--last", "0"], 2, "Invalid value for '--last': Input should be greater than or equal to 1"),
+        (["--last", "0"], 2, "Invalid value for '--last': must be greater than or equal to 1"),
     ],
 )
 def test_an_average_that_cannot_be_is_one_line(

@@ -13,7 +13,7 @@ import nmt
 
 PACKAGE = Path(nmt.__file__).parent
 RANKS = [
-    {"cores", "errors", "startup", "terminal", "version"},
+    {"cores", "errors", "startup", "strict_json", "terminal", "version"},
     {"files", "console", "processes", "runtime", "run_folder"},
     {"cards", "devices", "locks"},
     {"config"},

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 from contextlib import suppress
 
@@ -282,6 +283,8 @@ def test_control_characters_in_names_are_shown_escaped(
     assert "\x1b" not in capsys.readouterr().out
     console.text_out("a\u200fb\x1b")
     assert capsys.readouterr().out == "a\u200fb\x1b\n"
+    console.json_out([math.nan])
+    assert capsys.readouterr().out == "[null]\n"
     console.json_out([name, "\x7f\x85"])
     assert json.loads(written := capsys.readouterr().out) == [name, "\x7f\x85"]
     assert not console.CONTROLS.search(written)

@@ -24,6 +24,7 @@ CODES = {
     "InUseError": 4,
     "RankError": 1,
     "WorkersError": 1,
+    "FailedRunsError": 7,
 }
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import stat
 import subprocess
@@ -312,6 +313,8 @@ def test_json_is_indented_readable_and_read_back(tmp_path: Path) -> None:
     write_json(tmp_path / "file", value)
     assert '  "name": "Übung"' in (tmp_path / "file").read_text(encoding="utf-8")
     assert read_json(tmp_path / "file") == value
+    write_json(tmp_path / "file", {"a": [math.nan, (-math.inf, 1.5)]})
+    assert read_json(tmp_path / "file") == {"a": [None, [None, 1.5]]}
 
 
 @pytest.mark.parametrize(

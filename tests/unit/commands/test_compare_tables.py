@@ -6,8 +6,9 @@ import pytest
 
 from nmt import console
 from nmt.commands.compare_tables import (
+    ABOUT_GROUPS,
     ABOUT_SETTINGS,
-    ONE_RUN_EACH,
+    ONE_SEED_EACH,
     cell,
     figures,
     named,
@@ -113,11 +114,14 @@ def test_trainings_have_a_row_and_curves_a_column_a_step(capsys: pytest.CaptureF
     show_trainings(differences(trainings=trainings, curves=curves))
     steps = [2, 4, 6, 8, 10, 12, 14, 17]
     assert rows(capsys) == [
-        *("Training", "steps target tokens time best on dev", "a 2,000 123,456 1m 01s BLEU 39.16 at step 1,500", "b"),
+        *("Training", "steps target tokens time best on dev", "a 2,000 123,456 1m 01s BLEU 39.16 at step 1,500"),
+        " ".join(["b", *["not recorded"] * 4]),
         *("Train loss by step", " ".join(map(str, steps)), " ".join(["a", *(f"{step / 7:.3f}" for step in steps)])),
         *("Dev BLEU by step", "1,000", "a 30.13", "b 2.00"),
     ]
     assert figures(Training(1, None, None, 0, 1.23456, "loss")) == ["1", "", "", "loss 1.235 at step 0"]
+    show_trainings(differences(trainings={"a": Training(None, None, None, None, None, "bleu")}))
+    assert rows(capsys) == []
     show_trainings(differences(trainings={"a": Training(5, None, None, None, None, "bleu")}))
     assert rows(capsys) == ["Training", "steps", "a 5"]
     assert spread(range(1, 9)) == [*range(1, 9)]
@@ -151,17 +155,23 @@ def test_runs_with_one_translation_share_a_row_and_words_that_differ_are_marked(
 def test_settings_have_a_row_for_each_metric(capsys: pytest.CaptureFixture[str]) -> None:
     first = SettingScores(38.204, 0.217, 37.95, 38.37, "s")
     other = SettingScores(37.0, None, 37.0, 37.0, "s", -1.204, RunsTest(0.25, 0.25))
-    show_settings([Setting(["a", "b"], [1, 2], {"t": {"bleu": first}}), Setting(["c"], [1], {"t": {"bleu": other}})])
+    show_settings(
+        [
+            Setting(["a", "b"], [1, 2], {}, {"t": {"bleu": first}}),
+            Setting(["c"], [1], {"d": "c"}, {"t": {"bleu": other}}),
+        ]
+    )
     assert rows(capsys) == [
-        "Settings: runs whose recipes differ in the seed alone",
+        f"Settings: {ABOUT_GROUPS}",
         *("a: a, b (seeds 1, 2)", "c: c (seed 1)"),
+        "d: the same setting and seed as c, and not counted",
         "t, setting metric runs mean std range difference p (runs) smallest p",
         "a BLEU 2 38.20 0.22 37.95 to 38.37",
         "c BLEU 1 37.00 -1.20 0.2500 0.2500",
         ABOUT_SETTINGS,
     ]
-    show_settings([Setting(["a"], [1], {}), Setting(["c"], [1], {})])
-    assert rows(capsys) == [f"Settings: {ONE_RUN_EACH}"]
+    show_settings([Setting(["a"], [1], {"b": "a"}, {}), Setting(["c"], [1], {}, {})])
+    assert rows(capsys) == [f"Settings: {ONE_SEED_EACH}", "b: the same setting and seed as a, and not counted"]
 
 
 @pytest.mark.parametrize(
@@ -169,6 +179,11 @@ def test_settings_have_a_row_for_each_metric(capsys: pytest.CaptureFixture[str])
     [
         (SAME, "nothing", "same bits"),
         (Reason([], None, is_known=False, step=None, last_step=None), "nothing that is recorded", "not recorded"),
+        (
+            Reason([], None, is_known=True, step=None, last_step=9, unrecorded=["code", "device"]),
+            "nothing that is recorded; not recorded: code, device",
+            "same bits",
+        ),
         (Reason([], "text", is_known=True, step=5, last_step=9), "nothing that is recorded", "text"),
         (Reason(["recipe.a.b"], "train", is_known=True, step=1500, last_step=None), "a.b", "train, step 1,500"),
         (Reason(["data.x"], "train", is_known=True, step=None, last_step=None), "data.x", "train"),
@@ -196,7 +211,7 @@ def test_the_summary_has_a_row_for_each_run_and_comes_last(capsys: pytest.Captur
     )
     lines = {"t": DifferingLines("chrF's", [line])}
     reasons = {"b": Reason(["recipe.training.seed"], "train", is_known=True, step=3, last_step=9), "c": SAME}
-    scores = ComparedScores({"t": systems}, [Setting([name], [1], {}) for name in "abc"], lines, [])
+    scores = ComparedScores({"t": systems}, [Setting([name], [1], {}, {}) for name in "abc"], lines, [])
     show(differences(runs=[*"abc"], reasons=reasons), scores)
     printed = rows(capsys)
     assert "Lines of t that differ most by chrF (chrF's)" in printed
@@ -210,9 +225,9 @@ def test_the_summary_has_a_row_for_each_run_and_comes_last(capsys: pytest.Captur
     ]
     show(
         differences(runs=[*"abc"], reasons=reasons),
-        ComparedScores({"t": systems, "u": systems}, [Setting(["a"], [1], {})], {}, []),
+        ComparedScores({"t": systems, "u": systems}, [Setting(["a"], [1], {}, {})], {}, []),
     )
     assert rows(capsys)[-3] == "differs in from t BLEU u BLEU"
-    untested = ComparedScores({"t": {name: score(1) for name in "abc"}}, [Setting(["a"], [1], {})], {}, [])
+    untested = ComparedScores({"t": {name: score(1) for name in "abc"}}, [Setting(["a"], [1], {}, {})], {}, [])
     show(differences(runs=[*"abc"], reasons=reasons), untested)
     assert rows(capsys)[-4] == "Summary, beside a"

@@ -121,9 +121,9 @@ def test_only_some_fields_may_be_options() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--size", "0"], "Invalid value for '--size': Input should be greater than 0, not 0"),
-        (["--ratio", "1"], "Invalid value for '--ratio': Input should be less than 1, not 1.0"),
-        (["--ratio", "nan"], "Invalid value for '--ratio': Input should be a finite number, not nan"),
+        (["--size", "0"], "Invalid value for '--size': must be greater than 0, not 0"),
+        (["--ratio", "1"], "Invalid value for '--ratio': must be less than 1, not 1.0"),
+        (["--ratio", "nan"], "Invalid value for '--ratio': must be a finite number, not nan"),
         (["--kind", "other"], "Invalid value for '--kind': "),
         (["--size", "many"], "Invalid value for '--size': "),
     ],

@@ -57,7 +57,7 @@ def test_fields_tell_what_they_hold() -> None:
 
 def test_an_error_names_the_field_and_no_control_character() -> None:
     for values, message in (
-        ({"limit": 0.0}, "limit: Input should be greater than 0"),
+        ({"limit": 0.0}, "limit: must be greater than 0"),
         ({"inner": {"x": 1}}, "inner.x: Extra inputs are not permitted"),
         ({"\x1b[2J": 1}, "'\\x1b[2J': Extra inputs are not permitted"),
         ({"a" * 999: 1}, f"{'a' * 97}...: Extra inputs are not permitted"),

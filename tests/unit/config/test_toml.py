@@ -72,19 +72,19 @@ def message(path: Path, text: str = "", *overrides: str) -> str:
         ("[data.dev]\nfils = 'x'\nfiles = 'x'", "unknown key data.dev.fils (did you mean 'files'?)"),
         ("[data.test.one]\nfils = 'x'\nfiles = 'x'", "unknown key data.test.one.fils (did you mean 'files'?)"),
         ("[data.test.source]\nfils = 'x'\nfiles = 'x'", "unknown key data.test.source.fils (did you mean 'files'?)"),
-        ("[model]\nheads = '8'", "model.heads = '8': input should be a valid integer"),
-        ("[model]\nheads = true", "model.heads = True: input should be a valid integer"),
-        ("[data.dev]\nsource = 3\ntarget = 'x'", "data.dev.source = 3: input should be a valid string"),
-        ("[data.dev]\ndataset = 'x'\ncolumns = 1", "data.dev.columns = 1: input should be a valid string"),
+        ("[model]\nheads = '8'", "model.heads = '8': must be a valid integer"),
+        ("[model]\nheads = true", "model.heads = True: must be a valid integer"),
+        ("[data.dev]\nsource = 3\ntarget = 'x'", "data.dev.source = 3: must be a valid string"),
+        ("[data.dev]\ndataset = 'x'\ncolumns = 1", "data.dev.columns = 1: must be a valid string"),
         (
             "[tokenizer]\nuser_defined_symbols = ['<a>', 1]",
-            "tokenizer.user_defined_symbols.1 = 1: input should be a valid string",
+            "tokenizer.user_defined_symbols.1 = 1: must be a valid string",
         ),
-        ("[model]\ndropout = 1.0", "model.dropout = 1.0: input should be less than 1"),
-        ("[decoding]\nbeam_size = 0", "decoding.beam_size = 0: input should be greater than 0"),
-        ("[training]\nseed = 'none'", "training.seed = 'none': input should be a valid integer"),
-        ("[model]\nnorm = 'both'", "model.norm = 'both': input should be 'post' or 'pre'"),
-        ("[model]\npreset = 'huge'", "model.preset = 'huge': input should be 'base', 'big', 'small' or 'tiny'"),
+        ("[model]\ndropout = 1.0", "model.dropout = 1.0: must be less than 1"),
+        ("[decoding]\nbeam_size = 0", "decoding.beam_size = 0: must be greater than 0"),
+        ("[training]\nseed = 'none'", "training.seed = 'none': must be a valid integer"),
+        ("[model]\nnorm = 'both'", "model.norm = 'both': must be 'post' or 'pre'"),
+        ("[model]\npreset = 'huge'", "model.preset = 'huge': must be 'base', 'big', 'small' or 'tiny'"),
         ("[model]\nheads = 3", "model: heads = 3 must divide d_model = 512, or set head_width"),
         (
             "[data.dev]\nfiles = 'x'\ndataset = 'y'",
@@ -145,8 +145,8 @@ def test_a_recipe_that_is_not_utf_8_is_named(path: Path) -> None:
         ("training.=3", "--set training.=3: not of the form section.key=value"),
         ("name.seed=3", "--set name.seed=3: name is not a section"),
         ("training.sed=3", "--set training.sed=3: unknown key training.sed (did you mean 'seed'?)"),
-        ("training.seed=three", "--set training.seed=three: training.seed = 'three': input should be a valid integer"),
-        ("training.seed=", "--set training.seed=: training.seed = '': input should be a valid integer"),
+        ("training.seed=three", "--set training.seed=three: training.seed = 'three': must be a valid integer"),
+        ("training.seed=", "--set training.seed=: training.seed = '': must be a valid integer"),
         ("model=3", "--set model=3: model is a section, not 3"),
         ("model.heads=3", "--set model.heads=3: model: heads = 3 must divide d_model = 512, or set head_width"),
         (
@@ -162,7 +162,7 @@ def test_a_wrong_override_is_one_line(override: str, expected: str, path: Path) 
 
 def test_the_override_that_causes_an_error_is_named_and_none_for_an_error_of_the_file(path: Path) -> None:
     sound, wrong = "training.seed=2", "model.heads=3"
-    message_of_the_file = "optimizer.epsilon = 'x': input should be a valid number"
+    message_of_the_file = "optimizer.epsilon = 'x': must be a valid number"
     assert message(path, "\n[optimizer]\nepsilon = 'x'\n", sound, "model.dropout=0.2") == message_of_the_file
     expected = "--set model.heads=3: model: heads = 3 must divide d_model = 512, or set head_width"
     assert message(path, "", sound, wrong) == message(path, "", wrong, sound) == expected
@@ -406,7 +406,7 @@ def test_no_value_of_a_key_is_a_traceback_or_a_long_message(key: str) -> None:
         (f"name = {'[' * 20_000}", "not valid TOML: nested too deeply"),
         (f"[training]\nseed = {'9' * 5000}", "an integer has thousands of digits"),
         (f"{'a.' * 2000}a = 1", "nested too deeply"),
-        (f"name = 0x{'f' * 5000}", "name = a number too long to show: input should be a valid string"),
+        (f"name = 0x{'f' * 5000}", "name = a number too long to show: must be a valid string"),
     ],
 )
 def test_extremes_in_a_file_are_one_line(tmp_path: Path, text: str, message: str) -> None:

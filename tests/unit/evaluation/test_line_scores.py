@@ -90,9 +90,9 @@ def test_columns_belong_to_systems_by_name_or_else_by_their_place() -> None:
 
 
 def test_columns_that_belong_to_no_system_are_refused() -> None:
-    with pytest.raises(DataError, match=r"^m:1: scores of 2 systems \(x, y\), not of a, b \(give one file"):
+    with pytest.raises(DataError, match=r"^m:1=f: scores of 2 systems \(x, y\), not of a, b \(give one file"):
         match_systems("m:1", {"f": {"x": [1.0], "y": [2.0]}}, ["a", "b"], 1)
-    with pytest.raises(DataError, match=r"^m:1: scores of 1 systems \(\?\), not of a, b \(give one file"):
+    with pytest.raises(DataError, match=r"^m:1=f: scores of 1 systems \(\?\), not of a, b \(give one file"):
         match_systems("m:1", {"f": {"": [1.0]}}, ["a", "b"], 1)
-    with pytest.raises(DataError, match=r"^m:1: 2 scores of a, which has 3 lines$"):
+    with pytest.raises(DataError, match=r"^m:1=f: 2 scores of a, which has 3 lines$"):
         match_systems("m:1", {"f": {"": [1.0, 2.0]}}, ["a"], 3)

@@ -95,6 +95,7 @@ def test_code_counts_by_its_source_and_where_it_is_recorded(copy: Copy) -> None:
     assert compare_runs(open_runs([first, second])).commits["b"] == "y"
     old = copy("old", sessions__0__code={}, sessions__0__device="")
     assert reason(first, old).inputs == []
+    assert reason(first, old).unrecorded == ["code", "device"]
     assert compare_runs(open_runs([first, old])).said == ["old: locked by an older nmt, which did not record its code"]
     other = copy("older", sessions__0__code={})
     assert compare_runs(open_runs([old, other])).said[0].startswith("all runs: locked by an older nmt")
@@ -156,8 +157,37 @@ def test_curves_have_the_steps_of_all_logs(copy: Copy) -> None:
     assert curves["dev BLEU"] == {"a": {200: 0.0}, "b": {200: 50.0}}
     assert list(curves["train loss"]["a"]) == [*range(1, 50), *range(51, 100), *range(101, 201)]
     (second / "log.jsonl").unlink()
-    assert compare_runs(open_runs([first, second])).curves == {}
+    found = compare_runs(open_runs([first, second]))
+    assert (found.curves, found.said) == ({}, [f"{second / 'log.jsonl'}: missing: no curves of b"])
+    (second / "log.jsonl").write_text("")
+    found = compare_runs(open_runs([first, second, copy("c")]))
+    assert found.said == [f"{second / 'log.jsonl'}: has no lines of a training: no curves of b"]
+    assert list(found.curves["train loss"]) == ["a", "c"]
     assert reason(first, second).last_step is None
+
+
+def test_train_losses_are_means_over_the_same_updates(copy: Copy) -> None:
+    first, second = copy("a"), copy("b")
+
+    def write(folder: Path, *lines: tuple[int, float, int | None]) -> None:
+        events = [{"kind": "train", "step": step, "loss": loss, "tokens": tokens} for step, loss, tokens in lines]
+        (folder / "log.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in events))
+
+    write(first, (50, 8.0, 10), (100, 4.0, 30), (150, 3.0, 7))
+    write(second, (100, 5.0, 40), (200, 3.0, 7))
+    found = compare_runs(open_runs([first, second]))
+    assert found.curves["train loss"] == {"a": {100: 5.0}, "b": {100: 5.0}}
+    assert (found.reasons["b"].step, found.said) == (None, [])  # 4.0 and 5.0 are about other updates
+    write(first, (50, 8.0, None), (100, 4.0, None))
+    found = compare_runs(open_runs([first, second]))
+    assert found.curves["train loss"] == {"a": {100: 6.0}, "b": {100: 5.0}}
+    assert found.said[0].startswith(f"{first / 'log.jsonl'}: has no tokens: its train losses are means over updates")
+    write(first, (150, 3.0, 7))
+    found = compare_runs(open_runs([first, second]))
+    assert (found.curves, found.said) == (
+        {},
+        ["train loss: of no step in all logs, so that no two are about the same updates"],
+    )
 
 
 def test_a_training_has_its_tokens_seconds_and_best_checkpoint(copy: Copy) -> None:
@@ -171,10 +201,15 @@ def test_a_training_has_its_tokens_seconds_and_best_checkpoint(copy: Copy) -> No
     counts = read_json(folder / "lock.json")["results"]["train"]["counts"]
     training = Training(200, 70, 5.0, counts["best_step"], counts["best"], "bleu")
     assert training_of(Compared.open(folder)) == training
-    (folder / "log.jsonl").write_text('{"kind": "train", "step": 1, "loss": 10.0}\n')
+    (folder / "log.jsonl").write_text(
+        '{"kind": "train", "step": 9, "loss": 10.0}\n'
+        '{"kind": "dev", "step": 4, "bleu": 3}\n{"kind": "dev", "step": 9, "bleu": 2}\n'
+    )
     lock = read_json(folder / "lock.json")
     lock["results"]["train"]["counts"] = {"steps": "damaged", "best": 1.0, "best_step": None}
     write_json(folder / "lock.json", lock)
+    assert training_of(Compared.open(folder)) == Training(9, None, None, 4, 3, "bleu")
+    (folder / "log.jsonl").unlink()
     assert training_of(Compared.open(folder)) == Training(None, None, None, None, None, "bleu")
 
 

@@ -198,13 +198,14 @@ def test_seeds_of_a_setting_are_grouped_and_settings_tested_over_runs(copy: Copy
     ]
 
 
-def test_runs_of_one_seed_are_not_tested_and_so_are_two_runs_in_all(copy: Copy) -> None:
-    first, again, deep = copy("a"), copy("b"), copy("c", recipe__model__encoder_layers=2)
-    for folders in ([first, again, deep], [first, deep], [deep, first, again]):
-        assert [found.test for _, _, found in settings(open_runs(folders), [1.0, 2.0, 3.0][: len(folders)])] == [
-            None
-        ] * 2
-    assert compared(first, again).said == []
-    assert compared(first, again, deep).said == [
-        "a, b: of one setting, and not all of another seed: not tested over runs"
+def test_runs_of_one_seed_count_once_and_two_runs_in_all_are_not_tested(copy: Copy) -> None:
+    first, again, deep = copy("a"), copy("b", recipe__name="x"), copy("c", recipe__model__encoder_layers=2)
+    alone = SettingScores(1.0, None, 1.0, 1.0, "s")
+    assert settings(open_runs([first, again]), [1.0, 9.0]) == [(["a"], [1], alone)]
+    runs = open_runs([first, again, deep])
+    assert settings(runs, [1.0, 9.0, 3.0]) == [
+        (["a"], [1], alone),
+        (["c"], [1], SettingScores(3.0, None, 3.0, 3.0, "s", 2.0)),
     ]
+    assert [found.repeats for found in settings_of(runs, {})] == [{"b": "a"}, {}]
+    assert compared(first, again, deep).said == []

@@ -33,6 +33,8 @@ def test_a_finished_run_has_its_recipe_scores_lines_and_log(folder: Path) -> Non
 def test_the_log_is_read_without_lines_that_are_not_whole(folder: Path) -> None:
     (folder / "log.jsonl").write_text('{"kind": "dev", "step": 1}\n[]\n{"kind": "x"}\n{"kind": "dev", "st')
     assert FinishedRun.open(folder).log == [{"kind": "dev", "step": 1}]
+    (folder / "log.jsonl").write_text('{"kind": "dev", "step": 1, "loss": NaN}\n')  # as an older nmt wrote it
+    assert FinishedRun.open(folder).log == [{"kind": "dev", "step": 1, "loss": None}]
     (folder / "log.jsonl").unlink()
     assert FinishedRun.open(folder).log == []
 

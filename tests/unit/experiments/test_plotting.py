@@ -5,11 +5,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from conftest import TinyRun
 from pages import Page
+from runs import copy_scored
 
-from nmt.errors import UsageError
+from nmt.errors import ArtifactError, UsageError
 from nmt.experiments.finished_run import FinishedRun
-from nmt.experiments.plotting import check_ending, labels_of, plot_curves
+from nmt.experiments.plotting import check_ending, labels_of, plot, plot_curves
 
 
 def run(name: str, *bleu: float) -> FinishedRun:
@@ -46,6 +48,14 @@ def test_a_picture_without_curves_is_refused_and_nothing_is_written(tmp_path: Pa
         plot_curves(RUNS, ["bleu", "loss"], tmp_path / "p.pdf", labels=["a", "b"], axis="steps", width=5.5)
     assert str(caught.value) == "runs/a/log.jsonl: has no training loss (choose other --curves)"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_that_is_missing_is_named(tiny: TinyRun, tmp_path: Path) -> None:
+    folders = [copy_scored(tiny.folder, tmp_path / name) for name in "ab"]
+    (log := folders[1] / "log.jsonl").unlink()
+    with pytest.raises(ArtifactError) as caught:
+        plot(folders, tmp_path / "p.pdf", curves=["bleu"], labels=[], axis="steps", width=5.5)
+    assert str(caught.value) == f"{log}: missing (the curves of a run are in its log)"
 
 
 def test_an_ending_that_is_no_picture_is_named_with_those_that_are() -> None:

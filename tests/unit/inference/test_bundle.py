@@ -190,7 +190,7 @@ def test_values_out_of_bounds_are_refused_before_a_model_is_built(
     copy: Path, section: str, key: str, value: object
 ) -> None:
     change_config(copy, **{section: {**read_json(copy / "config.json")[section], key: value}})
-    assert error_of(copy).startswith(f"{copy / 'config.json'}: {section}.{key}: Input should be ")
+    assert error_of(copy).startswith(f"{copy / 'config.json'}: {section}.{key}: must be ")
 
 
 def test_a_config_of_another_model_is_refused_before_the_model_is_built(

@@ -235,14 +235,14 @@ def test_more_hypotheses_than_the_beam_has_or_none_are_refused(translator: Trans
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"engine": "marian"}, "engine: Input should be 'native' or 'ctranslate2'"),
-        ({"device": "gpu"}, "device: Input should be 'auto', 'cpu' or 'cuda'"),
-        ({"precision": "bf16"}, "decoding.precision: Input should be 'float32', 'bfloat16' or 'int8'"),
+        ({"engine": "marian"}, "engine: must be 'native' or 'ctranslate2'"),
+        ({"device": "gpu"}, "device: must be 'auto', 'cpu' or 'cuda'"),
+        ({"precision": "bf16"}, "decoding.precision: must be 'float32', 'bfloat16' or 'int8'"),
         ({"export": "int8"}, "--export is for another engine than the native one (add --engine ctranslate2)"),
-        ({"devices": 0}, "devices: Input should be greater than 0"),
+        ({"devices": 0}, "devices: must be greater than 0"),
         ({"colour": 1}, "colour: Extra inputs are not permitted"),
         ({"decoding": {"beam": 3}}, "decoding.beam: Extra inputs are not permitted"),
-        ({"decoding": {"beam_size": 0}}, "decoding.beam_size: Input should be greater than 0"),
+        ({"decoding": {"beam_size": 0}}, "decoding.beam_size: must be greater than 0"),
     ],
 )
 def test_what_cannot_be_loaded_is_a_usage_error(tiny_model: Path, settings: dict[str, Any], message: str) -> None:

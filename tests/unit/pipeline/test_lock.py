@@ -225,7 +225,7 @@ def test_what_is_no_lock_is_one_line(lock: Path, text: str) -> None:
     ("values", "named"),
     [
         ({"sessions": []}, "sessions: List should have at least 1 item"),
-        ({"data": {"train": 5}}, "data.train: Input should be a valid dictionary"),
+        ({"data": {"train": 5}}, "data.train: must be a valid dictionary"),
         ({"results": {"text": {}}}, "results.text.files: Field required"),
         ({"scores": {"test": {"bleu": {"score": 1.0}}}}, "scores.test.bleu.signature: Field required"),
         ({"passes": {}}, "passes.identity: Field required"),

@@ -126,15 +126,15 @@ def test_a_damaged_export_is_one_clear_line(copy: Path, damage: str) -> None:
     [
         (
             {"target_limit": 10**9},
-            "manifest.json: damaged: target_limit: Input should be less than or equal to 1048576",
+            "manifest.json: damaged: target_limit: must be less than or equal to 1048576",
         ),
-        ({"target_limit": True}, "manifest.json: damaged: target_limit: Input should be a valid integer"),
-        ({"quantization": "int4"}, "manifest.json: damaged: quantization: Input should be 'float32'"),
-        ({"weights": None}, "manifest.json: damaged: weights: Input should be a valid string"),
-        ({"files": {"model.bin": 1}}, "manifest.json: damaged: files.model.bin: Input should be a valid string"),
+        ({"target_limit": True}, "manifest.json: damaged: target_limit: must be a valid integer"),
+        ({"quantization": "int4"}, "manifest.json: damaged: quantization: must be 'float32'"),
+        ({"weights": None}, "manifest.json: damaged: weights: must be a valid string"),
+        ({"files": {"model.bin": 1}}, "manifest.json: damaged: files.model.bin: must be a valid string"),
         ({"files": {}}, "manifest.json: damaged: its files do not list config.json"),
         ({"files": {"../../config.json": "0"}}, "manifest.json: names '../../config.json', which is no file beside it"),
-        ({"engine": ["ctranslate2"]}, "manifest.json: damaged: engine: Input should be a valid string"),
+        ({"engine": ["ctranslate2"]}, "manifest.json: damaged: engine: must be a valid string"),
     ],
 )
 def test_a_manifest_of_a_stranger_is_checked_key_by_key(copy: Path, values: dict[str, Any], message: str) -> None:
@@ -148,9 +148,9 @@ def test_a_manifest_of_a_stranger_is_checked_key_by_key(copy: Path, values: dict
     ("name", "change", "message"),
     [
         ("config.json", {"bos_token": "</s>"}, "damaged: its special pieces are ['<unk>', '</s>', '</s>', '<s>']"),
-        ("config.json", {"decoder_start_token": 5}, "damaged: decoder_start_token: Input should be a valid string"),
-        ("config.json", {"add_source_bos": []}, "damaged: add_source_bos: Input should be False"),
-        ("config.json", {"layer_norm_epsilon": 1e9}, "damaged: layer_norm_epsilon: Input should be less than 1"),
+        ("config.json", {"decoder_start_token": 5}, "damaged: decoder_start_token: must be a valid string"),
+        ("config.json", {"add_source_bos": []}, "damaged: add_source_bos: must be False"),
+        ("config.json", {"layer_norm_epsilon": 1e9}, "damaged: layer_norm_epsilon: must be less than 1"),
         ("shared_vocabulary.json", {"5": 5}, "does not hold the pieces of the bundle's tokenizer"),
     ],
 )
