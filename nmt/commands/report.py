@@ -9,6 +9,7 @@ from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.options import command
 from nmt.errors import UsageError
+from nmt.files import check_output
 
 app = new_app("Report runs.")
 PAGES = (".html", ".htm")  # endings of the output
@@ -41,6 +42,8 @@ def report(
         raise UsageError(f"-o {path}: not the name of a page", hint=f"name it {' or '.join(PAGES)}")
     if as_json and output:
         raise UsageError("--json writes no file", hint="leave out -o, or --json")
+    if not as_json:
+        check_output(path)
     from nmt.experiments import report as work  # start-up time
 
     facts = work.report_of(runs[0]) if len(runs) == 1 else work.comparison_of(runs)

@@ -51,10 +51,16 @@ GROUPS = {"by_length": "words of the source", "by_frequency": "occurrences of th
 
 
 def report_of(folder: Path) -> JsonObject:
-    """Return everything that the report of a run says, as one JSON object. Raises what `FinishedRun.open` raises."""
+    """Return everything that the report of a run says, as one JSON object; warn of what is missing in its folder.
+
+    Raises what `FinishedRun.open` raises.
+    """
     run = FinishedRun.open(folder)
-    facts = {"format": FORMAT, "nmt": __version__, "made_from": [made_from(run.folder)]}
-    return readable({**facts, "runs": [facts_of(run)]})
+    facts = facts_of(run)
+    for missing in facts["missing"]:
+        console.warn(f"{folder}: left out of the report: {missing}")
+    about = {"format": FORMAT, "nmt": __version__, "made_from": [made_from(run.folder)]}
+    return readable({**about, "runs": [facts]})
 
 
 def comparison_of(folders: Sequence[Path]) -> JsonObject:

@@ -206,3 +206,12 @@ def test_a_lock_alone_has_no_curves_to_lay_over_others(tiny: TinyRun, tmp_path: 
     assert str(caught.value) == (
         f"{tmp_path / 'lock.json'}: a lock, not a run folder (name the run folder; `nmt compare` takes locks)"
     )
+
+
+def test_what_is_left_out_is_said(
+    tiny: TinyRun, facts_of_tiny: JsonObject, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = {**facts_of_tiny["runs"][0], "missing": ["there are no lines"]}
+    monkeypatch.setattr(module, "facts_of", lambda _: run)
+    assert module.report_of(tiny.folder)["runs"][0]["missing"] == ["there are no lines"]
+    assert capsys.readouterr().err == f"nmt: warning: {tiny.folder}: left out of the report: there are no lines\n"
