@@ -39,7 +39,10 @@ def cache_prune(
     all: Annotated[bool, typer.Option("--all", help="Remove all stages.")] = False,
 ) -> None:
     """Remove stages from the cache, and say which. Runs keep their files, also those that are under way."""
-    if all == (older_than is not None or max_size is not None):
+    chosen = older_than is not None or max_size is not None
+    if all and chosen:
+        raise UsageError("--all removes every stage", hint="leave it out, or --older-than and --max-size")
+    if not all and not chosen:
         raise UsageError("which stages?", hint="give --older-than DAYS, --max-size GB, or both, or --all")
     cache = StageCache.of_user()
     removed = cache.prune(days=older_than, size=0 if all else max_size and max_size * 1e9)

@@ -46,6 +46,10 @@ class LineScores:
         return "|".join([self.name, *(f"{key}:{value}" for key, value in more.items())])
 
 
+ScoresBeside = Mapping[str, Mapping[str, LineScores]]
+"""Scores that are shown beside others, by run or test set, and by metric."""
+
+
 def split_name(given: str) -> tuple[str, str]:
     """Split `METRIC:VERSION=FILE` into its name and its file. Raises UsageError where it is not written so."""
     name, equals, path = given.partition("=")

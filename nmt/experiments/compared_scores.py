@@ -12,7 +12,7 @@ from nmt import console
 from nmt.config.recipe import Recipe
 from nmt.errors import UsageError
 from nmt.evaluation import significance
-from nmt.evaluation.line_scores import LineScores
+from nmt.evaluation.line_scores import ScoresBeside
 from nmt.evaluation.metrics import ALL_METRICS, LineStatistics, MetricName, Statistics, tokenizer_for
 from nmt.evaluation.scoring import SPACED, count_systems
 from nmt.evaluation.significance import TESTED, Counted, RunsTest, TestedScore, permutation_test
@@ -82,7 +82,7 @@ def compare_scores(
     tests: Sequence[str],
     *,
     metrics: Collection[str] = (),
-    beside: Mapping[str, Mapping[str, LineScores]] | None = None,
+    beside: ScoresBeside | None = None,
     is_tested: bool = True,
     lines: int = 0,
 ) -> ComparedScores:

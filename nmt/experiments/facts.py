@@ -12,6 +12,7 @@ from nmt.data.encoding.dataset import PreparedPairs
 from nmt.errors import NmtError
 from nmt.evaluation import significance
 from nmt.evaluation.analysis import Texts, analyze, count_words
+from nmt.evaluation.line_scores import LineScores, ScoresBeside
 from nmt.evaluation.metrics import Statistics, tokenizer_for
 from nmt.evaluation.scoring import SPACED, count_systems
 from nmt.experiments.attention import attention_of
@@ -26,8 +27,11 @@ COUNTED = 200_000  # training pairs whose words are counted
 CLOSE = 1e-6  # scores that are equal
 
 
-def facts_of(run: FinishedRun) -> JsonObject:
-    """Return the facts of a run. What is missing in its folder is left out, and named in `missing`."""
+def facts_of(run: FinishedRun, beside: ScoresBeside | None = None) -> JsonObject:
+    """Return the facts of a run, with scores `beside` those of the run, by test set.
+
+    What is missing in its folder is left out, and named in `missing`.
+    """
     lock, missing = run.lock, list[str]()
     funnel, lengths = funnel_of(run, missing), lengths_of(run, missing)
     counted = {test: found for test in run.tests if (found := counts_of(run, test, missing))}
@@ -52,7 +56,10 @@ def facts_of(run: FinishedRun) -> JsonObject:
         "lengths": lengths,
         "training": training_of(run),
         "curves": curves_of(run),
-        "tests": {test: test_facts(run, test, counted.get(test), words, missing) for test in run.tests},
+        "tests": {
+            test: test_facts(run, test, counted.get(test), (beside or {}).get(test, {}), words, missing)
+            for test in run.tests
+        },
         "attention": attention_facts(run, counted, missing),
         "missing": missing,
     }
@@ -171,24 +178,30 @@ def attention_facts(run: FinishedRun, counted: Mapping[str, Statistics], missing
 
 
 def test_facts(
-    run: FinishedRun, test: str, counted: Statistics | None, words: Mapping[str, int] | None, missing: list[str]
+    run: FinishedRun,
+    test: str,
+    counted: Statistics | None,
+    beside: Mapping[str, LineScores],
+    words: Mapping[str, int] | None,
+    missing: list[str],
 ) -> JsonObject:
-    """Return the recorded scores of a test set with their intervals, its analysis, and its best and worst lines.
+    """Return the scores of a test set with their intervals, its analysis, and its best and worst lines.
 
-    `words` are those of the training sources.
+    The scores are those recorded and those `beside`, and `words` are those of the training sources.
     """
     scores: JsonObject = {
         metric: {**score.model_dump(), "interval": None} for metric, score in run.scores[test].items()
     }
     if counted is None:
         return {"scores": scores, "lines": None, "analysis": None, "extremes": None}
-    for metric, found in significance.compare({test: counted}, significance.TESTED)[test].items():
-        if metric not in scores:
-            continue
-        if abs(found["score"] - scores[metric]["score"]) > CLOSE:
+    tested = {metric: counted[metric] for metric in significance.TESTED if metric in scores} | dict(beside)
+    for metric, found in significance.compare({test: tested}, tested)[test].items():
+        if metric in beside:
+            scores[metric] = found
+        elif abs(found["score"] - scores[metric]["score"]) > CLOSE:
             missing.append(f"{test}: the lines give another {metric} than recorded, and no interval is shown")
-            continue
-        scores[metric]["interval"] = found.get("interval")
+        else:
+            scores[metric]["interval"] = found.get("interval")
     lines, languages = run.lines(test), run.recipe.languages
     texts = Texts(lines.sources, lines.hypotheses, [lines.references], (languages.source, languages.target))
     return {

@@ -11,14 +11,15 @@ from nmt.config.recipe import Recipe
 from nmt.config.section import first_error
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.errors import ArtifactError
-from nmt.files import JsonObject, is_missing, naming, read_json
-from nmt.inference.bundle import LOCK
+from nmt.files import JsonObject, is_missing, naming, read_record
+from nmt.inference.bundle import LOCK, WEIGHTS
 from nmt.pipeline.lock import Lock, LockedScore, Result, read_lock
 from nmt.pipeline.manifest import Manifest
 from nmt.pipeline.recipe_file import recorded_recipe
 from nmt.run_folder import RunFolder
 
 AGAIN = "`nmt run` with this run folder makes what is missing"
+MAKE_ANEW = "delete the folder evaluation of the run, and run again"
 SCORES = TypeAdapter(dict[str, dict[str, LockedScore]])
 
 
@@ -51,13 +52,18 @@ class FinishedRun:
             raise ArtifactError(
                 f"{path}: not a run folder", hint="name a folder that `nmt run` made, such as runs/demo"
             )
+        if not is_missing(path / WEIGHTS):
+            raise ArtifactError(f"{path}: a bundle, not a run folder", hint="name the run folder that it is from")
         lock, recipe = read_lock(folder.lock), recorded_recipe(folder.lock)
         if is_missing(folder.scores):
             raise ArtifactError(f"{path}: a run without scores", hint=AGAIN)
+        values = read_record(folder.scores)
+        if not values:
+            raise ArtifactError(f"{folder.scores}: damaged: no scores of a test set", hint=MAKE_ANEW)
         try:
-            scores = SCORES.validate_python(read_json(folder.scores))
+            scores = SCORES.validate_python(values)
         except ValidationError as error:
-            raise ArtifactError(f"{folder.scores}: damaged: {first_error(error)}", hint=AGAIN) from None
+            raise ArtifactError(f"{folder.scores}: damaged: {first_error(error)}", hint=MAKE_ANEW) from None
         order = [*recipe.data.test, *scores]
         return cls(folder, lock, recipe, {name: scores[name] for name in sorted(scores, key=order.index)})
 
@@ -85,17 +91,22 @@ class FinishedRun:
         }
 
     def lines(self, test: str) -> TestLines:
-        """Read a test set and its translations. Raises ArtifactError where files are missing or of other lengths."""
+        """Read a test set and its translations. Raises ArtifactError where files are missing or damaged."""
         path = self.folder.evaluation / f"{test}.{self.recipe.languages.target}"
         if is_missing(path) or is_missing(self.folder.text / f"test.{test}"):
             missing = path if is_missing(path) else self.folder.text / f"test.{test}"
             raise ArtifactError(f"{missing}: missing, though the run has scores of {test}", hint=AGAIN)
         sources, references = read_text(self.folder.text, f"test.{test}")
         with naming(path):
-            hypotheses = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+            written = path.read_bytes()
+        try:
+            hypotheses = written.decode().removesuffix("\n").split("\n")
+        except UnicodeDecodeError as error:
+            number = written.count(b"\n", 0, error.start) + 1
+            raise ArtifactError(f"{path}, line {number}: not UTF-8", hint=MAKE_ANEW) from None
         if len(hypotheses) != len(sources):
-            message = f"{path}: {len(hypotheses):,} lines, but {test} has {len(sources):,}"
-            raise ArtifactError(message, hint="delete the folder evaluation of the run, and run again")
+            count = f"{len(hypotheses):,} line{'s' * (len(hypotheses) != 1)}"
+            raise ArtifactError(f"{path}: {count}, but {test} has {len(sources):,}", hint=MAKE_ANEW)
         return TestLines(sources, references, hypotheses)
 
     @cached_property

@@ -12,10 +12,11 @@ from nmt import console
 from nmt.config.section import cut
 from nmt.data.cleaning.funnel import percent
 from nmt.errors import UsageError
+from nmt.evaluation.line_scores import ScoresBeside
 from nmt.experiments import pictures
 from nmt.experiments.attention_pictures import attention_pictures
-from nmt.experiments.compare import compare_runs, open_runs
-from nmt.experiments.compared_scores import compare_scores, shared_tests
+from nmt.experiments.compare import Compared, compare_runs
+from nmt.experiments.compared_scores import compare_scores
 from nmt.experiments.facts import curves_of, facts_of
 from nmt.experiments.finished_run import FinishedRun
 from nmt.files import Json, JsonObject, check_output, digest_file, is_missing, read_record, write_json, write_text
@@ -50,25 +51,30 @@ GROUPS = {"by_length": "words of the source", "by_frequency": "occurrences of th
 """The groups of the analysis that are drawn, and what distinguishes them."""
 
 
-def report_of(folder: Path) -> JsonObject:
-    """Return everything that the report of a run says, as one JSON object. Raises what `FinishedRun.open` raises."""
-    run = FinishedRun.open(folder)
-    facts = {"format": FORMAT, "nmt": __version__, "made_from": [made_from(run.folder)]}
-    return readable({**facts, "runs": [facts_of(run)]})
+def report_of(folder: Path, beside: ScoresBeside | None = None) -> JsonObject:
+    """Return everything that the report of a run says, as one JSON object; warn of what is missing in its folder.
 
-
-def comparison_of(folders: Sequence[Path]) -> JsonObject:
-    """Return everything that the report of several runs says, the first being the baseline.
-
-    Raises UsageError where they cannot be compared, and what `FinishedRun.open` raises.
+    `beside` has scores of lines that were made elsewhere. Raises what `FinishedRun.open` raises.
     """
-    runs = open_runs(folders)
+    run = FinishedRun.open(folder)
+    facts = facts_of(run, beside)
+    for missing in facts["missing"]:
+        console.warn(f"{folder}: left out of the report: {missing}")
+    about = {"format": FORMAT, "nmt": __version__, "made_from": [made_from(run.folder)]}
+    return readable({**about, "runs": [facts]})
+
+
+def comparison_of(runs: Sequence[Compared], tests: Sequence[str], beside: ScoresBeside | None = None) -> JsonObject:
+    """Return everything that the report of several runs says on `tests`, the first run being the baseline.
+
+    `beside` is as in `compare_scores`. Raises UsageError where the runs cannot be compared.
+    """
     finished = [run.run for run in runs if run.run]
     if len(finished) < len(runs):
         lock = next(run.path for run in runs if not run.run)
         raise UsageError(f"{lock}: a lock, not a run folder", hint="name the run folder; `nmt compare` takes locks")
     differences = {key: value for key, value in asdict(compare_runs(runs)).items() if key not in ("runs", "curves")}
-    scores = compare_scores(runs, shared_tests(runs), lines=SHOWN)
+    scores = compare_scores(runs, tests, beside=beside, lines=SHOWN)
     languages = runs[0].recipe.languages
     facts = {
         "format": FORMAT,
@@ -119,7 +125,7 @@ def page(facts: JsonObject) -> str:
     environment.filters |= {
         "count": "{:,}".format,
         "fixed": "{:.2f}".format,
-        "signed": "{:+.2f}".format,
+        "score": lambda value, metric, sign="": console.figure(metric, value, sign),
         "p": "{:.4f}".format,
         "value": lambda value: "not recorded" if value in (None, "") else cut(str(value)),
         "metric": lambda name: console.METRICS.get(name, name),

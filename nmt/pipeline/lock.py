@@ -12,7 +12,7 @@ from nmt.config.compatibility import knobs_with
 from nmt.config.recipe import Recipe
 from nmt.config.section import Effect, Section, first_error, shown
 from nmt.errors import ArtifactError, RecipeError
-from nmt.files import Json, JsonObject, differences, read_record
+from nmt.files import Json, JsonObject, differences, is_missing, read_record
 from nmt.pipeline.recipe_file import recorded_recipe
 from nmt.version import __version__
 
@@ -77,13 +77,13 @@ def results_of(lock: JsonObject) -> JsonObject:
 def read_lock(path: Path) -> Lock:
     """Read a lock of any format up to FORMAT. Raises ArtifactError where it is missing, damaged or of another one."""
     again = "`nmt run` writes it anew"
-    values = read_record(path, recipe=dict)
-    if values is None:
-        raise ArtifactError(f"{path}: missing, or not the lock of a run", hint=again)
+    values = read_record(path) or {}
     number = values.get("format", 1)
     if type(number) is not int or not 1 <= number <= FORMAT:
         message = f"{path}: a lock of format {shown(number)}; this nmt {__version__} reads formats 1 to {FORMAT}"
         raise ArtifactError(message, hint="use the nmt that wrote it")
+    if not isinstance(values.get("recipe"), dict):
+        raise ArtifactError(f"{path}: {'missing' if is_missing(path) else 'not the lock of a run'}", hint=again)
     try:
         return Lock.model_validate(values)
     except ValidationError as error:

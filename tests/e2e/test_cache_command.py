@@ -79,11 +79,16 @@ def test_a_second_run_takes_its_data_from_the_cache_and_is_the_same(cached: Any,
     assert cached("cache", "list").lines == []
 
 
-@pytest.mark.parametrize("options", [[], ["--all", "--older-than", "3"], ["--all", "--max-size", "1"]])
-def test_what_is_to_be_pruned_has_to_be_said(cached: Any, options: list[str]) -> None:
-    said = cached("cache", "prune", *options)
-    message = "nmt: which stages? (give --older-than DAYS, --max-size GB, or both, or --all)\n"
-    assert said == (2, "", message)
+WHICH = "which stages? (give --older-than DAYS, --max-size GB, or both, or --all)"
+EVERY = "--all removes every stage (leave it out, or --older-than and --max-size)"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [([], WHICH), (["--all", "--older-than", "3"], EVERY), (["--all", "--max-size", "1"], EVERY)],
+)
+def test_what_is_to_be_pruned_has_to_be_said(cached: Any, options: list[str], message: str) -> None:
+    assert cached("cache", "prune", *options) == (2, "", f"nmt: {message}\n")
 
 
 def test_the_plan_of_a_run_writes_nothing(cached: Any, tiny: TinyRun, tmp_path: Path) -> None:

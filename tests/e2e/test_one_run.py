@@ -45,7 +45,8 @@ def test_of_two_runs_in_a_folder_the_second_is_told_of_the_first_which_ends_as_i
     assert first.communicate()[1].count(b"Traceback") == 0
     assert first.returncode == 0
     assert (folder / "model" / "model.safetensors").read_bytes() == (tiny.model / "model.safetensors").read_bytes()
-    assert tree(folder).keys() == tree(tiny.folder).keys()
+    # Another test may hold the shared folder, to average its checkpoints.
+    assert tree(folder).keys() == tree(tiny.folder).keys() - {".in-use"}
     again = nmt_here(*arguments)
     assert (again.code, again.messages) == (0, SKIPPED)
 

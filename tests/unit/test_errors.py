@@ -15,6 +15,7 @@ CODES = {
     "RecipeError": 2,
     "DataError": 3,
     "ArtifactError": 4,
+    "FailedRunsError": 7,
     "NotReproducedError": 6,
     "StorageError": 4,
     "DivergedError": 5,

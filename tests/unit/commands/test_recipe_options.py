@@ -75,5 +75,5 @@ def test_a_recipe_is_held_to_the_lock_of_an_option(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"nosuch\.json: missing, or not the lock of a run"):
+    with pytest.raises(ArtifactError, match=r"nosuch\.json: missing"):
         open_run(str(tmp_path / "nosuch.json"), RunConfig())

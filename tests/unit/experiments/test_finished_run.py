@@ -54,10 +54,16 @@ def test_results_are_those_of_the_lock_or_else_of_the_manifests(folder: Path) ->
 def test_what_is_no_scored_run_is_refused_in_a_line(folder: Path) -> None:
     with pytest.raises(ArtifactError, match="nowhere: not a run folder"):
         FinishedRun.open(folder / "nowhere")
+    with pytest.raises(ArtifactError, match="model: a bundle, not a run folder"):
+        FinishedRun.open(folder / "model")
     scores = folder / "evaluation" / "scores.json"
     write_json(scores, {"test": {"bleu": {"score": 1.0, "signature": ""}}})
     with pytest.raises(ArtifactError, match=r"scores\.json: damaged: test\.bleu\.signature"):
         FinishedRun.open(folder)
+    for text in ("[]", "{}", '{"test": {'):
+        scores.write_text(text, encoding="utf-8")
+        with pytest.raises(ArtifactError, match=r"scores\.json: damaged: no scores of a test set"):
+            FinishedRun.open(folder)
     shutil.rmtree(folder / "evaluation")
     with pytest.raises(ArtifactError, match="run: a run without scores"):
         FinishedRun.open(folder)
@@ -69,7 +75,10 @@ def test_what_is_no_scored_run_is_refused_in_a_line(folder: Path) -> None:
 def test_lines_that_are_missing_or_of_another_number_are_refused(folder: Path) -> None:
     run, path = FinishedRun.open(folder), folder / "evaluation" / "test.de"
     path.write_text("nur eine\n", encoding="utf-8")
-    with pytest.raises(ArtifactError, match=r"test\.de: 1 lines, but test has 20"):
+    with pytest.raises(ArtifactError, match=r"test\.de: 1 line, but test has 20"):
+        run.lines("test")
+    path.write_bytes(b"eins\nzwei \xff\n")
+    with pytest.raises(ArtifactError, match=r"test\.de, line 2: not UTF-8"):
         run.lines("test")
     path.unlink()
     with pytest.raises(ArtifactError, match=r"test\.de: missing, though the run has scores of test"):

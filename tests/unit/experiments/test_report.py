@@ -11,6 +11,7 @@ from pages import check_page
 
 from nmt.errors import UsageError
 from nmt.experiments import report as module
+from nmt.experiments.compare import open_runs
 from nmt.experiments.finished_run import FinishedRun
 from nmt.experiments.report import HERE, comparison_of, page, readable, report_after_run, write_report
 from nmt.files import JsonObject, read_json, write_text
@@ -112,7 +113,7 @@ def test_page_and_figures_are_written_whole_and_only_where_the_run_has_changed(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "facts_of", lambda run: {**facts_of_tiny["runs"][0], "name": run.log[-1]["kind"]})
+    monkeypatch.setattr(module, "facts_of", lambda run, _: {**facts_of_tiny["runs"][0], "name": run.log[-1]["kind"]})
     folder = RunFolder(tiny.copy(tmp_path / "run"))
     before = tree(folder.path)
     report_after_run(folder)
@@ -173,7 +174,7 @@ def compared(tiny: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> JsonObj
     better = [*lines.references[:10], *lines.hypotheses[10:]]
     (folder / "evaluation" / "test.de").write_text("".join(f"{line}\n" for line in better), encoding="utf-8")
     write_text(folder / "log.jsonl", run.folder.log.read_text(encoding="utf-8").replace('"bleu": ', '"bleu": 1'))
-    return comparison_of([tiny.folder, folder])
+    return comparison_of(open_runs([tiny.folder, folder]), ["test"])
 
 
 NAME = "<b>猫 & $x$"
@@ -202,7 +203,16 @@ def test_several_runs_are_one_page_with_their_differences(compared: JsonObject) 
 def test_a_lock_alone_has_no_curves_to_lay_over_others(tiny: TinyRun, tmp_path: Path) -> None:
     write_text(tmp_path / "lock.json", (tiny.folder / "lock.json").read_text(encoding="utf-8"))
     with pytest.raises(UsageError) as caught:
-        comparison_of([tiny.folder, tmp_path / "lock.json"])
+        comparison_of(open_runs([tiny.folder, tmp_path / "lock.json"]), ["test"])
     assert str(caught.value) == (
         f"{tmp_path / 'lock.json'}: a lock, not a run folder (name the run folder; `nmt compare` takes locks)"
     )
+
+
+def test_what_is_left_out_is_said(
+    tiny: TinyRun, facts_of_tiny: JsonObject, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = {**facts_of_tiny["runs"][0], "missing": ["there are no lines"]}
+    monkeypatch.setattr(module, "facts_of", lambda *_: run)
+    assert module.report_of(tiny.folder)["runs"][0]["missing"] == ["there are no lines"]
+    assert capsys.readouterr().err == f"nmt: warning: {tiny.folder}: left out of the report: there are no lines\n"
