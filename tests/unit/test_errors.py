@@ -25,7 +25,6 @@ CODES = {
     "InUseError": 4,
     "RankError": 1,
     "WorkersError": 1,
-    "FailedRunsError": 7,
 }
 
 
