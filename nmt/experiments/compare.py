@@ -168,10 +168,11 @@ def _reason(base: Compared, run: Compared, inputs: Sequence[InputDifference], sa
 
 
 def _learned_otherwise(base: Compared, run: Compared, kind: str, step: int) -> bool:
-    """Return whether an event of both logs has other values, of those that are about the same updates."""
+    """Return whether an event of both logs has other values, of those that both have about the same updates."""
     one, other = (each.events[kind, step] for each in (base, run))
     is_same_window = kind != "train" or base.windows[step] == run.windows[step]
-    return any(one.get(name) != other.get(name) for name in LEARNED if is_same_window or name != "loss")
+    names = [name for name in LEARNED if name in one and name in other and (is_same_window or name != "loss")]
+    return any(one[name] != other[name] for name in names)
 
 
 def _filters(runs: Sequence[Compared]) -> dict[str, dict[str, int | None]]:

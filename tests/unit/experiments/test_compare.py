@@ -182,6 +182,9 @@ def test_train_losses_are_means_over_the_same_updates(copy: Copy) -> None:
     found = compare_runs(open_runs([first, second]))
     assert found.curves["train loss"] == {"a": {100: 6.0}, "b": {100: 5.0}}
     assert found.said[0].startswith(f"{first / 'log.jsonl'}: has no tokens: its train losses are means over updates")
+    with (second / "log.jsonl").open("a") as log:
+        log.write('{"kind": "train", "step": 100, "loss": 5.0, "gradient_norm": 1.0}\n')
+    assert reason(first, second).step is None  # an older nmt logged fewer values
     write(first, (150, 3.0, 7))
     found = compare_runs(open_runs([first, second]))
     assert (found.curves, found.said) == (
