@@ -12,7 +12,7 @@ demo: $(READY)  ## All stages on the built-in corpus, in minutes.
 	$(BIN)/nmt run recipes/demo.toml
 
 test: $(READY)  ## The tests, without those marked slow.
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 3 --dist loadscope
 
 test-all: $(READY)  ## All tests.
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m ""
