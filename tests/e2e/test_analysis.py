@@ -102,11 +102,11 @@ def test_scores_made_elsewhere_have_intervals_and_tests_beside_the_others(nmt_he
         (["--analysis", "--source", "short"], 3, "short has 1 lines but test.de has 20"),
         (["--scores", "a"], 2, "--scores a: no metric is named (write --scores comet:wmt22-comet-da=FILE)"),
         (["--scores", "m:1=a", "m:1=a"], 2, "--scores m:1=a is given twice"),
-        (["--scores", "m:1=short"], 3, "m:1: 1 scores of hyp.de, which has 20 lines"),
+        (["--scores", "m:1=short"], 3, "m:1=short: 1 scores of hyp.de, which has 20 lines"),
         (
             ["--scores", "m:1=a", "m:1=b"],
             3,
-            "m:1: scores of 2 systems (?, ?), not of hyp.de (give one file for each system, in their order, "
+            "m:1=a, b: scores of 2 systems (?, ?), not of hyp.de (give one file for each system, in their order, "
             "or one with their names)",
         ),
     ],
@@ -121,7 +121,7 @@ def test_what_cannot_be_analyzed_is_one_line(
 def test_scores_are_read_before_a_model_translates(tiny: TinyRun, nmt_here: Run, texts: Path) -> None:
     words = ("evaluate", tiny.folder / "model", "--source", "test.en", "--reference", "test.de", "-o", "kept")
     said = nmt_here(*words, "--scores", "m:1=short", cwd=texts)
-    assert said == (3, "", "nmt: m:1: 1 scores of test.en, which has 20 lines\n")
+    assert said == (3, "", "nmt: m:1=short: 1 scores of test.en, which has 20 lines\n")
     assert not (texts / "kept").exists()
 
 
