@@ -72,7 +72,7 @@ def score_systems(
         tokenize=config.tokenize,
         lowercase=config.lowercase,
         chrf_word_order=config.chrf_word_order,
-        metrics=names or METRICS,
+        metrics=names or (METRICS if len(texts.systems) == 1 else TESTED),
     )
     merged: dict[str, dict[str, Counted]] = {
         system: dict[str, Counted](statistics.items()) | beside.scores[system] for system, statistics in counted.items()

@@ -261,12 +261,12 @@ def test_each_file_of_hypotheses_has_its_own_scores_however_they_are_given(
     ours, perfect = str(texts / "hyp.de"), str(texts / "test.de")
     found = evaluated(nmt_here, "--hypotheses", ours, "--hypotheses", perfect, "--reference", perfect)
     assert list(found) == [ours, perfect]
-    assert found[ours] == expected
+    assert found[ours] == {name: score for name, score in expected.items() if name != "ter"}
     assert round(found[perfect]["bleu"]["score"], 9) == 100
     assert evaluated(nmt_here, "--hypotheses", ours, perfect, "--reference", perfect) == found
-    rows = nmt_here("evaluate", "--hypotheses", ours, perfect, "--reference", perfect).lines[1:7]
+    rows = nmt_here("evaluate", "--hypotheses", ours, perfect, "--reference", perfect).lines[1:5]
     assert [row.split()[:2] for row in rows] == [
-        [name, metric] for name in (ours, perfect) for metric in ("BLEU", "chrF", "TER")
+        [name, metric] for name in (ours, perfect) for metric in ("BLEU", "chrF")
     ]
 
 
