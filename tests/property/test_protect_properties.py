@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,7 +40,9 @@ def test_placeholders_first_appear_in_their_order_and_stand_for_matches_alone(
     protected = protector.protect(text)
     own = [piece for piece in re.findall("⟦[0-9]+⟧", protected.text) if piece in symbols(count)]
     assert list(dict.fromkeys(own)) == symbols(len(protected.kept))
-    assert all(re.search(pattern, kept) or kept in symbols(count) for kept in protected.kept if kept.strip())
+    # By the engine of the protector: `\w` of `regex` has the marks of a script too, that of `re` has not.
+    found = regex.compile(pattern, regex.VERSION0).search
+    assert all(found(kept) or kept in symbols(count) for kept in protected.kept if kept.strip())
 
 
 @patterns
