@@ -66,6 +66,12 @@ WhereTrained = Annotated[RunConfig, OptionsOf("Options", only=(*CHECKED, "no_cac
 WhereReproduced = Annotated[RunConfig, OptionsOf("Options", only=(*CHECKED, "workers", "no_cache", "no_report"))]
 
 
+def check_data_dir(where: RunConfig) -> None:
+    """Raise UsageError where --data-dir is given and missing."""
+    if where.data_dir is not None and not where.data_dir.is_dir():
+        raise UsageError(f"--data-dir {where.data_dir}: no such folder")
+
+
 def open_run(recipe: str, where: RunConfig, *, suffix: str = "", refused: frozenset[str] = INPUTS) -> Run:
     """Load `recipe`, which may be a lock, and bind it to its folders, and to its lock or that of `where`.
 
@@ -79,8 +85,7 @@ def open_run(recipe: str, where: RunConfig, *, suffix: str = "", refused: frozen
         raise UsageError("--strict is for a lock", hint="add --locked LOCK")
     locked = Locked.read(lock, refused=refused, strict=where.strict) if lock else None
     loaded = locked_recipe(path, overrides) if is_lock else load_recipe(recipe, overrides)
-    if where.data_dir is not None and not where.data_dir.is_dir():
-        raise UsageError(f"--data-dir {where.data_dir}: no such folder")
+    check_data_dir(where)
     from nmt.pipeline.run import Run  # start-up time
 
     run_dir = where.run_dir or Path("runs") / f"{loaded.recipe.name}{suffix}"

@@ -8,6 +8,7 @@ from pydantic import Field, PositiveInt
 
 from nmt.commands.group import new_app
 from nmt.commands.options import MOST_WORKERS, OptionsOf, command
+from nmt.commands.recipe_options import RunConfig, check_data_dir
 from nmt.config.section import Flag, Section
 from nmt.config.toml import load_recipe, recipe_names
 from nmt.errors import FailedRunsError, UsageError
@@ -30,12 +31,8 @@ class SweepConfig(Section):
     jobs: Annotated[PositiveInt, Field(le=MOST_WORKERS)] | None = None
     """Runs at once, which divide the threads; by default, and at most, as many as the cores, or GPUs, and the memory
     allow."""
-    data_dir: Path | None = None
-    """Folder of the recipe's relative file names; by default that of the recipe."""
     run_dir: Path | None = None
     """The folder of the run folders, the table and the plot; by default runs/NAME-sweep."""
-    no_cache: Annotated[bool, Flag(environment="NMT_NO_CACHE")] = False
-    """Prepare the data of each run by itself, without the cache of stages that runs share."""
     table: bool = False
     """Run nothing: compare the runs that are finished."""
     json_output: Annotated[bool, Flag("--json")] = False
@@ -52,6 +49,7 @@ def compare_variants(
     ],
     *,
     settings: Annotated[SweepConfig, OptionsOf("Options")],
+    where: Annotated[RunConfig, OptionsOf("Options", only=("data_dir", "no_cache"))],
 ) -> None:
     """Run variants of RECIPE, each with several seeds, and compare their scores in a table and a plot.
 
@@ -63,13 +61,12 @@ def compare_variants(
         raise UsageError(f"{recipe}: a lock, not a recipe", hint="`nmt recipe show LOCK` prints its recipe")
     loaded = load_recipe(recipe)
     common, variants = make_variants(loaded.recipe.sweep, settings.overrides, settings.variants)
-    if settings.data_dir is not None and not settings.data_dir.is_dir():
-        raise UsageError(f"--data-dir {settings.data_dir}: no such folder")
+    check_data_dir(where)
     from nmt.experiments import sweep, sweep_table  # start-up time
 
     folder = settings.run_dir or Path("runs") / f"{loaded.recipe.name}-sweep"
     planned = sweep.plan_sweep(
-        recipe, common, variants, settings.seeds, folder, settings.data_dir, no_cache=settings.no_cache
+        recipe, common, variants, settings.seeds, folder, where.data_dir, no_cache=where.no_cache
     )
     if len(planned.runs) == 1 and not settings.variants:
         hint = "give --set with several values, or --seeds, or a recipe with [sweep.NAME]"

@@ -128,7 +128,7 @@ def page(facts: JsonObject) -> str:
         "score": lambda value, metric, sign="": console.figure(metric, value, sign),
         "p": "{:.4f}".format,
         "value": lambda value: "not recorded" if value in (None, "") else cut(str(value)),
-        "metric": lambda name: console.METRICS.get(name, name),
+        "metric": console.metric_name,
         "share": percent,
         "width": lambda count, of: round(100 * count / max(of, 1), 2),
         "duration": console.duration,

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -69,10 +70,10 @@ class Model(nn.Module, ABC):
                 mask = queries.new_ones(queries.size(2), keys.size(2), dtype=torch.bool).tril()
             found[module] = attention.weights(queries, keys, mask)
 
-        handles = [attention.register_forward_pre_hook(record, with_kwargs=True) for attention in attentions]
-        self.hidden(src, tgt_in)
-        for handle in handles:
-            handle.remove()
+        with ExitStack() as hooks:
+            for attention in attentions:
+                hooks.callback(attention.register_forward_pre_hook(record, with_kwargs=True).remove)
+            self.hidden(src, tgt_in)
         return [found[attention] for attention in attentions]
 
     @property
