@@ -4,7 +4,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-from nmt.errors import ArtifactError
+from nmt.errors import ArtifactError, UsageError
 from nmt.exporting.parity import Agreement, check, compare, describe_sample, draw_sample, read_sample
 from nmt.exporting.tokenizers import ODD, export_tokenizers
 from nmt.files import check_writable, digest_file, replacing
@@ -28,12 +28,16 @@ def export_ctranslate2(
     """Write the bundle at `path` for CTranslate2 to its folder `exports/NAME`; return the agreement by search.
 
     Both engines translate the file `sample`, or else sources drawn from the vocabulary. Raises ArtifactError
-    where they do not agree, and nothing is written; UsageError where CTranslate2 is missing.
+    where they do not agree, and nothing is written; UsageError where CTranslate2 is missing, or the model has a
+    window, which it cannot compute.
     """
     package = import_ctranslate2()
     converting = import_module("nmt.exporting.converter")  # imports the package, an optional extra
     bundle = open_bundle(path)
     bundle.check_float32()
+    if window := bundle.config.model.attention_window:
+        hint = "translate with the engine native"
+        raise UsageError(f"{path}: CTranslate2's encoder has no model.attention_window, which is {window}", hint=hint)
     check_writable(path / EXPORTS / name)
     sources = read_sample(sample, bundle) if sample else draw_sample(bundle)
     texts = bundle.tokenizer.source.decode(sources)

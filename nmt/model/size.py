@@ -47,16 +47,21 @@ class Operations:
     target_piece: int  # to compute the next piece of one hypothesis
     target_pair: int  # more for each position in the cache of the decoder
     cross_pair: int  # more for each source position
+    window: int | None = None  # positions that one sees at either side of it, in the decoder before it; None: all
 
     def of_search(self, source: int, target: int, beam_size: int) -> int:
         """Return those of a search over `target` steps for a source of `source` pieces, both with EOS.
 
         The first step has one hypothesis, the others as many as the beam size, each with the positions of all in the
-        cache, of which those of others are computed and hidden.
+        cache, of which those of others are computed and hidden. In the encoder pairs out of the window do not count,
+        though a block has some.
         """
-        total, positions = source * (self.source_piece + source * self.source_pair), 0
-        for hypotheses in [1, *[beam_size] * (target - 1)]:
-            positions += hypotheses
+        reach = source - 1 if self.window is None else min(self.window, source - 1)
+        pairs = source * (2 * reach + 1) - reach * (reach + 1)
+        total = source * self.source_piece + pairs * self.source_pair
+        steps = [1, *[beam_size] * (target - 1)]
+        for step, hypotheses in enumerate(steps):
+            positions = sum(steps[0 if self.window is None else max(step - self.window, 0) : step + 1])
             total += hypotheses * (self.target_piece + positions * self.target_pair + source * self.cross_pair)
         return total
 
@@ -74,7 +79,8 @@ def operations(model: Model) -> Operations:
     encoding = memory + sum(
         2 * linear.weight.numel() for name, linear in linears.items() if name.startswith("encoder.")
     )
-    return Operations(encoding, pairs["encoder"], every - encoding, pairs["decoder"], pairs["cross"])
+    (window,) = {attention.window for attention in (*kinds["encoder"], *kinds["decoder"])}
+    return Operations(encoding, pairs["encoder"], every - encoding, pairs["decoder"], pairs["cross"], window)
 
 
 def products(attention: Attention) -> int:

@@ -155,6 +155,18 @@ def test_an_export_that_only_its_own_settings_mislead_is_not_kept(copy: Path) ->
     assert not (copy / "exports" / "other").exists()
 
 
+def test_a_model_with_a_window_is_not_exported(copy: Path) -> None:
+    config = read_json(copy / "config.json")
+    config["model"]["attention_window"] = 8
+    BUNDLE.write(copy, {key: value for key, value in config.items() if key != "digest"})
+    with pytest.raises(UsageError) as caught:
+        export_ctranslate2(copy, quantization="float32", name="other", sample=None)
+    assert str(caught.value) == (
+        f"{copy}: CTranslate2's encoder has no model.attention_window, which is 8 (translate with the engine native)"
+    )
+    assert not (copy / "exports" / "other").exists()
+
+
 @pytest.mark.parametrize("quantization", ["int8", "int8_float32", "int16", "bfloat16", "float16"])
 def test_every_quantization_says_how_near_it_is_and_in_what_it_was_computed(
     copy: Path, quantization: Any, capsys: pytest.CaptureFixture[str]
