@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis import settings
-from random_models import BOS_ID, PAD_ID, SEEDS, SENTENCES, V, few, forced_scores, make_model, search, sources
+from random_models import SEEDS, SENTENCES, V, few, forced_scores, make_model, search, sources
 from torch import Tensor
 from torch.testing import assert_close
 
 from nmt.config.model import ModelConfig
+from nmt.data.encoding.tokenizer import BOS_ID, PAD_ID
 from nmt.model import windows
 from nmt.model.encoder_decoder import Transformer
 from nmt.model.layers import SelfAttention
@@ -60,7 +60,8 @@ def test_blocks_and_their_gradients_are_attention_with_a_mask(
     def gradients(output: Tensor) -> list[Tensor]:
         return list(torch.autograd.grad((output * upstream).sum(), [x, *attention.parameters()]))
 
-    expected = attention.attend(*attention.project(x, rotation), is_seen[:, None])
+    queries, keys, values = attention.project(x, rotation)
+    expected = attention.attend(queries, keys, values, is_seen[:, None])
     padding = None if is_causal or all(length == longest for length in lengths) else is_real[:, None, None]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(windows, "SIZE", size)
