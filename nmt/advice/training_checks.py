@@ -144,7 +144,7 @@ def check_memory(checkup: Checkup) -> Finding:
     whole = memory.longest_step(trainer.pairs, trainer.steps)
     wanted = min(asked, whole) if isinstance(asked, int) else whole
     room = memory.room_for_micro_batches(trainer.updater)
-    trials = profiling.MemoryTrials(memory.micro_batch_cost(trainer.updater, trainer.pairs))
+    trials = profiling.MemoryTrials(memory.micro_batch_cost(trainer.updater, trainer.steps))
     size = memory.fit(trials, wanted, room)
     trainer.try_longest_dev()
     checkup.micro_batch = min(size, trials.largest)
@@ -166,7 +166,7 @@ def check_time(checkup: Checkup) -> Finding:
     rate, update = profiling.training_speed(trainer, checkup.micro_batch)
     tokens = planned_tokens(checkup) / len(trainer.steps.plan(0))
     step = tokens / rate + update
-    sentence = profiling.translation_speed(trainer)
+    sentence = profiling.translation_speed(trainer) if trainer.translator else 0.0  # the loss of dev takes little
     counts, named = checkup.sample, checkup.recipe.data.test
     validation = 0.0 if "dev" in checkup.left_out else sentence * counts.dev
     validations = math.ceil(training.max_steps / training.validate_every)

@@ -182,7 +182,7 @@ class Run:
         self.checkpoints.refuse_other(self.training_identity)
 
     def refuse_other_symbols(self) -> None:
-        """Raise RecipeError where the tokenizer of the initial model lacks the recipe's tags or placeholders."""
+        """Raise RecipeError where the tokenizer of the initial model lacks the recipe's tags, placeholders or masks."""
         data, tokenizer = self.recipe.data, self.initial_tokenizer
         if tokenizer and (missing := [tag for tag in data.tags if tag not in tokenizer.tags]):
             raise RecipeError(
@@ -195,6 +195,15 @@ class Run:
                 f"{data.placeholders_for}: the model that training.init_from names has no placeholders",
                 hint='set data.protect = "none" and codes = "drop", or train without init_from',
             )
+        given = f'training.objective = "{self.recipe.training.objective}"'
+        if tokenizer and len(tokenizer.masks) < (needed := self.recipe.masks_needed):
+            raise RecipeError(
+                f"{given}: the model that training.init_from names has {len(tokenizer.masks)} masks, not {needed}",
+                hint="train without init_from",
+            )
+        if tokenizer and not tokenizer.joint and self.recipe.training.objective != "translation":
+            message = f"{given}: the model that training.init_from names has a tokenizer for each side, not a joint one"
+            raise RecipeError(message, hint="train without init_from")
 
     def next_sessions(self) -> list[JsonObject]:
         """Return the sessions of the lock with this one, and warn where versions or machine have changed."""

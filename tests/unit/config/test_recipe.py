@@ -199,3 +199,71 @@ def test_each_recipe_in_the_table_expects_a_score_of_each_of_its_test_sets() -> 
         assert all(each.source for each in shipped.expected.values()), name
         is_run = "iwslt" not in name and "wmt" not in name
         assert all(each.is_measured == is_run == ("tok:13a" in each.signature) for each in shipped.expected.values())
+
+LINES = {"monolingual": {"en": {"text": "a.en", "language": "en"}}}
+PAIRS = {"train": {"builtin": "train", "pairs": 10}}
+ENCODER = {"architecture": "encoder-only"}
+MASKS = {"masks": 1}
+
+
+@pytest.mark.parametrize(
+    ("objective", "given", "message"),
+    [
+        (
+            "masked",
+            {"data": LINES},
+            'training.objective = "masked": model.architecture = "encoder-decoder" has translation, denoising, '
+            "language-model",
+        ),
+        ("translation", {"model": ENCODER}, 'model.architecture = "encoder-only" has masked'),
+        ("translation", {"data": LINES}, "learns from the pairs of data.train alone: leave out data.monolingual"),
+        ("denoising", {"data": PAIRS}, "learns from the lines of data.monolingual alone: leave out data.train"),
+        ("language-model", {"data": {**PAIRS, **LINES}}, "lines of data.monolingual alone: leave out data.train"),
+        ("denoising", {"data": LINES}, 'training.objective = "denoising" needs tokenizer.masks of at least 1'),
+        (
+            "denoising",
+            {"data": LINES, "tokenizer": MASKS, "noise": {"target": "spans"}},
+            'training.objective = "denoising" needs tokenizer.masks of at least 2',
+        ),
+        ("masked", {"model": ENCODER}, 'training.objective = "masked" needs tokenizer.masks of at least 1'),
+        (
+            "masked",
+            {"model": {**ENCODER, "tied_embeddings": "none"}, "tokenizer": {**MASKS, "joint": False}},
+            'training.objective = "masked" needs tokenizer.joint = true',
+        ),
+        ("translation", {"noise": {"mask_share": 0.5}}, 'noise.mask_share: training.objective = "translation" has none'),
+        (
+            "masked",
+            {"model": ENCODER, "tokenizer": MASKS, "noise": {"target": "spans"}},
+            'noise.target: training.objective = "masked" has none',
+        ),
+        (
+            "masked",
+            {"model": ENCODER, "tokenizer": MASKS, "expected": {"held-out": {"bleu": 1, "signature": "s"}}},
+            'expected.held-out: training.objective = "masked" has no scores',
+        ),
+    ],
+)
+def test_an_objective_has_its_families_corpora_and_masks(objective: str, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        recipe(training={"objective": objective}, **given)
+    (error,) = caught.value.errors()
+    assert error["msg"].endswith(message), error["msg"]
+
+
+def test_what_goes_together_is_sound() -> None:
+    for family, is_cut in {"encoder-decoder": True, "prefix-lm": True, "decoder-only": False}.items():
+        model = {"architecture": family}
+        assert recipe(model=model).has_prefixes is is_cut
+        assert recipe(model=model, data=LINES, training={"objective": "language-model"}).masks_needed == 0
+        given = recipe(model=model, data=LINES, training={"objective": "denoising"}, tokenizer=MASKS)
+        assert given.masks_needed == 1
+    noise = {"target": "spans", "mask_share": 0.2}
+    masks = {"masks": 2}
+    spans = recipe(data=LINES, training={"objective": "denoising"}, tokenizer=masks, noise=noise)
+    assert spans.masks_needed == 2
+    for data in (PAIRS, LINES, {**PAIRS, **LINES}):
+        masked = {"model": ENCODER, "tokenizer": MASKS, "noise": {"mask_share": 0.2}}
+        assert recipe(data=data, training={"objective": "masked"}, **masked).masks_needed == 1
+    # The tokenizer of the initial model counts, which is not known here.
+    assert recipe(data=LINES, training={"objective": "denoising", "init_from": "x"}).tokenizer.masks == 0

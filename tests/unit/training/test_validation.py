@@ -27,6 +27,7 @@ from nmt.training.validation import (
     rank_validation,
     should_stop,
     validate,
+    validate_loss,
 )
 
 V = 12
@@ -102,6 +103,20 @@ def test_a_validation_holds_the_loss_of_a_piece_and_the_bleu_of_the_translations
     assert (lowercase.bleu, lowercase.chrf) == pytest.approx((100, 100))
     words = METRICS.model_copy(update={"chrf_word_order": 2})
     assert "nw:2" in validate(model, cast("Translator", Echo()), dev, Ranks(), words).chrf_signature
+
+
+def test_without_translations_a_validation_is_the_loss_alone(model: Model) -> None:
+    class Second(Ranks):
+        def gather(self, value: Any) -> list[Any]:
+            return [value, (6.0, 2)]
+
+    model.train()
+    pairs = cast("Any", Listed(ROWS))
+    found = validate_loss(model, pairs, 100, Ranks())
+    assert found == Validation(found.loss, None, None, None, None)
+    assert found.loss == pytest.approx(expected_nll(model.eval(), ROWS) / 12, rel=1e-5)
+    nll, tokens = dev_nll(model, pairs, 6, Ranks(0, 2))
+    assert validate_loss(model, pairs, 6, Second(0, 2)).loss == pytest.approx((nll + 6.0) / (tokens + 2))
 
 
 class TwoRanks(Ranks):
