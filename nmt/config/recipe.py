@@ -73,6 +73,11 @@ class Recipe(Section):
             raise ValueError(
                 'model.tied_embeddings = "all" needs tokenizer.joint = true; separate vocabularies allow "target"'
             )
+        if self.training.source_loss and not (self.model.architecture == "decoder-only" and self.tokenizer.joint):
+            raise ValueError(
+                f"training.source_loss = {self.training.source_loss} needs model.architecture = "
+                '"decoder-only", which predicts the source too, and tokenizer.joint = true'
+            )
         if self.cleaning.max_pieces is not None and self.cleaning.max_pieces >= self.model.max_length:
             raise ValueError(
                 f"cleaning.max_pieces = {self.cleaning.max_pieces} must be under "
@@ -107,6 +112,8 @@ class Recipe(Section):
         idle = [key for key, value in self.noise if value != NoiseConfig.model_fields[key].default]
         if idle and objective != "denoising" and (objective != "masked" or "target" in idle):
             raise ValueError(f"noise.{idle[-1]}: {given} has none")
+        if objective != "translation" and self.training.source_loss:
+            raise ValueError(f"training.source_loss: {given} has none")
         if objective != "translation" and self.expected:
             raise ValueError(f"expected.{next(iter(self.expected))}: {given} has no scores")
         if self.training.init_from is not None or objective == "translation":

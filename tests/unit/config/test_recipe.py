@@ -238,6 +238,16 @@ MASKS = {"masks": 1}
             'noise.target: training.objective = "masked" has none',
         ),
         (
+            "denoising",
+            {
+                "data": LINES,
+                "tokenizer": MASKS,
+                "model": {"architecture": "decoder-only"},
+                "training": {"objective": "denoising", "source_loss": 0.5},
+            },
+            'training.source_loss: training.objective = "denoising" has none',
+        ),
+        (
             "masked",
             {"model": ENCODER, "tokenizer": MASKS, "expected": {"held-out": {"bleu": 1, "signature": "s"}}},
             'expected.held-out: training.objective = "masked" has no scores',
@@ -246,7 +256,7 @@ MASKS = {"masks": 1}
 )
 def test_an_objective_has_its_families_corpora_and_masks(objective: str, given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        recipe(training={"objective": objective}, **given)
+        recipe(**{"training": {"objective": objective}, **given})
     (error,) = caught.value.errors()
     assert error["msg"].endswith(message), error["msg"]
 

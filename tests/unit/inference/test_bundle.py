@@ -310,7 +310,7 @@ def test_a_model_of_another_objective_does_not_translate_and_its_card_says_so(
         bundle.check_translates()
     assert str(caught.value.hint).startswith(hint)
     text = card(bundle.config, {})
-    assert f"A pretrained model made by nmt {bundle.config.nmt}: Transformer, width 8, " in text
+    assert f"A pretrained model made by nmt {bundle.config.nmt}: encoder-decoder Transformer, width 8, " in text
     assert f" layers. It was trained for {objective}, and does not translate.\n" in text
     assert "\nnmt run RECIPE --init-from PATH_OF_THIS_FOLDER\n" in text
     assert "nmt translate" not in text
