@@ -75,6 +75,8 @@ def check_schedule(checkup: Checkup) -> Finding:
 
 def check_export(checkup: Checkup) -> Finding:
     """Check whether CTranslate2, which `nmt export` needs, is installed."""
+    if (objective := checkup.recipe.training.objective) != "translation":
+        return Finding("OK", f"a model that is trained for {objective} has none")
     model = checkup.recipe.model
     shape = f"{model.norm}-norm, {model.positions} positions, tied_embeddings {model.tied_embeddings}"
     package = "installed" if find_spec("ctranslate2") else f"not installed here: {install_hint('ctranslate2')}"
@@ -157,7 +159,8 @@ def check_memory(checkup: Checkup) -> Finding:
         tip = 'set batching.micro_batch_tokens = "auto", or that size'
         problems.append((f"a micro-batch of {wanted:,} may not fit", tip))
     taken = f"{trials.taken[size] / 2**30:.2f} of {room / 2**30:.1f} GiB{estimated}"
-    return Finding.of(f"a step of up to {whole:,} padded tokens {cut} {verb} {taken}; the longest {dev} fit", problems)
+    fit = f"; the longest {dev} fit" if trainer.translator else ""
+    return Finding.of(f"a step of up to {whole:,} padded tokens {cut} {verb} {taken}{fit}", problems)
 
 
 def check_time(checkup: Checkup) -> Finding:

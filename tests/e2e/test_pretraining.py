@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from conftest import TINY, Run
 
+from nmt.training import profiling
+
 SET = "--set"
 TRAIN = TINY[TINY.index("[data.train]") : TINY.index("[data.dev]")]
 LINES = "".join(
@@ -35,7 +37,7 @@ def dev_events(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def pretrained(nmt_here: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the recipe and its run `runs/pretrain`, whose output is beside it. Shared: never change it."""
+    """Return a folder with the recipe, its run `runs/pretrain` and what this said. Shared: never change it."""
     home = tmp_path_factory.mktemp("pretraining")
     (home / "pretrain.toml").write_text(PRETRAIN, encoding="utf-8")
     said = nmt_here("run", "pretrain.toml", cwd=home, env={"NMT_NO_REPORT": ""})
@@ -60,9 +62,8 @@ def test_a_pretraining_ends_with_a_bundle_losses_and_the_next_command(pretrained
 
 def test_run_again_it_does_nothing_and_its_plan_has_no_evaluation(nmt_here: Run, pretrained: Path) -> None:
     said = nmt_here("run", "pretrain.toml", "--dry-run", cwd=pretrained)
-    assert said.lines == [
-        f"{stage}: skipped, its inputs have not changed" for stage in ("text", "tokenizer", "prepare", "train", "bundle")
-    ]
+    stages = ("text", "tokenizer", "prepare", "train", "bundle")
+    assert said.lines == [f"{stage}: skipped, its inputs have not changed" for stage in stages]
 
 
 @pytest.mark.parametrize(
@@ -103,9 +104,7 @@ def test_reports_and_comparisons_show_it_without_scores(nmt_here: Run, pretraine
     assert (said.code, said.err.partition(" (")[0]) == (4, f"nmt: {other}: a run without a bundle")
 
 
-def test_a_translation_model_starts_from_it_with_its_tokenizer(
-    nmt_here: Run, pretrained: Path, tmp_path: Path
-) -> None:
+def test_a_translation_model_starts_from_it_with_its_tokenizer(nmt_here: Run, pretrained: Path, tmp_path: Path) -> None:
     model = pretrained / "runs" / "pretrain" / "model"
     (tmp_path / "tune.toml").write_text(TINY, encoding="utf-8")
     few = [SET, "training.max_steps=2", SET, "training.checkpoint_every=1", SET, "data.train.pairs=100"]
@@ -130,5 +129,22 @@ def test_what_goes_on_needs_the_masks_of_the_model(nmt_here: Run, pretrained: Pa
 def test_a_sweep_has_no_table_of_such_runs(nmt_here: Run, pretrained: Path) -> None:
     said = nmt_here("sweep", "pretrain.toml", SET, "noise.mask_share=0.1,0.2", cwd=pretrained)
     assert (said.code, said.out) == (2, "")
-    assert said.err.startswith("nmt: variant noise.mask_share=0.1: ")
-    assert 'training.objective = "denoising" has no scores to compare' in said.err
+    assert said.err == (
+        'nmt: variant mask_share=0.1: training.objective = "denoising" has no scores to compare '
+        "(nmt run it, and nmt compare such runs)\n"
+    )
+
+
+def test_the_doctor_measures_it_without_translating(
+    nmt_here: Run, pretrained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profiling, "MAX_MICRO_BATCHES", 2)
+    said = nmt_here("doctor", "pretrain.toml", "--run-dir", "other", cwd=pretrained)
+    assert said.code == 0, said.out
+    assert "OK       export: a model that is trained for denoising has none" in said.lines
+    assert "OK       metric: the loss of dev ranks the checkpoints; there are no other scores" in said.lines
+    memory, time = said.lines[-2:]
+    assert memory.startswith("OK       memory: ")
+    assert memory.endswith(" GiB")
+    assert time.startswith("OK       time: about ")
+    assert time.endswith(" target tokens a second)")

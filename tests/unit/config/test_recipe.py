@@ -200,6 +200,7 @@ def test_each_recipe_in_the_table_expects_a_score_of_each_of_its_test_sets() -> 
         is_run = "iwslt" not in name and "wmt" not in name
         assert all(each.is_measured == is_run == ("tok:13a" in each.signature) for each in shipped.expected.values())
 
+
 LINES = {"monolingual": {"en": {"text": "a.en", "language": "en"}}}
 PAIRS = {"train": {"builtin": "train", "pairs": 10}}
 ENCODER = {"architecture": "encoder-only"}
@@ -231,7 +232,11 @@ MASKS = {"masks": 1}
             {"model": {**ENCODER, "tied_embeddings": "none"}, "tokenizer": {**MASKS, "joint": False}},
             'training.objective = "masked" needs tokenizer.joint = true',
         ),
-        ("translation", {"noise": {"mask_share": 0.5}}, 'noise.mask_share: training.objective = "translation" has none'),
+        (
+            "translation",
+            {"noise": {"mask_share": 0.5}},
+            'noise.mask_share: training.objective = "translation" has none',
+        ),
         (
             "masked",
             {"model": ENCODER, "tokenizer": MASKS, "noise": {"target": "spans"}},
@@ -272,8 +277,8 @@ def test_what_goes_together_is_sound() -> None:
     masks = {"masks": 2}
     spans = recipe(data=LINES, training={"objective": "denoising"}, tokenizer=masks, noise=noise)
     assert spans.masks_needed == 2
-    for data in (PAIRS, LINES, {**PAIRS, **LINES}):
+    for corpora in (PAIRS, LINES, {**PAIRS, **LINES}):
         masked = {"model": ENCODER, "tokenizer": MASKS, "noise": {"mask_share": 0.2}}
-        assert recipe(data=data, training={"objective": "masked"}, **masked).masks_needed == 1
+        assert recipe(data=corpora, training={"objective": "masked"}, **masked).masks_needed == 1
     # The tokenizer of the initial model counts, which is not known here.
     assert recipe(data=LINES, training={"objective": "denoising", "init_from": "x"}).tokenizer.masks == 0

@@ -404,7 +404,7 @@ def test_dev_dev_is_corrupted_alike_whatever_the_seed_and_training_is_not(
     pairs: PreparedPairs, store: Checkpoints
 ) -> None:
     data = DataConfig.model_validate({"monolingual": {"train": {"text": "a", "language": "en"}}})
-    sections = {"data": data, "tokenizer": {"masks": 1}}
+    sections: dict[str, Any] = {"data": data, "tokenizer": {"masks": 1}}
     one, other = (
         make_trainer(pairs, store, training={"objective": "denoising", "seed": seed}, **sections) for seed in (1, 2)
     )
