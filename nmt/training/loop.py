@@ -14,7 +14,6 @@ from nmt.config.inference import TrainingLines
 from nmt.config.recipe import Recipe
 from nmt.data.encoding.batching import Ints
 from nmt.data.encoding.dataset import Batch, PreparedPairs, SubwordRegularization
-from nmt.data.encoding.noise import corruption_of
 from nmt.data.encoding.steps import Step, StepStream
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import ArtifactError, DivergedError, UsageError, explaining_shortage, is_out_of_memory
@@ -31,6 +30,7 @@ from nmt.training.distributed import Ranks, checksum
 from nmt.training.identity import identity_of
 from nmt.training.init_from import InitialModel
 from nmt.training.log import METRICS, TrainingLog
+from nmt.training.objectives import corruption_of
 from nmt.training.optimizer import learning_rate
 from nmt.training.signals import catching_signals, halt
 from nmt.training.threads import fix_threads

@@ -14,7 +14,6 @@ from nmt.config.recipe import Recipe
 from nmt.config.training import TrainingConfig
 from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.dataset import Pairs
-from nmt.data.encoding.noise import corruption_of
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.placeholders import protector_for
 from nmt.evaluation.metrics import score
@@ -24,7 +23,7 @@ from nmt.model.preparation import prepare
 from nmt.model.protocol import Model
 from nmt.training.checkpoint import TrainingState
 from nmt.training.distributed import Ranks
-from nmt.training.objectives import translation_loss
+from nmt.training.objectives import corruption_of, translation_loss
 
 DEV_SEED = 0
 MAX_NLL = 700.0  # nats above which a perplexity would overflow a float

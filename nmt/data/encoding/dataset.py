@@ -190,6 +190,7 @@ class MaskedPairs(Pairs):
         return sum(len(labels) - labels.count(PAD_ID) for labels in (self.rows[index][1] for index in indices.tolist()))
 
     def collate(self, indices: Ints | Sequence[int]) -> Batch:
+        """Collate sequences, in the order of `indices`, into a batch without sources."""
         rows = [self.rows[index] for index in np.asarray(indices, dtype=np.int64).tolist()]
         longest = max(len(ids) for ids, _ in rows)
         tgt_in, labels = (

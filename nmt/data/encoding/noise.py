@@ -6,17 +6,16 @@ All is a function of seed, epoch and pair alone, so that a resumed run, and ever
 import math
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import chain
 
 import numpy as np
 
-from nmt.config.recipe import Recipe
 from nmt.data.encoding.batching import Ints
 from nmt.data.encoding.dataset import DrawnPairs, Ids, MaskedPairs, Pairs
-from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID, Tokenizer
+from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 
 MARKS = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f")  # a piece that ends in one of them ends a sentence
 KEPT, REPLACED = 0.1, 0.1  # shares of the pieces to predict that are no mask (Devlin et al. 2019, section 3.1)
@@ -122,6 +121,7 @@ class Denoising(Corruption):
     predicts_spans: bool = False
 
     def apply(self, sides: Sides, indices: Ints, epoch: int) -> Pairs:
+        """Corrupt the source of each pair; the target is that of the pair, or the spans."""
         rows = [
             self.corrupted(src.tolist(), tgt.tolist(), Draws(f"{self.seed} {epoch} {index} noise"))
             for src, tgt, index in zip(*sides, indices.tolist(), strict=True)
@@ -158,6 +158,7 @@ class LanguageModel(Corruption):
     is_cut: bool
 
     def apply(self, sides: Sides, indices: Ints, epoch: int) -> Pairs:
+        """Cut the target of each pair."""
         lines = sides[1]  # in the normal form of what is written
         cuts = [0] * len(lines)
         if self.is_cut:
@@ -185,6 +186,7 @@ class Masking(Corruption):
     """The pairs that are a line twice, of which the sequence has one: the first pair of each corpus, and its end."""
 
     def apply(self, sides: Sides, indices: Ints, epoch: int) -> Pairs:
+        """Mask a sequence of each pair."""
         rows = []
         for src, tgt, index in zip(*sides, indices.tolist(), strict=True):
             draws = Draws(f"{self.seed} {epoch} {index} noise")
@@ -214,31 +216,3 @@ class Masking(Corruption):
         if kind < KEPT:
             return piece
         return self.pieces[draws.below(len(self.pieces))] if kind < KEPT + REPLACED else self.mask
-
-
-def corruption_of(recipe: Recipe, tokenizer: Tokenizer, corpora: Mapping[str, Span], seed: int) -> Corruption | None:
-    """Return what the objective of `recipe` makes of pairs; None of translation, which takes them as they are.
-
-    `corpora` are the first pair and the end of each corpus; those that are none of `data.train` have lines.
-    """
-    objective, config = recipe.training.objective, recipe.noise
-    if objective == "translation":
-        return None
-    if objective == "language-model":
-        return LanguageModel(seed, is_cut=recipe.has_prefixes)
-    pieces, is_masked = tokenizer.source.pieces(range(tokenizer.source_size)), objective == "masked"
-    rebuilds = config.target == "line" and not is_masked
-    noise = Noise(
-        config.mask_share or (0.3 if rebuilds else 0.15),
-        config.span_length or (1.0 if is_masked else 3.0),
-        config.sentence_share,
-        frozenset(number for number, piece in enumerate(pieces) if piece.endswith(MARKS)),
-        frozenset(number for number, piece in enumerate(pieces) if piece in tokenizer.tags),
-    )
-    if is_masked:
-        special = {*range(EOS_ID + 1), *tokenizer.masks}
-        ordinary = [number for number in range(tokenizer.source_size) if number not in special]
-        lines = [span for name, span in corpora.items() if name not in recipe.data.train]
-        return Masking(noise, tokenizer.masks[0], ordinary, seed, lines)
-    longest = recipe.model.max_length - 1
-    return Denoising(noise, tokenizer.masks, seed, longest, predicts_spans=config.target == "spans")

@@ -288,7 +288,7 @@ def test_ranks_other_than_the_first_take_the_initial_model_from_the_lock(
 
 
 def tokenizer(tags: list[str], placeholders: int) -> Any:
-    return SimpleNamespace(tags=tags, placeholders=placeholders)
+    return SimpleNamespace(tags=tags, placeholders=placeholders, masks=[], joint=True)
 
 
 def test_tags_and_placeholders_that_the_initial_tokenizer_lacks_are_refused(tmp_path: Path) -> None:

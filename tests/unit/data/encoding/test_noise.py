@@ -1,17 +1,14 @@
 """Corruption of lines: shares, spans, sentences, and what is to be predicted."""
 
 from collections import Counter
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from nmt.config.model import ModelConfig
-from nmt.config.training import NoiseConfig, TrainingConfig
 from nmt.data.encoding.dataset import MaskedPairs
-from nmt.data.encoding.noise import Corruption, Denoising, Draws, LanguageModel, Masking, Noise, corruption_of
-from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID, Tokenizer
+from nmt.data.encoding.noise import Corruption, Denoising, Draws, LanguageModel, Masking, Noise
+from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 
 MASKS = [90, 91, 92, 93]
 STOP = 50
@@ -213,42 +210,3 @@ def test_a_sequence_is_a_line_or_both_sides_of_a_pair() -> None:
 
 def test_of_blank_lines_the_end_is_predicted() -> None:
     assert masking(BART).masked([[], []], Draws("1")) == ([EOS_ID, BOS_ID, EOS_ID], [PAD_ID, PAD_ID, EOS_ID])
-
-
-class Vocabulary:
-    """Stands for the tokenizer of a side."""
-
-    def pieces(self, ids: range) -> list[str]:
-        named = {4: "<2de>", 5: "<mask>", 6: "<mask1>", 7: ".", 8: "so?", 9: "Mr.x", 10: "\u3002", 11: "!\u2581"}
-        return [named.get(number, f"piece{number}") for number in ids]
-
-
-TOKENIZER = cast("Tokenizer", SimpleNamespace(source=Vocabulary(), source_size=14, masks=[5, 6], tags=["<2de>"]))
-
-
-def of_recipe(objective: str, has_source: bool = True, **noise: Any) -> Corruption | None:
-    training = TrainingConfig.model_validate({"objective": objective})
-    data = SimpleNamespace(train={"pairs": None})
-    recipe: Any = SimpleNamespace(
-        training=training,
-        noise=NoiseConfig.model_validate(noise),
-        data=data,
-        has_prefixes=has_source,
-        model=ModelConfig(max_length=40),
-    )
-    return corruption_of(recipe, TOKENIZER, {"pairs": (0, 5), "lines": (5, 9)}, 3)
-
-
-def test_each_objective_has_the_noise_of_its_paper_by_default() -> None:
-    assert of_recipe("translation") is None
-    assert of_recipe("language-model") == LanguageModel(3, is_cut=True)
-    assert of_recipe("language-model", has_source=False) == LanguageModel(3, is_cut=False)
-    bart, ends, tags = of_recipe("denoising"), frozenset([7, 8, 10]), frozenset([4])
-    assert bart == Denoising(Noise(0.3, 3.0, 0.0, ends, tags), [5, 6], 3, longest=39)
-    t5 = of_recipe("denoising", target="spans")
-    assert t5 == Denoising(Noise(0.15, 3.0, 0.0, ends, tags), [5, 6], 3, longest=39, predicts_spans=True)
-    bert = of_recipe("masked")
-    assert bert == Masking(Noise(0.15, 1.0, 0.0, ends, tags), 5, [4, *range(7, 14)], 3, [(5, 9)])
-    chosen = of_recipe("denoising", mask_share=0.5, span_length=2, sentence_share=0.25)
-    assert isinstance(chosen, Denoising)
-    assert (chosen.noise.share, chosen.noise.span_length, chosen.noise.sentence_share) == (0.5, 2.0, 0.25)
