@@ -7,7 +7,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from nmt.config.section import Affects, Effect, Section
 
 Architecture = Literal["encoder-decoder", "decoder-only", "prefix-lm", "encoder-only"]
-Layers = Annotated[NonNegativeInt, Field(le=1000)]
+Layers = Annotated[PositiveInt, Field(le=1000)]
+Stack = Annotated[NonNegativeInt, Field(le=1000)]
 Dropout = Annotated[float, Field(ge=0, lt=1), Affects("updates")]
 AttentionKind = Literal["encoder", "decoder", "cross"]
 """Of the source over the source, of the target over the target so far, and of the target over the source; in an
@@ -55,9 +56,9 @@ class ModelConfig(Section):
     """Between the maps of the feed-forward layers: ReLU [V17, section 3.3], GELU (Hendrycks & Gimpel 2016), SiLU, also
     called swish (Elfwing et al. 2017, Ramachandran et al. 2017), or SwiGLU (Shazeer 2020), the SiLU of one map times
     another map: each is `ffn` wide, so that at 2/3 of the width a layer has as many weights as with the others."""
-    encoder_layers: Layers = DEPTH
+    encoder_layers: Stack = DEPTH
     """Layers of the encoder, or of the stack of an `encoder-only` model; the others have none."""
-    decoder_layers: Layers = DEPTH
+    decoder_layers: Stack = DEPTH
     """Layers of the decoder, or of the stack of a `decoder-only` or `prefix-lm` model; `encoder-only` has none."""
     dropout: Dropout = 0.1
     """On embeddings and on the output of each sub-layer [V17, section 5.4]."""

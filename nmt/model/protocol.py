@@ -93,8 +93,14 @@ class Model(nn.Module, ABC):
         """Return logits (B, T, V) of the piece after each of `tgt_in`."""
         return self.generator(self.hidden(src, tgt_in))
 
-    def loss_inputs(self, batch: "Batch") -> tuple[Tensor, Tensor]:
-        """Return the hidden states (N, D) that predict the real labels of `batch`, and these labels (N)."""
+    def loss_inputs(self, batch: "Batch", *, with_source: bool = False) -> tuple[Tensor, Tensor]:
+        """Return the hidden states (N, D) that predict the real labels of `batch`, and these labels (N).
+
+        `with_source` adds those that predict the pieces of the source but the first, after them. Raises ValueError
+        where the model predicts no source.
+        """
+        if with_source:
+            raise ValueError("the model predicts no source")
         hidden = self.hidden(batch.src, batch.tgt_in, src_padded=batch.src_padded).flatten(0, 1)  # (B * T, D)
         return hidden.index_select(0, batch.label_indices), batch.real_labels
 
