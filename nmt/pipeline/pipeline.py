@@ -139,7 +139,7 @@ def show_results(run: Run, seconds: float) -> None:
     if best := best_checkpoint(run):
         console.heading("Best checkpoint:", f" {best}")
     console.heading("Total time:", f" {console.duration(seconds)}")
-    if all(corpus.builtin for corpus in run.recipe.data.train.values()):
+    if all(corpus.builtin for corpus in run.recipe.data.training_corpora.values()):
         console.out(GRAMMAR)
     sample, model = shlex.quote(sources[chosen[0]]), shlex.quote(str(folder.bundle))
     console.heading("Next:", f" echo {sample} | nmt translate {model}")

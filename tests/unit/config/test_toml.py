@@ -269,6 +269,7 @@ def test_a_resolved_recipe_holds_every_knob() -> None:
     named = MINIMAL.replace("[data.train]", "[data.train.NAME]")
     sections = [
         "[data.train.NAME.cleaning]\nmax_pieces = 9",
+        "[data.monolingual.LINES]\nlanguage = 'en'\ntext = 'x'\n[data.monolingual.LINES.cleaning]\nmax_pieces = 9",
         "[data.dev]\nfiles = 'x'",
         "[data.test.NAME]\nfiles = 'x'",
         f"[data.downloads.NAME]\nurl = 'https://example.org/x'\nsha256 = '{'0' * 64}'",
@@ -280,7 +281,7 @@ def test_a_resolved_recipe_holds_every_knob() -> None:
     assert check(tree, "resolved").data.downloads["NAME"].url == "https://example.org/x"
     for knob in knobs():
         value: Any = tree
-        for part in knob.key.split("."):
+        for part in knob.key.replace("monolingual.NAME", "monolingual.LINES").split("."):
             if value == "none":  # a section that is switched off
                 break
             assert part in value, knob.key
