@@ -138,7 +138,7 @@ def show_results(run: Run, seconds: float) -> None:
     if best := best_checkpoint(run):
         console.heading("Best checkpoint:", f" {best}")
     console.heading("Total time:", f" {console.duration(seconds)}")
-    if all(corpus.builtin for corpus in run.recipe.data.train.values()):
+    if all(corpus.builtin for corpus in run.recipe.data.training_corpora.values()):
         console.out(GRAMMAR)
     model = shlex.quote(str(run.folder.bundle))
     if is_translation:

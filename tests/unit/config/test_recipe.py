@@ -132,6 +132,22 @@ def test_a_value_out_of_bounds_is_refused(section: str, key: str, value: Any) ->
             {"tokenizer": {"vocab_size": 299}},
             "tokenizer.vocab_size = 299 must be at least 300 with byte_fallback: 256 pieces are bytes",
         ),
+        (
+            {"data": {"monolingual": {"a": {"language": "fr", "text": "a"}}}},
+            "data.monolingual.a.language = 'fr': neither languages.source = 'en' nor languages.target = 'de'",
+        ),
+        (
+            {
+                "data": {"monolingual": {"a": {"language": "en", "text": "a"}}},
+                "tokenizer": {"joint": False},
+                "model": {"tied_embeddings": "target"},
+            },
+            "data.monolingual needs tokenizer.joint = true: its lines are on both sides",
+        ),
+        (
+            {"data": {"train": {"files": "a.tsv", "tags": ["<mask>"]}}, "tokenizer": {"masks": 1}},
+            "tags: '<mask>' is a piece of tokenizer.masks",
+        ),
     ],
 )
 def test_sections_that_contradict_each_other_are_refused(given: dict[str, Any], message: str) -> None:
@@ -178,6 +194,14 @@ def test_the_cleaning_of_a_corpus_is_completed_with_the_recipes() -> None:
     only = recipe(data={"train": {**files, "cleaning": {"max_ratio": 2.0}}}, cleaning={"max_characters": 9})
     assert (own := only.data.train["train"].cleaning)
     assert own.max_characters == 9
+
+
+def test_the_cleaning_of_monolingual_text_is_completed_too() -> None:
+    lines = {"a": {"language": "de", "text": "a", "cleaning": {"max_ratio": 2.0}}}
+    model = {"objective": "language-model"}
+    own = recipe(data={"monolingual": lines}, cleaning={"max_characters": 9}, training=model).data.monolingual["a"].cleaning
+    assert own is not None
+    assert (own.max_ratio, own.max_characters) == (2.0, 9)
 
 
 def test_scores_are_expected_of_test_sets_that_there_are() -> None:
