@@ -199,7 +199,11 @@ def test_the_cleaning_of_a_corpus_is_completed_with_the_recipes() -> None:
 def test_the_cleaning_of_monolingual_text_is_completed_too() -> None:
     lines = {"a": {"language": "de", "text": "a", "cleaning": {"max_ratio": 2.0}}}
     model = {"objective": "language-model"}
-    own = recipe(data={"monolingual": lines}, cleaning={"max_characters": 9}, training=model).data.monolingual["a"].cleaning
+    own = (
+        recipe(data={"monolingual": lines}, cleaning={"max_characters": 9}, training=model)
+        .data.monolingual["a"]
+        .cleaning
+    )
     assert own is not None
     assert (own.max_ratio, own.max_characters) == (2.0, 9)
 
