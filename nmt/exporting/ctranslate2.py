@@ -34,6 +34,7 @@ def export_ctranslate2(
     package = import_ctranslate2()
     converting = import_module("nmt.exporting.converter")  # imports the package, an optional extra
     bundle = open_bundle(path)
+    bundle.check_translates()
     bundle.check_float32()
     if window := bundle.config.model.attention_window:
         hint = "translate with the engine native"
