@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nmt.model.layers import Attention, FeedForward, Linear
 from nmt.model.protocol import Model
 
+Lengths = NDArray[np.float64]
 SOURCE = "Hoffmann et al. 2022, appendix F, without the softmax: 2 m n k of a product of (m, k) and (k, n)"
 """The counting of floating-point operations; look-ups, sums, norms and softmax are left out."""
 NAMES = {"source_embedding": "source embedding", "target_embedding": "target embedding", "generator": "output layer"}
@@ -40,7 +43,7 @@ def part_of(name: str) -> str:
 
 @dataclass(frozen=True)
 class Operations:
-    """Floating-point operations of a translation, counted as in `SOURCE`."""
+    """Floating-point operations of a translation or a training, counted as in `SOURCE`."""
 
     source_piece: int  # to encode a source piece, and to project it for the decoder
     source_pair: int  # more for each source position that it attends to
@@ -59,6 +62,16 @@ class Operations:
             positions += hypotheses
             total += hypotheses * (self.target_piece + positions * self.target_pair + source * self.cross_pair)
         return total
+
+    def of_training(self, source: Lengths, target: Lengths) -> float:
+        """Return those of training once on pairs of these lengths (N), with EOS; floats, as an int64 may not hold them.
+
+        The backward pass has twice as many as the forward pass. Pairs of positions count whether or not the causal mask
+        hides them.
+        """
+        forward = source * (self.source_piece + source * self.source_pair)
+        forward += target * (self.target_piece + target * self.target_pair + source * self.cross_pair)
+        return 3 * float(forward.sum())
 
 
 def operations(model: Model) -> Operations:

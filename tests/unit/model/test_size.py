@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from precisions import in_int8
@@ -92,6 +93,17 @@ def test_the_operations_of_a_search_are_those_of_its_products(beam_size: int, he
             ((best,),) = search([model], [Row(list(range(5, 5 + source)))], Request(decoding))
         assert len(best.ids) == limit - 1
         assert counter.total == operations(model).of_search(source + 1, limit, beam_size)
+
+
+@pytest.mark.parametrize("head_width", [None, 7])
+def test_the_operations_of_training_are_three_times_those_of_the_forward_pass(head_width: int | None) -> None:
+    model = make_model(head_width=head_width, tied_embeddings="none")
+    lengths = [(1, 3), (6, 2), (5, 5)]
+    with Counter() as counter:
+        for source, target in lengths:
+            model(torch.full((1, source), 5), torch.full((1, target), 5))
+    source_lengths, target_lengths = (np.array(side, dtype=float) for side in zip(*lengths, strict=True))
+    assert operations(model).of_training(source_lengths, target_lengths) == 3 * counter.total
 
 
 def test_the_operations_follow_from_the_shapes_alone() -> None:
