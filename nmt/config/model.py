@@ -2,16 +2,26 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from nmt.config.section import Affects, Effect, Section
 
+Architecture = Literal["encoder-decoder", "decoder-only", "prefix-lm", "encoder-only"]
 Layers = Annotated[PositiveInt, Field(le=1000)]
+Stack = Annotated[NonNegativeInt, Field(le=1000)]
 Dropout = Annotated[float, Field(ge=0, lt=1), Affects("updates")]
 AttentionKind = Literal["encoder", "decoder", "cross"]
-"""Of the encoder's layers over the source, of the decoder's over the target so far, and of the decoder's over the
-memory."""
+"""Of the source over the source, of the target over the target so far, and of the target over the source; in an
+encoder-decoder model each has layers of its own."""
 
+STACKS: dict[str, tuple[str, ...]] = {
+    "encoder-decoder": ("encoder_layers", "decoder_layers"),
+    "decoder-only": ("decoder_layers",),
+    "prefix-lm": ("decoder_layers",),
+    "encoder-only": ("encoder_layers",),
+}
+"""The stacks of layers that a family has."""
+DEPTH = 6  # layers of a stack by default
 
 PRESETS: dict[str, dict[str, float]] = {
     "base": {},
@@ -23,11 +33,16 @@ PRESETS: dict[str, dict[str, float]] = {
 
 
 class ModelConfig(Section):
-    """Shape of the encoder-decoder Transformer; defaults are the paper's base model [V17, table 3]."""
+    """Family and shape of the Transformer; defaults are the paper's base model [V17, table 3]."""
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"weights", "updates"})
     preset: Annotated[Literal["base", "big", "small", "tiny"], Affects()] = "base"
     """Start from these values: the paper's `base` or `big`, or `small` or `tiny` for CPU."""
+    architecture: Architecture = "encoder-decoder"
+    """The paper's encoder and decoder; one stack over source and target in a sequence, where each piece sees the
+    earlier ones, `decoder-only` (Radford et al. 2018), or the source sees all of itself, `prefix-lm` (Dong et al. 2019;
+    Raffel et al. 2020, section 3.2); or `encoder-only` (Devlin et al. 2019), where all see all, and which does not
+    translate."""
     d_model: Annotated[PositiveInt, Field(le=2**16)] = 512
     """Width of the residual stream."""
     heads: Annotated[PositiveInt, Field(le=2**12)] = 8
@@ -41,10 +56,10 @@ class ModelConfig(Section):
     """Between the maps of the feed-forward layers: ReLU [V17, section 3.3], GELU (Hendrycks & Gimpel 2016), SiLU, also
     called swish (Elfwing et al. 2017, Ramachandran et al. 2017), or SwiGLU (Shazeer 2020), the SiLU of one map times
     another map: each is `ffn` wide, so that at 2/3 of the width a layer has as many weights as with the others."""
-    encoder_layers: Layers = 6
-    """Layers of the encoder."""
-    decoder_layers: Layers = 6
-    """Layers of the decoder."""
+    encoder_layers: Stack = DEPTH
+    """Layers of the encoder, or of the stack of an `encoder-only` model; the others have none."""
+    decoder_layers: Stack = DEPTH
+    """Layers of the decoder, or of the stack of a `decoder-only` or `prefix-lm` model; `encoder-only` has none."""
     dropout: Dropout = 0.1
     """On embeddings and on the output of each sub-layer [V17, section 5.4]."""
     attention_dropout: Dropout = 0.0
@@ -64,9 +79,26 @@ class ModelConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def start_from_preset(cls, values: object) -> object:
-        if isinstance(values, dict) and isinstance(values.get("preset"), str) and values["preset"] in PRESETS:
-            return {**PRESETS[values["preset"]], **values}
-        return values
+        if not isinstance(values, dict):
+            return values
+        preset, architecture = (str(values.get(key, "")) for key in ("preset", "architecture"))
+        whole = {**PRESETS.get(preset, {}), **values}
+        missing = {"encoder_layers", "decoder_layers"} - {*STACKS.get(architecture, STACKS["encoder-decoder"])}
+        return {**whole, **{stack: values.get(stack, 0) for stack in missing}}
+
+    @model_validator(mode="after")
+    def family_has_its_stacks(self) -> Self:
+        for stack in ("encoder_layers", "decoder_layers"):
+            layers, is_there = getattr(self, stack), stack in STACKS[self.architecture]
+            if is_there != bool(layers):
+                wanted = "1 or more" if is_there else "0, or left out"
+                raise ValueError(f'{stack} = {layers}: architecture = "{self.architecture}" needs {wanted}')
+        return self
+
+    @property
+    def stacks(self) -> dict[str, int]:
+        """The layers of each stack that the family has, by key."""
+        return {stack: getattr(self, stack) for stack in STACKS[self.architecture]}
 
     @property
     def width_of_heads(self) -> int:

@@ -65,6 +65,11 @@ class Recipe(Section):
             raise ValueError(
                 'model.tied_embeddings = "all" needs tokenizer.joint = true; separate vocabularies allow "target"'
             )
+        if self.training.source_loss and not (self.model.architecture == "decoder-only" and self.tokenizer.joint):
+            raise ValueError(
+                f"training.source_loss = {self.training.source_loss} needs model.architecture = "
+                '"decoder-only", which predicts the source too, and tokenizer.joint = true'
+            )
         if self.cleaning.max_pieces is not None and self.cleaning.max_pieces >= self.model.max_length:
             raise ValueError(
                 f"cleaning.max_pieces = {self.cleaning.max_pieces} must be under "

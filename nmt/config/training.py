@@ -51,6 +51,9 @@ class TrainingConfig(Section):
     """Optimizer steps."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the target probability spread evenly over the vocabulary [S16; V17, section 5.4]."""
+    source_loss: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    """Weight of the loss of the source's pieces beside the target's, for a `decoder-only` model, which can predict
+    both; the perplexity stays the target's."""
     precision: Precision = "float32"
     """Precision of forward and backward passes; weights and Adam's moments are float32 always."""
     device: Annotated[Literal["auto", "cpu", "cuda"], Affects()] = "auto"

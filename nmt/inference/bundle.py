@@ -112,8 +112,8 @@ def card(config: BundleConfig, scores: "dict[str, Scores]") -> str:
     lines = [
         f"# {config.name}: {languages.source} to {languages.target}",
         "",
-        f"A translation model made by nmt {config.nmt}: Transformer, width {model.d_model}, feed-forward {model.ffn}, "
-        f"{model.heads} heads, {model.encoder_layers} + {model.decoder_layers} layers.",
+        f"A translation model made by nmt {config.nmt}: {model.architecture} Transformer, width {model.d_model}, "
+        f"feed-forward {model.ffn}, {model.heads} heads, {' + '.join(map(str, model.stacks.values()))} layers.",
         "",
         "```",
         f"nmt translate PATH_OF_THIS_FOLDER < text.{languages.source} > text.{languages.target}",

@@ -171,14 +171,12 @@ def attention_maps(translator: Translator, observed: Observed) -> list[Attention
     if len(translator.engine.models) > 1:
         raise UsageError("an ensemble has no attention of its own", hint="take one model")
     model, tokenizer, maps = translator.engine.models[0], translator.tokenizer, []
-    attentions = model.attentions()
     for segment in observed.segments:
         src_ids, tgt_ids = segment.row.ids, segment.best.ids
-        src, tgt_in = pad_pairs([(src_ids, tgt_ids)], model.device)
-        found = iter(model.attention_weights(src, tgt_in, [one for of_kind in attentions.values() for one in of_kind]))
+        found = model.attention_maps(*pad_pairs([(src_ids, tgt_ids)], model.device))
         weights = {
-            str(kind): np.stack([next(found)[0].float().cpu().numpy() for _ in of_kind])
-            for kind, of_kind in attentions.items()
+            str(kind): np.stack([layer[0].float().cpu().numpy() for layer in of_kind])
+            for kind, of_kind in found.items()
         }
         source, target = tokenizer.source.pieces([*src_ids, EOS_ID]), tokenizer.target.pieces([*tgt_ids, EOS_ID])
         maps.append(AttentionMaps(source, target, weights))

@@ -13,6 +13,11 @@ def columns(keys: Tensor) -> Tensor:
     return keys.contiguous() if keys.is_cuda else keys.transpose(-2, -1).contiguous().transpose(-2, -1)
 
 
+def empty_columns(x: Tensor, batch: int, heads: int, size: int) -> KeysValues:
+    """Return keys and values (B, H, 0, E) of the type and device of `x`, the keys in the order of `columns`."""
+    return columns(x.new_empty(batch, heads, 0, size)), x.new_empty(batch, heads, 0, size)
+
+
 class DecoderCache:
     """Keys and values of the hypotheses under way, so that each step computes one position.
 
@@ -20,18 +25,29 @@ class DecoderCache:
     which hypothesis, so that reordering the beam copies nothing but the mask.
     """
 
-    def __init__(self, memory_mask: Tensor, cross_kv: list[KeysValues], self_kv: list[KeysValues]) -> None:
+    def __init__(
+        self,
+        memory_mask: Tensor,
+        cross_kv: list[KeysValues],
+        self_kv: list[KeysValues],
+        is_source: Tensor | None = None,
+    ) -> None:
+        """Begin a cache; `is_source` (B, S) marks the pieces of a source that is to be written before the target."""
         self.memory_mask = memory_mask  # (B, 1, 1, S), by `prepare_mask`
         self.cross_kv = cross_kv
         """Of the memory, for each layer (B, H, S, E): once a sentence, whatever the beam size."""
         self.self_kv = self_kv
         """Of the target so far, for each layer (B, H, C, E); the first `positions` of C are written."""
-        self.positions = 0
+        if is_source is None:
+            is_source = memory_mask.new_zeros(len(memory_mask), 0, dtype=torch.bool)
+        self.starts = is_source.sum(1, keepdim=True)  # (B, 1) pieces of the source
+        self.positions = is_source.size(1)
         self.length = 0  # pieces of each hypothesis, BOS included
-        self.ancestry = memory_mask.new_zeros(len(memory_mask), 1, 0, dtype=torch.bool)
+        self.ancestry = is_source[:, None]
         """(B, K, positions): True where a position belongs to a hypothesis."""
         self.self_mask: Tensor | None = None
         """(B, 1, K, positions), `ancestry` by `prepare_mask`; None where each sentence has one hypothesis."""
+        self._make_room()
 
     def extend(self, width: int) -> None:
         """Make room for the next position of `width` hypotheses a sentence, each continuing itself."""
@@ -40,6 +56,9 @@ class DecoderCache:
         self.positions, self.length = self.positions + width, self.length + 1
         is_one = self.positions == self.length
         self.self_mask = None if is_one else prepare_mask(self.ancestry, self.memory_mask.dtype)[:, None]
+        self._make_room()
+
+    def _make_room(self) -> None:
         if self.positions > self.self_kv[0][0].size(2):
             self.self_kv = [(self._with_room(keys), self._with_room(values)) for keys, values in self.self_kv]
 
@@ -67,7 +86,7 @@ class DecoderCache:
 
     def keep_sentences(self, sentences: Tensor) -> None:
         """Keep the sentences at `sentences`, in that order; those that keep their index are not copied."""
-        self.ancestry = self.ancestry[sentences]
+        self.ancestry, self.starts = self.ancestry[sentences], self.starts[sentences]
         count = len(sentences)
         (moved,) = (sentences != torch.arange(count, device=sentences.device)).nonzero(as_tuple=True)
         origins = sentences[moved]

@@ -3,7 +3,6 @@
 Shapes as in `nmt.model.layers`.
 """
 
-import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -12,77 +11,33 @@ from torch import Tensor, nn
 from nmt.config.model import AttentionKind, ModelConfig
 from nmt.model import layers
 from nmt.model.cache import DecoderCache, columns
+from nmt.model.embedding import EmbeddingModel
 from nmt.model.int8 import to_float
-from nmt.model.protocol import Model
 
 
-class Transformer(Model):
+class Transformer(EmbeddingModel):
     """Encoder and decoder: ids of both sides in, logits of the next target piece out (figure 1)."""
 
     def __init__(self, config: ModelConfig, source_size: int, target_size: int, *, pad_id: int) -> None:
-        super().__init__()
-        self.pad_id = pad_id
         # A translation may be up to twice as long as the longest source.
-        self.position_limit, self.decoder_depth = 2 * config.max_length, config.decoder_layers
-        positions = layers.LearnedPositions if config.positions == "learned" else layers.SinusoidalPositions
-        self.is_rotary = config.positions == "rotary"
-        self.positions = positions(self.position_limit, config.width_of_heads if self.is_rotary else config.d_model)
-        self.scale = math.sqrt(config.d_model)
-        self.dropout = layers.Dropout(config.dropout)
-        self.target_embedding = nn.Embedding(target_size, config.d_model)
-        self.source_embedding = (
-            self.target_embedding if config.tied_embeddings == "all" else nn.Embedding(source_size, config.d_model)
-        )
+        super().__init__(config, source_size, target_size, pad_id=pad_id, positions=2 * config.max_length)
+        self.decoder_depth = config.decoder_layers
         self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
-        # Pre-norm stacks need a final norm; post-norm layers end in one.
-        final_norm = nn.LayerNorm if config.norm == "pre" else nn.Identity
-        self.encoder_norm, self.decoder_norm = final_norm(config.d_model), final_norm(config.d_model)
-        self.generator = layers.Linear(config.d_model, target_size, bias=False)
-        self._initialize()
-        if config.tied_embeddings != "none":
-            self.generator.weight = self.target_embedding.weight
+        self.encoder_norm, self.decoder_norm = self.final_norm(config), self.final_norm(config)
+        self.add_generator(config, target_size)
 
     @property
     def decoder_layers(self) -> Sequence["DecoderLayer"]:
         return cast("Sequence[DecoderLayer]", self.decoder)
 
-    def _initialize(self) -> None:
-        """Draw matrices by Xavier's uniform rule, embeddings with variance 1/D, which scaling makes 1."""
-        for name, parameter in self.named_parameters():
-            if "norm" in name:
-                continue
-            if "embedding" in name or "positions" in name:
-                nn.init.normal_(parameter, std=1 / self.scale)
-            elif name.endswith("bias"):
-                nn.init.zeros_(parameter)
-            elif name.endswith("key_value.weight"):  # two matrices in one: each has the bound of its own shape
-                for half in parameter.chunk(2):
-                    nn.init.xavier_uniform_(half)
-            else:
-                nn.init.xavier_uniform_(parameter)
-
     def hidden(self, src: Tensor, tgt_in: Tensor, *, src_padded: bool = True) -> Tensor:
         mask = self.padding_mask(src) if src_padded else None
         return self.decode(tgt_in, self.encode(src, mask), mask)
 
-    def embed(self, ids: Tensor, embedding: nn.Embedding, positions: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Scale embeddings of `ids` (B, T) by sqrt(D) and add `positions` (T, D) (sections 3.4, 3.5).
-
-        Rotary positions (T, E) are not added, but returned for the self-attention of each layer.
-        """
-        x = embedding(ids) * self.scale  # (B, T, D)
-        if not self.is_rotary:
-            x = x + positions  # in the type of the positions
-        return self.dropout(x.to(embedding.weight.dtype)), positions if self.is_rotary else None
-
-    def padding_mask(self, src: Tensor) -> Tensor:
-        """Return the mask (B, 1, 1, S) that hides the padding of `src` (B, S), by `prepare_mask`."""
-        return layers.prepare_mask((src != self.pad_id)[:, None, None], self.target_embedding.weight.dtype)
-
     def encode(self, src: Tensor, mask: Tensor | None) -> Tensor:
         """Return the memory (B, S, D) of `src` (B, S); `mask` is its `padding_mask`, None where nothing is padded."""
-        x, rotation = self.embed(src, self.source_embedding, self.positions(0, src.size(1)))
+        x, rotation = self.embed(self.source_embedding(src), self.positions(0, src.size(1)))
         for layer in self.encoder:
             x = layer(x, mask, rotation)
         return self.encoder_norm(x)
@@ -91,7 +46,7 @@ class Transformer(Model):
         """Return the decoder's output (B, T, D) for a whole target (B, T)."""
         # Padding stands at the right, so that the causal mask hides it from every real position.
         causal_mask = layers.causal_mask(tgt_in)
-        x, rotation = self.embed(tgt_in, self.target_embedding, self.positions(0, tgt_in.size(1)))
+        x, rotation = self.embed(self.target_embedding(tgt_in), self.positions(0, tgt_in.size(1)))
         for layer in self.decoder:
             x = layer(x, memory, causal_mask, memory_mask, rotation)
         return self.decoder_norm(x)
@@ -110,7 +65,7 @@ class Transformer(Model):
 
     def next_hidden(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
         """Return the hidden states (B, K, D) that predict the piece after `tokens` (B, K)."""
-        x, rotation = self.embed(tokens, self.target_embedding, self.positions(cache.length, 1))  # (B, K, D)
+        x, rotation = self.embed(self.target_embedding(tokens), self.positions(cache.length, 1))  # (B, K, D)
         cache.extend(tokens.size(1))
         for index, layer in enumerate(self.decoder_layers):
             x = layer.next(x, cache, index, rotation)

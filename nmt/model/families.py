@@ -7,16 +7,26 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from nmt.config.model import ModelConfig
+from nmt.config.model import Architecture, ModelConfig
 from nmt.data.encoding.tokenizer import PAD_ID
+from nmt.model.decoder_only import DecoderOnly
 from nmt.model.encoder_decoder import Transformer
+from nmt.model.encoder_only import EncoderOnly
+from nmt.model.prefix_lm import PrefixLM
 from nmt.model.preparation import hold_levels
 from nmt.model.protocol import Model
+
+FAMILIES: dict[Architecture, type[Transformer | DecoderOnly | PrefixLM | EncoderOnly]] = {
+    "encoder-decoder": Transformer,
+    "decoder-only": DecoderOnly,
+    "prefix-lm": PrefixLM,
+    "encoder-only": EncoderOnly,
+}
 
 
 def build(config: ModelConfig, source_size: int, target_size: int) -> Model:
     """Build the model that `config` describes, for vocabularies of these sizes; draw its weights at random."""
-    return Transformer(config, source_size, target_size, pad_id=PAD_ID)
+    return FAMILIES[config.architecture](config, source_size, target_size, pad_id=PAD_ID)
 
 
 def check_shapes(

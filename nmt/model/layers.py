@@ -231,11 +231,11 @@ class Attention(nn.Module):
 
 
 def rotate(x: Tensor, positions: Tensor) -> Tensor:
-    """Rotate pairs of numbers of `x` (..., T, E) by the angles of `positions` (T, E) (Su et al. 2021, eq. 34).
+    """Rotate pairs of numbers of `x` (..., T, E) by the angles of `positions` (..., T, E) (Su et al. 2021, eq. 34).
 
     These have the sine and the cosine of each pair's angle in its place.
     """
-    sines, cosines = positions.view(-1, x.size(-1) // 2, 2).unbind(-1)  # (T, E/2)
+    sines, cosines = positions.unflatten(-1, (-1, 2)).unbind(-1)  # (..., T, E/2)
     first, second = x.unflatten(-1, (-1, 2)).unbind(-1)
     rotated = torch.stack([first * cosines - second * sines, second * cosines + first * sines], -1)
     return rotated.flatten(-2).to(x.dtype)
@@ -353,10 +353,22 @@ class Dropout(nn.Module):
         return torch.ge(bits, threshold, out=torch.empty_like(x)).mul_(1 / (1 - self.p))
 
 
-class SinusoidalPositions(nn.Module):
-    """Sines and cosines of geometrically falling frequencies, interleaved (section 3.5); float32 in every model."""
+class Positions(nn.Module):
+    """A vector for each position, in a `table` (limit, D)."""
 
     table: Tensor
+
+    def forward(self, start: int, length: int) -> Tensor:
+        """Return the vectors (length, D) of the positions from `start`."""
+        return self.table[start : start + length]
+
+    def at(self, places: Tensor) -> Tensor:
+        """Return the vectors (..., D) of the positions `places` (...)."""
+        return self.table[places]
+
+
+class SinusoidalPositions(Positions):
+    """Sines and cosines of geometrically falling frequencies, interleaved (section 3.5); float32 in every model."""
 
     def __init__(self, limit: int, d_model: int) -> None:
         super().__init__()
@@ -379,17 +391,10 @@ class SinusoidalPositions(nn.Module):
         angles = position * frequency  # (limit, D/2)
         return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1).float()
 
-    def forward(self, start: int, length: int) -> Tensor:
-        """Return the encodings (length, D) of the positions from `start`."""
-        return self.table[start : start + length]
 
-
-class LearnedPositions(nn.Module):
+class LearnedPositions(Positions):
     """One learned vector a position, as in table 3, row (E)."""
 
     def __init__(self, limit: int, d_model: int) -> None:
         super().__init__()
         self.table = nn.Parameter(torch.empty(limit, d_model))
-
-    def forward(self, start: int, length: int) -> Tensor:
-        return self.table[start : start + length]

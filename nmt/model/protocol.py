@@ -48,12 +48,21 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def attentions(self) -> dict[AttentionKind, list[Attention]]:
-        """Return the attention of each layer by kind."""
+        """Return the attention of each layer by kind; of one stack over both sides, the kind is the stack's."""
 
     def attention(self, src: Tensor, tgt_in: Tensor, layer: int) -> Tensor:
         """Return the attention weights (B, T, S) of layer `layer`, from 1, over `src`, averaged over its heads."""
         (weights,) = self.attention_weights(src, tgt_in, self.attentions()["cross"][layer - 1 : layer])
         return weights.mean(1)
+
+    def attention_maps(self, src: Tensor, tgt_in: Tensor) -> dict[AttentionKind, list[Tensor]]:
+        """Return the weights (B, H, rows, columns) of each layer by kind, of pairs without padding.
+
+        As a pass over `src` and `tgt_in` has them, see `attention_weights`.
+        """
+        attentions = self.attentions()
+        found = iter(self.attention_weights(src, tgt_in, [one for of_kind in attentions.values() for one in of_kind]))
+        return {kind: [next(found) for _ in of_kind] for kind, of_kind in attentions.items()}
 
     def attention_weights(self, src: Tensor, tgt_in: Tensor, attentions: Sequence[Attention]) -> list[Tensor]:
         """Return the weights (B, H, T, S) of each of `attentions`, as a pass over `src` and `tgt_in` has them.
@@ -84,8 +93,14 @@ class Model(nn.Module, ABC):
         """Return logits (B, T, V) of the piece after each of `tgt_in`."""
         return self.generator(self.hidden(src, tgt_in))
 
-    def loss_inputs(self, batch: "Batch") -> tuple[Tensor, Tensor]:
-        """Return the hidden states (N, D) that predict the real labels of `batch`, and these labels (N)."""
+    def loss_inputs(self, batch: "Batch", *, with_source: bool = False) -> tuple[Tensor, Tensor]:
+        """Return the hidden states (N, D) that predict the real labels of `batch`, and these labels (N).
+
+        `with_source` adds those that predict the pieces of the source but the first, after them. Raises ValueError
+        where the model predicts no source.
+        """
+        if with_source:
+            raise ValueError("the model predicts no source")
         hidden = self.hidden(batch.src, batch.tgt_in, src_padded=batch.src_padded).flatten(0, 1)  # (B * T, D)
         return hidden.index_select(0, batch.label_indices), batch.real_labels
 

@@ -76,19 +76,18 @@ class Operations:
 
 def operations(model: Model) -> Operations:
     """Count the operations of `model`, which is not prepared for inference, from the shapes of its weights."""
-    of_kind = model.attentions()
-    memory = sum(2 * attention.key_value.weight.numel() for attention in of_kind["cross"])
-    encoder = sum(products(attention) for attention in of_kind["encoder"])
     linears = {name: module for name, module in model.named_modules() if isinstance(module, Linear)}
-    encoding = sum(2 * linear.weight.numel() for name, linear in linears.items() if name.startswith("encoder."))
     every = sum(2 * linear.weight.numel() for linear in linears.values())
-    return Operations(
-        encoding + memory,
-        encoder,
-        every - encoding - memory,
-        sum(products(attention) for attention in of_kind["decoder"]),
-        sum(products(attention) for attention in of_kind["cross"]),
+    kinds = model.attentions()
+    pairs = {kind: sum(products(attention) for attention in of_kind) for kind, of_kind in kinds.items()}
+    if "cross" not in kinds:  # one stack, which both sides pass
+        (pair,) = pairs.values()
+        return Operations(every - 2 * model.generator.weight.numel(), pair, every, pair, pair)
+    memory = sum(2 * attention.key_value.weight.numel() for attention in kinds["cross"])
+    encoding = memory + sum(
+        2 * linear.weight.numel() for name, linear in linears.items() if name.startswith("encoder.")
     )
+    return Operations(encoding, pairs["encoder"], every - encoding, pairs["decoder"], pairs["cross"])
 
 
 def products(attention: Attention) -> int:

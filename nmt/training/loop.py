@@ -316,10 +316,10 @@ class Trainer:
 
     def accumulate(self, batches: list[Batch], seed: int, tokens: int) -> bool:
         """Compute the gradients of this rank; return whether the memory sufficed."""
-        smoothing = self.config.label_smoothing
+        losses = {"smoothing": self.config.label_smoothing, "source_loss": self.config.source_loss}
         try:
             on_device = [batch.to(self.device) for batch in batches]
-            self.updater.accumulate(on_device, seed=seed, smoothing=smoothing, tokens=tokens)
+            self.updater.accumulate(on_device, seed=seed, tokens=tokens, **losses)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -56,7 +56,9 @@ class Updater:
         """The model that is validated and bundled: the moving average where the recipe keeps one."""
         self.guard = Guard(self.device)
 
-    def accumulate(self, batches: list[Batch], *, seed: int, smoothing: float, tokens: int) -> None:
+    def accumulate(
+        self, batches: list[Batch], *, seed: int, smoothing: float, tokens: int, source_loss: float = 0.0
+    ) -> None:
         """Sum the gradients over `batches`, this rank's micro-batches of one step, and drop earlier sums.
 
         The loss is divided by `tokens`, the real target tokens of the whole step on all ranks, so neither the cut
@@ -71,7 +73,7 @@ class Updater:
         if has_copy:
             self.working.zero_grad()  # those of a micro-batch for which the memory did not suffice
         for number, batch in enumerate(batches):
-            loss, nll = translation_loss(self.working, batch, smoothing=smoothing)
+            loss, nll = translation_loss(self.working, batch, smoothing=smoothing, source_loss=source_loss)
             (loss / tokens).backward()
             if has_copy:
                 gradients = [cast("Tensor", parameter.grad) for parameter in self.working_parameters]

@@ -317,5 +317,5 @@ def test_embeddings_are_scaled_by_the_square_root_of_the_width_before_positions_
     model = scrambled(Transformer(config(), SOURCE_SIZE, TARGET_SIZE, pad_id=PAD), torch.float32)
     ids = torch.tensor([[4, 9, 3]])
     expected = 4.0 * model.target_embedding.weight[ids] + positions_of_the_paper(3)
-    assert_close(model.embed(ids, model.target_embedding, model.positions(0, 3)), (expected, None))
-    assert_close(model.embed(ids[:, 2:], model.target_embedding, model.positions(2, 1)), (expected[:, 2:], None))
+    assert_close(model.embed(model.target_embedding(ids), model.positions(0, 3)), (expected, None))
+    assert_close(model.embed(model.target_embedding(ids[:, 2:]), model.positions(2, 1)), (expected[:, 2:], None))

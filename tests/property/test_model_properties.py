@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from nmt.config.model import ModelConfig
+from nmt.config.model import STACKS, ModelConfig
 from nmt.config.training import OptimizerConfig
 from nmt.data.encoding.dataset import Batch
-from nmt.model.encoder_decoder import Transformer
+from nmt.model.families import build
+from nmt.model.one_sequence import OneSequence
+from nmt.model.protocol import Model
 from nmt.training.updater import Updater
 
 V, PAD, BOS, EOS = 15, 0, 2, 3
@@ -21,6 +23,8 @@ SENTENCES = st.lists(PIECES, min_size=1, max_size=4)
 SEEDS = st.integers(0, 2**32)
 NORMS = st.sampled_from(["post", "pre"])
 POSITIONS = st.sampled_from(["sinusoidal", "learned", "rotary"])
+FAMILIES = st.sampled_from(["encoder-decoder", "decoder-only", "prefix-lm", "encoder-only"])
+TRANSLATING = st.sampled_from(["encoder-decoder", "decoder-only", "prefix-lm"])
 ACTIVATIONS = st.sampled_from(["relu", "gelu", "silu", "swiglu"])
 few = settings(deadline=None, max_examples=25)
 
@@ -30,12 +34,20 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def make_model(seed: int, norm: str, *, positions: str = "sinusoidal", activation: str = "relu") -> Transformer:
-    """Make a small model in float64, where the order of sums leaves no trace that matters."""
+def make_model(
+    seed: int,
+    norm: str,
+    *,
+    family: str = "encoder-decoder",
+    positions: str = "sinusoidal",
+    activation: str = "relu",
+    dropout: float = 0.1,
+) -> Model:
+    """Make a small model, whose dropout is off."""
     torch.manual_seed(seed)
-    shape = {"d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 2, "decoder_layers": 2, "max_length": 16}
-    config = ModelConfig.model_validate({**shape, "norm": norm, "positions": positions, "activation": activation})
-    return Transformer(config, V, V, pad_id=PAD).double().eval()
+    shape = {"d_model": 16, "heads": 4, "ffn": 24, "max_length": 16, **dict.fromkeys(STACKS[family], 2)}
+    kinds = {"architecture": family, "norm": norm, "positions": positions, "activation": activation}
+    return build(ModelConfig.model_validate({**shape, **kinds, "dropout": dropout}), V, V).eval()
 
 
 def padded(rows: list[list[int]], extra: int = 0) -> Tensor:
@@ -59,12 +71,16 @@ def make_batch(pairs: list[tuple[list[int], list[int]]]) -> Batch:
 
 @few
 @given(
-    st.lists(st.tuples(PIECES, PIECES), min_size=1, max_size=4), st.integers(0, 3), SEEDS, NORMS, POSITIONS, ACTIVATIONS
+    st.lists(st.tuples(PIECES, PIECES), min_size=1, max_size=4),
+    st.integers(0, 3),
+    SEEDS,
+    st.tuples(FAMILIES, NORMS, POSITIONS, ACTIVATIONS),
 )
 def test_padding_and_company_change_nothing(
-    pairs: list[tuple[list[int], list[int]]], extra: int, seed: int, norm: str, positions: str, activation: str
+    pairs: list[tuple[list[int], list[int]]], extra: int, seed: int, kinds: tuple[str, str, str, str]
 ) -> None:
-    model = make_model(seed, norm, positions=positions, activation=activation)
+    family, norm, positions, activation = kinds
+    model = make_model(seed, norm, family=family, positions=positions, activation=activation).double()
     src, tgt_in = sources([s for s, _ in pairs], extra), targets([t for _, t in pairs], 3 - extra)
     logits = model(src, tgt_in)
     for row, (source, target) in enumerate(pairs):
@@ -73,27 +89,27 @@ def test_padding_and_company_change_nothing(
 
 
 @few
-@given(st.tuples(PIECES, PIECES), SEEDS, NORMS)
+@given(st.tuples(PIECES, PIECES), SEEDS, NORMS, FAMILIES)
 def test_what_the_padding_piece_is_embedded_as_changes_nothing(
-    pair: tuple[list[int], list[int]], seed: int, norm: str
+    pair: tuple[list[int], list[int]], seed: int, norm: str, family: str
 ) -> None:
-    model = make_model(seed, norm)
+    model = make_model(seed, norm, family=family).double()
     src, tgt_in = sources([pair[0]], 2), targets([pair[1]], 2)
     where = tgt_in != PAD
     before = model(src, tgt_in)[where]
     with torch.no_grad():
-        model.source_embedding.weight[PAD] += 1e4
+        model.get_parameter("target_embedding.weight")[PAD] += 1e4  # which the source shares
     after = model(src, tgt_in)[where]
     # The logit of the padding piece itself moves: its row is the generator's too.
     assert_close(after[:, 1:], before[:, 1:], rtol=0, atol=0)
 
 
 @few
-@given(PIECES, st.lists(st.integers(4, V - 1), min_size=1, max_size=7), st.data(), SEEDS, NORMS)
+@given(PIECES, st.lists(st.integers(4, V - 1), min_size=1, max_size=7), st.data(), SEEDS, NORMS, TRANSLATING)
 def test_a_later_target_piece_changes_no_earlier_logit(
-    source: list[int], target: list[int], data: st.DataObject, seed: int, norm: str
+    source: list[int], target: list[int], data: st.DataObject, seed: int, norm: str, family: str
 ) -> None:
-    model = make_model(seed, norm)
+    model = make_model(seed, norm, family=family).double()
     place = data.draw(st.integers(0, len(target) - 1))
     piece = data.draw(st.integers(4, V - 1).filter(lambda piece: piece != target[place]))
     changed = [*target[:place], piece, *target[place + 1 :]]
@@ -103,12 +119,28 @@ def test_a_later_target_piece_changes_no_earlier_logit(
 
 
 @few
-@given(SENTENCES, st.integers(1, 4), SEEDS, NORMS, POSITIONS, ACTIVATIONS)
+@given(st.lists(st.integers(4, V - 1), min_size=2, max_size=7), st.data(), SEEDS, NORMS)
+def test_a_later_source_piece_changes_earlier_states_of_a_prefix_lm_and_not_of_a_decoder_alone(
+    source: list[int], data: st.DataObject, seed: int, norm: str
+) -> None:
+    place = data.draw(st.integers(1, len(source) - 1))
+    piece = data.draw(st.integers(4, V - 1).filter(lambda piece: piece != source[place]))
+    changed = [*source[:place], piece, *source[place + 1 :]]
+    for family, is_seen in (("decoder-only", False), ("prefix-lm", True), ("encoder-only", True)):
+        model = make_model(seed, norm, family=family).double()
+        assert isinstance(model, OneSequence)
+        before, after = (model.states(sources([ids]), targets([[7, 8]]))[0][0, :place] for ids in (source, changed))
+        assert torch.equal(before, after) != is_seen
+
+
+@few
+@given(SENTENCES, st.integers(1, 4), SEEDS, st.tuples(TRANSLATING, NORMS, POSITIONS, ACTIVATIONS))
 @torch.no_grad()
 def test_cached_decoding_is_full_decoding_whatever_is_reordered_and_dropped(
-    sentences: list[list[int]], beam_size: int, seed: int, norm: str, positions: str, activation: str
+    sentences: list[list[int]], beam_size: int, seed: int, kinds: tuple[str, str, str, str]
 ) -> None:
-    model = make_model(seed, norm, positions=positions, activation=activation)
+    family, norm, positions, activation = kinds
+    model = make_model(seed, norm, family=family, positions=positions, activation=activation).double()
     rng = random.Random(seed)
     src = sources(sentences)
     cache = model.start_cache(src)
@@ -131,11 +163,11 @@ def test_cached_decoding_is_full_decoding_whatever_is_reordered_and_dropped(
 
 
 @few
-@given(SENTENCES, SEEDS, NORMS)
+@given(SENTENCES, SEEDS, NORMS, FAMILIES)
 def test_the_generator_of_chosen_places_gives_the_logits_of_all_places_chosen(
-    sentences: list[list[int]], seed: int, norm: str
+    sentences: list[list[int]], seed: int, norm: str, family: str
 ) -> None:
-    model = make_model(seed, norm)
+    model = make_model(seed, norm, family=family).double()
     batch = make_batch([(sentence, other) for sentence, other in zip(sentences, sentences[::-1], strict=True)])
     hidden = model.hidden(batch.src, batch.tgt_in)
     assert hidden.shape == (*batch.tgt_in.shape, 16)
@@ -145,9 +177,9 @@ def test_the_generator_of_chosen_places_gives_the_logits_of_all_places_chosen(
 
 
 @settings(deadline=None, max_examples=15)
-@given(st.lists(st.tuples(PIECES, PIECES), min_size=2, max_size=6), st.data(), SEEDS)
+@given(st.lists(st.tuples(PIECES, PIECES), min_size=2, max_size=6), st.data(), SEEDS, TRANSLATING)
 def test_the_cut_into_micro_batches_changes_no_update(
-    pairs: list[tuple[list[int], list[int]]], data: st.DataObject, seed: int
+    pairs: list[tuple[list[int], list[int]]], data: st.DataObject, seed: int, family: str
 ) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(1, len(pairs) - 1), min_size=1)))
     parts = [pairs[a:b] for a, b in zip([0, *cuts], [*cuts, len(pairs)], strict=True)]
@@ -155,12 +187,10 @@ def test_the_cut_into_micro_batches_changes_no_update(
     config = OptimizerConfig(epsilon=1e-2, clip_norm=1.0)
     updaters, results = [], []
     for batches in ([make_batch(pairs)], [make_batch(part) for part in parts]):
-        torch.manual_seed(seed)
-        shape = {"d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 1, "decoder_layers": 1, "dropout": 0.0}
-        model = Transformer(ModelConfig.model_validate(shape), V, V, pad_id=PAD)
-        updater = Updater(model, config, "float32")
+        updater = Updater(make_model(seed, "post", family=family, dropout=0.0), config, "float32")
         tokens = sum(batch.target_tokens for batch in batches)
-        updater.accumulate(batches, seed=1, smoothing=0.1, tokens=tokens)
+        source_loss = 0.5 if family == "decoder-only" else 0.0
+        updater.accumulate(batches, seed=1, smoothing=0.1, tokens=tokens, source_loss=source_loss)
         results.append(updater.apply(1, rate=0.1, tokens=tokens))
         updaters.append(updater)
     for whole, cut in zip(*(updater.model.weights().values() for updater in updaters), strict=True):

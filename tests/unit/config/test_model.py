@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sections import finding
 
-from nmt.config.model import PRESETS, ModelConfig
+from nmt.config.model import PRESETS, STACKS, ModelConfig
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,34 @@ def test_the_width_of_heads_is_their_share_of_the_model_unless_it_is_given() -> 
     assert ModelConfig(d_model=16, heads=4).width_of_heads == 4
     assert ModelConfig(d_model=16, heads=3, head_width=7).width_of_heads == 7
     assert ModelConfig.model_validate({"d_model": 16, "heads": 4, "head_width": "none"}).head_width is None
+
+
+def test_a_family_has_its_own_stacks_and_no_other() -> None:
+    for family, stacks in STACKS.items():
+        for values in ({}, {"preset": "tiny"}, dict.fromkeys(stacks, 3)):
+            model = ModelConfig.model_validate({"architecture": family, **values})
+            layers = {"tiny": 2}.get(str(values.get("preset")), 3 if values and "preset" not in values else 6)
+            assert model.stacks == dict.fromkeys(stacks, layers)
+            assert model.encoder_layers + model.decoder_layers == layers * len(stacks)
+            assert ModelConfig.model_validate(model.model_dump()) == model
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"decoder_layers": 0}, 'decoder_layers = 0: architecture = "encoder-decoder" needs 1 or more'),
+        (
+            {"architecture": "prefix-lm", "encoder_layers": 2},
+            'encoder_layers = 2: architecture = "prefix-lm" needs 0, or left out',
+        ),
+        (
+            {"architecture": "encoder-only", "encoder_layers": 0},
+            'encoder_layers = 0: architecture = "encoder-only" needs 1 or more',
+        ),
+    ],
+)
+def test_layers_of_a_stack_that_a_family_has_not_or_lacks(values: dict[str, Any], message: str) -> None:
+    assert message in finding(ModelConfig, **values)[1]
 
 
 @pytest.mark.parametrize("width", [0, 2**16 + 1])

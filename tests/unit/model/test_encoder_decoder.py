@@ -240,7 +240,7 @@ def test_in_bfloat16_positions_are_added_before_the_sum_is_rounded() -> None:
     model = make_model(positions="sinusoidal", dropout=0.0)
     exact = model.positions(3, 2)
     model.bfloat16()
-    embedded, _ = model.embed(TGT_IN[:1, 1:], model.target_embedding, model.positions(3, 2))
+    embedded, _ = model.embed(model.target_embedding(TGT_IN[:1, 1:]), model.positions(3, 2))
     scaled = 4 * model.target_embedding.weight[TGT_IN[:1, 1:]].float()  # the square root of the width
     assert embedded.dtype == torch.bfloat16
     assert torch.equal(embedded, (scaled + exact).bfloat16())

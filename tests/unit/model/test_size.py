@@ -14,7 +14,7 @@ from nmt.config.model import ModelConfig
 from nmt.inference.protocol import Request, Row
 from nmt.inference.search import search
 from nmt.model.encoder_decoder import Transformer
-from nmt.model.families import build_without_weights
+from nmt.model.families import build, build_without_weights
 from nmt.model.preparation import prepare
 from nmt.model.size import Operations, memory_of_weights, operations, parameters_by_part, part_of
 
@@ -23,8 +23,8 @@ ATTENTION, FEED_FORWARD = 4 * (D * D + D), 2 * D * F + D + F
 
 
 def make_config(**values: Any) -> ModelConfig:
-    shape = {"d_model": D, "heads": 4, "ffn": F, "encoder_layers": 2, "decoder_layers": 3, "max_length": 16}
-    return ModelConfig.model_validate({**shape, **values})
+    layers = {"encoder_layers": 2, "decoder_layers": 3} if "architecture" not in values else {"decoder_layers": 3}
+    return ModelConfig.model_validate({"d_model": D, "heads": 4, "ffn": F, "max_length": 16, **layers, **values})
 
 
 def make_model(source: int = SOURCE, target: int = TARGET, **values: Any) -> Transformer:
@@ -83,9 +83,13 @@ class Counter(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize(("beam_size", "head_width"), [(1, None), (3, 7)])
-def test_the_operations_of_a_search_are_those_of_its_products(beam_size: int, head_width: int | None) -> None:
-    model = make_model(head_width=head_width, tied_embeddings="none")
+@pytest.mark.parametrize(
+    ("beam_size", "values"),
+    [(1, {}), (3, {"head_width": 7}), (2, {"architecture": "decoder-only"}), (1, {"architecture": "prefix-lm"})],
+)
+def test_the_operations_of_a_search_are_those_of_its_products(beam_size: int, values: dict[str, Any]) -> None:
+    torch.manual_seed(1)
+    model = build(make_config(tied_embeddings="none", **values), SOURCE, TARGET).eval()
     for source in (1, 6):
         limit = source + 4  # every hypothesis is as long as it may be
         decoding = DecodingConfig(beam_size=beam_size, max_extra_length=3, min_length=limit - 1)

@@ -67,6 +67,19 @@ def test_a_gate_binds_the_weights_and_so_does_an_activation_without_weights_of_i
     )
 
 
+def test_another_family_does_not_fit() -> None:
+    ours = ModelConfig.model_validate({**SHAPE, "architecture": "decoder-only", "encoder_layers": 0})
+    assert refusal(ours, config()).startswith(
+        'old: does not fit the model of the recipe: model.architecture = "encoder-decoder" there, "decoder-only" here; '
+        "model.encoder_layers = 1 there, 0 here; "
+    )
+    theirs = ModelConfig.model_validate({**ours.model_dump(), "architecture": "prefix-lm"})  # weights of equal shapes
+    assert refusal(ours, theirs) == (
+        'old: does not fit the model of the recipe: model.architecture = "prefix-lm" there, "decoder-only" here '
+        '(set model.architecture = "prefix-lm")'
+    )
+
+
 def test_another_width_of_heads_does_not_fit_and_the_default_is_written_as_in_a_recipe() -> None:
     assert refusal(config(head_width=6), config()).endswith(
         'model.head_width = "none" there, 6 here; encoder.0.self_attention.query.weight is (16, 16), '

@@ -57,3 +57,22 @@ def test_the_loss_is_compiled_with_the_layers(monkeypatch: pytest.MonkeyPatch) -
     model.compile_layers()
     translation_loss(model, BATCH, smoothing=0.1)
     assert calls
+
+
+def test_the_loss_of_the_source_is_added_times_its_weight_and_the_perplexity_stays_the_targets() -> None:
+    torch.manual_seed(1)
+    config = ModelConfig(architecture="decoder-only", d_model=16, heads=4, ffn=24, decoder_layers=2)
+    model = build(config, 12, 12).eval()
+    target, nll = translation_loss(model, BATCH, smoothing=0.1)
+    both, nll_of_both = translation_loss(model, BATCH, smoothing=0.1, source_loss=0.25)
+    # The source as the target of no source: without EOS before its first piece, so that only later ones compare.
+    states = [model.generator(states) for states, _ in [model.states(BATCH.src, BATCH.tgt_in)]]  # type: ignore[operator]
+    predicted = torch.stack([states[0][0, 0], states[0][0, 1], states[0][1, 0]])
+    source = F.cross_entropy(predicted, torch.tensor([6, 3, 3]), label_smoothing=0.1, reduction="sum")
+    torch.testing.assert_close(both, target + 0.25 * source)
+    torch.testing.assert_close(nll_of_both, nll)
+
+
+def test_a_model_that_predicts_no_source_has_no_loss_of_it() -> None:
+    with pytest.raises(ValueError, match="the model predicts no source"):
+        translation_loss(make_model(), BATCH, smoothing=0.0, source_loss=1.0)
