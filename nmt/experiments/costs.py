@@ -12,7 +12,7 @@ from nmt.experiments.finished_run import FinishedRun
 from nmt.files import Json, read_record
 from nmt.inference.bundle import open_bundle
 from nmt.model.families import build_without_weights
-from nmt.model.size import operations
+from nmt.model.size import operations_of_training
 
 TRAINING = ("train tokens/s", "train GFLOP/s", "train MiB", "train s")
 TESTS = ("lines/s", "s")  # of each test set, whose name stands in front
@@ -57,12 +57,13 @@ def operations_of_token(run: FinishedRun) -> float | None:
         tokenizer = open_bundle(run.folder.bundle).tokenizer
     except (NmtError, OSError):
         return None
-    counted = operations(build_without_weights(run.recipe.model, tokenizer.source_size, tokenizer.target_size))
+    model = build_without_weights(run.recipe.model, tokenizer.source_size, tokenizer.target_size)
+    with_source = run.recipe.training.source_loss > 0
     weights = run.recipe.data.weights({name: end - start for name, (start, end) in pairs.corpora.items()})
     total = tokens = 0.0
     for name, (start, end) in pairs.corpora.items():
         source, target = (side[start:end].astype(float) for side in (pairs.src_lengths, pairs.tgt_lengths))
-        total += weights[name] * counted.of_training(source, target)
+        total += weights[name] * operations_of_training(model, source, target, with_source=with_source)
         tokens += weights[name] * float(target.sum())
     return total / tokens
 

@@ -1,4 +1,4 @@
-"""The size of a model: its parameters by part, the operations of a translation, the memory of its weights."""
+"""The size of a model: parameters by part, operations of a translation and of training, the memory of its weights."""
 
 from dataclasses import dataclass
 
@@ -43,7 +43,7 @@ def part_of(name: str) -> str:
 
 @dataclass(frozen=True)
 class Operations:
-    """Floating-point operations of a translation or a training, counted as in `SOURCE`."""
+    """Floating-point operations of a translation, counted as in `SOURCE`."""
 
     source_piece: int  # to encode a source piece, and to project it for the decoder
     source_pair: int  # more for each source position that it attends to
@@ -63,16 +63,6 @@ class Operations:
             total += hypotheses * (self.target_piece + positions * self.target_pair + source * self.cross_pair)
         return total
 
-    def of_training(self, source: Lengths, target: Lengths) -> float:
-        """Return those of training once on pairs of these lengths (N), with EOS; floats, as an int64 may not hold them.
-
-        The backward pass has twice as many as the forward pass. Pairs of positions count whether or not the causal mask
-        hides them.
-        """
-        forward = source * (self.source_piece + source * self.source_pair)
-        forward += target * (self.target_piece + target * self.target_pair + source * self.cross_pair)
-        return 3 * float(forward.sum())
-
 
 def operations(model: Model) -> Operations:
     """Count the operations of `model`, which is not prepared for inference, from the shapes of its weights."""
@@ -88,6 +78,22 @@ def operations(model: Model) -> Operations:
         2 * linear.weight.numel() for name, linear in linears.items() if name.startswith("encoder.")
     )
     return Operations(encoding, pairs["encoder"], every - encoding, pairs["decoder"], pairs["cross"])
+
+
+def operations_of_training(model: Model, source: Lengths, target: Lengths, *, with_source: bool = False) -> float:
+    """Return the operations of training once on pairs of these lengths (N), with EOS; padding counts nothing.
+
+    The backward pass has twice as many as the forward pass. Positions that a causal mask hides count as others do.
+    `with_source` is for a loss of the source's pieces too.
+    """
+    counted = operations(model)  # in floats, as an int64 may not hold the sum
+    forward = source * (counted.source_piece + source * counted.source_pair)
+    forward += target * (counted.target_piece + target * counted.target_pair + source * counted.cross_pair)
+    if "cross" not in model.attentions():  # of one sequence each position is multiplied with all others
+        forward += source * target * counted.cross_pair
+    if with_source:
+        forward += 2 * model.generator.weight.numel() * (source - 1)  # the first piece is not predicted
+    return 3 * float(forward.sum())
 
 
 def products(attention: Attention) -> int:

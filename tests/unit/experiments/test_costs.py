@@ -15,7 +15,7 @@ from nmt.experiments.facts import counts_of
 from nmt.experiments.finished_run import FinishedRun
 from nmt.files import read_json, write_json
 from nmt.model.families import build_without_weights
-from nmt.model.size import operations
+from nmt.model.size import operations_of_training
 
 
 @pytest.fixture
@@ -59,10 +59,9 @@ def test_operations_are_a_mean_over_tokens_of_corpora_by_their_weights(
     weighted = {"a": train.model_copy(update={"weight": 1.0}), "b": train.model_copy(update={"weight": 3.0})}
     data = run.recipe.data.model_copy(update={"train": weighted})
     object.__setattr__(run, "recipe", run.recipe.model_copy(update={"data": data}))
-    counted = operations(build_without_weights(run.recipe.model, 400, 400))
-    pairs = [(3, 4), (5, 6), *[(9, 2)] * 3]
-    total = sum(counted.of_training(np.array([float(source)]), np.array([float(target)])) for source, target in pairs)
-    assert operations_of_token(run) == pytest.approx(total / 16)
+    model = build_without_weights(run.recipe.model, 400, 400)
+    source, target = (np.array(side, dtype=float) for side in ([3, 5, 9, 9, 9], [4, 6, 2, 2, 2]))
+    assert operations_of_token(run) == pytest.approx(operations_of_training(model, source, target) / 16)
 
 
 def test_what_an_older_nmt_did_not_record_has_no_cost(run: FinishedRun) -> None:
