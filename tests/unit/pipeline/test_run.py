@@ -317,7 +317,9 @@ def test_monolingual_text_needs_a_joint_initial_tokenizer(tmp_path: Path) -> Non
     assert list(run.corpora) == ["train.a", "train.b", "monolingual.x"]
     assert list(run.data_digests["monolingual.x"]) == ["a.tsv"]
     run.initial, run.initial_tokenizer = InitialModel("", "", "", {}), tokenizer([], 0, joint=False)
-    with pytest.raises(RecipeError, match=r"data\.monolingual: the model that training\.init_from names has a tokenizer"):
+    with pytest.raises(
+        RecipeError, match=r"data\.monolingual: the model that training\.init_from names has a tokenizer"
+    ):
         run.refuse_other_folder()
     run.initial_tokenizer = tokenizer([], 0)
     run.refuse_other_folder()
