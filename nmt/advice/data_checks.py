@@ -232,6 +232,8 @@ def check_cleaning(checkup: Checkup) -> Finding:
 def check_metric(checkup: Checkup) -> Finding:
     """Check that BLEU's tokenizer is installed, and that BLEU can rank the checkpoints by dev."""
     evaluation, metric = checkup.recipe.evaluation, checkup.recipe.training.best_metric
+    if checkup.recipe.training.objective != "translation":
+        return Finding("OK", f"the {METRICS[metric]} of dev ranks the checkpoints; there are no other scores")
     tokenize = resolve_tokenizer(evaluation.tokenize, checkup.recipe.languages.target)
     _, references = read_text(checkup.text, "dev")
     tokens, problems = mean_tokens(tokenize, references), []

@@ -14,7 +14,14 @@ from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig, Tokeniz
 from nmt.config.decoding import DecodingConfig, EvaluationConfig, ExpectedConfig
 from nmt.config.model import ModelConfig
 from nmt.config.section import Affects, Name, Section
-from nmt.config.training import BatchingConfig, OptimizerConfig, TrainingConfig
+from nmt.config.training import (
+    OBJECTIVES,
+    PREFIXED,
+    BatchingConfig,
+    NoiseConfig,
+    OptimizerConfig,
+    TrainingConfig,
+)
 from nmt.files import Json, JsonObject
 
 
@@ -32,6 +39,7 @@ class Recipe(Section):
     model: ModelConfig = ModelConfig()
     batching: BatchingConfig = BatchingConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+    noise: NoiseConfig = NoiseConfig()
     training: TrainingConfig = TrainingConfig()
     decoding: DecodingConfig = DecodingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -76,9 +84,10 @@ class Recipe(Section):
         if self.data.placeholders_for and not self.tokenizer.placeholders and is_used:
             raise ValueError(f"{self.data.placeholders_for} needs tokenizer.placeholders of at least 1")
         self.check_monolingual()
-        tests = list(self.data.test) or (["held-out"] if self.data.train else [])
+        self.check_objective()
+        tests = list(self.data.test) or ["held-out"]
         if unknown := [test for test in self.expected if test not in tests]:
-            raise ValueError(f"expected.{unknown[0]}: no such test set, which are {', '.join(tests) or 'none'}")
+            raise ValueError(f"expected.{unknown[0]}: no such test set, which are {', '.join(tests)}")
         if self.tokenizer.byte_fallback and self.tokenizer.vocab_size < 300:
             raise ValueError(
                 f"tokenizer.vocab_size = {self.tokenizer.vocab_size} must be at least 300 with byte_fallback: "
@@ -98,6 +107,41 @@ class Recipe(Section):
             raise ValueError("data.monolingual needs tokenizer.joint = true: its lines are on both sides")
         if masks := [tag for tag in self.data.tags if tag in self.tokenizer.mask_pieces]:
             raise ValueError(f"tags: {masks[0]!r} is a piece of tokenizer.masks")
+
+    def check_objective(self) -> None:
+        """Raise ValueError where the objective does not go with the family, the corpora or the tokenizer."""
+        objective, data, given = self.training.objective, self.data, f'training.objective = "{self.training.objective}"'
+        if objective not in (known := OBJECTIVES[self.model.architecture]):
+            raise ValueError(f'{given}: model.architecture = "{self.model.architecture}" has {", ".join(known)}')
+        if objective == "translation" and data.monolingual:
+            raise ValueError(f"{given} learns from the pairs of data.train alone: leave out data.monolingual")
+        if objective in ("denoising", "language-model") and data.train:
+            raise ValueError(f"{given} learns from the lines of data.monolingual alone: leave out data.train")
+        idle = [key for key, value in self.noise if value != NoiseConfig.model_fields[key].default]
+        if idle and objective != "denoising" and (objective != "masked" or "target" in idle):
+            raise ValueError(f"noise.{idle[-1]}: {given} has none")
+        if objective != "translation" and self.training.source_loss:
+            raise ValueError(f"training.source_loss: {given} has none")
+        if objective != "translation" and self.expected:
+            raise ValueError(f"expected.{next(iter(self.expected))}: {given} has no scores")
+        if self.training.init_from is not None or objective == "translation":
+            return
+        if self.tokenizer.masks < self.masks_needed:
+            raise ValueError(f"{given} needs tokenizer.masks of at least {self.masks_needed}")
+        if not self.tokenizer.joint:
+            raise ValueError(f"{given} needs tokenizer.joint = true")
+
+    @property
+    def masks_needed(self) -> int:
+        """The masks that the objective needs of the tokenizer."""
+        if self.training.objective in ("translation", "language-model"):
+            return 0
+        return 2 if self.noise.target == "spans" else 1
+
+    @property
+    def has_prefixes(self) -> bool:
+        """Whether language-model cuts lines into a prefix and the rest."""
+        return self.model.architecture in PREFIXED
 
 
 def _with_cleaning(corpora: Json, common: JsonObject) -> Json:

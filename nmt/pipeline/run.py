@@ -183,9 +183,9 @@ class Run:
         self.checkpoints.refuse_other(self.training_identity)
 
     def refuse_other_symbols(self) -> None:
-        """Raise RecipeError where the tokenizer of the initial model lacks the recipe's tags or placeholders.
+        """Raise RecipeError where the tokenizer of the initial model lacks the recipe's tags, placeholders or masks.
 
-        Raises it as well where it is not the joint one that monolingual text needs.
+        Raises it as well where it is not the joint one that monolingual text and masked pairs need.
         """
         data, tokenizer = self.recipe.data, self.initial_tokenizer
         if tokenizer and (missing := [tag for tag in data.tags if tag not in tokenizer.tags]):
@@ -199,10 +199,16 @@ class Run:
                 f"{data.placeholders_for}: the model that training.init_from names has no placeholders",
                 hint='set data.protect = "none" and codes = "drop", or train without init_from',
             )
-        if tokenizer and data.monolingual and not tokenizer.joint:
+        given = f'training.objective = "{self.recipe.training.objective}"'
+        if tokenizer and len(tokenizer.masks) < (needed := self.recipe.masks_needed):
             raise RecipeError(
-                "data.monolingual: the model that training.init_from names has a tokenizer for each side, and a line "
-                "needs one for both",
+                f"{given}: the model that training.init_from names has {len(tokenizer.masks)} masks, not {needed}",
+                hint="train without init_from",
+            )
+        if tokenizer and not tokenizer.joint and (data.monolingual or self.recipe.training.objective == "masked"):
+            raise RecipeError(
+                f"{'data.monolingual' if data.monolingual else given}: the model that training.init_from names has a "
+                "tokenizer for each side, and one for both is needed",
                 hint="begin with a model whose recipe had tokenizer.joint = true, or train without init_from",
             )
 

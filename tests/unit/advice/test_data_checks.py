@@ -426,7 +426,8 @@ def test_monolingual_text_is_examined_as_lines_of_its_language(tmp_path: Path) -
     write_corpora(tmp_path)
     lines = '[data.monolingual.large]\nlanguage = "en"\ntext = "large.en"\n[data.monolingual.small]\nlanguage = "de"\n'
     named = lines + 'text = "small.de"\n'
-    checkup = checkup_of(tmp_path, train=named)
+    objective = "training.objective=language-model"
+    checkup = checkup_of(tmp_path, objective, train=named)
     assert str(check_data(checkup)) == (
         "pairs of dev 10, test.test 20; lines of monolingual.large 600, monolingual.small 200; "
         "UTF-8, each line with its translation"
@@ -436,7 +437,7 @@ def test_monolingual_text_is_examined_as_lines_of_its_language(tmp_path: Path) -
     assert check_vocabulary(checkup).level == "OK"
     assert list(checkup.epoch_tokens()) == ["large", "small"]
     keeping = "[data.monolingual.small.cleaning]\ndrop_leaked = false\ndrop_leaked_near = false\n"
-    checkup = checkup_of(tmp_path, train=named + keeping)
+    checkup = checkup_of(tmp_path, objective, train=named + keeping)
     checkup.leaks = {"dev": (10, 0, 0)}
     assert check_leakage(checkup) == Finding(
         "warning",
@@ -445,4 +446,4 @@ def test_monolingual_text_is_examined_as_lines_of_its_language(tmp_path: Path) -
     )
     (tmp_path / "small.de").write_text("2,5\n" * 600, encoding="utf-8")
     with pytest.raises(DataError, match=r"^small\.de: nearly each line of de seems to be a score, such as "):
-        check_data(checkup_of(tmp_path, train=named))
+        check_data(checkup_of(tmp_path, objective, train=named))

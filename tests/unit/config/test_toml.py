@@ -269,19 +269,24 @@ def test_a_resolved_recipe_holds_every_knob() -> None:
     named = MINIMAL.replace("[data.train]", "[data.train.NAME]")
     sections = [
         "[data.train.NAME.cleaning]\nmax_pieces = 9",
-        "[data.monolingual.LINES]\nlanguage = 'en'\ntext = 'x'\n[data.monolingual.LINES.cleaning]\nmax_pieces = 9",
         "[data.dev]\nfiles = 'x'",
         "[data.test.NAME]\nfiles = 'x'",
         f"[data.downloads.NAME]\nurl = 'https://example.org/x'\nsha256 = '{'0' * 64}'",
         "[expected.NAME]\nbleu = 1\nsignature = 'x'",
         "[sweep.NAME.model]\nheads = 1",
     ]
-    text = resolved_toml(check(tomllib.loads("\n".join([named, *sections])), "some"))
-    tree = tomllib.loads(text)
+    lines = [
+        "[data.monolingual.NAME]\nlanguage = 'en'\ntext = 'x'\n[data.monolingual.NAME.cleaning]\nmax_pieces = 9",
+        "[training]\nobjective = 'language-model'",
+    ]
+    tree, of_lines = (
+        tomllib.loads(resolved_toml(check(tomllib.loads("\n".join(parts)), "some")))
+        for parts in ([named, *sections], [MINIMAL[: MINIMAL.index("[data.train]")], *lines])
+    )
     assert check(tree, "resolved").data.downloads["NAME"].url == "https://example.org/x"
     for knob in knobs():
-        value: Any = tree
-        for part in knob.key.replace("monolingual.NAME", "monolingual.LINES").split("."):
+        value: Any = of_lines if "monolingual" in knob.key else tree
+        for part in knob.key.split("."):
             if value == "none":  # a section that is switched off
                 break
             assert part in value, knob.key

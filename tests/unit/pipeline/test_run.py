@@ -288,7 +288,7 @@ def test_ranks_other_than_the_first_take_the_initial_model_from_the_lock(
 
 
 def tokenizer(tags: list[str], placeholders: int, *, joint: bool = True) -> Any:
-    return SimpleNamespace(tags=tags, placeholders=placeholders, joint=joint)
+    return SimpleNamespace(tags=tags, placeholders=placeholders, masks=[4], joint=joint)
 
 
 def test_tags_and_placeholders_that_the_initial_tokenizer_lacks_are_refused(tmp_path: Path) -> None:
