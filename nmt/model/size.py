@@ -1,12 +1,15 @@
-"""The size of a model: its parameters by part, the operations of a translation, the memory of its weights."""
+"""The size of a model: parameters by part, operations of a translation and of training, the memory of its weights."""
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nmt.model.layers import Attention, FeedForward, Linear
 from nmt.model.protocol import Model
 
+Lengths = NDArray[np.float64]
 SOURCE = "Hoffmann et al. 2022, appendix F, without the softmax: 2 m n k of a product of (m, k) and (k, n)"
 """The counting of floating-point operations; look-ups, sums, norms and softmax are left out."""
 NAMES = {"source_embedding": "source embedding", "target_embedding": "target embedding", "generator": "output layer"}
@@ -49,6 +52,11 @@ class Operations:
     cross_pair: int  # more for each source position
     window: int | None = None  # positions that one sees at either side of it, in the decoder before it; None: all
 
+    def pairs(self, lengths: Lengths) -> Lengths:
+        """Return how many pairs of positions, of sequences of these `lengths`, are not hidden by the window."""
+        reach = lengths - 1 if self.window is None else np.minimum(lengths - 1, self.window)
+        return lengths * (2 * reach + 1) - reach * (reach + 1)
+
     def of_search(self, source: int, target: int, beam_size: int) -> int:
         """Return those of a search over `target` steps for a source of `source` pieces, both with EOS.
 
@@ -56,9 +64,7 @@ class Operations:
         cache, of which those of others are computed and hidden. In the encoder pairs out of the window do not count,
         though a block has some.
         """
-        reach = source - 1 if self.window is None else min(self.window, source - 1)
-        pairs = source * (2 * reach + 1) - reach * (reach + 1)
-        total = source * self.source_piece + pairs * self.source_pair
+        total = source * self.source_piece + int(self.pairs(np.array(float(source)))) * self.source_pair
         steps = [1, *[beam_size] * (target - 1)]
         for step, hypotheses in enumerate(steps):
             positions = sum(steps[0 if self.window is None else max(step - self.window, 0) : step + 1])
@@ -81,6 +87,23 @@ def operations(model: Model) -> Operations:
     )
     (window,) = {attention.window for attention in (*kinds["encoder"], *kinds["decoder"])}
     return Operations(encoding, pairs["encoder"], every - encoding, pairs["decoder"], pairs["cross"], window)
+
+
+def operations_of_training(model: Model, source: Lengths, target: Lengths, *, with_source: bool = False) -> float:
+    """Return the operations of training once on pairs of these lengths (N), with EOS; padding counts nothing.
+
+    The backward pass has twice as many as the forward pass. Positions that a causal mask hides count as others do.
+    `with_source` is for a loss of the source's pieces too.
+    """
+    counted = operations(model)  # in floats, as an int64 may not hold the sum
+    forward = source * counted.source_piece + counted.pairs(source) * counted.source_pair
+    forward += target * (counted.target_piece + source * counted.cross_pair)
+    forward += counted.pairs(target) * counted.target_pair
+    if "cross" not in model.attentions():  # of one sequence each position is multiplied with all others
+        forward += source * target * counted.cross_pair
+    if with_source:
+        forward += 2 * model.generator.weight.numel() * (source - 1)  # the first piece is not predicted
+    return 3 * float(forward.sum())
 
 
 def products(attention: Attention) -> int:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from precisions import in_int8
@@ -11,12 +12,20 @@ from torch.overrides import TorchFunctionMode
 
 from nmt.config.decoding import DecodingConfig
 from nmt.config.model import ModelConfig
+from nmt.data.encoding.dataset import Batch
 from nmt.inference.protocol import Request, Row
 from nmt.inference.search import search
 from nmt.model.encoder_decoder import Transformer
 from nmt.model.families import build, build_without_weights
 from nmt.model.preparation import prepare
-from nmt.model.size import Operations, memory_of_weights, operations, parameters_by_part, part_of
+from nmt.model.size import (
+    Operations,
+    memory_of_weights,
+    operations,
+    operations_of_training,
+    parameters_by_part,
+    part_of,
+)
 
 D, F, SOURCE, TARGET = 16, 24, 70, 90
 ATTENTION, FEED_FORWARD = 4 * (D * D + D), 2 * D * F + D + F
@@ -109,6 +118,30 @@ def test_with_a_window_the_pairs_within_it_count() -> None:
         cached = sum(width * sum(steps[max(step - 3, 0) : step + 1]) for step, width in enumerate(steps))
         others = replace(ours, source_pair=0, target_pair=0).of_search(source, target, 2)
         assert ours.of_search(source, target, 2) == others + pairs * ours.source_pair + cached * ours.target_pair
+    short, long = (np.array([length], dtype=float) for length in (3, 9))
+    whole, window = (operations_of_training(each, short, long) for each in (make_model(), model))
+    assert whole - window == 3 * ours.target_pair * sum(abs(a - b) > 3 for a in range(9) for b in range(9))
+    whole, window = (operations_of_training(each, long, short) for each in (make_model(), model))
+    assert whole - window == 3 * ours.source_pair * sum(abs(a - b) > 3 for a in range(9) for b in range(9))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"head_width": 7}, {"architecture": "decoder-only"}, {"architecture": "prefix-lm"}, {"source_loss": True}],
+)
+def test_the_operations_of_training_are_three_times_those_of_the_forward_pass(values: dict[str, Any]) -> None:
+    with_source = "source_loss" in values
+    shape = {"architecture": "decoder-only"} if with_source else values
+    model = build(make_config(tied_embeddings="none", **shape), SOURCE, SOURCE)
+    lengths = [(1, 3), (6, 2), (5, 5)]
+    with Counter() as counter:
+        for source, target in lengths:
+            src, tgt = torch.full((1, source), 5), torch.full((1, target), 5)
+            hidden, labels = model.loss_inputs(Batch(src, tgt, tgt, torch.arange(target)), with_source=with_source)
+            assert len(labels) == target + with_source * (source - 1)
+            model.generator(hidden)
+    sides = (np.array(side, dtype=float) for side in zip(*lengths, strict=True))
+    assert operations_of_training(model, *sides, with_source=with_source) == 3 * counter.total
 
 
 def test_the_operations_follow_from_the_shapes_alone() -> None:
