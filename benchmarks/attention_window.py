@@ -1,12 +1,12 @@
 """Time attention within a window beside full attention, by the length of the input.
 
-    python benchmarks/attention_window.py [--window 128] [--lengths 256,512,...] [--memory 12] [--rounds 3] [--json FILE]
+    python benchmarks/attention_window.py [--window 128] [--lengths 256,512] [--memory 12] [--rounds 3] [--json FILE]
 
-A pass is forward and backward over one sequence in float32: of the self-attention of an encoder layer of width 256, as in
-the other benchmarks, with its projections, and of the whole layer. Each length is measured in a process of its own, with
-full attention and with the window in turn, `rounds` times. Figures are medians of the processor's seconds, for which other
-work on the machine counts less, of a second pass, and of the peak memory of the first pass of a layer. Full attention ends
-where four times the memory of half the length is more than `memory` GiB.
+A pass is forward and backward over one sequence in float32: of the self-attention of an encoder layer of width 256, as
+in the other benchmarks, with its projections, and of the whole layer. Each length is measured in a process of its own,
+with full attention and with the window in turn, `rounds` times. Figures are medians of the processor's seconds, for
+which other work on the machine counts less, of a second pass, and of the peak memory of the first pass of a layer. Full
+attention ends where four times the memory of half the length is more than `memory` GiB.
 """
 
 from __future__ import annotations
