@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from nmt.errors import ArtifactError
-from nmt.files import is_missing
 
 
 class RunFolder:
@@ -41,7 +40,7 @@ class RunFolder:
 
     def check(self) -> None:
         """Raise ArtifactError where this is no folder that a run made."""
-        if not self.path.is_dir() or is_missing(self.lock):
+        if not self.path.is_dir() or not self.lock.exists():
             hint = "name a folder that `nmt run` made, such as runs/demo"
             raise ArtifactError(f"{self.path}: not a run folder", hint=hint)
 
