@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from safetensors.torch import load_file
 from sentencepiece import SentencePieceProcessor
-from transformers import (  # type: ignore[import-not-found]
+from transformers import (
     GenerationConfig,
     MarianConfig,
     MarianMTModel,

@@ -10,7 +10,7 @@ from timing import BOS, EOS, PAD, Clock, Task, read_task, report
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
-from transformers import MarianConfig, MarianMTModel  # type: ignore[import-not-found]
+from transformers import MarianConfig, MarianMTModel
 
 
 def batches(task: Task, ids: dict[str, int]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

@@ -12,5 +12,6 @@ class PrefixLM(OneSequence):
 
     def mask(self, ids: Tensor, starts: Tensor, tgt_in: Tensor) -> Tensor:  # noqa: ARG002
         places = torch.arange(ids.size(1), device=ids.device)
+        starts = starts.expand(len(ids), 1)  # of one shape, whether padded or not: layers are compiled once
         is_seen = (places <= places[:, None]) | (places < starts[..., None])  # (B, L, L)
         return prepare_mask(is_seen[:, None], self.target_embedding.weight.dtype)

@@ -27,7 +27,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from nmt.config.decoding import DecodingConfig
-from nmt.config.model import ModelConfig
+from nmt.config.model import STACKS, ModelConfig
 from nmt.config.training import OptimizerConfig
 from nmt.data.encoding.dataset import Batch, Pairs
 from nmt.inference.constraints import Constraints
@@ -41,9 +41,10 @@ from nmt.training.updater import Updater
 
 V, ROWS, SHAPES = 50, 6, 8
 COMPILE = nn.Module.compile
-SHAPE = {"d_model": 16, "heads": 2, "ffn": 24, "encoder_layers": 1, "decoder_layers": 1, "activation_dropout": 0.1}
+SHAPE = {"d_model": 16, "heads": 2, "ffn": 24, "activation_dropout": 0.1}
 CUDA = torch.device("cuda", 0)
 OPTIONS: dict[str, tuple[Any, ...]] = {
+    "architecture": tuple(STACKS),
     "precision": ("bfloat16", "float32"),
     "norm": ("post", "pre"),
     "positions": ("sinusoidal", "learned", "rotary"),
@@ -187,15 +188,18 @@ def fake_batch(mode: FakeTensorMode, seed: int, rows: int = ROWS) -> Batch:
     return Batch(*(mode.from_tensor(tensor).to(CUDA) for tensor in tensors), src_padded=batch.src_padded)
 
 
-def make_model(case: Case) -> Model:
+def make_model(case: Case, layers: int = 1) -> Model:
     shape = {key: value for key, value in case.items() if key in ModelConfig.model_fields}
-    return build(ModelConfig.model_validate(SHAPE | shape), V, V).to(CUDA)
+    stacks = dict.fromkeys(STACKS[case["architecture"]], layers)
+    return build(ModelConfig.model_validate(SHAPE | stacks | shape), V, V).to(CUDA)
 
 
-def make_updater(case: Case, *, compiled: bool = False) -> Updater:
+def make_updater(case: Case, *, layers: int = 1, compiled: bool = False) -> Updater:
     more = case["more"]
     config = OptimizerConfig(algorithm=case["algorithm"], clip_norm=1.0 if more else None)
-    return Updater(make_model(case), config, case["precision"], ema_decay=0.9 if more else None, compiled=compiled)
+    return Updater(
+        make_model(case, layers), config, case["precision"], ema_decay=0.9 if more else None, compiled=compiled
+    )
 
 
 def trace_updates(mode: FakeTensorMode, case: Case) -> dict[str, Any]:
@@ -273,7 +277,7 @@ def trace_graphs(mode: FakeTensorMode, case: Case) -> dict[str, Any]:
         COMPILE(module, backend=record, **options)
 
     nn.Module.compile = compile_module  # type: ignore[method-assign, assignment]
-    working = make_updater({**case, "encoder_layers": 2, "decoder_layers": 2}, compiled=True).working.train()
+    working = make_updater(case, layers=2, compiled=True).working.train()
     nn.Module.compile = COMPILE  # type: ignore[method-assign]
     counts = []
     for number in range(SHAPES):
@@ -296,10 +300,11 @@ def main() -> None:
     nn.Module._apply = convert_parameters  # type: ignore[method-assign]
     with OneMode() as mode:
         cases = pairwise(OPTIONS)
+        of_each = [next(case for case in cases if case["architecture"] == family) for family in STACKS]
         report = {
             "updates": {name_of(case): trace_updates(mode, case) for case in cases},
-            "inference": {name_of(case): trace_inference(mode, case) for case in (cases[0], cases[2])},
-            "graphs": {name_of(case): trace_graphs(mode, case) for case in cases[1:3]},
+            "inference": {name_of(case): trace_inference(mode, case) for case in of_each[:3]},
+            "graphs": {name_of(case): trace_graphs(mode, case) for case in of_each},
             "planted": {name: trace_planted(mode, planted) for name, planted in PLANTED.items()},
         }
         assert isinstance(torch.ones(1), FakeTensor)

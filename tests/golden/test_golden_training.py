@@ -6,15 +6,16 @@ A change of these numbers is a change of what is trained: of the weights' start,
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from nmt.config.model import ModelConfig
+from nmt.config.model import STACKS, ModelConfig
 from nmt.config.training import OptimizerConfig, Precision
 from nmt.data.encoding.dataset import Batch
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
-from nmt.model.encoder_decoder import Transformer
+from nmt.model.families import build
 from nmt.training.optimizer import learning_rate
 from nmt.training.updater import Updater, step_seed
 
@@ -40,12 +41,14 @@ def make_batch(generator: torch.Generator, rows: int) -> Batch:
     return Batch(src, tgt_in, labels, (labels.flatten() != PAD_ID).nonzero().flatten())
 
 
-def train(norm: str, precision: Precision, updates: int = 5) -> list[float]:
+def train(
+    norm: str, precision: Precision, updates: int = 5, *, family: str = "encoder-decoder", source_loss: float = 0.0
+) -> list[float]:
     """Return the loss of a target piece in each of the first updates, of two micro-batches each."""
-    shape = {"d_model": 32, "heads": 4, "ffn": 64, "encoder_layers": 2, "decoder_layers": 2, "norm": norm}
+    shape = {"d_model": 32, "heads": 4, "ffn": 64, **dict.fromkeys(STACKS[family], 2), "norm": norm}
     dropouts = {"dropout": 0.1, "attention_dropout": 0.1, "activation_dropout": 0.1}
     torch.manual_seed(1)
-    model = Transformer(ModelConfig.model_validate({**shape, **dropouts}), V, V, pad_id=PAD_ID)
+    model = build(ModelConfig.model_validate({"architecture": family, **shape, **dropouts}), V, V)
     optimizer = OptimizerConfig(warmup_steps=4, learning_rate=3e-3, clip_norm=1.0)
     updater = Updater(model, optimizer, precision)
     generator = torch.Generator().manual_seed(2)
@@ -53,17 +56,28 @@ def train(norm: str, precision: Precision, updates: int = 5) -> list[float]:
     for step in range(updates):
         batches = [make_batch(generator, 8), make_batch(generator, 5)]
         tokens = sum(batch.target_tokens for batch in batches)
-        updater.accumulate(batches, seed=step_seed(1, step), smoothing=0.1, tokens=tokens)
+        seed = step_seed(1, step)
+        updater.accumulate(batches, seed=seed, smoothing=0.1, tokens=tokens, source_loss=source_loss)
         rate = learning_rate(step + 1, optimizer, d_model=32, max_steps=100)
         result = updater.apply(step + 1, rate=rate, tokens=tokens)
         losses.append(float(result.loss) / result.tokens)
     return losses
 
 
-@pytest.mark.parametrize("norm", ["post", "pre"])
-def test_the_first_golden_losses_are_as_they_were(norm: str) -> None:
-    losses = train(norm, "float32")
-    path = Path(__file__).with_name(f"training_{norm}.json")
+@pytest.mark.parametrize(
+    ("name", "norm", "values"),
+    [
+        ("post", "post", {}),
+        ("pre", "pre", {}),
+        ("decoder_only", "pre", {"family": "decoder-only"}),
+        ("decoder_only_source", "pre", {"family": "decoder-only", "source_loss": 0.5}),
+        ("prefix_lm", "post", {"family": "prefix-lm"}),
+        ("encoder_only", "post", {"family": "encoder-only"}),
+    ],
+)
+def test_the_first_golden_losses_are_as_they_were(name: str, norm: str, values: dict[str, Any]) -> None:
+    losses = train(norm, "float32", **values)
+    path = Path(__file__).with_name(f"training_{name}.json")
     if os.environ.get("NMT_GOLDEN") == "rewrite":
         path.write_text(json.dumps(losses, indent=2) + "\n", encoding="utf-8")
     assert losses == pytest.approx(json.loads(path.read_text(encoding="utf-8")), rel=TOLERANCE)
