@@ -12,7 +12,6 @@ from nmt.errors import UsageError
 
 EngineName = Literal["native", "ctranslate2"]
 DeviceName = Literal["auto", "cpu", "cuda"]
-Measure = Literal["weights", "norms"]
 
 
 class TrainingLines(Section):
@@ -70,7 +69,7 @@ class AttentionConfig(Section):
     kind: Literal[AttentionKind, "alignment"] | None = None
     """Self-attention of the encoder or of the decoder; attention of the decoder over the source, the default; or the
     alignment of words."""
-    measure: Measure = "weights"
+    measure: Literal["weights", "norms"] = "weights"
     """Attention weights, or norms of the weighted vectors, which are what each piece adds (Kobayashi et al. 2020)."""
     layer: Layers | None = None
     """Layer, from 1; by default all."""

@@ -19,10 +19,10 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.image import imsave
 from numpy.typing import NDArray
 
-from nmt.config.inference import Measure
 from nmt.errors import UsageError
 
 Form = Literal["png", "svg"]
+Measure = Literal["weights", "norms"]
 Weights = NDArray[np.float32]
 START = "<s>"  # input of the decoder's first step
 KINDS = {"encoder": "source self-attention", "decoder": "target self-attention", "cross": "cross-attention"}

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from nmt.config.inference import Measure
-from nmt.evaluation.attention_maps import KINDS, AttentionMaps, describe, head_name, map_png
+from nmt.evaluation.attention_maps import KINDS, AttentionMaps, Measure, describe, head_name, map_png
 from nmt.experiments.attention import maps_from_json
 from nmt.files import JsonObject
 
