@@ -24,12 +24,14 @@ def corpus(root: Path, name: str) -> dict[str, str]:
 
 
 def make_run(root: Path, *, folder: str = "run", cache: StageCache | None = None, **sections: Any) -> Run:
-    """Return a run in `root` of two corpora, with some sections changed."""
+    """Return a run in `root` of two corpora, with some sections changed; with monolingual text, of masked pieces."""
     files = corpus(root, "a")
+    is_masked = bool(sections.get("data", {}).get("monolingual"))
     recipe = {
         "name": "x",
         "languages": {"source": "en", "target": "de"},
-        "tokenizer": {"placeholders": 2},
+        "tokenizer": {"placeholders": 2, "masks": int(is_masked)},
+        **({"model": {"architecture": "encoder-only"}, "training": {"objective": "masked"}} if is_masked else {}),
         **sections,
         "data": {"train": {"a": files, "b": files}, **sections.get("data", {})},
     }

@@ -36,7 +36,7 @@ def micro_batches(bench: Bench) -> None:
     updater = make_updater(size, device)
     stream = workload.make_stream(size, 3)
     whole = memory.longest_step(stream.pairs, stream)
-    cost = memory.micro_batch_cost(updater, stream.pairs)
+    cost = memory.micro_batch_cost(updater, stream)
     smallest = cost(min(memory.SMALLEST, whole))
     bench.figures |= {"whole": whole, "smallest_mib": smallest / 2**20, "free_gib": devices.free_memory(device) / 2**30}
     bench.figures["fits"] = memory.fit(cost, whole, memory.room_for_micro_batches(updater))

@@ -74,7 +74,7 @@ class Checkup:
     @property
     def sizes(self) -> dict[str, int]:
         """Pairs read of each training corpus, by its name in the recipe."""
-        return {name.removeprefix("train."): count for name, count in self.pairs.items() if is_train(name)}
+        return {name.partition(".")[2] or name: count for name, count in self.pairs.items() if is_train(name)}
 
     @property
     def is_cut(self) -> bool:
@@ -91,10 +91,10 @@ class Checkup:
         """The size of the sample, in words."""
         read, total = f"{self.sample.funnel.read:,}", f"{sum(self.sizes.values()):,}"
         if self.is_whole:
-            return f"all {read} pairs"
+            return f"all {read} {self.recipe.data.units}"
         if len(self.sizes) == 1:
-            return f"the first {read} of {total} pairs"
-        return f"{read} of {total} pairs, the first of each corpus"
+            return f"the first {read} of {total} {self.recipe.data.units}"
+        return f"{read} of {total} {self.recipe.data.units}, the first of each corpus"
 
     @property
     def text(self) -> Path:
@@ -104,7 +104,7 @@ class Checkup:
     @property
     def limits(self) -> list[int]:
         """The limits for the pieces of a side of a training pair, without EOS; corpora may differ in them."""
-        configs = [self.plan.cleaning_of(corpus) for corpus in self.recipe.data.train]
+        configs = [self.plan.cleaning_of(corpus) for corpus in self.recipe.data.training_corpora]
         return sorted({int(min(config.max_pieces or math.inf, self.recipe.model.max_length - 1)) for config in configs})
 
     def epoch_tokens(self) -> dict[str, tuple[float, float]]:
@@ -124,4 +124,4 @@ class Checkup:
 
 def is_train(name: str) -> bool:
     """Return whether a name of `Run.corpora` is a training corpus."""
-    return name.partition(".")[0] == "train"
+    return name.partition(".")[0] in ("train", "monolingual")

@@ -15,8 +15,8 @@ import numpy as np
 from nmt.advice.checkup import READ, Checkup, Finding, is_train
 from nmt.advice.normal_form import count_changes
 from nmt.advice.sides import PAIRS, check_columns, side_problems
-from nmt.config.data import CorpusConfig, DataConfig
-from nmt.data.cleaning.corpus_text import iterate_text, read_text, write_text
+from nmt.config.data import CorpusConfig, DataConfig, MonolingualConfig
+from nmt.data.cleaning.corpus_text import iterate_text, read_text, sides_of_train, write_text
 from nmt.data.cleaning.filters import duplicate_filters, filters
 from nmt.data.cleaning.funnel import Funnel, numbers
 from nmt.data.cleaning.keys import HeldOut
@@ -27,7 +27,7 @@ from nmt.data.encoding.normalization import IDENTITY
 from nmt.data.encoding.tokenizer import SentencePieceModel, Tokenizer
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import download_of
-from nmt.data.reading.corpus import TEST_SET, file_names
+from nmt.data.reading.corpus import TEST_SET
 from nmt.data.reading.downloads import is_fetched
 from nmt.data.reading.hub import is_cached
 from nmt.data.reading.sacrebleu_sets import sacrebleu_missing
@@ -80,7 +80,7 @@ def initial_tokenizer(checkup: Checkup) -> Path:
 def check_filters(checkup: Checkup) -> Finding:
     """List the filters, which raise UsageError where a package is missing."""
     corpora: dict[str, list[str]] = {}
-    for name in checkup.recipe.data.train:
+    for name in checkup.recipe.data.training_corpora:
         config = checkup.plan.cleaning_of(name)
         names = [*filters(config, checkup.recipe.languages, HeldOut()), *duplicate_filters(config)]
         corpora.setdefault(", ".join(names) or "none", []).append(name)
@@ -101,7 +101,7 @@ def check_downloads(checkup: Checkup) -> Finding:
         if not is_needed:
             checkup.left_out = list(missing)
             facts.append(f"left out of the checks: {', '.join(missing)}")
-    parts = {part for config in corpora.values() for name in file_names(config) for part in Path(name).parts}
+    parts = {part for config in corpora.values() for name in config.file_names for part in Path(name).parts}
     named = {part + ending for part in parts for ending in ("", *COMPRESSIONS)}
     if unused := [name for name in checkup.recipe.data.downloads if name not in named]:
         facts.append(f"no corpus names the downloads {', '.join(unused)}")
@@ -114,7 +114,7 @@ def to_fetch(config: CorpusConfig, checkup: Checkup) -> dict[str, str]:
     if config.dataset is not None:
         is_here = checkup.run.local or is_cached(config)
         return {} if is_here else {f"dataset {config.dataset}": "the Hugging Face Hub"}
-    return {name: origin for name in file_names(config) if (origin := mirrors(name, checkup))}
+    return {name: origin for name in config.file_names if (origin := mirrors(name, checkup))}
 
 
 def mirrors(name: str, checkup: Checkup) -> str:
@@ -152,15 +152,21 @@ def check_data(checkup: Checkup) -> Finding:
         for source, target in read(name):
             targets.setdefault(source, set()).add(target)
     sources, pairs = ({name: set[str]() for name in held_out} for _ in range(2))
-    for source, target in (pair for name in corpora if is_train(name) for pair in read(name)):
-        for name, targets in held_out.items():
+    texts = {name for name, config in corpora.items() if isinstance(config, MonolingualConfig)}
+    for corpus, (source, target) in ((name, pair) for name in corpora if is_train(name) for pair in read(name)):
+        for name, targets in held_out.items() if corpus not in texts else ():
             if source in targets:
                 sources[name].add(source)
                 if target in targets[source]:
                     pairs[name].add(source)
     checkup.leaks = {name: (len(held_out[name]), len(sources[name]), len(pairs[name])) for name in held_out}
-    facts = [f"pairs of {', '.join(f'{name} {checkup.pairs[name]:,}' for name in corpora)}"]
-    facts.append("UTF-8, each line with its translation")
+    kinds = {"pairs": [name for name in corpora if name not in texts], "lines": [*filter(texts.__contains__, corpora)]}
+    facts = [
+        f"{kind} of {', '.join(f'{name} {checkup.pairs[name]:,}' for name in names)}"
+        for kind, names in kinds.items()
+        if names
+    ]
+    facts.append("UTF-8, each line with its translation" if kinds["pairs"] else "UTF-8")
     facts += [f"found in {name}: {numbers(anomalies[name])}" for name in corpora if anomalies[name]]
     if cut := [name for name in corpora if checkup.pairs[name] == READ]:
         facts.append(f"read no further than {READ:,} pairs: {', '.join(cut)}")
@@ -175,11 +181,22 @@ def check_leakage(checkup: Checkup) -> Finding:
     """Check how much of dev and test is in train: whole pairs, and sources with another translation."""
     if not checkup.leaks and not checkup.left_out:
         return Finding("OK", "dev and test are split off the training text")
-    configs = [checkup.plan.cleaning_of(corpus) for corpus in checkup.recipe.data.train]
-    drops_sides = all(config.drop_leaked_sides for config in configs)
-    drops = all(config.drop_leaked or config.drop_leaked_near or config.drop_leaked_sides for config in configs)
+    data = checkup.recipe.data
+    configs = {corpus: checkup.plan.cleaning_of(corpus) for corpus in data.training_corpora}
+    drops_sides = all(configs[corpus].drop_leaked_sides for corpus in data.train)
+    with_leaks = [
+        corpus
+        for corpus, config in configs.items()
+        if not (config.drop_leaked or config.drop_leaked_near or config.drop_leaked_sides)
+    ]
+    drops = data.train.keys().isdisjoint(with_leaks)
     facts, problems = [], []
-    for name, (total, sources, pairs) in checkup.leaks.items():
+    if data.monolingual:
+        lines = [corpus for corpus in with_leaks if corpus in data.monolingual]
+        facts.append("monolingual lines that are in dev or test " + ("are not looked for" if lines else "are dropped"))
+        if lines:
+            problems.append((f"cleaning does not drop them from {', '.join(lines)}", "set cleaning.drop_leaked = true"))
+    for name, (total, sources, pairs) in checkup.leaks.items() if data.train else ():
         facts.append(f"of {name}, {sources:,} of {total:,} sources are in train, {pairs:,} with the same target")
         if pairs and not drops:
             problems.append((f"pairs of {name} stay in train", "set cleaning.drop_leaked = true"))
@@ -215,6 +232,8 @@ def check_cleaning(checkup: Checkup) -> Finding:
 def check_metric(checkup: Checkup) -> Finding:
     """Check that BLEU's tokenizer is installed, and that BLEU can rank the checkpoints by dev."""
     evaluation, metric = checkup.recipe.evaluation, checkup.recipe.training.best_metric
+    if checkup.recipe.training.objective != "translation":
+        return Finding("OK", f"the {METRICS[metric]} of dev ranks the checkpoints; there are no other scores")
     tokenize = resolve_tokenizer(evaluation.tokenize, checkup.recipe.languages.target)
     _, references = read_text(checkup.text, "dev")
     tokens, problems = mean_tokens(tokenize, references), []
@@ -258,11 +277,12 @@ def sampled(checkup: Checkup) -> DataConfig:
         data = data.model_copy(update={**stand_ins, "test": test, "test_pairs": few if data.test else data.test_pairs})
     # Large enough for dev and test to be split off.
     wanted = max(SAMPLE, 4 * ((not data.dev) * data.dev_pairs + (not data.test) * data.test_pairs))
-    train = {}
-    for name, corpus in data.train.items():
+    first: dict[str, dict[str, CorpusConfig]] = {"train": {}, "monolingual": {}}
+    for name, corpus in data.training_corpora.items():
         pairs = max(SMALLEST, math.ceil(wanted * sizes[name] / total))
-        train[name] = corpus.model_copy(update={"pairs": min(pairs, corpus.pairs or pairs)})
-    return data.model_copy(update={"train": train})
+        section = first["monolingual" if name in data.monolingual else "train"]
+        section[name] = corpus.model_copy(update={"pairs": min(pairs, corpus.pairs or pairs)})
+    return data.model_copy(update=first)
 
 
 def check_vocabulary(checkup: Checkup) -> Finding:
@@ -339,10 +359,6 @@ def unreachable_references(checkup: Checkup, side: SentencePieceModel) -> tuple[
 
 def open_tokenizer(checkup: Checkup) -> tuple[str, Path]:
     """Return the origin and the folder of the tokenizer: another model's, the run's, or one trained on the sample."""
-
-    def side(index: int) -> Iterator[str]:
-        return (pair[index] for pair in iterate_text(checkup.text, "train"))
-
     config, run = checkup.recipe.tokenizer, checkup.run
     tags, seed = checkup.recipe.data.tags, checkup.recipe.training.seed
     if run.initial:
@@ -351,7 +367,8 @@ def open_tokenizer(checkup: Checkup) -> tuple[str, Path]:
         return "the run folder's tokenizer", run.folder.tokenizer.absolute()
     folder = checkup.scratch / "tokenizer"
     folder.mkdir()
-    tokenizer.train(side(0), side(1), config, folder, seed=seed, tags=tags)
+    sides = sides_of_train(checkup.text, checkup.recipe.data, checkup.recipe.languages)
+    tokenizer.train(*sides, config, folder, seed=seed, tags=tags)
     return f"a tokenizer of {config.vocab_size:,} pieces, trained on {checkup.size}", folder
 
 

@@ -6,13 +6,13 @@ from itertools import islice
 from pathlib import Path
 
 from nmt.advice.survey import read, share_in_script
-from nmt.config.data import CorpusConfig, Format, LanguagesConfig
+from nmt.config.data import CorpusConfig, Format, LanguagesConfig, MonolingualConfig
 from nmt.data.identification import share_swapped
 from nmt.data.languages import script_of, scripts_of
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import find_file, open_bytes
 from nmt.data.reading.columns import CHOOSE, FEWEST, NEARLY_ALL, NO_TEXT, kind_of
-from nmt.data.reading.corpus import TEST_SET, Downloads, describe, file_names
+from nmt.data.reading.corpus import TEST_SET, Downloads, describe
 from nmt.data.reading.formats import format_of
 from nmt.data.reading.named_files import is_path
 from nmt.data.reading.tables import described, doubt_of_columns, first_rows, way_to_choose
@@ -40,16 +40,17 @@ def side_problems(
 
     Each is a problem and what to do. Raises DataError where nearly all lines of a side are no text.
     """
-    codes = (languages.source, languages.target)
-    lines = [[pair[side] for pair in pairs if pair[side].strip()] for side in range(2)]
+    is_text = isinstance(config, MonolingualConfig)
+    codes = (config.language,) if isinstance(config, MonolingualConfig) else languages.pair
+    lines = [[pair[side] for pair in pairs if pair[side].strip()] for side in range(len(codes))]
     for code, side in zip(codes, lines, strict=True):
         if (kind := kind_of(side)) in NO_TEXT:
             problem = f"{describe(config)}: nearly each line of {code} seems to be {kind}, such as {side[0]!r}"
             tables = _tables(config, root, downloads)
             problem += "".join(f"; {_columns(path, form, languages)}" for path, form in tables[:1])
             raise DataError(problem, hint=CHOOSE if tables else None)
-    if looks_swapped(pairs, languages):
-        return [(f"source and target look swapped: most pairs are {codes[1]}-{codes[0]}", EXCHANGE)]
+    if not is_text and looks_swapped(pairs, languages):
+        return [(f"source and target look swapped: most pairs are {languages.target}-{languages.source}", EXCHANGE)]
     problems = []
     for code, side in zip(codes, lines, strict=True):
         own = share_in_script(side, code)
@@ -62,6 +63,7 @@ def side_problems(
     texts = [pair for pair in pairs if any(map(str.isalpha, pair[0]))]
     if (
         not problems
+        and not is_text
         and len(texts) >= FEWEST
         and sum(first == other for first, other in texts) >= NEARLY_ALL * len(texts)
     ):
@@ -74,7 +76,7 @@ def first_problems(config: CorpusConfig, languages: LanguagesConfig) -> list[tup
 
     Raises DataError, as `check_columns` and `side_problems` do.
     """
-    if any(name.startswith(TEST_SET) for name in file_names(config)):
+    if any(name.startswith(TEST_SET) for name in config.file_names):
         return []
     check_columns(config, languages, Path(), {})
     return side_problems(config, languages, list(islice(read(config, languages), PAIRS)), Path(), {})
@@ -95,7 +97,7 @@ def looks_swapped(pairs: Sequence[Pair], languages: LanguagesConfig) -> bool:
 
 def _tables(config: CorpusConfig, root: Path, downloads: Downloads) -> list[tuple[Path, Format]]:
     """Return the paths of the files of a corpus that are tables, with their formats."""
-    names = [name for name in file_names(config) if config.files is not None and is_path(name)]
+    names = [name for name in config.file_names if config.files is not None and is_path(name)]
     paths = [find_file(root / name, downloads=downloads) for name in names]
     forms = [(path, config.format or format_of(path.name)) for path in paths]
     return [(path, form) for path, form in forms if form in ("tsv", "csv")]

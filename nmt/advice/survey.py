@@ -22,7 +22,7 @@ from nmt.data.encoding.normalization import NormalForm
 from nmt.data.languages import scripts_of, share_of_script
 from nmt.data.pairs import Pair
 from nmt.data.placeholders import MARKUP, Protector
-from nmt.data.reading.corpus import TEST_SET, describe, file_names, read_corpus
+from nmt.data.reading.corpus import TEST_SET, describe, read_corpus
 from nmt.data.reading.named_files import Corpora
 from nmt.errors import DataError
 from nmt.evaluation.metrics import tokenizer_for
@@ -169,7 +169,7 @@ def survey_side(lines: Sequence[str], language: str) -> SideSurvey:
 
 def check_held_out(config: CorpusConfig, languages: LanguagesConfig, split: str) -> None:
     """Read a dev or test set to its end, unless it is to be downloaded by the run. Raises DataError."""
-    if not any(name.startswith(TEST_SET) for name in file_names(config)):
+    if not any(name.startswith(TEST_SET) for name in config.file_names):
         for _ in read(config, languages, default_split="validation" if split == "dev" else "test"):
             pass
 

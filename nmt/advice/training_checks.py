@@ -75,6 +75,8 @@ def check_schedule(checkup: Checkup) -> Finding:
 
 def check_export(checkup: Checkup) -> Finding:
     """Check whether CTranslate2, which `nmt export` needs, is installed."""
+    if (objective := checkup.recipe.training.objective) != "translation":
+        return Finding("OK", f"a model that is trained for {objective} has none")
     model = checkup.recipe.model
     shape = f"{model.norm}-norm, {model.positions} positions, tied_embeddings {model.tied_embeddings}"
     package = "installed" if find_spec("ctranslate2") else f"not installed here: {install_hint('ctranslate2')}"
@@ -144,7 +146,7 @@ def check_memory(checkup: Checkup) -> Finding:
     whole = memory.longest_step(trainer.pairs, trainer.steps)
     wanted = min(asked, whole) if isinstance(asked, int) else whole
     room = memory.room_for_micro_batches(trainer.updater)
-    trials = profiling.MemoryTrials(memory.micro_batch_cost(trainer.updater, trainer.pairs))
+    trials = profiling.MemoryTrials(memory.micro_batch_cost(trainer.updater, trainer.steps))
     size = memory.fit(trials, wanted, room)
     trainer.try_longest_dev()
     checkup.micro_batch = min(size, trials.largest)
@@ -157,7 +159,8 @@ def check_memory(checkup: Checkup) -> Finding:
         tip = 'set batching.micro_batch_tokens = "auto", or that size'
         problems.append((f"a micro-batch of {wanted:,} may not fit", tip))
     taken = f"{trials.taken[size] / 2**30:.2f} of {room / 2**30:.1f} GiB{estimated}"
-    return Finding.of(f"a step of up to {whole:,} padded tokens {cut} {verb} {taken}; the longest {dev} fit", problems)
+    fit = f"; the longest {dev} fit" if trainer.translator else ""
+    return Finding.of(f"a step of up to {whole:,} padded tokens {cut} {verb} {taken}{fit}", problems)
 
 
 def check_time(checkup: Checkup) -> Finding:
@@ -166,7 +169,7 @@ def check_time(checkup: Checkup) -> Finding:
     rate, update = profiling.training_speed(trainer, checkup.micro_batch)
     tokens = planned_tokens(checkup) / len(trainer.steps.plan(0))
     step = tokens / rate + update
-    sentence = profiling.translation_speed(trainer)
+    sentence = profiling.translation_speed(trainer) if trainer.translator else 0.0  # the loss of dev takes little
     counts, named = checkup.sample, checkup.recipe.data.test
     validation = 0.0 if "dev" in checkup.left_out else sentence * counts.dev
     validations = math.ceil(training.max_steps / training.validate_every)

@@ -31,8 +31,10 @@ def compare(
 
 def lines_of(runs: Sequence[Compared], tests: Sequence[str]) -> int:
     """Return the lines of the only test set, which scores of lines are about. Raises UsageError where it is not one."""
-    if len(tests) > 1:
-        raise UsageError(f"--scores are of one test set, not of {', '.join(tests)}", hint="choose it: --test NAME")
+    if len(tests) != 1:
+        raise UsageError(
+            f"--scores are of one test set, not of {', '.join(tests) or 'none'}", hint="choose it: --test NAME"
+        )
     for run in runs:
         if run.run is None:
             raise UsageError(f"{run.name}: a lock alone, without the lines of --scores", hint="name the run folder")

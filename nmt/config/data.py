@@ -1,7 +1,6 @@
 """The sections [languages], [data], [cleaning] and [tokenizer]."""
 
 import re
-import unicodedata
 from collections import Counter
 from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import urlsplit
@@ -9,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from nmt.config.section import Affects, AsBefore, Count, Effect, Name, Natural, Section, Seed, cut, shown
+from nmt.config.symbols import Symbol, Tag, mask_pieces
 from nmt.files import Json
 
 Coverage = Annotated[float, Field(ge=0.98, le=1)]
@@ -16,39 +16,6 @@ Format = Literal["tsv", "csv", "jsonl", "parquet", "tmx", "xliff", "po", "wmt", 
 """Formats of files that hold both sides."""
 Share = Annotated[float, Field(gt=0, le=1)]
 Rule = Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "nfc", "identity"]
-NO_SYMBOL = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2581\u2585]|^(<pad>|<unk>|<s>|</s>|<0x[0-9A-F]{2}>)?$")
-"""Found in what cannot be a symbol: white space, control characters, SentencePiece's marks, and its own pieces."""
-BLANKS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols without ink
-PLACEHOLDER = re.compile(r"\u27e6\d+\u27e7")
-
-
-def plain_symbol(symbol: str) -> str:
-    """Return `symbol`. Raises ValueError where it cannot be one piece of a tokenizer."""
-    if NO_SYMBOL.search(symbol):
-        raise ValueError(
-            f"{symbol!r} cannot be a symbol: it is empty, has white space, or means something else to the tokenizer"
-        )
-    if not unicodedata.is_normalized("NFC", symbol):
-        raise ValueError(f"{shown(symbol)} is not in Unicode's normal form C, in which the tokenizer reads text")
-    return symbol
-
-
-def plain_tag(tag: str) -> str:
-    """Return `tag`. Raises ValueError where it cannot be one piece of a tokenizer."""
-    if NO_SYMBOL.search(tag) or PLACEHOLDER.search(tag):
-        raise ValueError(f"{shown(tag)} cannot be a tag: it has white space, or means something else to the tokenizer")
-    if not is_visible(tag):
-        raise ValueError(f"{shown(tag)} cannot be a tag: nothing of it can be seen")
-    return plain_symbol(tag)
-
-
-def is_visible(text: str) -> bool:
-    """Return whether `text` has a character that takes room and ink: no mark, space, control or format character."""
-    return any(unicodedata.category(char)[0] not in "CMZ" and char not in BLANKS for char in text)
-
-
-Symbol = Annotated[str, AfterValidator(plain_symbol)]
-Tag = Annotated[str, AfterValidator(plain_tag)]
 
 
 def possible_urls(urls: str | list[str]) -> str | list[str]:
@@ -172,6 +139,8 @@ class CorpusConfig(Section):
     """
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"text"})
+    one_sided: ClassVar[tuple[str, ...]] = ()
+    """The keys that name files of one language alone."""
     source: str | list[str] | None = None
     """Source side, one sentence a line, or a test set in .sgm; several files are read one after the other."""
     target: str | list[str] | None = None
@@ -214,6 +183,7 @@ class CorpusConfig(Section):
     @model_validator(mode="after")
     def one_kind_of_origin(self) -> Self:
         kinds = {
+            **{key: getattr(self, key) is not None for key in self.one_sided},
             "source and target": self.source is not None or self.target is not None,
             "files": self.files is not None,
             "dataset": self.dataset is not None,
@@ -222,7 +192,7 @@ class CorpusConfig(Section):
         given = [kind for kind, is_given in kinds.items() if is_given]
         if len(given) != 1:
             raise ValueError(f"give exactly one of {', '.join(kinds)}; got {' and '.join(given) or 'none'}")
-        for key in ("source", "target", "files"):
+        for key in (*self.one_sided, "source", "target", "files"):
             if getattr(self, key) in ([], ""):
                 raise ValueError(f"{key} names no file")
         if (self.source is None) != (self.target is None):
@@ -246,6 +216,12 @@ class CorpusConfig(Section):
             raise ValueError(f"columns names {self.columns[0]!r} for both sides")
         return self
 
+    @property
+    def file_names(self) -> list[str]:
+        """The names of all files and test sets, as in the recipe."""
+        values = (getattr(self, key) for key in (*self.one_sided, "source", "target", "files"))
+        return [name for value in values for name in ([value] if isinstance(value, str) else value or [])]
+
 
 class TrainingCorpusConfig(CorpusConfig):
     """A corpus to train on."""
@@ -255,6 +231,21 @@ class TrainingCorpusConfig(CorpusConfig):
     epoch; by default 1, or the weight that follows from `data.temperature`."""
     cleaning: CleaningConfig | None = None
     """Keys of [cleaning] that differ for this training corpus."""
+
+
+class MonolingualConfig(TrainingCorpusConfig):
+    """Text of one language to train on: the lines of `text`, or one side of the pairs of any other origin.
+
+    Each line is prepared as a pair of itself, so all filters of pairs but `drop_copies` apply.
+    """
+
+    one_sided: ClassVar[tuple[str, ...]] = ("text",)
+    language: Name
+    """Its language, the source's or the target's; of pairs, this side is taken."""
+    text: str | list[str] | None = None
+    """Files of plain text, one sentence a line; several are read one after the other."""
+    pairs: Count | None = None
+    """Take only this many lines, the first ones; `builtin` needs it."""
 
 
 class DownloadConfig(Section):
@@ -274,10 +265,12 @@ class DataConfig(Section):
     """The corpora. A missing dev or test set is split off the cleaned training text."""
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"text"})
-    train: dict[Name, TrainingCorpusConfig]
+    train: dict[Name, TrainingCorpusConfig] = Field(default_factory=dict)
     """Training pairs: one corpus, or several, each under a name of its own: [data.train.NAME]."""
+    monolingual: dict[Name, MonolingualConfig] = Field(default_factory=dict)
+    """Monolingual text to train on: [data.monolingual.NAME]."""
     dev: CorpusConfig | None = None
-    """Pairs for validation during training."""
+    """Pairs for validation during training; where all training text is monolingual, both sides of each are lines."""
     test: dict[Name, CorpusConfig] = Field(default_factory=dict)
     """Test sets by name; each gets its own scores."""
     downloads: dict[Name, DownloadConfig] = Field(default_factory=dict)
@@ -286,9 +279,9 @@ class DataConfig(Section):
     """Give the smaller corpora more weight: one of n pairs, the largest having m, is seen (m/n)^(1 - 1/temperature)
     times an epoch (Arivazhagan et al. 2019, section 4.2); by default every pair once."""
     dev_pairs: Count = 1000
-    """Pairs split off the training text where `dev` is missing."""
+    """Pairs split off the training pairs where `dev` is missing; lines, where all training text is monolingual."""
     test_pairs: Count = 1000
-    """Pairs split off the training text, as the test set `held-out`, where `test` is missing."""
+    """Pairs split off the training pairs, as the test set `held-out`, where `test` is missing."""
     split_seed: Seed = 1
     """Seed of the split."""
     protect: Annotated[str | None, Affects("text", "ids", "decoding")] = None
@@ -305,11 +298,14 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def corpora_agree(self) -> Self:
-        if not self.train:
-            raise ValueError("train has no corpus")
-        weighted = [name for name, corpus in self.train.items() if corpus.weight is not None]
+        if not self.training_corpora:
+            raise ValueError("no corpus to train on: give train or monolingual")
+        if twice := [name for name in self.monolingual if name in self.train]:
+            raise ValueError(f"monolingual.{twice[0]}: a corpus of train has this name too")
+        weighted = [name for name, corpus in self.training_corpora.items() if corpus.weight is not None]
         if self.temperature is not None and weighted:
-            raise ValueError(f"temperature and train.{weighted[0]}.weight exclude each other")
+            section = "train" if weighted[0] in self.train else "monolingual"
+            raise ValueError(f"temperature and {section}.{weighted[0]}.weight exclude each other")
         if self.protect is not None:
             try:
                 re.compile(self.protect)
@@ -321,7 +317,8 @@ class DataConfig(Section):
         """Return how often an epoch sees each pair of each training corpus, given its number of `pairs`."""
         power = 0.0 if self.temperature is None else 1 - 1 / self.temperature
         most = max(pairs.values(), default=0)
-        return {name: self.train[name].weight or ((most / n) ** power if n else 1.0) for name, n in pairs.items()}
+        corpora = self.training_corpora
+        return {name: corpora[name].weight or ((most / n) ** power if n else 1.0) for name, n in pairs.items()}
 
     def shares(self, pairs: dict[str, int]) -> dict[str, dict[str, float]]:
         """Return the weight and the share of an epoch of each training corpus, given its number of `pairs`."""
@@ -331,8 +328,23 @@ class DataConfig(Section):
         return {name: {"pairs": pairs[name], "weight": weights[name], "share": seen[name] / total} for name in pairs}
 
     @property
+    def training_corpora(self) -> dict[str, TrainingCorpusConfig]:
+        """All corpora to train on by name: the pairs, then the monolingual text."""
+        return {**self.train, **self.monolingual}
+
+    def cleaning_of(self, corpus: str, common: CleaningConfig) -> CleaningConfig:
+        """Return the cleaning of a training corpus, where `common` is that of those without their own."""
+        cleaning = self.training_corpora[corpus].cleaning or common
+        return cleaning.model_copy(update={"drop_copies": False}) if corpus in self.monolingual else cleaning
+
+    @property
+    def units(self) -> str:
+        """The word for the examples of training."""
+        return " and ".join([*(["pairs"] if self.train else []), *(["lines"] if self.monolingual else [])])
+
+    @property
     def corpora(self) -> list[CorpusConfig]:
-        return [*self.train.values(), *([self.dev] if self.dev else []), *self.test.values()]
+        return [*self.training_corpora.values(), *([self.dev] if self.dev else []), *self.test.values()]
 
     @property
     def tags(self) -> list[str]:
@@ -381,11 +393,21 @@ class TokenizerConfig(Section):
     placeholders: Annotated[Natural, Field(le=10_000)] = 0
     """Pieces that stand for matches of `data.protect` or `nmt translate --protect`: the most in one line."""
 
+    masks: Annotated[Natural, Field(le=1000)] = 0
+    """Pieces `<mask>`, `<mask1>`, `<mask2>` and so on, which stand for text that is to be predicted; none comes from
+    raw text, and none has a text."""
+
     @model_validator(mode="after")
     def symbols_and_rules_agree(self) -> Self:
         symbols = self.user_defined_symbols
         if twice := [symbol for symbol, count in Counter(symbols).items() if count > 1]:
             raise ValueError(f"user_defined_symbols: {twice[0]!r} is there twice")
+        if masks := [symbol for symbol in symbols if symbol in self.mask_pieces]:
+            raise ValueError(f"user_defined_symbols: {masks[0]!r} is a piece of tokenizer.masks")
         if self.normalization == "nfc" and self.target_normalization is None:
             raise ValueError('normalization = "nfc" needs a target_normalization: SentencePiece has no such rule')
         return self
+
+    @property
+    def mask_pieces(self) -> list[str]:
+        return mask_pieces(self.masks)

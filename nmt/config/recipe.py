@@ -10,11 +10,18 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from nmt.config.data import CORPUS, CleaningConfig, DataConfig, LanguagesConfig, TokenizerConfig
+from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig, TokenizerConfig
 from nmt.config.decoding import DecodingConfig, EvaluationConfig, ExpectedConfig
 from nmt.config.model import ModelConfig
 from nmt.config.section import Affects, Name, Section
-from nmt.config.training import BatchingConfig, OptimizerConfig, TrainingConfig
+from nmt.config.training import (
+    OBJECTIVES,
+    PREFIXED,
+    BatchingConfig,
+    NoiseConfig,
+    OptimizerConfig,
+    TrainingConfig,
+)
 from nmt.files import Json, JsonObject
 
 
@@ -32,6 +39,7 @@ class Recipe(Section):
     model: ModelConfig = ModelConfig()
     batching: BatchingConfig = BatchingConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+    noise: NoiseConfig = NoiseConfig()
     training: TrainingConfig = TrainingConfig()
     decoding: DecodingConfig = DecodingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -46,16 +54,9 @@ class Recipe(Section):
     def complete_cleaning(cls, values: Json) -> Json:
         """Complete the `cleaning` of training corpora with the keys of [cleaning]."""
         match values:
-            case {"data": {"train": dict(train)} as data, "cleaning": dict(common)}:
-                named = all(isinstance(corpus, dict) for corpus in train.values())
-                corpora = train if named else {CORPUS: train}
-                completed = {
-                    name: {**corpus, "cleaning": {**common, **corpus["cleaning"]}}
-                    if isinstance(corpus, dict) and isinstance(corpus.get("cleaning"), dict)
-                    else corpus
-                    for name, corpus in corpora.items()
-                }
-                return {**values, "data": {**data, "train": completed if named else completed[CORPUS]}}
+            case {"data": dict(data), "cleaning": dict(common)}:
+                completed = {key: _with_cleaning(data[key], common) for key in ("train", "monolingual") if key in data}
+                return {**values, "data": {**data, **completed}}
         return values
 
     @model_validator(mode="after")
@@ -82,6 +83,8 @@ class Recipe(Section):
             )
         if self.data.placeholders_for and not self.tokenizer.placeholders and is_used:
             raise ValueError(f"{self.data.placeholders_for} needs tokenizer.placeholders of at least 1")
+        self.check_monolingual()
+        self.check_objective()
         tests = list(self.data.test) or ["held-out"]
         if unknown := [test for test in self.expected if test not in tests]:
             raise ValueError(f"expected.{unknown[0]}: no such test set, which are {', '.join(tests)}")
@@ -91,3 +94,65 @@ class Recipe(Section):
                 "256 pieces are bytes"
             )
         return self
+
+    def check_monolingual(self) -> None:
+        """Raise ValueError where monolingual text or masks fit neither the languages nor the tokenizer."""
+        for name, corpus in self.data.monolingual.items():
+            if corpus.language not in self.languages.pair:
+                raise ValueError(
+                    f"data.monolingual.{name}.language = {corpus.language!r}: neither languages.source = "
+                    f"{self.languages.source!r} nor languages.target = {self.languages.target!r}"
+                )
+        if self.data.monolingual and not self.tokenizer.joint and self.training.init_from is None:
+            raise ValueError("data.monolingual needs tokenizer.joint = true: its lines are on both sides")
+        if masks := [tag for tag in self.data.tags if tag in self.tokenizer.mask_pieces]:
+            raise ValueError(f"tags: {masks[0]!r} is a piece of tokenizer.masks")
+
+    def check_objective(self) -> None:
+        """Raise ValueError where the objective does not go with the family, the corpora or the tokenizer."""
+        objective, data, given = self.training.objective, self.data, f'training.objective = "{self.training.objective}"'
+        if objective not in (known := OBJECTIVES[self.model.architecture]):
+            raise ValueError(f'{given}: model.architecture = "{self.model.architecture}" has {", ".join(known)}')
+        if objective == "translation" and data.monolingual:
+            raise ValueError(f"{given} learns from the pairs of data.train alone: leave out data.monolingual")
+        if objective in ("denoising", "language-model") and data.train:
+            raise ValueError(f"{given} learns from the lines of data.monolingual alone: leave out data.train")
+        idle = [key for key, value in self.noise if value != NoiseConfig.model_fields[key].default]
+        if idle and objective != "denoising" and (objective != "masked" or "target" in idle):
+            raise ValueError(f"noise.{idle[-1]}: {given} has none")
+        if objective != "translation" and self.training.source_loss:
+            raise ValueError(f"training.source_loss: {given} has none")
+        if objective != "translation" and self.expected:
+            raise ValueError(f"expected.{next(iter(self.expected))}: {given} has no scores")
+        if self.training.init_from is not None or objective == "translation":
+            return
+        if self.tokenizer.masks < self.masks_needed:
+            raise ValueError(f"{given} needs tokenizer.masks of at least {self.masks_needed}")
+        if not self.tokenizer.joint:
+            raise ValueError(f"{given} needs tokenizer.joint = true")
+
+    @property
+    def masks_needed(self) -> int:
+        """The masks that the objective needs of the tokenizer."""
+        if self.training.objective in ("translation", "language-model"):
+            return 0
+        return 2 if self.noise.target == "spans" else 1
+
+    @property
+    def has_prefixes(self) -> bool:
+        """Whether language-model cuts lines into a prefix and the rest."""
+        return self.model.architecture in PREFIXED
+
+
+def _with_cleaning(corpora: Json, common: JsonObject) -> Json:
+    """Complete the `cleaning` of each corpus of a table, or of the only corpus, which needs no name."""
+    if not isinstance(corpora, dict):
+        return corpora
+    if corpora and all(isinstance(corpus, dict) for corpus in corpora.values()):
+        return {name: _completed(corpus, common) for name, corpus in corpora.items()}
+    return _completed(corpora, common)
+
+
+def _completed(corpus: JsonObject, common: JsonObject) -> JsonObject:
+    own = corpus.get("cleaning")
+    return {**corpus, "cleaning": {**common, **own}} if isinstance(own, dict) else corpus

@@ -1,13 +1,27 @@
-"""The sections [batching], [optimizer] and [training]."""
+"""The sections [batching], [optimizer], [noise] and [training]."""
 
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from nmt.config.model import Architecture
 from nmt.config.section import Affects, Count, Section, Seed
 
 Precision = Literal["float32", "bfloat16"]
 Algorithm = Literal["adam", "muon"]
+Objective = Literal["translation", "denoising", "language-model", "masked"]
+Metric = Literal["bleu", "chrf", "loss"]
+
+SEQUENCES: tuple[Objective, ...] = ("translation", "denoising", "language-model")
+OBJECTIVES: dict[Architecture, tuple[Objective, ...]] = {
+    "encoder-decoder": SEQUENCES,
+    "decoder-only": SEQUENCES,
+    "prefix-lm": SEQUENCES,
+    "encoder-only": ("masked",),
+}
+"""The objectives that a family can be trained for."""
+PREFIXED: tuple[Architecture, ...] = ("encoder-decoder", "prefix-lm")
+"""The families whose source sees all of itself: as language models they go on from a prefix."""
 
 
 class BatchingConfig(Section):
@@ -42,9 +56,33 @@ class OptimizerConfig(Section):
     """Scale a gradient of a larger norm down to this one."""
 
 
-class TrainingConfig(Section):
-    """Length, precision and bookkeeping of the training."""
+class NoiseConfig(Section):
+    """The corruption of lines for `training.objective = "denoising"` and `"masked"`, drawn anew each epoch."""
 
+    mask_share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of the pieces of a line that are masked, at least one of them; by default 0.3 where whole lines are rebuilt
+    (Lewis et al. 2020), else 0.15 (Raffel et al. 2020, section 3.1.4; Devlin et al. 2019, section 3.1)."""
+    span_length: Annotated[float, Field(ge=1, le=100)] | None = None
+    """Mean length of a masked span in pieces: 1, and a Poisson distribution of the rest; by default 3 of denoising
+    (Lewis et al. 2020; Raffel et al. 2020, section 3.3.4), and 1, single pieces, of masked (Devlin et al. 2019)."""
+    target: Literal["line", "spans"] = "line"
+    """What denoising predicts: the whole line, each span being one `<mask>` of the source (Lewis et al. 2020), or the
+    spans alone, each after the mask of its own that it left in the source (Raffel et al. 2020, section 3.1.4), of which
+    `tokenizer.masks` is the number; the spans beyond it stay as they are."""
+    sentence_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the sentences of a line that are masked whole, besides the spans, as the gap sentences of Zhang et al.
+    2020; one of each line stays. A sentence ends at a piece that ends in a mark such as a full stop."""
+
+
+class TrainingConfig(Section):
+    """Objective, length, precision and bookkeeping of the training."""
+
+    objective: Annotated[Objective, Affects("updates", "training", "bundle")] = "translation"
+    """What is learned: `translation` of `data.train`; or, for a model to fine-tune by `init_from`, from the lines of
+    `data.monolingual`, `denoising`, their repair as [noise] says (Lewis et al. 2020; Raffel et al. 2020), and
+    `language-model`, for `decoder-only` the whole line, else its rest after a prefix (Raffel et al. 2020, section 3.2);
+    `masked`, for `encoder-only`, the masked pieces of a line (Devlin et al. 2019) or of both sides of a pair in one
+    sequence (Conneau & Lample 2019)."""
     seed: Annotated[Seed, Affects("tokenizer", "updates")] = 1
     """Seed of weights, order, dropout and tokenizer sample."""
     max_steps: Annotated[PositiveInt, Field(lt=10**8), Affects("training")] = 100_000
@@ -79,9 +117,10 @@ class TrainingConfig(Section):
     default none."""
     validate_every: Annotated[Count, Affects("training")] = 1000
     """Steps between validations on dev."""
-    best_metric: Annotated[Literal["bleu", "chrf", "loss"], Affects("training")] = "bleu"
+    best_metric: Annotated[Metric, Affects("training")] = "bleu"
     """The metric of dev that ranks checkpoints and drives early stopping; of equal scores, to two decimals, the one of
-    lower loss is better. BLEU is 0 where lines have fewer than four words, chrF is not."""
+    lower loss is better. BLEU is 0 where lines have fewer than four words, chrF is not. Other objectives than
+    translation have the loss alone."""
     patience: Annotated[Count | None, Affects("training")] = None
     """Early stopping: the validations without a better one after which training ends; by default none."""
     log_every: Annotated[Count, Affects()] = 100
@@ -92,6 +131,22 @@ class TrainingConfig(Section):
     files do; by default weights are random."""
     tensorboard: Annotated[bool, Affects()] = False
     """Write the curves for TensorBoard as well, to `tensorboard/` in the run folder; needs the extra `tensorboard`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def objective_has_its_metric(cls, values: object) -> object:
+        if isinstance(values, dict) and values.get("objective", "translation") != "translation":
+            return {"best_metric": "loss", **values}
+        return values
+
+    @model_validator(mode="after")
+    def metric_is_of_the_objective(self) -> Self:
+        if self.objective != "translation" and self.best_metric != "loss":
+            raise ValueError(
+                f'best_metric = "{self.best_metric}": objective = "{self.objective}" makes no translations to score; '
+                'take "loss"'
+            )
+        return self
 
     @model_validator(mode="after")
     def averaged_checkpoints_are_kept(self) -> Self:

@@ -42,7 +42,7 @@ class Compared:
             run = FinishedRun.open(path)
             return cls(run.name, path, run.lock, run.recipe, run.scores, run)
         locked = Locked.read(path)
-        if not locked.lock.scores:
+        if not locked.lock.scores and locked.recipe.training.objective == "translation":
             raise ArtifactError(f"{path}: a lock without scores", hint="name the run folder")
         return cls(str(path), path, locked.lock, locked.recipe, locked.lock.scores)
 

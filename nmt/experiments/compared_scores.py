@@ -124,13 +124,18 @@ def compare_scores(
 
 
 def shared_tests(runs: Sequence[Compared], wanted: str | None = None) -> list[str]:
-    """Return the test sets that all runs were scored on, or the one that is wanted. Raises UsageError without any."""
+    """Return the test sets that all runs were scored on, or the one that is wanted.
+
+    Raises UsageError without any, unless no run has scores, as those of other objectives than translation.
+    """
     base, *others = runs
+    if wanted is None and not any(run.scores for run in runs):
+        return []
     shared = [test for test in base.scores if all(test in run.scores for run in others)]
     if not shared:
         other = next((run for run in others if not base.scores.keys() & run.scores.keys()), others[-1])
-        message = f"runs on different tests: {base.name} has {', '.join(base.scores)}, {other.name} "
-        raise UsageError(message + ", ".join(other.scores), hint="compare runs that share a test set")
+        message = f"runs on different tests: {base.name} has {', '.join(base.scores) or 'none'}, {other.name} "
+        raise UsageError(message + (", ".join(other.scores) or "none"), hint="compare runs that share a test set")
     if wanted is not None and wanted not in shared:
         raise UsageError(f"--test {wanted}: not all runs were scored on it", hint=f"all were on {', '.join(shared)}")
     return [wanted] if wanted is not None else shared

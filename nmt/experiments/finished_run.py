@@ -1,4 +1,4 @@
-"""A run that has been scored, as it is read again: its lock, log, scores and translations."""
+"""A run that has ended, as it is read again: its lock, log, scores and translations."""
 
 import json
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class TestLines:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run folder with scores, and its name beside other runs."""
+    """A run folder with scores, unless its objective has none, and its name beside other runs."""
 
     folder: RunFolder
     lock: Lock
@@ -55,6 +55,10 @@ class FinishedRun:
         if not is_missing(path / WEIGHTS):
             raise ArtifactError(f"{path}: a bundle, not a run folder", hint="name the run folder that it is from")
         lock, recipe = read_lock(folder.lock), recorded_recipe(folder.lock)
+        if recipe.training.objective != "translation":
+            if is_missing(folder.bundle / WEIGHTS):
+                raise ArtifactError(f"{path}: a run without a bundle", hint=AGAIN)
+            return cls(folder, lock, recipe, {})
         if is_missing(folder.scores):
             raise ArtifactError(f"{path}: a run without scores", hint=AGAIN)
         values = read_record(folder.scores)

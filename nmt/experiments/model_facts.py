@@ -76,7 +76,7 @@ def training_of(lock: Lock, recipe: Recipe) -> JsonObject:
     session = lock.sessions[-1]
     return {
         "recipe": recipe.name,
-        "corpora": list(recipe.data.train),
+        "corpora": list(recipe.data.training_corpora),
         "pairs": ids.get("pairs", {}).get("train"),
         "tokens": ids.get("tokens", {}).get("train"),
         "max_steps": recipe.training.max_steps,

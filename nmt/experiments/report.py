@@ -169,6 +169,7 @@ def content_of(facts: JsonObject) -> JsonObject:
 def sections_of(run: JsonObject) -> dict[str, str]:
     """Return the titles of the sections by their ids, of those that have content."""
     empty = {
+        **dict.fromkeys(("scores", "translations"), not run["tests"]),
         "training": not run["curves"],
         "data": not (run["funnel"] or run["lengths"]),
         "quality": not any(test["analysis"] for test in run["tests"].values()),

@@ -20,9 +20,12 @@ def reproduce(run: Run, model: Path | None) -> Iterator[tuple[bool, str]]:
     is expected, and UsageError where `model` is of other languages.
     """
     expected = expected_scores(run)
-    if model and (languages := open_bundle(model).config.languages) != run.recipe.languages:
-        pair = f"{languages.source} to {languages.target}"
-        raise UsageError(f"{model}: translates {pair}, unlike the recipe", hint="take a model of the recipe")
+    if model:
+        bundle = open_bundle(model)
+        bundle.check_translates()
+        if (languages := bundle.config.languages) != run.recipe.languages:
+            pair = f"{languages.source} to {languages.target}"
+            raise UsageError(f"{model}: translates {pair}, unlike the recipe", hint="take a model of the recipe")
     run_stages(run, "text" if model else "evaluate")
     if not run.ranks.is_main:
         return

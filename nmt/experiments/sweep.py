@@ -99,6 +99,9 @@ def plan_sweep(
                 loaded = load_recipe(recipe, overrides)
             except RecipeError as error:
                 raise RecipeError(f"variant {variant.name}: {error}") from None
+            if (objective := loaded.recipe.training.objective) != "translation":
+                message = f'variant {variant.name}: training.objective = "{objective}" has no scores to compare'
+                raise RecipeError(message, hint="nmt run it, and nmt compare such runs")
             run = Run(loaded, data_dir=data_dir, run_dir=folder / f"{variant.folder}-seed{seed}")
             runs.append(SweepRun(variant, seed, overrides, run))
     return Sweep(recipe, folder, data_dir, runs, no_cache)

@@ -33,6 +33,7 @@ def export_ctranslate2(
     package = import_ctranslate2()
     converting = import_module("nmt.exporting.converter")  # imports the package, an optional extra
     bundle = open_bundle(path)
+    bundle.check_translates()
     bundle.check_float32()
     check_writable(path / EXPORTS / name)
     sources = read_sample(sample, bundle) if sample else draw_sample(bundle)

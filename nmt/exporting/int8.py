@@ -21,6 +21,7 @@ def export_int8(path: Path, folder: Path, *, sample: Path | None) -> dict[str, A
     """
     check_precision("int8", torch.device("cpu"))
     bundle = open_bundle(path)
+    bundle.check_translates()
     bundle.check_float32()
     check_new_folder(folder)
     sources = read_sample(sample, bundle) if sample else draw_sample(bundle)

@@ -15,6 +15,7 @@ from nmt.config.decoding import DecodingConfig, EvaluationConfig
 from nmt.config.inference import TrainingLines
 from nmt.config.model import ModelConfig
 from nmt.config.section import Section, first_error
+from nmt.config.training import Objective
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import ArtifactError, UsageError
 from nmt.files import JsonObject, digest_file, write_json, write_text
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 CONFIG, WEIGHTS, LOCK, SCORES, CARD = "config.json", "model.safetensors", "lock.json", "scores.json", "README.md"
 BUNDLE = Card(CONFIG, "bundle", format=2)
 FLOAT32, INT8 = 1, 2  # formats by the type of the weights
+FINE_TUNE = "fine-tune it: nmt run RECIPE --init-from {path}"
 BUNDLED = ("bundle", "evaluate")  # the stages whose results are a bundle and its scores
 
 
@@ -50,6 +52,7 @@ class BundleConfig(Section):
     decoding: DecodingConfig
     evaluation: EvaluationConfig
     protect: str | None = None  # regular expression of text to keep unchanged; missing in bundles of older versions
+    objective: Objective = "translation"  # what it was trained for
     training_lines: TrainingLines | None = None  # lengths of the training lines; missing in bundles of older versions
     quantized: Quantized | None = None  # where the weights are in int8, see `nmt.model.preparation`
     files: dict[str, str] = Field(default_factory=dict)
@@ -69,6 +72,12 @@ class Bundle:
         if self.config.quantized:
             hint = "take the bundle that it was made from"
             raise UsageError(f"{self.path}: its weights are in int8, and float32 ones are needed", hint=hint)
+
+    def check_translates(self) -> None:
+        """Raise UsageError where the model was trained for another objective than translation."""
+        if (objective := self.config.objective) != "translation":
+            hint = FINE_TUNE.format(path=self.path) if objective != "masked" else "an encoder alone does not translate"
+            raise UsageError(f"{self.path}: was trained for {objective}, not translation", hint=hint)
 
 
 def write_bundle(
@@ -109,14 +118,18 @@ def add_scores(folder: Path, config: BundleConfig, scores: "dict[str, Scores]") 
 def card(config: BundleConfig, scores: "dict[str, Scores]") -> str:
     """Return the model card, the bundle's README."""
     languages, model = config.languages, config.model
+    kind, use = "translation", f"nmt translate PATH_OF_THIS_FOLDER < text.{languages.source} > text.{languages.target}"
+    if config.objective != "translation":
+        kind, use = "pretrained", "nmt run RECIPE --init-from PATH_OF_THIS_FOLDER"
     lines = [
         f"# {config.name}: {languages.source} to {languages.target}",
         "",
-        f"A translation model made by nmt {config.nmt}: {model.architecture} Transformer, width {model.d_model}, "
-        f"feed-forward {model.ffn}, {model.heads} heads, {' + '.join(map(str, model.stacks.values()))} layers.",
+        f"A {kind} model made by nmt {config.nmt}: {model.architecture} Transformer, width {model.d_model}, "
+        f"feed-forward {model.ffn}, {model.heads} heads, {' + '.join(map(str, model.stacks.values()))} layers."
+        + (f" It was trained for {config.objective}, and does not translate." if kind == "pretrained" else ""),
         "",
         "```",
-        f"nmt translate PATH_OF_THIS_FOLDER < text.{languages.source} > text.{languages.target}",
+        use,
         "```",
         "",
         "`lock.json` says what it was made from: the whole recipe, digests of the data, versions, seed. "

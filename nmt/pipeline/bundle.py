@@ -47,6 +47,7 @@ def config_of(recipe: Recipe, lines: TrainingLines | None) -> BundleConfig:
         decoding=recipe.decoding,
         evaluation=recipe.evaluation,
         protect=recipe.data.protect,
+        objective=recipe.training.objective,
         training_lines=lines,
     )
 

@@ -30,12 +30,14 @@ def make(run: Run, manifest: Manifest) -> None:
         manifest.counts = write_ids(plan, folder, workers=run.workers).to_json()
 
 
-def say(_: Run, manifest: Manifest) -> None:
+def say(run: Run, manifest: Manifest) -> None:
     """Log the counts of the filters by pieces and of the pieces, and warn of dev pairs that were cut."""
     counts = IdsCounts.from_json(manifest.counts or {})
-    show_funnel("prepare", counts)
-    train = counts.train
-    console.log(f"prepare: {train.pairs:,} training pairs, {train.source:,} source and {train.target:,} target pieces")
+    show_funnel("prepare", counts, run.recipe.data)
+    train, units = counts.train, run.recipe.data.units
+    console.log(
+        f"prepare: {train.pairs:,} training {units}, {train.source:,} source and {train.target:,} target pieces"
+    )
     if counts.dev_cut:
         console.warn(f"{counts.dev_cut} dev pairs are longer than model.max_length and were cut for the dev loss")
 

@@ -173,7 +173,7 @@ def _parts(lock: Lock, recipe: Recipe) -> dict[str, JsonObject]:
     session, init = lock.sessions[-1], lock.init or {}
     return {
         "recipe": recipe.model_dump(),
-        "data": {**lock.data, "order": list(recipe.data.train)},
+        "data": {**lock.data, "order": list(recipe.data.training_corpora)},
         "init": {key: init.get(key) for key in ("weights", "tokenizer_files")},
         "code": {key: session.code.get(key) for key in ("nmt", "source")},
         "versions": session.versions,

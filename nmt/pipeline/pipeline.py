@@ -33,8 +33,7 @@ def run_stages(run: Run, last: str = "evaluate", *, dry_run: bool = False) -> No
     Under torchrun the first rank holds the run folder and runs all stages, and every rank the training. In a folder
     that cannot be written, a finished run is skipped stage by stage, and another one is a StorageError.
     """
-    names = [stage.name for stage in STAGES]
-    stages = STAGES[: names.index(last) + 1]
+    stages = stages_of(run, last)
     with joined() as run.ranks:
         console.QUIET = not run.ranks.is_main
         check_machine(run, last)
@@ -47,6 +46,15 @@ def run_stages(run: Run, last: str = "evaluate", *, dry_run: bool = False) -> No
                     run_stage(stage, run, is_writable=is_writable)
         elif not dry_run and training.STAGE in stages and run.ranks.any(False)[0]:
             training.STAGE.make(run, Manifest(training.STAGE.name, {}))
+
+
+def stages_of(run: Run, last: str) -> list[Stage]:
+    """Return the stages of `run` up to `last`: no other objective than translation has an evaluation."""
+    names = [stage.name for stage in STAGES]
+    stages = STAGES[: names.index(last) + 1]
+    return [
+        stage for stage in stages if stage is not evaluation.STAGE or run.recipe.training.objective == "translation"
+    ]
 
 
 def run_stage(stage: Stage, run: Run, *, is_writable: bool) -> None:
@@ -112,8 +120,8 @@ def progress_of(stage: Stage, run: Run) -> str:
 
 def check_machine(run: Run, last: str) -> None:
     """Check that the machine has what later stages up to `last` need, before the first begins. Raises UsageError."""
-    names, config, precision = [stage.name for stage in STAGES], run.recipe.training, run.recipe.decoding.precision
-    due = [stage.name for stage in STAGES[: names.index(last) + 1] if Manifest.read(stage.folder(run)) is None]
+    config, precision = run.recipe.training, run.recipe.decoding.precision
+    due = [stage.name for stage in stages_of(run, last) if Manifest.read(stage.folder(run)) is None]
     if {"train", "evaluate"} & {*due}:
         check_precision(precision, pick_device(config.device))
     if "train" in due and config.tensorboard:
@@ -121,7 +129,26 @@ def check_machine(run: Run, last: str) -> None:
 
 
 def show_results(run: Run, seconds: float) -> None:
-    """Print samples, scores with signatures, the best checkpoint, the `seconds` that all took, and the next command."""
+    """Print samples, scores with signatures, the best checkpoint, the `seconds` that all took, and the next command.
+
+    Of another objective than translation there are no samples and scores.
+    """
+    is_translation = run.recipe.training.objective == "translation"
+    sample = show_translations(run) if is_translation else ""
+    if best := best_checkpoint(run):
+        console.heading("Best checkpoint:", f" {best}")
+    console.heading("Total time:", f" {console.duration(seconds)}")
+    if all(corpus.builtin for corpus in run.recipe.data.training_corpora.values()):
+        console.out(GRAMMAR)
+    model = shlex.quote(str(run.folder.bundle))
+    if is_translation:
+        console.heading("Next:", f" echo {shlex.quote(sample)} | nmt translate {model}")
+    elif run.recipe.training.objective != "masked":
+        console.heading("Next:", f" nmt run RECIPE --init-from {model}, a recipe that translates with such a model")
+
+
+def show_translations(run: Run) -> str:
+    """Print samples and scores with signatures; return a sample source."""
     folder, languages = run.folder, run.recipe.languages
     first = evaluation.names_of_tests(run)[0]
     sources, references = read_text(folder.text, f"test.{first}")
@@ -136,13 +163,7 @@ def show_results(run: Run, seconds: float) -> None:
     console.out("")
     console.scores(read_json(folder.scores))
     console.out("")
-    if best := best_checkpoint(run):
-        console.heading("Best checkpoint:", f" {best}")
-    console.heading("Total time:", f" {console.duration(seconds)}")
-    if all(corpus.builtin for corpus in run.recipe.data.train.values()):
-        console.out(GRAMMAR)
-    sample, model = shlex.quote(sources[chosen[0]]), shlex.quote(str(folder.bundle))
-    console.heading("Next:", f" echo {sample} | nmt translate {model}")
+    return sources[chosen[0]]
 
 
 def best_checkpoint(run: Run) -> str:

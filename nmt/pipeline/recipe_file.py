@@ -61,14 +61,9 @@ def standalone_toml(recipe: Recipe, heading: str, data_dir: str, *, local: bool 
 def relative_names(recipe: Recipe, *, local: bool = False) -> list[str]:
     """Return the relative names of the files that `recipe` reads and does not download; of datasets too if `local`."""
     data = recipe.data
-    corpora = [*data.train.values(), *([data.dev] if data.dev else []), *data.test.values()]
-    named = [value for corpus in corpora for value in (corpus.source, corpus.target, corpus.files)]
-    named += [corpus.dataset for corpus in corpora if local]
-    names = [
-        name
-        for value in [*named, recipe.training.init_from]
-        for name in ([value] if isinstance(value, str) else value or [])
-    ]
+    named = [name for corpus in data.corpora for name in corpus.file_names]
+    named += [corpus.dataset for corpus in data.corpora if local and corpus.dataset]
+    names = [*named, *([recipe.training.init_from] if recipe.training.init_from else [])]
     downloads = {part for name in data.downloads for part in (name, name.rpartition(".")[0])}  # as it is, or compressed
     return [
         name for name in names if not name.startswith(("sacrebleu:", "/")) and name.partition("/")[0] not in downloads

@@ -72,11 +72,12 @@ class Run:
 
     @property
     def corpora(self) -> dict[str, CorpusConfig]:
-        """The corpora of the recipe by their names among all: `train` or `train.NAME`, `dev`, `test.NAME`."""
+        """The corpora of the recipe by their names: `train` or `train.NAME`, `monolingual.NAME`, `dev`, `test.NAME`."""
         data = self.recipe.data
         train = {train_key(name): corpus for name, corpus in data.train.items()}
+        lines = {f"monolingual.{name}": corpus for name, corpus in data.monolingual.items()}
         tests = {f"test.{name}": corpus for name, corpus in data.test.items()}
-        return {**train, **({"dev": data.dev} if data.dev else {}), **tests}
+        return {**train, **lines, **({"dev": data.dev} if data.dev else {}), **tests}
 
     @cached_property
     def data_digests(self) -> dict[str, dict[str, str]]:
@@ -182,7 +183,10 @@ class Run:
         self.checkpoints.refuse_other(self.training_identity)
 
     def refuse_other_symbols(self) -> None:
-        """Raise RecipeError where the tokenizer of the initial model lacks the recipe's tags or placeholders."""
+        """Raise RecipeError where the tokenizer of the initial model lacks the recipe's tags, placeholders or masks.
+
+        Raises it as well where it is not the joint one that monolingual text and masked pairs need.
+        """
         data, tokenizer = self.recipe.data, self.initial_tokenizer
         if tokenizer and (missing := [tag for tag in data.tags if tag not in tokenizer.tags]):
             raise RecipeError(
@@ -194,6 +198,18 @@ class Run:
             raise RecipeError(
                 f"{data.placeholders_for}: the model that training.init_from names has no placeholders",
                 hint='set data.protect = "none" and codes = "drop", or train without init_from',
+            )
+        given = f'training.objective = "{self.recipe.training.objective}"'
+        if tokenizer and len(tokenizer.masks) < (needed := self.recipe.masks_needed):
+            raise RecipeError(
+                f"{given}: the model that training.init_from names has {len(tokenizer.masks)} masks, not {needed}",
+                hint="train without init_from",
+            )
+        if tokenizer and not tokenizer.joint and (data.monolingual or self.recipe.training.objective == "masked"):
+            raise RecipeError(
+                f"{'data.monolingual' if data.monolingual else given}: the model that training.init_from names has a "
+                "tokenizer for each side, and one for both is needed",
+                hint="begin with a model whose recipe had tokenizer.joint = true, or train without init_from",
             )
 
     def next_sessions(self) -> list[JsonObject]:

@@ -18,7 +18,7 @@ def inputs(run: Run) -> JsonObject:
     """Return the digests of the corpora, their order, and the placeholders of the tokenizer."""
     data = run.recipe.data
     return {
-        "order": list(data.train),  # which no digest of a JSON object shows
+        "order": list(data.training_corpora),  # which no digest of a JSON object shows
         "placeholders": run.placeholders if data.placeholders_for else None,
         "files": run.data_digests,
     }
@@ -49,6 +49,9 @@ def text_plan(run: Run, commits: Mapping[str, str | None]) -> TextPlan:
     pinned = data.model_copy(
         update={
             "train": {name: at_commit(train_key(name), corpus) for name, corpus in data.train.items()},
+            "monolingual": {
+                name: at_commit(f"monolingual.{name}", corpus) for name, corpus in data.monolingual.items()
+            },
             "dev": data.dev and at_commit("dev", data.dev),
             "test": {name: at_commit(f"test.{name}", corpus) for name, corpus in data.test.items()},
         }
@@ -56,17 +59,18 @@ def text_plan(run: Run, commits: Mapping[str, str | None]) -> TextPlan:
     return TextPlan(pinned, recipe.cleaning, recipe.languages, run.root, run.local, placeholders=run.placeholders)
 
 
-def say(_: Run, manifest: Manifest) -> None:
+def say(run: Run, manifest: Manifest) -> None:
     """Log the counts of the funnel, of irregularities, and of the pairs of each split."""
     counts = TextCounts.from_json(manifest.counts or {})
-    show_funnel("text", counts)
+    show_funnel("text", counts, run.recipe.data)
     for name, anomalies in [*counts.anomalies.items(), *counts.held_out_anomalies.items()]:
         if anomalies:
             console.log(f"text: found in {name}: {numbers(anomalies)}")
     if counts.protected is not None:
         console.log(f"text: training pairs with placeholders: {counts.protected:,}")
     tests = ", ".join(f"{name} {count:,}" for name, count in counts.test.items())
-    console.log(f"text: pairs of train {counts.pairs:,}, dev {counts.dev:,}, test {tests}")
+    sizes = f"train {counts.pairs:,}, dev {counts.dev:,}" + (f", test {tests}" if tests else "")
+    console.log(f"text: {run.recipe.data.units} of {sizes}")
 
 
 STAGE = Stage("text", lambda run: run.folder.text, frozenset({"text"}), inputs, make, say, origin)

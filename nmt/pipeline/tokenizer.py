@@ -1,10 +1,8 @@
 """The stage `tokenizer`: trained on the cleaned training text alone, or copied from the initial model."""
 
-from collections.abc import Iterator
-
 from nmt import console
 from nmt.config.compatibility import RECIPE, changed_inputs, knobs_with
-from nmt.data.cleaning.corpus_text import iterate_text
+from nmt.data.cleaning.corpus_text import sides_of_train
 from nmt.data.encoding import tokenizer
 from nmt.files import JsonObject
 from nmt.pipeline.manifest import Manifest, making
@@ -26,13 +24,10 @@ def make(run: Run, manifest: Manifest) -> None:
         with making(run.folder.tokenizer, manifest) as scratch:
             run.initial.copy_tokenizer(scratch)
         return
-
-    def side(index: int) -> Iterator[str]:
-        return (pair[index] for pair in iterate_text(run.folder.text, "train"))
-
+    sides = sides_of_train(run.folder.text, run.recipe.data, run.recipe.languages)
     with making(run.folder.tokenizer, manifest) as scratch:
         manifest.counts = tokenizer.train(
-            side(0), side(1), config, scratch, seed=run.recipe.training.seed, tags=run.recipe.data.tags
+            *sides, config, scratch, seed=run.recipe.training.seed, tags=run.recipe.data.tags
         )
 
 

@@ -173,9 +173,11 @@ class TrainingLog:
 
     def dev_line(self, state: TrainingState, dev: Validation) -> None:
         """Record the validation `dev` after `state.step`, which `state` has ranked already."""
-        values = {"loss": dev.loss, "perplexity": dev.perplexity, "bleu": dev.bleu, "signature": dev.signature}
-        self.record("dev", state.step, {**values, "chrf": dev.chrf, "chrf_signature": dev.chrf_signature})
-        facts = f"loss {dev.loss:.3f}, perplexity {dev.perplexity:.2f}, BLEU {dev.bleu:.2f}, chrF {dev.chrf:.2f}"
+        scores = {"bleu": dev.bleu, "signature": dev.signature, "chrf": dev.chrf, "chrf_signature": dev.chrf_signature}
+        known = {name: value for name, value in scores.items() if value is not None}
+        self.record("dev", state.step, {"loss": dev.loss, "perplexity": dev.perplexity, **known})
+        facts = f"loss {dev.loss:.3f}, perplexity {dev.perplexity:.2f}"
+        facts += "".join(f", {METRICS[name]} {known[name]:.2f}" for name in ("bleu", "chrf") if name in known)
         self._show({"dev": f"{facts} at step {state.step:,}", "best dev": best_dev(state)})
         best = " best so far" if state.best_step == state.step else ""
         self.say(f"step {state.step:,}: dev {facts}{best}")

@@ -1,6 +1,5 @@
 """The training loop, from the newest checkpoint to the last step."""
 
-import copy
 import dataclasses
 import json
 import signal
@@ -17,15 +16,12 @@ from nmt.data.encoding.batching import Ints
 from nmt.data.encoding.dataset import Batch, PreparedPairs, SubwordRegularization
 from nmt.data.encoding.steps import Step, StepStream
 from nmt.data.encoding.tokenizer import Tokenizer
-from nmt.data.placeholders import protector_for
 from nmt.errors import ArtifactError, DivergedError, UsageError, explaining_shortage, is_out_of_memory
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.evaluation.scoring import choose_tokenizer
 from nmt.files import digest_json, read_json, remove, remove_partials, write_json, write_text
-from nmt.inference.engines.native import NativeEngine
-from nmt.inference.translator import Translator
+from nmt.inference.protocol import BATCH_TOKENS
 from nmt.model.families import build
-from nmt.model.preparation import prepare
 from nmt.run_folder import RunFolder
 from nmt.training import memory
 from nmt.training.checkpoint import Checkpoint, Checkpoints, TrainingState, refuse_other, step_of
@@ -34,11 +30,21 @@ from nmt.training.distributed import Ranks, checksum
 from nmt.training.identity import identity_of
 from nmt.training.init_from import InitialModel
 from nmt.training.log import METRICS, TrainingLog
+from nmt.training.objectives import corruption_of
 from nmt.training.optimizer import learning_rate
 from nmt.training.signals import catching_signals, halt
 from nmt.training.threads import fix_threads
 from nmt.training.updater import Updater, step_seed
-from nmt.training.validation import DevSet, rank_validation, should_stop, validate
+from nmt.training.validation import (
+    DevSet,
+    Validation,
+    rank_validation,
+    should_stop,
+    translator_of,
+    validate,
+    validate_loss,
+    with_prepared,
+)
 
 CHECK_EVERY = 10  # steps between checks of the skipped updates, which wait for the device
 MAX_SKIPPED_IN_A_ROW = 4  # more updates than these skipped in a row mean divergence
@@ -70,7 +76,7 @@ class Trainer:
         config = recipe.training
         self.recipe, self.config, self.folder = recipe, config, folder
         self.initial, self.ranks = initial, ranks or Ranks()
-        self.tokenizer, self.pairs, self.dev = tokenizer, pairs, dev
+        self.tokenizer, self.pairs, self.dev = tokenizer, pairs, dev.corrupted(recipe, tokenizer)
         self.identity = identity_of(recipe, data, initial.weights if initial else None)
         runtime.keep_freed_memory()
         runtime.bound_kernels()
@@ -85,7 +91,9 @@ class Trainer:
         self.updater = Updater(
             model, recipe.optimizer, config.precision, self.ranks, ema_decay=config.ema_decay, compiled=compiled
         )
-        self.translator = self._translator(lines)
+        is_translation, eval_model = config.objective == "translation", self.updater.eval_model
+        self.translator = translator_of(recipe, tokenizer, eval_model, lines) if is_translation else None
+        """The translator of validation; other objectives have their loss alone."""
         tokenize = resolve_tokenizer(recipe.evaluation.tokenize, recipe.languages.target)
         self.metrics = recipe.evaluation.model_copy(update={"tokenize": tokenize})
         self.checkpoints = Checkpoints(folder.checkpoints, config.keep_checkpoints)
@@ -98,6 +106,7 @@ class Trainer:
             config.seed,
             weights=recipe.data.weights(self.corpus_sizes),
             regularization=SubwordRegularization(tokenizer, alpha, config.seed, longest) if alpha else None,
+            corruption=corruption_of(recipe, tokenizer, pairs.corpora, config.seed),
             rank=self.ranks.rank,
             ranks=self.ranks.size,
         )
@@ -105,19 +114,6 @@ class Trainer:
         """Target tokens of each corpus since the last line of the log."""
         self.state = TrainingState()
         self.recent: deque[Ints] = deque(maxlen=2 * CHECK_EVERY)  # sentences of the last steps
-
-    def _translator(self, lines: TrainingLines | None) -> Translator:
-        """Return the translator of validation, which translates with the weights of the moment."""
-        recipe, tokenizer = self.recipe, self.tokenizer
-        return Translator(
-            NativeEngine([self.updater.eval_model]),
-            tokenizer,
-            recipe.decoding,
-            max_length=recipe.model.max_length,
-            protector=protector_for(recipe.data.protect, tokenizer.placeholders),
-            languages=recipe.languages,
-            lines=lines,
-        )
 
     def run(self) -> TrainingState:
         """Train to the end, from the newest whole checkpoint if there is one, else from the initial weights.
@@ -172,6 +168,8 @@ class Trainer:
 
     def warn_of_dev(self) -> None:
         """Warn of blank references of dev, and of a tokenizer with which its BLEU means little."""
+        if self.translator is None:
+            return
         for flaw in choose_tokenizer(self.metrics.tokenize, None, [self.dev.references])[1]:
             console.warn(f"dev: {flaw}")
 
@@ -232,7 +230,7 @@ class Trainer:
         room = memory.room_for_micro_batches(self.updater)
         room //= self.ranks.size if self.device.type == "cpu" else 1  # processes on CPUs share one memory
         share = -(-memory.longest_step(self.pairs, self.steps) // self.ranks.size)
-        size = self.ranks.min(memory.fit(memory.micro_batch_cost(self.updater, self.pairs), share, room))
+        size = self.ranks.min(memory.fit(memory.micro_batch_cost(self.updater, self.steps), share, room))
         self.try_longest_dev()
         text = f"a step is one micro-batch of up to {share:,} padded tokens a side"
         if size < share:
@@ -247,6 +245,8 @@ class Trainer:
 
     def try_longest_dev(self) -> None:
         """Translate the longest dev sentences, so that a memory too small for them fails now. Raises UsageError."""
+        if self.translator is None:
+            return
         with explaining_shortage("the longest dev sentences do not fit into the memory", "lower decoding.batch_tokens"):
             self.translator.translate(sorted(self.dev.sources, key=len)[-DEV_SAMPLE:])
 
@@ -412,16 +412,21 @@ class Trainer:
 
     def validate(self, log: TrainingLog) -> None:
         """Score dev; keep the weights where they are among the best."""
-        model, translator = self.updater.eval_model, self.translator
-        precision = self.recipe.decoding.precision
-        # As `nmt translate` computes; on a GPU a copy in float32 would take more than it gives.
-        if self.device.type == "cpu" or precision != "float32":
-            translator = copy.copy(translator)
-            translator.engine = NativeEngine([prepare(copy.deepcopy(model), precision)])
-        validation = validate(model, translator, self.dev, self.ranks, self.metrics)
+        model, validation = self.updater.eval_model, self.validation()
         if rank_validation(self.state, validation, self.config) and self.ranks.is_main:
             self.writer.save_best(self.state, model.weights(), self.identity)
         log.dev_line(self.state, validation)
+
+    def validation(self) -> Validation:
+        """Return the scores of dev, or its loss where the objective has no others."""
+        model, translator, decoding = self.updater.eval_model, self.translator, self.recipe.decoding
+        if translator is None:
+            batch_tokens = decoding.batch_tokens or BATCH_TOKENS[self.device.type]
+            return validate_loss(model, self.dev.pairs, batch_tokens, self.ranks)
+        # As `nmt translate` computes; on a GPU a copy in float32 would take more than it gives.
+        if self.device.type == "cpu" or decoding.precision != "float32":
+            translator = with_prepared(translator, model, decoding.precision)
+        return validate(model, translator, self.dev, self.ranks, self.metrics)
 
     def save(self, *, halting: bool) -> None:
         """Begin to write a checkpoint, and go on when its tensors are copied.

@@ -44,13 +44,14 @@ def fit(cost: Callable[[int], int], whole: int, room: int) -> int:
     return fitting
 
 
-def micro_batch_cost(updater: Updater, pairs: PreparedPairs) -> Callable[[int], int]:
-    """Return the function that `fit` wants: it computes the longest of `pairs`; weights stay."""
+def micro_batch_cost(updater: Updater, stream: StepStream) -> Callable[[int], int]:
+    """Return the function that `fit` wants: it computes the longest pairs of `stream`; weights stay."""
+    pairs = stream.pairs
     longest = np.argsort(longer_sides(pairs), kind="stable")[::-1]
 
     def cost(tokens: int) -> int:
         rows = max(1, tokens // int(longer_sides(pairs)[longest[0]]))
-        batch = pairs.collate(longest[:rows]).to(updater.device)
+        batch = stream.whole_batch(longest[:rows]).to(updater.device)
         with devices.measuring_memory(updater.device) as taken:
             updater.accumulate([batch], seed=0, smoothing=0.1, tokens=batch.target_tokens)
         return taken()

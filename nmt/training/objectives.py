@@ -1,10 +1,43 @@
-"""The training objective: from a batch to its loss."""
+"""The training objective: what is made of pairs, and the loss of a batch of them."""
+
+from collections.abc import Mapping
 
 from torch import Tensor
 
+from nmt.config.recipe import Recipe
 from nmt.data.encoding.dataset import Batch
+from nmt.data.encoding.noise import MARKS, Corruption, Denoising, LanguageModel, Masking, Noise, Span
+from nmt.data.encoding.tokenizer import EOS_ID, Tokenizer
 from nmt.model.protocol import Model
 from nmt.training.loss import smoothed_loss
+
+
+def corruption_of(recipe: Recipe, tokenizer: Tokenizer, corpora: Mapping[str, Span], seed: int) -> Corruption | None:
+    """Return what the objective of `recipe` makes of pairs; None of translation, which takes them as they are.
+
+    `corpora` are the first pair and the end of each corpus; those that are none of `data.train` have lines.
+    """
+    objective, config = recipe.training.objective, recipe.noise
+    if objective == "translation":
+        return None
+    if objective == "language-model":
+        return LanguageModel(seed, is_cut=recipe.has_prefixes)
+    pieces, is_masked = tokenizer.source.pieces(range(tokenizer.source_size)), objective == "masked"
+    rebuilds = config.target == "line" and not is_masked
+    noise = Noise(
+        config.mask_share or (0.3 if rebuilds else 0.15),
+        config.span_length or (1.0 if is_masked else 3.0),
+        config.sentence_share,
+        frozenset(number for number, piece in enumerate(pieces) if piece.endswith(MARKS)),
+        frozenset(number for number, piece in enumerate(pieces) if piece in tokenizer.tags),
+    )
+    if is_masked:
+        special = {*range(EOS_ID + 1), *tokenizer.masks}
+        ordinary = [number for number in range(tokenizer.source_size) if number not in special]
+        lines = [span for name, span in corpora.items() if name not in recipe.data.train]
+        return Masking(noise, tokenizer.masks[0], ordinary, seed, lines)
+    longest = recipe.model.max_length - 1
+    return Denoising(noise, tokenizer.masks, seed, longest, predicts_spans=config.target == "spans")
 
 
 def translation_loss(

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from nmt.inference.engines.native import NativeEngine
@@ -37,8 +38,8 @@ class MemoryTrials:
 
 def compile_now(trainer: Trainer) -> None:
     """Compute a small micro-batch as padded and as not padded, so that all layers that are to be compiled are."""
-    pairs, updater = trainer.pairs, trainer.updater
-    batch = pairs.collate([0, len(pairs) - 1]).to(updater.device)
+    updater, last = trainer.updater, len(trainer.pairs) - 1
+    batch = trainer.steps.whole_batch(np.array([0, last])).to(updater.device)
     for src_padded in (True, False):
         updater.accumulate([replace(batch, src_padded=src_padded)], seed=0, smoothing=0.1, tokens=1)
     finish(updater.device)

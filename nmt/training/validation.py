@@ -1,22 +1,31 @@
 """Validation on dev: loss, perplexity, BLEU and chrF by the same path as `translate`, and the ranking of results."""
 
+import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 
+import numpy as np
 import torch
 
-from nmt.config.decoding import EvaluationConfig
+from nmt.config.decoding import EvaluationConfig, InferencePrecision
+from nmt.config.inference import TrainingLines
+from nmt.config.recipe import Recipe
 from nmt.config.training import TrainingConfig
 from nmt.data.encoding.batching import by_tokens
-from nmt.data.encoding.dataset import PreparedPairs
+from nmt.data.encoding.dataset import Pairs
+from nmt.data.encoding.tokenizer import Tokenizer
+from nmt.data.placeholders import protector_for
 from nmt.evaluation.metrics import score
+from nmt.inference.engines.native import NativeEngine
 from nmt.inference.translator import Translator
+from nmt.model.preparation import prepare
 from nmt.model.protocol import Model
 from nmt.training.checkpoint import TrainingState
 from nmt.training.distributed import Ranks
-from nmt.training.objectives import translation_loss
+from nmt.training.objectives import corruption_of, translation_loss
 
+DEV_SEED = 0
 MAX_NLL = 700.0  # nats above which a perplexity would overflow a float
 
 
@@ -26,7 +35,14 @@ class DevSet:
 
     sources: list[str]
     references: list[str]
-    pairs: PreparedPairs
+    pairs: Pairs
+
+    def corrupted(self, recipe: Recipe, tokenizer: Tokenizer) -> "DevSet":
+        """Return dev as the objective of `recipe` makes it in the first epoch of DEV_SEED, the same for every seed."""
+        rows = np.arange(len(self.pairs.tgt_lengths))
+        corpora = {} if recipe.data.train else {"dev": (0, len(rows))}
+        corruption = corruption_of(recipe, tokenizer, corpora, DEV_SEED)
+        return replace(self, pairs=corruption.apply(self.pairs.sides(rows), rows, 0)) if corruption else self
 
 
 @dataclass(frozen=True)
@@ -34,10 +50,10 @@ class Validation:
     """The result of one validation."""
 
     loss: float  # negative log-likelihood of a target piece, in nats, unsmoothed
-    bleu: float
-    signature: str
-    chrf: float
-    chrf_signature: str
+    bleu: float | None = None  # None of other objectives than translation, and so the others
+    signature: str | None = None
+    chrf: float | None = None
+    chrf_signature: str | None = None
 
     @property
     def perplexity(self) -> float:
@@ -49,8 +65,28 @@ def perplexity(nll: float) -> float:
     return math.exp(min(nll, MAX_NLL))
 
 
+def translator_of(recipe: Recipe, tokenizer: Tokenizer, model: Model, lines: TrainingLines | None) -> Translator:
+    """Return the translator of validation, which translates with the weights that `model` has at the moment."""
+    return Translator(
+        NativeEngine([model]),
+        tokenizer,
+        recipe.decoding,
+        max_length=recipe.model.max_length,
+        protector=protector_for(recipe.data.protect, tokenizer.placeholders),
+        languages=recipe.languages,
+        lines=lines,
+    )
+
+
+def with_prepared(translator: Translator, model: Model, precision: InferencePrecision) -> Translator:
+    """Return `translator` with a copy of `model` that computes as `nmt translate` does."""
+    translator = copy.copy(translator)
+    translator.engine = NativeEngine([prepare(copy.deepcopy(model), precision)])
+    return translator
+
+
 @torch.inference_mode()
-def dev_nll(model: Model, pairs: PreparedPairs, batch_tokens: int, ranks: Ranks) -> tuple[float, int]:
+def dev_nll(model: Model, pairs: Pairs, batch_tokens: int, ranks: Ranks) -> tuple[float, int]:
     """Return the negative log-likelihood, in nats, and the number of the target pieces in this rank's share."""
     longest = [max(int(s), int(t)) for s, t in zip(pairs.src_lengths, pairs.tgt_lengths, strict=True)]
     total, tokens = 0.0, 0
@@ -85,6 +121,13 @@ def validate(model: Model, translator: Translator, dev: DevSet, ranks: Ranks, me
     )
     bleu, chrf = scores["bleu"], scores["chrf"]
     return Validation(loss, bleu["score"], bleu["signature"], chrf["score"], chrf["signature"])
+
+
+def validate_loss(model: Model, pairs: Pairs, batch_tokens: int, ranks: Ranks) -> Validation:
+    """Compute the loss of `model` on the pairs of dev alone, each rank a share."""
+    model.eval()
+    shares = ranks.gather(dev_nll(model, pairs, batch_tokens, ranks))
+    return Validation(sum(total for total, _ in shares) / sum(tokens for _, tokens in shares))
 
 
 def rank_validation(state: TrainingState, validation: Validation, config: TrainingConfig) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import compress, islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +40,18 @@ def iterate_text(folder: Path, split: str) -> Iterator[Pair]:
     """Yield the pairs of `train`, `dev` or `test.NAME` in the folder that `write_text` filled."""
     for path in shard_paths(folder / split):
         yield from read_pairs(path)
+
+
+def sides_of_train(folder: Path, data: DataConfig, languages: LanguagesConfig) -> tuple[Iterator[str], Iterator[str]]:
+    """Return the lines of both sides of `train`, monolingual ones on the side of their language alone."""
+
+    def lines(side: int) -> Iterator[str]:
+        for path in shard_paths(folder / "train"):
+            corpus = data.monolingual.get(corpus_of(path))
+            if corpus is None or languages.pair.index(corpus.language) == side:
+                yield from (pair[side] for pair in read_pairs(path))
+
+    return lines(0), lines(1)
 
 
 def read_text(folder: Path, split: str) -> tuple[list[str], list[str]]:
@@ -74,7 +86,7 @@ class TextPlan:
     def missing(self) -> dict[str, int]:
         """The sizes of the splits to be drawn from the training text."""
         dev = {} if self.data.dev else {"dev": self.data.dev_pairs}
-        test = {} if self.data.test else {f"test.{HELD_OUT}": self.data.test_pairs}
+        test = {f"test.{HELD_OUT}": self.data.test_pairs} if self.data.train and not self.data.test else {}
         return {**dev, **test} if self.split_off else {}
 
     def read(
@@ -93,20 +105,28 @@ class TextPlan:
         )
 
     def cleaning_of(self, corpus: str) -> CleaningConfig:
-        return self.data.train[corpus].cleaning or self.cleaning
+        return self.data.cleaning_of(corpus, self.cleaning)
+
+    def languages_of(self, corpus: str) -> LanguagesConfig:
+        """Return the languages of the sides, which are one for monolingual text."""
+        if monolingual := self.data.monolingual.get(corpus):
+            return LanguagesConfig(source=monolingual.language, target=monolingual.language)
+        return self.languages
 
     def with_filter(self, name: str) -> set[str]:
-        return {corpus for corpus in self.data.train if name in duplicate_filters(self.cleaning_of(corpus))}
+        return {corpus for corpus in self.data.training_corpora if name in duplicate_filters(self.cleaning_of(corpus))}
 
 
 def write_text(plan: TextPlan, folder: Path, *, workers: int, stdin: BinaryIO | None = None) -> TextCounts:
     """Write the training text, cleaned, to `train` in `folder`, and `dev` and each `test.NAME` as they are.
 
-    Pairs of dev and test are dropped from train. Missing dev and test sets are split off the cleaned text. Sources
-    begin with the tags of their corpus. `stdin` is read where a training corpus names the file `-`. Raises DataError
-    where no training pair is left, or too few to split off others.
+    Pairs of dev and test are dropped from train, and monolingual lines that are a side of one. Missing dev and test
+    sets are split off the cleaned pairs, or, where all text is monolingual, dev off the lines. Sources begin with the
+    tags of their corpus. `stdin` is read where a training corpus names the file `-`. Raises DataError where nothing is
+    left to train on, or too little to split off others.
     """
-    anomalies = {corpus: Counter[str]() for corpus in plan.data.train}
+    corpora = plan.data.training_corpora
+    anomalies = {corpus: Counter[str]() for corpus in corpora}
     held_out_anomalies = {split: Counter[str]() for split in plan.held_out}
     held_out = _write_held_out(plan, folder, held_out_anomalies)
     counts = {split: len(pairs) for split, pairs in held_out.items()}
@@ -115,7 +135,7 @@ def write_text(plan: TextPlan, folder: Path, *, workers: int, stdin: BinaryIO | 
     known = [pair for pairs in held_out.values() for pair in pairs]
     known += [(fix(source), fix(target)) for source, target in known]
     keys = [name for name in DUPLICATES if plan.with_filter(name) or (plan.missing and name == "duplicates")]
-    cards = _clean(_Context(plan, folder / CLEANED, HeldOut.of(known), keys), anomalies, workers, stdin)
+    cards = _clean(_Context.of(plan, folder / CLEANED, known, keys), anomalies, workers, stdin)
     assignment = _Assignment(plan, cards, folder / CLEANED)
     for name in DUPLICATES:
         assignment.drop_duplicates(name)
@@ -124,8 +144,8 @@ def write_text(plan: TextPlan, folder: Path, *, workers: int, stdin: BinaryIO | 
         counts[split] = len(pairs)
         _write_pairs(folder / split, 0, split, [tagged for tagged, _ in pairs])
     # The filters of single pairs have not seen the drawn pairs as dev and test: those of leaks run once more.
-    finisher = _Context(plan, folder, HeldOut.of(pair for pairs in drawn.values() for _, pair in pairs))
-    train = dict.fromkeys(plan.data.train, 0)
+    finisher = _Context.of(plan, folder, [pair for pairs in drawn.values() for _, pair in pairs])
+    train = dict.fromkeys(corpora, 0)
     protected = 0
     for card in in_order(_finish, enumerate(assignment.parts), finisher, workers=workers):
         assignment.funnels[card["corpus"]].add(Funnel(**card["funnel"]))
@@ -134,8 +154,8 @@ def write_text(plan: TextPlan, folder: Path, *, workers: int, stdin: BinaryIO | 
     total = assignment.total
     if not any(train.values()):
         raise DataError(
-            f"{'; '.join(map(describe, plan.data.train.values()))}: no training pair is left of {total.read}; "
-            f"dropped: {listed(total.dropped)}",
+            f"{'; '.join(map(describe, corpora.values()))}: no training {'pair' if plan.data.train else 'line'} "
+            f"is left of {total.read}; dropped: {listed(total.dropped)}",
             hint="loosen the filters in [cleaning]",
         )
     remove(folder / CLEANED)
@@ -153,13 +173,23 @@ def write_text(plan: TextPlan, folder: Path, *, workers: int, stdin: BinaryIO | 
 
 
 def _write_held_out(plan: TextPlan, folder: Path, anomalies: Anomalies) -> dict[str, list[Pair]]:
-    """Write the dev and test sets that have files of their own; return their pairs, without tags, by split."""
+    """Write the dev and test sets that have files of their own; return their pairs, without tags, by split.
+
+    Where all training text is monolingual, both sides of each pair of dev are lines.
+    """
     held_out: dict[str, list[Pair]] = {}
     for split, config in plan.held_out.items():
         pairs = list(plan.read(config, "validation" if split == "dev" else "test", anomalies[split]))
+        if split == "dev" and not plan.data.train:
+            pairs = _as_lines(pairs)
         _write_pairs(folder / split, 0, split, _tagged(pairs, config.tags))
         held_out[split] = pairs
     return held_out
+
+
+def _as_lines(pairs: Iterable[Pair]) -> list[Pair]:
+    """Return both sides of each pair as monolingual lines, which are pairs of themselves."""
+    return [(side, side) for pair in pairs for side in pair]
 
 
 def _write_pairs(folder: Path, number: int, corpus: str, pairs: Sequence[Pair], card: JsonObject | None = None) -> None:
@@ -185,7 +215,17 @@ class _Context:
     plan: TextPlan
     folder: Path
     held_out: HeldOut  # first the dev and test sets with files of their own, then the pairs that were split off
+    held_out_lines: HeldOut  # their sides, where there is monolingual text
     keys: Sequence[str] = ()  # the duplicate filters whose keys are stored
+
+    @classmethod
+    def of(cls, plan: TextPlan, folder: Path, held_out: Sequence[Pair], keys: Sequence[str] = ()) -> Self:
+        lines = _as_lines(held_out) if plan.data.monolingual else []
+        return cls(plan, folder, HeldOut.of(held_out), HeldOut.of(lines), keys)
+
+    def held_out_of(self, corpus: str) -> HeldOut:
+        """Return the keys of the pairs, or lines, that must not be in a training corpus."""
+        return self.held_out_lines if corpus in self.plan.data.monolingual else self.held_out
 
 
 def _clean(context: _Context, anomalies: Anomalies, workers: int, stdin: BinaryIO | None) -> list[JsonObject]:
@@ -194,7 +234,7 @@ def _clean(context: _Context, anomalies: Anomalies, workers: int, stdin: BinaryI
 
     def tasks() -> Iterator[tuple[int, str, list[Pair]]]:
         number = 0
-        for corpus, config in plan.data.train.items():
+        for corpus, config in plan.data.training_corpora.items():
             pairs = plan.read(config, "train", anomalies[corpus], stdin)
             while chunk := list(islice(pairs, SHARD)):
                 # The pairs of a shard that a killed call has written are read, but not sent.
@@ -202,7 +242,7 @@ def _clean(context: _Context, anomalies: Anomalies, workers: int, stdin: BinaryI
                 number += 1
 
     cards: list[JsonObject] = []
-    with console.Progress("text", None, unit="pairs") as progress:
+    with console.Progress("text", None, unit=plan.data.units) as progress:
         for card in in_order(_clean_shard, tasks(), context, workers=workers):
             cards.append(card)
             progress.update(sum(card["funnel"]["read"] for card in cards))
@@ -216,7 +256,16 @@ def _clean_shard(cleaner: _Context, task: tuple[int, str, list[Pair]]) -> JsonOb
     if (card := card_of(path)) is not None:
         return card
     plan, funnel = cleaner.plan, Funnel()
-    kept = list(clean(pairs, plan.cleaning_of(corpus), plan.languages, held_out=cleaner.held_out, funnel=funnel))
+    kept = list(
+        clean(
+            pairs,
+            plan.cleaning_of(corpus),
+            plan.languages_of(corpus),
+            held_out=cleaner.held_out_of(corpus),
+            funnel=funnel,
+            monolingual=corpus in plan.data.monolingual,
+        )
+    )
     schema = pa.schema([*COLUMNS, *((name, pa.uint64()) for name in cleaner.keys)])
     columns: list[Sequence[object]] = [[source for source, _ in kept], [target for _, target in kept]]
     columns += [[DUPLICATES[name](*pair) for pair in kept] for name in cleaner.keys]
@@ -234,7 +283,7 @@ class _Assignment:
         self.paths = [shard_path(cleaned, number) for number in range(len(cards))]
         self.starts = np.cumsum([0, *(card["rows"] for card in cards)])
         self.splits: Assignments = np.zeros(self.starts[-1], np.uint8)
-        self.funnels = {corpus: Funnel() for corpus in plan.data.train}
+        self.funnels = {corpus: Funnel() for corpus in plan.data.training_corpora}
         for card in cards:
             self.funnels[card["corpus"]].add(Funnel(**card["funnel"]))
         for name in DUPLICATES:
@@ -287,14 +336,18 @@ class _Assignment:
     def draw(self, sizes: Mapping[str, int]) -> dict[str, list[tuple[Pair, Pair]]]:
         """Draw distinct pairs for splits of these sizes; return each with its tags and without.
 
-        They are in the order of the corpora. Raises DataError where they would be more than half of the distinct pairs.
+        They are in the order of the corpora, and monolingual only where all text is. Raises DataError where they would
+        be more than half of the distinct pairs.
         """
         firsts = self.splits == TRAIN
+        for corpus, part in zip(self.corpora, np.split(firsts, self.starts[1:-1]), strict=True):
+            part &= corpus in self.plan.data.train or not self.plan.data.train
         firsts &= ~repeated(self.keys("duplicates"), firsts)
         total, count = sum(sizes.values()), int(firsts.sum())
         if 2 * total > count:
             raise DataError(
-                f"{count} different training pairs are too few to split off {listed(sizes)}: at most half may go",
+                f"{count} different training {'pairs' if self.plan.data.train else 'lines'} are too few to split off "
+                f"{listed(sizes)}: at most half may go",
                 hint="give dev and test corpora of their own, or lower data.dev_pairs and data.test_pairs",
             )
         rng = np.random.Generator(np.random.PCG64(self.plan.data.split_seed))
@@ -303,12 +356,13 @@ class _Assignment:
         for number, size in enumerate(sizes.values(), 1):
             self.splits[drawn[start : start + size]] = number
             start += size
+        corpora = self.plan.data.training_corpora
         splits: dict[str, list[tuple[Pair, Pair]]] = {split: [] for split in sizes}
         for corpus, path, part in zip(self.corpora, self.paths, self.parts, strict=True):
             for number, split in enumerate(sizes, 1):
                 if (part == number).any():
                     pairs = list(compress(read_pairs(path), part == number))
-                    splits[split] += zip(_tagged(pairs, self.plan.data.train[corpus].tags), pairs, strict=True)
+                    splits[split] += zip(_tagged(pairs, corpora[corpus].tags), pairs, strict=True)
         return splits
 
 
@@ -321,7 +375,8 @@ def _finish(finisher: _Context, task: tuple[int, Assignments]) -> JsonObject:
     plan, funnel, protected = finisher.plan, Funnel(), 0
     cleaned = shard_path(finisher.folder / CLEANED, number)
     corpus = corpus_of(cleaned)
-    leaks = filters(plan.cleaning_of(corpus), plan.languages, finisher.held_out) if finisher.held_out.pairs else {}
+    held_out = finisher.held_out_of(corpus)
+    leaks = filters(plan.cleaning_of(corpus), plan.languages_of(corpus), held_out) if held_out.pairs else {}
     leaks = {name: drops for name, drops in leaks.items() if name.startswith("leaked")}
     protector = None if plan.data.protect is None else Protector(plan.data.protect, plan.placeholders or 0)
     kept: list[Pair] = []
@@ -335,5 +390,7 @@ def _finish(finisher: _Context, task: tuple[int, Assignments]) -> JsonObject:
         else:
             kept.append(pair)
     card = {"corpus": corpus, "rows": len(kept), "protected": protected, "funnel": asdict(funnel)}
-    _write_pairs(finisher.folder / "train", number, corpus, _tagged(kept, plan.data.train[corpus].tags), card)
+    _write_pairs(
+        finisher.folder / "train", number, corpus, _tagged(kept, plan.data.training_corpora[corpus].tags), card
+    )
     return card

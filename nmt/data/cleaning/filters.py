@@ -265,17 +265,25 @@ def filters(config: CleaningConfig, languages: LanguagesConfig, held_out: HeldOu
 
 
 def clean(
-    pairs: Iterable[Pair], config: CleaningConfig, languages: LanguagesConfig, *, held_out: HeldOut, funnel: Funnel
+    pairs: Iterable[Pair],
+    config: CleaningConfig,
+    languages: LanguagesConfig,
+    *,
+    held_out: HeldOut,
+    funnel: Funnel,
+    monolingual: bool = False,
 ) -> Iterator[Pair]:
     """Yield the fixed pairs that pass every filter, in order, and count them in `funnel`.
 
-    Raises UsageError, before a pair is read, where languages are to be checked and cannot be.
+    The sides of `monolingual` pairs are one line, which is fixed, and counted, once. Raises UsageError, before a pair
+    is read, where languages are to be checked and cannot be.
     """
     chosen, fix = filters(config, languages, held_out), fixer(config, funnel.mended)
     for name in chosen:
         funnel.dropped.setdefault(name, 0)
     for raw_source, raw_target in pairs:
-        source, target = fix(raw_source), fix(raw_target)
+        source = fix(raw_source)
+        target = source if monolingual else fix(raw_target)
         funnel.read += 1
         for name, drops in chosen.items():
             if drops(source, target):

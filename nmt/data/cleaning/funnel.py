@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Self
 
 from nmt import console
+from nmt.config.data import DataConfig
 from nmt.data.pairs import Pair
 from nmt.files import JsonObject
 
@@ -158,20 +159,24 @@ def numbers(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
 
 
-def show_funnel(stage: str, counts: TextCounts | IdsCounts) -> None:
+def show_funnel(stage: str, counts: TextCounts | IdsCounts, data: DataConfig) -> None:
     """Log the counts of each fix and filter, by corpus where there are several; with -v, examples too."""
-    funnels = {"": counts.funnel}
+    funnels = {f"training {data.units}": counts.funnel}
     if len(counts.funnels) > 1:
         changed = {name: funnel for name, funnel in counts.funnels.items() if funnel.kept < funnel.read}
-        funnels |= {f" of {name}": funnel for name, funnel in (counts.funnels if stage == "text" else changed).items()}
-    for of, funnel in funnels.items():
+        of_corpora = counts.funnels if stage == "text" else changed
+        funnels |= {
+            f"training {'lines' if name in data.monolingual else 'pairs'} of {name}": funnel
+            for name, funnel in of_corpora.items()
+        }
+    for units, funnel in funnels.items():
         fixed = numbers(funnel.mended)
         console.log(
-            f"{stage}: kept {funnel.kept:,} of {funnel.read:,} training pairs{of}; "
+            f"{stage}: kept {funnel.kept:,} of {funnel.read:,} {units}; "
             f"dropped: {numbers(funnel.dropped) or 'none'}" + (f"; normalised: {fixed}" if fixed else "")
         )
         if not funnel.kept:
-            console.warn(f"no training pair is kept{of}")
+            console.warn(f"none of the {units} is kept")
     for name, pairs in counts.funnel.samples.items():
         for source, target in pairs:
             console.detail(f"  {name}: {source[:100]!r} / {target[:100]!r}")

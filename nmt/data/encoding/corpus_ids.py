@@ -56,7 +56,7 @@ def write_ids(plan: IdsPlan, folder: Path, *, workers: int) -> IdsCounts:
     tasks = [("train", number) for number in range(len(shard_paths(plan.text / "train")))]
     encoder = _Encoder(plan, folder, threads=-1 if workers == 1 or len(tasks) == 1 else 1)
     counts, lines = IdsCounts(), LineLengths()
-    with console.Progress("prepare", None, unit="pairs") as progress:
+    with console.Progress("prepare", None, unit=plan.data.units) as progress:
         dev = _encode_shard(_Encoder(plan, folder), ("dev", 0))
         counts.dev.add(EncodedCounts(dev["rows"], **dev["tokens"]))
         counts.dev_cut = dev["cut"]
@@ -68,7 +68,8 @@ def write_ids(plan: IdsPlan, folder: Path, *, workers: int) -> IdsCounts:
             lines.add(card.get("lines", {}))
             progress.update(counts.funnel.read)
     if not counts.train.pairs:
-        problem = f"no training pair is left of {counts.funnel.read}; dropped: {listed(counts.funnel.dropped)}"
+        unit, dropped = "pair" if plan.data.train else "line", listed(counts.funnel.dropped)
+        problem = f"no training {unit} is left of {counts.funnel.read}; dropped: {dropped}"
         raise DataError(problem, hint="raise cleaning.max_pieces, model.max_length or tokenizer.vocab_size")
     counts.training_lines = lines.figures(counts.train)
     return counts
@@ -171,7 +172,7 @@ def _fitting(
     pairs: Sequence[Pair], src: Rows, tgt: Rows, plan: IdsPlan, corpus: str, funnel: Funnel
 ) -> tuple[list[Pair], Rows, Rows]:
     """Keep the encoded pairs whose lengths are allowed; count them in `funnel`."""
-    cleaning = plan.data.train[corpus].cleaning or plan.cleaning
+    cleaning = plan.data.cleaning_of(corpus, plan.cleaning)
     limit = min(cleaning.max_pieces or plan.max_length, plan.max_length - 1)
     ratio = cleaning.max_piece_ratio
     for name in ["no_pieces", "max_pieces", *(["max_piece_ratio"] if ratio else [])]:

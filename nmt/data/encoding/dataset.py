@@ -19,7 +19,7 @@ from nmt.data.encoding.batching import Ints
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID, Tokenizer
 from nmt.data.shards import corpus_of, read_shard, shard_paths
 
-Ids = NDArray[np.uint8 | np.uint16 | np.uint32]
+Ids = NDArray[np.uint8 | np.uint16 | np.uint32 | np.int64]
 TEXT = ("source", "target")  # the columns of the text
 
 
@@ -29,7 +29,7 @@ class Batch:
 
     src: Tensor  # (B, S), EOS last
     tgt_in: Tensor  # (B, T), BOS first
-    labels: Tensor  # (B, T), EOS last: `tgt_in` shifted left
+    labels: Tensor  # (B, T), EOS last: `tgt_in` shifted left; of masked sequences the pieces at the places of `tgt_in`
     label_indices: Tensor
     """(N) indices of the real labels in `labels`, flattened; computed before a GPU has the batch, to save a wait."""
     src_padded: bool = field(default=True, kw_only=True)
@@ -63,6 +63,10 @@ class Pairs(ABC):
     @abstractmethod
     def sides(self, indices: Ints) -> tuple[list[Ids], list[Ids]]:
         """Return the source ids and the target ids of pairs, without BOS and EOS."""
+
+    def labels(self, indices: Ints) -> int:
+        """Count the real labels of pairs, EOS included."""
+        return int(self.tgt_lengths[indices].sum())
 
     def collate(self, indices: Ints | Sequence[int]) -> Batch:
         """Collate pairs, in the order of `indices`, into a batch."""
@@ -145,20 +149,55 @@ class SubwordRegularization:
         return np.asarray(drawn, ids.dtype) if 0 < len(drawn) <= self.longest else ids
 
 
-class ResampledPairs(Pairs):
-    """Some pairs, with indices from 0, their text segmented anew."""
+class DrawnPairs(Pairs):
+    """Some pairs, with indices from 0, whose ids are drawn anew each epoch."""
 
-    def __init__(self, pairs: PreparedPairs, indices: Ints, regularization: SubwordRegularization, epoch: int) -> None:
-        texts = zip(*map(pairs.text, indices.tolist()), strict=True)
-        self.columns = [
-            [regularization.segment(*row, side, epoch) for row in zip(lines, ids, indices.tolist(), strict=True)]
-            for side, (lines, ids) in enumerate(zip(texts, pairs.sides(indices), strict=True))
-        ]
+    def __init__(self, src: list[Ids], tgt: list[Ids]) -> None:
+        self.columns = src, tgt
         self.src_lengths, self.tgt_lengths = (np.array([len(ids) + 1 for ids in side]) for side in self.columns)
 
     def sides(self, indices: Ints) -> tuple[list[Ids], list[Ids]]:
         source, target = ([side[index] for index in indices.tolist()] for side in self.columns)
         return source, target
+
+
+class ResampledPairs(DrawnPairs):
+    """Some pairs, with indices from 0, their text segmented anew."""
+
+    def __init__(self, pairs: PreparedPairs, indices: Ints, regularization: SubwordRegularization, epoch: int) -> None:
+        texts = zip(*map(pairs.text, indices.tolist()), strict=True)
+        columns = (
+            [regularization.segment(*row, side, epoch) for row in zip(lines, ids, indices.tolist(), strict=True)]
+            for side, (lines, ids) in enumerate(zip(texts, pairs.sides(indices), strict=True))
+        )
+        super().__init__(*columns)
+
+
+class MaskedPairs(Pairs):
+    """Sequences without a source, with indices from 0, of which some pieces are predicted at their places."""
+
+    def __init__(self, rows: list[tuple[list[int], list[int]]]) -> None:
+        """Hold rows of ids, each with its labels, which are padding where nothing is predicted."""
+        self.rows = rows
+        self.tgt_lengths = np.array([len(ids) for ids, _ in rows])
+        self.src_lengths = np.zeros_like(self.tgt_lengths)
+
+    def sides(self, indices: Ints) -> tuple[list[Ids], list[Ids]]:
+        ids: list[Ids] = [np.array(self.rows[index][0], np.int64) for index in indices.tolist()]
+        return [row[:0] for row in ids], ids
+
+    def labels(self, indices: Ints) -> int:
+        return sum(len(labels) - labels.count(PAD_ID) for labels in (self.rows[index][1] for index in indices.tolist()))
+
+    def collate(self, indices: Ints | Sequence[int]) -> Batch:
+        """Collate sequences, in the order of `indices`, into a batch without sources."""
+        rows = [self.rows[index] for index in np.asarray(indices, dtype=np.int64).tolist()]
+        longest = max(len(ids) for ids, _ in rows)
+        tgt_in, labels = (
+            torch.tensor([row[part] + [PAD_ID] * (longest - len(row[part])) for row in rows]) for part in range(2)
+        )
+        src = torch.empty(len(rows), 0, dtype=torch.int64)
+        return Batch(src, tgt_in, labels, (labels.flatten() != PAD_ID).nonzero().flatten(), src_padded=False)
 
 
 def _views(column: pa.ListArray) -> tuple[memoryview, Ids]:

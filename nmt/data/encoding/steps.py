@@ -10,6 +10,7 @@ import numpy as np
 
 from nmt.data.encoding.batching import Ints, micro_batches, rows_of_epoch, steps_of_epoch
 from nmt.data.encoding.dataset import Batch, Pairs, PreparedPairs, ResampledPairs, SubwordRegularization
+from nmt.data.encoding.noise import Corruption
 
 AHEAD = 2  # steps collated ahead of the trainer
 
@@ -39,16 +40,17 @@ class StepStream:
         *,
         weights: Mapping[str, float] | None = None,
         regularization: SubwordRegularization | None = None,
+        corruption: Corruption | None = None,
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
         """Stream the steps of `pairs`; of each step, the share of `rank` among `ranks` is collated.
 
         `weights` are the times that an epoch sees each pair of a corpus, by default 1; with `regularization` the text
-        is segmented anew each time.
+        is segmented anew each time, and a `corruption` makes of it what is learned.
         """
         self.pairs, self.tokens_per_step, self.seed = pairs, tokens_per_step, seed
-        self.weights, self.regularization = weights or {}, regularization
+        self.weights, self.regularization, self.corruption = weights or {}, regularization, corruption
         self.rank, self.ranks = rank, ranks
         self.micro_batch_tokens: int | None = None
         """The limit of the micro-batches of steps yet to be collated; earlier ones can be cut again by `collate`."""
@@ -62,15 +64,24 @@ class StepStream:
         steps = steps_of_epoch(src_lengths, tgt_lengths, self.tokens_per_step, seed=self.seed, epoch=epoch)
         return steps if rows is None else [rows[step] for step in steps]
 
-    def _segmented(self, indices: Ints, epoch: int) -> tuple[Pairs, Ints]:
-        """Return pairs that hold those of a step, segmented anew if they are to be, and their indices."""
-        if self.regularization is None:
-            return self.pairs, indices
-        return ResampledPairs(self.pairs, indices, self.regularization, epoch), np.arange(len(indices))
+    def drawn(self, indices: Ints, epoch: int) -> tuple[Pairs, Ints]:
+        """Return pairs that hold `indices` as `epoch` sees them, drawn anew if they are to be, and their numbers."""
+        pairs: Pairs = self.pairs
+        rows = indices
+        if self.regularization is not None:
+            pairs, rows = ResampledPairs(self.pairs, indices, self.regularization, epoch), np.arange(len(indices))
+        if self.corruption is not None:
+            pairs, rows = self.corruption.apply(pairs.sides(rows), indices, epoch), np.arange(len(indices))
+        return pairs, rows
+
+    def whole_batch(self, indices: Ints) -> Batch:
+        """Collate pairs, as the first epoch sees them, into one batch, whatever the rank."""
+        pairs, rows = self.drawn(indices, 0)
+        return pairs.collate(rows)
 
     def collate(self, indices: Ints, micro_batch_tokens: int | None, epoch: int) -> list[Batch]:
         """Collate this rank's share of a step, which may be empty, into micro-batches."""
-        return self._cut(*self._segmented(indices, epoch), micro_batch_tokens)
+        return self._cut(*self.drawn(indices, epoch), micro_batch_tokens)
 
     def _cut(self, pairs: Pairs, indices: Ints, micro_batch_tokens: int | None) -> list[Batch]:
         share = np.array_split(indices, self.ranks)[self.rank]
@@ -123,15 +134,15 @@ class StepStream:
             for number in range(offset, len(plan)):
                 is_last = number + 1 == len(plan)
                 indices, size = plan[number], self.micro_batch_tokens
-                # Every rank counts the labels of the whole step, so it segments all of its pairs.
-                pairs, rows = self._segmented(indices, epoch)
+                # Every rank counts the labels of the whole step, so it draws all of its pairs.
+                pairs, rows = self.drawn(indices, epoch)
                 yield Step(
                     epoch=epoch,
                     offset=number,
                     next_epoch=epoch + is_last,
                     next_offset=0 if is_last else number + 1,
                     indices=indices,
-                    target_tokens=int(pairs.tgt_lengths[rows].sum()),
+                    target_tokens=pairs.labels(rows),
                     micro_batch_tokens=size,
                     micro_batches=self._cut(pairs, rows, size),
                 )

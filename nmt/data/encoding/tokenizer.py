@@ -20,8 +20,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from nmt import console
 from nmt.cards import Card
-from nmt.config.data import Rule, TokenizerConfig, plain_tag
+from nmt.config.data import Rule, TokenizerConfig
 from nmt.config.section import first_error
+from nmt.config.symbols import mask_pieces, plain_tag
 from nmt.data import placeholders
 from nmt.data.encoding.normalization import IDENTITY, NormalForm, plain, single_spaces
 from nmt.data.encoding.subword_regularization import Pieces, SubwordRegularizer
@@ -30,6 +31,7 @@ from nmt.files import digest, naming
 from nmt.processes import Child, ChildDiedError
 
 PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
+FIRST_MASK_ID = 4  # SentencePiece puts the control symbols after those four
 CARD = "tokenizer.json"
 FORMAT = 2  # in format 1 the rule lies within the SentencePiece models, one for both sides
 TOKENIZER = Card(CARD, "tokenizer", FORMAT, has_digest=False)
@@ -53,6 +55,7 @@ class TokenizerCard(BaseModel):
     target_normalization: Rule | None = None
     tags: list[Annotated[str, AfterValidator(plain_tag)]] = Field(default_factory=list)
     placeholders: Annotated[int, Field(ge=0, le=10_000)] = 0
+    masks: Annotated[int, Field(ge=0, le=1000)] = 0
     user_defined_symbols: list[str] = Field(default_factory=list)
     files: dict[str, str]
 
@@ -203,6 +206,7 @@ class Tokenizer:
         files: list[str],
         tags: Sequence[str] = (),
         placeholders: int = 0,
+        masks: Sequence[int] = (),
     ) -> None:
         self.source, self.target, self.joint = source, target, source.processor is target.processor
         self.source_size, self.target_size = source.size, target.size
@@ -210,6 +214,7 @@ class Tokenizer:
         self.files = files  # names of all files that `load` needs
         self.tags = list(tags)  # the tags of the corpora it was trained for, each one piece
         self.placeholders = placeholders  # the number of placeholders, each one piece; see `nmt.data.placeholders`
+        self.masks = list(masks)  # the ids, on either side, of the pieces of `tokenizer.masks`
 
     @property
     def pieces(self) -> tuple[list[str], list[str]]:
@@ -228,9 +233,14 @@ class Tokenizer:
         TOKENIZER.verify(folder, {name: card.files.get(name) for name in names}, hint=again)
         models = {name: SentencePieceModel.load(folder / name).processor for name in names}
         symbols = [*card.user_defined_symbols, *card.tags, *placeholders.symbols(card.placeholders)]
+        masks = range(FIRST_MASK_ID, FIRST_MASK_ID + card.masks)
         for name, model in models.items():
-            if missing := [symbol for symbol in symbols if model.piece_to_id(symbol) == UNK_ID]:
-                raise ArtifactError(f"{folder / CARD}: damaged: {missing[0]!r} is no piece of {name}", hint=again)
+            wrong = [symbol for symbol in symbols if model.piece_to_id(symbol) == UNK_ID]
+            wrong += [
+                mask for i, mask in zip(masks, mask_pieces(card.masks), strict=True) if not is_mask(model, mask, i)
+            ]
+            if wrong:
+                raise ArtifactError(f"{folder / CARD}: damaged: {wrong[0]!r} is no piece of {name}", hint=again)
         rules = card.normalization, card.target_normalization
         forms = normal_forms(*rules, card.user_defined_symbols, card.tags, card.placeholders)
         source, target = (SentencePieceModel(models[name], form) for name, form in zip(names, forms, strict=True))
@@ -241,7 +251,13 @@ class Tokenizer:
             files=[*models, CARD],
             tags=card.tags,
             placeholders=card.placeholders,
+            masks=masks,
         )
+
+
+def is_mask(model: sentencepiece.SentencePieceProcessor, piece: str, index: int) -> bool:
+    """Return whether `index` is the id of `piece`, and the piece one that no text has."""
+    return bool(model.piece_to_id(piece) == index and model.is_control(index))
 
 
 def normal_forms(
@@ -268,8 +284,8 @@ def train(
 ) -> dict[str, dict[str, int]]:
     """Train on both sides; write the model files and `tokenizer.json` to `folder`, which must exist.
 
-    A joint model is trained on the same number of lines of either side. The symbols of `config`, `tags` and
-    placeholders become pieces. Returns the counts of lines read and trained on, by side. The same text, configuration
+    A joint model is trained on the same number of lines of either side. The symbols of `config`, `tags`, placeholders
+    and masks become pieces. Returns the counts of lines read and trained on, by side. The same text, configuration
     and seed give the same bytes. Raises DataError where SentencePiece refuses the text or the configuration.
     """
     size, own = config.sample_sentences, config.user_defined_symbols
@@ -303,6 +319,7 @@ def train(
         "vocab_size": config.vocab_size,
         "tags": list(dict.fromkeys(tags)),
         "placeholders": config.placeholders,
+        **({"masks": config.masks} if config.masks else {}),
         "files": {name: digest(content) for name, content in models.items()},
     }
     TOKENIZER.write(folder, card)
@@ -363,6 +380,7 @@ def _fit(lines: Iterable[str], config: TokenizerConfig, symbols: list[str]) -> b
         byte_fallback=config.byte_fallback,
         normalization_rule_name=config.normalization if config.target_normalization is None else IDENTITY,
         user_defined_symbols=symbols,
+        control_symbols=config.mask_pieces,
         num_threads=TRAINING_THREADS,
         pad_id=PAD_ID,
         unk_id=UNK_ID,

@@ -3,12 +3,12 @@
 import io
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from nmt.config.data import CorpusConfig, DownloadConfig, LanguagesConfig
+from nmt.config.data import CorpusConfig, DownloadConfig, LanguagesConfig, MonolingualConfig
 from nmt.data.languages import best_pair
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import download_of, find_file, member_names, printable, read_lines, split_path
@@ -45,6 +45,7 @@ def read_corpus(
 ) -> Iterator[Pair]:
     """Yield the raw pairs (source, target) of a corpus, at most `config.pairs` of them.
 
+    A monolingual line is a pair of itself; of an origin of pairs, the side of its language is read alone.
     Relative names start at `root`; missing files are looked up in `downloads`. With `local` (--data-dir was given) a
     Hub dataset is read from a folder under `root`, without network. The name `-` is `stdin`, if given. Sides of
     unequal length are an error at the end of the shorter side, not before. `anomalies` counts, by name, dropped
@@ -58,17 +59,23 @@ def read_corpus(
     files = _Files(root, downloads or {}, stdin)
     if config.builtin is not None:
         pairs = _read_builtin(config, languages)
+    elif isinstance(config, MonolingualConfig) and config.text is not None:
+        pairs = ((line, line) for name in _as_list(config.text) for line in files.lines(name, anomalies))
     elif config.dataset is not None:
         pairs = read_dataset(config, root, local, config.split or default_split, wanted)
     elif config.files is not None:
         pairs = itertools.chain.from_iterable(files.pairs(name, wanted) for name in _as_list(config.files))
     else:
         pairs = _read_sides(config, files, wanted)
+    if isinstance(config, MonolingualConfig) and config.text is None:
+        side = languages.pair.index(config.language)
+        pairs = ((pair[side], pair[side]) for pair in pairs)
     pairs = itertools.islice(pairs, config.pairs)
     first = next(pairs, None)
     if first is None:
         left_out = ", ".join(f"{name} {count:,}" for name, count in anomalies.items())
-        raise DataError(f"{describe(config)}: no pairs in it", hint=f"found in it: {left_out}" if left_out else None)
+        units = "lines" if isinstance(config, MonolingualConfig) else "pairs"
+        raise DataError(f"{describe(config)}: no {units} in it", hint=f"found in it: {left_out}" if left_out else None)
     yield first
     yield from pairs
 
@@ -79,7 +86,7 @@ def describe(config: CorpusConfig) -> str:
         return f"builtin {config.builtin}"
     if config.dataset is not None:
         return f"dataset {config.dataset}"
-    return ", ".join(file_names(config))
+    return ", ".join(config.file_names)
 
 
 def corpus_digests(
@@ -105,7 +112,7 @@ def corpus_digests(
     digests: dict[str, str] = {}
     digest = cache(digest_file)  # several names may lie in one archive
     try:
-        for name in file_names(config):
+        for name in config.file_names:
             if name.startswith(TEST_SET):
                 digests[name] = _test_set_digest(name, languages)
             else:
@@ -113,11 +120,6 @@ def corpus_digests(
     except OSError as error:
         raise input_error(error.filename, error) from None
     return digests
-
-
-def file_names(config: CorpusConfig) -> list[str]:
-    """Return the names of the files and test sets of a corpus."""
-    return [*_as_list(config.source), *_as_list(config.target), *_as_list(config.files)]
 
 
 def _as_list(value: str | list[str] | None) -> list[str]:
@@ -129,6 +131,11 @@ class _Files:
 
     def __init__(self, root: Path, downloads: Downloads, stdin: BinaryIO | None) -> None:
         self._root, self._downloads, self._stdin = root, downloads, stdin
+
+    def lines(self, name: str, anomalies: Counter[str]) -> Iterable[str]:
+        """Return the lines of a file of one language, of SGM its segments."""
+        texts, _ = self.side(name, anomalies)
+        return texts.values() if isinstance(texts, dict) else texts
 
     def side(self, name: str, anomalies: Counter[str]) -> tuple[Side, Path]:
         """Return the texts of a file of one side, and its path."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from nmt.config.data import CorpusConfig, Format, LanguagesConfig
 from nmt.data.languages import same_code, same_language, spelled, unknown_code
 from nmt.data.reading.archives import find_file, member_names, split_path
-from nmt.data.reading.corpus import STDIN, TEST_SET, file_names
+from nmt.data.reading.corpus import STDIN, TEST_SET
 from nmt.data.reading.formats import ENDINGS, TABLES, format_of, split_language
 from nmt.data.reading.sacrebleu_sets import sacrebleu_missing
 from nmt.data.reading.streams import is_archive, plain_name
@@ -33,7 +33,7 @@ class NamedCorpus:
 
     @property
     def paths(self) -> list[Path]:
-        return [Path(name) for name in file_names(self.corpus) if is_path(name)]
+        return [Path(name) for name in self.corpus.file_names if is_path(name)]
 
 
 def named_corpus(

@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 
 
 def open_bundles(paths: Sequence[Path]) -> list[Bundle]:
-    """Open the bundles of an ensemble. Raises ArtifactError, and UsageError where their vocabularies differ."""
+    """Open the bundles of an ensemble.
+
+    Raises ArtifactError, and UsageError where one does not translate, or their vocabularies differ.
+    """
     first, *others = bundles = [open_bundle(path) for path in paths]
+    for bundle in bundles:
+        bundle.check_translates()
     for other in others:
         if any(first.config.files.get(name) != other.config.files.get(name) for name in first.tokenizer.files):
             raise UsageError(

@@ -420,3 +420,30 @@ def test_text_that_identity_leaves_decomposed_is_a_warning(tmp_path: Path) -> No
     found = normal_form_found(tmp_path, lambda i: "e\u0301" * (i % 2), "tokenizer.target_normalization=identity")
     assert found.message.endswith("; 150 target lines are not in NFC")
     assert found.advice == 'set tokenizer.target_normalization = "nfc"'
+
+
+def test_monolingual_text_is_examined_as_lines_of_its_language(tmp_path: Path) -> None:
+    write_corpora(tmp_path)
+    lines = '[data.monolingual.large]\nlanguage = "en"\ntext = "large.en"\n[data.monolingual.small]\nlanguage = "de"\n'
+    named = lines + 'text = "small.de"\n'
+    objective = "training.objective=language-model"
+    checkup = checkup_of(tmp_path, objective, train=named)
+    assert str(check_data(checkup)) == (
+        "pairs of dev 10, test.test 20; lines of monolingual.large 600, monolingual.small 200; "
+        "UTF-8, each line with its translation"
+    )
+    assert str(check_leakage(checkup)) == "monolingual lines that are in dev or test are dropped"
+    assert check_cleaning(checkup).message.startswith("of all 800 lines, dropped: none; that is 0% of large")
+    assert check_vocabulary(checkup).level == "OK"
+    assert list(checkup.epoch_tokens()) == ["large", "small"]
+    keeping = "[data.monolingual.small.cleaning]\ndrop_leaked = false\ndrop_leaked_near = false\n"
+    checkup = checkup_of(tmp_path, objective, train=named + keeping)
+    checkup.leaks = {"dev": (10, 0, 0)}
+    assert check_leakage(checkup) == Finding(
+        "warning",
+        "monolingual lines that are in dev or test are not looked for; cleaning does not drop them from small",
+        "set cleaning.drop_leaked = true",
+    )
+    (tmp_path / "small.de").write_text("2,5\n" * 600, encoding="utf-8")
+    with pytest.raises(DataError, match=r"^small\.de: nearly each line of de seems to be a score, such as "):
+        check_data(checkup_of(tmp_path, objective, train=named))

@@ -124,6 +124,7 @@ def test_knobs_of_corpora_and_of_their_own_cleaning_are_chosen_alone() -> None:
     dump = recipe(data=own)
     assert knobs_with(UPDATES, dump)["data"] == {
         "train": {"a": {"weight": 2.0}, "b": {"weight": None}},
+        "monolingual": {},
         "temperature": None,
     }
     of_ids = knobs_with({"ids"}, dump)

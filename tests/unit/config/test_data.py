@@ -6,7 +6,16 @@ import pytest
 from pydantic import ValidationError
 from sections import finding
 
-from nmt.config.data import CORPUS, CorpusConfig, DataConfig, DownloadConfig, LanguagesConfig, TokenizerConfig
+from nmt.config.data import (
+    CORPUS,
+    CleaningConfig,
+    CorpusConfig,
+    DataConfig,
+    DownloadConfig,
+    LanguagesConfig,
+    MonolingualConfig,
+    TokenizerConfig,
+)
 
 A = {"files": "a.tsv"}
 
@@ -76,38 +85,6 @@ def test_a_key_of_a_corpus_that_would_say_nothing_is_refused(key: str) -> None:
         CorpusConfig.model_validate({"files": "a.tsv", key: "x"})
 
 
-@pytest.mark.parametrize(
-    "tag",
-    [
-        "",
-        "two words",
-        "a\u2028b",
-        "nul\0",
-        "\u2581",
-        "<s>",
-        "</s>",
-        "<unk>",
-        "<0x41>",
-        "<\u27e60\u27e7>",
-        "\u200b",
-        "\ufeff\u2060",
-        "\u00ad",
-        "\u0301",
-        "\ufe0f",
-        "\u3164",
-        "\u2800",
-        " ",
-        "a\nb",
-        "a\u0085b",
-        "\x1b[2J",
-    ],
-)
-def test_a_tag_has_to_be_one_piece_of_its_own(tag: str) -> None:
-    with pytest.raises(ValidationError, match="cannot be a tag"):
-        CorpusConfig(files="a.tsv", tags=[tag])
-    assert CorpusConfig(files="a.tsv", tags=["<2de>", "__news__", "⟦x⟧"]).tags
-
-
 @pytest.mark.parametrize("key", ["source", "target", "files"])
 def test_a_corpus_without_files_is_refused(key: str) -> None:
     sides = {"source": "a", "target": "b"} if key != "files" else {}
@@ -129,8 +106,82 @@ def test_the_only_corpus_needs_no_name() -> None:
 
 
 def test_there_is_a_corpus_and_the_pattern_is_one() -> None:
-    assert finding(DataConfig, train={}) == ("", "Value error, train has no corpus")
+    no_corpus = ("", "Value error, no corpus to train on: give train or monolingual")
+    assert finding(DataConfig, train={}) == finding(DataConfig) == no_corpus
     assert finding(DataConfig, train=A, protect="(")[1].startswith("Value error, protect: not a regular expression: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "where", "message"),
+    [
+        ({"text": "a"}, "language", "Field required"),
+        (
+            {"language": "en"},
+            "",
+            "Value error, give exactly one of text, source and target, files, dataset, builtin; got none",
+        ),
+        (
+            {"language": "en", "text": "a", "files": "b.tsv"},
+            "",
+            "Value error, give exactly one of text, source and target, files, dataset, builtin; got text and files",
+        ),
+        ({"language": "en", "text": []}, "", "Value error, text names no file"),
+        (
+            {"language": "en", "text": "a", "columns": "x"},
+            "",
+            "Value error, columns applies to a dataset or files alone",
+        ),
+        ({"language": "en", "lines": "a"}, "lines", "Extra inputs are not permitted"),
+    ],
+)
+def test_monolingual_text_has_a_language_and_one_origin(given: dict[str, Any], where: str, message: str) -> None:
+    found = finding(MonolingualConfig, **given)
+    assert found[0] == where
+    assert found[1].startswith(message)
+
+
+def test_pairs_have_no_text_of_one_language() -> None:
+    assert finding(CorpusConfig, text="a")[0] == "text"
+
+
+def test_files_are_listed_as_they_are_named() -> None:
+    assert CorpusConfig(source=["1", "2"], target="3").file_names == ["1", "2", "3"]
+    assert MonolingualConfig(language="en", text=["1", "2"]).file_names == ["1", "2"]
+    assert MonolingualConfig(language="en", files="x").file_names == ["x"]
+
+
+LINES = {"language": "de", "text": "a.de"}
+
+
+def test_monolingual_text_stands_alone_or_beside_pairs_under_other_names() -> None:
+    alone = DataConfig.model_validate({"monolingual": {"x": LINES}})
+    assert (list(alone.training_corpora), alone.units) == (["x"], "lines")
+    both = data(monolingual={"x": LINES})
+    assert (list(both.training_corpora), both.units, data().units) == (["a", "b", "x"], "pairs and lines", "pairs")
+    assert both.corpora == list(both.training_corpora.values())
+    message = "Value error, monolingual.a: a corpus of train has this name too"
+    assert finding(DataConfig, train={"a": A}, monolingual={"a": LINES}) == ("", message)
+
+
+def test_copies_are_dropped_of_pairs_alone() -> None:
+    strict = CleaningConfig(max_characters=7)
+    both = data(monolingual={"x": LINES, "y": {**LINES, "cleaning": {"max_characters": 8}}})
+    assert both.cleaning_of("a", strict) == strict
+    assert both.cleaning_of("x", strict) == CleaningConfig(max_characters=7, drop_copies=False)
+    assert both.cleaning_of("y", strict) == CleaningConfig(max_characters=8, drop_copies=False)
+
+
+def test_monolingual_text_is_weighed_as_pairs_are() -> None:
+    lines = {"x": {**LINES, "weight": 3.0}}
+    assert data(monolingual=lines).weights({"a": 1, "b": 1, "x": 1}) == {"a": 1.0, "b": 1.0, "x": 3.0}
+    message = "Value error, temperature and monolingual.x.weight exclude each other"
+    assert finding(DataConfig, monolingual=lines, temperature=2.0) == ("", message)
+
+
+def test_no_symbol_is_a_mask() -> None:
+    message = "Value error, user_defined_symbols: '<mask1>' is a piece of tokenizer.masks"
+    assert finding(TokenizerConfig, user_defined_symbols=["<mask1>"], masks=2) == ("", message)
+    assert TokenizerConfig(user_defined_symbols=["<mask1>"], masks=1).mask_pieces == ["<mask>"]
 
 
 def test_weights_and_a_temperature_exclude_each_other() -> None:
@@ -154,29 +205,6 @@ def test_shares_are_of_the_pairs_of_an_epoch() -> None:
         "b": {"pairs": 25, "weight": 2.0, "share": 50 / 150},
     }
     assert data().shares({"a": 0, "b": 0})["a"]["share"] == 0
-
-
-NO_SYMBOLS = [
-    "",
-    "two words",
-    "a\u2028b",
-    "a\nb",
-    "nul\0",
-    "\u2581",
-    "a\u2581",
-    "\u2585",
-    "<s>",
-    "</s>",
-    "<pad>",
-    "<unk>",
-    "<0x41>",
-]
-
-
-@pytest.mark.parametrize("symbol", NO_SYMBOLS)
-def test_a_symbol_has_to_be_one_piece_of_its_own(symbol: str) -> None:
-    with pytest.raises(ValidationError, match="cannot be a symbol"):
-        TokenizerConfig(user_defined_symbols=["<b>", symbol])
 
 
 def test_symbols_are_given_once_in_the_form_in_which_text_is_read() -> None:

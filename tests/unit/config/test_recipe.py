@@ -132,6 +132,22 @@ def test_a_value_out_of_bounds_is_refused(section: str, key: str, value: Any) ->
             {"tokenizer": {"vocab_size": 299}},
             "tokenizer.vocab_size = 299 must be at least 300 with byte_fallback: 256 pieces are bytes",
         ),
+        (
+            {"data": {"monolingual": {"a": {"language": "fr", "text": "a"}}}},
+            "data.monolingual.a.language = 'fr': neither languages.source = 'en' nor languages.target = 'de'",
+        ),
+        (
+            {
+                "data": {"monolingual": {"a": {"language": "en", "text": "a"}}},
+                "tokenizer": {"joint": False},
+                "model": {"tied_embeddings": "target"},
+            },
+            "data.monolingual needs tokenizer.joint = true: its lines are on both sides",
+        ),
+        (
+            {"data": {"train": {"files": "a.tsv", "tags": ["<mask>"]}}, "tokenizer": {"masks": 1}},
+            "tags: '<mask>' is a piece of tokenizer.masks",
+        ),
     ],
 )
 def test_sections_that_contradict_each_other_are_refused(given: dict[str, Any], message: str) -> None:
@@ -180,6 +196,18 @@ def test_the_cleaning_of_a_corpus_is_completed_with_the_recipes() -> None:
     assert own.max_characters == 9
 
 
+def test_the_cleaning_of_monolingual_text_is_completed_too() -> None:
+    lines = {"a": {"language": "de", "text": "a", "cleaning": {"max_ratio": 2.0}}}
+    model = {"objective": "language-model"}
+    own = (
+        recipe(data={"monolingual": lines}, cleaning={"max_characters": 9}, training=model)
+        .data.monolingual["a"]
+        .cleaning
+    )
+    assert own is not None
+    assert (own.max_ratio, own.max_characters) == (2.0, 9)
+
+
 def test_scores_are_expected_of_test_sets_that_there_are() -> None:
     score = {"bleu": 38.5, "signature": "s"}
     assert recipe(expected={"held-out": score}).expected["held-out"].tolerance == 0.5
@@ -199,3 +227,86 @@ def test_each_recipe_in_the_table_expects_a_score_of_each_of_its_test_sets() -> 
         assert all(each.source for each in shipped.expected.values()), name
         is_run = "iwslt" not in name and "wmt" not in name
         assert all(each.is_measured == is_run == ("tok:13a" in each.signature) for each in shipped.expected.values())
+
+
+LINES = {"monolingual": {"en": {"text": "a.en", "language": "en"}}}
+PAIRS = {"train": {"builtin": "train", "pairs": 10}}
+ENCODER = {"architecture": "encoder-only"}
+MASKS = {"masks": 1}
+
+
+@pytest.mark.parametrize(
+    ("objective", "given", "message"),
+    [
+        (
+            "masked",
+            {"data": LINES},
+            'training.objective = "masked": model.architecture = "encoder-decoder" has translation, denoising, '
+            "language-model",
+        ),
+        ("translation", {"model": ENCODER}, 'model.architecture = "encoder-only" has masked'),
+        ("translation", {"data": LINES}, "learns from the pairs of data.train alone: leave out data.monolingual"),
+        ("denoising", {"data": PAIRS}, "learns from the lines of data.monolingual alone: leave out data.train"),
+        ("language-model", {"data": {**PAIRS, **LINES}}, "lines of data.monolingual alone: leave out data.train"),
+        ("denoising", {"data": LINES}, 'training.objective = "denoising" needs tokenizer.masks of at least 1'),
+        (
+            "denoising",
+            {"data": LINES, "tokenizer": MASKS, "noise": {"target": "spans"}},
+            'training.objective = "denoising" needs tokenizer.masks of at least 2',
+        ),
+        ("masked", {"model": ENCODER}, 'training.objective = "masked" needs tokenizer.masks of at least 1'),
+        (
+            "masked",
+            {"model": {**ENCODER, "tied_embeddings": "none"}, "tokenizer": {**MASKS, "joint": False}},
+            'training.objective = "masked" needs tokenizer.joint = true',
+        ),
+        (
+            "translation",
+            {"noise": {"mask_share": 0.5}},
+            'noise.mask_share: training.objective = "translation" has none',
+        ),
+        (
+            "masked",
+            {"model": ENCODER, "tokenizer": MASKS, "noise": {"target": "spans"}},
+            'noise.target: training.objective = "masked" has none',
+        ),
+        (
+            "denoising",
+            {
+                "data": LINES,
+                "tokenizer": MASKS,
+                "model": {"architecture": "decoder-only"},
+                "training": {"objective": "denoising", "source_loss": 0.5},
+            },
+            'training.source_loss: training.objective = "denoising" has none',
+        ),
+        (
+            "masked",
+            {"model": ENCODER, "tokenizer": MASKS, "expected": {"held-out": {"bleu": 1, "signature": "s"}}},
+            'expected.held-out: training.objective = "masked" has no scores',
+        ),
+    ],
+)
+def test_an_objective_has_its_families_corpora_and_masks(objective: str, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        recipe(**{"training": {"objective": objective}, **given})
+    (error,) = caught.value.errors()
+    assert error["msg"].endswith(message), error["msg"]
+
+
+def test_what_goes_together_is_sound() -> None:
+    for family, is_cut in {"encoder-decoder": True, "prefix-lm": True, "decoder-only": False}.items():
+        model = {"architecture": family}
+        assert recipe(model=model).has_prefixes is is_cut
+        assert recipe(model=model, data=LINES, training={"objective": "language-model"}).masks_needed == 0
+        given = recipe(model=model, data=LINES, training={"objective": "denoising"}, tokenizer=MASKS)
+        assert given.masks_needed == 1
+    noise = {"target": "spans", "mask_share": 0.2}
+    masks = {"masks": 2}
+    spans = recipe(data=LINES, training={"objective": "denoising"}, tokenizer=masks, noise=noise)
+    assert spans.masks_needed == 2
+    for corpora in (PAIRS, LINES, {**PAIRS, **LINES}):
+        masked = {"model": ENCODER, "tokenizer": MASKS, "noise": {"mask_share": 0.2}}
+        assert recipe(data=corpora, training={"objective": "masked"}, **masked).masks_needed == 1
+    # The tokenizer of the initial model counts, which is not known here.
+    assert recipe(data=LINES, training={"objective": "denoising", "init_from": "x"}).tokenizer.masks == 0

@@ -275,11 +275,17 @@ def test_a_resolved_recipe_holds_every_knob() -> None:
         "[expected.NAME]\nbleu = 1\nsignature = 'x'",
         "[sweep.NAME.model]\nheads = 1",
     ]
-    text = resolved_toml(check(tomllib.loads("\n".join([named, *sections])), "some"))
-    tree = tomllib.loads(text)
+    lines = [
+        "[data.monolingual.NAME]\nlanguage = 'en'\ntext = 'x'\n[data.monolingual.NAME.cleaning]\nmax_pieces = 9",
+        "[training]\nobjective = 'language-model'",
+    ]
+    tree, of_lines = (
+        tomllib.loads(resolved_toml(check(tomllib.loads("\n".join(parts)), "some")))
+        for parts in ([named, *sections], [MINIMAL[: MINIMAL.index("[data.train]")], *lines])
+    )
     assert check(tree, "resolved").data.downloads["NAME"].url == "https://example.org/x"
     for knob in knobs():
-        value: Any = tree
+        value: Any = of_lines if "monolingual" in knob.key else tree
         for part in knob.key.split("."):
             if value == "none":  # a section that is switched off
                 break

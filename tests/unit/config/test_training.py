@@ -13,6 +13,14 @@ def test_a_best_average_may_have_more_checkpoints_than_are_kept_and_one_of_the_l
     assert TrainingConfig(average_checkpoints=6, keep_checkpoints=6).average == "last"
 
 
+def test_the_metric_follows_the_objective() -> None:
+    assert TrainingConfig.model_validate({"objective": "denoising"}).best_metric == "loss"
+    assert TrainingConfig.model_validate({"objective": "translation"}).best_metric == "bleu"
+    assert TrainingConfig.model_validate({"objective": "masked", "best_metric": "loss"}).best_metric == "loss"
+    message = 'best_metric = "chrf": objective = "masked" makes no translations to score; take "loss"'
+    assert finding(TrainingConfig, objective="masked", best_metric="chrf") == ("", f"Value error, {message}")
+
+
 def test_the_defaults_of_bookkeeping() -> None:
     training = TrainingConfig()
     assert (training.checkpoint_every, training.validate_every, training.log_every) == (1000, 1000, 100)

@@ -16,7 +16,7 @@ from nmt.config.decoding import DecodingConfig, EvaluationConfig
 from nmt.config.model import ModelConfig
 from nmt.data.encoding import tokenizer as tokenizers
 from nmt.data.encoding.tokenizer import PAD_ID, Tokenizer
-from nmt.errors import ArtifactError
+from nmt.errors import ArtifactError, UsageError
 from nmt.evaluation.metrics import Scores
 from nmt.files import digest_file, digest_json, read_json, write_json
 from nmt.inference.bundle import FLOAT32, BundleConfig, add_scores, card, open_bundle, write_bundle
@@ -294,3 +294,30 @@ def test_a_bundle_says_what_is_kept_as_it_is_and_older_ones_keep_nothing(
     del older["protect"], older["digest"]
     write_json(copy / "config.json", {**older, "digest": digest_json(older)})
     assert open_bundle(copy).config.protect is None
+
+
+@pytest.mark.parametrize(
+    ("objective", "hint"),
+    [("denoising", "fine-tune it: nmt run RECIPE --init-from"), ("masked", "an encoder alone does not translate")],
+)
+def test_a_model_of_another_objective_does_not_translate_and_its_card_says_so(
+    made: Path, copy: Path, objective: str, hint: str
+) -> None:
+    open_bundle(made).check_translates()
+    change_config(copy, objective=objective)
+    bundle = open_bundle(copy)
+    with pytest.raises(UsageError, match=f"model: was trained for {objective}, not translation") as caught:
+        bundle.check_translates()
+    assert str(caught.value.hint).startswith(hint)
+    text = card(bundle.config, {})
+    assert f"A pretrained model made by nmt {bundle.config.nmt}: encoder-decoder Transformer, width 8, " in text
+    assert f" layers. It was trained for {objective}, and does not translate.\n" in text
+    assert "\nnmt run RECIPE --init-from PATH_OF_THIS_FOLDER\n" in text
+    assert "nmt translate" not in text
+
+
+def test_a_bundle_of_an_older_nmt_translates(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    del config["objective"], config["digest"]
+    write_json(copy / "config.json", {**config, "digest": digest_json(config)})
+    open_bundle(copy).check_translates()

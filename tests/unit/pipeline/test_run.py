@@ -287,8 +287,8 @@ def test_ranks_other_than_the_first_take_the_initial_model_from_the_lock(
     assert second.initial == first.initial
 
 
-def tokenizer(tags: list[str], placeholders: int) -> Any:
-    return SimpleNamespace(tags=tags, placeholders=placeholders)
+def tokenizer(tags: list[str], placeholders: int, *, joint: bool = True) -> Any:
+    return SimpleNamespace(tags=tags, placeholders=placeholders, masks=[4], joint=joint)
 
 
 def test_tags_and_placeholders_that_the_initial_tokenizer_lacks_are_refused(tmp_path: Path) -> None:
@@ -308,4 +308,18 @@ def test_tags_and_placeholders_that_the_initial_tokenizer_lacks_are_refused(tmp_
     ):
         run.refuse_other_folder()
     run.initial_tokenizer = tokenizer([], 1)
+    run.refuse_other_folder()
+
+
+def test_monolingual_text_needs_a_joint_initial_tokenizer(tmp_path: Path) -> None:
+    lines = {"language": "de", "text": "a.tsv"}
+    run = make_run(tmp_path, data={"monolingual": {"x": lines}})
+    assert list(run.corpora) == ["train.a", "train.b", "monolingual.x"]
+    assert list(run.data_digests["monolingual.x"]) == ["a.tsv"]
+    run.initial, run.initial_tokenizer = InitialModel("", "", "", {}), tokenizer([], 0, joint=False)
+    with pytest.raises(
+        RecipeError, match=r"data\.monolingual: the model that training\.init_from names has a tokenizer"
+    ):
+        run.refuse_other_folder()
+    run.initial_tokenizer = tokenizer([], 0)
     run.refuse_other_folder()

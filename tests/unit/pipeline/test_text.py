@@ -119,3 +119,18 @@ def test_text_of_a_dataset_without_a_commit_has_no_origin(tmp_path: Path, monkey
     assert text.origin(run_of(tmp_path, train=DATASET, dev={"dataset": "org/other"})) is None
     assert text.origin(run_of(tmp_path, train=DATASET)) == {"train": "abc"}
     assert text.origin(run_of(tmp_path)) == {}
+
+
+def test_monolingual_text_is_an_input_with_its_language_and_its_commit(tmp_path: Path) -> None:
+    corpus(tmp_path, "a")
+    lines = {"language": "de", "text": "a.tsv"}
+    plain = run_of(tmp_path, monolingual={"x": lines})
+    assert text.inputs(plain)["order"] == ["a", "b", "x"]
+    for changed, key in (
+        ({"x": {**lines, "language": "en"}}, "data.monolingual.x.language"),
+        ({"x": {**lines, "pairs": 2}}, "data.monolingual.x.pairs"),
+    ):
+        assert key in changes(STAGE, run_of(tmp_path, monolingual=changed), plain)
+    assert changes(STAGE, run_of(tmp_path, monolingual={"x": {**lines, "weight": 2.0}}), plain) == []
+    run = run_of(tmp_path, monolingual={"x": {"language": "de", **DATASET}})
+    assert text.text_plan(run, {"monolingual.x": "1"}).data.monolingual["x"].revision == "1"

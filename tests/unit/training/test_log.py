@@ -297,6 +297,15 @@ def test_off_a_terminal_there_is_a_plain_line_for_each_of_the_log(
     ]
 
 
+def test_a_validation_without_translations_has_its_loss_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open_log(tmp_path / "log.jsonl", shown=True) as log:
+        log.dev_line(at(100, (2.0, 100), "loss"), Validation(2.0))
+    assert lines(tmp_path / "log.jsonl") == [{"kind": "dev", "step": 100, "loss": 2.0, "perplexity": math.exp(2.0)}]
+    assert capsys.readouterr().err == "step 100: dev loss 2.000, perplexity 7.39 best so far\n"
+
+
 def test_the_best_may_be_the_loss(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     with open_log(None, shown=True) as log:
         update(log, clock, result())

@@ -85,8 +85,10 @@ def store(tmp_path: Path) -> Checkpoints:
 def make_trainer(
     pairs: PreparedPairs, store: Checkpoints, digest: str = "abc", ranks: Ranks | None = None, **sections: Any
 ) -> Trainer:
-    """Make a trainer whose tokenizer knows nothing but how many pieces there are."""
-    sizes = cast("Tokenizer", SimpleNamespace(source_size=V, target_size=V, placeholders=0))
+    """Make a trainer whose tokenizer knows nothing but its pieces."""
+    source, masks = SimpleNamespace(pieces=lambda ids: [f"{number}" for number in ids]), [V - 2, V - 1]
+    facts = {"source_size": V, "target_size": V, "placeholders": 0, "source": source, "masks": masks, "tags": []}
+    sizes = cast("Tokenizer", SimpleNamespace(**facts))
     given = {"model": ModelConfig.model_validate(SMALL), "batching": BatchingConfig(tokens_per_step=60), **sections}
     folder = RunFolder(store.folder.parent)
     return Trainer(make_recipe(**given), sizes, pairs, DevSet([], [], pairs), folder, data=digest, ranks=ranks)
@@ -396,3 +398,16 @@ def test_of_a_single_corpus_no_share_is_said(
 ) -> None:
     make_trainer(pairs, store).log_shares()
     assert capsys.readouterr().err == ""
+
+
+def test_dev_dev_is_corrupted_alike_whatever_the_seed_and_training_is_not(
+    pairs: PreparedPairs, store: Checkpoints
+) -> None:
+    data = DataConfig.model_validate({"monolingual": {"train": {"text": "a", "language": "en"}}})
+    sections: dict[str, Any] = {"data": data, "tokenizer": {"masks": 1}}
+    one, other = (
+        make_trainer(pairs, store, training={"objective": "denoising", "seed": seed}, **sections) for seed in (1, 2)
+    )
+    rows = np.arange(len(pairs))
+    assert one.dev.pairs.collate(rows).src.equal(other.dev.pairs.collate(rows).src)
+    assert not one.steps.whole_batch(rows).src.equal(other.steps.whole_batch(rows).src)

@@ -41,6 +41,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "decoder-only, source too": {"model": {"architecture": "decoder-only"}, "training": {"source_loss": 0.3}},
     "prefix-lm": {"model": {"architecture": "prefix-lm"}},
 }
+TRANSLATING = list(VARIANTS)
+LINES = {"monolingual": {"train": {"text": "a", "language": "en"}}}
+for family in ("encoder-decoder", "decoder-only", "prefix-lm"):
+    common = {"model": {"architecture": family}, "data": LINES}
+    denoising = {**common, "training": {"objective": "denoising"}, "tokenizer": {"masks": 2}}
+    VARIANTS[f"{family}, language-model"] = {**common, "training": {"objective": "language-model"}}
+    VARIANTS[f"{family}, denoising"] = denoising
+VARIANTS["denoising, spans"] = {**denoising, "noise": {"target": "spans", "mask_share": 0.5, "sentence_share": 0.3}}
+masked = {"model": {"architecture": "encoder-only"}, "training": {"objective": "masked"}, "tokenizer": {"masks": 1}}
+VARIANTS |= {"masked": {**masked, "data": LINES}, "masked, pairs": masked}
 matrix = pytest.mark.parametrize("variant", VARIANTS)
 
 
@@ -65,7 +75,9 @@ def make_trainer(variant: str, pairs: PreparedPairs, folder: Path, *, dropout: f
     sections = VARIANTS[variant]
     stacks = dict.fromkeys(STACKS[sections["model"]["architecture"]], 2)
     model = {**MODEL, **stacks, **sections["model"], "dropout": dropout}
-    sizes = cast("Tokenizer", SimpleNamespace(source_size=V, target_size=V, placeholders=0))
+    source = SimpleNamespace(pieces=lambda ids: ["."[: number == 9] for number in ids])
+    facts = {"source_size": V, "target_size": V, "placeholders": 0, "source": source, "masks": [22, 23], "tags": []}
+    sizes = cast("Tokenizer", SimpleNamespace(**facts))
     recipe = Recipe.model_validate({**SECTIONS, **sections, "model": model})
     return Trainer(recipe, sizes, pairs, DevSet([], [], pairs), RunFolder(folder), data="abc")
 
@@ -112,14 +124,26 @@ def test_ranks_and_micro_batches_sum_to_the_gradient_of_one_batch(
     whole = gradient(step.micro_batches)
     assert float(whole.abs().max()) > 0
     ranks = [
-        StepStream(pairs, 120, trainer.config.seed, rank=rank, ranks=2).collate(step.indices, 40, 0)
+        StepStream(pairs, 120, 1, corruption=trainer.steps.corruption, rank=rank, ranks=2).collate(step.indices, 40, 0)
         for rank in range(2)
     ]
     assert all(len(batches) > 1 for batches in ranks)
     torch.testing.assert_close(sum(map(gradient, ranks)), whole, rtol=1e-4, atol=1e-5)
 
 
-@matrix
+@pytest.mark.parametrize("variant", [variant for variant in VARIANTS if variant not in TRANSLATING])
+def test_dev_has_the_same_loss_at_every_validation(variant: str, pairs: PreparedPairs, tmp_path: Path) -> None:
+    one, other = (make_trainer(variant, pairs, tmp_path) for _ in range(2))
+    found = one.validation()
+    assert (found.bleu, found.chrf, one.translator) == (None, None, None)
+    assert found == one.validation() == other.validation()
+    one.try_longest_dev()  # translates nothing
+    one.warn_of_dev()
+    step_on(one, STEPS)
+    assert one.validation().loss < found.loss
+
+
+@pytest.mark.parametrize("variant", TRANSLATING)
 def test_a_line_is_translated_alone_as_in_a_batch(variant: str, pairs: PreparedPairs, tmp_path: Path) -> None:
     trainer = make_trainer(variant, pairs, tmp_path)
     step_on(trainer, STEPS)

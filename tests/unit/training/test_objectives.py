@@ -1,6 +1,7 @@
-"""The objective: from a batch to its loss."""
+"""The objective: what is made of pairs, and the loss of a batch."""
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -8,11 +9,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from nmt.config.model import ModelConfig
+from nmt.config.training import NoiseConfig, TrainingConfig
 from nmt.data.encoding.dataset import Batch
+from nmt.data.encoding.noise import Corruption, Denoising, LanguageModel, Masking, Noise
+from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.model.families import build
 from nmt.model.protocol import Model
 from nmt.training import loss as module
-from nmt.training.objectives import translation_loss
+from nmt.training.objectives import corruption_of, translation_loss
 
 BATCH = Batch(
     src=torch.tensor([[5, 6, 3], [7, 3, 0]]),
@@ -76,3 +80,42 @@ def test_the_loss_of_the_source_is_added_times_its_weight_and_the_perplexity_sta
 def test_a_model_that_predicts_no_source_has_no_loss_of_it() -> None:
     with pytest.raises(ValueError, match="the model predicts no source"):
         translation_loss(make_model(), BATCH, smoothing=0.0, source_loss=1.0)
+
+
+class Vocabulary:
+    """Stands for the tokenizer of a side."""
+
+    def pieces(self, ids: range) -> list[str]:
+        named = {4: "<2de>", 5: "<mask>", 6: "<mask1>", 7: ".", 8: "so?", 9: "Mr.x", 10: "\u3002", 11: "!\u2581"}
+        return [named.get(number, f"piece{number}") for number in ids]
+
+
+TOKENIZER = cast("Tokenizer", SimpleNamespace(source=Vocabulary(), source_size=14, masks=[5, 6], tags=["<2de>"]))
+
+
+def of_recipe(objective: str, has_source: bool = True, **noise: Any) -> Corruption | None:
+    training = TrainingConfig.model_validate({"objective": objective})
+    data = SimpleNamespace(train={"pairs": None})
+    recipe: Any = SimpleNamespace(
+        training=training,
+        noise=NoiseConfig.model_validate(noise),
+        data=data,
+        has_prefixes=has_source,
+        model=ModelConfig(max_length=40),
+    )
+    return corruption_of(recipe, TOKENIZER, {"pairs": (0, 5), "lines": (5, 9)}, 3)
+
+
+def test_each_objective_has_the_noise_of_its_paper_by_default() -> None:
+    assert of_recipe("translation") is None
+    assert of_recipe("language-model") == LanguageModel(3, is_cut=True)
+    assert of_recipe("language-model", has_source=False) == LanguageModel(3, is_cut=False)
+    bart, ends, tags = of_recipe("denoising"), frozenset([7, 8, 10]), frozenset([4])
+    assert bart == Denoising(Noise(0.3, 3.0, 0.0, ends, tags), [5, 6], 3, longest=39)
+    t5 = of_recipe("denoising", target="spans")
+    assert t5 == Denoising(Noise(0.15, 3.0, 0.0, ends, tags), [5, 6], 3, longest=39, predicts_spans=True)
+    bert = of_recipe("masked")
+    assert bert == Masking(Noise(0.15, 1.0, 0.0, ends, tags), 5, [4, *range(7, 14)], 3, [(5, 9)])
+    chosen = of_recipe("denoising", mask_share=0.5, span_length=2, sentence_share=0.25)
+    assert isinstance(chosen, Denoising)
+    assert (chosen.noise.share, chosen.noise.span_length, chosen.noise.sentence_share) == (0.5, 2.0, 0.25)

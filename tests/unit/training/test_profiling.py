@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from nmt.config.decoding import DecodingConfig
+from nmt.data.encoding.batching import Ints
 from nmt.data.encoding.dataset import Batch
 from nmt.training import profiling
 from nmt.training.profiling import MemoryTrials, compile_now, finish, training_speed, translation_speed
@@ -135,8 +136,8 @@ class Listing:
     def __len__(self) -> int:
         return 9
 
-    def collate(self, rows: list[int]) -> Batch:
-        self.asked = rows
+    def whole_batch(self, rows: Ints) -> Batch:
+        self.asked = rows.tolist()
         return self.batches[0]
 
 
@@ -148,7 +149,7 @@ def test_layers_are_compiled_for_sources_with_and_without_padding() -> None:
     updater = SimpleNamespace(
         device=torch.device("cpu"), accumulate=lambda batches, **_: taken.extend(one.src_padded for one in batches)
     )
-    trainer: Any = SimpleNamespace(pairs=pairs, updater=updater)
+    trainer: Any = SimpleNamespace(pairs=pairs, steps=pairs, updater=updater)
     compile_now(trainer)
     assert pairs.asked == [0, 8]
     assert taken == [True, False]

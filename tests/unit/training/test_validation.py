@@ -27,6 +27,7 @@ from nmt.training.validation import (
     rank_validation,
     should_stop,
     validate,
+    validate_loss,
 )
 
 V = 12
@@ -92,16 +93,32 @@ def test_a_validation_holds_the_loss_of_a_piece_and_the_bleu_of_the_translations
     assert found.loss == pytest.approx(expected_nll(model.eval(), ROWS) / 12, rel=1e-5)
     assert found.perplexity == pytest.approx(math.exp(found.loss))
     assert (found.bleu, found.chrf) == pytest.approx((100, 100))
-    assert "tok:13a" in found.signature
-    assert "nw:0" in found.chrf_signature
+    assert "tok:13a" in str(found.signature)
+    assert "nw:0" in str(found.chrf_signature)
     other = DevSet(dev.sources, ["a b c d e", "f g h i", "J", "K"], dev.pairs)
-    assert validate(model, cast("Translator", Echo()), other, Ranks(), METRICS).bleu < 50
+    worse = validate(model, cast("Translator", Echo()), other, Ranks(), METRICS)
+    assert worse.bleu is not None
+    assert worse.bleu < 50
     lowercase = validate(
         model, cast("Translator", Echo()), other, Ranks(), METRICS.model_copy(update={"lowercase": True})
     )
     assert (lowercase.bleu, lowercase.chrf) == pytest.approx((100, 100))
     words = METRICS.model_copy(update={"chrf_word_order": 2})
-    assert "nw:2" in validate(model, cast("Translator", Echo()), dev, Ranks(), words).chrf_signature
+    assert "nw:2" in str(validate(model, cast("Translator", Echo()), dev, Ranks(), words).chrf_signature)
+
+
+def test_without_translations_a_validation_is_the_loss_alone(model: Model) -> None:
+    class Second(Ranks):
+        def gather(self, value: Any) -> list[Any]:
+            return [value, (6.0, 2)]
+
+    model.train()
+    pairs = cast("Any", Listed(ROWS))
+    found = validate_loss(model, pairs, 100, Ranks())
+    assert found == Validation(found.loss, None, None, None, None)
+    assert found.loss == pytest.approx(expected_nll(model.eval(), ROWS) / 12, rel=1e-5)
+    nll, tokens = dev_nll(model, pairs, 6, Ranks(0, 2))
+    assert validate_loss(model, pairs, 6, Second(0, 2)).loss == pytest.approx((nll + 6.0) / (tokens + 2))
 
 
 class TwoRanks(Ranks):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from nmt import console
-from nmt.config.data import CleaningConfig, LanguagesConfig
+from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig
 from nmt.data.cleaning.filters import clean
 from nmt.data.cleaning.funnel import (
     SAMPLE_CHARACTERS,
@@ -22,6 +22,7 @@ from nmt.data.cleaning.keys import HeldOut
 from nmt.data.pairs import Pair
 
 ENGLISH_GERMAN = LanguagesConfig(source="en", target="de")
+PAIRS = DataConfig.model_validate({"train": {"files": "a.tsv"}})
 
 
 def cleaned(pairs: list[Pair]) -> Funnel:
@@ -170,16 +171,16 @@ def test_the_funnel_is_shown_with_its_corpora_and_examples(
     counts = text_counts()
     counts.funnels["talks"] = Funnel(10, 0, {"empty": 10}, mended={"whitespace": 2, "unicode": 0})
     counts.funnel.samples = {"empty": [("", "x" * 200)]}
-    show_funnel("text", counts)
+    show_funnel("text", counts, PAIRS)
     assert capsys.readouterr().err.splitlines() == [
         "text: kept 27 of 30 training pairs; dropped: empty 3",
         "text: kept 18 of 20 training pairs of news; dropped: empty 2",
         "text: kept 0 of 10 training pairs of talks; dropped: empty 10; normalised: whitespace 2",
-        "nmt: warning: no training pair is kept of talks",
+        "nmt: warning: none of the training pairs of talks is kept",
     ]
     monkeypatch.setattr(console, "VERBOSE", True)
     ids = IdsCounts(counts.funnel, {"news": funnel(18), "talks": funnel(5, max_pieces=1)})
-    show_funnel("prepare", ids)
+    show_funnel("prepare", ids, PAIRS)
     assert capsys.readouterr().err.splitlines() == [
         "prepare: kept 27 of 30 training pairs; dropped: empty 3",
         "prepare: kept 4 of 5 training pairs of talks; dropped: max_pieces 1",

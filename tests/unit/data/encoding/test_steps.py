@@ -10,9 +10,11 @@ from types import GeneratorType
 import numpy as np
 import pyarrow as pa
 import pytest
+from torch import Tensor
 
 from nmt.data.encoding.batching import Ints
-from nmt.data.encoding.dataset import Batch, PreparedPairs
+from nmt.data.encoding.dataset import Batch, DrawnPairs, Ids, PreparedPairs
+from nmt.data.encoding.noise import Corruption
 from nmt.data.encoding.steps import Step, StepStream
 from nmt.data.shards import shard_path, write_shard
 from nmt.errors import RecipeError
@@ -286,3 +288,45 @@ def test_what_fails_in_the_thread_is_raised_to_the_reader(
     with pytest.raises(RecipeError, match="smaller than the longest"):
         next(stream(pairs, tokens=5).from_position(0, 0))
     assert threads() == set()
+
+
+class Shortened(Corruption):
+    """Stands for an objective: sources lose all but their first piece, and targets some pieces, by pair and epoch."""
+
+    def apply(self, sides: tuple[list[Ids], list[Ids]], indices: Ints, epoch: int) -> DrawnPairs:
+        cuts = [1 + (index + epoch) % 3 for index in indices.tolist()]
+        return DrawnPairs([ids[:1] for ids in sides[0]], [ids[:cut] for ids, cut in zip(sides[1], cuts, strict=True)])
+
+
+def corrupted(pairs: PreparedPairs, rank: int = 0, ranks: int = 1) -> StepStream:
+    return StepStream(pairs, 100, SEED, corruption=Shortened(), rank=rank, ranks=ranks)
+
+
+def test_a_step_is_planned_by_the_lengths_before_its_corruption_and_counts_the_labels_after(
+    pairs: PreparedPairs,
+) -> None:
+    steps, plain = corrupted(pairs), stream(pairs)
+    count = len(plain.plan(0))
+    first, second = (take(steps.from_position(epoch, 0), count) for epoch in (0, 1))
+    for step, other in zip(first, take(plain.from_position(0, 0), count), strict=True):
+        assert step.indices.tolist() == other.indices.tolist()
+        assert sentences(step) == step.indices.tolist()
+        assert all(batch.src.size(1) == 2 for batch in step.micro_batches)
+        lengths = np.minimum(pairs.tgt_lengths[step.indices], 2 + step.indices % 3)
+        assert step.target_tokens == sum(batch.target_tokens for batch in step.micro_batches) == lengths.sum()
+    assert sum(step.target_tokens for step in first) != sum(step.target_tokens for step in second)
+    assert steps.whole_batch(first[0].indices).labels.equal(first[0].micro_batches[0].labels)
+
+
+def test_the_ranks_and_a_resumed_run_corrupt_alike(pairs: PreparedPairs) -> None:
+    shares = [take(corrupted(pairs, rank, 2).from_position(0, 3), 2) for rank in range(2)]
+    for step, *parts in zip(take(corrupted(pairs).from_position(0, 3), 2), *shares, strict=True):
+        assert {part.target_tokens for part in parts} == {step.target_tokens}
+        assert [row.tolist() for part in parts for batch in part.micro_batches for row in real(batch)] == [
+            row.tolist() for batch in step.micro_batches for row in real(batch)
+        ]
+
+
+def real(batch: Batch) -> list[Tensor]:
+    """Return the labels of each pair without padding."""
+    return [row[row != 0] for row in batch.labels]

@@ -1,5 +1,6 @@
 """Training a tokenizer: reproducible, refused in words of the recipe, in a process that ends with its parent."""
 
+import json
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from nmt.data.encoding.tokenizer import (
     sample,
     train,
 )
-from nmt.errors import DataError
+from nmt.errors import ArtifactError, DataError
 
 SOURCES = ["the cat sees the dog", "a dog sleeps in the garden", "the garden is green", "who sees the green cat"] * 8
 TARGETS = ["die Katze sieht den Hund", "ein Hund schläft im Garten", "der Garten ist grün", "wer sieht die Katze"] * 8
@@ -66,6 +67,35 @@ def test_training_counts_lines_and_samples_as_many_of_each_side(tmp_path: Path) 
     assert counts == {"source": {"lines": 32, "trained_on": 10}, "target": {"lines": 32, "trained_on": 10}}
     counts = train(SOURCES, TARGETS, settings(sample_sentences=20, vocab_size=290, joint=False), tmp_path, seed=1)
     assert counts == {"source": {"lines": 32, "trained_on": 20}, "target": {"lines": 32, "trained_on": 20}}
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"model_type": "unigram", "vocab_size": 300}, {"joint": False, "vocab_size": 300}]
+)
+def test_masks_are_pieces_that_no_text_has(tmp_path: Path, options: dict[str, Any]) -> None:
+    spelled = ["<mask>", "a<mask>b <mask1>", "<mask1><mask2>"] * 20
+    train([*SOURCES, *spelled], [*TARGETS, *spelled], settings(masks=3, **options), tmp_path, seed=1)
+    tokenizer = Tokenizer.load(tmp_path)
+    assert tokenizer.masks == [4, 5, 6]
+    for side in (tokenizer.source, tokenizer.target):
+        assert side.size == settings(**options).vocab_size
+        assert side.pieces(tokenizer.masks) == ["<mask>", "<mask1>", "<mask2>"]
+        rows = side.encode(spelled)
+        assert not set(tokenizer.masks) & {i for row in rows for i in row}
+        assert side.decode(rows) == spelled
+        [cat] = side.encode(["cat"])
+        assert side.decode([tokenizer.masks, [4, *cat, 6]]) == ["", "cat"]
+        sampled = side.sample("<mask> x", 0.5, 1)
+        assert not set(tokenizer.masks) & set(sampled)
+
+
+def test_a_card_with_other_masks_than_the_model_is_damaged(tmp_path: Path) -> None:
+    assert trained(tmp_path).masks == []
+    card = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    assert "masks" not in card
+    (tmp_path / "tokenizer.json").write_text(json.dumps({**card, "masks": 1}), encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"tokenizer\.json: damaged: '<mask>' is no piece of tokenizer\.model"):
+        Tokenizer.load(tmp_path)
 
 
 def test_lines_that_sentencepiece_would_leave_out_are_trained_on(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from disks import make_unreadable
 
-from nmt.config.data import CorpusConfig, DownloadConfig, LanguagesConfig
+from nmt.config.data import CorpusConfig, DownloadConfig, LanguagesConfig, MonolingualConfig
 from nmt.data.reading.archives import find_file
 from nmt.data.reading.corpus import RECIPE_TIP, corpus_digests, read_corpus
 from nmt.errors import DataError, StorageError
@@ -68,6 +68,39 @@ def test_unequal_line_counts_name_both_files_and_both_counts(tmp_path: Path, sou
 def test_unequal_numbers_of_files_are_an_error(tmp_path: Path) -> None:
     said = error_of(tmp_path, CorpusConfig(source=["a", "b"], target="c"))
     assert said.startswith("2 source files (a, b) but 1 target files (c)")
+
+
+def test_each_line_of_a_text_of_one_language_is_a_pair_of_itself(tmp_path: Path) -> None:
+    write(tmp_path / "a.gz", gzip.compress(b"one\n\ntwo\r\n"))
+    write(tmp_path / "b.sgm", b'<refset trglang="en"><doc docid="d" sysid="r"><seg id="1"> three </seg></doc></refset>')
+    config = MonolingualConfig(language="en", text=["a.gz", "b.sgm"])
+    assert read(tmp_path, config) == [(line, line) for line in ("one", "", "two", "three")]
+    assert read(tmp_path, config.model_copy(update={"pairs": 1})) == [("one", "one")]
+    assert list(corpus_digests(config, root=tmp_path, local=True)) == ["a.gz", "b.sgm"]
+
+
+@pytest.mark.parametrize(("language", "line"), [("en", "one"), ("de", "eins")])
+def test_of_pairs_the_side_of_a_language_is_read_alone(tmp_path: Path, language: str, line: str) -> None:
+    write(tmp_path / "a.tsv", b"one\teins\n")
+    write(tmp_path / "a.en", b"one\n")
+    write(tmp_path / "a.de", b"eins\n")
+    for origin in ({"files": "a.tsv"}, {"source": "a.en", "target": "a.de"}):
+        config = MonolingualConfig.model_validate({"language": language, **origin})
+        assert read(tmp_path, config) == [(line, line)]
+    grammar = MonolingualConfig(language=language, builtin="train", pairs=1)
+    assert read(tmp_path, grammar) == [2 * (pair["ende".index(language) // 2],) for pair in read(tmp_path, BUILTIN)]
+
+
+BUILTIN = CorpusConfig(builtin="train", pairs=1)
+
+
+def test_text_of_one_language_is_lines_that_are_there(tmp_path: Path) -> None:
+    write(tmp_path / "a", b"")
+    write(tmp_path / "a.tsv", b"one\teins\n")
+    assert error_of(tmp_path, MonolingualConfig(language="en", text="a")) == "a: no lines in it"
+    said = error_of(tmp_path, MonolingualConfig(language="en", text="b"))
+    assert said.startswith(f"{tmp_path}/b: no such file")
+    assert "a.tsv" in error_of(tmp_path, MonolingualConfig(language="en", text="a.tsv"))
 
 
 def test_a_corpus_without_pairs_is_an_error(tmp_path: Path) -> None:
