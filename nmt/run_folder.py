@@ -22,6 +22,7 @@ class RunFolder:
         self.bundle = path / "model"  # the bundle
         self.evaluation = path / "evaluation"  # hypotheses and scores of the test sets
         self.scores = self.evaluation / "scores.json"  # scores of every test set: {test: {metric: {score, signature}}}
+        self.times = self.evaluation / "times.json"  # of the translation of every test set: {test: {lines, seconds}}
 
     @property
     def stages(self) -> dict[str, Path]:

@@ -48,6 +48,7 @@ NOT_COMPARED = {
     "recipe.toml",
     "recipe.given.toml",
     "README.md",
+    "times.json",
 }
 """Files that say how an artefact was made, with settings, versions and times."""
 LOGGED = ("kind", "step", "epoch", "learning_rate", "loss", "gradient_norm", "skipped", "bleu")

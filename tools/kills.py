@@ -61,7 +61,15 @@ log_every = 1
 """
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PATIENCE = 120  # seconds after which a process that should have ended counts as hung
-MEASURED = {"log.jsonl", "lock.json", "model/lock.json", "model/manifest.json", "report.html", "report.json"}
+MEASURED = {
+    "log.jsonl",
+    "lock.json",
+    "model/lock.json",
+    "model/manifest.json",
+    "evaluation/times.json",
+    "report.html",
+    "report.json",
+}
 """Files that hold times, or the digest of one that does."""
 IN_USE = 4  # exit code of a run in a folder that is in use
 PYTHON = 'File "<frozen site>"'  # in the traceback of Python itself, of a signal before nmt's first line

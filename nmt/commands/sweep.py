@@ -56,6 +56,8 @@ def compare_variants(
     Variants are the values of --set, and the tables [sweep.NAME] of the recipe, which may change several keys. Each
     run is an ordinary one, in a folder of its own. A sweep that was ended, in whatever way, continues when it is run
     again. If a run fails the others go on, and the exit code is 7.
+
+    A second table has the 95% interval of BLEU, and the speed, memory and time of training and translation.
     """
     if recipe.endswith(".json"):
         raise UsageError(f"{recipe}: a lock, not a recipe", hint="`nmt recipe show LOCK` prints its recipe")

@@ -1,6 +1,6 @@
 """Everything that the report of a run says, as one JSON object; the page and its pictures are made from it alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -13,7 +13,7 @@ from nmt.errors import NmtError
 from nmt.evaluation import significance
 from nmt.evaluation.analysis import Texts, analyze, count_words
 from nmt.evaluation.line_scores import LineScores, ScoresBeside
-from nmt.evaluation.metrics import Statistics, tokenizer_for
+from nmt.evaluation.metrics import MetricName, Statistics, tokenizer_for
 from nmt.evaluation.scoring import SPACED, count_systems
 from nmt.experiments.attention import attention_of
 from nmt.experiments.curves import CURVES, points_of
@@ -140,8 +140,10 @@ def histogram(counts: np.ndarray[tuple[int], np.dtype[np.int64]], width: int, bi
     return {"pairs": pairs.astype(int).tolist(), "mean": float((lengths * counts).sum() / counts.sum())}
 
 
-def counts_of(run: FinishedRun, test: str, missing: list[str]) -> Statistics | None:
-    """Count what BLEU and chrF need in each line of a test set; None where its lines are gone."""
+def counts_of(
+    run: FinishedRun, test: str, missing: list[str], metrics: Sequence[MetricName] = significance.TESTED
+) -> Statistics | None:
+    """Count what metrics need in each line of a test set; None where its lines are gone."""
     config, target = run.recipe.evaluation, run.recipe.languages.target
     try:
         lines = run.lines(test)
@@ -155,7 +157,7 @@ def counts_of(run: FinishedRun, test: str, missing: list[str]) -> Statistics | N
         tokenize=config.tokenize,
         lowercase=config.lowercase,
         chrf_word_order=config.chrf_word_order,
-        metrics=significance.TESTED,
+        metrics=metrics,
     )
     return counted[test]
 

@@ -29,7 +29,7 @@ def reproduce(run: Run, model: Path | None) -> Iterator[tuple[bool, str]]:
     run_stages(run, "text" if model else "evaluate")
     if not run.ranks.is_main:
         return
-    scores = {test: found for test, _, found in score_tests(run, model)} if model else read_json(run.folder.scores)
+    scores = {test.name: test.scores for test in score_tests(run, model)} if model else read_json(run.folder.scores)
     for test, score in expected.items():
         yield judge(test, score, scores)
 

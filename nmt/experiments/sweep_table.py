@@ -1,4 +1,4 @@
-"""The comparison of the variants of a sweep: mean and spread over seeds, as table, JSON, CSV, Markdown and picture."""
+"""The comparison of the variants of a sweep: scores and costs over seeds, as table, JSON, CSV, Markdown and picture."""
 
 import csv
 import io
@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 
 from nmt import console
 from nmt.errors import UsageError
+from nmt.evaluation.significance import Interval
+from nmt.experiments import costs
 from nmt.experiments.finished_run import FinishedRun
 from nmt.experiments.sweep import Sweep, SweepRun
 from nmt.files import JsonObject, replacing, write_json, write_text
@@ -60,10 +62,15 @@ class Row:
     seeds: list[int]
     folders: list[str]
     quantities: dict[str, Spread]  # by column: `dev perplexity`, `test BLEU`
+    costs: dict[str, Spread]  # by the names of `costs.columns_of`
+    intervals: dict[str, list[Interval | None]]  # of BLEU over the lines, by test set, one of each seed
 
     def as_json(self) -> JsonObject:
-        quantities = {name: {**spread.summary(), "values": spread.values} for name, spread in self.quantities.items()}
-        return {**asdict(self), "quantities": quantities}
+        spreads = {
+            key: {name: {**spread.summary(), "values": spread.values} for name, spread in values.items()}
+            for key, values in (("quantities", self.quantities), ("costs", self.costs))
+        }
+        return {**asdict(self), **spreads}
 
 
 def compare(sweep: Sweep, *, as_json: bool) -> None:
@@ -98,20 +105,26 @@ def compare(sweep: Sweep, *, as_json: bool) -> None:
         console.json_out(record)
     else:
         console.whole_table(*cells(rows, columns))
-        console.out("\n".join(["", LEGEND, *lines]))
+        console.out("\n".join(["", LEGEND, *lines, ""]))
+        console.whole_table(*cost_cells(rows))
+        console.out(f"\n{costs.LEGEND}")
     console.log(f"the same as a table, and a picture, in {sweep.folder}: sweep.json, .csv, .md, .png, .svg")
 
 
 def row_of(group: Sequence[tuple[SweepRun, FinishedRun]]) -> Row:
     """Return the row of the finished runs of one variant."""
     values: dict[str, list[float]] = {}
+    spent: dict[str, list[float]] = {}
+    intervals: dict[str, list[Interval | None]] = {}
     for _, run in group:
         best = best_validation(run)
         found = {f"dev {NAMES[name]}": best[name] for name in ("perplexity", "bleu") if best.get(name) is not None}
         for test, scores in run.scores.items():
             found |= {f"{test} {NAMES[name]}": scores[name].score for name in ("bleu", "chrf") if name in scores}
-        for name, value in found.items():
-            values.setdefault(name, []).append(value)
+            intervals.setdefault(test, []).append(costs.bleu_interval(run, test))
+        for collected, of_run in ((values, found), (spent, costs.costs_of(run))):
+            for name, value in of_run.items():
+                collected.setdefault(name, []).append(value)
     first, run = group[0]
     return Row(
         first.variant.name,
@@ -120,6 +133,8 @@ def row_of(group: Sequence[tuple[SweepRun, FinishedRun]]) -> Row:
         [one.seed for one, _ in group],
         [str(run.folder.path) for _, run in group],
         {name: Spread(found) for name, found in values.items()},
+        {name: Spread(found) for name, found in spent.items()},
+        intervals,
     )
 
 
@@ -151,28 +166,59 @@ def cells(rows: Sequence[Row], columns: Sequence[str]) -> tuple[list[str], list[
     return ["variant", "parameters", "seeds", *columns], lines
 
 
+def cost_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Return the head and the cells of the table of costs: intervals of the first seed, and means."""
+    tests, names = cost_columns(rows)
+    lines = []
+    for row in rows:
+        first = [row.intervals.get(test, [None])[0] for test in tests]
+        means = [row.costs[name].mean if name in row.costs else None for name in names]
+        lines.append(
+            [row.name, *("-" if one is None else f"[{one['low']:.2f}, {one['high']:.2f}]" for one in first)]
+            + ["-" if mean is None else f"{mean:,.{0 if mean >= 100 else 1}f}" for mean in means]
+        )
+    return ["variant", *(f"{test} BLEU 95%" for test in tests), *names], lines
+
+
+def cost_columns(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
+    """Return the test sets of all rows, and the names of their costs."""
+    tests = list(dict.fromkeys(test for row in rows for test in row.intervals))
+    return tests, costs.columns_of(tests)
+
+
 def as_markdown(rows: Sequence[Row], columns: Sequence[str], signatures: Sequence[str]) -> str:
-    """Return the table in Markdown, with what each variant changes, and the signatures below."""
+    """Return both tables in Markdown, with what each variant changes, and the signatures between them."""
     head, lines = cells(rows, columns)
     head.insert(1, "changes")
     for row, line in zip(rows, lines, strict=True):
         line.insert(1, ", ".join(f"`{override}`" for override in row.overrides))
+    signed = "\n".join(f"- {line}" for line in signatures)
+    legends = (f"{legend}.".replace("\n", ".\n") for legend in (LEGEND, costs.LEGEND))
+    parts = [markdown_table(head, lines), next(legends), signed, markdown_table(*cost_cells(rows)), next(legends)]
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
     table = [head, ["---"] * len(head), *lines]
-    text = "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in table)
-    return "\n\n".join([text, f"{LEGEND}.", "\n".join(f"- {line}" for line in signatures)]) + "\n"
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in table)
 
 
 def as_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
-    """Return the table with a column for each number."""
+    """Return the table with a column for each number; intervals are those of the first seed."""
     text = io.StringIO()
-    parts = list(Spread([0.0]).summary())
+    parts, ends = list(Spread([0.0]).summary()), ("low", "high")
+    tests, names = cost_columns(rows)
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["variant", "changes", "parameters", "seeds", *(f"{name} {part}" for name in columns for part in parts)]
-    )
+    heads = [f"{name} {part}" for name in [*columns, *names] for part in parts]
+    heads += [f"{test} BLEU {end}" for test in tests for end in ends]
+    writer.writerow(["variant", "changes", "parameters", "seeds", *heads])
     for row in rows:
-        summaries = [row.quantities[name].summary() if name in row.quantities else {} for name in columns]
+        spreads = row.quantities | row.costs
+        summaries = [spreads[name].summary() if name in spreads else {} for name in [*columns, *names]]
         numbers = [summary.get(part) for summary in summaries for part in parts]
+        first = [dict(row.intervals.get(test, [None])[0] or {}) for test in tests]
+        numbers += [interval.get(end) for interval in first for end in ends]
         writer.writerow([row.name, " ".join(row.overrides), row.parameters, len(row.seeds), *numbers])
     return text.getvalue()
 

@@ -1,12 +1,15 @@
-"""The size of a model: its parameters by part, the operations of a translation, the memory of its weights."""
+"""The size of a model: parameters by part, operations of a translation and of training, the memory of its weights."""
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nmt.model.layers import Attention, FeedForward, Linear
 from nmt.model.protocol import Model
 
+Lengths = NDArray[np.float64]
 SOURCE = "Hoffmann et al. 2022, appendix F, without the softmax: 2 m n k of a product of (m, k) and (k, n)"
 """The counting of floating-point operations; look-ups, sums, norms and softmax are left out."""
 NAMES = {"source_embedding": "source embedding", "target_embedding": "target embedding", "generator": "output layer"}
@@ -75,6 +78,22 @@ def operations(model: Model) -> Operations:
         2 * linear.weight.numel() for name, linear in linears.items() if name.startswith("encoder.")
     )
     return Operations(encoding, pairs["encoder"], every - encoding, pairs["decoder"], pairs["cross"])
+
+
+def operations_of_training(model: Model, source: Lengths, target: Lengths, *, with_source: bool = False) -> float:
+    """Return the operations of training once on pairs of these lengths (N), with EOS; padding counts nothing.
+
+    The backward pass has twice as many as the forward pass. Positions that a causal mask hides count as others do.
+    `with_source` is for a loss of the source's pieces too.
+    """
+    counted = operations(model)  # in floats, as an int64 may not hold the sum
+    forward = source * (counted.source_piece + source * counted.source_pair)
+    forward += target * (counted.target_piece + target * counted.target_pair + source * counted.cross_pair)
+    if "cross" not in model.attentions():  # of one sequence each position is multiplied with all others
+        forward += source * target * counted.cross_pair
+    if with_source:
+        forward += 2 * model.generator.weight.numel() * (source - 1)  # the first piece is not predicted
+    return 3 * float(forward.sum())
 
 
 def products(attention: Attention) -> int:

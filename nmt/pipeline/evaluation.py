@@ -1,7 +1,9 @@
 """The stage `evaluate`: every test set translated with the bundle, and scored."""
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from nmt import console
 from nmt.config.decoding import EvaluationConfig
@@ -17,6 +19,15 @@ from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage, digests_of
 
 
+class Scored(NamedTuple):
+    """A test set that was translated and scored."""
+
+    name: str
+    hypotheses: list[str]
+    scores: Scores
+    seconds: float  # of the translation, from text to text, with the model loaded
+
+
 def inputs(run: Run) -> JsonObject:
     """Return the digests of the test sets, and of the bundle's weights and config, which holds all settings."""
     bundle = digests_of(run.folder.bundle)
@@ -24,29 +35,38 @@ def inputs(run: Run) -> JsonObject:
 
 
 def make(run: Run, manifest: Manifest) -> None:
-    """Translate and score every test set; the bundle gets the scores too."""
+    """Translate and score every test set; the bundle gets the scores too.
+
+    The times of the translations are no result: the manifest omits their file.
+    """
     folder, target = run.folder, run.recipe.languages.target
     config = open_bundle(folder.bundle).config
     scores: dict[str, Scores] = {}
-    with making(folder.evaluation, manifest) as scratch:
-        for test, hypotheses, found in score_tests(run, folder.bundle):
-            scores[test] = found
-            text = "".join(line + "\n" for line in hypotheses)
-            (scratch / f"{test}.{target}").write_text(text, encoding="utf-8", newline="\n")
-        write_json(scratch / "scores.json", scores)
+    times: JsonObject = {}
+    with making(folder.evaluation, manifest, changing=(folder.times.name,)) as scratch:
+        for test in score_tests(run, folder.bundle):
+            scores[test.name] = test.scores
+            times[test.name] = {"lines": len(test.hypotheses), "seconds": round(test.seconds, 3)}
+            text = "".join(line + "\n" for line in test.hypotheses)
+            (scratch / f"{test.name}.{target}").write_text(text, encoding="utf-8", newline="\n")
+        write_json(scratch / folder.scores.name, scores)
+        write_json(scratch / folder.times.name, times)
         add_scores(folder.bundle, config, scores)
 
 
-def score_tests(run: Run, bundle: Path) -> Iterator[tuple[str, list[str], Scores]]:
-    """Yield name, translations and scores of each test set of `run`, translated with a bundle."""
+def score_tests(run: Run, bundle: Path) -> Iterator[Scored]:
+    """Translate each test set of `run` with a bundle, and score it."""
     recipe = run.recipe
     translator = Translator.load(bundle, device=recipe.training.device)
     for test in names_of_tests(run):
         sources, references = read_text(run.folder.text, f"test.{test}")
+        began = time.perf_counter()
         hypotheses = translator.translate_all(sources)
+        seconds = time.perf_counter() - began
         for flaw in out_of_reach(translator.tokenizer.target, references):
             console.warn(f"{test}: {flaw}")
-        yield test, hypotheses, score_test(test, hypotheses, references, recipe.evaluation, recipe.languages.target)
+        scores = score_test(test, hypotheses, references, recipe.evaluation, recipe.languages.target)
+        yield Scored(test, hypotheses, scores, seconds)
 
 
 def score_test(

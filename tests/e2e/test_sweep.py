@@ -42,7 +42,10 @@ def test_a_sweep_that_was_killed_goes_on_and_the_failure_of_a_run_ends_no_other(
     refused = "failed with exit code 4: nmt: runs/tiny-sweep/bad-seed1: File exists"
     assert f"bad-seed1: {refused}" in again.err
     assert again.messages[-1].startswith(f"nmt: {recipe}: 1 of 3 runs failed: bad-seed1 {refused}")
-    assert [row["name"] for row in json.loads(again.out)["variants"]] == ["base", "long"]
+    variants = json.loads(again.out)["variants"]
+    assert [row["name"] for row in variants] == ["base", "long"]
+    assert variants[0]["costs"].keys() == variants[1]["costs"].keys() >= {"train GFLOP/s", "test lines/s"}
+    assert all(row["intervals"]["test"][0]["low"] <= row["quantities"]["test BLEU"]["mean"] for row in variants)
     assert read_json(long / "lock.json")["results"]["train"]["counts"]["steps"] == 220
     assert "resum" in (sweep / "logs" / "long-seed1.log").read_text(encoding="utf-8")
     assert done.stat().st_mtime_ns == before

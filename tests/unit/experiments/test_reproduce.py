@@ -13,6 +13,7 @@ from nmt.evaluation.metrics import Scores
 from nmt.experiments import reproduce as module
 from nmt.experiments.reproduce import expected_scores, judge, reproduce
 from nmt.files import write_json
+from nmt.pipeline.evaluation import Scored
 from nmt.pipeline.lock import Locked, LockedScore
 from nmt.pipeline.run import Run
 from nmt.training.distributed import Ranks
@@ -91,7 +92,7 @@ def test_all_stages_run_or_the_text_alone_where_a_model_is_given(
     stages: list[str] = []
     run = run_of(tmp_path, expected={"t": {"bleu": 38.5, "signature": SIGNATURE}})
     monkeypatch.setattr(module, "run_stages", lambda _, last: stages.append(last))
-    monkeypatch.setattr(module, "score_tests", lambda *_: [("t", [], scores(40.0)["t"])])
+    monkeypatch.setattr(module, "score_tests", lambda *_: [Scored("t", [], scores(40.0)["t"], 1.0)])
     write_json(run.folder.scores, scores(38.6))
     assert [passed for passed, _ in reproduce(run, None)] == [True]
     assert [passed for passed, _ in reproduce(run, tiny_model)] == [False]

@@ -8,16 +8,26 @@ import pytest
 from conftest import TinyRun
 
 from nmt.errors import UsageError
+from nmt.evaluation.significance import Interval
 from nmt.experiments import sweep_table
+from nmt.experiments.costs import LEGEND
 from nmt.experiments.finished_run import FinishedRun
 from nmt.experiments.sweep import Sweep, plan_sweep
 from nmt.experiments.sweep_table import Row, Spread, as_csv, as_markdown, best_validation, compare, draw
 from nmt.experiments.variants import Variant
 from nmt.files import read_json, write_json
 
+INTERVALS: list[Interval | None] = [
+    Interval(mean=1.1, half_width=0.5, low=0.5, high=1.5, signature="s"),
+    Interval(mean=2.1, half_width=0.5, low=1.5, high=2.5, signature="s"),
+]
 ROWS = [
-    Row("base", [], 1234, [1, 2], ["a", "b"], {"test BLEU": Spread([1.0, 2.0]), "dev BLEU": Spread([5.0, 5.0])}),
-    Row("A|1", ["model.heads=1", "x=2"], 99, [1], ["c"], {"test BLEU": Spread([4.0])}),
+    Row(
+        *("base", [], 1234, [1, 2], ["a", "b"], {"test BLEU": Spread([1.0, 2.0]), "dev BLEU": Spread([5.0, 5.0])}),
+        {"train tokens/s": Spread([1000.0, 3000.0]), "test s": Spread([1.25])},
+        {"test": INTERVALS},
+    ),
+    Row("A|1", ["model.heads=1", "x=2"], 99, [1], ["c"], {"test BLEU": Spread([4.0])}, {}, {"test": [None]}),
 ]
 
 
@@ -50,16 +60,27 @@ def test_the_csv_has_a_column_for_each_number() -> None:
     assert (lines[1]["test BLEU max"], lines[1]["test BLEU standard_deviation"], lines[1]["dev BLEU mean"]) == (
         "4.0", "", "",
     )  # fmt: skip
+    assert (lines[0]["train tokens/s mean"], lines[0]["train tokens/s max"]) == ("2000.0", "3000.0")
+    assert (lines[0]["test BLEU low"], lines[0]["test BLEU high"]) == ("0.5", "1.5")
+    assert (lines[1]["train tokens/s mean"], lines[1]["test BLEU low"], lines[1]["test BLEU high"]) == ("", "", "")
 
 
-def test_the_table_in_markdown_says_what_each_variant_changes() -> None:
+def test_the_tables_in_markdown_say_what_each_variant_changes_and_costs() -> None:
     assert as_markdown(ROWS, ["test BLEU", "dev BLEU"], ["test BLEU: s|t"]) == (
         "| variant | changes | parameters | seeds | test BLEU | dev BLEU |\n"
         "| --- | --- | --- | --- | --- | --- |\n"
         "| base |  | 1,234 | 2 | 1.50 ± 0.71 [1.00, 2.00] | 5.00 ± 0.00 [5.00, 5.00] |\n"
         "| A\\|1 | `model.heads=1`, `x=2` | 99 | 1 | 4.00 | - |\n\n"
         "Mean ± standard deviation of the sample [minimum, maximum] over the seeds; dev is of the best checkpoint.\n\n"
-        "- test BLEU: s|t\n"
+        "- test BLEU: s|t\n\n"
+        "| variant | test BLEU 95% | train tokens/s | train GFLOP/s | train MiB | train s | test lines/s | test s |\n"
+        "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
+        "| base | [0.50, 1.50] | 2,000 | - | - | - | - | 1.2 |\n"
+        "| A\\|1 | - | - | - | - | - | - | - |\n\n"
+        "[ends] of BLEU's 95% interval by the bootstrap over the lines, of the first seed; all else is a mean over "
+        "seeds.\n"
+        "Training: median target tokens and 10^9 operations a second; peak memory; time without validation.\n"
+        "Test sets: the translation alone. Times are those of the machine at that moment, with all that ran beside.\n"
     )
 
 
@@ -97,10 +118,18 @@ def test_finished_runs_are_compared_and_the_others_are_counted(
     assert other.split()[:3] == ["log_every=2", "34,304", "1"]
     assert "±" in base
     assert "±" not in other
-    assert rest[-3:-1] == [
+    assert rest[:5] == [
+        "",
+        "Mean ± standard deviation of the sample [minimum, maximum] over the seeds; dev is of the best checkpoint",
         "test BLEU: nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0",
         "test chrF: nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:2.6.0",
+        "",
     ]
+    _, base, other, _, *legend, _ = rest[5:]
+    assert base.split()[0] == "base"
+    assert "-" not in base.split()
+    assert other.split()[1:] == base.split()[1:]  # copies of one run
+    assert "\n".join(legend) == LEGEND
     assert said.err.startswith("nmt: warning: 1 of 4 runs are not finished, and not in the table\n")
     assert {path.name for path in sweep.folder.glob("sweep.*")} == {
         f"sweep.{ending}" for ending in ("json", "csv", "md", "png", "svg")
@@ -123,6 +152,12 @@ def test_as_json_every_value_is_there_with_its_run(sweep: Sweep, capsys: pytest.
     chrf = found["variants"][0]["quantities"]["test chrF"]
     assert chrf["values"] == [scores["chrf"]["score"]] * 2
     assert (chrf["mean"], chrf["standard_deviation"]) == (scores["chrf"]["score"], 0.0)
+    one, two = found["variants"][0]["intervals"]["test"]
+    assert one == two
+    assert one["low"] < scores["bleu"]["score"] < one["high"]
+    assert "bs:1000" in one["signature"]
+    lines = read_json(sweep.runs[0].run.folder.times)["test"]
+    assert found["variants"][0]["costs"]["test lines/s"]["values"] == [lines["lines"] / lines["seconds"]] * 2
     assert found["variants"][1]["folders"] == [str(sweep.folder / "log_every=2-seed1")]
 
 

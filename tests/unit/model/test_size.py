@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from precisions import in_int8
@@ -10,12 +11,20 @@ from torch.overrides import TorchFunctionMode
 
 from nmt.config.decoding import DecodingConfig
 from nmt.config.model import ModelConfig
+from nmt.data.encoding.dataset import Batch
 from nmt.inference.protocol import Request, Row
 from nmt.inference.search import search
 from nmt.model.encoder_decoder import Transformer
 from nmt.model.families import build, build_without_weights
 from nmt.model.preparation import prepare
-from nmt.model.size import Operations, memory_of_weights, operations, parameters_by_part, part_of
+from nmt.model.size import (
+    Operations,
+    memory_of_weights,
+    operations,
+    operations_of_training,
+    parameters_by_part,
+    part_of,
+)
 
 D, F, SOURCE, TARGET = 16, 24, 70, 90
 ATTENTION, FEED_FORWARD = 4 * (D * D + D), 2 * D * F + D + F
@@ -96,6 +105,25 @@ def test_the_operations_of_a_search_are_those_of_its_products(beam_size: int, va
             ((best,),) = search([model], [Row(list(range(5, 5 + source)))], Request(decoding))
         assert len(best.ids) == limit - 1
         assert counter.total == operations(model).of_search(source + 1, limit, beam_size)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"head_width": 7}, {"architecture": "decoder-only"}, {"architecture": "prefix-lm"}, {"source_loss": True}],
+)
+def test_the_operations_of_training_are_three_times_those_of_the_forward_pass(values: dict[str, Any]) -> None:
+    with_source = "source_loss" in values
+    shape = {"architecture": "decoder-only"} if with_source else values
+    model = build(make_config(tied_embeddings="none", **shape), SOURCE, SOURCE)
+    lengths = [(1, 3), (6, 2), (5, 5)]
+    with Counter() as counter:
+        for source, target in lengths:
+            src, tgt = torch.full((1, source), 5), torch.full((1, target), 5)
+            hidden, labels = model.loss_inputs(Batch(src, tgt, tgt, torch.arange(target)), with_source=with_source)
+            assert len(labels) == target + with_source * (source - 1)
+            model.generator(hidden)
+    sides = (np.array(side, dtype=float) for side in zip(*lengths, strict=True))
+    assert operations_of_training(model, *sides, with_source=with_source) == 3 * counter.total
 
 
 def test_the_operations_follow_from_the_shapes_alone() -> None:

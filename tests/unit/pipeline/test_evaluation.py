@@ -3,12 +3,16 @@
 from pathlib import Path
 
 import pytest
+from conftest import TinyRun
 from runs import changes, corpus, make_run, record
 
 from nmt.config.data import TokenizerConfig
 from nmt.config.decoding import EvaluationConfig
 from nmt.data.encoding.tokenizer import Tokenizer, train
+from nmt.experiments.finished_run import FinishedRun
+from nmt.files import read_json
 from nmt.pipeline.evaluation import STAGE, inputs, names_of_tests, out_of_reach, score_test
+from nmt.pipeline.manifest import Manifest
 
 
 def test_tests_weights_and_settings_of_the_bundle_are_inputs(tmp_path: Path) -> None:
@@ -17,6 +21,15 @@ def test_tests_weights_and_settings_of_the_bundle_are_inputs(tmp_path: Path) -> 
     record(run.folder.bundle, **{"model.safetensors": "3", "config.json": "4", "lock.json": "5"})
     assert inputs(run) == {"text": {"test.x/0": "2"}, "weights": "3", "config": "4"}
     assert changes(STAGE, run, make_run(tmp_path, evaluation={"lowercase": True}, training={"seed": 3})) == []
+
+
+def test_times_are_recorded_and_are_no_result(tiny: TinyRun) -> None:
+    run = FinishedRun.open(tiny.folder)
+    test = read_json(run.folder.times)["test"]
+    assert test == {"lines": 20, "seconds": test["seconds"]}
+    assert 0 < test["seconds"] < 60
+    made = {"scores.json", "test.de"}
+    assert Manifest.of(run.folder.evaluation).files.keys() == run.lock.results["evaluate"].files.keys() == made
 
 
 def test_test_sets_come_in_the_order_of_the_recipe(tmp_path: Path) -> None:

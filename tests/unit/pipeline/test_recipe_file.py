@@ -97,6 +97,7 @@ def test_a_run_without_its_data_leaves_the_comment(tmp_path: Path) -> None:
     [
         ({"dev": {"source": ["/x", "y"], "target": ["z", "sacrebleu:w"]}}, False, ["a.tsv", "b.tsv", "y", "z"]),
         ({"dev": {"dataset": "d"}}, False, ["a.tsv", "b.tsv"]),
+        ({"monolingual": {"x": {"language": "de", "text": ["t.de", "/y"]}}}, False, ["a.tsv", "b.tsv", "t.de"]),
         ({"dev": {"dataset": "d"}}, True, ["a.tsv", "b.tsv", "d"]),
         ({"test": {"t": {"files": "all.tgz/t.tsv"}}}, False, ["a.tsv", "b.tsv"]),
         ({"test": {"t": {"files": "all/t.tsv"}}}, False, ["a.tsv", "b.tsv"]),
