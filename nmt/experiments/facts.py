@@ -84,6 +84,7 @@ def training_of(run: FinishedRun) -> JsonObject:
         "best_step": counts.get("best_step"),
         "best": counts.get("best"),
         "best_metric": run.recipe.training.best_metric,
+        "objective": run.recipe.training.objective,
         **taken,
         "events": [event for event in run.log if "kind" in event and event["kind"] not in ("train", "dev")],
     }

@@ -76,6 +76,7 @@ def training_of(lock: Lock, recipe: Recipe) -> JsonObject:
     session = lock.sessions[-1]
     return {
         "recipe": recipe.name,
+        "objective": recipe.training.objective,
         "corpora": list(recipe.data.training_corpora),
         "pairs": ids.get("pairs", {}).get("train"),
         "tokens": ids.get("tokens", {}).get("train"),

@@ -92,6 +92,7 @@ def test_reports_and_comparisons_show_it_without_scores(nmt_here: Run, pretraine
     folder = pretrained / "runs" / "pretrain"
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert 'id="training"' in page
+    assert '<th scope="row">Objective</th><td>denoising</td>' in page
     assert 'id="scores"' not in page
     assert 'id="translations"' not in page
     other = shutil.copytree(folder, tmp_path / "other")

@@ -41,7 +41,7 @@ def test_the_facts_are_those_of_the_bundle_and_of_its_lock(tiny_model: Path) -> 
     training = found["training"]
     assert (training["recipe"], training["corpora"], training["seed"]) == ("tiny", ["train"], 1)
     assert (training["max_steps"], training["steps"], training["averaged"]) == (200, 200, 2)
-    assert training["pairs"] == 587
+    assert (training["objective"], training["pairs"]) == ("translation", 587)
     assert training["tokens"]["source"] > 10_000
     assert training["device"] == "cpu"
     assert training["versions"]["nmt"] == config.nmt
