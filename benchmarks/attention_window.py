@@ -44,7 +44,7 @@ def work(length: int, window: int | None, threads: int) -> Figures:
 
     def seconds_of(run: Callable[[], torch.Tensor]) -> float:
         started = time.process_time()
-        run().sum().backward()  # type: ignore[no-untyped-call]
+        run().sum().backward()
         return time.process_time() - started
 
     def run_layer() -> torch.Tensor:
