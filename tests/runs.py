@@ -6,11 +6,16 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import torch
 from conftest import GOLDEN
 
 from nmt.config.compatibility import RECIPE, changed_inputs, knobs_with
+from nmt.config.model import ModelConfig
 from nmt.config.toml import LoadedRecipe, check
+from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.files import read_json, write_json
+from nmt.inference.bundle import LOCK, open_bundle, write_bundle
+from nmt.model.families import build
 from nmt.pipeline.manifest import Manifest
 from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage
@@ -81,4 +86,25 @@ def copy_scored(run: Path, folder: Path, **changes: object) -> Path:
             inner = inner[int(each) if isinstance(inner, list) else each]
         inner[last] = value
     write_json(folder / "lock.json", lock)
+    return folder
+
+
+def write_random(folder: Path, origin: Path, **model: object) -> Path:
+    """Write a bundle of a pre-norm model drawn at random, which likes to end, with the vocabulary of that at `origin`.
+
+    As a trained one it writes neither padding nor BOS; it searches without a length penalty.
+    """
+    torch.manual_seed(2)
+    bundle = open_bundle(origin)
+    shape = {"d_model": 32, "heads": 4, "ffn": 32, "max_length": 16, "norm": "pre", **model}
+    config = ModelConfig.model_validate(shape)
+    drawn = build(config, bundle.tokenizer.source_size, bundle.tokenizer.target_size)
+    weights = drawn.weights()
+    (bias,) = (tensor for name, tensor in weights.items() if name in ("decoder_norm.bias", "encoder_norm.bias"))
+    for piece, liking in ((EOS_ID, 4), (PAD_ID, -9), (BOS_ID, -9)):
+        row = drawn.generator.weight.detach()[piece]
+        bias.add_(liking * row / row.square().sum())
+    decoding = bundle.config.decoding.model_copy(update={"length_penalty": 0.0})
+    changed = bundle.config.model_copy(update={"model": config, "decoding": decoding})
+    write_bundle(folder, weights, origin, read_json(origin / LOCK), changed)
     return folder

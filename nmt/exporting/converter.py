@@ -1,13 +1,22 @@
-"""The converter from the Transformer to CTranslate2's format; importing it needs the package CTranslate2."""
+"""The converters from models to CTranslate2's format; importing them needs the package CTranslate2."""
 
 import numpy as np
 from ctranslate2.converters.converter import Converter
-from ctranslate2.specs import TransformerDecoderSpec, TransformerEncoderSpec, TransformerSpec
+from ctranslate2.specs import (
+    TransformerDecoderModelSpec,
+    TransformerDecoderSpec,
+    TransformerEncoderSpec,
+    TransformerSpec,
+)
 from ctranslate2.specs.common_spec import Activation, LayerNormSpec, LinearSpec
+from ctranslate2.specs.model_spec import ModelConfig as SpecConfig
 from torch import nn
 
 from nmt.config.model import ModelConfig
-from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, UNK_ID, Tokenizer
+from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, UNK_ID, SentencePieceModel, Tokenizer
+from nmt.errors import UsageError
+from nmt.model.decoder_only import DecoderOnly
+from nmt.model.encoder_decoder import Transformer
 from nmt.model.protocol import Model
 
 ACTIVATIONS = {
@@ -18,65 +27,48 @@ ACTIVATIONS = {
 }
 
 
-class TransformerConverter(Converter):  # type: ignore[misc]  # the package has no types
-    """Describe a Transformer as CTranslate2 does, with its weights and vocabularies."""
+class StackConverter(Converter):  # type: ignore[misc]  # the package has no types
+    """Describe stacks of layers as CTranslate2 does, with their weights and vocabularies."""
 
     def __init__(self, model: Model, config: ModelConfig, tokenizer: Tokenizer) -> None:
         self.config, self.tokenizer = config, tokenizer
+        self.pre_norm = config.norm == "pre"
         self.tensors = model.all_tensors()
         (self.epsilon,) = {layer.eps for layer in model.modules() if isinstance(layer, nn.LayerNorm)}
-
-    def _load(self) -> TransformerSpec:
-        config, pre_norm = self.config, self.config.norm == "pre"
         # Everything else is by default as in the paper: embeddings times sqrt(D), and no gate.
-        shared = {
+        self.shared = {
             "head_dim": config.head_width,
             "rotary_dim": 0 if config.positions == "rotary" else None,  # 0 stands for the whole width of a head
             "activation": ACTIVATIONS[config.activation],
             "ffn_glu": config.activation == "swiglu",
         }
-        spec = TransformerSpec(
-            TransformerEncoderSpec(config.encoder_layers, config.heads, pre_norm, **shared),
-            TransformerDecoderSpec(config.decoder_layers, config.heads, pre_norm, **shared),
-        )
-        for name, stack, side, embeddings in (
-            ("encoder", spec.encoder, "source", spec.encoder.embeddings[0]),
-            ("decoder", spec.decoder, "target", spec.decoder.embeddings),
-        ):
-            embeddings.weight = self._array(f"{side}_embedding.weight")
-            if config.positions != "rotary":
-                stack.position_encodings.encodings = self._array("positions.table")
-            if pre_norm:
-                self._set_norm(stack.layer_norm, f"{name}_norm")
-            for index, layer in enumerate(stack.layer):
-                prefix = f"{name}.{index}."
-                self._set_linear(layer.self_attention.linear[0], f"{prefix}self_attention.", "query", "key_value")
-                self._set_linear(layer.self_attention.linear[1], f"{prefix}self_attention.", "output")
-                self._set_norm(layer.self_attention.layer_norm, f"{prefix}self_attention_norm")
-                if config.activation == "swiglu":
-                    self._set_linear(layer.ffn.linear_0, f"{prefix}feed_forward.", "gate")
-                    self._set_linear(layer.ffn.linear_0_noact, f"{prefix}feed_forward.", "inner")
-                else:
-                    self._set_linear(layer.ffn.linear_0, f"{prefix}feed_forward.", "inner")
-                self._set_linear(layer.ffn.linear_1, f"{prefix}feed_forward.", "outer")
-                self._set_norm(layer.ffn.layer_norm, f"{prefix}feed_forward_norm")
-        for index, layer in enumerate(spec.decoder.layer):
-            prefix = f"decoder.{index}.cross_attention"
-            for linear, part in zip(layer.attention.linear, ("query", "key_value", "output"), strict=True):
-                self._set_linear(linear, f"{prefix}.", part)
-            self._set_norm(layer.attention.layer_norm, f"{prefix}_norm")
-        self._set_linear(spec.decoder.projection, "", "generator")
-        self._set_vocabularies(spec)
-        return spec
 
-    def _set_vocabularies(self, spec: TransformerSpec) -> None:
-        source, target = self.tokenizer.source, self.tokenizer.target
-        spec.register_source_vocabulary(source.pieces(range(source.size)))
-        spec.register_target_vocabulary(target.pieces(range(target.size)))
-        config = spec.config
+    def _set_stack(self, spec: TransformerEncoderSpec | TransformerDecoderSpec, name: str) -> None:
+        """Set what encoders and decoders have: positions, self-attention, feed-forward and norms."""
+        if self.config.positions != "rotary":
+            spec.position_encodings.encodings = self._array("positions.table")
+        if self.pre_norm:
+            self._set_norm(spec.layer_norm, f"{name}_norm")
+        for index, layer in enumerate(spec.layer):
+            prefix = f"{name}.{index}."
+            self._set_linear(layer.self_attention.linear[0], f"{prefix}self_attention.", "query", "key_value")
+            self._set_linear(layer.self_attention.linear[1], f"{prefix}self_attention.", "output")
+            self._set_norm(layer.self_attention.layer_norm, f"{prefix}self_attention_norm")
+            if self.config.activation == "swiglu":
+                self._set_linear(layer.ffn.linear_0, f"{prefix}feed_forward.", "gate")
+                self._set_linear(layer.ffn.linear_0_noact, f"{prefix}feed_forward.", "inner")
+            else:
+                self._set_linear(layer.ffn.linear_0, f"{prefix}feed_forward.", "inner")
+            self._set_linear(layer.ffn.linear_1, f"{prefix}feed_forward.", "outer")
+            self._set_norm(layer.ffn.layer_norm, f"{prefix}feed_forward_norm")
+
+    def _set_decoder(self, spec: TransformerDecoderSpec) -> None:
+        self._set_stack(spec, "decoder")
+        spec.embeddings.weight = self._array("target_embedding.weight")
+        self._set_linear(spec.projection, "", "generator")
+
+    def _set_config(self, config: SpecConfig, target: SentencePieceModel) -> None:
         config.bos_token, config.eos_token, config.unk_token = target.pieces([BOS_ID, EOS_ID, UNK_ID])
-        config.decoder_start_token = config.bos_token
-        config.add_source_bos, config.add_source_eos = False, True
         config.layer_norm_epsilon = self.epsilon
 
     def _set_linear(self, spec: LinearSpec, prefix: str, *parts: str) -> None:
@@ -91,3 +83,62 @@ class TransformerConverter(Converter):  # type: ignore[misc]  # the package has 
     def _array(self, *names: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         """Return the tensors `names`, one below the other, in a new array: quantization writes into it."""
         return np.concatenate([self.tensors[name].float().cpu().numpy() for name in names])
+
+
+class TransformerConverter(StackConverter):
+    """Describe an encoder and a decoder."""
+
+    def _load(self) -> TransformerSpec:
+        config, source, target = self.config, self.tokenizer.source, self.tokenizer.target
+        spec = TransformerSpec(
+            TransformerEncoderSpec(config.encoder_layers, config.heads, self.pre_norm, **self.shared),
+            TransformerDecoderSpec(config.decoder_layers, config.heads, self.pre_norm, **self.shared),
+        )
+        self._set_stack(spec.encoder, "encoder")
+        spec.encoder.embeddings[0].weight = self._array("source_embedding.weight")
+        self._set_decoder(spec.decoder)
+        for index, layer in enumerate(spec.decoder.layer):
+            prefix = f"decoder.{index}.cross_attention"
+            for linear, part in zip(layer.attention.linear, ("query", "key_value", "output"), strict=True):
+                self._set_linear(linear, f"{prefix}.", part)
+            self._set_norm(layer.attention.layer_norm, f"{prefix}_norm")
+        spec.register_source_vocabulary(source.pieces(range(source.size)))
+        spec.register_target_vocabulary(target.pieces(range(target.size)))
+        self._set_config(spec.config, target)
+        spec.config.decoder_start_token = spec.config.bos_token
+        spec.config.add_source_bos, spec.config.add_source_eos = False, True
+        return spec
+
+
+class DecoderConverter(StackConverter):
+    """Describe a decoder alone, which has one vocabulary."""
+
+    def _load(self) -> TransformerDecoderModelSpec:
+        config, target = self.config, self.tokenizer.target
+        decoder = TransformerDecoderSpec(
+            config.decoder_layers, config.heads, self.pre_norm, with_encoder_attention=False, **self.shared
+        )
+        spec = TransformerDecoderModelSpec(decoder)
+        self._set_decoder(decoder)
+        spec.register_vocabulary(target.pieces(range(target.size)))
+        self._set_config(spec.config, target)
+        spec.config.multi_query_attention = False  # CTranslate2 4.8 says True where it is not asked
+        return spec
+
+
+CONVERTERS: dict[type[Model], type[StackConverter]] = {Transformer: TransformerConverter, DecoderOnly: DecoderConverter}
+
+
+def converter(model: Model, config: ModelConfig, tokenizer: Tokenizer) -> StackConverter:
+    """Return the converter for the class of `model`. Raises UsageError where CTranslate2 has no such model."""
+    kind = CONVERTERS.get(type(model))
+    native = "translate with the native engine, or take --to int8"
+    if kind is None:
+        raise UsageError(f"CTranslate2 has no model of the architecture {config.architecture}", hint=native)
+    if kind is DecoderConverter and config.tied_embeddings != "all":
+        raise UsageError(
+            f'model.tied_embeddings = "{config.tied_embeddings}": a decoder of CTranslate2 has one embedding for both '
+            "sides",
+            hint=f'{native}, or train with tied_embeddings = "all"',
+        )
+    return kind(model, config, tokenizer)

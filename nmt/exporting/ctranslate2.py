@@ -28,7 +28,7 @@ def export_ctranslate2(
     """Write the bundle at `path` for CTranslate2 to its folder `exports/NAME`; return the agreement by search.
 
     Both engines translate the file `sample`, or else sources drawn from the vocabulary. Raises ArtifactError
-    where they do not agree, and nothing is written; UsageError where CTranslate2 is missing.
+    where they do not agree, and nothing is written; UsageError where CTranslate2 is missing, or has no such model.
     """
     package = import_ctranslate2()
     converting = import_module("nmt.exporting.converter")  # imports the package, an optional extra
@@ -41,9 +41,9 @@ def export_ctranslate2(
     if not sample:
         sources += [ids for ids in bundle.tokenizer.source.encode(ODD) if len(ids) < bundle.config.model.max_length]
     model = load_model(bundle).eval()
+    converter = converting.converter(model, bundle.config.model, bundle.tokenizer)
     try:
         with replacing(path / EXPORTS / name) as scratch:
-            converter = converting.TransformerConverter(model, bundle.config.model, bundle.tokenizer)
             converter.convert(str(scratch), quantization=quantization)
             export = Export(scratch, quantization, model.position_limit, *bundle.tokenizer.pieces)
             exported = CTranslate2Engine(export, device="cpu")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Run, command, environment, tree
+from runs import write_random
 
 pytest.importorskip("ctranslate2")
 
@@ -65,6 +66,26 @@ def test_a_command_that_cannot_be_is_one_line(made: Path, nmt_here: Run, options
     assert (said.code, said.out, len(said.messages)) == (2, "", 1)
     assert said.err.startswith(f"nmt: {message}")
     assert tree(made) == before
+
+
+def test_a_decoder_alone_translates_by_either_engine_and_a_prefix_model_is_one_line(
+    tiny_model: Path, tmp_path: Path, nmt_here: Run
+) -> None:
+    alone = write_random(tmp_path / "alone", tiny_model, architecture="decoder-only", decoder_layers=1)
+    sample = tmp_path / "sample"
+    sample.write_bytes(LINES)
+    assert nmt_here("export", alone, "--to", "ctranslate2", "--sample", sample).code == 0
+    own = nmt_here("translate", alone, stdin=LINES)
+    assert nmt_here("translate", alone, "--engine", "ctranslate2", stdin=LINES) == own
+    assert len(own.lines) == 4
+    prefix = write_random(tmp_path / "prefix", tiny_model, architecture="prefix-lm", decoder_layers=1)
+    assert nmt_here("export", prefix, "--to", "ctranslate2") == (
+        2,
+        "",
+        "nmt: CTranslate2 has no model of the architecture prefix-lm "
+        "(translate with the native engine, or take --to int8)\n",
+    )
+    assert not (prefix / "exports").exists()
 
 
 def test_a_damaged_export_ends_in_one_line_and_exit_code_4(made: Path, tmp_path: Path, nmt_here: Run) -> None:

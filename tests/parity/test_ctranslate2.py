@@ -13,11 +13,14 @@ pytest.importorskip("ctranslate2")
 from nmt.config.decoding import DecodingConfig
 from nmt.config.model import ModelConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID, SentencePieceModel, Tokenizer
-from nmt.exporting.converter import TransformerConverter
+from nmt.errors import UsageError
+from nmt.exporting.converter import converter
 from nmt.inference.engines.ctranslate2 import CTranslate2Engine, Export
+from nmt.inference.engines.ctranslate2_models import Decoder
 from nmt.inference.engines.native import NativeEngine
 from nmt.inference.protocol import Hypothesis, Request, Row, length_penalty
-from nmt.model.encoder_decoder import Transformer
+from nmt.model.families import build
+from nmt.model.protocol import Model
 
 SIZE = 60
 PLAIN = DecodingConfig(beam_size=5, length_penalty=0.0, max_extra_length=30)
@@ -33,6 +36,9 @@ SHAPES: list[dict[str, Any]] = [
 SHAPES += [{**SHAPES[0], "heads": 3, "head_width": 7}, {**SHAPES[-1], "heads": 1, "head_width": 20}]
 SHAPES += [{**SHAPES[0], "activation": activation} for activation in ("gelu", "silu", "swiglu")]
 SHAPES += [{**SHAPES[0], "positions": "rotary"}, {**SHAPES[-1], "norm": "post", "positions": "rotary", "head_width": 6}]
+ALONE = {"architecture": "decoder-only", "encoder_layers": 0}
+SHAPES += [{**SHAPES[0], **ALONE}, {**SHAPES[0], **ALONE, "norm": "post", "positions": "learned", "activation": "gelu"}]
+SHAPES += [{**SHAPES[0], **ALONE, "positions": "rotary", "activation": "swiglu", "head_width": 6}]
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=["-".join(map(str, shape.values())) for shape in SHAPES])
 
 
@@ -62,14 +68,13 @@ def config_of(shape: dict[str, Any]) -> ModelConfig:
     )
 
 
-def random_model(
-    shape: dict[str, Any], vocabularies: Tokenizer, *, likes: dict[int, float], seed: int = 1
-) -> Transformer:
+def random_model(shape: dict[str, Any], vocabularies: Tokenizer, *, likes: dict[int, float], seed: int = 1) -> Model:
     """Draw a model that finds each piece of `likes` so much likelier than the others, as training would."""
     torch.manual_seed(seed)
     config = config_of(shape)
-    model = Transformer(config, vocabularies.source_size, vocabularies.target_size, pad_id=PAD_ID).eval()
-    last: Any = model.decoder_norm if config.norm == "pre" else model.decoder[-1].feed_forward_norm
+    model = build(config, vocabularies.source_size, vocabularies.target_size).eval()
+    decoder: Any = model.get_submodule("decoder")
+    last: Any = model.get_submodule("decoder_norm") if config.norm == "pre" else decoder[-1].feed_forward_norm
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "norm" in name or name.endswith("bias"):
@@ -85,7 +90,7 @@ def random_model(
     return model
 
 
-def speaking_model(shape: dict[str, Any], vocabularies: Tokenizer) -> Transformer:
+def speaking_model(shape: dict[str, Any], vocabularies: Tokenizer) -> Model:
     """Draw models until one ends most of its translations by itself, and not all in the same way."""
     for seed, liking in itertools.product(range(30), (2.0, 3.0, 4.0, 5.0, 6.0)):
         model = random_model(shape, vocabularies, likes={PAD_ID: -20, BOS_ID: -20, EOS_ID: liking}, seed=seed)
@@ -100,11 +105,9 @@ def speaking_model(shape: dict[str, Any], vocabularies: Tokenizer) -> Transforme
 
 
 def exported(
-    model: Transformer, shape: dict[str, Any], vocabularies: Tokenizer, folder: Path, *, quantization: str = "float32"
+    model: Model, shape: dict[str, Any], vocabularies: Tokenizer, folder: Path, *, quantization: str = "float32"
 ) -> CTranslate2Engine:
-    TransformerConverter(model, config_of(shape), vocabularies).convert(
-        str(folder), quantization=quantization, force=True
-    )
+    converter(model, config_of(shape), vocabularies).convert(str(folder), quantization=quantization, force=True)
     sides = (side.pieces(range(side.size)) for side in (vocabularies.source, vocabularies.target))
     return CTranslate2Engine(Export(folder, quantization, model.position_limit, *sides), threads=2)
 
@@ -118,14 +121,20 @@ def plain_rows(count: int) -> list[Row]:
     return [Row(src) for src in rows(count)]
 
 
-@pytest.fixture(scope="module")
-def model() -> Transformer:
-    return speaking_model(PRE_NORM, tokenizer(joint=True))
+@pytest.fixture(scope="module", params=[PRE_NORM, {**PRE_NORM, **ALONE}], ids=["encoder-decoder", "decoder-only"])
+def shape_of(request: pytest.FixtureRequest) -> dict[str, Any]:
+    shape: dict[str, Any] = request.param
+    return shape
 
 
 @pytest.fixture(scope="module")
-def engine(model: Transformer, tmp_path_factory: pytest.TempPathFactory) -> CTranslate2Engine:
-    return exported(model, PRE_NORM, tokenizer(joint=True), tmp_path_factory.mktemp("exported"))
+def model(shape_of: dict[str, Any]) -> Model:
+    return speaking_model(shape_of, tokenizer(joint=True))
+
+
+@pytest.fixture(scope="module")
+def engine(model: Model, shape_of: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> CTranslate2Engine:
+    return exported(model, shape_of, tokenizer(joint=True), tmp_path_factory.mktemp("exported"))
 
 
 def search(engine: Any, sources: list[Row], decoding: DecodingConfig, *, n_best: int = 1) -> list[list[Hypothesis]]:
@@ -193,6 +202,10 @@ def test_hypotheses_keep_to_what_is_asked_and_their_scores_are_those_of_their_pi
     prefixes = [ids[: number % 4] if with_prefix else [] for number, ids in enumerate(rows(40)[::-1])]
     sources = [Row(ids, prefix) for ids, prefix in zip(rows(40), prefixes, strict=True)]
     n_best = min(3, decoding.beam_size)
+    if with_prefix and decoding.no_repeat_ngram and isinstance(engine.model, Decoder):
+        with pytest.raises(UsageError, match="CTranslate2 does not see the n-grams of a prefix"):
+            search(engine, sources, decoding)
+        return
     found = search(engine, sources, decoding, n_best=n_best)
     pairs = [(row.ids, each.ids) for row, hypotheses in zip(sources, found, strict=True) for each in hypotheses]
     totals = [sum(scores) for scores in next(engine.score([pairs]))]
@@ -217,7 +230,8 @@ def test_hypotheses_keep_to_what_is_asked_and_their_scores_are_those_of_their_pi
 @options
 def test_a_row_alone_gives_what_it_gives_among_others(engine: CTranslate2Engine, change: dict[str, Any]) -> None:
     decoding = PLAIN.model_copy(update=change)
-    sources = [Row(ids) for ids in rows(40)]
+    has_prefix = isinstance(engine.model, Decoder) and not decoding.no_repeat_ngram
+    sources = [Row(ids, ids[: len(ids) % 4] if has_prefix else []) for ids in rows(40)]
     assert ids(search(engine, sources, decoding)) == [ids(search(engine, [row], decoding))[0] for row in sources]
 
 
@@ -232,7 +246,7 @@ def test_batches_come_back_in_order_however_many_are_under_way(engine: CTranslat
 
 
 def test_a_limit_that_ends_a_greedy_search_ends_it_as_in_the_native_engine(
-    engine: CTranslate2Engine, model: Transformer
+    engine: CTranslate2Engine, model: Model
 ) -> None:
     decoding = PLAIN.model_copy(update={"beam_size": 1, "max_extra_length": 0})
     sources = [Row(ids) for ids in rows(60)]
@@ -242,7 +256,7 @@ def test_a_limit_that_ends_a_greedy_search_ends_it_as_in_the_native_engine(
     assert [found[0].score for found in own] == pytest.approx([found[0].score for found in other], abs=1e-4)
 
 
-def test_the_longest_source_and_target_are_those_of_the_model(engine: CTranslate2Engine, model: Transformer) -> None:
+def test_the_longest_source_and_target_are_those_of_the_model(engine: CTranslate2Engine, model: Model) -> None:
     src = rows(1, longest=1)[0] * 39
     assert engine.target_limit == model.position_limit == 80
     decoding = PLAIN.model_copy(update={"max_extra_length": 500, "min_length": 500, "beam_size": 1})
@@ -288,11 +302,11 @@ def test_a_piece_that_a_row_forbids_is_not_in_its_hypotheses_though_the_model_li
 
 
 @pytest.mark.parametrize("quantization", ["int8", "int8_float32", "int16", "float16", "bfloat16"])
-def test_quantized_weights_are_near(model: Transformer, tmp_path: Path, quantization: str) -> None:
-    engine = exported(model, PRE_NORM, tokenizer(joint=True), tmp_path, quantization=quantization)
+def test_quantized_weights_are_near(model: Model, shape_of: dict[str, Any], tmp_path: Path, quantization: str) -> None:
+    engine = exported(model, shape_of, tokenizer(joint=True), tmp_path, quantization=quantization)
     pairs = list(zip(rows(30), rows(31)[1:], strict=True))
     (found,) = engine.score([pairs])
-    (wanted,) = exported(model, PRE_NORM, tokenizer(joint=True), tmp_path).score([pairs])
+    (wanted,) = exported(model, shape_of, tokenizer(joint=True), tmp_path).score([pairs])
     for some, exact in zip(found, wanted, strict=True):
         assert some == pytest.approx(exact, abs=1.0)
         assert some != exact

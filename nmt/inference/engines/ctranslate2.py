@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,10 +20,8 @@ from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Tokenize
 from nmt.errors import ArtifactError, UsageError
 from nmt.files import Json, read_json
 from nmt.inference.bundle import CONFIG, WEIGHTS
+from nmt.inference.engines.ctranslate2_models import Decoder, EncoderDecoder, Settings
 from nmt.inference.protocol import BATCH_TOKENS, Hypothesis, Matrix, Pair, Request, Row, length_penalty
-
-if TYPE_CHECKING:
-    from ctranslate2 import Translator
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,9 +35,6 @@ TASK_ROWS, INT8_TASK_ROWS, GPU_TASK_ROWS = 32, 16, 1024
 
 On a CPU a small model is 3 to 8% faster in int8 with 16 rows than with 32, and 5% slower in float32.
 """
-PATIENCE = 2
-"""With a length penalty, a search goes on until this multiple of the beam size has ended: at 1, 2 of 1,000 lines of
-Multi30k differed from the native engine's, at 2 none."""
 NEVER = frozenset({PAD_ID, BOS_ID})  # pieces that no hypothesis holds
 NOTHING = -1e9  # lower totals mark entries of the beam without a hypothesis
 
@@ -54,6 +49,11 @@ class Export:
     source: list[str]
     target: list[str]  # pieces of each side by id
 
+    @property
+    def is_decoder(self) -> bool:
+        """Whether it is a decoder alone."""
+        return (self.folder / DECODER_VOCABULARY).exists()
+
 
 class ExportManifest(BaseModel):
     """The keys of the manifest that count; others are of another nmt."""
@@ -66,18 +66,36 @@ class ExportManifest(BaseModel):
     files: dict[str, str]
 
 
-class ExportConfig(BaseModel):
+class DecoderConfig(BaseModel):
     """The keys of CTranslate2's `config.json` by which it reads rows of pieces; others are of another CTranslate2."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
     bos_token: str
     eos_token: str
     unk_token: str
+    layer_norm_epsilon: Annotated[float, Field(gt=0, lt=1)] | None = None
+    multi_query_attention: Literal[False] = False
+
+    @property
+    def special(self) -> list[str]:
+        """The special pieces, in the order of `SPECIAL`."""
+        return [self.unk_token, self.bos_token, self.eos_token]
+
+
+class TranslatorConfig(DecoderConfig):
+    """The keys of an encoder and a decoder."""
+
     decoder_start_token: str
     add_source_bos: Literal[False]
     add_source_eos: Literal[True]
-    layer_norm_epsilon: Annotated[float, Field(gt=0, lt=1)] | None = None
-    multi_query_attention: Literal[False] = False
+
+    @property
+    def special(self) -> list[str]:
+        return [*super().special, self.decoder_start_token]
+
+
+SPECIAL = (UNK_ID, BOS_ID, EOS_ID, BOS_ID)
+DECODER_VOCABULARY = "vocabulary.json"  # of a decoder alone
 
 
 def import_ctranslate2() -> ModuleType:
@@ -122,14 +140,14 @@ def open_export(folder: Path, weights: str, pieces: tuple[list[str], list[str]])
     if manifest.weights != weights:
         raise ArtifactError(f"{folder}: made from other weights than {folder.parent.parent / WEIGHTS}", hint=again)
     EXPORT.verify(folder, manifest.files, hint=again)
+    is_decoder = DECODER_VOCABULARY in manifest.files
     sides = ["shared"] * 2 if "shared_vocabulary.json" in manifest.files else ["source", "target"]
-    names = [f"{side}_vocabulary.json" for side in sides]
+    names = [DECODER_VOCABULARY] * 2 if is_decoder else [f"{side}_vocabulary.json" for side in sides]
     for name in (CONFIG, "model.bin", *names):
         if name not in manifest.files:
             raise ArtifactError(f"{folder / MANIFEST}: damaged: its files do not list {name}", hint=again)
-    config = checked(ExportConfig, CONFIG, read_json(folder / CONFIG))
-    special = [config.unk_token, config.bos_token, config.eos_token, config.decoder_start_token]
-    if special != [pieces[1][i] for i in (UNK_ID, BOS_ID, EOS_ID, BOS_ID)]:
+    special = checked(DecoderConfig if is_decoder else TranslatorConfig, CONFIG, read_json(folder / CONFIG)).special
+    if special != [pieces[1][i] for i in SPECIAL[: len(special)]]:
         raise ArtifactError(f"{folder / CONFIG}: damaged: its special pieces are {special}", hint=again)
     for name, expected in zip(names, pieces, strict=True):
         if read_json(folder / name) != expected:
@@ -163,7 +181,7 @@ class CTranslate2Engine:
             console.warn(f"CTranslate2 cannot compute in {export.quantization} on this {where}: it takes float32")
         self.workers = 1 if on_gpu else threads or cores()
         try:
-            self.translator: Translator = package.Translator(
+            model = (package.Generator if export.is_decoder else package.Translator)(
                 str(export.folder),
                 kind,
                 compute_type=export.quantization if is_supported else "float32",
@@ -173,10 +191,11 @@ class CTranslate2Engine:
             )
         except (RuntimeError, ValueError, IndexError, MemoryError) as error:
             raise ArtifactError(f"{export.folder}: CTranslate2 cannot load it: {error}") from None
-        self.compute_type: str = self.translator.compute_type  # int8_float32 where the rest of int8 is float32
+        self.model = (Decoder if export.is_decoder else EncoderDecoder)(model, export.source, export.target)
+        self.compute_type: str = model.compute_type  # int8_float32 where the rest of int8 is float32
         on_cpu = INT8_TASK_ROWS if self.compute_type.startswith("int8") else TASK_ROWS
         self.task_rows = GPU_TASK_ROWS if on_gpu else on_cpu
-        self.source, self.target = export.source, export.target
+        self.target = export.target
         self.ids = {piece: index for index, piece in enumerate(export.target)}
         self.target_limit, self.batch_tokens = export.target_limit, BATCH_TOKENS[kind]
 
@@ -205,7 +224,7 @@ class CTranslate2Engine:
         return self._in_order(batches, lambda rows: self._start_search(rows, request))
 
     def score(self, batches: Iterable[list[Pair]]) -> Iterator[list[list[float]]]:
-        return self._in_order(batches, self._start_scoring)
+        return self._in_order(batches, self.model.score)
 
     def attention(self, batches: Iterable[list[Pair]], layer: int | None) -> Iterator[list[Matrix]]:  # noqa: ARG002
         """Raise UsageError: CTranslate2 returns the attention of one layer and head only."""
@@ -223,22 +242,12 @@ class CTranslate2Engine:
         for tasks in started:
             yield [result for finish in tasks for result in finish()]
 
-    def _start_scoring(self, pairs: list[Pair]) -> Callable[[], list[list[float]]]:
-        """Start to score `pairs`; return a function that waits for the log-probabilities."""
-        task = self.translator.score_batch(
-            [[self.source[i] for i in src] for src, _ in pairs],
-            [[self.target[i] for i in tgt] for _, tgt in pairs],
-            max_input_length=0,
-            asynchronous=True,
-        )
-        return lambda: [promise.result().log_probs for promise in task]
-
     def _start_search(self, rows: list[Row], request: Request) -> Callable[[], list[list[Hypothesis]]]:
         """Start to translate `rows`; return a function that waits for their hypotheses."""
         limits = [row.limit(request.decoding, self.target_limit) for row in rows]
         # Without a length penalty, the first hypothesis to end ahead of all others is the best.
         quick = request.decoding.beam_size == 1 or (request.n_best == 1 and request.decoding.length_penalty == 0)
-        first = self._start_drafts(rows, max(limits), request.decoding, quick=quick)
+        first = self._start_drafts(rows, limits, request.decoding, quick=quick)
 
         def finish() -> list[list[Hypothesis]]:
             drafts = first()
@@ -252,11 +261,13 @@ class CTranslate2Engine:
                 # Only rows of the same limit together, so that a result does not depend on the rest of the task.
                 for (limit, banned), indices in groups.items():
                     again = [rows[at] for at in indices]
-                    finish = self._start_drafts(again, limit, request.decoding, quick=quick, banned=banned)
+                    finish = self._start_drafts(
+                        again, [limit] * len(again), request.decoding, quick=quick, banned=banned
+                    )
                     for at, of_row in zip(indices, finish(), strict=True):
                         drafts[at] = of_row
 
-            # CTranslate2 takes one limit per call, here the largest.
+            # CTranslate2 takes one limit per call, the largest for an encoder and a decoder.
             search_again(lambda draft, at: len(draft.ids) >= limits[at], quick=quick)
             greedy = request.decoding.beam_size == 1
             if quick and not greedy:
@@ -273,49 +284,33 @@ class CTranslate2Engine:
     def _start_drafts(
         self,
         rows: list[Row],
-        limit: int,
+        limits: list[int],
         decoding: DecodingConfig,
         *,
         quick: bool,
         banned: frozenset[int] = frozenset(),
     ) -> Callable[[], list[list[Draft]]]:
-        """Start to translate `rows` within `limit` pieces, EOS included.
+        """Start to translate `rows` within about `limits` pieces, EOS included.
 
         `quick` searches for the single best by log-probability; no hypothesis holds a piece in `banned`.
         """
-        patience, least = 1 if quick else PATIENCE, min(decoding.min_length, limit - 1)
-        task = self.translator.translate_batch(
-            [[self.source[i] for i in row.ids] for row in rows],
-            [[self.target[i] for i in row.prefix] for row in rows] if any(row.prefix for row in rows) else None,
-            beam_size=decoding.beam_size,
-            patience=patience,
-            num_hypotheses=1 if quick else patience * decoding.beam_size,
-            length_penalty=0,
-            no_repeat_ngram_size=decoding.no_repeat_ngram,
-            suppress_sequences=[[self.target[piece]] for piece in sorted(banned)] or None,
-            max_input_length=0,
-            # One less than the limit: CTranslate2 does not count the EOS of a cut hypothesis.
-            max_decoding_length=limit - 1,
-            min_decoding_length=least,
-            return_scores=True,
-            return_end_token=True,
-            asynchronous=True,
-        )
+        settings = Settings(limits, decoding, quick, [self.target[piece] for piece in sorted(banned)])
+        search, least = self.model.search(rows, settings), settings.least(max(limits))
         # The probability of banned pieces goes to the others, and that of prefixes is left out.
         is_renormalized = bool(banned) or least > 1 or decoding.no_repeat_ngram > 0
         # An EOS that is banned as the first piece alone raises the totals of a row by the same amount.
         is_raised = not is_renormalized and least == 1
-        empty = self._start_scoring([(row.ids, []) for row in rows]) if is_raised else None
+        empty = self.model.score([(row.ids, []) for row in rows]) if is_raised else None
 
         def finish() -> list[list[Draft]]:
             corrections = [correction(log_prob) for (log_prob,) in empty()] if empty else [0.0] * len(rows)
             return [
                 [
                     self._draft(pieces, None if is_renormalized or row.prefix or more is None else total + more)
-                    for pieces, total in zip(result.hypotheses, result.scores, strict=True)
+                    for pieces, total in found
                     if total > NOTHING
                 ]
-                for row, more, result in zip(rows, corrections, (promise.result() for promise in task), strict=True)
+                for row, more, found in zip(rows, corrections, search(), strict=True)
             ]
 
         return finish
@@ -328,7 +323,7 @@ class CTranslate2Engine:
         """Return the best drafts of each row by log-probability over the length penalty."""
         by_row = zip(rows, drafts, strict=True)
         unknown = [(row.ids, draft.ids) for row, of_row in by_row for draft in of_row if draft.total is None]
-        totals = iter(map(sum, self._start_scoring(unknown)() if unknown else []))
+        totals = iter(map(sum, self.model.score(unknown)() if unknown else []))
 
         def hypothesis(draft: Draft) -> Hypothesis:
             total = next(totals) if draft.total is None else draft.total

@@ -10,7 +10,9 @@ import torch
 pytest.importorskip("ctranslate2")
 
 from nmt.config.model import ModelConfig
-from nmt.exporting.converter import TransformerConverter
+from nmt.errors import UsageError
+from nmt.exporting.converter import DecoderConverter, StackConverter, TransformerConverter
+from nmt.exporting.converter import converter as converter_for
 from nmt.model.families import build
 
 
@@ -18,22 +20,23 @@ def side(name: str, size: int) -> Any:
     return SimpleNamespace(size=size, pieces=lambda ids: [f"{name}{index}" for index in ids])
 
 
-def converter(norm: str, width: int | None = None, activation: str = "relu") -> TransformerConverter:
+def converter(norm: str, width: int | None = None, activation: str = "relu", **values: Any) -> StackConverter:
     torch.manual_seed(1)
     shape = {"d_model": 8, "heads": 2, "ffn": 12, "encoder_layers": 1, "decoder_layers": 2, "max_length": 8}
-    blocks = {"norm": norm, "head_width": width, "activation": activation}
-    config = ModelConfig.model_validate({**shape, **blocks, "tied_embeddings": "target"})
+    blocks = {"norm": norm, "head_width": width, "activation": activation, "tied_embeddings": "target"}
+    config = ModelConfig.model_validate({**shape, **blocks, **values})
     model = build(config, 10, 11)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_()
     tokenizer: Any = SimpleNamespace(source=side("s", 10), target=side("t", 11))
-    return TransformerConverter(model, config, tokenizer)
+    return converter_for(model, config, tokenizer)
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_every_weight_of_the_model_is_in_its_slot(norm: str) -> None:
     own = converter(norm)
+    assert isinstance(own, TransformerConverter)
     spec = own._load()
     spec.validate()
     slots = {
@@ -101,3 +104,54 @@ def test_the_vocabularies_and_special_pieces_are_those_of_the_tokenizer() -> Non
     assert (config.unk_token, config.bos_token, config.eos_token) == ("t1", "t2", "t3")
     assert (config.decoder_start_token, config.add_source_bos, config.add_source_eos) == ("t2", False, True)
     assert config.layer_norm_epsilon == 1e-5
+
+
+ALONE: dict[str, Any] = {"architecture": "decoder-only", "encoder_layers": 0, "tied_embeddings": "all"}
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_a_decoder_alone_has_its_weights_and_one_vocabulary(norm: str) -> None:
+    own = converter(norm, **ALONE)
+    assert isinstance(own, DecoderConverter)
+    spec = own._load()
+    spec.validate()
+    layer = spec.decoder.layer[1]
+    assert not hasattr(layer, "attention")
+    slots = {
+        "target_embedding": spec.decoder.embeddings,
+        "generator": spec.decoder.projection,
+        "decoder.1.self_attention.output": layer.self_attention.linear[1],
+        "decoder.1.feed_forward.inner": layer.ffn.linear_0,
+        "decoder.1.feed_forward.outer": layer.ffn.linear_1,
+    }
+    for name, slot in slots.items():
+        np.testing.assert_array_equal(slot.weight.numpy(), own.tensors[f"{name}.weight"])
+    np.testing.assert_array_equal(spec.decoder.position_encodings.encodings.numpy(), own.tensors["positions.table"])
+    if norm == "pre":
+        np.testing.assert_array_equal(spec.decoder.layer_norm.gamma.numpy(), own.tensors["decoder_norm.weight"])
+    assert spec._vocabulary == [f"t{index}" for index in range(11)]
+    config = spec.config
+    assert (config.unk_token, config.bos_token, config.eos_token) == ("t1", "t2", "t3")
+    assert (config.layer_norm_epsilon, config.multi_query_attention) == (1e-5, False)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({**ALONE, "architecture": "prefix-lm"}, "CTranslate2 has no model of the architecture prefix-lm"),
+        (
+            {"architecture": "encoder-only", "decoder_layers": 0},
+            "CTranslate2 has no model of the architecture encoder-only",
+        ),
+        (
+            {**ALONE, "tied_embeddings": "target"},
+            'model.tied_embeddings = "target": a decoder of CTranslate2 has one embedding for both sides',
+        ),
+    ],
+)
+def test_a_model_that_ctranslate2_does_not_have_is_one_line(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        converter("pre", **values)
+    native = "translate with the native engine, or take --to int8"
+    train = ', or train with tied_embeddings = "all"' if "tied" in message else ""
+    assert str(caught.value) == f"{message} ({native}{train})"

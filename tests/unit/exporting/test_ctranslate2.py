@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import tree
+from runs import write_random
 
 pytest.importorskip("ctranslate2")
 
@@ -175,3 +176,46 @@ def test_every_quantization_says_how_near_it_is_and_in_what_it_was_computed(
     whole = (copy / "exports" / NAME / "model.bin").stat().st_size
     assert (copy / "exports" / "other" / "model.bin").stat().st_size < (0.6 if "8" not in quantization else 0.4) * whole
     assert Translator.load(copy, engine="ctranslate2", export="other").translate(["A dog."])[0].text
+
+
+@pytest.fixture(scope="module")
+def alone(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the bundle of a decoder alone with an export. Shared: never change it."""
+    folder = tmp_path_factory.mktemp("alone") / "model"
+    bundle = write_random(folder, tiny_model, architecture="decoder-only", decoder_layers=1)
+    export_ctranslate2(bundle, quantization="float32", name=NAME, sample=None)
+    return bundle
+
+
+def test_a_decoder_alone_is_kept_as_it_translates_as_the_native_engine_does(alone: Path) -> None:
+    manifest = read_json(alone / "exports" / NAME / MANIFEST)
+    assert sorted(manifest["files"]) == ["config.json", "model.bin", "source.spm", "target.spm", "vocabulary.json"]
+    for found in manifest["parity"].values():
+        assert (found["differing"], found["ties"], found["bleu"]) == (0, 0, 100)
+        assert found["lines"] > 100
+    lines = ["A small dog sleeps.", "", "The woman sees the old house."]
+    own, other = (Translator.load(alone, engine=engine).translate(lines) for engine in ("native", "ctranslate2"))
+    assert [each.text for each in own] == [each.text for each in other]
+    assert [each.score for each in own] == pytest.approx([each.score for each in other], abs=1e-4)
+
+
+def test_a_damaged_vocabulary_of_a_decoder_is_one_clear_line(alone: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(alone, tmp_path / "model")
+    folder = bundle / "exports" / NAME
+    (folder / "vocabulary.json").write_text("[]")
+    with pytest.raises(ArtifactError) as caught:
+        Translator.load(bundle, engine="ctranslate2")
+    assert str(caught.value).startswith(f"{folder}/vocabulary.json: damaged: its SHA-256 is not the one in ")
+
+
+def test_a_model_that_ctranslate2_does_not_have_is_refused_and_nothing_is_written(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    bundle = write_random(tmp_path / "model", tiny_model, architecture="prefix-lm", decoder_layers=1)
+    before = tree(bundle)
+    with pytest.raises(UsageError) as caught:
+        export_ctranslate2(bundle, quantization="float32", name=NAME, sample=None)
+    assert str(caught.value) == (
+        "CTranslate2 has no model of the architecture prefix-lm (translate with the native engine, or take --to int8)"
+    )
+    assert tree(bundle) == before

@@ -248,13 +248,13 @@ def test_with_a_minimum_of_one_piece_only_the_empty_target_is_scored(
 ) -> None:
     engine = load(made)
     scored: list[list[int]] = []
-    start = engine._start_scoring
+    start = engine.model.score
 
     def scoring(pairs: list[Pair]) -> Callable[[], list[list[float]]]:
         scored.extend(tgt for _, tgt in pairs)
         return start(pairs)
 
-    monkeypatch.setattr(engine, "_start_scoring", scoring)
+    monkeypatch.setattr(type(engine.model), "score", lambda _, pairs: scoring(pairs))
     for least, count in ((0, 0), (1, 2)):
         next(engine.search([[Row([5, 6, 7]), Row([8])]], Request(DecodingConfig(min_length=least))))
         assert scored == [[]] * count
