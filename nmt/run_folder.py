@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from nmt.errors import ArtifactError
+
 
 class RunFolder:
     """The paths of one run's files; the names are stable, scripts rely on them."""
@@ -35,6 +37,12 @@ class RunFolder:
             "bundle": self.bundle,
             "evaluate": self.evaluation,
         }
+
+    def check(self) -> None:
+        """Raise ArtifactError where this is no folder that a run made."""
+        if not self.path.is_dir() or not self.lock.exists():
+            hint = "name a folder that `nmt run` made, such as runs/demo"
+            raise ArtifactError(f"{self.path}: not a run folder", hint=hint)
 
     def relocate(self, path: Path, other: Path) -> None:
         """Let the name of `path` lead to `other`, for one who looks at what a run would find."""

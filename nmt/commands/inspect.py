@@ -12,8 +12,7 @@ from nmt.commands.group import new_app
 from nmt.commands.model_options import OF_MODEL, Model, check_device, load_translator
 from nmt.commands.options import OptionsOf, check_picture, command
 from nmt.config.decoding import DecodingConfig
-from nmt.config.inference import InferenceConfig
-from nmt.errors import UsageError
+from nmt.config.inference import AttentionConfig, InferenceConfig
 from nmt.files import Json, replacing
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 app = new_app("Show how a model translates a line, and what it is made of.")
 Text = Annotated[str, typer.Argument(metavar="TEXT", help="A line in the source language.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Shown = Annotated[AttentionConfig, OptionsOf("Attention")]
 SETTINGS = tuple(name for name in DecodingConfig.model_fields if name != "batch_tokens")  # one line is one batch
 Search = Annotated[DecodingConfig, OptionsOf("Search", only=SETTINGS, default=OF_MODEL)]
 Inference = Annotated[InferenceConfig, OptionsOf("Model and device", only=("tags", "protect", "device", "threads"))]
@@ -47,45 +47,35 @@ def inspect_attention(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="An .svg or a .png; by default attention.png."),
     ] = None,
-    kind: Annotated[
-        Literal["encoder", "decoder", "cross", "alignment"] | None,
-        typer.Option(
-            help="Self-attention of the encoder or of the decoder; attention of the decoder over the source, the "
-            "default; or the alignment of words."
-        ),
-    ] = None,
-    layer: Annotated[int | None, typer.Option(min=1, max=1000, help="Layer, from 1; by default all.")] = None,
-    head: Annotated[int | None, typer.Option(min=1, max=4096, help="Head, from 1; by default all.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print all weights as one JSON object; draw nothing without -o.")
     ] = False,
+    shown: Shown,
     search: Search,
     inference: Inference,
 ) -> None:
     """Draw the attention of MODEL while it translates TEXT: a map for each layer and head.
 
     Each row of a map belongs to a piece of the translation, when it is predicted, and its colours are the weights of
-    the source pieces. The alignment of words is that of `nmt translate --alignment`.
+    the source pieces, or the shares of their norms. The alignment of words is that of `nmt translate --alignment`.
     """
-    if kind == "alignment" and head is not None:
-        raise UsageError("--head: an alignment is the mean of all heads", hint="leave it out")
     path = Path("attention.png") if output is None and not as_json else output
     if path is not None:
         check_picture(path)
-    seen = observed(model, text, search, inference, layer if kind == "alignment" else None)
+    is_alignment = shown.kind == "alignment"
+    seen = observed(model, text, search, inference, shown.layer if is_alignment else None)
     if path is not None:
         form: Literal["png", "svg"] = "svg" if path.suffix.lower() == ".svg" else "png"
-        shown = kind or "cross"
-        picture = seen.picture(shown, layer=layer, head=head, form=form)
-        if form == "png" and (missing := seen.without_font(shown)):
+        picture = seen.picture(shown, form)
+        if form == "png" and (missing := seen.without_font(shown.kind)):
             console.warn(f"drawn as boxes, as no font here has them: {missing} (install one, or write an .svg)")
-        if shown != "alignment" and len(seen.segments) > 1:
+        if not is_alignment and len(seen.segments) > 1:
             console.warn(f"the picture shows the first of {len(seen.segments)} segments")
         with replacing(path) as scratch:
             scratch.write_bytes(picture)
         console.log(f"inspect: drawn to {path}")
     if as_json:
-        console.json_out(seen.attention_json(kind, layer=layer, head=head))
+        console.json_out(seen.attention_json(shown))
     else:
         console.out(seen.best.text)
 

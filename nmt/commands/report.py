@@ -11,6 +11,7 @@ from nmt.commands.group import new_app
 from nmt.commands.options import command
 from nmt.errors import UsageError
 from nmt.files import check_output
+from nmt.run_folder import RunFolder
 
 app = new_app("Report runs.")
 PAGES = (".html", ".htm")  # endings of the output
@@ -46,6 +47,9 @@ def report(
         raise UsageError(f"-o {path}: not the name of a page", hint=f"name it {' or '.join(PAGES)}")
     if as_json and output:
         raise UsageError("--json writes no file", hint="leave out -o, or --json")
+    for run in runs:
+        if not run.is_file():  # of which the work says more
+            RunFolder(run).check()
     if not as_json:
         check_output(path)
     from nmt.commands import reporting as work  # start-up time

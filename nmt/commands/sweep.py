@@ -64,9 +64,11 @@ def compare_variants(
     loaded = load_recipe(recipe)
     common, variants = make_variants(loaded.recipe.sweep, settings.overrides, settings.variants)
     check_data_dir(where)
+    folder = settings.run_dir or Path("runs") / f"{loaded.recipe.name}-sweep"
+    if settings.table and not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder of a sweep", hint="run it without --table")
     from nmt.experiments import sweep, sweep_table  # start-up time
 
-    folder = settings.run_dir or Path("runs") / f"{loaded.recipe.name}-sweep"
     planned = sweep.plan_sweep(
         recipe, common, variants, settings.seeds, folder, where.data_dir, no_cache=where.no_cache
     )

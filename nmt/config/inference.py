@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from nmt.config.decoding import SamplingConfig
+from nmt.config.model import AttentionKind, Layers
 from nmt.config.section import Flag, Section
 from nmt.errors import UsageError
 
@@ -59,4 +60,27 @@ class InferenceConfig(Section):
     def check(self) -> Self:
         if self.export is not None and self.engine == "native":
             raise UsageError("--export is for another engine than the native one", hint="add --engine ctranslate2")
+        return self
+
+
+class AttentionConfig(Section):
+    """The part of a model's attention that is shown, and by which measure; no part of a recipe."""
+
+    kind: Literal[AttentionKind, "alignment"] | None = None
+    """Self-attention of the encoder or of the decoder; attention of the decoder over the source, the default; or the
+    alignment of words."""
+    measure: Literal["weights", "norms"] = "weights"
+    """Attention weights, or norms of the weighted vectors, which are what each piece adds (Kobayashi et al. 2020)."""
+    layer: Layers | None = None
+    """Layer, from 1; by default all."""
+    head: Annotated[PositiveInt, Field(le=4096)] | None = None
+    """Head, from 1; by default all."""
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if self.kind == "alignment":
+            if self.head is not None:
+                raise UsageError("--head: an alignment is the mean of all heads", hint="leave it out")
+            if self.measure != "weights":
+                raise UsageError("--measure: an alignment is by the weights", hint="leave it out")
         return self

@@ -1,4 +1,4 @@
-"""Pictures of attention: heat maps of the weights of each layer and head, and the alignment of words.
+"""Pictures of attention: heat maps of each layer and head, by weights or norms, and the alignment of words.
 
 The colours differ in lightness, also for the colour-blind, and every picture has a white ground of its own.
 """
@@ -22,9 +22,12 @@ from numpy.typing import NDArray
 from nmt.errors import UsageError
 
 Form = Literal["png", "svg"]
+Measure = Literal["weights", "norms"]
 Weights = NDArray[np.float32]
 START = "<s>"  # input of the decoder's first step
-KINDS = {"encoder": "encoder self-attention", "decoder": "decoder self-attention", "cross": "cross-attention"}
+KINDS = {"encoder": "source self-attention", "decoder": "target self-attention", "cross": "cross-attention"}
+"""Names of kinds that are true of every family, see `nmt.model.protocol.Model.attention_maps`."""
+UNITS = {"weights": "weight", "norms": "share of the norms"}
 COLORS = "cividis"
 CELL, SMALLEST, LABELLED = 0.2, 0.02, 0.06
 """Inches of a weight where there are few, of the smallest one, and of the smallest one whose piece is written."""
@@ -42,12 +45,20 @@ DESCRIBED = 40  # rows of a map that `describe` lists
 
 @dataclass(frozen=True)
 class AttentionMaps:
-    """All attention weights of one segment and its translation."""
+    """The attention over one segment and its translation, by weights and by norms.
+
+    A norm is the length of the vector that a position adds to the output, see `nmt.model.layers.Attention.norms`, as a
+    share of the norms of its row.
+    """
 
     source: list[str]  # S pieces, EOS last
     target: list[str]  # T pieces, EOS last: each is predicted at the step whose weights stand in its row
     weights: Mapping[str, Weights]
     """By kind, see `KINDS`: (layers, H, rows, columns), where a row sums to 1."""
+    norms: Mapping[str, Weights]
+    """The same, of norms."""
+    layer_norms: Mapping[str, Weights]
+    """By kind: (layers, rows, columns), of the norms of the sum over all heads, where a row sums to 1."""
 
     def labels(self, kind: str) -> tuple[list[str], list[str]]:
         """Return the pieces of the rows, which attend, and of the columns, which are attended to."""
@@ -55,18 +66,39 @@ class AttentionMaps:
             return self.source, self.source
         return self.target, self.source if kind == "cross" else [START, *self.target[:-1]]
 
-    def chosen(self, kind: str, layer: int | None = None, head: int | None = None) -> Weights:
-        """Return the weights of one layer and head, or of all, as (layers, H, rows, columns).
+    def chosen(
+        self, kind: str, layer: int | None = None, head: int | None = None, measure: Measure = "weights"
+    ) -> Weights:
+        """Return the weights or norms of one layer and head, or of all, as (layers, H, rows, columns).
 
         Both are counted from 1. Raises UsageError where there is no such layer or head.
         """
-        weights = self.weights[kind]
+        weights = self.weights[kind] if measure == "weights" else self.norms[kind]
         for name, number, size in (("layer", layer, weights.shape[0]), ("head", head, weights.shape[1])):
             if number is not None and not 1 <= number <= size:
                 raise UsageError(f"no {name} {number} of {KINDS[kind]}", hint=f"it has {size}, counted from 1")
         layers = slice(None) if layer is None else slice(layer - 1, layer)
         heads = slice(None) if head is None else slice(head - 1, head)
         return weights[layers, heads]
+
+    def tiles(self, kind: str, layer: int | None, head: int | None, measure: Measure) -> tuple[Weights, list[str]]:
+        """Return the maps of a picture, (layers, maps, rows, columns), and the names of those of a layer.
+
+        These are the heads chosen, and by norms all heads together where no head is. Raises UsageError as `chosen`.
+        """
+        maps = self.chosen(kind, layer, head, measure)
+        names = [head_name(head or index + 1) for index in range(maps.shape[1])]
+        if measure == "weights" or head is not None:
+            return maps, names
+        return np.concatenate([maps, self.together(kind, layer)[:, None]], 1), [*names, head_name(None)]
+
+    def one(self, kind: str, layer: int, head: int | None, measure: Measure) -> Weights:
+        """Return the map (rows, columns) of a layer and head, or, where this is None, of the norms of all heads."""
+        return self.together(kind, layer)[0] if head is None else self.chosen(kind, layer, head, measure)[0, 0]
+
+    def together(self, kind: str, layer: int | None = None) -> Weights:
+        """Return the norms of all heads together of one layer, or of all, as (layers, rows, columns)."""
+        return self.layer_norms[kind][slice(None) if layer is None else slice(layer - 1, layer)]
 
 
 def map_png(weights: Weights) -> bytes:
@@ -76,27 +108,42 @@ def map_png(weights: Weights) -> bytes:
     return file.getvalue()
 
 
-def describe(maps: AttentionMaps, kind: str, layer: int, head: int) -> str:
-    """Describe the map of a layer and head in words: the piece to which each of its rows attends most."""
+def describe(maps: AttentionMaps, kind: str, layer: int, head: int | None, measure: Measure = "weights") -> str:
+    """Describe the map of a layer and head in words: the piece to which each of its rows attends most.
+
+    By norms it may be that of all heads, None.
+    """
     rows, columns = maps.labels(kind)
-    weights = maps.chosen(kind, layer, head)[0, 0]
+    weights = maps.one(kind, layer, head, measure)
     best = weights.argmax(-1)
     listed = [
         f"{row} to {columns[column]} ({weights[index, column]:.2f})"
         for index, (row, column) in enumerate(zip(rows[:DESCRIBED], best, strict=False))
     ]
     rest = ", ..." if len(rows) > DESCRIBED else ""
-    return f"{KINDS[kind]}, layer {layer}, head {head}: each piece attends most from {', '.join(listed)}{rest}"
+    name = f"{KINDS[kind]}{'' if measure == 'weights' else ' by norms'}, layer {layer}, {head_name(head)}"
+    return f"{name}: each piece attends most from {', '.join(listed)}{rest}"
+
+
+def head_name(head: int | None) -> str:
+    return "all heads" if head is None else f"head {head}"
 
 
 def draw_attention(
-    maps: AttentionMaps, kind: str, *, layer: int | None = None, head: int | None = None, form: Form = "png"
+    maps: AttentionMaps,
+    kind: str,
+    *,
+    layer: int | None = None,
+    head: int | None = None,
+    measure: Measure = "weights",
+    form: Form = "png",
 ) -> bytes:
-    """Draw the weights of `kind` of one layer and head, or of all: a row of maps a layer, a column a head.
+    """Draw the attention of `kind` of one layer and head, or of all: a row of maps a layer, a column a head.
 
-    Raises UsageError where there is no such layer or head, or the picture would be too large.
+    By norms a last column shows all heads together. Raises UsageError where there is no such layer or head, or the
+    picture would be too large.
     """
-    weights = maps.chosen(kind, layer, head)
+    weights, names = maps.tiles(kind, layer, head, measure)
     layers, heads, height, width = weights.shape
     if weights.size > MOST:
         raise UsageError(f"{weights.size:,} weights are too many for a picture", hint="choose a layer, or a head")
@@ -115,16 +162,16 @@ def draw_attention(
             axes.text(x, image.shape[0], text, fontsize=size, ha="center", va="top", rotation=90, parse_math=False)
         for y, text in place(rows, layers, cell):
             axes.text(-0.8, y, text, fontsize=size, ha="right", va="center", parse_math=False)
-        for index in range(heads):
+        for index, name in enumerate(names):
             at = index * (width + 1) + (width - 1) / 2
-            axes.text(at, -0.8, f"head {head or index + 1}", ha="center", va="bottom", fontsize=8)
+            axes.text(at, -0.8, name, ha="center", va="bottom", fontsize=8)
         for index in range(layers):
             at = index * (height + 1) + (height - 1) / 2
             name = f"layer {layer or index + 1}"
             axes.text(image.shape[1] - 0.2, at, name, ha="left", va="center", rotation=270, fontsize=8)
         edge = 1 + 0.35 / (cell * image.shape[1])
         bar = figure.add_axes((edge, 0, 0.12 / (cell * image.shape[1]), min(1, 2 / (cell * image.shape[0]))))
-        figure.colorbar(drawn, cax=bar).set_label("weight", fontsize=8)
+        figure.colorbar(drawn, cax=bar).set_label(UNITS[measure], fontsize=8)
         bar.tick_params(labelsize=7)
         return saved(figure, form)
 

@@ -1,17 +1,17 @@
 """The attention of a run's model over a few lines of a test set, as numbers, and the alignment of their words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from nmt.evaluation.attention_maps import AttentionMaps, Weights
+from nmt.evaluation.attention_maps import AttentionMaps
 from nmt.experiments.finished_run import FinishedRun
 from nmt.files import JsonObject
 from nmt.inference.observed import attention_maps, observe
 from nmt.inference.translator import Translator
 
 WORDS = (4, 15)  # words of the source of a line whose attention is shown, where there are such lines
-MOST_MAPS = 450  # maps in a report; a model of more layers and heads is shown on fewer lines
+MOST_MAPS = 450  # maps of weights in a report; a model of more layers and heads is shown on fewer lines
 DIGITS = 3  # decimals of a weight
 
 
@@ -54,13 +54,19 @@ def chosen_lines(sources: Sequence[str], chrf: Sequence[float]) -> list[int]:
 
 
 def maps_to_json(maps: AttentionMaps) -> JsonObject:
-    weights = {kind: np.round(each.astype(float), DIGITS).tolist() for kind, each in maps.weights.items()}
-    return {"source_pieces": maps.source, "translation_pieces": maps.target, "weights": weights}
+    """Return the maps that a report shows: the norms of each head are those of cross-attention alone."""
+    shown = {"weights": maps.weights, "norms": {"cross": maps.norms["cross"]}, "layer_norms": maps.layer_norms}
+    numbers = {
+        name: {kind: np.round(each.astype(float), DIGITS).tolist() for kind, each in by_kind.items()}
+        for name, by_kind in shown.items()
+    }
+    return {"source_pieces": maps.source, "translation_pieces": maps.target, **numbers}
 
 
 def maps_from_json(values: JsonObject) -> AttentionMaps:
     """Return the maps that `maps_to_json` wrote."""
-    weights: Mapping[str, Weights] = {
-        kind: np.array(each, dtype=np.float32) for kind, each in values["weights"].items()
-    }
-    return AttentionMaps(values["source_pieces"], values["translation_pieces"], weights)
+    weights, norms, layer_norms = (
+        {kind: np.array(each, dtype=np.float32) for kind, each in values[name].items()}
+        for name in ("weights", "norms", "layer_norms")
+    )
+    return AttentionMaps(values["source_pieces"], values["translation_pieces"], weights, norms, layer_norms)

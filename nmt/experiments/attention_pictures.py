@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from nmt.evaluation.attention_maps import KINDS, AttentionMaps, describe, map_png
+from nmt.evaluation.attention_maps import KINDS, AttentionMaps, Measure, describe, head_name, map_png
 from nmt.experiments.attention import maps_from_json
 from nmt.files import JsonObject
 
@@ -28,10 +28,28 @@ def attention_pictures(number: int, line: JsonObject) -> JsonObject:
         key = f"labels-{number}-{kind}"
         definitions.append(labels(key, maps, kind))
         layers, heads = maps.weights[kind].shape[:2]
-        kinds[name] = [
-            [heat_map(key, maps, kind, layer, head) for head in range(1, heads + 1)] for layer in range(1, layers + 1)
-        ]
+        title = f"{name} (layers: {layers}, heads: {heads})"
+        kinds[title] = [row for layer in range(1, layers + 1) for row in rows_of(layer, key, maps, kind)]
     return {"definitions": definitions, "kinds": kinds, "alignment": alignment_picture(line)}
+
+
+def rows_of(layer: int, key: str, maps: AttentionMaps, kind: str) -> list[list[tuple[Markup, str]]]:
+    """Draw the maps of a layer with their captions: a row by weights, and one by norms, all heads together last."""
+    heads = range(1, maps.weights[kind].shape[1] + 1)
+    shown: list[tuple[Measure, list[int | None]]] = [
+        ("weights", [*heads]),
+        ("norms", [*(heads if kind in maps.norms else ()), None]),
+    ]
+    return [
+        [
+            (
+                heat_map(key, maps, kind, layer, head, measure),
+                f"Layer {layer}, {head_name(head)}{', norms' if measure == 'norms' else ''}",
+            )
+            for head in row
+        ]
+        for measure, row in shown
+    ]
 
 
 def margins(maps: AttentionMaps, kind: str) -> tuple[int, int]:
@@ -56,17 +74,26 @@ def labels(key: str, maps: AttentionMaps, kind: str) -> Markup:
     )
 
 
-def heat_map(key: str, maps: AttentionMaps, kind: str, layer: int, head: int) -> Markup:
-    """Draw the weights of a layer and head, from dark, 0, to light, 1, with the labels `key`."""
+def heat_map(key: str, maps: AttentionMaps, kind: str, layer: int, head: int | None, measure: Measure) -> Markup:
+    """Draw a layer and head, or by norms all heads, from dark, 0, to light, 1, with the labels `key`."""
     left, top = margins(maps, kind)
-    weights = maps.chosen(kind, layer, head)[0, 0]
+    weights = maps.one(kind, layer, head, measure)
     height, width = (size * CELL for size in weights.shape)
     data = b64encode(map_png(weights)).decode()
     return Markup(
         '<svg role="img" class="map" viewBox="0 0 {} {}" width="{}" aria-label="{}"><use href="#{}"/>'
         '<image x="{}" y="{}" width="{}" height="{}" preserveAspectRatio="none" href="data:image/png;base64,{}"/></svg>'
     ).format(
-        left + width, top + height, left + width, describe(maps, kind, layer, head), key, left, top, width, height, data
+        left + width,
+        top + height,
+        left + width,
+        describe(maps, kind, layer, head, measure),
+        key,
+        left,
+        top,
+        width,
+        height,
+        data,
     )
 
 

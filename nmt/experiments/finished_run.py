@@ -48,10 +48,7 @@ class FinishedRun:
         Raises ArtifactError where it is none, where it has no scores yet, or where its lock or scores are damaged.
         """
         folder = RunFolder(path)
-        if not path.is_dir() or is_missing(folder.lock):
-            raise ArtifactError(
-                f"{path}: not a run folder", hint="name a folder that `nmt run` made, such as runs/demo"
-            )
+        folder.check()
         if not is_missing(path / WEIGHTS):
             raise ArtifactError(f"{path}: a bundle, not a run folder", hint="name the run folder that it is from")
         lock, recipe = read_lock(folder.lock), recorded_recipe(folder.lock)

@@ -119,12 +119,21 @@ def run_sweep(sweep: Sweep, jobs: int | None) -> list[str]:
         console.log(f"sweep: all {len(sweep.runs)} runs are finished")
         return []
     places = make_places(due, jobs)
-    workers = max(1, cores() // len(places))
     console.log(
         f"sweep: {len(sweep.runs)} runs, {done} finished; {len(places)} at once, threads of each: {places[0][NUMBER]}; "
         f"messages in {sweep.folder / 'logs'}"
     )
+    try:
+        return make_runs(sweep, due, places)
+    except (KeyboardInterrupt, SystemExit):  # which a signal raises
+        console.log("sweep: ended before its runs were; the same command continues it")
+        raise
+
+
+def make_runs(sweep: Sweep, due: Sequence[SweepRun], places: Sequence[Mapping[str, str]]) -> list[str]:
+    """Make the runs that are `due`, as many at once as there are places; return the failed ones."""
     failed: list[str] = []
+    workers, done = max(1, cores() // len(places)), len(sweep.runs) - len(due)
     named = {one.name: one for one in due}
     prepared: set[str] = set()
     for effects in () if sweep.no_cache else PREPARED:

@@ -8,17 +8,25 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from nmt.config.inference import Options
+from nmt.config.inference import AttentionConfig, Options
 from nmt.data.encoding.tokenizer import EOS_ID
 from nmt.errors import DataError, UsageError
-from nmt.evaluation.attention_maps import AttentionMaps, Form, draw_alignment, draw_attention, fonts_for
-from nmt.files import JsonObject
+from nmt.evaluation.attention_maps import (
+    AttentionMaps,
+    Form,
+    Weights,
+    draw_alignment,
+    draw_attention,
+    fonts_for,
+)
+from nmt.files import Json, JsonObject
 from nmt.inference.engines.native import NativeEngine, pad_pairs
 from nmt.inference.protocol import Hypothesis, Request, Row, length_penalty
 from nmt.inference.report import ODD_PIECE, Report
 from nmt.inference.search import search
 from nmt.inference.trace import Extension, Tracer
 from nmt.inference.translator import Candidate, Translator
+from nmt.model.protocol import LayerMaps
 
 
 @dataclass(frozen=True)
@@ -45,35 +53,37 @@ class Observed:
         """The attention over each segment."""
         return attention_maps(self.translator, self)
 
-    def picture(self, kind: str, *, layer: int | None, head: int | None, form: Form) -> bytes:
-        """Draw the attention of `kind` over the first segment, see `draw_attention`, or the `alignment` of words.
+    def picture(self, shown: AttentionConfig, form: Form) -> bytes:
+        """Draw the attention that is `shown` over the first segment, see `draw_attention`, or the alignment of words.
 
         Raises UsageError where there is no such layer or head, or placeholders leave no alignment.
         """
-        if kind != "alignment":
-            return draw_attention(self.maps[0], kind, layer=layer, head=head, form=form)
+        if shown.kind != "alignment":
+            kind, layer, head = shown.kind or "cross", shown.layer, shown.head
+            return draw_attention(self.maps[0], kind, layer=layer, head=head, measure=shown.measure, form=form)
         if self.best.alignment is None:
             raise UsageError("an alignment and placeholders exclude each other", hint="add --protect none")
         return draw_alignment(self.source.split(), self.best.text.split(), self.best.alignment, form=form)
 
-    def without_font(self, kind: str) -> str:
+    def without_font(self, kind: str | None) -> str:
         """Return the characters of a picture of `kind` that no installed font has."""
         words = [self.source, self.best.text] if kind == "alignment" else [*self.maps[0].source, *self.maps[0].target]
         return fonts_for(words)[1]
 
-    def attention_json(self, kind: str | None, *, layer: int | None, head: int | None) -> JsonObject:
-        """Return the pieces and weights of all segments: of one kind, layer or head, or of all.
+    def attention_json(self, shown: AttentionConfig) -> JsonObject:
+        """Return the pieces, weights and norms of all segments: of one kind, layer or head, or of all.
 
         Raises UsageError where there is no such layer or head.
         """
+        kind, layer, head = shown.kind, shown.layer, shown.head
+        kinds = {"alignment": [], None: list(self.maps[0].weights)}.get(kind, [str(kind)])
         segments = [
             {
                 "source": maps.source,
                 "target": maps.target,
-                "weights": {
-                    name: maps.chosen(name, layer, head).astype(float).round(6).tolist()
-                    for name in ([] if kind == "alignment" else [kind] if kind else maps.weights)
-                },
+                "weights": {name: rounded(maps.chosen(name, layer, head)) for name in kinds},
+                "norms": {name: rounded(maps.chosen(name, layer, head, "norms")) for name in kinds},
+                "layer_norms": {name: rounded(maps.together(name, layer)) for name in kinds},
             }
             for maps in self.maps
         ]
@@ -161,6 +171,10 @@ def observe(translator: Translator, line: str, *, layer: int | None = None) -> O
     return Observed(translator, line, translation.candidates[0], segments, warnings)
 
 
+def rounded(weights: Weights) -> Json:
+    return weights.astype(float).round(6).tolist()
+
+
 @torch.inference_mode()
 def attention_maps(translator: Translator, observed: Observed) -> list[AttentionMaps]:
     """Return the attention of the model over each segment of a line, for its best hypothesis.
@@ -174,10 +188,13 @@ def attention_maps(translator: Translator, observed: Observed) -> list[Attention
     for segment in observed.segments:
         src_ids, tgt_ids = segment.row.ids, segment.best.ids
         found = model.attention_maps(*pad_pairs([(src_ids, tgt_ids)], model.device))
-        weights = {
-            str(kind): np.stack([layer[0].float().cpu().numpy() for layer in of_kind])
-            for kind, of_kind in found.items()
-        }
+        weights, norms, layer_norms = (
+            {
+                str(kind): np.stack([layer[measure][0].float().cpu().numpy() for layer in of_kind])
+                for kind, of_kind in found.items()
+            }
+            for measure in range(len(LayerMaps._fields))
+        )
         source, target = tokenizer.source.pieces([*src_ids, EOS_ID]), tokenizer.target.pieces([*tgt_ids, EOS_ID])
-        maps.append(AttentionMaps(source, target, weights))
+        maps.append(AttentionMaps(source, target, weights, norms, layer_norms))
     return maps

@@ -149,6 +149,20 @@ def attend(
     return output.multiply(to_levels(context, (rows, heads * size)))[:rows].view(batch, length, -1)
 
 
+def parts(values: Tensor, output: Int8Product) -> Tensor:
+    """Return the part of each head in `output` without its bias, (B, H, S, D), for `values` (B, H, S, E), levels."""
+    contexts = apart(to_float(values) - ZERO).add_(ROUND + ZERO)
+    rows = contexts.flatten(0, -2)
+    products = output.multiply(to_levels(rows, (len(rows), rows.size(1))))[: len(rows)]
+    return (products if output.bias is None else products - output.bias).view(*contexts.shape[:-1], -1)
+
+
+def apart(values: Tensor) -> Tensor:
+    """Return contexts (B, H, S, H * E), each of the `values` (B, H, S, E) of one head, with zeros for the others."""
+    own = torch.eye(values.size(1), dtype=values.dtype, device=values.device)
+    return torch.einsum("bhse,hg->bhsge", values, own).flatten(-2)
+
+
 def scores(queries: Tensor, keys: Tensor, scale: Tensor) -> Tensor:
     """Return the scores (B, H, T, S), up to a summand of each query: the keys' level of 0 adds the same to all.
 

@@ -108,11 +108,13 @@ class Linear(nn.Linear):
         return self.product
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.product is not None:
-            return self.product(x)
+        return self.product(x) if self.product is not None else self.multiply(x, self.bias)
+
+    def multiply(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """Return the product of `x` with the weight, which is not in int8, plus `bias`."""
         if self.packed is not None:
-            return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
-        return super().forward(x)
+            return torch.ops.mkldnn._linear_pointwise(x, self.packed, bias, "none", [], "")
+        return F.linear(x, self.weight, bias)
 
 
 def fused(parts: list[Linear]) -> Linear:
@@ -189,6 +191,23 @@ class Attention(nn.Module):
         exact = torch.promote_types(queries.dtype, torch.float32)
         scores = (queries @ keys.transpose(-2, -1)).to(exact).mul_(self.scale)
         return softmax(scores if mask is None else scores.add_(prepare_mask(mask)))
+
+    def norms(self, weights: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the norms of what each position adds to the output: by head (B, H, T, S), and of the sum (B, T, S).
+
+        A head adds the vectors weight * f(x) with f(x) = (x W_V + b_V) W_O, for its `weights` (B, H, T, S), `values`
+        (B, H, S, E) and rows of W_O (Kobayashi et al. 2020, section 3). The sum is that of the vectors of all heads.
+        """
+        if isinstance(self.scale, Tensor):
+            vectors = int8.parts(values, self.output.int8_product)
+        else:
+            vectors = self.output.multiply(int8.apart(values), None)
+        weights, vectors = weights.double(), vectors.double()  # (B, H, T, S), (B, H, S, D)
+        # The norm of a sum by the products of its vectors: the sums themselves would be (B, T, S, D).
+        products = vectors.transpose(1, 2) @ vectors.permute(0, 2, 3, 1)  # (B, S, H, H)
+        by_position = weights.permute(0, 3, 2, 1)  # (B, S, T, H)
+        squares = ((by_position @ products) * by_position).sum(-1)  # (B, S, T)
+        return weights * vectors.norm(dim=-1)[:, :, None], squares.clamp_min(0).sqrt().transpose(1, 2)
 
     def attend(
         self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *, is_causal: bool = False

@@ -16,6 +16,7 @@ from nmt.model import layers
 from nmt.model.cache import DecoderCache, empty_columns
 from nmt.model.embedding import EmbeddingModel
 from nmt.model.encoder_decoder import EncoderLayer
+from nmt.model.protocol import LayerMaps
 
 
 class OneSequence(EmbeddingModel):
@@ -118,17 +119,13 @@ class OneSequence(EmbeddingModel):
         starts = (src != self.pad_id).sum(1, keepdim=True)
         return self.target_rows(weights.mean(1), starts, tgt_in.size(1))[..., : src.size(1)]
 
-    def attention_maps(self, src: Tensor, tgt_in: Tensor) -> dict[AttentionKind, list[Tensor]]:
-        """Cut the weights of each layer into those of the source, of the target, and of the target over the source.
-
-        The rows of the target sum to 1 over both of its maps.
-        """
-        length = src.size(1)
-        weights = self.attention_weights(src, tgt_in, [layer.self_attention for layer in self.stack])
+    def attention_maps(self, src: Tensor, tgt_in: Tensor) -> dict[AttentionKind, list[LayerMaps]]:
+        """Cut the attention of each layer into the kinds: rows of the target sum to 1 over both of its maps."""
+        whole, length = super().attention_maps(src, tgt_in)[self.stack_name], src.size(1)
         return {
-            "encoder": [each[..., :length, :length] for each in weights],
-            "decoder": [each[..., length:, length:] for each in weights],
-            "cross": [each[..., length:, :length] for each in weights],
+            "encoder": [LayerMaps(*(each[..., :length, :length] for each in layer)) for layer in whole],
+            "decoder": [LayerMaps(*(each[..., length:, length:] for each in layer)) for layer in whole],
+            "cross": [LayerMaps(*(each[..., length:, :length] for each in layer)) for layer in whole],
         }
 
 

@@ -1,19 +1,33 @@
 """The interface of a model family."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from nmt.config.model import AttentionKind
 from nmt.model.cache import DecoderCache
+from nmt.model.int8 import TINY
 from nmt.model.layers import Attention, Linear, Residual
 
 if TYPE_CHECKING:
     from nmt.data.encoding.dataset import Batch  # reads Parquet, which a translation does without
+
+Measured = TypeVar("Measured")
+
+
+class LayerMaps(NamedTuple):
+    """The attention of a layer of one kind, (B, ..., rows, columns): a row is of a position that attends.
+
+    Norms, see `Attention.norms`, are shares of the norms of all positions that the one of the row attends to.
+    """
+
+    weights: Tensor  # (B, H, rows, columns)
+    norms: Tensor  # (B, H, rows, columns)
+    layer_norms: Tensor  # (B, rows, columns), of all heads together
 
 
 class Model(nn.Module, ABC):
@@ -55,29 +69,50 @@ class Model(nn.Module, ABC):
         (weights,) = self.attention_weights(src, tgt_in, self.attentions()["cross"][layer - 1 : layer])
         return weights.mean(1)
 
-    def attention_maps(self, src: Tensor, tgt_in: Tensor) -> dict[AttentionKind, list[Tensor]]:
-        """Return the weights (B, H, rows, columns) of each layer by kind, of pairs without padding.
+    def attention_maps(self, src: Tensor, tgt_in: Tensor) -> dict[AttentionKind, list[LayerMaps]]:
+        """Return the attention of each layer by kind, of pairs without padding, as a pass has it.
 
-        As a pass over `src` and `tgt_in` has them, see `attention_weights`.
+        The kinds are the source over itself, the target over itself, and the target over the source.
         """
-        attentions = self.attentions()
-        found = iter(self.attention_weights(src, tgt_in, [one for of_kind in attentions.values() for one in of_kind]))
-        return {kind: [next(found) for _ in of_kind] for kind, of_kind in attentions.items()}
+        by_kind = self.attentions()
+        attentions = [attention for of_kind in by_kind.values() for attention in of_kind]
+        weights = iter(self.attention_weights(src, tgt_in, attentions))
+        norms = iter(self.attention_norms(src, tgt_in, attentions))
+        return {
+            kind: [LayerMaps(next(weights), *map(shares, next(norms))) for _ in of_kind]
+            for kind, of_kind in by_kind.items()
+        }
 
     def attention_weights(self, src: Tensor, tgt_in: Tensor, attentions: Sequence[Attention]) -> list[Tensor]:
-        """Return the weights (B, H, T, S) of each of `attentions`, as a pass over `src` and `tgt_in` has them.
+        """Return the weights (B, H, T, S) of each of `attentions`, as a pass over `src` and `tgt_in` has them."""
+        return self._recorded(src, tgt_in, attentions, lambda _, weights, __: weights)
 
-        They are computed again from the inputs of the attention: the fused kernel of a GPU keeps none.
+    def attention_norms(
+        self, src: Tensor, tgt_in: Tensor, attentions: Sequence[Attention]
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Return the norms (B, H, T, S) and (B, T, S) of `Attention.norms` for each of `attentions` in a pass."""
+        return self._recorded(src, tgt_in, attentions, Attention.norms)
+
+    def _recorded(
+        self,
+        src: Tensor,
+        tgt_in: Tensor,
+        attentions: Sequence[Attention],
+        measure: Callable[[Attention, Tensor, Tensor], Measured],
+    ) -> list[Measured]:
+        """Return the `measure` of the weights (B, H, T, S) and values (B, H, S, E) of each of `attentions` in a pass.
+
+        The weights are computed again from the inputs of the attention: the fused kernel of a GPU keeps none.
         """
-        found: dict[nn.Module, Tensor] = {}
+        found: dict[nn.Module, Measured] = {}
 
         def record(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, bool]) -> None:
             *inputs, mask = args  # of a self-attention, the rotation is one of them
             attention = cast("Attention", module)
-            queries, keys, _ = attention.project(*inputs)
+            queries, keys, values = attention.project(*inputs)
             if mask is None and kwargs.get("is_causal"):
                 mask = queries.new_ones(queries.size(2), keys.size(2), dtype=torch.bool).tril()
-            found[module] = attention.weights(queries, keys, mask)
+            found[module] = measure(attention, attention.weights(queries, keys, mask), values)
 
         with ExitStack() as hooks:
             for attention in attentions:
@@ -136,3 +171,8 @@ class Model(nn.Module, ABC):
         """Return every parameter and buffer for an export, a shared parameter under each of its names."""
         parameters = self.named_parameters(remove_duplicate=False)
         return {name: tensor.detach() for name, tensor in [*parameters, *self.named_buffers()]}
+
+
+def shares(norms: Tensor) -> Tensor:
+    """Return `norms` (..., columns) as shares of the sum of their row; zeros of a row of zeros."""
+    return norms / norms.sum(-1, keepdim=True).clamp_min(TINY)

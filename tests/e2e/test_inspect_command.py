@@ -90,6 +90,18 @@ def test_a_picture_of_each_kind_is_written(nmt_here: Run, tiny_model: Path, tmp_
     )
 
 
+def test_a_picture_by_norms_has_a_last_column_of_all_heads(nmt_here: Run, tiny_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.svg"
+    result = nmt_here("inspect", "attention", tiny_model, LINE, "-o", path, "--measure", "norms", "--json")
+    (segment,) = json.loads(result.out)["segments"]
+    texts = Counter(["all heads", "share of the norms"])
+    assert labels(path) == texts + Counter(segment["target"] + 3 * segment["source"])
+    for name, maps in (("weights", 2), ("norms", 2)):
+        assert [len(heads) for heads in segment[name]["cross"]] == [maps]
+    (together,) = segment["layer_norms"]["cross"]
+    assert sum(together[0]) == pytest.approx(1, abs=1e-4)
+
+
 def test_without_a_name_the_picture_is_attention_png_and_with_json_there_is_none(
     nmt_here: Run, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -139,6 +151,11 @@ MESSAGES: list[tuple[list[str], int, str]] = [
         ["attention", "MODEL", "a", "--kind", "alignment", "--head", "1"],
         2,
         "nmt: --head: an alignment is the mean of all heads (leave it out)",
+    ),
+    (
+        ["attention", "MODEL", "a", "--kind", "alignment", "--measure", "norms"],
+        2,
+        "nmt: --measure: an alignment is by the weights (leave it out)",
     ),
     (
         ["attention", "MODEL", "a", "--layer", "2"],

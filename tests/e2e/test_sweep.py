@@ -61,7 +61,7 @@ def test_a_sweep_that_was_killed_goes_on_and_the_failure_of_a_run_ends_no_other(
         ),
         (["--set", "model.heads"], "--set model.heads: not of the form section.key=value"),
         (["--seeds", "2", "--data-dir", "nowhere"], "--data-dir nowhere: no such folder"),
-        (["--seeds", "2", "--table"], "runs/tiny-sweep: no run of this sweep is finished (run it without --table)"),
+        (["--seeds", "2", "--table"], "runs/tiny-sweep: no such folder of a sweep (run it without --table)"),
     ],
 )
 def test_what_cannot_run_is_one_line_and_leaves_nothing(

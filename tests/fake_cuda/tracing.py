@@ -247,7 +247,7 @@ def trace_inference(mode: FakeTensorMode, case: Case) -> dict[str, Any]:
     batch = fake_batch(mode, 1)
     with watching(report):
         translation_loss(model, batch, smoothing=0.0)
-        model.attention_weights(batch.src, batch.tgt_in, [one for each in model.attentions().values() for one in each])
+        model.attention_maps(batch.src, batch.tgt_in)
     rows = [Row([5, 6], [8], frozenset({9})), Row([7], [9, 8], frozenset({6, 7}))]
     constraints = Constraints(DecodingConfig(no_repeat_ngram=2), rows, 20, CUDA)
     decoder = Decoder([model], batch.src[:2], constraints)

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pytest
 from runs import make_run
 
+from nmt.errors import ArtifactError
 from nmt.pipeline.pipeline import STAGES
 from nmt.run_folder import RunFolder
 
@@ -38,3 +40,14 @@ def test_a_name_may_lead_elsewhere() -> None:
     folder = RunFolder(Path("runs/x"))
     folder.relocate(Path("runs/x/prepared/text"), Path("cache/text"))
     assert (folder.text, folder.ids) == (Path("cache/text"), Path("runs/x/prepared/ids"))
+
+
+def test_a_folder_that_no_run_made_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ArtifactError, match=r"not a run folder \(name a folder that `nmt run` made, such as runs/demo\)$"
+    ):
+        RunFolder(tmp_path).check()
+    (tmp_path / "lock.json").touch()
+    RunFolder(tmp_path).check()
+    with pytest.raises(ArtifactError, match=r"lock\.json: not a run folder"):
+        RunFolder(tmp_path / "lock.json").check()

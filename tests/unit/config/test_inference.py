@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from nmt.config.inference import InferenceConfig
+from nmt.config.inference import AttentionConfig, InferenceConfig
 from nmt.errors import UsageError
 
 
@@ -24,3 +24,18 @@ def test_an_export_is_for_another_engine_than_the_native_one() -> None:
 def test_a_value_that_cannot_be_is_refused(key: str, value: object) -> None:
     with pytest.raises(ValidationError):
         InferenceConfig.model_validate({key: value})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"head": 1}, "--head: an alignment is the mean of all heads (leave it out)"),
+        ({"measure": "norms"}, "--measure: an alignment is by the weights (leave it out)"),
+    ],
+)
+def test_an_alignment_is_of_the_weights_of_all_heads(values: dict[str, object], message: str) -> None:
+    assert AttentionConfig.model_validate({**values, "kind": "cross"}).model_dump().items() >= values.items()
+    assert AttentionConfig(kind="alignment", layer=2).measure == "weights"
+    with pytest.raises(UsageError) as caught:
+        AttentionConfig.model_validate({**values, "kind": "alignment"})
+    assert str(caught.value) == message

@@ -50,12 +50,14 @@ def no_warnings(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 def make(layers: int = 2, heads: int = 3, source: list[str] = SOURCE, target: list[str] = TARGET) -> AttentionMaps:
     generator = np.random.default_rng(1)
 
-    def draw(rows: int, columns: int) -> Any:
-        weights = generator.random((layers, heads, rows, columns), dtype=np.float32)
-        return weights / weights.sum(-1, keepdims=True)
-
     s, t = len(source), len(target)
-    return AttentionMaps(source, target, {"encoder": draw(s, s), "decoder": draw(t, t), "cross": draw(t, s)})
+    shapes = {"encoder": (s, s), "decoder": (t, t), "cross": (t, s)}
+
+    def draw(*before: int) -> dict[str, Any]:
+        drawn = {kind: generator.random((*before, *shape), dtype=np.float32) for kind, shape in shapes.items()}
+        return {kind: each / each.sum(-1, keepdims=True) for kind, each in drawn.items()}
+
+    return AttentionMaps(source, target, draw(layers, heads), draw(layers, heads), draw(layers))
 
 
 @pytest.fixture
@@ -86,13 +88,18 @@ def test_layers_and_heads_are_counted_from_1_and_others_refused() -> None:
     assert np.array_equal(maps.chosen("cross", 2, 3), maps.weights["cross"][1:, 2:])
     assert maps.chosen("cross", 1).shape == (1, 3, 4, 3)
     assert maps.chosen("cross", head=1).shape == (2, 1, 4, 3)
-    for choice, message in (
-        ({"layer": 3}, "no layer 3 of cross-attention (it has 2, counted from 1)"),
-        ({"layer": 0}, "no layer 0 of cross-attention (it has 2, counted from 1)"),
-        ({"head": 4}, "no head 4 of cross-attention (it has 3, counted from 1)"),
+    assert np.array_equal(maps.chosen("cross", 2, 3, "norms"), maps.norms["cross"][1:, 2:])
+    assert np.array_equal(maps.together("cross"), maps.layer_norms["cross"])
+    assert np.array_equal(maps.together("cross", 2), maps.layer_norms["cross"][1:])
+    assert np.array_equal(maps.one("cross", 2, 3, "norms"), maps.norms["cross"][1, 2])
+    assert np.array_equal(maps.one("cross", 2, None, "norms"), maps.layer_norms["cross"][1])
+    for layer, head, message in (
+        (3, None, "no layer 3 of cross-attention (it has 2, counted from 1)"),
+        (0, None, "no layer 0 of cross-attention (it has 2, counted from 1)"),
+        (None, 4, "no head 4 of cross-attention (it has 3, counted from 1)"),
     ):
         with pytest.raises(UsageError) as caught:
-            maps.chosen("cross", **choice)
+            maps.chosen("cross", layer, head)
         assert str(caught.value) == message
 
 
@@ -130,6 +137,22 @@ def test_a_layer_and_a_head_are_drawn_alone_and_named(figures: list[Figure]) -> 
     axes = figures[0].axes[0]
     assert np.array_equal(np.asarray(axes.images[0].get_array()), maps.weights["cross"][1, 2])
     assert [text.get_text() for text in axes.texts[-2:]] == ["head 3", "layer 2"]
+
+
+def test_a_picture_by_norms_ends_with_all_heads_together(figures: list[Figure]) -> None:
+    maps = make()
+    draw_attention(maps, "cross", measure="norms", layer=2)
+    draw_attention(maps, "cross", measure="norms", layer=2, head=3)
+    image, alone = (np.asarray(each.axes[0].images[0].get_array()) for each in figures)
+    expected = [*maps.norms["cross"][1], maps.layer_norms["cross"][1]]
+    tiles = [image[:, index * 4 :][:, :3] for index in range(4)]
+    assert all(np.array_equal(tile, other) for tile, other in zip(tiles, expected, strict=True))
+    assert image.shape == (4, 15)
+    assert np.array_equal(alone, maps.norms["cross"][1, 2])
+    names = [[text.get_text() for text in each.axes[0].texts] for each in figures]
+    assert names[0][-5:] == ["head 1", "head 2", "head 3", "all heads", "layer 2"]
+    assert names[1][-2:] == ["head 3", "layer 2"]
+    assert figures[0].axes[1].get_ylabel() == "share of the norms"
 
 
 def test_a_large_picture_has_smaller_cells_down_to_those_without_labels(figures: list[Figure]) -> None:
@@ -239,10 +262,15 @@ def test_a_map_is_a_png_of_a_pixel_a_weight_lighter_where_it_is_larger() -> None
 
 def test_a_map_is_described_by_the_largest_weight_of_each_row() -> None:
     weights = np.array([[[[0.9, 0.1], [0.25, 0.75]]]], dtype=np.float32)
-    maps = AttentionMaps(["a", "</s>"], ["x", "</s>"], {"cross": weights, "encoder": weights, "decoder": weights})
+    kinds = {"cross": weights, "encoder": weights, "decoder": weights}
+    norms, together = {"cross": weights[..., ::-1]}, {"cross": weights[0, :, ::-1, ::-1]}
+    maps = AttentionMaps(["a", "</s>"], ["x", "</s>"], kinds, norms, together)
     begin = "layer 1, head 1: each piece attends most from "
     assert describe(maps, "cross", 1, 1) == f"cross-attention, {begin}x to a (0.90), </s> to </s> (0.75)"
-    assert describe(maps, "decoder", 1, 1) == f"decoder self-attention, {begin}x to <s> (0.90), </s> to x (0.75)"
+    assert describe(maps, "decoder", 1, 1) == f"target self-attention, {begin}x to <s> (0.90), </s> to x (0.75)"
+    begin = "cross-attention by norms, layer 1, {}: each piece attends most from "
+    assert describe(maps, "cross", 1, 1, "norms") == f"{begin}x to </s> (0.90), </s> to a (0.75)".format("head 1")
+    assert describe(maps, "cross", 1, None, "norms") == f"{begin}x to a (0.75), </s> to </s> (0.90)".format("all heads")
     long = make(1, 1, ["a"] * 60, ["b"] * 60)
     assert len(re.findall("b to a", describe(long, "cross", 1, 1))) == 40
     assert describe(long, "cross", 1, 1).endswith(", ...")

@@ -25,7 +25,9 @@ def test_the_maps_of_a_line_are_those_of_its_translation(tiny: TinyRun, monkeypa
         maps = maps_from_json(line)
         assert "".join(maps.target).replace("\u2581", " ").strip() == f"{line['translation']}</s>"
         assert maps.weights["cross"].shape == (1, 2, len(maps.target), len(maps.source))
-        assert all(abs(weights.sum(-1) - 1).max() < 0.02 for weights in maps.weights.values())
+        shown = [*maps.weights.values(), *maps.norms.values(), *maps.layer_norms.values()]
+        assert all(abs(weights.sum(-1) - 1).max() < 0.02 for weights in shown)
+        assert (set(maps.norms), set(maps.layer_norms)) == ({"cross"}, set(maps.weights))
         words = len(line["source_words"]), len(line["translation_words"])
         assert all(left < words[0] and right < words[1] for left, right in line["alignment"])
     monkeypatch.setattr("nmt.experiments.attention.MOST_MAPS", 11)

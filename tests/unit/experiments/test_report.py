@@ -31,9 +31,12 @@ def test_a_page_is_whole_and_says_what_the_facts_say(facts_of_tiny: JsonObject) 
         run["tests"]["test"]["extremes"]["worst"][0]["source"],
     ):
         assert text in found.text
-    maps = 2 * 3 * len(run["attention"])  # two heads of one layer, of three kinds
+    # Two heads of one layer, of three kinds; by norms those of cross-attention, and all heads together of each kind.
+    maps = (2 * 3 + 2 + 3) * len(run["attention"])
     assert len(found.all("figure")) == 6 + 1 + 2 + len(run["attention"]) + maps
     assert len(found.all("image")) == maps
+    assert all(svg["aria-label"] for svg in found.all("svg") if svg.get("role") == "img")
+    assert sum(" by norms, " in (svg.get("aria-label") or "") for svg in found.all("svg")) == 5 * len(run["attention"])
     assert {one["lang"] for one in found.all("dd")} == {"en", "de"}
     assert re.match(
         r"Loss\. training: [\d.]+ at step 1, [\d.]+ at step 200, least ", found.all("svg")[0]["aria-label"] or ""

@@ -109,6 +109,22 @@ def test_text_that_runs_share_is_prepared_first_and_then_the_rest(
     assert alone == ["base-seed1", "base-seed2"]  # no two runs share the tokenizers of the wide variant
 
 
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, SystemExit])
+def test_a_sweep_that_a_signal_ends_says_what_continues_it(
+    half_done: Sweep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ending: type[BaseException]
+) -> None:
+    def run_jobs(*_: object) -> None:
+        raise ending
+
+    monkeypatch.setattr(sweeping, "run_jobs", run_jobs)
+    with pytest.raises(ending):
+        run_sweep(half_done, 1)
+    assert capsys.readouterr().err.split("\n")[-2:] == [
+        "sweep: ended before its runs were; the same command continues it",
+        "",
+    ]
+
+
 def test_a_finished_sweep_runs_nothing(
     half_done: Sweep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

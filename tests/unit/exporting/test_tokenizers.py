@@ -17,7 +17,7 @@ TEXT = ["the cat sees 1 dog, or 2", "Viê\u0323t Nam", "한국 각", "Straße，
 @pytest.fixture(scope="module")
 def sides(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     folder = tmp_path_factory.mktemp("tokenizer")
-    config = TokenizerConfig(vocab_size=500, hard_vocab_limit=False, placeholders=1)
+    config = TokenizerConfig(vocab_size=500, hard_vocab_limit=False, placeholders=1, masks=2)
     train(TEXT * 3, TEXT * 3, config, folder, seed=1, tags=["<2de>"])
     return Tokenizer.load(folder)
 
@@ -34,6 +34,13 @@ def test_odd_text_is_split_alike_but_for_marks_in_an_order_of_no_letter(sides: T
         apart = {text for text, is_same in zip(texts, same, strict=True) if not is_same}
         assert apart <= {"q\u0307\u0323 u\u0308\u0304", "<2de> a ⟦0⟧"}
     assert "<2de>" in alone(sides.target).encode("a <2de>", out_type=str)
+
+
+def test_masks_stay_pieces_that_no_text_has(sides: Tokenizer) -> None:
+    model, text = alone(sides.source), "a <mask1> b<mask>"
+    assert [model.id_to_piece(i) for i in sides.masks] == ["<mask>", "<mask1>"]
+    assert model.encode(text) == sides.source.encode([text])[0]
+    assert model.decode([*sides.masks, *model.encode(text)]) == text
 
 
 def test_each_side_has_its_own_rule(sides: Tokenizer) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nmt.config.inference import Options
+from nmt.config.inference import AttentionConfig, Options
 from nmt.data.placeholders import Protector
 from nmt.errors import DataError, UsageError
 from nmt.inference.engines.native import NativeEngine
@@ -85,11 +85,13 @@ def test_the_attention_is_that_of_each_segment_with_its_pieces(translator: Trans
         assert one.source == [*translator.tokenizer.source.pieces(row.ids), "</s>"]
         assert one.target == [*translator.tokenizer.target.pieces(best.ids), "</s>"]
         s, t = len(one.source), len(one.target)
-        shapes = {kind: weights.shape for kind, weights in one.weights.items()}
-        assert shapes == {"encoder": (1, 2, s, s), "decoder": (1, 2, t, t), "cross": (1, 2, t, s)}
-        for weights in one.weights.values():
-            np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
-        assert not np.triu(one.weights["decoder"], 1).any()
+        for by_kind, before in ((one.weights, (1, 2)), (one.norms, (1, 2)), (one.layer_norms, (1,))):
+            shapes = {kind: weights.shape for kind, weights in by_kind.items()}
+            assert shapes == {"encoder": (*before, s, s), "decoder": (*before, t, t), "cross": (*before, t, s)}
+            for weights in by_kind.values():
+                np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
+            assert not np.triu(by_kind["decoder"], 1).any()
+        assert abs(one.norms["cross"] - one.weights["cross"]).max() > 0.01
         (of_engine,) = next(translator.engine.attention([[(row.ids, best.ids)]], 1))
         np.testing.assert_allclose(one.weights["cross"][0].mean(0)[:-1, :-1], of_engine, atol=1e-6)
 
@@ -132,23 +134,27 @@ def test_the_json_of_a_search_has_every_candidate_and_the_finished_ones_best_fir
 
 def test_the_json_of_attention_has_one_kind_layer_or_head_or_all(translator: Translator) -> None:
     seen = observe(translator, LINE)
-    (whole,) = seen.attention_json(None, layer=None, head=None)["segments"]
+    (whole,) = seen.attention_json(AttentionConfig())["segments"]
     (maps,) = seen.maps
     assert (whole["source"], whole["target"]) == (maps.source, maps.target)
-    assert whole["weights"].keys() == maps.weights.keys()
-    np.testing.assert_allclose(whole["weights"]["encoder"], maps.weights["encoder"], atol=1e-6)
-    (one,) = seen.attention_json("cross", layer=1, head=2)["segments"]
+    measures = {"weights": maps.weights, "norms": maps.norms, "layer_norms": maps.layer_norms}
+    for name, expected in measures.items():
+        assert whole[name].keys() == expected.keys()
+        np.testing.assert_allclose(whole[name]["encoder"], expected["encoder"], atol=1e-6)
+    (one,) = seen.attention_json(AttentionConfig(kind="cross", layer=1, head=2))["segments"]
     assert one["weights"] == {"cross": [[whole["weights"]["cross"][0][1]]]}
-    alone = seen.attention_json("alignment", layer=None, head=None)
-    assert (alone["alignment"], alone["segments"][0]["weights"]) == (seen.best.alignment, {})
+    assert one["norms"] == {"cross": [[whole["norms"]["cross"][0][1]]]}
+    assert one["layer_norms"] == {"cross": whole["layer_norms"]["cross"]}
+    alone = seen.attention_json(AttentionConfig(kind="alignment"))
+    assert (alone["alignment"], [alone["segments"][0][name] for name in measures]) == (seen.best.alignment, [{}] * 3)
 
 
 def test_a_picture_without_an_alignment_is_refused(translator: Translator) -> None:
     seen = observe(translator, LINE)
-    assert seen.picture("alignment", layer=None, head=None, form="svg").startswith(b"<?xml")
+    assert seen.picture(AttentionConfig(kind="alignment"), "svg").startswith(b"<?xml")
     without = replace(seen, best=replace(seen.best, alignment=None))
     with pytest.raises(UsageError) as caught:
-        without.picture("alignment", layer=None, head=None, form="svg")
+        without.picture(AttentionConfig(kind="alignment"), "svg")
     assert str(caught.value) == "an alignment and placeholders exclude each other (add --protect none)"
 
 

@@ -12,7 +12,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nmt.model import int8
-from nmt.model.int8 import LARGEST, UNSIGNED, ZERO, Int8Product, attend, feed_forward, mean, padded, quantize
+from nmt.model.int8 import (
+    LARGEST,
+    UNSIGNED,
+    ZERO,
+    Int8Product,
+    apart,
+    attend,
+    feed_forward,
+    mean,
+    padded,
+    parts,
+    quantize,
+)
 
 pytestmark = in_int8
 
@@ -158,3 +170,18 @@ def test_sums_that_saturate_are_noticed() -> None:
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_the_parts_of_heads_are_products_of_their_levels_and_columns(has_bias: bool) -> None:
+    weight, bias = random(24, 12, seed=2), random(24, seed=3) if has_bias else None
+    values = torch.randint(0, UNSIGNED + 1, (2, 3, 5, 4), generator=torch.Generator().manual_seed(1))
+    found = parts(values.to(torch.uint8), product(weight, bias))
+    levels, scales = quantize(weight)
+    exact = torch.einsum("bhse,dhe->bhsd", (values - ZERO).double(), (levels * scales).double().view(24, 3, 4)) * 0.03
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-5)
+
+
+def test_contexts_hold_one_head_each() -> None:
+    values = torch.arange(1.0, 9.0).view(1, 2, 2, 2)
+    assert apart(values).tolist() == [[[[1, 2, 0, 0], [3, 4, 0, 0]], [[0, 0, 5, 6], [0, 0, 7, 8]]]]

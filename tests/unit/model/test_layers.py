@@ -303,3 +303,24 @@ def test_sinusoids_stay_float32_whatever_the_type_of_the_model_and_follow_its_de
         assert torch.equal(positions.table, exact)
     assert (positions.to("meta", torch.bfloat16).table.device.type, positions.table.dtype) == ("meta", torch.float32)
     assert LearnedPositions(9, 6).bfloat16().table.dtype == torch.bfloat16
+
+
+def test_a_position_whose_vector_is_zero_adds_nothing_though_its_weight_is_high() -> None:
+    attention = Attention(ModelConfig(d_model=8, heads=2, ffn=8))
+    values = torch.randn(1, 2, 3, 4)
+    values[:, :, 1] = 0
+    weights = torch.tensor([0.04, 0.95, 0.01]).expand(1, 2, 5, 3)
+    by_head, together = attention.norms(weights, values)
+    assert not by_head[..., 1].any()
+    assert not together[..., 1].any()
+    assert (by_head[..., [0, 2]] > 0).all()
+
+
+def test_heads_that_add_the_opposite_add_nothing_together() -> None:
+    attention = Attention(ModelConfig(d_model=8, heads=2, ffn=8))
+    with torch.no_grad():
+        attention.output.weight[:, 4:] = -attention.output.weight[:, :4]
+    values = torch.randn(1, 1, 3, 4).expand(1, 2, 3, 4)
+    by_head, together = attention.norms(torch.full((1, 2, 5, 3), 1 / 3), values)
+    assert (by_head > 0.01).all()
+    assert together.max() < 1e-6

@@ -90,18 +90,26 @@ def test_each_family_has_its_own_mask(family: str, seen: list[str]) -> None:
 
 
 @families
-def test_the_weights_of_a_sequence_are_cut_into_those_of_its_sides(family: str) -> None:
+def test_the_maps_of_a_sequence_are_cut_into_those_of_its_sides(family: str) -> None:
     model = make_model(family)
     maps = model.attention_maps(SRC[:1], TGT_IN[:1])
-    assert {kind: [tuple(layer.shape) for layer in layers] for kind, layers in maps.items()} == {
-        "encoder": [(1, 4, 4, 4)] * 2,
-        "decoder": [(1, 4, 3, 3)] * 2,
-        "cross": [(1, 4, 3, 4)] * 2,
+    assert {kind: [[tuple(each.shape) for each in layer] for layer in layers] for kind, layers in maps.items()} == {
+        "encoder": [[(1, 4, 4, 4), (1, 4, 4, 4), (1, 4, 4)]] * 2,
+        "decoder": [[(1, 4, 3, 3), (1, 4, 3, 3), (1, 3, 3)]] * 2,
+        "cross": [[(1, 4, 3, 4), (1, 4, 3, 4), (1, 3, 4)]] * 2,
     }
-    for target, cross in zip(maps["decoder"], maps["cross"], strict=True):
-        assert_close(target.sum(-1) + cross.sum(-1), torch.ones(1, 4, 3))
+    for pair in zip(maps["decoder"], maps["cross"], strict=True):
+        for target, cross in zip(*pair, strict=True):
+            sums = target.sum(-1) + cross.sum(-1)
+            assert_close(sums, torch.ones_like(sums))
+            assert 0.01 < cross.sum(-1).mean() < 0.99
+    for layers, sees_later in (
+        (maps["encoder"], family != "decoder-only"),
+        (maps["decoder"], family == "encoder-only"),
+    ):
+        assert {bool(each.triu(1).any()) for layer in layers for each in layer} == {sees_later}
     of_batch = model.attention(SRC, TGT_IN, 2)
-    assert_close(of_batch[0], maps["cross"][1].mean(1)[0])
+    assert_close(of_batch[0], maps["cross"][1].weights.mean(1)[0])
     assert_close(of_batch[1, :2, :2], model.attention(SRC[1:, :2], TGT_IN[1:, :2], 2)[0])
 
 

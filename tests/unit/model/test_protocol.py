@@ -1,6 +1,6 @@
 """The interface of a model: the inputs of the loss, weights in and out, tensors for an export, attention."""
 
-from typing import cast
+from typing import cast, get_args
 
 import pytest
 import torch
@@ -8,13 +8,14 @@ from precisions import in_int8
 from torch import Tensor, nn
 
 from nmt.config.decoding import InferencePrecision
-from nmt.config.model import ModelConfig
+from nmt.config.model import Architecture, ModelConfig
 from nmt.data.encoding.dataset import Batch
 from nmt.model.encoder_decoder import Transformer
+from nmt.model.families import build
 from nmt.model.int8 import ROUND, to_levels
-from nmt.model.layers import NORM_EPSILON
+from nmt.model.layers import NORM_EPSILON, Attention, SelfAttention
 from nmt.model.preparation import prepare
-from nmt.model.protocol import Model
+from nmt.model.protocol import Model, shares
 
 PAD, V = 0, 12
 SRC = torch.tensor([[5, 6, 3], [7, 3, PAD]])
@@ -22,11 +23,21 @@ TGT_IN = torch.tensor([[2, 8, 9, 10], [2, 11, PAD, PAD]])
 LABELS = torch.tensor([[8, 9, 10, 3], [11, 3, PAD, PAD]])
 
 
+def config(**values: object) -> ModelConfig:
+    shape = {"d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 2, "decoder_layers": 3, "max_length": 16}
+    return ModelConfig.model_validate({**shape, "dropout": 0.3, **values})
+
+
 def make_model(norm: str = "post", tied: str = "all", positions: str = "sinusoidal") -> Transformer:
     torch.manual_seed(1)
-    shape = {"d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 2, "decoder_layers": 3, "max_length": 16}
-    values = {**shape, "norm": norm, "tied_embeddings": tied, "positions": positions, "dropout": 0.3}
-    return Transformer(ModelConfig.model_validate(values), V, V, pad_id=PAD)
+    return Transformer(config(norm=norm, tied_embeddings=tied, positions=positions), V, V, pad_id=PAD)
+
+
+def make_family(architecture: str) -> Model:
+    torch.manual_seed(1)
+    depths = {"decoder-only": (0, 3), "prefix-lm": (0, 3), "encoder-only": (3, 0)}.get(architecture, (2, 3))
+    layers = dict(zip(("encoder_layers", "decoder_layers"), depths, strict=True))
+    return build(config(architecture=architecture, norm="pre", positions="rotary", **layers), V, V).eval()
 
 
 def test_a_family_must_have_every_method() -> None:
@@ -137,6 +148,63 @@ def test_the_weights_of_every_attention_are_those_of_the_pass_itself(norm: str, 
             else:
                 assert not found[1, :, :, 2].any()  # padding
             assert not one._forward_pre_hooks
+
+
+def norms_by_hand(model: Model, src: Tensor, tgt_in: Tensor, attention: Attention) -> tuple[Tensor, Tensor]:
+    """Return the norms of a model as it was trained, from the vectors themselves: of each head, and of their sum."""
+    seen: list[Tensor] = []
+    handle = attention.register_forward_pre_hook(lambda _, args: seen.extend(args))
+    (weights,) = model.attention_weights(src, tgt_in, [attention])
+    handle.remove()
+    x = seen[0] if isinstance(attention, SelfAttention) else seen[1]
+    value, bias = attention.key_value.weight.chunk(2)[1], attention.key_value.bias.chunk(2)[1]
+    vectors = []
+    for head in range(4):
+        own = slice(4 * head, 4 * head + 4)
+        transformed = (x @ value[own].T + bias[own]) @ attention.output.weight[:, own].T  # (B, S, D)
+        vectors.append(torch.einsum("bts,bsd->btsd", weights[:, head], transformed))
+    return torch.stack([each.norm(dim=-1) for each in vectors], 1), torch.stack(vectors).sum(0).norm(dim=-1)
+
+
+TOLERANCES = {"trained": 1e-6, "float32": 1e-6, "bfloat16": 0.03, "int8": 0.1}
+"""Largest differences of norms, as a part of the largest norm."""
+
+
+@pytest.mark.parametrize("precision", ["trained", "float32", "bfloat16", pytest.param("int8", marks=in_int8)])
+@pytest.mark.parametrize("architecture", get_args(Architecture))
+def test_norms_are_those_of_the_weighted_and_transformed_vectors(architecture: str, precision: str) -> None:
+    model = make_family(architecture)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):
+                parameter.normal_(std=0.3)  # that of the output has no part in a norm
+        by_hand = {
+            kind: [norms_by_hand(model, SRC, TGT_IN, one) for one in of_kind]
+            for kind, of_kind in model.attentions().items()
+        }
+        if precision != "trained":
+            model = prepare(model, cast("InferencePrecision", precision))
+        for kind, of_kind in model.attentions().items():
+            for found, expected in zip(model.attention_norms(SRC, TGT_IN, of_kind), by_hand[kind], strict=True):
+                for one, other in zip(found, expected, strict=True):
+                    within = TOLERANCES[precision] * float(other.max())
+                    torch.testing.assert_close(one, other.double(), rtol=0, atol=within)
+
+
+def test_the_maps_of_a_pair_have_weights_and_norms_whose_rows_sum_to_1() -> None:
+    with torch.no_grad():
+        maps = make_model().eval().attention_maps(SRC[:1], TGT_IN[:1])
+    shapes = {"encoder": (2, 3, 3), "decoder": (3, 4, 4), "cross": (3, 4, 3)}
+    assert {kind: (len(layers), *layers[0].weights.shape[2:]) for kind, layers in maps.items()} == shapes
+    for layer in [layer for layers in maps.values() for layer in layers]:
+        assert layer.norms.shape == layer.weights.shape == (1, 4, *layer.layer_norms.shape[1:])
+        for each in layer:
+            torch.testing.assert_close(each.sum(-1), torch.ones_like(each[..., 0]))
+        assert torch.equal(layer.weights > 0, layer.norms > 0)
+
+
+def test_norms_are_shares_of_their_row_and_a_row_of_zeros_has_none() -> None:
+    assert shares(torch.tensor([[3.0, 1.0], [0.0, 0.0]])).tolist() == [[0.75, 0.25], [0.0, 0.0]]
 
 
 def test_a_batch_says_whether_its_sources_need_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:

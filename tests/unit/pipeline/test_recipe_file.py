@@ -97,7 +97,6 @@ def test_a_run_without_its_data_leaves_the_comment(tmp_path: Path) -> None:
     [
         ({"dev": {"source": ["/x", "y"], "target": ["z", "sacrebleu:w"]}}, False, ["a.tsv", "b.tsv", "y", "z"]),
         ({"dev": {"dataset": "d"}}, False, ["a.tsv", "b.tsv"]),
-        ({"monolingual": {"x": {"language": "de", "text": ["t.de", "/y"]}}}, False, ["a.tsv", "b.tsv", "t.de"]),
         ({"dev": {"dataset": "d"}}, True, ["a.tsv", "b.tsv", "d"]),
         ({"test": {"t": {"files": "all.tgz/t.tsv"}}}, False, ["a.tsv", "b.tsv"]),
         ({"test": {"t": {"files": "all/t.tsv"}}}, False, ["a.tsv", "b.tsv"]),
@@ -114,6 +113,11 @@ def test_relative_names_are_those_of_files_that_are_not_downloaded(
     assert relative_names(check(tree, "x"), local=local) == expected
     tuned = check({**tree, "training": {"init_from": "base"}}, "x")
     assert relative_names(tuned, local=local) == [*expected, "base"]
+
+
+def test_relative_names_are_those_of_monolingual_text_too(tmp_path: Path) -> None:
+    run = make_run(tmp_path, data={"monolingual": {"x": {"language": "de", "text": ["t.de", "/y"]}}})
+    assert relative_names(run.recipe) == ["a.tsv", "a.tsv", "t.de"]
 
 
 def test_a_recipe_is_shown_from_its_file_its_run_its_bundle_and_a_lock(tmp_path: Path) -> None:

@@ -296,3 +296,20 @@ def test_missing_or_damaged_text_is_an_error(tmp_path: Path, folder: Path) -> No
         write(text, folder, tmp_path / "ids")
     assert str(caught.value) == f"{text / 'train'}: no such data (prepare the data again)"
     assert not list((tmp_path / "ids").rglob("*.partial"))
+
+
+def test_a_monolingual_line_is_encoded_for_both_sides_and_has_its_own_limit(tmp_path: Path) -> None:
+    wide, long = "\uff11 one", " ".join(WORDS)
+    tokenizer = make_tokenizer(tmp_path / "tokenizer", normalization="nmt_nfkc")
+    write_pairs(tmp_path / "text" / "train", ("lines", [(line, line) for line in (long, "one", wide)]))
+    write_pairs(tmp_path / "text" / "dev", ("dev", [("one", "one")]))
+    own = {"language": "en", "text": "-", "cleaning": {"max_pieces": 9}}
+    data = DataConfig.model_validate({"monolingual": {"lines": own}})
+    plan = IdsPlan(tmp_path / "text", tokenizer, data, CleaningConfig(), 256)
+    counts = write_ids(plan, tmp_path / "ids", workers=1)
+    sides, rows = Tokenizer.load(tokenizer), rows_of(tmp_path / "ids" / "train")
+    assert [row["src"] for row in rows] == sides.source.encode(["one", wide])
+    assert [row["tgt"] for row in rows] == sides.target.encode(["one", wide])
+    assert rows[0]["src"] == rows[0]["tgt"]
+    assert rows[1]["src"] != rows[1]["tgt"]
+    assert (counts.funnels["lines"].read, counts.funnels["lines"].kept) == (3, 2)
