@@ -4,7 +4,8 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-from nmt.errors import ArtifactError
+from nmt.config.model import EXPORTED, ModelConfig
+from nmt.errors import ArtifactError, UsageError
 from nmt.exporting.parity import Agreement, check, compare, describe_sample, draw_sample, read_sample
 from nmt.exporting.tokenizers import ODD, export_tokenizers
 from nmt.files import check_writable, digest_file, replacing
@@ -35,6 +36,7 @@ def export_ctranslate2(
     bundle = open_bundle(path)
     bundle.check_translates()
     bundle.check_float32()
+    check_shape(bundle.config.model)
     check_writable(path / EXPORTS / name)
     sources = read_sample(sample, bundle) if sample else draw_sample(bundle)
     texts = bundle.tokenizer.source.decode(sources)
@@ -70,3 +72,16 @@ def export_ctranslate2(
             (path / EXPORTS).rmdir()
         raise
     return parity
+
+
+def check_shape(config: ModelConfig) -> None:
+    """Raise UsageError where CTranslate2 has no such model."""
+    native = "translate with the native engine, or take --to int8"
+    if config.architecture not in EXPORTED:
+        raise UsageError(f"CTranslate2 has no model of the architecture {config.architecture}", hint=native)
+    if len(config.stacks) == 1 and config.tied_embeddings != "all":
+        raise UsageError(
+            f'model.tied_embeddings = "{config.tied_embeddings}": a decoder of CTranslate2 has one embedding for both '
+            "sides",
+            hint=f'{native}, or train with tied_embeddings = "all"',
+        )
