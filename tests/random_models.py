@@ -19,11 +19,13 @@ SENTENCES = st.lists(st.lists(st.integers(4, V - 1), max_size=6), min_size=1, ma
 few = settings(deadline=None, max_examples=40)
 
 
-def make_model(seed: int, size: int = V, *, sharpness: float = 2.0, end_bias: float = 0.0) -> Transformer:
+def make_model(
+    seed: int, size: int = V, *, sharpness: float = 2.0, end_bias: float = 0.0, window: int | None = None
+) -> Transformer:
     """Make a random model in float64: none of its choices is then so close that rounding decides it."""
     torch.manual_seed(seed)
     shape = {"d_model": 8, "heads": 2, "ffn": 12, "encoder_layers": 1, "decoder_layers": 1, "max_length": 16}
-    config = ModelConfig.model_validate({**shape, "norm": "pre", "tied_embeddings": "none"})
+    config = ModelConfig.model_validate({**shape, "norm": "pre", "tied_embeddings": "none", "attention_window": window})
     model = Transformer(config, size, size, pad_id=PAD_ID).double().eval()
     with torch.no_grad():
         model.generator.weight.mul_(sharpness)

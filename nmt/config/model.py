@@ -73,6 +73,10 @@ class ModelConfig(Section):
     positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
     """Position encodings: sines and cosines or learned vectors, added to the embeddings [V17, section 3.5], or
     rotations of the queries and keys of self-attention, whose scores then depend on distances (Su et al. 2021)."""
+    attention_window: Annotated[Annotated[PositiveInt, Field(le=2**16)] | None, Affects("updates")] = None
+    """Pieces that a position sees at either side of it in self-attention, in the decoder before it alone (half the
+    window of Beltagy et al. 2020, section 3.1); the decoder sees the whole source. Time and memory then grow linearly
+    with the length. By default every position sees all."""
     tied_embeddings: Literal["all", "target", "none"] = "all"
     """Share the output weights with both embeddings [V17, section 3.4], with the target's, or with none."""
     max_length: Annotated[int, Field(ge=8, le=2**16), Affects("ids", "weights", "updates")] = 256
@@ -116,5 +120,20 @@ class ModelConfig(Section):
         if self.positions == "rotary" and self.width_of_heads % 2:
             raise ValueError(
                 f"heads have width {self.width_of_heads}, which rotary positions need even: set head_width"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def window_fits(self) -> Self:
+        if self.attention_window is None:
+            return self
+        if self.architecture in ("decoder-only", "prefix-lm"):
+            raise ValueError(
+                f'architecture = "{self.architecture}" has no attention_window: its target would not see the source'
+            )
+        if self.attention_window > self.max_length:
+            raise ValueError(
+                f"attention_window = {self.attention_window} must be at most max_length = {self.max_length}; without "
+                "it every position sees all"
             )
         return self

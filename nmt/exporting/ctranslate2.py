@@ -85,3 +85,5 @@ def check_shape(config: ModelConfig) -> None:
             "sides",
             hint=f'{native}, or train with tied_embeddings = "all"',
         )
+    if window := config.attention_window:
+        raise UsageError(f"CTranslate2's encoder has no model.attention_window, which is {window}", hint=native)

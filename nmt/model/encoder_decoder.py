@@ -21,7 +21,7 @@ class Transformer(EmbeddingModel):
     def __init__(self, config: ModelConfig, source_size: int, target_size: int, *, pad_id: int) -> None:
         # A translation may be up to twice as long as the longest source.
         super().__init__(config, source_size, target_size, pad_id=pad_id, positions=2 * config.max_length)
-        self.decoder_depth = config.decoder_layers
+        self.decoder_depth, self.window = config.decoder_layers, config.attention_window
         self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
         self.encoder_norm, self.decoder_norm = self.final_norm(config), self.final_norm(config)
@@ -45,7 +45,7 @@ class Transformer(EmbeddingModel):
     def decode(self, tgt_in: Tensor, memory: Tensor, memory_mask: Tensor | None) -> Tensor:
         """Return the decoder's output (B, T, D) for a whole target (B, T)."""
         # Padding stands at the right, so that the causal mask hides it from every real position.
-        causal_mask = layers.causal_mask(tgt_in)
+        causal_mask = layers.causal_mask(tgt_in, self.window)
         x, rotation = self.embed(self.target_embedding(tgt_in), self.positions(0, tgt_in.size(1)))
         for layer in self.decoder:
             x = layer(x, memory, causal_mask, memory_mask, rotation)
@@ -61,7 +61,7 @@ class Transformer(EmbeddingModel):
             for keys, values in [map(to_float, layer.cross_attention.keys_and_values(memory))]
         ]
         empty = [(keys[:, :, :0], values[:, :, :0]) for keys, values in cross_kv]
-        return DecoderCache(mask, cross_kv, empty)
+        return DecoderCache(mask, cross_kv, empty, window=self.window)
 
     def next_hidden(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
         """Return the hidden states (B, K, D) that predict the piece after `tokens` (B, K)."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nmt.config.model import ModelConfig
-from nmt.model import int8
+from nmt.model import int8, windows
 
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 """Whether this PyTorch has the operator, which it keeps for compiled models."""
@@ -50,13 +50,21 @@ def prepare_mask(mask: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.where(mask, 0.0, -torch.inf)
 
 
-def causal_mask(ids: Tensor) -> Tensor | None:
+def causal_mask(ids: Tensor, window: int | None = None) -> Tensor | None:
     """Return the mask (T, T) that hides later positions of `ids` (B, T), by `prepare_mask`.
 
-    None on a GPU, whose kernel hides them by itself, and does not even compute their scores.
+    None on a GPU, whose kernel hides them by itself, and does not even compute their scores; and where a `window` is
+    shorter than the sequence, see `SelfAttention`.
     """
     length = ids.size(1)
-    return None if ids.is_cuda else prepare_mask(torch.ones(length, length, dtype=torch.bool).tril())
+    if ids.is_cuda or is_wider(length, window):
+        return None
+    return prepare_mask(torch.ones(length, length, dtype=torch.bool).tril())
+
+
+def is_wider(length: int, window: int | None) -> bool:
+    """Return whether a sequence of `length` positions has some that a `window` hides from each other."""
+    return window is not None and length > window + 1
 
 
 def softmax(scores: Tensor) -> Tensor:
@@ -149,6 +157,8 @@ class Residual(nn.Module):
 
 class Attention(nn.Module):
     """Multi-head scaled dot-product attention (section 3.2)."""
+
+    window: int | None = None  # `model.attention_window` of a self-attention
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -266,11 +276,37 @@ class SelfAttention(Attention):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.query_key_value: Linear | None = None
+        self.window = config.attention_window
 
     def forward(self, x: Tensor, rotation: Tensor | None, mask: Tensor | None, *, is_causal: bool = False) -> Tensor:
-        """Attend from each position of `x` (B, T, D) over all of them, masked as in `attend`."""
+        """Attend from each position of `x` (B, T, D) over all of them, or over those in its window.
+
+        `mask` is as in `attend`; where a window hides positions, it is (B, 1, 1, T), of the padding alone, or None.
+        """
         queries, keys, values = self.project(x, rotation)
-        return self.attend(queries, keys, values, mask, is_causal=is_causal)
+        length = x.size(1)
+        if self.window is None or not is_wider(length, self.window):
+            return self.attend(queries, keys, values, mask, is_causal=is_causal)
+        blocks = windows.divide(length, self.window, is_causal=is_causal)
+        parts = blocks.queries(queries), blocks.keys(keys), blocks.keys(values)
+        return blocks.joined(self.attend(*parts, self.window_mask(blocks, queries, mask)))
+
+    def window_mask(self, blocks: windows.Blocks, queries: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the mask (B * blocks, 1, size, keys) of `blocks` of `queries` (B, H, T, E), with `mask` of padding."""
+        padding = queries.new_zeros(len(queries), 1, 1, blocks.length, dtype=torch.float32) if mask is None else mask
+        padding = prepare_mask(padding, queries.dtype).clamp_min(windows.HIDDEN).transpose(2, 3)
+        hidden = blocks.keys(padding, windows.HIDDEN).transpose(2, 3)  # (B * blocks, 1, 1, keys)
+        allowed = blocks.allowed(queries.device).expand(len(hidden), 1, -1, -1)
+        return prepare_mask(allowed, queries.dtype).add_(hidden)
+
+    def whole_mask(self, queries: Tensor, mask: Tensor | None, *, is_causal: bool = False) -> Tensor | None:
+        """Return the mask of all of `queries` (B, H, T, E) for `weights`, where `forward` takes `mask`."""
+        length = queries.size(2)
+        if self.window is not None and is_wider(length, self.window):
+            return self.window_mask(windows.whole(length, self.window, is_causal=is_causal), queries, mask)
+        if mask is None and is_causal:
+            return queries.new_ones(length, length, dtype=torch.bool).tril()
+        return mask
 
     def project(self, x: Tensor, rotation: Tensor | None) -> tuple[Tensor, ...]:
         """Project `x` (B, T, D) to queries, keys and values, each (B, H, T, E)."""

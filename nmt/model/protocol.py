@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nmt.config.model import AttentionKind
 from nmt.model.cache import DecoderCache
 from nmt.model.int8 import TINY
-from nmt.model.layers import Attention, Linear, Residual
+from nmt.model.layers import Attention, Linear, Residual, SelfAttention
 
 if TYPE_CHECKING:
     from nmt.data.encoding.dataset import Batch  # reads Parquet, which a translation does without
@@ -110,9 +110,8 @@ class Model(nn.Module, ABC):
             *inputs, mask = args  # of a self-attention, the rotation is one of them
             attention = cast("Attention", module)
             queries, keys, values = attention.project(*inputs)
-            if mask is None and kwargs.get("is_causal"):
-                mask = queries.new_ones(queries.size(2), keys.size(2), dtype=torch.bool).tril()
-            found[module] = measure(attention, attention.weights(queries, keys, mask), values)
+            whole = attention.whole_mask(queries, mask, **kwargs) if isinstance(attention, SelfAttention) else mask
+            found[module] = measure(attention, attention.weights(queries, keys, whole), values)
 
         with ExitStack() as hooks:
             for attention in attentions:

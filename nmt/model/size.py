@@ -50,16 +50,24 @@ class Operations:
     target_piece: int  # to compute the next piece of one hypothesis
     target_pair: int  # more for each position in the cache of the decoder
     cross_pair: int  # more for each source position
+    window: int | None = None  # positions that one sees at either side of it, in the decoder before it; None: all
+
+    def pairs(self, lengths: Lengths) -> Lengths:
+        """Return how many pairs of positions, of sequences of these `lengths`, are not hidden by the window."""
+        reach = lengths - 1 if self.window is None else np.minimum(lengths - 1, self.window)
+        return lengths * (2 * reach + 1) - reach * (reach + 1)
 
     def of_search(self, source: int, target: int, beam_size: int) -> int:
         """Return those of a search over `target` steps for a source of `source` pieces, both with EOS.
 
         The first step has one hypothesis, the others as many as the beam size, each with the positions of all in the
-        cache, of which those of others are computed and hidden.
+        cache, of which those of others are computed and hidden. In the encoder pairs out of the window do not count,
+        though a block has some.
         """
-        total, positions = source * (self.source_piece + source * self.source_pair), 0
-        for hypotheses in [1, *[beam_size] * (target - 1)]:
-            positions += hypotheses
+        total = source * self.source_piece + int(self.pairs(np.array(float(source)))) * self.source_pair
+        steps = [1, *[beam_size] * (target - 1)]
+        for step, hypotheses in enumerate(steps):
+            positions = sum(steps[0 if self.window is None else max(step - self.window, 0) : step + 1])
             total += hypotheses * (self.target_piece + positions * self.target_pair + source * self.cross_pair)
         return total
 
@@ -77,7 +85,8 @@ def operations(model: Model) -> Operations:
     encoding = memory + sum(
         2 * linear.weight.numel() for name, linear in linears.items() if name.startswith("encoder.")
     )
-    return Operations(encoding, pairs["encoder"], every - encoding, pairs["decoder"], pairs["cross"])
+    (window,) = {attention.window for attention in (*kinds["encoder"], *kinds["decoder"])}
+    return Operations(encoding, pairs["encoder"], every - encoding, pairs["decoder"], pairs["cross"], window)
 
 
 def operations_of_training(model: Model, source: Lengths, target: Lengths, *, with_source: bool = False) -> float:
@@ -87,8 +96,9 @@ def operations_of_training(model: Model, source: Lengths, target: Lengths, *, wi
     `with_source` is for a loss of the source's pieces too.
     """
     counted = operations(model)  # in floats, as an int64 may not hold the sum
-    forward = source * (counted.source_piece + source * counted.source_pair)
-    forward += target * (counted.target_piece + target * counted.target_pair + source * counted.cross_pair)
+    forward = source * counted.source_piece + counted.pairs(source) * counted.source_pair
+    forward += target * (counted.target_piece + source * counted.cross_pair)
+    forward += counted.pairs(target) * counted.target_pair
     if "cross" not in model.attentions():  # of one sequence each position is multiplied with all others
         forward += source * target * counted.cross_pair
     if with_source:

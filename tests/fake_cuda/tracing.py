@@ -33,6 +33,7 @@ from nmt.data.encoding.dataset import Batch, Pairs
 from nmt.inference.constraints import Constraints
 from nmt.inference.protocol import Row
 from nmt.inference.search import BeamState, Decoder, advance, extend
+from nmt.model import windows
 from nmt.model.families import build
 from nmt.model.protocol import Model
 from nmt.training import updater as updating
@@ -51,6 +52,7 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
     "activation": ("relu", "gelu", "silu", "swiglu"),
     "tied_embeddings": ("all", "target", "none"),
     "attention_dropout": (0.0, 0.1),
+    "attention_window": (None, 3),
     "algorithm": ("adam", "muon"),
     "more": (False, True),  # two micro-batches, clipping, a moving average
 }
@@ -298,6 +300,7 @@ def name_of(case: Case) -> str:
 def main() -> None:
     """Trace everything, and print the reports."""
     nn.Module._apply = convert_parameters  # type: ignore[method-assign]
+    windows.SIZE = 8  # so that the sentences are longer than a block
     with OneMode() as mode:
         cases = pairwise(OPTIONS)
         of_each = [next(case for case in cases if case["architecture"] == family) for family in STACKS]

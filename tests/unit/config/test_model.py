@@ -80,6 +80,14 @@ def test_the_width_of_heads_has_bounds(width: int) -> None:
     ModelConfig(head_width=min(max(width, 1), 2**16))
 
 
+def test_a_window_is_off_by_default_and_as_long_as_the_longest_sentence_at_most() -> None:
+    assert ModelConfig().attention_window is None
+    assert ModelConfig.model_validate({"attention_window": "none"}).attention_window is None
+    assert ModelConfig(attention_window=32, max_length=32).attention_window == 32
+    assert ModelConfig(attention_window=1, architecture="encoder-only", decoder_layers=0).attention_window == 1
+    assert finding(ModelConfig, attention_window=0)[0] == "attention_window"
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -91,6 +99,18 @@ def test_the_width_of_heads_has_bounds(width: int) -> None:
         (
             {"d_model": 12, "heads": 4, "positions": "rotary"},
             "heads have width 3, which rotary positions need even: set head_width",
+        ),
+        (
+            {"attention_window": 33, "max_length": 32},
+            "attention_window = 33 must be at most max_length = 32; without it every position sees all",
+        ),
+        (
+            {"attention_window": 8, "architecture": "decoder-only"},
+            'architecture = "decoder-only" has no attention_window: its target would not see the source',
+        ),
+        (
+            {"attention_window": 8, "architecture": "prefix-lm"},
+            'architecture = "prefix-lm" has no attention_window: its target would not see the source',
         ),
     ],
 )

@@ -71,6 +71,27 @@ def test_room_grows_by_half_and_by_eight_steps_at_least() -> None:
     assert wide.self_kv[0][0].size(2) == 3 + 8 * 3
 
 
+def test_with_a_window_positions_that_no_later_one_sees_are_dropped_and_room_stays_bounded() -> None:
+    cache = make_cache(2)
+    cache.window = 2
+    for number in range(40):
+        width = 1 if number < 2 else 3
+        keys, values = step(cache, width, float(number))
+        following = 1 if number < 1 else 3
+        cache.reorder(torch.tensor([[0, 0, 2], [1, 2, 0]])[:, :following].clamp(max=width - 1))
+        assert cache.length == number + 1
+        seen = sorted({int(each) for each in keys[0, 0, :, 0] - 1})  # of the second layer
+        assert seen == list(range(max(number - 2, 0), number + 1))
+        assert torch.equal(keys, -values + 1)
+        assert cache.ancestry.size(2) == cache.positions == keys.size(2)
+        assert (cache.self_mask is None) == (number < 2)
+        assert cache.self_kv[0][0].size(2) <= 9 + 24 + 4
+    cache.keep_sentences(torch.tensor([1]))
+    assert torch.equal(
+        step(cache, 3, 40.0)[0][0, 0, :, 0], torch.tensor([39, 39.1, 39.2, 40, 40.1, 40.2, 41, 41.1, 41.2])
+    )
+
+
 def test_sentences_leave_and_the_last_ones_take_their_index() -> None:
     cache = make_cache(4)
     step(cache, 1, 1.0)

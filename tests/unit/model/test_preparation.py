@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nmt.config.decoding import InferencePrecision
 from nmt.config.model import ModelConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
-from nmt.model import layers
+from nmt.model import layers, windows
 from nmt.model.encoder_decoder import Transformer
 from nmt.model.preparation import dequantize, hold_levels, prepare, quantize_model
 
@@ -148,8 +148,16 @@ def test_heads_of_any_width_in_every_precision_and_step_by_step(heads: int, widt
 BLOCKS: list[dict[str, Any]] = [
     *({"positions": positions} for positions in ("sinusoidal", "learned", "rotary")),
     *({"activation": activation} for activation in ("gelu", "silu", "swiglu")),
+    {"attention_window": 1, "positions": "rotary"},
 ]
-blocks = pytest.mark.parametrize("block", BLOCKS, ids=lambda block: "".join(block.values()))
+blocks = pytest.mark.parametrize("block", BLOCKS, ids=lambda block: "-".join(map(str, block.values())))
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a window have so small blocks that the sentences have several."""
+    monkeypatch.setattr(windows, "SIZE", 2)
+    monkeypatch.setattr(windows, "ALIGNED", 1)
 
 
 @blocks

@@ -28,9 +28,12 @@ def config(**values: object) -> ModelConfig:
     return ModelConfig.model_validate({**shape, "dropout": 0.3, **values})
 
 
-def make_model(norm: str = "post", tied: str = "all", positions: str = "sinusoidal") -> Transformer:
+def make_model(
+    norm: str = "post", tied: str = "all", positions: str = "sinusoidal", window: int | None = None
+) -> Transformer:
     torch.manual_seed(1)
-    return Transformer(config(norm=norm, tied_embeddings=tied, positions=positions), V, V, pad_id=PAD)
+    shape = config(norm=norm, tied_embeddings=tied, positions=positions, attention_window=window)
+    return Transformer(shape, V, V, pad_id=PAD)
 
 
 def make_family(architecture: str) -> Model:
@@ -113,9 +116,14 @@ def test_attention_is_the_mean_over_the_heads_of_the_layer(norm: str, layer: int
 
 
 @pytest.mark.parametrize("precision", ["trained", "float32", "bfloat16", pytest.param("int8", marks=in_int8)])
-@pytest.mark.parametrize(("norm", "positions"), [("pre", "sinusoidal"), ("post", "sinusoidal"), ("pre", "rotary")])
-def test_the_weights_of_every_attention_are_those_of_the_pass_itself(norm: str, positions: str, precision: str) -> None:
-    model: Model = make_model(norm, positions=positions).eval()
+@pytest.mark.parametrize(
+    ("norm", "positions", "window"),
+    [("pre", "sinusoidal", None), ("post", "sinusoidal", None), ("pre", "rotary", None), ("pre", "sinusoidal", 1)],
+)
+def test_the_weights_of_every_attention_are_those_of_the_pass_itself(
+    norm: str, positions: str, window: int | None, precision: str
+) -> None:
+    model: Model = make_model(norm, positions=positions, window=window).eval()
     if precision != "trained":
         model = prepare(model, cast("InferencePrecision", precision))
     by_kind = model.attentions()
@@ -143,6 +151,9 @@ def test_the_weights_of_every_attention_are_those_of_the_pass_itself(norm: str, 
         for one in of_kind:
             found = weights[attentions.index(one)]
             torch.testing.assert_close(found.sum(-1), torch.ones(found.shape[:-1]), rtol=0, atol=1e-6)
+            if window and kind != "cross":
+                assert not found.tril(-2).any()
+                assert not found.triu(2).any()
             if kind == "decoder":
                 assert not found.triu(1).any()
             else:

@@ -1,5 +1,6 @@
 """Parameters by part, operations of a real search, and the memory of all that a model holds."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,23 @@ def test_the_operations_of_a_search_are_those_of_its_products(beam_size: int, va
             ((best,),) = search([model], [Row(list(range(5, 5 + source)))], Request(decoding))
         assert len(best.ids) == limit - 1
         assert counter.total == operations(model).of_search(source + 1, limit, beam_size)
+
+
+def test_with_a_window_the_pairs_within_it_count() -> None:
+    model = make_model(attention_window=3)
+    ours = operations(model)
+    assert ours == replace(operations(make_model()), window=3)
+    for source, target in ((2, 3), (4, 4), (9, 7)):
+        pairs = sum(abs(a - b) <= 3 for a in range(source) for b in range(source))
+        steps = [1, *[2] * (target - 1)]
+        cached = sum(width * sum(steps[max(step - 3, 0) : step + 1]) for step, width in enumerate(steps))
+        others = replace(ours, source_pair=0, target_pair=0).of_search(source, target, 2)
+        assert ours.of_search(source, target, 2) == others + pairs * ours.source_pair + cached * ours.target_pair
+    short, long = (np.array([length], dtype=float) for length in (3, 9))
+    whole, window = (operations_of_training(each, short, long) for each in (make_model(), model))
+    assert whole - window == 3 * ours.target_pair * sum(abs(a - b) > 3 for a in range(9) for b in range(9))
+    whole, window = (operations_of_training(each, long, short) for each in (make_model(), model))
+    assert whole - window == 3 * ours.source_pair * sum(abs(a - b) > 3 for a in range(9) for b in range(9))
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,14 @@ def refusal(model: ModelConfig, theirs: ModelConfig, tokenizer: Any = TOKENIZER)
 
 
 @pytest.mark.parametrize(
-    "free", [{"dropout": 0.4}, {"attention_dropout": 0.1}, {"activation_dropout": 0.1}, {"max_length": 99}]
+    "free",
+    [
+        {"dropout": 0.4},
+        {"attention_dropout": 0.1},
+        {"activation_dropout": 0.1},
+        {"max_length": 99},
+        {"attention_window": 8},
+    ],
 )
 def test_what_weights_do_not_depend_on_may_differ(free: dict[str, float]) -> None:
     refuse_misfit(Path("old"), config(), config(**free), shapes_of(config()), TOKENIZER)

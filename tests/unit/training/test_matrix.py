@@ -1,5 +1,6 @@
 """The promises, for every family with every objective that it can have: resume, ranks and batches change nothing."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,6 +20,7 @@ from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.shards import shard_path, write_shard
 from nmt.inference.engines.native import NativeEngine
 from nmt.inference.protocol import Request, Row
+from nmt.model import windows
 from nmt.run_folder import RunFolder
 from nmt.training.checkpoint import Checkpoints
 from nmt.training.log import TrainingLog
@@ -37,6 +39,7 @@ SECTIONS: dict[str, Any] = {
 MODEL = {"d_model": 16, "heads": 4, "ffn": 24, "max_length": 16, "positions": "rotary", "norm": "pre"}
 VARIANTS: dict[str, dict[str, Any]] = {
     "encoder-decoder": {"model": {"architecture": "encoder-decoder"}},
+    "encoder-decoder, window": {"model": {"architecture": "encoder-decoder", "attention_window": 1}},
     "decoder-only": {"model": {"architecture": "decoder-only"}},
     "decoder-only, source too": {"model": {"architecture": "decoder-only"}, "training": {"source_loss": 0.3}},
     "prefix-lm": {"model": {"architecture": "prefix-lm"}},
@@ -55,8 +58,13 @@ matrix = pytest.mark.parametrize("variant", VARIANTS)
 
 
 @pytest.fixture(autouse=True, scope="module")
-def one_thread() -> None:
+def setting() -> Iterator[None]:
+    """Take one thread, and so small blocks for a window that a sentence has several."""
     torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(windows, "SIZE", 2)
+        patch.setattr(windows, "ALIGNED", 1)
+        yield
 
 
 @pytest.fixture(scope="module")
