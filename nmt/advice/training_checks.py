@@ -11,7 +11,8 @@ from nmt.advice.checkup import Checkup, Finding
 from nmt.cores import cores
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.dataset import PreparedPairs
-from nmt.errors import StorageError, explaining_shortage
+from nmt.errors import StorageError, UsageError, explaining_shortage
+from nmt.exporting.ctranslate2 import check_shape
 from nmt.inference.engines.native import check_precision
 from nmt.model.families import build_without_weights
 from nmt.run_folder import RunFolder
@@ -74,10 +75,14 @@ def check_schedule(checkup: Checkup) -> Finding:
 
 
 def check_export(checkup: Checkup) -> Finding:
-    """Check whether CTranslate2, which `nmt export` needs, is installed."""
+    """Check whether the model can be exported to CTranslate2, and whether this package is installed."""
     if (objective := checkup.recipe.training.objective) != "translation":
         return Finding("OK", f"a model that is trained for {objective} has none")
     model = checkup.recipe.model
+    try:
+        check_shape(model)
+    except UsageError as error:
+        return Finding("OK", str(error))
     shape = f"{model.norm}-norm, {model.positions} positions, tied_embeddings {model.tied_embeddings}"
     package = "installed" if find_spec("ctranslate2") else f"not installed here: {install_hint('ctranslate2')}"
     return Finding("OK", f"a model of this shape can be exported to CTranslate2: {shape}; the package is {package}")

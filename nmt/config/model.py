@@ -21,6 +21,8 @@ STACKS: dict[str, tuple[str, ...]] = {
     "encoder-only": ("encoder_layers",),
 }
 """The stacks of layers that a family has."""
+EXPORTED: tuple[Architecture, ...] = ("encoder-decoder", "decoder-only")
+"""The families that CTranslate2 has too."""
 DEPTH = 6  # layers of a stack by default
 
 PRESETS: dict[str, dict[str, float]] = {

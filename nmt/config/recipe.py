@@ -66,7 +66,8 @@ class Recipe(Section):
             raise ValueError(
                 'model.tied_embeddings = "all" needs tokenizer.joint = true; separate vocabularies allow "target"'
             )
-        if self.training.source_loss and not (self.model.architecture == "decoder-only" and self.tokenizer.joint):
+        is_joint = self.tokenizer.joint or not is_used
+        if self.training.source_loss and not (self.model.architecture == "decoder-only" and is_joint):
             raise ValueError(
                 f"training.source_loss = {self.training.source_loss} needs model.architecture = "
                 '"decoder-only", which predicts the source too, and tokenizer.joint = true'

@@ -36,6 +36,8 @@ def reproduce(run: Run, model: Path | None) -> Iterator[tuple[bool, str]]:
 
 def expected_scores(run: Run) -> Mapping[str, ExpectedConfig]:
     """Return the expected scores of the recipe, or else those in its lock. Raises RecipeError where there are none."""
+    if (objective := run.recipe.training.objective) != "translation":
+        raise RecipeError(f'{run.loaded.path}: training.objective = "{objective}" has no scores to reproduce')
     locked = run.locked
     recorded = locked.lock.scores if locked else {}
     found = run.recipe.expected or {

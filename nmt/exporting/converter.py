@@ -14,7 +14,6 @@ from torch import nn
 
 from nmt.config.model import ModelConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, UNK_ID, SentencePieceModel, Tokenizer
-from nmt.errors import UsageError
 from nmt.model.decoder_only import DecoderOnly
 from nmt.model.encoder_decoder import Transformer
 from nmt.model.protocol import Model
@@ -130,15 +129,5 @@ CONVERTERS: dict[type[Model], type[StackConverter]] = {Transformer: TransformerC
 
 
 def converter(model: Model, config: ModelConfig, tokenizer: Tokenizer) -> StackConverter:
-    """Return the converter for the class of `model`. Raises UsageError where CTranslate2 has no such model."""
-    kind = CONVERTERS.get(type(model))
-    native = "translate with the native engine, or take --to int8"
-    if kind is None:
-        raise UsageError(f"CTranslate2 has no model of the architecture {config.architecture}", hint=native)
-    if kind is DecoderConverter and config.tied_embeddings != "all":
-        raise UsageError(
-            f'model.tied_embeddings = "{config.tied_embeddings}": a decoder of CTranslate2 has one embedding for both '
-            "sides",
-            hint=f'{native}, or train with tied_embeddings = "all"',
-        )
-    return kind(model, config, tokenizer)
+    """Return the converter for the class of `model`, a model that CTranslate2 has."""
+    return CONVERTERS[type(model)](model, config, tokenizer)

@@ -4,6 +4,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
+from nmt.config.model import EXPORTED, ModelConfig
 from nmt.errors import ArtifactError, UsageError
 from nmt.exporting.parity import Agreement, check, compare, describe_sample, draw_sample, read_sample
 from nmt.exporting.tokenizers import ODD, export_tokenizers
@@ -35,9 +36,7 @@ def export_ctranslate2(
     bundle = open_bundle(path)
     bundle.check_translates()
     bundle.check_float32()
-    if window := bundle.config.model.attention_window:
-        hint = "translate with the engine native"
-        raise UsageError(f"{path}: CTranslate2's encoder has no model.attention_window, which is {window}", hint=hint)
+    check_shape(bundle.config.model)
     check_writable(path / EXPORTS / name)
     sources = read_sample(sample, bundle) if sample else draw_sample(bundle)
     texts = bundle.tokenizer.source.decode(sources)
@@ -73,3 +72,18 @@ def export_ctranslate2(
             (path / EXPORTS).rmdir()
         raise
     return parity
+
+
+def check_shape(config: ModelConfig) -> None:
+    """Raise UsageError where CTranslate2 has no such model."""
+    native = "translate with the native engine, or take --to int8"
+    if config.architecture not in EXPORTED:
+        raise UsageError(f"CTranslate2 has no model of the architecture {config.architecture}", hint=native)
+    if len(config.stacks) == 1 and config.tied_embeddings != "all":
+        raise UsageError(
+            f'model.tied_embeddings = "{config.tied_embeddings}": a decoder of CTranslate2 has one embedding for both '
+            "sides",
+            hint=f'{native}, or train with tied_embeddings = "all"',
+        )
+    if window := config.attention_window:
+        raise UsageError(f"CTranslate2's encoder has no model.attention_window, which is {window}", hint=native)

@@ -185,7 +185,7 @@ class Run:
     def refuse_other_symbols(self) -> None:
         """Raise RecipeError where the tokenizer of the initial model lacks the recipe's tags, placeholders or masks.
 
-        Raises it as well where it is not the joint one that monolingual text and masked pairs need.
+        Raises it as well where it is not the joint one that monolingual text, masked pairs and a source loss need.
         """
         data, tokenizer = self.recipe.data, self.initial_tokenizer
         if tokenizer and (missing := [tag for tag in data.tags if tag not in tokenizer.tags]):
@@ -205,10 +205,15 @@ class Run:
                 f"{given}: the model that training.init_from names has {len(tokenizer.masks)} masks, not {needed}",
                 hint="train without init_from",
             )
-        if tokenizer and not tokenizer.joint and (data.monolingual or self.recipe.training.objective == "masked"):
+        joint_for = {
+            "data.monolingual": data.monolingual,
+            "training.source_loss": self.recipe.training.source_loss,
+            given: self.recipe.training.objective == "masked",
+        }
+        if tokenizer and not tokenizer.joint and (needing := [key for key, value in joint_for.items() if value]):
             raise RecipeError(
-                f"{'data.monolingual' if data.monolingual else given}: the model that training.init_from names has a "
-                "tokenizer for each side, and one for both is needed",
+                f"{needing[0]}: the model that training.init_from names has a tokenizer for each side, and one for "
+                "both is needed",
                 hint="begin with a model whose recipe had tokenizer.joint = true, or train without init_from",
             )
 

@@ -123,6 +123,10 @@ def test_the_package_for_exports_is_looked_for(tmp_path: Path, monkeypatch: pyte
         "a model of this shape can be exported to CTranslate2: pre-norm, sinusoidal positions, tied_embeddings all; "
         "the package is installed"
     )
+    prefix = ("model.architecture=prefix-lm", "model.encoder_layers=0")
+    assert str(check_export(checkup_of(tmp_path, *prefix))) == (
+        "CTranslate2 has no model of the architecture prefix-lm (translate with the native engine, or take --to int8)"
+    )
     assert found[0] == found[1].replace("is installed", 'is not installed here: pip install -e ".[ctranslate2]"')
 
 

@@ -84,6 +84,10 @@ def test_scores_are_expected_by_the_recipe_or_else_by_the_lock(tmp_path: Path) -
             "(add [expected.TEST] with bleu and signature, or take the lock.json of a finished run)"
         )
         assert not run.folder.path.exists()
+    masked = {"model": {"architecture": "encoder-only"}, "training": {"objective": "masked"}}
+    with pytest.raises(RecipeError) as caught:
+        expected_scores(run_of(tmp_path, tokenizer={"masks": 1}, **masked))
+    assert str(caught.value) == f'{tmp_path / "x.toml"}: training.objective = "masked" has no scores to reproduce'
 
 
 def test_all_stages_run_or_the_text_alone_where_a_model_is_given(

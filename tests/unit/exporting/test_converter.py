@@ -10,7 +10,6 @@ import torch
 pytest.importorskip("ctranslate2")
 
 from nmt.config.model import ModelConfig
-from nmt.errors import UsageError
 from nmt.exporting.converter import DecoderConverter, StackConverter, TransformerConverter
 from nmt.exporting.converter import converter as converter_for
 from nmt.model.families import build
@@ -133,25 +132,3 @@ def test_a_decoder_alone_has_its_weights_and_one_vocabulary(norm: str) -> None:
     config = spec.config
     assert (config.unk_token, config.bos_token, config.eos_token) == ("t1", "t2", "t3")
     assert (config.layer_norm_epsilon, config.multi_query_attention) == (1e-5, False)
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({**ALONE, "architecture": "prefix-lm"}, "CTranslate2 has no model of the architecture prefix-lm"),
-        (
-            {"architecture": "encoder-only", "decoder_layers": 0},
-            "CTranslate2 has no model of the architecture encoder-only",
-        ),
-        (
-            {**ALONE, "tied_embeddings": "target"},
-            'model.tied_embeddings = "target": a decoder of CTranslate2 has one embedding for both sides',
-        ),
-    ],
-)
-def test_a_model_that_ctranslate2_does_not_have_is_one_line(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        converter("pre", **values)
-    native = "translate with the native engine, or take --to int8"
-    train = ', or train with tied_embeddings = "all"' if "tied" in message else ""
-    assert str(caught.value) == f"{message} ({native}{train})"

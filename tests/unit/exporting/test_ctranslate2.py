@@ -14,9 +14,10 @@ pytest.importorskip("ctranslate2")
 
 import ctranslate2
 
+from nmt.config.model import ModelConfig
 from nmt.errors import ArtifactError, UsageError
 from nmt.exporting.converter import TransformerConverter
-from nmt.exporting.ctranslate2 import export_ctranslate2
+from nmt.exporting.ctranslate2 import check_shape, export_ctranslate2
 from nmt.exporting.parity import read_sample
 from nmt.exporting.tokenizers import ODD
 from nmt.files import digest_file, digest_json, read_json
@@ -156,18 +157,6 @@ def test_an_export_that_only_its_own_settings_mislead_is_not_kept(copy: Path) ->
     assert not (copy / "exports" / "other").exists()
 
 
-def test_a_model_with_a_window_is_not_exported(copy: Path) -> None:
-    config = read_json(copy / "config.json")
-    config["model"]["attention_window"] = 8
-    BUNDLE.write(copy, {key: value for key, value in config.items() if key != "digest"})
-    with pytest.raises(UsageError) as caught:
-        export_ctranslate2(copy, quantization="float32", name="other", sample=None)
-    assert str(caught.value) == (
-        f"{copy}: CTranslate2's encoder has no model.attention_window, which is 8 (translate with the engine native)"
-    )
-    assert not (copy / "exports" / "other").exists()
-
-
 @pytest.mark.parametrize("quantization", ["int8", "int8_float32", "int16", "bfloat16", "float16"])
 def test_every_quantization_says_how_near_it_is_and_in_what_it_was_computed(
     copy: Path, quantization: Any, capsys: pytest.CaptureFixture[str]
@@ -218,6 +207,26 @@ def test_a_damaged_vocabulary_of_a_decoder_is_one_clear_line(alone: Path, tmp_pa
     with pytest.raises(ArtifactError) as caught:
         Translator.load(bundle, engine="ctranslate2")
     assert str(caught.value).startswith(f"{folder}/vocabulary.json: damaged: its SHA-256 is not the one in ")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"architecture": "prefix-lm"}, "CTranslate2 has no model of the architecture prefix-lm"),
+        ({"architecture": "encoder-only"}, "CTranslate2 has no model of the architecture encoder-only"),
+        (
+            {"architecture": "decoder-only", "tied_embeddings": "target"},
+            'model.tied_embeddings = "target": a decoder of CTranslate2 has one embedding for both sides',
+        ),
+        ({"attention_window": 8}, "CTranslate2's encoder has no model.attention_window, which is 8"),
+    ],
+)
+def test_a_model_that_ctranslate2_does_not_have_is_one_line(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_shape(ModelConfig.model_validate(values))
+    native = "translate with the native engine, or take --to int8"
+    train = ', or train with tied_embeddings = "all"' if "tied" in message else ""
+    assert str(caught.value) == f"{message} ({native}{train})"
 
 
 def test_a_model_that_ctranslate2_does_not_have_is_refused_and_nothing_is_written(

@@ -323,3 +323,18 @@ def test_monolingual_text_needs_a_joint_initial_tokenizer(tmp_path: Path) -> Non
         run.refuse_other_folder()
     run.initial_tokenizer = tokenizer([], 0)
     run.refuse_other_folder()
+
+
+def test_a_loss_of_the_source_needs_a_joint_initial_tokenizer_whatever_the_recipes_own(tmp_path: Path) -> None:
+    shape = {"architecture": "decoder-only", "tied_embeddings": "target"}
+    training = {"source_loss": 0.5, "init_from": "model"}
+    run = make_run(tmp_path, model=shape, training=training, tokenizer={"joint": False})
+    run.initial, run.initial_tokenizer = InitialModel("", "", "", {}), tokenizer([], 0)
+    run.refuse_other_folder()
+    run.initial_tokenizer = tokenizer([], 0, joint=False)
+    with pytest.raises(RecipeError) as caught:
+        run.refuse_other_folder()
+    assert str(caught.value) == (
+        "training.source_loss: the model that training.init_from names has a tokenizer for each side, and one for both "
+        "is needed (begin with a model whose recipe had tokenizer.joint = true, or train without init_from)"
+    )
