@@ -120,9 +120,9 @@ class Recipe(Section):
             raise ValueError(f"{given} learns from the lines of data.monolingual alone: leave out data.train")
         idle = [key for key, value in self.noise if value != NoiseConfig.model_fields[key].default]
         if idle and objective != "denoising" and (objective != "masked" or "target" in idle):
-            raise ValueError(f"noise.{idle[-1]}: {given} has none")
+            raise ValueError(f"noise.{idle[-1]}: {given} has none: leave it out")
         if objective != "translation" and self.training.source_loss:
-            raise ValueError(f"training.source_loss: {given} has none")
+            raise ValueError(f"training.source_loss: {given} has none: leave it out")
         if objective != "translation" and self.expected:
             raise ValueError(f"expected.{next(iter(self.expected))}: {given} has no scores")
         if self.training.init_from is not None or objective == "translation":

@@ -36,6 +36,7 @@ def facts(path: Path) -> JsonObject:
             "target_size": tokenizer.target_size,
             "tags": tokenizer.tags,
             "placeholders": tokenizer.placeholders,
+            "masks": len(tokenizer.masks),
         },
         "parameters": {**parts, "total": sum(parts.values())},
         "operations": {

@@ -263,12 +263,12 @@ MASKS = {"masks": 1}
         (
             "translation",
             {"noise": {"mask_share": 0.5}},
-            'noise.mask_share: training.objective = "translation" has none',
+            'noise.mask_share: training.objective = "translation" has none: leave it out',
         ),
         (
             "masked",
             {"model": ENCODER, "tokenizer": MASKS, "noise": {"target": "spans"}},
-            'noise.target: training.objective = "masked" has none',
+            'noise.target: training.objective = "masked" has none: leave it out',
         ),
         (
             "denoising",
@@ -278,7 +278,7 @@ MASKS = {"masks": 1}
                 "model": {"architecture": "decoder-only"},
                 "training": {"objective": "denoising", "source_loss": 0.5},
             },
-            'training.source_loss: training.objective = "denoising" has none',
+            'training.source_loss: training.objective = "denoising" has none: leave it out',
         ),
         (
             "masked",

@@ -23,7 +23,8 @@ def test_the_facts_are_those_of_the_bundle_and_of_its_lock(tiny_model: Path) -> 
     assert found["languages"] == {"source": "en", "target": "de"}
     assert found["model"] == config.model.model_dump()
     assert found["decoding"] == config.decoding.model_dump()
-    assert found["tokenizer"] == {"joint": True, "source_size": 400, "target_size": 400, "tags": [], "placeholders": 0}
+    sizes = {"joint": True, "source_size": 400, "target_size": 400}
+    assert found["tokenizer"] == {**sizes, "tags": [], "placeholders": 0, "masks": 0}
     parts = found["parameters"]
     assert parts.pop("total") == sum(parts.values()) == sum(parameter.numel() for parameter in model.parameters())
     counted = found["operations"]
