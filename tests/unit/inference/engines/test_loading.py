@@ -25,6 +25,7 @@ def bundles(*digests: str) -> dict[Path, Any]:
             path=path,
             config=SimpleNamespace(files={"tokenizer.model": digest, "model.safetensors": path.name}),
             tokenizer=SimpleNamespace(files=["tokenizer.model"]),
+            check_translates=lambda: None,
         )
         for path, digest in zip(PATHS, digests, strict=False)
     }
