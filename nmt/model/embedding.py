@@ -1,12 +1,62 @@
 """What stands before and after the layers of every family: embeddings, positions and the output layer."""
 
 import math
+from collections.abc import Callable
+from typing import Self
 
+import torch
 from torch import Tensor, nn
 
 from nmt.config.model import ModelConfig
 from nmt.model import layers
 from nmt.model.protocol import Model
+
+
+class Positions(nn.Module):
+    """A vector for each position, in a `table` (limit, D)."""
+
+    table: Tensor
+
+    def forward(self, start: int, length: int) -> Tensor:
+        """Return the vectors (length, D) of the positions from `start`."""
+        return self.table[start : start + length]
+
+    def at(self, places: Tensor) -> Tensor:
+        """Return the vectors (..., D) of the positions `places` (...)."""
+        return self.table[places]
+
+
+class SinusoidalPositions(Positions):
+    """Sines and cosines of geometrically falling frequencies, interleaved (section 3.5); float32 in every model."""
+
+    def __init__(self, limit: int, d_model: int) -> None:
+        super().__init__()
+        self.register_buffer("table", self.encodings(limit, d_model), persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        table = self.table
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.table.dtype != table.dtype:  # bfloat16 would round the sines to eight bits
+            self.table = table.to(self.table.device)
+        return self
+
+    @staticmethod
+    def encodings(limit: int, d_model: int) -> Tensor:
+        """Return the encodings (limit, D) of the positions from 0."""
+        if torch.get_default_device().type == "meta":  # where arithmetic imports SymPy, for a second
+            return torch.empty(limit, d_model)
+        position = torch.arange(limit, dtype=torch.float64)[:, None]
+        frequency = 10_000 ** (-torch.arange(0, d_model, 2, dtype=torch.float64) / d_model)
+        angles = position * frequency  # (limit, D/2)
+        return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1).float()
+
+
+class LearnedPositions(Positions):
+    """One learned vector a position, as in table 3, row (E)."""
+
+    def __init__(self, limit: int, d_model: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.empty(limit, d_model))
 
 
 class EmbeddingModel(Model):
@@ -20,7 +70,7 @@ class EmbeddingModel(Model):
         super().__init__()
         self.pad_id = pad_id
         self.position_limit = 2 * config.max_length
-        kind = layers.LearnedPositions if config.positions == "learned" else layers.SinusoidalPositions
+        kind = LearnedPositions if config.positions == "learned" else SinusoidalPositions
         self.is_rotary = config.positions == "rotary"
         self.positions = kind(positions, config.width_of_heads if self.is_rotary else config.d_model)
         self.scale = math.sqrt(config.d_model)

@@ -8,7 +8,6 @@ are True where attention is allowed.
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -406,50 +405,3 @@ class Dropout(nn.Module):
         threshold = min(round(self.p * 2**16), 2**16 - 1) - 2**15  # beyond int16 the comparison would wrap around
         # Compare straight into the type of `x`: torch converts booleans to bfloat16 slowly.
         return torch.ge(bits, threshold, out=torch.empty_like(x)).mul_(1 / (1 - self.p))
-
-
-class Positions(nn.Module):
-    """A vector for each position, in a `table` (limit, D)."""
-
-    table: Tensor
-
-    def forward(self, start: int, length: int) -> Tensor:
-        """Return the vectors (length, D) of the positions from `start`."""
-        return self.table[start : start + length]
-
-    def at(self, places: Tensor) -> Tensor:
-        """Return the vectors (..., D) of the positions `places` (...)."""
-        return self.table[places]
-
-
-class SinusoidalPositions(Positions):
-    """Sines and cosines of geometrically falling frequencies, interleaved (section 3.5); float32 in every model."""
-
-    def __init__(self, limit: int, d_model: int) -> None:
-        super().__init__()
-        self.register_buffer("table", self.encodings(limit, d_model), persistent=False)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        table = self.table
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if self.table.dtype != table.dtype:  # bfloat16 would round the sines to eight bits
-            self.table = table.to(self.table.device)
-        return self
-
-    @staticmethod
-    def encodings(limit: int, d_model: int) -> Tensor:
-        """Return the encodings (limit, D) of the positions from 0."""
-        if torch.get_default_device().type == "meta":  # where arithmetic imports SymPy, for a second
-            return torch.empty(limit, d_model)
-        position = torch.arange(limit, dtype=torch.float64)[:, None]
-        frequency = 10_000 ** (-torch.arange(0, d_model, 2, dtype=torch.float64) / d_model)
-        angles = position * frequency  # (limit, D/2)
-        return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1).float()
-
-
-class LearnedPositions(Positions):
-    """One learned vector a position, as in table 3, row (E)."""
-
-    def __init__(self, limit: int, d_model: int) -> None:
-        super().__init__()
-        self.table = nn.Parameter(torch.empty(limit, d_model))

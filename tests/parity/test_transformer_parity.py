@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from nmt.config.model import ModelConfig
+from nmt.model.embedding import SinusoidalPositions
 from nmt.model.encoder_decoder import DecoderLayer, EncoderLayer, Transformer
-from nmt.model.layers import Attention, FeedForward, SinusoidalPositions
+from nmt.model.layers import Attention, FeedForward
 
 D, H, FFN, LAYERS = 16, 4, 24, 2
 SOURCE_SIZE, TARGET_SIZE, PAD = 11, 13, 0
