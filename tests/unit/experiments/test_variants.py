@@ -86,7 +86,9 @@ def test_the_variants_of_recipes_that_are_shipped_are_recipes_too(name: str) -> 
     base = load_recipe(name).recipe
     variants = make_variants(base.sweep, [])[1]
     recipes = {variant.name: load_recipe(name, variant.overrides).recipe for variant in variants}
-    assert len({recipe.model_copy(update={"sweep": {}}).model_dump_json() for recipe in recipes.values()}) >= 11
+    assert len({recipe.model_copy(update={"sweep": {}}).model_dump_json() for recipe in recipes.values()}) == len(
+        recipes
+    )
     for variant, recipe in recipes.items():
         inner = recipe.model.heads * recipe.model.width_of_heads
         assert (inner == base.model.d_model) == (variant[0] != "B" and recipe.model.d_model == base.model.d_model)
