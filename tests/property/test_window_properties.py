@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from blocks import small_blocks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_models import SEEDS, SENTENCES, V, few, forced_scores, make_model, search, sources
@@ -22,12 +23,10 @@ fewer = settings(few, max_examples=12)
 
 
 @pytest.fixture(autouse=True, scope="module")
-def small_blocks() -> Iterator[None]:
-    """Let blocks be so small that short sentences have several."""
+def setting() -> Iterator[None]:
+    """Take one thread, and so small blocks that short sentences have several."""
     torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(windows, "SIZE", 2)
-        patch.setattr(windows, "ALIGNED", 1)
+    with small_blocks():
         yield
 
 

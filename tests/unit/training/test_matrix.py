@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from blocks import small_blocks
 from torch import Tensor
 
 from nmt.config.decoding import DecodingConfig
@@ -20,7 +21,6 @@ from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.shards import shard_path, write_shard
 from nmt.inference.engines.native import NativeEngine
 from nmt.inference.protocol import Request, Row
-from nmt.model import windows
 from nmt.run_folder import RunFolder
 from nmt.training.checkpoint import Checkpoints
 from nmt.training.log import TrainingLog
@@ -61,9 +61,7 @@ matrix = pytest.mark.parametrize("variant", VARIANTS)
 def setting() -> Iterator[None]:
     """Take one thread, and so small blocks for a window that a sentence has several."""
     torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(windows, "SIZE", 2)
-        patch.setattr(windows, "ALIGNED", 1)
+    with small_blocks():
         yield
 
 
