@@ -107,10 +107,13 @@ def versions() -> dict[str, str]:
 
 @cache
 def code() -> dict[str, str]:
-    """Return nmt's version, the SHA-256 of its source, and the commit where it is a checkout, `-dirty` if changed."""
+    """Return nmt's version, the SHA-256 of its source, and the commit where it is a checkout, `-dirty` if changed.
+
+    The recipes, which a wheel has within the package, are no source.
+    """
     source, package = hashlib.sha256(), ROOT / "nmt"
     for name in sorted(path.relative_to(package).as_posix() for path in package.rglob("*.*")):
-        if name.endswith((".py", ".toml")):
+        if name.endswith((".py", ".toml")) and not name.startswith("recipes/"):
             source.update(f"{name}\0{hashlib.sha256((package / name).read_bytes()).hexdigest()}\0".encode())
     found = {"nmt": __version__, "source": source.hexdigest()}
     if (ROOT / ".git").exists():

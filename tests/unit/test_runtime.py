@@ -107,7 +107,7 @@ def test_the_code_is_its_version_the_digest_of_its_source_and_its_commit(
 
     first = code("a/b.py", "x")
     assert (list(first), first["nmt"]) == (["nmt", "source"], nmt.__version__)
-    assert code("a/b.txt", "y") == first
+    assert code("a/b.txt", "y") == code("recipes/demo.toml", "y") == first
     others = [code("words.toml", "x")["source"], code("a/b.py", "y")["source"]]
     assert len({first["source"], *others}) == 3
     (tmp_path / ".git").mkdir()  # which is no repository
