@@ -12,7 +12,7 @@ from nmt import console, startup
 from nmt.commands.group import LazyCommand, LazyGroup, Verbose, new_app
 from nmt.errors import NmtError, UsageError, explain, storage_error, worded
 from nmt.startup import ENDINGS, handle_endings
-from nmt.version import __version__
+from nmt.version import __version__, missing_package
 
 INTERRUPTED = 130  # what the command line returns after Ctrl-C
 LONGEST = 4000  # characters of the line of a failure
@@ -101,6 +101,11 @@ def main() -> None:
             raise
         console.trace()
         fail(f"{error.object}: not UTF-8, which names of files have to be here", UsageError.exit_code)
+    except ModuleNotFoundError as error:
+        if not (line := missing_package(error)):
+            raise
+        console.trace()
+        fail(line, UsageError.exit_code)
     except (MemoryError, RuntimeError) as error:
         if not (line := explain(error)):
             raise
