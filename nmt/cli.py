@@ -29,6 +29,7 @@ COMMANDS = {
         "translate": "Translate raw text with MODEL: one line out for every line in, in order, as soon as it is done.",
         "score": "Score given translations with MODEL: one line out for every pair, in order.",
         "evaluate": "Score translations by BLEU, chrF and TER with their signatures: those of MODEL, or --hypotheses.",
+        "serve": "Serve each MODEL over HTTP, with a page for people and the interface of LibreTranslate for programs.",
         "export": "Write MODEL for another engine, to MODEL/exports/NAME, or as a new bundle with weights in int8.",
     },
     "From runs to numbers": {

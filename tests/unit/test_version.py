@@ -72,8 +72,8 @@ def test_the_distribution_has_the_name_of_the_hint_and_the_extras_that_install_e
 def test_an_install_for_serving_brings_no_package_of_training() -> None:
     base, extras = project()["dependencies"], project()["optional-dependencies"]
     assert set(TRAINING) <= closure(extras["train"])
-    serving = closure([*base, *extras["ctranslate2"]])
-    assert {"numpy", "sentencepiece", "pygments", "pyyaml"} <= serving
+    serving = closure([*base, *extras["ctranslate2"], *extras["serve"]])
+    assert {"numpy", "sentencepiece", "pygments", "pyyaml", "starlette"} <= serving
     assert serving.isdisjoint({*TRAINING, "lxml", "pandas", "pillow", "sympy"})
 
 
