@@ -102,8 +102,9 @@ class Batcher:
         self._waiting: list[Waiting] = []  # in order
         self._turn = self._number = self._idle = 0
         self._is_closed = False
-        for number in range(engine.workers):
-            threading.Thread(target=self._work, name=f"engine-{number}", daemon=True).start()
+        self.threads = [threading.Thread(target=self._work, daemon=True) for _ in range(engine.workers)]
+        for thread in self.threads:
+            thread.start()
 
     @property
     def waiting(self) -> int:
