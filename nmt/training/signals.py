@@ -22,8 +22,9 @@ Where a service manager or a batch system signals all processes of a job, torchr
 def catching_signals() -> Iterator[list[int]]:
     """Yield a list that receives the number of the first signal that ends the program; a second one ends it at once.
 
-    Of SIGTERM and SIGHUP only one that comes `TOGETHER` seconds later is a second one. A signal that is ignored stays so, as SIGHUP under `nohup`, but for SIGINT: a shell ignores it for a job in the
-    background, and whoever sends it to a training wants it saved.
+    Of SIGTERM and SIGHUP only one that comes `TOGETHER` seconds later is a second one. A signal that is ignored stays
+    so, as SIGHUP under `nohup`, but for SIGINT: a shell ignores it for a job in the background, and whoever sends it to
+    a training wants it saved.
     """
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
