@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, Self
@@ -106,17 +106,15 @@ def translate(
     """Translate raw text with MODEL: one line out for every line in, in order, as soon as it is done.
 
     Lines are taken in chunks, of 32 at first and of 2,048 in the end, to be batched by length; of a pipe what comes
-    within --max-wait-ms; on a terminal each is answered at once. Several MODELs translate as an ensemble. With --format
-    html, for example, the input is a document, whose text is translated in place.
+    within --max-wait-ms; on a terminal each is answered at once. Several MODELs are an ensemble. With --format html,
+    for example, the text inside a document is translated in place.
     """
     # Everything else is checked before the model, which takes seconds to load.
     check(sample, written, search, sampling, inference)
     check_device(inference)
     if kind := written.document:
         check_document(kind, prefix, sample, errors)
-        from nmt.commands.document_output import translate_file  # start-up time
-
-        translate_file(kind, input, output, lambda: load_translator(models, search, inference))
+        translate_document(kind, input, output, lambda: load_translator(models, search, inference))
         return
     options = wanted(written, sampling if sample else None)
     with open_output(output, input, inference) as (file, shared):
@@ -191,6 +189,14 @@ def check_model(translator: Translator, options: Options) -> None:
     beam = translator.decoding.beam_size
     if options.sampling is None and options.n_best > beam:
         raise UsageError(f"--n-best {options.n_best} is more than the beam of {beam}", hint="raise --beam-size")
+
+
+def translate_document(
+    kind: DocumentKind, input: Path | None, output: Path | None, load: Callable[[], Translator]
+) -> None:
+    from nmt.commands.document_output import translate_file  # start-up time
+
+    translate_file(kind, input, output, load)
 
 
 def check_document(kind: DocumentKind, prefix: Path | None, sample: bool, errors: str) -> None:
