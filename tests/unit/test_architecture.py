@@ -25,6 +25,7 @@ RANKS = [
     {"model"},
     {"inference"},
     {"exporting", "training"},
+    {"importing"},
     {"pipeline"},
     {"advice", "experiments"},
     {"commands"},
