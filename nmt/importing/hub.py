@@ -11,7 +11,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from nmt import console
 from nmt.errors import ArtifactError
 from nmt.importing.marian import NEEDED, OPTIONAL
-from nmt.importing.weights import WEIGHTS, first_line
+from nmt.importing.weights import WEIGHTS
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 TIMEOUT = 30.0  # seconds to wait for the Hub to say what a model consists of
@@ -23,6 +23,11 @@ class Fetched:
 
     folder: Path
     revision: str  # its commit
+
+
+def two_lines(error: Exception) -> str:
+    """Return the first lines of an error of the Hub, which say the status and what was asked."""
+    return " ".join(filter(None, str(error).split("\n")[:4])) or type(error).__name__
 
 
 def is_name(origin: str) -> bool:
@@ -46,5 +51,5 @@ def fetch(name: str, revision: str | None) -> Fetched:
         folder = snapshot_download(name, revision=found.sha, allow_patterns=wanted)
     except Exception as error:  # the package documents no set of exceptions
         hint = "check its name, --revision and the network, or fetch the files elsewhere and name their folder"
-        raise ArtifactError(f"{name}: not fetched from the Hub: {first_line(error)}", hint=hint) from error
+        raise ArtifactError(f"{name}: not fetched from the Hub: {two_lines(error)}", hint=hint) from error
     return Fetched(Path(folder), str(found.sha))

@@ -1,10 +1,10 @@
 """The import of a model: kept only if it splits, scores and translates a sample as transformers does."""
 
+import random
 import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
-from importlib import import_module
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, NoReturn, cast
 
 from huggingface_hub import metadata_load
 
+from nmt import console
 from nmt.config.data import LanguagesConfig
 from nmt.config.decoding import EvaluationConfig
 from nmt.config.model import ModelConfig
 from nmt.config.section import shown
 from nmt.config.toml import to_toml
 from nmt.data.encoding.normalization import plain
-from nmt.data.encoding.tokenizer import UNK_ID
+from nmt.data.encoding.tokenizer import EOS_ID, UNK_ID
 from nmt.data.languages import standard_tag
 from nmt.data.reading.archives import read_lines
 from nmt.errors import ArtifactError, UsageError
-from nmt.exporting.parity import BEAMS, agreement, best, describe_sample, draw_sample, read_sample
+from nmt.exporting.parity import BEAMS, SEED, agreement, best, describe_sample, draw_sample, read_sample
 from nmt.exporting.tokenizers import ODD
 from nmt.files import check_new_folder, digest_file, replacing, write_json
 from nmt.importing.marian import NEEDED, OPTIONAL, MarianFolder
@@ -83,10 +84,12 @@ def import_model(
     does not translate as it does in transformers, and UsageError where that package is missing, or `output` is in use;
     nothing is written then.
     """
-    import_extra("transformers", "huggingface", "nmt import")
     check_new_folder(output)
     marian = MarianFolder.open(folder)
     config = config_of(marian, origin, languages)
+    peer = import_extra("nmt.importing.peer", "huggingface", "nmt import").Peer
+    if banned := marian.forbidden():
+        console.warn(f"{folder}: bad_words_ids also forbids {', '.join(banned)}, which nmt's search may write")
     weights = import_weights(marian)
     files = [*NEEDED, *(name for name in OPTIONAL if (folder / name).is_file()), weights_file(folder).name]
     imported = Imported(
@@ -102,7 +105,7 @@ def import_model(
         whole = config.model_copy(update={"imported": imported})
         write_bundle(scratch, weights, Path(tokenizer), {}, whole)
         bundle = open_bundle(scratch)
-        imported = imported.model_copy(update={"parity": verify(marian, bundle, sample)})
+        imported = imported.model_copy(update={"parity": verify(peer(marian), bundle, sample)})
         whole = bundle.config.model_copy(update={"imported": imported})
         BUNDLE.write(scratch, whole.model_dump())
         write_json(scratch / LOCK, {"nmt": __version__, "imported": imported.model_dump()})
@@ -163,9 +166,8 @@ def licence_of(card: Path) -> str | None:
     return None
 
 
-def verify(folder: MarianFolder, bundle: Bundle, sample: Path | None) -> Parity:
+def verify(peer: "Peer", bundle: Bundle, sample: Path | None) -> Parity:
     """Compare the bundle with transformers on a sample; return the figures. Raises ArtifactError where they differ."""
-    peer: Peer = import_module("nmt.importing.peer").Peer(folder)  # imports the package, an optional extra
     native = NativeEngine([prepare(load_model(bundle), "float32")])
     sources = read_sample(sample, bundle) if sample else draw_sample(bundle)
     exact = {"length_penalty": 0.0, "no_repeat_ngram": 0, "min_length": 0}
@@ -210,9 +212,10 @@ def compare_ids(peer: "Peer", bundle: Bundle, sources: list[list[int]], sample: 
 
 
 def compare_scores(peer: "Peer", native: NativeEngine, pairs: list[Pair]) -> dict[str, int | float]:
-    """Compare the log-probabilities of all target pieces of `pairs`, and of the next source's translation."""
-    crossed = [(src, tgt) for (src, _), (_, tgt) in zip(pairs, [*pairs[1:], pairs[0]], strict=True)]
-    whole = [*pairs, *crossed]
+    """Compare the log-probabilities of all target pieces of `pairs`, and of as many drawn from the vocabulary."""
+    rng, size = random.Random(SEED), len(peer.target)
+    drawn = [(src, [rng.randrange(EOS_ID + 1, size) for _ in src]) for src, _ in pairs]
+    whole = [*pairs, *drawn]
     lengths = [len(src) + len(tgt) + 2 for src, tgt in whole]
     ours, theirs = (by_batch(whole, lengths, peer.batch_tokens, engine.score) for engine in (native, peer))
     gaps = [abs(a - b) for one, other in zip(ours, theirs, strict=True) for a, b in zip(one, other, strict=True)]

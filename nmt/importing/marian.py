@@ -134,7 +134,7 @@ class MarianFolder:
             raise ArtifactError(f"{path}: no such folder", hint="name a folder, or a model of the Hub, OWNER/NAME")
         values = read_object(path / CONFIG)
         if (kind := values.get("model_type")) != "marian":
-            raise ArtifactError(f'{path / CONFIG}: model_type = {shown(kind)}, not "marian"', hint=IS_OTHER)
+            raise ArtifactError(f"{path / CONFIG}: model_type = {shown(kind)}, not 'marian'", hint=IS_OTHER)
         if missing := [name for name in NEEDED if is_missing(path / name)]:
             raise ArtifactError(f"{path / missing[0]}: missing", hint=IS_OTHER)
         config = validated(MarianConfig, path / CONFIG, values)

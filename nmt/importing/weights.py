@@ -4,7 +4,9 @@ A sinusoid there has all sines in its first half and all cosines in its second o
 knows the order of the width, every weight that reads or writes it is reordered, and nothing else differs.
 """
 
+import io
 from collections.abc import Iterator
+from contextlib import redirect_stderr
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -61,7 +63,8 @@ def read(path: Path) -> Weights:
     if path.name == SAFE:
         return load_tensors(path)
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        with redirect_stderr(io.StringIO()):  # remarks on how a pickle was written
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
         raise ArtifactError(
             f"{path}: not read, as it is damaged or holds more than tensors: {first_line(error)}"
