@@ -221,7 +221,10 @@ def test_markup_is_text_wherever_it_comes_from(page: Page, context: BrowserConte
     for model in models:
         model["name"] = MARKUP
     part = {"before": "", "source": MARKUP, "candidates": [{"text": MARKUP}], "warnings": [MARKUP]}
-    answer = {"models": [MARKUP], "translations": [{"source": MARKUP, "parts": [part], "candidates": [{"text": MARKUP}]}]}
+    answer = {
+        "models": [MARKUP],
+        "translations": [{"source": MARKUP, "parts": [part], "candidates": [{"text": MARKUP}]}],
+    }
     other.route("**/v1/models", lambda route: route.fulfill(json=models))
     other.route("**/v1/translate", lambda route: route.fulfill(json=answer))
     other.goto(server.url)
