@@ -1,5 +1,6 @@
 """Files that are translated: what is taken, what is kept of them, for how long, and by which name it is to be had."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,7 +49,7 @@ def send(
 def test_a_text_is_translated_line_by_line(client: TestClient, more: dict[str, str]) -> None:
     found = [client.post("/translate", json={"q": line, "source": "en", "target": "de"}).json() for line in LINES]
     first, second = (one["translatedText"] for one in found)
-    status, url = send(client, **more)
+    status, url = send(client, **more)  # type: ignore[arg-type]
     assert (status, url.startswith("http://testserver/download_file/")) == (200, True)
     answer = client.get(url)
     assert answer.content.decode() == f"{first}\r\n\n{second}"
@@ -110,9 +111,9 @@ async def test_a_translation_is_deleted_after_its_time(monkeypatch: pytest.Monke
     assert results.files[name].path.read_bytes() == b"text"
     folder = results.files[name].path.parent
     assert folder.stat().st_mode & 0o777 == 0o700
-    await_until = time.monotonic() + 5
-    while results.files and time.monotonic() < await_until:
-        await files.asyncio.sleep(0.01)
+    end = time.monotonic() + 5
+    while results.files and time.monotonic() < end:
+        await asyncio.sleep(0.01)
     assert list(folder.iterdir()) == []
 
 
