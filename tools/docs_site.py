@@ -16,7 +16,8 @@ OTHERS = (
     "CITATION.cff",
     "CONTRIBUTING.md",
     "LICENSE",
-    *(f"{folder}/README.md" for folder in ("benchmarks", "recipes")),
+    "benchmarks/README.md",
+    "recipes/README.md",
 )
 """The pages that lie outside of docs/, and files that they link to."""
 
