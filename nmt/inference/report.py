@@ -73,6 +73,10 @@ class Report:
             if lines
         ]
 
+    def of_line(self, number: int) -> list[str]:
+        """Return the sentence of each kind in which line `number` occurred."""
+        return [warning for kind, warning in WARNINGS.items() if number in getattr(self, kind)]
+
     def add(self, following: "Report") -> None:
         """Add the report on the lines that follow."""
         self.lines = following.lines
