@@ -110,7 +110,7 @@ def translate(
     for example, the text inside a document is translated in place.
     """
     # Everything else is checked before the model, which takes seconds to load.
-    check(sample, written, search, sampling, inference)
+    check(sample, search, sampling, inference)
     check_device(inference)
     if kind := written.document:
         check_document(kind, prefix, sample, errors)
@@ -186,6 +186,8 @@ def check_model(translator: Translator, options: Options) -> None:
     """Raise UsageError where the model cannot give what `options` ask for."""
     if options.alignment and translator.protector is not None:
         raise UsageError("--alignment and placeholders exclude each other", hint="add --protect none")
+    if options.alignment:
+        next(iter(translator.engine.attention([], options.alignment_layer)), None)
     beam = translator.decoding.beam_size
     if options.sampling is None and options.n_best > beam:
         raise UsageError(f"--n-best {options.n_best} is more than the beam of {beam}", hint="raise --beam-size")
@@ -206,9 +208,7 @@ def check_document(kind: DocumentKind, prefix: Path | None, sample: bool, errors
             raise UsageError(f"{option} is for lines, and --format {kind} for a document")
 
 
-def check(
-    sample: bool, written: OutputConfig, search: DecodingConfig, sampling: SamplingConfig, inference: InferenceConfig
-) -> None:
+def check(sample: bool, search: DecodingConfig, sampling: SamplingConfig, inference: InferenceConfig) -> None:
     """Raise UsageError where options exclude each other, whatever the model."""
     if sample and search.model_fields_set & {"beam_size", "length_penalty"}:
         raise UsageError("--beam-size and --length-penalty are for the search, not for --sample")
@@ -216,6 +216,5 @@ def check(
     names = [option_name(SamplingConfig, key) for key in SamplingConfig.model_fields if key in given]
     if names and not sample:
         raise UsageError(f"{', '.join(names)}: for translations drawn at random", hint="add --sample")
-    if inference.engine != "native" and (sample or written.alignment):
-        option = "--sample" if sample else "--alignment"
-        raise UsageError(f"the engine {inference.engine} has no {option}", hint="leave out --engine")
+    if inference.engine != "native" and sample:
+        raise UsageError(f"the engine {inference.engine} has no --sample", hint="leave out --engine")

@@ -47,7 +47,8 @@ def export_ctranslate2(
     try:
         with replacing(path / EXPORTS / name) as scratch:
             converter.convert(str(scratch), quantization=quantization)
-            export = Export(scratch, quantization, model.position_limit, *bundle.tokenizer.pieces)
+            layer = converter.alignment_layer
+            export = Export(scratch, quantization, model.position_limit, *bundle.tokenizer.pieces, layer)
             exported = CTranslate2Engine(export, device="cpu")
             parity = compare(NativeEngine([model]), exported, sources, bundle)
             check(parity, quantization)
@@ -60,6 +61,7 @@ def export_ctranslate2(
                 "quantization": quantization,
                 "compute_type": exported.compute_type,  # of this processor, with which the parity was measured
                 "target_limit": model.position_limit,
+                "alignment_layer": layer,
                 "weights": bundle.config.files[WEIGHTS],
                 "sample": describe_sample(sample),
                 "parity": parity,
