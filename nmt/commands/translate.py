@@ -40,8 +40,11 @@ class OutputConfig(Section):
 
     format: Literal[Format, DocumentKind] | None = None
     """Lines as text: the best translation, the default for one hypothesis; tsv: line number, score, text, the default
-    for more; or jsonl: an object a line, with pieces and their scores. A document, html or markdown, as it was: the
-    text inside it is translated."""
+    for more; jsonl: an object a line, with pieces and their scores. Any other is a document, whose text is translated
+    in place; csv is also for tables with tabs."""
+    column: str | None = None
+    """Column of a csv to translate: its name, or its number from 1 where there is no header; by default the one named
+    as the source."""
     n_best: Annotated[PositiveInt, Field(le=1000)] = 1
     """Number of hypotheses, or samples, for each line."""
     alignment: bool = False
@@ -69,6 +72,8 @@ class OutputConfig(Section):
         if self.document and (self.n_best > 1 or self.alignment):
             option = "--alignment" if self.alignment else "--n-best"
             raise UsageError(f"{option} is for lines, and --format {self.document} for a document")
+        if self.column is not None and self.format != "csv":
+            raise UsageError("--column is a table's", hint="add --format csv")
         if self.form == "text" and self.n_best > 1:
             raise UsageError(f"--format text has one translation a line, not {self.n_best}", hint="take tsv or jsonl")
         if self.alignment_layer is not None and not self.alignment:
@@ -114,7 +119,7 @@ def translate(
     check_device(inference)
     if kind := written.document:
         check_document(kind, prefix, sample, errors)
-        translate_document(kind, input, output, lambda: load_translator(models, search, inference))
+        translate_document(kind, input, output, written.column, lambda: load_translator(models, search, inference))
         return
     options = wanted(written, sampling if sample else None)
     with open_output(output, input, inference) as (file, shared):
@@ -194,11 +199,11 @@ def check_model(translator: Translator, options: Options) -> None:
 
 
 def translate_document(
-    kind: DocumentKind, input: Path | None, output: Path | None, load: Callable[[], Translator]
+    kind: DocumentKind, input: Path | None, output: Path | None, column: str | None, load: Callable[[], Translator]
 ) -> None:
     from nmt.commands.document_output import translate_file  # start-up time
 
-    translate_file(kind, input, output, load)
+    translate_file(kind, input, output, column, load)
 
 
 def check_document(kind: DocumentKind, prefix: Path | None, sample: bool, errors: str) -> None:
