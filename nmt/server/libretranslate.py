@@ -15,6 +15,7 @@ from nmt.server.openapi import ERRORS, body_of
 from nmt.server.service import Service, Text
 
 MOST_TEXTS = 1000
+Code = Annotated[str, Field(max_length=100)]
 AUTO = "auto"
 router = APIRouter(tags=["LibreTranslate"], responses=ERRORS)
 
@@ -24,16 +25,14 @@ class TranslateBody(Body):
 
     q: str | Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS)]
     """Text, or a list of texts."""
-    source: str
+    source: Code
     """Code of the language of the text, or auto."""
-    target: str
+    target: Code
     """Code of the language to translate into."""
     format: Literal["text", "html"] = "text"
     """text, or html, whose tags are kept."""
     alternatives: Annotated[int, Field(ge=0, le=1000)] = 0
     """Other translations wanted; there are at most as many as the beam of the model, less one."""
-    api_key: str | None = None
-    """Key, where the server wants one."""
 
 
 class DetectBody(Body):
@@ -41,8 +40,6 @@ class DetectBody(Body):
 
     q: str | Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS)]
     """Text, or a list of texts."""
-    api_key: str | None = None
-    """Key, where the server wants one."""
 
 
 def service_of(request: Request) -> Service:
@@ -131,8 +128,8 @@ async def settings(request: Request) -> JSONResponse:
 
     return JSONResponse(
         {
-            "apiKeys": False,
-            "keyRequired": False,
+            "apiKeys": service.gate.keys is not None,
+            "keyRequired": service.gate.keys is not None,
             "charLimit": service.config.max_chars,
             "frontendTimeout": 500,
             "filesTranslation": False,

@@ -12,7 +12,7 @@ from nmt.inference.translator import Candidate, Translation
 from nmt.server.batching import Ticket
 from nmt.server.body import Body, parse
 from nmt.server.errors import bad_request
-from nmt.server.libretranslate import MOST_TEXTS, service_of
+from nmt.server.libretranslate import MOST_TEXTS, Code, service_of
 from nmt.server.models import Route
 from nmt.server.openapi import ERRORS, body_of
 from nmt.server.service import Service
@@ -26,24 +26,22 @@ class TranslateLinesBody(Body):
 
     lines: Lines
     """Lines of text: each is translated to one line."""
-    source: str | None = None
+    source: Code | None = None
     """Code of their language; not needed with `model`."""
-    target: str | None = None
+    target: Code | None = None
     """Code of the language to translate into; not needed with `model`."""
-    model: str | None = None
+    model: Code | None = None
     """Name of a model of /v1/models, in place of languages."""
     n_best: Annotated[int, Field(ge=1, le=1000)] = 1
     """Hypotheses of each line, at most as many as the beam of the model."""
     prefixes: Lines | None = None
     """Beginnings of the translations, one a line; a blank one leaves the start to the model."""
-    tags: list[str] = Field(default_factory=list)
+    tags: Annotated[list[Code], Field(max_length=32)] = Field(default_factory=list)
     """Tags of the model, put before each line."""
     alignment: bool = False
     """Add pairs of words, source and translation, counted from 0."""
     token_scores: bool = False
     """Add the pieces with their log-probabilities."""
-    api_key: str | None = None
-    """Key, where the server wants one."""
 
 
 @router.post("/translate", openapi_extra=body_of(TranslateLinesBody))

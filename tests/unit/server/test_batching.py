@@ -199,7 +199,7 @@ def test_a_closed_batcher_ends_its_threads_once_nothing_waits(engine: Echo) -> N
     assert search(SharedEngine(batcher, Ticket()), [2]) == [[2]]
     assert all(thread.is_alive() for thread in batcher.threads)
     batcher.close()
-    for thread in batcher.threads:
+    for thread in list(batcher.threads):
         thread.join(10)
     assert not any(thread.is_alive() for thread in batcher.threads)
 
