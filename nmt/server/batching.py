@@ -32,6 +32,7 @@ class Ticket:
     def __init__(self, deadline: float = NEVER) -> None:
         self.deadline, self.is_cancelled = deadline, False
         self.calls: list[Call] = []  # in progress
+        self.waiting = 0  # items that wait for their turns
 
     def cancel(self) -> None:
         """End the request: its work that has not begun is not done, and who waits for it gets a GoneError."""
@@ -39,12 +40,11 @@ class Ticket:
         for call in self.calls:
             call.is_done.set()
 
-    def add(self, call: "Call") -> int:
-        """Add a call in progress; return the number of items before it that are not done."""
+    def add(self, call: "Call") -> None:
+        """Add a call in progress."""
         self.calls = [one for one in self.calls if not one.is_done.is_set()] + [call]
         if self.is_cancelled:  # which `cancel` may have done before it could see the call
             call.is_done.set()
-        return sum(len(one.items) - len(one.results) for one in self.calls[:-1])
 
     @property
     def is_over(self) -> bool:
@@ -87,7 +87,7 @@ class Call:
 
 @dataclass(order=True, slots=True)
 class Waiting:
-    """An item that waits. The first items of a new call come before the later ones of a long call."""
+    """An item that waits. The first items of a new request come before the later ones of a long request."""
 
     turn: int
     number: int
@@ -127,13 +127,13 @@ class Batcher:
 
     def add(self, call: Call) -> None:
         """Let the items of `call` wait for their turns."""
-        before = call.ticket.add(call)
+        call.ticket.add(call)
         now, rows = time.monotonic(), self.engine.task_rows
         with self._changed:
             for index in range(len(call.items)):
                 self._number += 1
-                turn = self._turn + (before + index) // rows
-                insort(self._waiting, Waiting(turn, self._number, index, now, call))
+                insort(self._waiting, Waiting(self._turn + call.ticket.waiting // rows, self._number, index, now, call))
+                call.ticket.waiting += 1
             self._start()
             self._changed.notify_all()
 
@@ -175,25 +175,24 @@ class Batcher:
         return None if is_full or left <= 0 or self._is_closed else left
 
     def _choose(self) -> list[Waiting]:
-        """Take the first item that waits, and those after it that are alike, a share of all."""
+        """Take the first item that waits, and those of its turn that are alike, a share of all."""
         first = self._waiting[0]
         self._turn = max(self._turn, first.turn)
         most = min(self.engine.task_rows, -(-len(self._waiting) // (self._idle + 1)))
         batch: list[Waiting] = []
         longest = 0
         for one in self._waiting:
+            if one.turn > first.turn:  # the later rows of a long request would hold up those of a new one
+                break
             size = max(longest, one.size)
             is_alike = first.size - ALIKE <= 2 * one.size and one.size <= 2 * first.size + ALIKE
-            if (
-                one.call.key == first.call.key
-                and is_alike
-                and (not batch or size * (len(batch) + 1) <= self.engine.batch_tokens)
-            ):
+            fits = not batch or size * (len(batch) + 1) <= self.engine.batch_tokens
+            if one.call.key == first.call.key and is_alike and fits and len(batch) < most:
                 batch.append(one)
                 longest = size
-                if len(batch) == most:
-                    break
         taken = {one.number for one in batch}
+        for one in batch:
+            one.call.ticket.waiting -= 1
         self._waiting = [one for one in self._waiting if one.number not in taken]
         return batch
 

@@ -140,7 +140,22 @@ def test_a_long_request_does_not_hold_up_a_short_one(engine: Echo, batcher: Batc
     )
     engine.may_go.set()
     pool.shutdown()
-    assert [3] in engine.batches[2], "right after the first task of the long one"
+    assert engine.batches[1:3] == [[[2]] * 4, [[3]]], "after the first rows of the long one, and alone"
+    assert [len(batch) for batch in engine.batches[3:]] == [4] * 9
+
+
+def test_a_request_of_many_batches_is_a_long_one_too(engine: Echo, batcher: Batcher, pool: ThreadPoolExecutor) -> None:
+    occupied(engine, batcher, pool)
+    shared = SharedEngine(batcher, Ticket())
+    begin(
+        pool,
+        batcher,
+        lambda: list(shared.search([[Row([2])] * 4] * 10, REQUEST)),
+        lambda: search(SharedEngine(batcher, Ticket()), [3]),
+    )
+    engine.may_go.set()
+    pool.shutdown()
+    assert engine.batches[1:3] == [[[2]] * 4, [[3]]]
 
 
 def test_the_work_of_a_client_who_has_gone_is_not_done(
