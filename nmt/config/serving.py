@@ -59,7 +59,7 @@ class ServingConfig(Section):
     max_connections: Annotated[PositiveInt, Field(le=65_536)] = 1000
     """Open connections; more are answered with 503 and closed."""
     receive_timeout: Annotated[PositiveFloat, Field(le=86_400)] = 30.0
-    """Seconds for the head of a request to arrive, and again for its body."""
+    """Seconds for the head of a request to arrive, again for its body, and for the client to read the answer."""
     timeout: Annotated[PositiveFloat, Field(le=86_400)] = 120.0
     """Seconds for one translation; what is not done by then is given up (504)."""
 

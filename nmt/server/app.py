@@ -26,6 +26,7 @@ def create_app(service: Service) -> FastAPI:
         description="Translations by models of nmt: the contract of LibreTranslate, and an interface of its own.",
         redoc_url=None,
         docs_url=None,
+        redirect_slashes=False,
     )
     app.state.service = service
     app.include_router(libretranslate.router)

@@ -105,7 +105,10 @@ async def parts_of(request: Request, content: bytes) -> list[tuple[str, UploadFi
         ).parse()
     except MultiPartException as error:
         raise bad_request(f"the form cannot be read: {error.message}") from None
-    return form.multi_items()
+    items = form.multi_items()
+    if not all(value.encode() in content for _, value in items if isinstance(value, str)):
+        raise bad_request("the form is not UTF-8")  # which the parser takes for Latin-1 then
+    return items
 
 
 def together(items: Iterable[tuple[str, object]]) -> dict[str, object]:

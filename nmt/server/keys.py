@@ -44,16 +44,11 @@ class Keys:
         """Read a file; warn where others may read or change it. Raises UsageError."""
         hint = f"make a key: nmt key NAME {path}"
         try:
-            text = path.read_text(encoding="utf-8")
+            entries = entries_of(path)
             if path.stat().st_mode & OTHERS:
                 console.warn(f"{path}: others than you can read or change the keys (chmod 600 {path})")
-            entries = KEYS.validate_python(tomllib.loads(text))
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}", hint=hint) from None
-        except ValidationError as error:
-            raise UsageError(f"{path}: {first_error(error)}") from None
-        except ValueError as error:  # not UTF-8, or not TOML
-            raise UsageError(f"{path}: {error}") from None
         if not entries:
             raise UsageError(f"{path}: holds no key", hint=hint)
         return cls(path, entries)
@@ -63,6 +58,16 @@ class Keys:
         digest = digest_of(key)
         found = [name for name, entry in self.entries.items() if hmac.compare_digest(entry.sha256, digest)]
         return found[0] if found else None
+
+
+def entries_of(path: Path) -> dict[str, ApiKey]:
+    """Read the entries of a file. Raises OSError, and UsageError where it is damaged."""
+    try:
+        return KEYS.validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise UsageError(f"{path}: {first_error(error)}") from None
+    except ValueError as error:  # not UTF-8, or not TOML
+        raise UsageError(f"{path}: {error}") from None
 
 
 def digest_of(key: str) -> str:
@@ -76,11 +81,9 @@ def add_key(path: Path, name: str, quotas: QuotaConfig) -> str:
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UsageError(f"{name!r} is no name of a key", hint="take letters, digits, dots, - and _")
-    before = ""
-    if path.exists() and (before := path.read_text(encoding="utf-8")).strip():
-        if name in Keys.read(path).entries:
-            raise UsageError(f"{path}: has a key {name} already", hint="take another name, or delete its table")
-        before = before.rstrip("\n") + "\n\n"
+    if name in (entries_of(path) if path.exists() else {}):
+        raise UsageError(f"{path}: has a key {name} already", hint="take another name, or delete its table")
+    before = path.read_text(encoding="utf-8").rstrip("\n") + "\n\n" if path.exists() else ""
     key = f"nmt_{secrets.token_urlsafe(32)}"
     entry = ApiKey(sha256=digest_of(key), **quotas.model_dump())
     values = entry.model_dump(exclude_none=True)

@@ -11,10 +11,13 @@ from nmt.server.batching import Ticket
 from nmt.server.body import Body, parse
 from nmt.server.detection import Detected
 from nmt.server.errors import bad_request
-from nmt.server.openapi import ERRORS, body_of
+from nmt.server.openapi import ERRORS, Health, Language, Settings, Translated, body_of
 from nmt.server.service import Service, Text
 
 MOST_TEXTS = 1000
+Texts = Annotated[
+    str | Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS)], Field(examples=["A small dog sleeps."])
+]
 Code = Annotated[str, Field(max_length=100)]
 AUTO = "auto"
 router = APIRouter(tags=["LibreTranslate"], responses=ERRORS)
@@ -23,7 +26,7 @@ router = APIRouter(tags=["LibreTranslate"], responses=ERRORS)
 class TranslateBody(Body):
     """The body of /translate."""
 
-    q: str | Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS)]
+    q: Texts
     """Text, or a list of texts."""
     source: Code
     """Code of the language of the text, or auto."""
@@ -38,7 +41,7 @@ class TranslateBody(Body):
 class DetectBody(Body):
     """The body of /detect."""
 
-    q: str | Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS)]
+    q: Texts
     """Text, or a list of texts."""
 
 
@@ -48,7 +51,7 @@ def service_of(request: Request) -> Service:
     return service
 
 
-@router.post("/translate", openapi_extra=body_of(TranslateBody))
+@router.post("/translate", response_model=Translated, openapi_extra=body_of(TranslateBody))
 async def translate(request: Request) -> JSONResponse:
     """Translate a text, or a list of texts."""
     service = service_of(request)
@@ -87,7 +90,7 @@ def likeliest(service: Service, text: str) -> Detected:
     raise bad_request("the language of the text cannot be identified: name it")
 
 
-@router.post("/detect", openapi_extra=body_of(DetectBody))
+@router.post("/detect", response_model=list[Detected] | list[list[Detected]], openapi_extra=body_of(DetectBody))
 async def detect(request: Request) -> JSONResponse:
     """Identify the language of a text, among those that can be translated."""
     service = service_of(request)
@@ -98,7 +101,7 @@ async def detect(request: Request) -> JSONResponse:
     return JSONResponse(lists[0] if isinstance(body.q, str) else lists)
 
 
-@router.get("/languages")
+@router.get("/languages", response_model=list[Language])
 async def languages(request: Request) -> JSONResponse:
     """List the languages of texts, each with those it can be translated into."""
     models = service_of(request).models
@@ -109,13 +112,13 @@ async def languages(request: Request) -> JSONResponse:
     return JSONResponse(found)
 
 
-@router.get("/health")
+@router.get("/health", response_model=Health)
 async def health() -> JSONResponse:
     """Say that the server is there."""
     return JSONResponse({"status": "ok"})
 
 
-@router.get("/frontend/settings")
+@router.get("/frontend/settings", response_model=Settings)
 async def settings(request: Request) -> JSONResponse:
     """Return the settings that pages of clients ask for."""
     service = service_of(request)
