@@ -134,7 +134,7 @@ async def besiege(port: int, process: int, requests: int, good: dict[str, str], 
 
     async def client(numbers: Iterator[int]) -> None:
         for number in numbers:
-            if number % (requests // 10) == 0:
+            if number % max(requests // 10, 1) == 0:
                 found.memory.append(memory_of(process))
             kind = next(kinds)
             one = HOSTILE[kind](drawn)

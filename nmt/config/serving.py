@@ -46,12 +46,16 @@ class ServingConfig(Section):
     """Serve /metrics for Prometheus, to those with a key where keys are wanted."""
     log_requests: bool = False
     """Write a line of JSON for each request to standard error, never its text."""
+    page: bool = True
+    """Whether there is a web page at /, beside the interfaces for programs."""
     batch_wait_ms: Annotated[float, Field(ge=0, le=1000)] = 2.0
     """Milliseconds that a sentence waits for others to share its batch, where nothing else is to be done."""
     max_chars: PositiveInt = 100_000
     """Characters of one request, those of markup included; more are refused (400)."""
     max_body_mb: PositiveFloat = 10.0
     """Megabytes of the body of a request, a file to translate among them; more are refused (413)."""
+    max_files_mb: PositiveFloat = 100.0
+    """Megabytes of all translated files, which are kept for ten minutes; more are refused (429)."""
     max_requests: Annotated[PositiveInt, Field(le=4096)] = 256
     """Requests in progress; more are refused (429), with the time to try again."""
     max_pending_chars: PositiveInt = 1_000_000

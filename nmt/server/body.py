@@ -1,7 +1,7 @@
 """The body of a request: read within limits of size and time, and understood as JSON or as a form."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from http import HTTPStatus
 from typing import Annotated, TypeVar
 from urllib.parse import parse_qsl
@@ -21,6 +21,7 @@ MEGABYTE = 10**6
 CLOSE = {"Connection": "close"}
 DRAIN = 2.0  # seconds in which the rest of a body that is too large is read and dropped
 FIELDS = 1000  # of a form
+UTF_8 = b"utf-8"
 JSON, FORM, MULTIPART = "application/json", b"application/x-www-form-urlencoded", b"multipart/form-data"
 
 
@@ -68,29 +69,41 @@ async def parse(request: Request, kind: type[M], config: ServingConfig) -> M:
 
     That is before the body is read where it can be. Raises ApiError (400, 403, 408, 413, 415, 429).
     """
+    return (await parse_all(request, kind, config))[0]
+
+
+async def parse_all(request: Request, kind: type[M], config: ServingConfig) -> tuple[M, dict[str, object]]:
+    """Do the same as `parse`; return all values of a form, too, files among them."""
     gate: Gate = request.app.state.service.gate
     if is_early := gate.keys is None or "authorization" in request.headers:
         gate.admit(request)
     content = await read(request, config)
     media, parameters = parse_options_header(request.headers.get("content-type", JSON))
+    values: dict[str, object] = {}
     try:
         if media.endswith(b"json"):
             body = kind.model_validate_json(content)
-        elif media == FORM:
-            body = kind.model_validate(
-                together(parse_qsl(content.decode(), True, errors="strict", max_num_fields=FIELDS))
-            )
-        elif media == MULTIPART and parameters.get(b"charset", b"utf-8").lower() == b"utf-8":
-            body = kind.model_validate(together(await parts_of(request, content)))
         else:
-            raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send JSON, or a form in UTF-8")
+            values = together(await items_of(request, content, media, parameters.get(b"charset", UTF_8).lower()))
+            body = kind.model_validate(values)
     except ValidationError as error:
         raise bad_request(first_error(error).removeprefix(": ")) from None
     except ValueError as error:  # a form that is not UTF-8, or of too many fields
         raise bad_request(f"the form cannot be read: {error}") from None
     if not is_early:
         gate.admit(request, body.api_key)
-    return body
+    return body, values
+
+
+async def items_of(
+    request: Request, content: bytes, media: bytes, charset: bytes
+) -> Sequence[tuple[str, UploadFile | str]]:
+    """Return the fields of a form. Raises ApiError (400, 415), ValueError."""
+    if media == FORM:
+        return parse_qsl(content.decode(), keep_blank_values=True, errors="strict", max_num_fields=FIELDS)
+    if media == MULTIPART and charset == UTF_8:
+        return await parts_of(request, content)
+    raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send JSON, or a form in UTF-8")
 
 
 async def parts_of(request: Request, content: bytes) -> list[tuple[str, UploadFile | str]]:

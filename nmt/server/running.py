@@ -17,7 +17,6 @@ from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import InferenceConfig
 from nmt.config.serving import ServingConfig
 from nmt.errors import NmtError, UsageError
-from nmt.runtime import import_extra
 from nmt.server.app import create_app, guarded
 from nmt.server.connections import Connection
 from nmt.server.guard import Record
@@ -107,7 +106,6 @@ def uvicorn_config(service: Service) -> uvicorn.Config:
     if limits.log_requests:
         done.append(lambda record: console.log(record.logged()))
     if limits.metrics:
-        import_extra("prometheus_client", "serve", "--metrics")
         from nmt.server.metrics import Metrics, router_of  # only where it is wanted
 
         metrics = Metrics(service)

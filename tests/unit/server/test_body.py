@@ -39,7 +39,7 @@ def request(*chunks: bytes, pause: float = 0.0, goes: bool = False, **headers: s
     given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items() if value is not None]
     app = SimpleNamespace(state=SimpleNamespace(service=SimpleNamespace(gate=Gate(CONFIG))))
     scope = {"type": "http", "headers": given, "app": app, "client": None}
-    return Request(scope, lambda: anext(events))  # type: ignore[arg-type]
+    return Request(scope, lambda: anext(events))
 
 
 async def refusal(asked: Request) -> tuple[int, str]:
