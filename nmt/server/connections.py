@@ -50,6 +50,7 @@ class Connection(HttpToolsProtocol):
                 timer.cancel()
 
     def data_received(self, data: bytes) -> None:
+        """Parse `data`; bound what a client may send that is no body, and for how long nothing of use may come."""
         self._sent += len(data)
         super().data_received(data)
         if self.transport.is_closing():
