@@ -28,7 +28,7 @@ from nmt.importing.peer import Peer
 KINDS: dict[str, dict[str, Any]] = {
     "joint": {"pickled": True},
     "tags": {"tags": True, "activation_function": "gelu"},
-    "apart": {"separate": True, "activation_function": "relu", "scale_embedding": False},
+    "apart": {"separate": True, "activation_function": "relu", "scale_embedding": False, "seed": 2},
     "bpe": {"kind": "bpe", "seed": 4, "tie_word_embeddings": False, "half": True},
 }
 NAME, COMMIT = "Org/opus-mt-en-de", "a" * 40
