@@ -1,6 +1,7 @@
 """The command for exports of a model: for another engine, and as a bundle in int8."""
 
 import re
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -59,7 +60,7 @@ def export(
         typer.Option(metavar="FILE", help="Compare on this source text; by default on pieces of the vocabulary."),
     ] = None,
 ) -> None:
-    """Write MODEL for another engine, to MODEL/exports/NAME, or as a new bundle with weights in int8.
+    """Write MODEL for another engine or program, to MODEL/exports, or as a new bundle with weights in int8.
 
     A sample is translated by both first: in float32 the export has to translate it as the native engine
     does, else it has to come near; where it does not, nothing is written.
@@ -75,22 +76,18 @@ def export(
         if output is not None:
             stack.enter_context(holding_output(output))
         if to == "int8":
-            parity, tokenizers, notes = int8.export_int8(model, place, sample=sample), {}, []
+            tell(int8.export_int8(model, place, sample=sample), {})
         elif to == "argos":
             package = argos.export_argos(model, place, quantization=quantization, sample=sample)
-            manifest, notes = package["model"], argos.otherwise(package)
-            parity, tokenizers = manifest["parity"], manifest["tokenizers"]
+            tell(package["model"]["parity"], package["model"]["tokenizers"], argos.otherwise(package))
         else:
             manifest = ctranslate2.export_ctranslate2(model, quantization=quantization, name=place.name, sample=sample)
-            parity, tokenizers, notes = manifest["parity"], manifest["tokenizers"], []
-    tell(parity, tokenizers)
-    for line in notes:
-        console.log(f"export: {line}")
+            tell(manifest["parity"], manifest["tokenizers"])
     console.log(f"export: written to {place}")
 
 
-def tell(parity: "dict[str, Agreement]", tokenizers: "dict[str, Exported]") -> None:
-    """Say how the export and its SentencePiece models agree with nmt."""
+def tell(parity: "dict[str, Agreement]", tokenizers: "dict[str, Exported]", notes: Sequence[str] = ()) -> None:
+    """Say how an export and its SentencePiece models agree with nmt; `notes` say what differs otherwise."""
     for search, found in parity.items():
         console.log(
             f"export: {search.replace('_', ' ')}: {found['differing']} of {found['lines']} lines differ from the "
@@ -102,6 +99,8 @@ def tell(parity: "dict[str, Agreement]", tokenizers: "dict[str, Exported]") -> N
             f"export: {compared['file']}, the {side} tokenizer for packages without nmt's normal form, splits "
             f"{compared['differing']} of {compared['lines']} lines differently"
         )
+    for note in notes:
+        console.log(f"export: {note}")
 
 
 def check(to: Form, output: Path | None, quantization: Quantization | None, name: str | None) -> None:

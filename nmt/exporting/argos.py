@@ -156,9 +156,8 @@ def otherwise(package: Package) -> list[str]:
     """Return what Argos Translate does otherwise than nmt with the text of this model, a line each."""
     lines = ["Argos Translate searches by settings of its own: beam size 4, and a length penalty of 0.2"]
     if package["texts"]:
-        lines.append(
-            f"{package['cut_otherwise']} of {package['texts']} texts of two lines are cut into other sentences than nmt's"
-        )
+        cut = f"{package['cut_otherwise']} of {package['texts']}"
+        lines.append(f"{cut} texts of two lines are cut into other sentences than nmt's")
     if package["underscored"]:
         lines.append(f"an underscore of a translation becomes a space: {package['underscored']} pieces hold one")
     if package["longest_source"]:

@@ -1,8 +1,8 @@
 """A network that finds the ends of sentences, in the format that Argos Translate reads; importing it needs onnx.
 
 Argos Translate cuts text by MiniSBD, which gives a label to each character: 2 where a sentence ends. Without a network
-in the package it downloads one. This one is not trained: it is the rules of `nmt.data.sentences`, as far as they look at
-some characters beside a mark, as one convolution over classes of characters.
+in the package it downloads one. This one is not trained: it is the rules of `nmt.data.sentences`, as far as they look
+at some characters beside a mark, as one convolution over classes of characters.
 """
 
 import json
@@ -172,7 +172,7 @@ class Splitter:
     def labels(self, units: Numbers) -> Numbers:
         """Return the label of each character (texts, length), for the numbers `units` of their kinds."""
         inputs = {"units": units, "features": np.zeros((*units.shape, 1), np.float32)}
-        return np.argmax(np.asarray(list(self.network.run(None, inputs))[0]), axis=-1)
+        return np.argmax(np.asarray(self.network.run(None, inputs)), axis=-1)[0]
 
 
 def differing(path: Path, texts: Sequence[str], own: SentenceSplitter) -> int:

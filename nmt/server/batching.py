@@ -30,6 +30,7 @@ class Ticket:
     def __init__(self, deadline: float = NEVER) -> None:
         self.deadline, self.is_cancelled = deadline, False
         self.calls: list[Call] = []
+        self.waiting = 0  # items that wait for their turns
 
     def cancel(self) -> None:
         """End the request: its work that has not begun is not done, and who waits for it gets a GoneError."""
@@ -78,7 +79,7 @@ class Call:
 
 @dataclass(order=True, slots=True)
 class Waiting:
-    """An item that waits. The first items of a new call come before the later ones of a long call."""
+    """An item that waits. The first items of a new request come before the later ones of a long request."""
 
     turn: int
     number: int
@@ -102,8 +103,9 @@ class Batcher:
         self._waiting: list[Waiting] = []  # in order
         self._turn = self._number = self._idle = 0
         self._is_closed = False
-        for number in range(engine.workers):
-            threading.Thread(target=self._work, name=f"engine-{number}", daemon=True).start()
+        self.threads = [threading.Thread(target=self._work, daemon=True) for _ in range(engine.workers)]
+        for thread in self.threads:
+            thread.start()
 
     @property
     def waiting(self) -> int:
@@ -123,7 +125,8 @@ class Batcher:
         with self._changed:
             for index in range(len(call.items)):
                 self._number += 1
-                insort(self._waiting, Waiting(self._turn + index // rows, self._number, index, now, call))
+                insort(self._waiting, Waiting(self._turn + call.ticket.waiting // rows, self._number, index, now, call))
+                call.ticket.waiting += 1
             self._changed.notify_all()
 
     def _work(self) -> None:
@@ -156,25 +159,24 @@ class Batcher:
         return None if is_full or left <= 0 or self._is_closed else left
 
     def _choose(self) -> list[Waiting]:
-        """Take the first item that waits, and those after it that are alike, a share of all."""
+        """Take the first item that waits, and those of its turn that are alike, a share of all."""
         first = self._waiting[0]
         self._turn = max(self._turn, first.turn)
         most = min(self.engine.task_rows, -(-len(self._waiting) // (self._idle + 1)))
         batch: list[Waiting] = []
         longest = 0
         for one in self._waiting:
+            if one.turn > first.turn:  # the later rows of a long request would hold up those of a new one
+                break
             size = max(longest, one.size)
             is_alike = first.size - ALIKE <= 2 * one.size and one.size <= 2 * first.size + ALIKE
-            if (
-                one.call.key == first.call.key
-                and is_alike
-                and (not batch or size * (len(batch) + 1) <= self.engine.batch_tokens)
-            ):
+            fits = not batch or size * (len(batch) + 1) <= self.engine.batch_tokens
+            if one.call.key == first.call.key and is_alike and fits and len(batch) < most:
                 batch.append(one)
                 longest = size
-                if len(batch) == most:
-                    break
         taken = {one.number for one in batch}
+        for one in batch:
+            one.call.ticket.waiting -= 1
         self._waiting = [one for one in self._waiting if one.number not in taken]
         return batch
 

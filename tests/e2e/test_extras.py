@@ -1,6 +1,7 @@
 """An install without the packages of training: what it does, and what it says of the rest."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -88,13 +89,17 @@ def test_a_command_that_needs_a_package_names_the_one_that_installs_it(tiny_mode
         ["inspect", "model", bundle],
         ["data", "inspect", "a.en", "b.de"],
         ["checkpoints", "list", run],
+        ["serve", bundle],
     ]
     before = sorted(tmp_path.iterdir())
     said, messages = run_without(commands, tmp_path)
     assert (said, len(messages)) == ("", 2 * len(commands)), messages
     for command, line, code in zip(commands, messages[::2], messages[1::2], strict=True):
-        assert line.startswith(("nmt: the package ", "nmt: the engine native needs a package ")), (command, line)
-        assert ' not installed (pip install -e ".[train]"' in line, (command, line)
+        assert re.match("nmt: (the package|the engine native needs a package|nmt serve needs a package) ", line), (
+            command
+        )
+        extra = "serve" if command[0] == "serve" else "train"
+        assert f' not installed (pip install -e ".[{extra}]"' in line, (command, line)
         assert code == "exit code 2", command
     assert sorted(tmp_path.iterdir()) == before
 
@@ -117,7 +122,7 @@ def test_help_the_version_recipes_and_tokenizers_need_no_package_of_training(tin
     assert "demo" in said
 
 
-@pytest.mark.parametrize("module", ["nmt.commands.translate", "nmt.inference.translator"])
+@pytest.mark.parametrize("module", ["nmt.commands.translate", "nmt.inference.translator", "nmt.server.running"])
 def test_serving_imports_no_package_of_training(module: str, exported: Path) -> None:
     program = (
         f"import sys, {module}\n"

@@ -63,7 +63,7 @@ def test_the_distribution_has_the_name_of_the_hint_and_the_extras_that_install_e
     assert project()["scripts"] == {"nmt": "nmt.__main__:main"}
     extras = project()["optional-dependencies"]
     assert {"ja", "ko"} <= extras.keys()
-    tools = {"audit", "dev", "ja", "ko", "mutants"}  # of which nmt imports nothing
+    tools = {"audit", "dev", "docs", "ja", "ko", "mutants"}  # of which nmt imports nothing
     declared = {name: extra for extra, needs in extras.items() if extra not in tools for name in names(needs)}
     assert declared == EXTRAS
     assert {EXTRAS[name] for name in TRAINING} == {"train"}
@@ -72,8 +72,8 @@ def test_the_distribution_has_the_name_of_the_hint_and_the_extras_that_install_e
 def test_an_install_for_serving_brings_no_package_of_training() -> None:
     base, extras = project()["dependencies"], project()["optional-dependencies"]
     assert set(TRAINING) <= closure(extras["train"])
-    serving = closure([*base, *extras["ctranslate2"]])
-    assert {"numpy", "sentencepiece", "pygments", "pyyaml"} <= serving
+    serving = closure([*base, *extras["ctranslate2"], *extras["serve"]])
+    assert {"numpy", "sentencepiece", "pygments", "pyyaml", "starlette"} <= serving
     assert serving.isdisjoint({*TRAINING, "lxml", "pandas", "pillow", "sympy"})
 
 

@@ -140,7 +140,22 @@ def test_a_long_request_does_not_hold_up_a_short_one(engine: Echo, batcher: Batc
     )
     engine.may_go.set()
     pool.shutdown()
-    assert [3] in engine.batches[2], "right after the first task of the long one"
+    assert engine.batches[1:3] == [[[2]] * 4, [[3]]], "after the first rows of the long one, and alone"
+    assert [len(batch) for batch in engine.batches[3:]] == [4] * 9
+
+
+def test_a_request_of_many_batches_is_a_long_one_too(engine: Echo, batcher: Batcher, pool: ThreadPoolExecutor) -> None:
+    occupied(engine, batcher, pool)
+    shared = SharedEngine(batcher, Ticket())
+    begin(
+        pool,
+        batcher,
+        lambda: list(shared.search([[Row([2])] * 4] * 10, REQUEST)),
+        lambda: search(SharedEngine(batcher, Ticket()), [3]),
+    )
+    engine.may_go.set()
+    pool.shutdown()
+    assert engine.batches[1:3] == [[[2]] * 4, [[3]]]
 
 
 def test_the_work_of_a_client_who_has_gone_is_not_done(
@@ -195,15 +210,13 @@ def test_a_fresh_row_waits_for_others(engine: Echo, pool: ThreadPoolExecutor) ->
 
 
 def test_a_closed_batcher_ends_its_threads_once_nothing_waits(engine: Echo) -> None:
-    before = threading.active_count()
     batcher = Batcher(engine, 0.0)
-    assert threading.active_count() == before + 1
     assert search(SharedEngine(batcher, Ticket()), [2]) == [[2]]
+    assert all(thread.is_alive() for thread in batcher.threads)
     batcher.close()
-    end = time.monotonic() + 10
-    while threading.active_count() > before:
-        assert time.monotonic() < end
-        time.sleep(0.001)
+    for thread in batcher.threads:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in batcher.threads)
 
 
 def test_many_threads_get_their_own_results(batcher: Batcher, pool: ThreadPoolExecutor) -> None:
