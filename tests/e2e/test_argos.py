@@ -55,7 +55,7 @@ def test_argos_translate_installs_the_package_and_writes_what_the_engine_writes(
     tiny: TinyRun, tmp_path: Path, nmt_here: Run
 ) -> None:
     bundle = tiny.copy_model(tmp_path / "model")
-    lines = [english for english, _ in generate("test", 200)]
+    lines = [english for english, _ in generate("test", 800) if len(english) < 40]  # none that nmt has to cut
     sample = tmp_path / "sample"
     sample.write_text("\n".join(lines) + "\n", encoding="utf-8")
     package = tmp_path / "tiny.argosmodel"
@@ -69,8 +69,9 @@ def test_argos_translate_installs_the_package_and_writes_what_the_engine_writes(
     check_same(texts, own)
     assert len(translate(package, tmp_path / "home", lines)[0]) == len(lines)  # in a search of its own
 
-    paragraphs = [" ".join(three) for three in zip(lines[::3], lines[1::3], lines[2::3], strict=False)]
+    ended = [line for line, one, other in zip(lines, texts, own, strict=True) if one == other]
+    paragraphs = [" ".join(three) for three in zip(ended[::3], ended[1::3], ended[2::3], strict=False)]
     own = nmt_here("translate", bundle, *search, stdin="".join(f"{text}\n" for text in paragraphs).encode()).lines
     texts, sentences = translate(package, tmp_path / "home", paragraphs, **GREEDY)
-    assert [part for text in sentences for part in text] == lines[: 3 * len(paragraphs)]
-    check_same(texts, own)
+    assert [part for text in sentences for part in text] == ended[: 3 * len(paragraphs)]
+    assert texts == own
