@@ -12,18 +12,16 @@ from tempfile import TemporaryDirectory
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
-from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
 from nmt.config.inference import Options
-from nmt.config.section import first_error
 from nmt.config.serving import ServingConfig
 from nmt.server.batching import Ticket
-from nmt.server.body import Body, form_values, read
+from nmt.server.body import Body, parse_all
 from nmt.server.errors import ApiError, bad_request
-from nmt.server.libretranslate import AUTO, SUFFIXES, likeliest, service_of
+from nmt.server.libretranslate import AUTO, SUFFIXES, Code, likeliest, service_of
 from nmt.server.models import Route
-from nmt.server.openapi import ERRORS
+from nmt.server.openapi import ERRORS, TranslatedFile
 from nmt.server.service import Service
 
 LIFETIME = 600  # seconds that a translated file is kept
@@ -35,14 +33,12 @@ router = APIRouter(tags=["LibreTranslate"], responses=ERRORS)
 class FileFields(Body):
     """The fields beside the file."""
 
-    source: str
+    source: Code
     """Code of the language of the file, or auto."""
-    target: str
+    target: Code
     """Code of the language to translate into."""
-    model: str | None = None
+    model: Code | None = None
     """Name of a model of /v1/models, in place of the languages."""
-    api_key: str | None = None
-    """Key, where the server wants one."""
 
 
 FORM = FileFields.model_json_schema()
@@ -97,7 +93,7 @@ def results_of(request: Request) -> Results:
     return results
 
 
-@router.post("/translate_file", openapi_extra=BODY)
+@router.post("/translate_file", response_model=TranslatedFile, openapi_extra=BODY)
 async def translate_file(request: Request) -> JSONResponse:
     """Translate a file, by the format that its name ends in; the answer is where to download the translation."""
     service = service_of(request)
@@ -119,17 +115,13 @@ async def translate_file(request: Request) -> JSONResponse:
 
 
 async def file_and_fields(request: Request, config: ServingConfig) -> tuple[UploadFile, FileFields]:
-    """Read a form with a file. Raises ApiError (400, 408, 413)."""
+    """Read a form with a file. Raises ApiError, see `parse`."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise bad_request("a file is sent as multipart/form-data")
-    values = await form_values(request, await read(request, config))
-    file = values.get("file")
-    if not isinstance(file, UploadFile):
+    fields, values = await parse_all(request, FileFields, config)
+    if not isinstance(file := values.get("file"), UploadFile):
         raise bad_request("file: send one file")
-    try:
-        return file, FileFields.model_validate(values)
-    except ValidationError as error:
-        raise bad_request(first_error(error)) from None
+    return file, fields
 
 
 def route_of(service: Service, fields: FileFields, text: str) -> Route:

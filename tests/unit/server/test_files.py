@@ -97,7 +97,7 @@ def test_a_file_that_is_not_taken_is_told_why(
 def test_a_form_without_a_file_is_refused(client: TestClient) -> None:
     answer = client.post("/translate_file", json={"file": "x"})
     assert (answer.status_code, answer.json()) == (400, {"error": "a file is sent as multipart/form-data"})
-    answer = client.post("/translate_file", data={"source": "en"}, files={"other": b""})
+    answer = client.post("/translate_file", data={"source": "en", "target": "de"}, files={"other": b""})
     assert (answer.status_code, answer.json()) == (400, {"error": "file: send one file"})
     answer = client.post("/translate_file", data={"source": "en"}, files={"file": ("a.txt", b"x")})
     assert answer.status_code == 400
