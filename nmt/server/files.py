@@ -16,11 +16,12 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import PlainValidator, WithJsonSchema
 from starlette.datastructures import UploadFile
 
-from nmt.config.inference import Options
+from nmt.documents.formats import SUFFIXES, format_of
 from nmt.server.batching import Ticket
 from nmt.server.body import Body, parse
+from nmt.server.documents import translate_file
 from nmt.server.errors import ApiError, bad_request
-from nmt.server.libretranslate import AUTO, SUFFIXES, likeliest, service_of
+from nmt.server.libretranslate import AUTO, likeliest, service_of
 from nmt.server.models import Route
 from nmt.server.openapi import ERRORS
 from nmt.server.service import Service
@@ -28,6 +29,8 @@ from nmt.server.service import Service
 LIFETIME = 600  # seconds that a translated file is kept
 NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f"*/:<>?\\|]+')
 LONGEST_NAME = 100  # characters of a file's name that are kept
+SAMPLE = 2000  # bytes by which the language of a file is identified
+TAG = re.compile("<[^>]*>")
 router = APIRouter(tags=["LibreTranslate"], responses=ERRORS)
 
 
@@ -108,46 +111,38 @@ def results_of(request: Request) -> Results:
 
 
 @router.post("/translate_file", openapi_extra=BODY)
-async def translate_file(request: Request) -> JSONResponse:
+async def translate_form(request: Request) -> JSONResponse:
     """Translate a file, by the format that its name ends in; the answer is where to download the translation."""
     service = service_of(request)
     body = await parse(request, FileBody, service.config)
     name = NOT_IN_NAMES.sub(" ", PurePath(body.file.filename or "").name)[-LONGEST_NAME:]
-    suffix = PurePath(name).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise bad_request(f"{name or 'a file without a name'} cannot be translated: files end in {', '.join(SUFFIXES)}")
+    kind = format_of(name)
+    if kind is None:
+        endings = ", ".join(f".{suffix}" for suffix in SUFFIXES)
+        raise bad_request(f"{name or 'a file without a name'} cannot be translated: files end in {endings}")
     content = await body.file.read()
 
-    def work(ticket: Ticket) -> tuple[bytes, str, list[str]]:
-        return translate_text(content, service, body, ticket)
+    def work(ticket: Ticket) -> tuple[bytes, list[str], str]:
+        route = route_of(service, body, content)
+        return *translate_file(content, kind, name, route, ticket), route.target
 
-    translated, target, warnings = await service.run(request, len(content), work)
-    shown = f"{PurePath(name).stem}.{target}{suffix}"
+    translated, warnings, target = await service.run(request, len(content), work)
+    shown = f"{PurePath(name).stem}.{target}{PurePath(name).suffix}"
     kept = results_of(request).add(translated, shown)
     url = str(request.url_for("download_file", name=kept))
     return JSONResponse({"translatedFileUrl": url, **({"warnings": warnings} if warnings else {})})
 
 
-def route_of(service: Service, body: FileBody, text: str) -> Route:
-    """Return the models for `text` that `body` asks for. Raises ApiError (400)."""
+def route_of(service: Service, body: FileBody, content: bytes) -> Route:
+    """Return the models that `body` asks for. Raises ApiError (400)."""
     if body.model is not None:
         if route := service.models.named(body.model):
             return route
         raise bad_request(f"there is no model {body.model}")
-    source = likeliest(service, text).language if body.source == AUTO else body.source
-    return service.route(source, body.target)
-
-
-def translate_text(content: bytes, service: Service, body: FileBody, ticket: Ticket) -> tuple[bytes, str, list[str]]:
-    """Translate a text line by line; return the code of its language and the warnings, too. Raises ApiError (400)."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise bad_request(f"line {line} of the file is not UTF-8") from None
-    route = route_of(service, body, text)
-    (translated,), warnings = service.translate([text], route, Options(), ticket)
-    return translated.text.encode(), route.target, warnings
+    if body.source != AUTO:
+        return service.route(body.source, body.target)
+    text = TAG.sub(" ", content[:SAMPLE].decode(errors="ignore"))
+    return service.route(likeliest(service, text).language, body.target)
 
 
 @router.get("/download_file/{name}", response_class=FileResponse)

@@ -19,6 +19,7 @@ from nmt.errors import NmtError
 from nmt.inference.translator import Translation
 from nmt.server.batching import GoneError, Ticket
 from nmt.server.detection import Detected, detect
+from nmt.server.documents import translate_fragments
 from nmt.server.errors import ApiError, bad_request, busy
 from nmt.server.models import Models, Route
 
@@ -115,13 +116,13 @@ class Service:
     ) -> tuple[list[Text], str | None]:
         """Translate `texts`, each to at most `count` versions; return the third language where there is one, too.
 
-        Texts in the target language stay as they are. Raises ApiError (400).
+        HTML has one version. Texts in the target language stay as they are. Raises ApiError (400).
         """
-        if form == "html":
-            raise bad_request("html is not there yet")
         if spelled(source) == spelled(target) and best_match(source, self.models.languages):
             return [Text(text, [], []) for text in texts], None
         route = self.route(source, target)
+        if form == "html":
+            return [Text(text, [], []) for text in translate_fragments(texts, route, ticket)], route.pivot
         beam = route.models[-1].translator.decoding.beam_size
         found, _ = self.translate(texts, route, Options(n_best=min(count, beam)), ticket)
         return found, route.pivot
