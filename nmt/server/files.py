@@ -21,9 +21,9 @@ from nmt.server.batching import Ticket
 from nmt.server.body import Body, parse
 from nmt.server.documents import translate_file
 from nmt.server.errors import ApiError, bad_request
-from nmt.server.libretranslate import AUTO, likeliest, service_of
+from nmt.server.libretranslate import AUTO, Code, likeliest, service_of
 from nmt.server.models import Route
-from nmt.server.openapi import ERRORS
+from nmt.server.openapi import ERRORS, PARTS, TranslatedFile
 from nmt.server.service import Service
 
 LIFETIME = 600  # seconds that a translated file is kept
@@ -46,22 +46,15 @@ class FileBody(Body):
 
     file: Annotated[UploadFile, PlainValidator(uploaded), WithJsonSchema({"type": "string", "format": "binary"})]
     """File, whose name ends in its format."""
-    source: str
+    source: Code
     """Code of the language of the file, or auto."""
-    target: str
+    target: Code
     """Code of the language to translate into."""
-    model: str | None = None
+    model: Code | None = None
     """Name of a model of /v1/models, in place of the languages."""
-    api_key: str | None = None
-    """Key, where the server wants one."""
 
 
-BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"multipart/form-data": {"schema": FileBody.model_json_schema()}},
-    }
-}
+BODY = {"requestBody": {"required": True, "content": {PARTS: {"schema": FileBody.model_json_schema()}}}}
 
 
 @dataclass(frozen=True)
@@ -110,7 +103,7 @@ def results_of(request: Request) -> Results:
     return results
 
 
-@router.post("/translate_file", openapi_extra=BODY)
+@router.post("/translate_file", response_model=TranslatedFile, openapi_extra=BODY)
 async def translate_form(request: Request) -> JSONResponse:
     """Translate a file, by the format that its name ends in; the answer is where to download the translation."""
     service = service_of(request)
@@ -151,5 +144,5 @@ async def download_file(request: Request, name: str) -> Response:
     kept = results_of(request).files.get(name)
     if kept is None:
         raise ApiError(HTTPStatus.NOT_FOUND, "there is no such file: translations are kept for ten minutes")
-    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
+    headers = {"Cache-Control": "private, no-store"}
     return FileResponse(kept.path, media_type="application/octet-stream", filename=kept.shown, headers=headers)

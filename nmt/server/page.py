@@ -22,7 +22,6 @@ HEADERS = {
     "object-src 'none'",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-cache",  # kept, but asked for again: a newer server has a newer page
 }
