@@ -69,30 +69,24 @@ async def parse(request: Request, kind: type[M], config: ServingConfig) -> M:
 
     That is before the body is read where it can be. Raises ApiError (400, 403, 408, 413, 415, 429).
     """
-    return (await parse_all(request, kind, config))[0]
-
-
-async def parse_all(request: Request, kind: type[M], config: ServingConfig) -> tuple[M, dict[str, object]]:
-    """Do the same as `parse`; return all values of a form, too, files among them."""
     gate: Gate = request.app.state.service.gate
     if is_early := gate.keys is None or "authorization" in request.headers:
         gate.admit(request)
     content = await read(request, config)
     media, parameters = parse_options_header(request.headers.get("content-type", JSON))
-    values: dict[str, object] = {}
     try:
         if media.endswith(b"json"):
             body = kind.model_validate_json(content)
         else:
-            values = together(await items_of(request, content, media, parameters.get(b"charset", UTF_8).lower()))
-            body = kind.model_validate(values)
+            items = await items_of(request, content, media, parameters.get(b"charset", UTF_8).lower())
+            body = kind.model_validate(together(items))
     except ValidationError as error:
         raise bad_request(first_error(error).removeprefix(": ")) from None
     except ValueError as error:  # a form that is not UTF-8, or of too many fields
         raise bad_request(f"the form cannot be read: {error}") from None
     if not is_early:
         gate.admit(request, body.api_key)
-    return body, values
+    return body
 
 
 async def items_of(

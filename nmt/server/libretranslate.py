@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from nmt.data.languages import english_name
+from nmt.documents.formats import SUFFIXES
 from nmt.server.batching import Ticket
 from nmt.server.body import Body, parse
 from nmt.server.detection import Detected
@@ -21,7 +22,6 @@ Texts = Annotated[
 ]
 Code = Annotated[str, Field(max_length=100)]
 AUTO = "auto"
-SUFFIXES = (".txt",)  # of the files that can be translated
 router = APIRouter(tags=["LibreTranslate"], responses=ERRORS)
 
 
@@ -138,7 +138,7 @@ async def settings(request: Request) -> JSONResponse:
             "charLimit": service.config.max_chars,
             "frontendTimeout": 500,
             "filesTranslation": True,
-            "supportedFilesFormat": list(SUFFIXES),
+            "supportedFilesFormat": [f".{suffix}" for suffix in SUFFIXES],
             "suggestions": False,
             "detection": find_spec("py3langid") is not None,  # of this server alone
             "language": {"source": named(source), "target": named(target)},

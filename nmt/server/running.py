@@ -19,6 +19,7 @@ from nmt.config.serving import ServingConfig
 from nmt.errors import NmtError, UsageError
 from nmt.server.app import create_app, guarded
 from nmt.server.connections import Connection
+from nmt.server.gate import Gate
 from nmt.server.guard import Record
 from nmt.server.models import Models, Served
 from nmt.server.service import Service
@@ -78,15 +79,10 @@ def run(
     Raises ArtifactError, UsageError.
     """
 
-    def load() -> Models:
-        wait = serving.batch_wait_ms / 1000
-        models = Models.of([Served.load(name, path, search, inference, wait) for name, path in named])
-        for line in models.described():
-            console.log(f"serve: {line}")
-        return models
-
+    load = partial(load_models, named, search, inference, serving.batch_wait_ms / 1000)
+    gate = Gate(serving)
     with bind(serving.host, serving.port) as listener:
-        service = Service(load(), serving)
+        service = Service(load(), serving, gate)
         if serving.host in OPEN:
             keys = "with an API key" if service.gate.keys else "without a key"
             console.log(f"serve: open to all who reach this machine, {keys}")
@@ -96,6 +92,24 @@ def run(
         console.capture_logging()
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(server.serve([listener]))
+
+
+def load_models(
+    named: Sequence[tuple[str | None, Path]], search: DecodingConfig, inference: InferenceConfig, wait: float
+) -> Models:
+    """Load the bundles at paths under their names; none stays loaded where one cannot be. See `Served.load`."""
+    served: list[Served] = []
+    try:
+        for name, path in named:
+            served.append(Served.load(name, path, search, inference, wait))
+        models = Models.of(served)
+    except NmtError:
+        for one in served:
+            one.batcher.close()
+        raise
+    for line in models.described():
+        console.log(f"serve: {line}")
+    return models
 
 
 def uvicorn_config(service: Service) -> uvicorn.Config:
@@ -149,20 +163,25 @@ def allow_files(number: int) -> None:
 
 
 class Reloader:
-    """Loads the keys and the models again in a thread; calls meanwhile are for nothing."""
+    """Loads the keys and the models again in a thread, after a call in the meantime once more."""
 
     def __init__(self, service: Service, load: Callable[[], Models]) -> None:
-        self.service, self.load, self._one_at_a_time = service, load, threading.Lock()
+        self.service, self.load = service, load
+        self._one_at_a_time, self._is_wanted = threading.Lock(), False
 
     def __call__(self) -> None:
+        self._is_wanted = True
         threading.Thread(target=self._reload, name="reload", daemon=True).start()
 
     def _reload(self) -> None:
-        if self._one_at_a_time.acquire(blocking=False):
-            try:
-                self.service.gate.reload()
-                self.service.reload(self.load())
-            except NmtError as error:
-                console.warn(f"not loaded again, what was there goes on: {error}")
-            finally:
-                self._one_at_a_time.release()
+        with self._one_at_a_time:
+            if self._is_wanted:
+                self._is_wanted = False
+                self._try("keys", self.service.gate.reload)
+                self._try("models", lambda: self.service.reload(self.load()))
+
+    def _try(self, what: str, again: Callable[[], None]) -> None:
+        try:
+            again()
+        except (NmtError, OSError) as error:
+            console.warn(f"the {what} were not loaded again, those before go on: {error}")

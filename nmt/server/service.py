@@ -15,10 +15,11 @@ from starlette.requests import Request
 from nmt.config.inference import Options
 from nmt.config.serving import ServingConfig
 from nmt.data.languages import best_match, spelled
-from nmt.errors import NmtError
+from nmt.errors import ArtifactError, NmtError
 from nmt.inference.translator import Translation
 from nmt.server.batching import GoneError, Ticket
 from nmt.server.detection import Detected, detect
+from nmt.server.documents import translate_fragments
 from nmt.server.errors import CLIENT_GONE, ApiError, bad_request, busy
 from nmt.server.gate import Gate
 from nmt.server.models import Models, Route
@@ -39,8 +40,8 @@ class Text:
 class Service:
     """The models, and the requests in progress."""
 
-    def __init__(self, models: Models, config: ServingConfig) -> None:
-        self.models, self.config, self.gate = models, config, Gate(config)
+    def __init__(self, models: Models, config: ServingConfig, gate: Gate | None = None) -> None:
+        self.models, self.config, self.gate = models, config, gate or Gate(config)
         self.requests = self.chars = 0  # in progress
         self._threads = ThreadPoolExecutor(config.max_requests, thread_name_prefix="request")
         self._speed = 1000.0  # characters a second, a running mean
@@ -86,6 +87,8 @@ class Service:
             except GoneError:
                 status = CLIENT_GONE if gone.done() else HTTPStatus.GATEWAY_TIMEOUT
                 raise ApiError(status, f"not done within {self.config.timeout:g} s") from None
+            except ArtifactError as error:  # of the model, whatever the request is
+                raise ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from None
             except NmtError as error:
                 raise bad_request(str(error)) from None
             finally:
@@ -116,13 +119,13 @@ class Service:
     ) -> tuple[list[Text], str | None]:
         """Translate `texts`, each to at most `count` versions; return the third language where there is one, too.
 
-        Texts in the target language stay as they are. Raises ApiError (400).
+        HTML has one version. Texts in the target language stay as they are. Raises ApiError (400).
         """
-        if form == "html":
-            raise bad_request("html is not there yet")
         if spelled(source) == spelled(target) and best_match(source, self.models.languages):
             return [Text(text, [], []) for text in texts], None
         route = self.route(source, target)
+        if form == "html":
+            return [Text(text, [], []) for text in translate_fragments(texts, route, ticket)], route.pivot
         beam = route.models[-1].translator.decoding.beam_size
         found, _ = self.translate(texts, route, Options(n_best=min(count, beam)), ticket)
         return found, route.pivot
