@@ -88,8 +88,8 @@ HOSTILE: dict[str, Callable[[random.Random], Hostile]] = {
     "half a head": lambda _: Hostile([b"POST /translate HT"], {GONE}, leaves=True),
     "half a body": lambda _: Hostile([post(TEXT)[:-9]], {GONE}, leaves=True),
     "a client that leaves": lambda _: Hostile([post(asked("A small dog sleeps. " * 90))], {GONE}, leaves=True),
-    "a slow head": lambda _: slow(get("/health"), {408}),
-    "a slow body": lambda _: slow(post(TEXT), {408}),
+    "a slow head": lambda _: slow(get("/health"), {408, GONE}),
+    "a slow body": lambda _: slow(post(TEXT), {408, GONE}),
 }
 
 
