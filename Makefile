@@ -6,7 +6,7 @@ READY := .venv/.ready
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-all check format golden audit mutants picture bench bench-peers clean
+.PHONY: demo test test-all check format golden audit mutants picture docs dist bench bench-peers clean
 
 demo: $(READY)  ## All stages on the built-in corpus, in minutes.
 	$(BIN)/nmt run recipes/demo.toml
@@ -39,6 +39,12 @@ mutants: $(READY)  ## Count the random changes of the code that its unit tests d
 
 picture: $(READY)  ## Redraw docs/imports.svg.
 	$(BIN)/python tools/draw_imports.py
+
+docs: $(READY)  ## Build the documentation as a site in build/docs/site.
+	$(BIN)/python tools/docs_site.py build/docs
+
+dist: $(READY)  ## Build the sdist and the wheel in dist/.
+	$(BIN)/python -m hatchling build
 
 bench: $(READY)  ## Measure the training speed beside plain torch loops and the toolkits of bench-peers.
 	$(BIN)/python benchmarks/training.py

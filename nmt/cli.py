@@ -12,7 +12,7 @@ from nmt import console, startup
 from nmt.commands.group import LazyCommand, LazyGroup, Verbose, new_app
 from nmt.errors import NmtError, UsageError, explain, storage_error, worded
 from nmt.startup import ENDINGS, handle_endings
-from nmt.version import __version__
+from nmt.version import __version__, missing_package
 
 INTERRUPTED = 130  # what the command line returns after Ctrl-C
 LONGEST = 4000  # characters of the line of a failure
@@ -29,6 +29,7 @@ COMMANDS = {
         "translate": "Translate raw text with MODEL: one line out for every line in, in order, as soon as it is done.",
         "score": "Score given translations with MODEL: one line out for every pair, in order.",
         "evaluate": "Score translations by BLEU, chrF and TER with their signatures: those of MODEL, or --hypotheses.",
+        "serve": "Serve each MODEL over HTTP, with a page for people and the interface of LibreTranslate for programs.",
         "export": "Write MODEL for another engine, to MODEL/exports/NAME, or as a new bundle with weights in int8.",
     },
     "From runs to numbers": {
@@ -100,6 +101,11 @@ def main() -> None:
             raise
         console.trace()
         fail(f"{error.object}: not UTF-8, which names of files have to be here", UsageError.exit_code)
+    except ModuleNotFoundError as error:
+        if not (line := missing_package(error)):
+            raise
+        console.trace()
+        fail(line, UsageError.exit_code)
     except (MemoryError, RuntimeError) as error:
         if not (line := explain(error)):
             raise

@@ -22,12 +22,19 @@ if sys.platform != "win32":
 PACKAGES = ("torch", "sentencepiece", "sacrebleu", "datasets", "safetensors", "numpy", "pydantic")
 
 
-def import_extra(module: str, extra: str, user: str) -> ModuleType:
-    """Import a module of an optional extra. Raises UsageError, which names its `user`, where it is not installed."""
+def import_extra(module: str, extra: str, user: str, *, instead: str = "") -> ModuleType:
+    """Import a module that needs an optional extra.
+
+    Raises UsageError where a package is not installed; it names the `user` of the module, the command that installs
+    the extra, and what to do `instead`.
+    """
     try:
         return import_module(module)
     except ImportError as error:
-        raise UsageError(f"{user} needs a package that is not installed", hint=install_hint(extra)) from error
+        if (error.name or "").partition(".")[0] == "nmt":
+            raise
+        hint = f"{install_hint(extra)}{instead and f', or {instead}'}"
+        raise UsageError(f"{user} needs a package that is not installed", hint=hint) from error
 
 
 def keep_freed_memory() -> None:
@@ -100,10 +107,13 @@ def versions() -> dict[str, str]:
 
 @cache
 def code() -> dict[str, str]:
-    """Return nmt's version, the SHA-256 of its source, and the commit where it is a checkout, `-dirty` if changed."""
+    """Return nmt's version, the SHA-256 of its source, and the commit where it is a checkout, `-dirty` if changed.
+
+    The recipes, which a wheel has within the package, are no source.
+    """
     source, package = hashlib.sha256(), ROOT / "nmt"
     for name in sorted(path.relative_to(package).as_posix() for path in package.rglob("*.*")):
-        if name.endswith((".py", ".toml")):
+        if name.endswith((".py", ".toml")) and not name.startswith("recipes/"):
             source.update(f"{name}\0{hashlib.sha256((package / name).read_bytes()).hexdigest()}\0".encode())
     found = {"nmt": __version__, "source": source.hexdigest()}
     if (ROOT / ".git").exists():

@@ -16,8 +16,11 @@ from nmt.config.recipe import Recipe
 from nmt.config.section import Section, cut, is_table, section_of, shown
 from nmt.errors import RecipeError, worded
 from nmt.files import JsonObject
+from nmt.version import ROOT
 
-LIBRARY = Path(__file__).resolve().parents[2] / "recipes"  # the recipes that come with the source
+PACKED = Path(__file__).resolve().parents[1] / "recipes"
+LIBRARY = PACKED if PACKED.is_dir() else ROOT / "recipes"
+"""The folder of the recipes that come with nmt: a wheel has it within the package."""
 
 
 @dataclass(frozen=True)

@@ -204,6 +204,12 @@ def language_named(name: str) -> str | None:
     return langcodes.find(name).to_tag() if normalize_name(name) in _names() else None
 
 
+def english_name(code: str) -> str:
+    """Return the English name of a language, and the code itself where it is none."""
+    language = language_of(code)
+    return language.display_name() if language else code
+
+
 @cache
 def _english_names() -> dict[str, str]:
     """Return the codes of widely written languages by their English names."""

@@ -17,6 +17,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 BATCH_TOKENS = {"cpu": 4096, "cuda": 16_384}
 """A step of the search takes a GPU as long for a few hundred sentences as for one."""
+TASK_ROWS = {"cpu": 32, "cuda": 1024}
+"""Rows of a task, small enough that other rows need not wait for long."""
 Matrix = list[list[float]]
 Pair = tuple[list[int], list[int]]  # ids of a source and of a target, both without EOS
 
@@ -60,7 +62,10 @@ class Request:
 
 
 class Engine(Protocol):
-    """A loaded model. All methods answer batch by batch, in order, and may work ahead."""
+    """A loaded model. All methods answer batch by batch, in order, and may work ahead.
+
+    Threads may call them at the same time, but for those of `Workers`.
+    """
 
     @property
     def target_limit(self) -> int:
@@ -69,6 +74,10 @@ class Engine(Protocol):
     @property
     def batch_tokens(self) -> int:
         """Padded source tokens to search at once where `decoding.batch_tokens` leaves it open, see `BATCH_TOKENS`."""
+
+    @property
+    def task_rows(self) -> int:
+        """Most rows to search at once where other rows may wait, see `TASK_ROWS`."""
 
     @property
     def workers(self) -> int:

@@ -1,7 +1,9 @@
 """Text in, text out, in order: the one path from raw text to raw text, for every engine."""
 
+import copy
 import itertools
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -97,7 +99,11 @@ class PairScore:
 
 
 class Translator:
-    """Translates text by an engine, with its tokenizer and settings."""
+    """Translates text by an engine, with its tokenizer and settings.
+
+    Several threads may call the methods of one translator in one process (`devices = 1`); each call takes its share of
+    the one model.
+    """
 
     def __init__(
         self,
@@ -120,6 +126,7 @@ class Translator:
         self.target_splitter = SentenceSplitter(target)
         self.report = Report()
         """Report on all lines since the translator was made, or since the report was last replaced."""
+        self._counting = threading.Lock()
         self.bundle: BundleConfig | None = None  # config of the first bundle, where `load` made the translator
 
     @property
@@ -177,6 +184,12 @@ class Translator:
         )
         translator.bundle = config
         return translator
+
+    def with_engine(self, engine: Engine) -> Self:
+        """Return a translator with the same tokenizer and settings, another engine, and a report of its own."""
+        other = copy.copy(self)
+        other.engine, other.report = engine, Report()
+        return other
 
     def translate_all(self, lines: Sequence[str]) -> list[str]:
         """Translate `lines` in the batches of `stream`, so that scores equal those of `nmt translate`.
@@ -244,8 +257,7 @@ class Translator:
             raise DataError(f"more prefixes than the {self.report.lines:,} lines", hint=AS_MANY)
 
     def _chunk(self, lines: Sequence[str], prefixes: Sequence[str] | None) -> Chunk:
-        first = self.report.lines + 1
-        self.report.lines += len(lines)
+        first = self._count(lines)
         sources = self._read(lines, first)
         starts = self._starts(prefixes, sources, first) if prefixes is not None else [[]] * len(lines)
         # A prefix goes on from sentence to sentence only within the first segment.
@@ -321,8 +333,7 @@ class Translator:
         """Score each target as the translation of its source. Raises ArtifactError, DataError."""
         if len(sources) != len(targets):
             raise DataError(f"{len(sources):,} sources but {len(targets):,} targets")
-        first = self.report.lines + 1
-        self.report.lines += len(sources)
+        first = self._count(sources)
         read = self._read(sources, first)
         encoded = self._encode_targets(targets, read)
         fits = [
@@ -341,6 +352,13 @@ class Translator:
         penalty = length_penalty(len(token_scores), self.decoding.length_penalty)
         score = sum(token_scores) / penalty if token_scores else math.nan
         return PairScore(score, self.tokenizer.target.pieces(tgt), token_scores)
+
+    def _count(self, lines: Sequence[str]) -> int:
+        """Add `lines` to those of the report; return the number of the first."""
+        with self._counting:
+            first = self.report.lines + 1
+            self.report.lines += len(lines)
+        return first
 
     def _read(self, lines: Sequence[str], first: int) -> list[Source]:
         """Encode `lines`, numbered from `first`, and report the text that could not be protected."""

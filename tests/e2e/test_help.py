@@ -58,6 +58,7 @@ def test_the_commands_are_these() -> None:
             "reproduce",
             "run",
             "score",
+            "serve",
             "sweep",
             "tokenizer",
             "tokenizer decode",

@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import permutations, repeat
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,23 @@ def test_every_name_of_the_package_is_there_and_no_other() -> None:
     assert Translator.__module__ == "nmt.inference.translator"
     with pytest.raises(AttributeError, match="module 'nmt' has no attribute 'translate'"):
         nmt.translate  # noqa: B018
+
+
+def test_several_threads_may_call_one_translator(translator: Translator) -> None:
+    texts = [
+        [*LINES, *(f"The old {word} sees {word}s." for word in words)] for words in permutations(["dog", "cat", "man"])
+    ]
+    options = Options(n_best=2, token_scores=True, alignment=True)
+    expected = [translator.translate(lines, options) for lines in texts]
+    before = translator.report.lines
+    with ThreadPoolExecutor(len(texts)) as pool:
+        assert list(pool.map(translator.translate, texts, repeat(options))) == expected
+        scores = list(pool.map(translator.score, texts, texts))
+    assert repr(scores) == repr([translator.score(lines, lines) for lines in texts])
+    assert translator.report.lines == before + 3 * sum(map(len, texts))
+    own = translator.with_engine(translator.engine)
+    assert own.translate(texts[0], options) == expected[0]
+    assert (own.report.lines, own.report.blank) == (len(texts[0]), [2])
 
 
 @pytest.mark.slow

@@ -107,7 +107,7 @@ def test_the_code_is_its_version_the_digest_of_its_source_and_its_commit(
 
     first = code("a/b.py", "x")
     assert (list(first), first["nmt"]) == (["nmt", "source"], nmt.__version__)
-    assert code("a/b.txt", "y") == first
+    assert code("a/b.txt", "y") == code("recipes/demo.toml", "y") == first
     others = [code("words.toml", "x")["source"], code("a/b.py", "y")["source"]]
     assert len({first["source"], *others}) == 3
     (tmp_path / ".git").mkdir()  # which is no repository
@@ -200,3 +200,10 @@ def test_a_module_of_an_extra_is_imported_or_named_with_the_command_that_install
     assert runtime.import_extra("os.path", "plots", "the picture") is os.path
     with pytest.raises(UsageError, match=r"^the picture needs a package that is not installed \(pip install .*plots"):
         runtime.import_extra("nmt_nosuch", "plots", "the picture")
+    with pytest.raises(UsageError, match=r'\.\[plots\]", or take a pen\)$'):
+        runtime.import_extra("nmt_nosuch", "plots", "the picture", instead="take a pen")
+
+
+def test_a_module_of_nmt_itself_that_cannot_be_imported_is_a_bug_not_a_missing_package() -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"nmt\.nosuch"):
+        runtime.import_extra("nmt.nosuch", "plots", "the picture")

@@ -12,6 +12,7 @@ from nmt.errors import UsageError
 from nmt.inference.bundle import Bundle, open_bundle
 from nmt.inference.engines.ctranslate2 import CTranslate2Engine
 from nmt.inference.protocol import Engine
+from nmt.runtime import import_extra
 
 if TYPE_CHECKING:
     from nmt.inference.engines.native import NativeEngine
@@ -48,12 +49,11 @@ class EnginePlan:
 
 
 def engine_called(name: EngineName) -> "type[CTranslate2Engine | NativeEngine]":
-    """Return the class of the engine `name`."""
+    """Return the class of the engine `name`; the native one imports torch. Raises UsageError where it is missing."""
     if name == "ctranslate2":
         return CTranslate2Engine
-    from nmt.inference.engines.native import NativeEngine  # imports torch
-
-    return NativeEngine
+    exported = "take the engine ctranslate2, if the model has an export"
+    return import_extra("nmt.inference.engines.native", "train", "the engine native", instead=exported).NativeEngine
 
 
 def check_device(inference: InferenceConfig) -> None:

@@ -1,6 +1,7 @@
 """The native engine: the model in PyTorch."""
 
 import math
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
@@ -16,7 +17,7 @@ from nmt.devices import pick_device
 from nmt.errors import ArtifactError, UsageError
 from nmt.inference.bundle import WEIGHTS, Bundle, open_bundle
 from nmt.inference.constraints import pad
-from nmt.inference.protocol import BATCH_TOKENS, Hypothesis, Matrix, Pair, Request, Row
+from nmt.inference.protocol import BATCH_TOKENS, TASK_ROWS, Hypothesis, Matrix, Pair, Request, Row
 from nmt.inference.search import search
 from nmt.model import int8
 from nmt.model.families import build_undrawn, check_shapes
@@ -71,6 +72,7 @@ class NativeEngine:
 
     def __init__(self, models: Sequence[Model]) -> None:
         self.models = models
+        self._one_at_a_time = threading.Lock()  # each thread of its own would share the cores with the others
 
     @classmethod
     def load(cls, paths: Sequence[Path], inference: InferenceConfig, precision: InferencePrecision) -> Self:
@@ -96,6 +98,10 @@ class NativeEngine:
         return self.models[0].device
 
     @property
+    def task_rows(self) -> int:
+        return TASK_ROWS[self.device.type]
+
+    @property
     def target_limit(self) -> int:
         return min(model.position_limit for model in self.models)
 
@@ -105,14 +111,17 @@ class NativeEngine:
 
     def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]:
         for batch in batches:
-            yield search(self.models, batch, request)
+            with self._one_at_a_time:
+                found = search(self.models, batch, request)
+            yield found
 
     @torch.inference_mode()
     def score(self, batches: Iterable[list[Pair]]) -> Iterator[list[list[float]]]:
         for batch in batches:
             src, tgt_in = pad_pairs(batch, self.device)
             labels = torch.tensor([piece for _, tgt in batch for piece in (*tgt, EOS_ID)], device=self.device)
-            of_models = torch.stack([label_log_probs(model, src, tgt_in, labels) for model in self.models])
+            with self._one_at_a_time:
+                of_models = torch.stack([label_log_probs(model, src, tgt_in, labels) for model in self.models])
             log_probs = of_models.logsumexp(0) - math.log(len(self.models))  # of the mean of the probabilities
             yield [of_pair.tolist() for of_pair in log_probs.cpu().split([len(tgt) + 1 for _, tgt in batch])]
 
@@ -130,6 +139,7 @@ class NativeEngine:
         layers = [layer or max(depth - 1, 1) for depth in depths]
         for batch in batches:
             src, tgt_in = pad_pairs(batch, self.device)
-            of_models = [model.attention(src, tgt_in, at) for model, at in zip(self.models, layers, strict=True)]
+            with self._one_at_a_time:
+                of_models = [model.attention(src, tgt_in, at) for model, at in zip(self.models, layers, strict=True)]
             weights = torch.stack(of_models).mean(0).cpu()
             yield [rows[: len(tgt), : len(src)].tolist() for rows, (src, tgt) in zip(weights, batch, strict=True)]

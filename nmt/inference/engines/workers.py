@@ -10,7 +10,7 @@ from nmt import console
 from nmt.cores import NUMBER, cores, threads
 from nmt.errors import UsageError, WorkersError
 from nmt.inference.engines.loading import EnginePlan, check_device
-from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Request, Row
+from nmt.inference.protocol import TASK_ROWS, Engine, Hypothesis, Matrix, Pair, Request, Row
 from nmt.processes import Answer, Child, ChildDiedError, wait_for
 
 T = TypeVar("T")
@@ -71,8 +71,10 @@ class Worker:
 class Workers:
     """An engine in several processes, each with its own GPU or a share of the CPU threads.
 
-    The processes end with this object, and with this process however it ends.
+    The processes end with this object, and with this process however it ends. One thread at a time may call it.
     """
+
+    task_rows = TASK_ROWS["cuda"]
 
     def __init__(self, plan: EnginePlan) -> None:
         """Start the processes and load the engine into each. Raises what loading raises, UsageError, WorkersError."""

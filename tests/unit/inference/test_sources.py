@@ -27,7 +27,7 @@ NUMBERS = "[0-9]{3,}|www[.][a-z. ]+[a-z]"
 class Echo:
     """An engine that says its source, or what `change` makes of its pieces."""
 
-    target_limit, batch_tokens, workers = 100, 4096, 1
+    target_limit, batch_tokens, workers, task_rows = 100, 4096, 1, 32
 
     def __init__(self, tokenizer: Tokenizer, change: Callable[[list[str]], list[str]] = list) -> None:
         self.side, self.change = tokenizer.source, change

@@ -162,7 +162,7 @@ class Eager:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.target_limit, self.batch_tokens, self.workers = engine.target_limit, 999, 1
+        self.target_limit, self.batch_tokens, self.workers, self.task_rows = engine.target_limit, 999, 1, 32
 
     def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]:
         taken: list[list[Row]] = []
@@ -297,7 +297,7 @@ def test_a_prefix_that_is_too_long_is_named_by_its_line(translator: Translator) 
 class Parrot:
     """An engine that says what it is told to, whatever it is asked."""
 
-    target_limit, batch_tokens, workers = 64, 4096, 1
+    target_limit, batch_tokens, workers, task_rows = 64, 4096, 1, 32
 
     def __init__(self, ids: list[int]) -> None:
         self.ids = ids

@@ -31,7 +31,7 @@ PATIENCE = 30.0
 class FakeEngine:
     """Echoes rows; the score of a hypothesis is the worker's process id."""
 
-    target_limit, batch_tokens, workers = 64, 512, 1
+    target_limit, batch_tokens, workers, task_rows = 64, 512, 1, 32
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

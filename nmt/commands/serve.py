@@ -1,0 +1,44 @@
+"""The command `serve`: translations over HTTP."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nmt.commands.group import new_app
+from nmt.commands.model_options import Search, check_device
+from nmt.commands.options import OptionsOf, command
+from nmt.config.inference import InferenceConfig
+from nmt.config.serving import ServingConfig
+from nmt.runtime import import_extra
+
+NAMED = re.compile(r"(?:([A-Za-z0-9][A-Za-z0-9._-]*)=)?(.+)", re.DOTALL)
+app = new_app("Serve.")
+OF_SERVER = ("tags", "protect", "engine", "export", "device", "threads")
+
+
+@command(app, "nmt serve runs/demo/model --engine ctranslate2")
+def serve(
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="[NAME=]MODEL", help="A bundle: runs/NAME/model; the name is by default its recipe's."),
+    ],
+    *,
+    serving: Annotated[ServingConfig, OptionsOf("Server")],
+    search: Search,
+    inference: Annotated[InferenceConfig, OptionsOf("Models and device", only=OF_SERVER)],
+) -> None:
+    """Serve each MODEL over HTTP, with a page for people and the interface of LibreTranslate for programs.
+
+    Requests that arrive together share batches. Of several models of one pair of languages the first one answers, and
+    the others do by their names; where there is none, two models translate by way of a third language.
+    SIGHUP loads the models again; SIGTERM ends the server once all requests are answered.
+    """
+    for package in ("fastapi", "uvicorn"):
+        import_extra(package, "serve", "nmt serve")
+    check_device(inference)
+    from nmt.server import running  # an optional extra
+
+    named = [NAMED.fullmatch(model) for model in models]
+    running.run([(found[1], Path(found[2])) for found in named if found], serving, search, inference)

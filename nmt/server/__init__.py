@@ -1,0 +1,1 @@
+"""The server: translations over HTTP."""

@@ -1,0 +1,43 @@
+"""The application: all interfaces, and how failures are told."""
+
+import contextlib
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from nmt.server import libretranslate, v1
+from nmt.server.errors import ApiError
+from nmt.server.service import Service
+from nmt.version import __version__
+
+
+def create_app(service: Service) -> FastAPI:
+    """Return the application that answers by `service`."""
+    app = FastAPI(
+        title="nmt",
+        version=__version__,
+        description="Translations by models of nmt: the contract of LibreTranslate, and an interface of its own.",
+        redoc_url=None,
+        docs_url=None,
+    )
+    app.state.service = service
+    app.include_router(libretranslate.router)
+    app.include_router(v1.router)
+
+    @app.exception_handler(ApiError)
+    async def tell(_: Request, error: ApiError) -> JSONResponse:
+        return JSONResponse({"error": error.message}, error.status, error.headers)
+
+    @app.exception_handler(HTTPException)
+    async def tell_other(_: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+    @app.exception_handler(Exception)
+    async def tell_bug(_: Request, error: Exception) -> JSONResponse:
+        with contextlib.suppress(AttributeError):
+            error.add_note("while a request was answered")
+        return JSONResponse({"error": "a bug of the server; its log has more"}, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    return app

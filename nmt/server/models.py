@@ -1,0 +1,172 @@
+"""The models that are served: what is loaded, and by which of them a language becomes another."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nmt.config.decoding import DecodingConfig
+from nmt.config.inference import InferenceConfig, Options
+from nmt.data.languages import best_match
+from nmt.errors import UsageError
+from nmt.inference.report import Report
+from nmt.inference.translator import Translation, Translator
+from nmt.server.batching import Batcher, SharedEngine, Ticket
+
+
+@dataclass(frozen=True)
+class Served:
+    """A loaded model."""
+
+    name: str
+    translator: Translator
+    batcher: Batcher
+    source: str
+    target: str  # codes of its languages
+
+    @classmethod
+    def load(
+        cls, name: str | None, path: Path, search: DecodingConfig, inference: InferenceConfig, wait: float
+    ) -> "Served":
+        """Load the bundle at `path`, by default under the name of its recipe. Raises ArtifactError, UsageError."""
+        given = inference.model_dump(exclude_unset=True)
+        translator = Translator.load(path, decoding=search.model_dump(exclude_unset=True), **given)
+        assert translator.bundle is not None
+        languages = translator.bundle.languages
+        batcher = Batcher(translator.engine, wait)
+        return cls(name or translator.bundle.name, translator, batcher, languages.source, languages.target)
+
+    def translate(
+        self,
+        lines: Sequence[str],
+        options: Options,
+        ticket: Ticket,
+        *,
+        prefixes: Sequence[str] | None = None,
+    ) -> tuple[list[Translation], Report]:
+        """Translate `lines` together with those of other requests.
+
+        Returns the report on them, too. Raises GoneError where the time of `ticket` is over, DataError, UsageError.
+        """
+        translator = self.translator.with_engine(SharedEngine(self.batcher, ticket))
+        return translator.translate(lines, options, prefixes=prefixes), translator.report
+
+
+@dataclass(frozen=True)
+class Route:
+    """The models by which a language becomes another: one, or two by way of a third language."""
+
+    models: tuple[Served, ...]
+
+    @property
+    def source(self) -> str:
+        return self.models[0].source
+
+    @property
+    def target(self) -> str:
+        return self.models[-1].target
+
+    @property
+    def pivot(self) -> str | None:
+        """The third language."""
+        return self.models[0].target if len(self.models) > 1 else None
+
+    def translate(
+        self,
+        lines: Sequence[str],
+        options: Options,
+        ticket: Ticket,
+        *,
+        prefixes: Sequence[str] | None = None,
+    ) -> tuple[list[Translation], list[str]]:
+        """Translate `lines`; return the warnings, too.
+
+        By way of a third language, scores are the sums of both, and alignments are joined. See `Served.translate`.
+        """
+        *before, last = self.models
+        firsts: list[list[Translation]] = []
+        warnings: list[str] = []
+        texts = lines
+        for model in before:
+            found, report = model.translate(texts, dataclasses.replace(options, n_best=1), ticket)
+            texts = [translation.text for translation in found]
+            firsts.append(found)
+            warnings += report.warnings()
+        translations, report = last.translate(texts, options, ticket, prefixes=prefixes)
+        for found in reversed(firsts):
+            translations = [joined(*pair) for pair in zip(found, translations, strict=True)]
+        return translations, [*warnings, *report.warnings()]
+
+
+def joined(first: Translation, second: Translation) -> Translation:
+    """Return the translation of the source of `first` by way of its best hypothesis, the source of `second`."""
+    best = first.candidates[0]
+    links: dict[int, list[int]] = {}
+    for src, middle in best.alignment or ():
+        links.setdefault(middle, []).append(src)
+    candidates = [
+        dataclasses.replace(
+            one,
+            score=best.score + one.score,
+            alignment=None
+            if one.alignment is None
+            else sorted({(src, tgt) for middle, tgt in one.alignment for src in links.get(middle, ())}),
+        )
+        for one in second.candidates
+    ]
+    return Translation(first.source, candidates)
+
+
+@dataclass(frozen=True)
+class Models:
+    """All models that are served, the first of a pair of languages being the one that answers for it."""
+
+    served: Sequence[Served]
+    routes: Mapping[str, Mapping[str, Route]] = field(default_factory=dict)
+    """Routes by source and target."""
+
+    @classmethod
+    def of(cls, served: Sequence[Served]) -> "Models":
+        """Find the routes. Raises UsageError where two models have one name."""
+        names = [model.name for model in served]
+        if twice := [name for name in names if names.count(name) > 1]:
+            hint = "name them: nmt serve ONE=PATH OTHER=PATH"
+            raise UsageError(f"two models are called {twice[0]}", hint=hint)
+        routes: dict[str, dict[str, Route]] = {}
+        for model in served:
+            routes.setdefault(model.source, {}).setdefault(model.target, Route((model,)))
+        direct = {source: dict(targets) for source, targets in routes.items()}
+        for source, targets in direct.items():
+            for middle, first in targets.items():
+                for target, second in direct.get(middle, {}).items():
+                    if target != source:
+                        routes[source].setdefault(target, Route((*first.models, *second.models)))
+        return cls(served, routes)
+
+    @property
+    def languages(self) -> list[str]:
+        """The codes of all languages, sources first."""
+        return list(dict.fromkeys([*self.routes, *(model.target for model in self.served)]))
+
+    def route(self, source: str, target: str) -> Route | None:
+        """Return the models for the codes `source` and `target` in any spelling; None where there are none."""
+        source = best_match(source, self.routes) or ""
+        targets = self.routes.get(source, {})
+        return targets.get(best_match(target, targets) or "")
+
+    def named(self, name: str) -> Route | None:
+        """Return the model `name` as a route of its own."""
+        return next((Route((model,)) for model in self.served if model.name == name), None)
+
+    def described(self) -> list[str]:
+        """Describe each route, and each model that is in none, in a line."""
+        routes = [route for targets in self.routes.values() for route in targets.values()]
+        lines = [f"{r.source} to {r.target}: {', '.join(model.name for model in r.models)}" for r in routes]
+        used = {model.name for route in routes for model in route.models}
+        lines += [f"{m.source} to {m.target}: {m.name}, by its name" for m in self.served if m.name not in used]
+        return lines
+
+    def close(self) -> None:
+        """Let the engines end once nothing waits for them."""
+        for model in self.served:
+            model.batcher.close()
