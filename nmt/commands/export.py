@@ -17,7 +17,7 @@ from nmt.locks import holding_folder, holding_output
 from nmt.run_folder import RunFolder
 
 app = new_app("Export.")
-Form = Literal["ctranslate2", "int8"]
+Form = Literal["ctranslate2", "int8", "huggingface"]
 Quantization = Literal["float32", "float16", "bfloat16", "int16", "int8", "int8_float32"]
 
 
@@ -28,11 +28,18 @@ def export(
         Form,
         typer.Option(
             "--to",
-            help="ctranslate2: for this engine; needs the extra of its name. int8: a new bundle, a quarter in size.",
+            help="ctranslate2: for this engine; needs the extra of its name. int8: a new bundle, a quarter in size. "
+            "huggingface: a folder that transformers loads; needs the extra of its name.",
         ),
     ],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="The new bundle, for --to int8.")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="PATH",
+            help="The new bundle for int8; the new folder for huggingface, by default MODEL/exports/huggingface.",
+        ),
     ] = None,
     quantization: Annotated[
         Quantization | None,
@@ -48,22 +55,36 @@ def export(
         Path | None,
         typer.Option(metavar="FILE", help="Compare on this source text; by default on pieces of the vocabulary."),
     ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OWNER/NAME",
+            help="Upload the export for huggingface to this repository of the Hub too, which is made private.",
+        ),
+    ] = None,
 ) -> None:
     """Write MODEL for another engine, to MODEL/exports/NAME, or as a new bundle with weights in int8.
 
     A sample is translated by both first: in float32 the export has to translate it as the native engine
     does, else it has to come near; where it does not, nothing is written.
     """
-    check(to, output, quantization, name)
-    from nmt.exporting import ctranslate2, int8  # start-up time
+    check(to, output, quantization, name, push)
+    from nmt.exporting import ctranslate2, hub, huggingface, int8  # start-up time
 
     run, quantization = RunFolder(model.absolute().parent), quantization or "float32"
-    folder = output or model / "exports" / (name or f"{to}-{quantization}")
+    folder = output or model / "exports" / (name or (to if to == "huggingface" else f"{to}-{quantization}"))
+    if push:
+        hub.check_push(push)
+    said: list[str] = []
     with ExitStack() as stack:
         if model.is_dir():
             stack.enter_context(holding_folder(run.path if run.lock.exists() else model))
-        if to == "int8":
-            stack.enter_context(holding_output(folder))
+        if output is not None:
+            stack.enter_context(holding_output(output))
+        if to == "huggingface":
+            written = huggingface.export_huggingface(model, folder, sample=sample)
+            parity, said = written["parity"], huggingface.told(written)
+        elif to == "int8":
             parity = int8.export_int8(model, folder, sample=sample)
         else:
             parity = ctranslate2.export_ctranslate2(model, quantization=quantization, name=folder.name, sample=sample)
@@ -79,16 +100,24 @@ def export(
             f"export: {compared['file']}, the {side} tokenizer for packages without nmt's normal form, splits "
             f"{compared['differing']} of {compared['lines']} lines differently"
         )
+    for line in said:
+        console.log(f"export: {line}")
     console.log(f"export: written to {folder}")
+    if push:
+        console.log(f"export: uploaded to {hub.push(folder, push)}")
 
 
-def check(to: Form, output: Path | None, quantization: Quantization | None, name: str | None) -> None:
+def check(to: Form, output: Path | None, quantization: Quantization | None, name: str | None, push: str | None) -> None:
     """Raise UsageError where options do not go together."""
     if to == "int8" and output is None:
         raise UsageError("--to int8 writes a new bundle", hint="say where: -o FOLDER")
-    if to == "int8" and (quantization or name):
+    if push and to != "huggingface":
+        raise UsageError("--push is for --to huggingface", hint="leave it out")
+    if to != "ctranslate2" and (quantization or name):
         raise UsageError("--quantization and --name are for --to ctranslate2", hint="leave them out")
     if to == "ctranslate2" and output is not None:
-        raise UsageError("-o is for --to int8", hint="an export for ctranslate2 lies in MODEL; --name names it")
+        raise UsageError(
+            "-o is not for --to ctranslate2", hint="an export for ctranslate2 lies in MODEL; --name names it"
+        )
     if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UsageError(f"--name {name}: not a name", hint="take letters, digits, '.', '_' and '-'")

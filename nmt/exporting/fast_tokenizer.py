@@ -54,7 +54,6 @@ class Vocabulary:
     kept: dict[str, str] = field(default_factory=dict)  # private characters of text that the rule would change again
 
 
-
 def vocabulary(tokenizer: Tokenizer) -> Vocabulary:
     """Return the tokens that an export of `tokenizer` has."""
     source, target = tokenizer.pieces
@@ -63,7 +62,7 @@ def vocabulary(tokenizer: Tokenizer) -> Vocabulary:
     other = next(free)
     symbols = {symbol: next(free) for symbol in symbols_of(tokenizer.source)}
     source, target = ([symbols.get(piece, piece) for piece in side] for side in (source, target))
-    kept = {text: next(free) for text in unstable(tokenizer.source.form)}
+    kept = {text: next(free) for text in unstable(tokenizer.normalization)}
     controls = [PAD_ID, BOS_ID, EOS_ID, *tokenizer.masks]
     special = [target[i] for i in controls]
     if tokenizer.joint:
@@ -97,8 +96,21 @@ def fast_tokenizer(tokenizer: Tokenizer, vocab: Vocabulary) -> FastTokenizer:
     )
     fast.decoder = Decoders(list(decoders(vocab)))
     fast.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in vocab.special])
-    fast.encode_special_tokens = True  # a text that spells one is text
     return fast
+
+
+def settings(vocab: Vocabulary, longest: int) -> dict[str, object]:
+    """Return the settings by which transformers, of version 4 too, loads the tokenizer from its file."""
+    names = {f"{name}_token": vocab.tokens[i] for name, i in (("pad", PAD_ID), ("bos", BOS_ID), ("eos", EOS_ID))}
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        **names,
+        "model_max_length": longest,
+        "padding_side": "right",
+        "model_input_names": ["input_ids", "attention_mask"],
+        "split_special_tokens": True,  # a text that spells one is text
+        "clean_up_tokenization_spaces": False,
+    }
 
 
 def model(pieces: Pieces, vocab: Vocabulary) -> BPE | Unigram:
@@ -138,7 +150,7 @@ def normalizers(form: NormalForm, tags: Iterable[str], vocab: Vocabulary) -> Ite
     if form.rule != IDENTITY:
         yield Replace(Regex(f"[{escaped(INVISIBLE)}]"), "")
         yield NFC()
-        yield from [Replace("\t", " ")] if form.rule == normalization.NFC else rule_steps(form, vocab.kept)
+        yield from [Replace("\t", " ")] if form.rule == normalization.NFC else rule_steps(form.rule, vocab.kept)
     yield Replace(Regex(" {2,}"), " ")
     yield Replace(Regex(r"\A | \z"), "")
     yield Replace(" ", SPACE)
@@ -157,11 +169,11 @@ def tag_steps(tags: Iterable[str], vocab: Vocabulary) -> Iterator[Normalizer]:
             yield Replace(Regex(pattern), f" {vocab.symbols[tag]} ")
 
 
-def rule_steps(form: NormalForm, kept: dict[str, str]) -> Iterator[Normalizer]:
+def rule_steps(rule: str, kept: dict[str, str]) -> Iterator[Normalizer]:
     """Yield the steps of a rule of SentencePiece: Unicode's NFKC, before it what the rule does otherwise."""
     short: dict[str, list[str]] = {}
     long: list[tuple[str, str]] = []
-    for character, text in differing(form):
+    for character, text in differing(rule):
         if len(character.encode()) < LONG or text in kept:
             short.setdefault(text, []).append(character)
         else:
@@ -172,7 +184,7 @@ def rule_steps(form: NormalForm, kept: dict[str, str]) -> Iterator[Normalizer]:
         sentencepiece.set_min_log_level(2)
         compiled = sentencepiece.SentencePieceNormalizer(norm_map=sorted(long)).serialized_normalizer_spec()
         yield Precompiled(charsmap(compiled))
-    yield from base_steps(form.rule)
+    yield from base_steps(rule)
     for text, character in kept.items():
         yield Replace(character, text)
 
@@ -183,19 +195,19 @@ def base_steps(rule: str) -> list[Normalizer]:
 
 
 @cache
-def differing(form: NormalForm) -> list[tuple[str, str]]:
-    """Return the characters that a rule treats otherwise than `base_steps`, with their normal forms."""
-    base = Normalizers(base_steps(form.rule))
-    normal = ((character, form.normalize(plain(character))) for character in map(chr, chain(*PLANES)))
+def differing(rule: str) -> list[tuple[str, str]]:
+    """Return the characters that a rule treats otherwise than `base_steps` on the source, with their normal forms."""
+    base, normalize = Normalizers(base_steps(rule)), NormalForm(rule, is_source=True).normalize
+    normal = ((character, normalize(plain(character))) for character in map(chr, chain(*PLANES)))
     return [(character, text) for character, text in normal if base.normalize_str(plain(character)) != text]
 
 
-def unstable(form: NormalForm | None) -> list[str]:
+def unstable(rule: str) -> list[str]:
     """Return the normal forms that `base_steps` would change again."""
-    if form is None or form.rule in (normalization.NFC, IDENTITY):
+    if rule in (normalization.NFC, IDENTITY):
         return []
-    base = Normalizers(base_steps(form.rule))
-    return sorted({text for _, text in differing(form) if base.normalize_str(text) != text})
+    base = Normalizers(base_steps(rule))
+    return sorted({text for _, text in differing(rule) if base.normalize_str(text) != text})
 
 
 def charsmap(spec: bytes) -> bytes:
@@ -207,7 +219,7 @@ def pre_tokenizers(pieces: Pieces, vocab: Vocabulary) -> Iterator[PreTokenizer]:
     """Yield the steps that cut text: within text that spells a symbol, around symbols, and before spaces."""
     cuts = [f"(?<={re.escape(symbol[0])})(?={re.escape(symbol[1:])})" for symbol in vocab.symbols]
     if pieces.is_unigram:
-        cuts += bracket_cuts(pieces, vocab)
+        cuts += name_cuts(pieces, vocab)
     if cuts:
         yield Split(Regex("|".join(cuts)), "isolated")
     if vocab.symbols:
@@ -215,17 +227,20 @@ def pre_tokenizers(pieces: Pieces, vocab: Vocabulary) -> Iterator[PreTokenizer]:
     yield Split(SPACE, "merged_with_next")
 
 
-def bracket_cuts(pieces: Pieces, vocab: Vocabulary) -> list[str]:
-    """Return where to cut text that spells a piece such as <s>, which no text has, if a bracket is unknown.
+def name_cuts(pieces: Pieces, vocab: Vocabulary) -> Iterator[str]:
+    """Yield where to cut text that spells a piece such as <s>, which no text has, if characters of it are unknown.
 
-    Then the piece would be likelier than its spelling, and a cut beside an unknown character divides no piece.
+    Then the piece would be likelier than its spelling. A cut between a known and an unknown character divides no piece.
     """
-    special = [token for token in vocab.special if token.startswith("<")]
-    names = ["unk", "0x[0-9A-F]{2}", *(re.escape(token[1:-1]) for token in special)]
-    known = set("".join(pieces.scores))
-    if "<" not in known:
-        return [f"(?<=<)(?=(?:{'|'.join(names)})>)"]
-    return [] if ">" in known else [f"(?<={'|'.join(f'<{name}' for name in names)})(?=>)"]
+    letters, digit = set("".join(pieces.scores)), "[0-9A-F]"
+    names = [[*token] for token in ["<unk>", *vocab.special] if vocab.other not in token]
+    for name in [*names, ["<", "0", "x", digit, digit, ">"]]:
+        known = [part == digit or part in letters for part in name]
+        pattern = [part if part == digit else re.escape(part) for part in name]
+        if not all(known):
+            edges = (at for at in range(1, len(name)) if known[at - 1] != known[at])
+            at = next(edges, 1)
+            yield f"(?<={''.join(pattern[:at])})(?={''.join(pattern[at:])})"
 
 
 def decoders(vocab: Vocabulary) -> Iterator[Decoder]:

@@ -6,16 +6,17 @@ reordered, so that our sinusoids, sines and cosines by turns, become theirs.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import (
     GenerationConfig,
+    LogitsProcessor,
     MarianConfig,
     MarianMTModel,
     PegasusConfig,
     PegasusForConditionalGeneration,
     PreTrainedModel,
-    StoppingCriteria,
 )
 
 from nmt.config.decoding import DecodingConfig
@@ -159,15 +160,17 @@ def generation(config: ModelConfig, decoding: DecodingConfig, exponent: float) -
     )
 
 
-class Limits(StoppingCriteria):  # type: ignore[misc]  # the package is not read for types
-    """Ends each hypothesis at the limit of its row, `limits` (B), which `generate` has for all rows alone."""
+class Limits(LogitsProcessor):  # type: ignore[misc]  # the package is not read for types
+    """Ends each hypothesis at the limit of its row, `limits` (B), as nmt does; `generate` has one for all rows."""
 
     def __init__(self, limits: Tensor) -> None:
         self.limits = limits
 
-    def __call__(self, input_ids: Tensor, scores: object, **_: object) -> Tensor:  # noqa: ARG002
-        """Mark the rows of `input_ids` (B * n, T), BOS first, that are as long as they may be."""
-        return input_ids.size(1) > self.limits.repeat_interleave(len(input_ids) // len(self.limits))
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Leave EOS alone to the rows of `scores` (B * K, V) whose `input_ids` (B * K, T), BOS first, are so long."""
+        at_limit = input_ids.size(1) >= self.limits.repeat_interleave(len(input_ids) // len(self.limits))
+        others = torch.arange(scores.size(1)) != EOS_ID
+        return scores.masked_fill(at_limit[:, None] & others, -torch.inf)
 
 
 class TransformersEngine:
@@ -190,13 +193,11 @@ class TransformersEngine:
             settings: dict[str, object] = {}
             if decoding != self.own:
                 settings = {"num_beams": decoding.beam_size, "length_penalty": 0.0, "max_new_tokens": max(limits)}
-                settings["stopping_criteria"] = [Limits(torch.tensor(limits))]
+                settings["logits_processor"] = [Limits(torch.tensor(limits))]
             src, mask = self._inputs(sources)
             with torch.inference_mode():
                 generated = self.model.generate(src, attention_mask=mask, **settings).tolist()
             texts = [ids[1 : ids.index(EOS_ID) if EOS_ID in ids else len(ids)] for ids in generated]
-            if settings:  # at its limit nmt ends a hypothesis by EOS
-                texts = [text[: limit - 1] for text, limit in zip(texts, limits, strict=True)]
             totals = map(sum, self._score(list(zip(sources, texts, strict=True))))
             yield [
                 [Hypothesis(text, total / length_penalty(len(text) + 1, decoding.length_penalty))]

@@ -108,7 +108,9 @@ def find_export(bundle: Path, name: str | None) -> Path:
     """
     make = f"nmt export {bundle} --to {ENGINE}"
     folders = (bundle / EXPORTS).iterdir() if (bundle / EXPORTS).is_dir() else ()
-    names = sorted(folder.name for folder in folders if folder.is_dir() and not folder.name.startswith("."))
+    names = sorted(
+        folder.name for folder in folders if folder.is_dir() and not folder.name.startswith(".") and is_ours(folder)
+    )
     if not names:
         raise ArtifactError(f"{bundle}: holds no export for the engine {ENGINE}", hint=f"make one: {make}")
     if name is not None and name not in names:
@@ -117,6 +119,12 @@ def find_export(bundle: Path, name: str | None) -> Path:
     if name is None and len(names) > 1:
         raise UsageError(f"{bundle}: holds several exports: {', '.join(names)}", hint="name one of them")
     return bundle / EXPORTS / (name or names[0])
+
+
+def is_ours(folder: Path) -> bool:
+    """Return whether no manifest says that the export in `folder` is for another engine."""
+    manifest = read_json(folder / MANIFEST)
+    return not isinstance(manifest, dict) or manifest.get("engine", ENGINE) == ENGINE
 
 
 def open_export(folder: Path, weights: str, pieces: tuple[list[str], list[str]]) -> Export:
