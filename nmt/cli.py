@@ -22,6 +22,7 @@ COMMANDS = {
         "doctor": "Check RECIPE, its data and this machine before a run. Writes nothing.",
         "run": "Run all stages of RECIPE: tokenizer, data, training, bundle, scores. Continues where it stopped.",
         "reproduce": "Run RECIPE, or score a model of it, and compare BLEU with the expected scores: PASS or FAIL.",
+        "import": "Make a bundle of a public Marian model, such as OPUS-MT's, that translates as in transformers.",
         "prepare": "Read, clean, split and encode the data of RECIPE, training the tokenizer if there is none.",
         "train": "Train the model of RECIPE, resuming if a checkpoint exists, and write its bundle.",
     },
@@ -48,7 +49,11 @@ COMMANDS = {
     },
 }
 """The first sentence of each command's help, by the panels of `nmt --help`."""
-MODULES = {"prepare": "run", "train": "run"}  # modules of `nmt.commands` that are not called as the command
+MODULES = {
+    "prepare": "run",
+    "train": "run",
+    "import": "import_",
+}  # modules of `nmt.commands` that are not called as the command
 app = new_app(
     "Neural machine translation: from raw parallel text to a scored, shippable translator.", add_completion=True
 )

@@ -15,6 +15,7 @@ EXTRAS = {
     "openpyxl": "xlsx",
     "py3langid": "langid",
     "tensorboard": "tensorboard",
+    "transformers": "huggingface",
 }
 """The extra that installs each package that is not needed always."""
 

@@ -10,8 +10,16 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-OTHERS = ("README.md", "benchmarks/README.md", "recipes/README.md")
-"""The pages that lie outside of docs/."""
+OTHERS = (
+    "README.md",
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "benchmarks/README.md",
+    "recipes/README.md",
+)
+"""The pages that lie outside of docs/, and files that they link to."""
 
 
 def pages() -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from nmt.advice.survey import Machine, PieceLengths, TextSurvey
-from nmt.data.languages import scripts_of
+from nmt.data.languages import primary_subtag, scripts_of, standard_tag
 from nmt.data.placeholders import MARKUP
 from nmt.evaluation.metrics import tokenizer_for
 from nmt.evaluation.scoring import ORDER
@@ -225,9 +225,10 @@ def data_warnings(survey: TextSurvey) -> list[str]:
     """Return a warning where the data is too little."""
     if survey.pairs >= FEW:
         return []
+    codes = "-".join(primary_subtag(standard_tag(side.language)) for side in survey.sides)
     return [
-        f"{survey.pairs:,} pairs are few: a model from scratch will translate badly; if there is a model of these "
-        "languages, fine-tune it with --init-from MODEL"
+        f"{survey.pairs:,} pairs are few: a model from scratch will translate badly; fine-tune one of these languages "
+        f"with --init-from MODEL, such as a public one: nmt import Helsinki-NLP/opus-mt-{codes} -o MODEL"
     ]
 
 

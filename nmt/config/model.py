@@ -79,6 +79,8 @@ class ModelConfig(Section):
     with the length. By default every position sees all."""
     tied_embeddings: Literal["all", "target", "none"] = "all"
     """Share the output weights with both embeddings [V17, section 3.4], with the target's, or with none."""
+    output_bias: bool = False
+    """Add a learned bias to the logits, one for each target piece, as models of Marian have."""
     max_length: Annotated[int, Field(ge=8, le=2**16), Affects("ids", "weights", "updates")] = 256
     """Longest sentence in pieces, EOS included; a longer line is translated in segments."""
 

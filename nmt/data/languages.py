@@ -56,6 +56,11 @@ def standard_code(code: str) -> str:
     return {"nb": "no"}.get(subtag, subtag) if subtag else code.lower()
 
 
+def standard_tag(code: str) -> str:
+    """Return `code` as BCP 47 spells it: `en` of `eng`, `pt-BR` of `pt_br`; what is no code stays as it is."""
+    return langcodes.standardize_tag(code) if language_of(code) and langcodes.tag_is_valid(code) else code
+
+
 @cache
 def same_code(one: str, other: str) -> bool:
     """Return whether two codes are spellings of one: `en` and `eng_Latn`, `iw` and `he`, but not `pt` and `pt-BR`."""

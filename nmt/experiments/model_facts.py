@@ -18,10 +18,13 @@ LENGTH = 25  # pieces of both sides of the sentence whose operations are given, 
 
 
 def facts(path: Path) -> JsonObject:
-    """Return the facts about the bundle at `path`. Raises ArtifactError where it is damaged or has no lock."""
+    """Return the facts about the bundle at `path`. Raises ArtifactError where it is damaged or has no lock.
+
+    An imported one has no training, and another one no import.
+    """
     bundle = open_bundle(path)
     config, tokenizer = bundle.config, bundle.tokenizer
-    training = training_of(read_lock(path / LOCK), recorded_recipe(path / LOCK))
+    training = None if config.imported else training_of(read_lock(path / LOCK), recorded_recipe(path / LOCK))
     model = build_without_weights(config.model, tokenizer.source_size, tokenizer.target_size)
     parts, counted, beam = parameters_by_part(model), operations(model), config.decoding.beam_size
     return {
@@ -57,6 +60,7 @@ def facts(path: Path) -> JsonObject:
         "decoding": config.decoding.model_dump(),
         "protect": config.protect,
         "training": training,
+        "imported": config.imported and config.imported.model_dump(),
     }
 
 

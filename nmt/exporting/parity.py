@@ -1,9 +1,10 @@
 """The gate of exports: a sample is translated by the exported model and by the native engine, and compared."""
 
 import random
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 from sacrebleu.metrics.bleu import BLEU
 
@@ -14,7 +15,7 @@ from nmt.errors import ArtifactError, DataError
 from nmt.files import digest_file
 from nmt.inference.bundle import Bundle
 from nmt.inference.engines.ctranslate2 import Quantization
-from nmt.inference.protocol import Engine, Hypothesis, Request, Row, by_batch, nan_error
+from nmt.inference.protocol import Engine, Hypothesis, Pair, Request, Row, by_batch, nan_error
 
 BEAMS = (1, 5)  # beam sizes at which, without a length penalty, both engines must find the same
 DRAWN_LINES, DRAWN_LENGTHS, SEED = 240, (1, 2, 4, 8, 16, 32), 1
@@ -29,6 +30,15 @@ OWN, MOST_DIFFERING = "own_settings", 0.02
 """The search with the bundle's own settings, and the share of lines that may differ in it from the native engine's:
 with a length penalty CTranslate2 has fewer hypotheses to choose from. At penalties of 0.6 and 1, 1 of 240 lines at most
 was seen to differ, at 1.5 nearly all."""
+
+
+class Searching(Protocol):
+    """The part of an engine that is compared, see `Engine`."""
+
+    @property
+    def batch_tokens(self) -> int: ...
+    def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]: ...
+    def score(self, batches: Iterable[list[Pair]]) -> Iterator[list[list[float]]]: ...
 
 
 class Agreement(TypedDict):
@@ -79,7 +89,7 @@ def compare(native: Engine, exported: Engine, sources: list[list[int]], bundle: 
 
 
 def agreement(
-    native: Engine, exported: Engine, sources: list[list[int]], decoding: DecodingConfig, tokenizer: Tokenizer
+    native: Engine, exported: Searching, sources: list[list[int]], decoding: DecodingConfig, tokenizer: Tokenizer
 ) -> Agreement:
     """Compare the best hypotheses of both engines for `sources`."""
     of_engines = (best(engine, sources, decoding) for engine in (native, exported))
@@ -105,7 +115,7 @@ def agreement(
     }
 
 
-def best(engine: Engine, sources: list[list[int]], decoding: DecodingConfig) -> list[Hypothesis]:
+def best(engine: Searching, sources: list[list[int]], decoding: DecodingConfig) -> list[Hypothesis]:
     """Return the best hypothesis of each of `sources`. Raises ArtifactError where an output is not a number."""
     rows, request = [Row(ids) for ids in sources], Request(decoding)
     lengths = [len(ids) + 1 for ids in sources]
@@ -116,7 +126,7 @@ def best(engine: Engine, sources: list[list[int]], decoding: DecodingConfig) -> 
     return [of_row[0] for of_row in hypotheses]
 
 
-def is_tie(engine: Engine, src: list[int], one: list[int], other: list[int]) -> bool:
+def is_tie(engine: Searching, src: list[int], one: list[int], other: list[int]) -> bool:
     """Whether two hypotheses of `src` are equally likely, as a whole or where they part: then rounding decides."""
     ((first, second),) = engine.score([[(src, one), (src, other)]])
     pairs = zip([*one, EOS_ID], [*other, EOS_ID], strict=False)

@@ -41,6 +41,25 @@ class Quantized(Section):
     parity: dict[str, dict[str, int | float]] = Field(default_factory=dict)  # agreement with that bundle, by search
 
 
+class Imported(Section):
+    """The origin of a model that another package trained."""
+
+    origin: str  # its name on the Hub, or the name of its folder
+    revision: str | None = None  # commit on the Hub
+    licence: str | None = None  # as its model card names it
+    files: dict[str, str]  # SHA-256 of its files by name
+    versions: dict[str, str]  # of the packages with which it was compared
+    sample: str  # SHA-256 of the text that both translated, or where else it came from
+    parity: dict[str, dict[str, int | float]] = Field(default_factory=dict)  # agreement with that package, by part
+
+    @property
+    def source(self) -> str:
+        """The origin with its revision and licence, for people."""
+        facts = [f"revision {self.revision}"] if self.revision else []
+        facts.append(f"licence {self.licence or 'not named'}")
+        return f"{self.origin} ({', '.join(facts)})"
+
+
 class BundleConfig(Section):
     """The content of `config.json`."""
 
@@ -55,6 +74,7 @@ class BundleConfig(Section):
     objective: Objective = "translation"  # what it was trained for
     training_lines: TrainingLines | None = None  # lengths of the training lines; missing in bundles of older versions
     quantized: Quantized | None = None  # where the weights are in int8, see `nmt.model.preparation`
+    imported: Imported | None = None  # where another package trained it
     files: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of the weights and of the tokenizer's files; set by `write_bundle`."""
 
@@ -118,13 +138,14 @@ def add_scores(folder: Path, config: BundleConfig, scores: "dict[str, Scores]") 
 def card(config: BundleConfig, scores: "dict[str, Scores]") -> str:
     """Return the model card, the bundle's README."""
     languages, model = config.languages, config.model
+    made = "imported" if config.imported else "made"
     kind, use = "translation", f"nmt translate PATH_OF_THIS_FOLDER < text.{languages.source} > text.{languages.target}"
     if config.objective != "translation":
         kind, use = "pretrained", "nmt run RECIPE --init-from PATH_OF_THIS_FOLDER"
     lines = [
         f"# {config.name}: {languages.source} to {languages.target}",
         "",
-        f"A {kind} model made by nmt {config.nmt}: {model.architecture} Transformer, width {model.d_model}, "
+        f"A {kind} model {made} by nmt {config.nmt}: {model.architecture} Transformer, width {model.d_model}, "
         f"feed-forward {model.ffn}, {model.heads} heads, {' + '.join(map(str, model.stacks.values()))} layers."
         + (f" It was trained for {config.objective}, and does not translate." if kind == "pretrained" else ""),
         "",
@@ -132,7 +153,9 @@ def card(config: BundleConfig, scores: "dict[str, Scores]") -> str:
         use,
         "```",
         "",
-        "`lock.json` says what it was made from: the whole recipe, digests of the data, versions, seed. "
+        f"It was imported from {config.imported.source}; `lock.json` has the digests of its files."
+        if config.imported
+        else "`lock.json` says what it was made from: the whole recipe, digests of the data, versions, seed. "
         "`nmt run lock.json` repeats the run.",
     ]
     if config.quantized:

@@ -69,6 +69,10 @@ class Report:
         found = [(warning, getattr(self, kind)) for kind, warning in WARNINGS.items()]
         return [f"{warning}: {len(lines):,} ({list_lines(lines)})" for warning, lines in found if lines]
 
+    def of_line(self, number: int) -> list[str]:
+        """Return the sentence of each kind in which line `number` occurred."""
+        return [warning for kind, warning in WARNINGS.items() if number in getattr(self, kind)]
+
     def add(self, following: "Report") -> None:
         """Add the report on the lines that follow."""
         self.lines = following.lines

@@ -46,16 +46,30 @@ class Segmenter:
         `text` has the pieces `ids`, those of its tags, `head`, first; each segment begins with the tags. The first
         segment has at least `least` sentences, as far as they fit the model.
         """
-        if self.mode == "fill" or (self.mode == "auto" and self.lines is None and len(ids) <= self.limit):
+        if self._fills(ids):
             return self._fill(text, head, ids)
+        groups, usual = self._groups(text, head, ids, least)
+        return self._fit(groups, head, usual) if groups else ([Segment(ids)], False)
+
+    def parts(self, text: str, head: list[int], ids: list[int]) -> list[str]:
+        """Return the parts of a line, arguments as in `split`, that would be segmented alike as lines of their own.
+
+        They are groups of sentences, each with the white space after it.
+        """
+        return [text] if self._fills(ids) else self._groups(text, head, ids)[0] or [text]
+
+    def _fills(self, ids: list[int]) -> bool:
+        return self.mode == "fill" or (self.mode == "auto" and self.lines is None and len(ids) <= self.limit)
+
+    def _groups(self, text: str, head: list[int], ids: list[int], least: int = 0) -> tuple[list[str], TrainingLines]:
+        """Return the groups of sentences that are segments, none where the line is one; and the limits of a segment."""
         usual = usual_lines(self.lines, self.mode, len(head), self.limit - len(head))
         sentences = self.splitter.split(text)
         is_usual = len(sentences) <= usual.sentences and len(ids) - len(head) <= usual.pieces
         if is_usual or (len(sentences) == 1 and len(ids) - len(head) <= usual.longest):
-            return [Segment(ids)], False
+            return [], usual
         sizes = self._sizes(sentences)
-        groups = pack(sentences, sizes, usual.sentences, usual.pieces, least, self.limit - len(head))
-        return self._fit(groups, head, usual)
+        return pack(sentences, sizes, usual.sentences, usual.pieces, least, self.limit - len(head)), usual
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         return self.tokenizer.source.encode(texts, tagged=False)  # what looks like a tag is text here

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate, pairwise
 
 from nmt.data.encoding.normalization import plain
 from nmt.data.encoding.tokenizer import Tokenizer
@@ -89,6 +90,18 @@ class SourceReader:
         if source.is_blank:
             return [], False
         return self.segmenter.split(source.spelled, source.head, source.ids, least)
+
+    def parts(self, line: str, tags: Sequence[str] = ()) -> list[str]:
+        """Return the parts of `line` that are translated by themselves, each with the white space after it.
+
+        `tags` are put before each. The translations of the parts, put together by `segments.join`, are that of the
+        line. A line with tags of its own or with protected text is one part.
+        """
+        source = self.read([" ".join([*tags, line])])[0]
+        if source.is_blank or source.spelled != plain(line):
+            return [line]
+        ends = accumulate(map(len, self.segmenter.parts(source.spelled, source.head, source.ids)), initial=0)
+        return [line[start:end] for start, end in pairwise(ends)]
 
     def spell(self, target: str, source: Source) -> str:
         """Replace protected text of `source` by its placeholders in `target`, a translation or a prefix of one."""

@@ -87,7 +87,7 @@ class EmbeddingModel(Model):
 
     def add_generator(self, config: ModelConfig, target_size: int) -> None:
         """Make the output layer, and draw all weights."""
-        self.generator = layers.Linear(config.d_model, target_size, bias=False)
+        self.generator = layers.Linear(config.d_model, target_size, bias=config.output_bias)
         self._initialize()
         if config.tied_embeddings != "none":
             self.generator.weight = self.target_embedding.weight

@@ -76,8 +76,8 @@ def results_of(lock: JsonObject) -> JsonObject:
 
 def read_lock(path: Path) -> Lock:
     """Read a lock of any format up to FORMAT. Raises ArtifactError where it is missing, damaged or of another one."""
-    again = "`nmt run` writes it anew"
     values = read_record(path) or {}
+    again = "an imported model has no run" if "imported" in values else "`nmt run` writes it anew"
     number = values.get("format", 1)
     if type(number) is not int or not 1 <= number <= FORMAT:
         message = f"{path}: a lock of format {shown(number)}; this nmt {__version__} reads formats 1 to {FORMAT}"

@@ -7,8 +7,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from nmt.server import libretranslate, v1
+from nmt.server import files, libretranslate, v1
+from nmt.server.body import MEGABYTE
 from nmt.server.errors import ApiError
+from nmt.server.page import page_router
 from nmt.server.service import Service
 from nmt.version import __version__
 
@@ -23,8 +25,12 @@ def create_app(service: Service) -> FastAPI:
         docs_url=None,
     )
     app.state.service = service
+    app.state.results = files.Results(int(service.config.max_files_mb * MEGABYTE))
     app.include_router(libretranslate.router)
+    app.include_router(files.router)
     app.include_router(v1.router)
+    if service.config.page:
+        app.include_router(page_router())
 
     @app.exception_handler(ApiError)
     async def tell(_: Request, error: ApiError) -> JSONResponse:

@@ -1,5 +1,6 @@
 """LibreTranslate's contract, which many clients speak: https://docs.libretranslate.com/api."""
 
+from importlib.util import find_spec
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request
@@ -16,6 +17,7 @@ from nmt.server.service import Service, Text
 
 MOST_TEXTS = 1000
 AUTO = "auto"
+SUFFIXES = (".txt",)  # of the files that can be translated
 router = APIRouter(tags=["LibreTranslate"], responses=ERRORS)
 
 
@@ -135,9 +137,10 @@ async def settings(request: Request) -> JSONResponse:
             "keyRequired": False,
             "charLimit": service.config.max_chars,
             "frontendTimeout": 500,
-            "filesTranslation": False,
-            "supportedFilesFormat": [],
+            "filesTranslation": True,
+            "supportedFilesFormat": list(SUFFIXES),
             "suggestions": False,
+            "detection": find_spec("py3langid") is not None,  # of this server alone
             "language": {"source": named(source), "target": named(target)},
         }
     )

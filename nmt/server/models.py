@@ -78,24 +78,24 @@ class Route:
         ticket: Ticket,
         *,
         prefixes: Sequence[str] | None = None,
-    ) -> tuple[list[Translation], list[str]]:
-        """Translate `lines`; return the warnings, too.
+    ) -> tuple[list[Translation], list[Report]]:
+        """Translate `lines`; return the report of each model on them, too.
 
         By way of a third language, scores are the sums of both, and alignments are joined. See `Served.translate`.
         """
         *before, last = self.models
         firsts: list[list[Translation]] = []
-        warnings: list[str] = []
+        reports: list[Report] = []
         texts = lines
         for model in before:
             found, report = model.translate(texts, dataclasses.replace(options, n_best=1), ticket)
             texts = [translation.text for translation in found]
             firsts.append(found)
-            warnings += report.warnings()
+            reports.append(report)
         translations, report = last.translate(texts, options, ticket, prefixes=prefixes)
         for found in reversed(firsts):
             translations = [joined(*pair) for pair in zip(found, translations, strict=True)]
-        return translations, [*warnings, *report.warnings()]
+        return translations, [*reports, report]
 
 
 def joined(first: Translation, second: Translation) -> Translation:

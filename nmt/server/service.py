@@ -132,7 +132,7 @@ class Service:
         """Translate `texts` line by line, as `nmt translate` does, keeping line breaks; return the warnings, too."""
         parts = [LINE_END.split(text) for text in texts]
         lines = [line for part in parts for line in part[::2]]
-        translations, warnings = route.translate(lines, options, ticket)
+        translations, reports = route.translate(lines, options, ticket)
         found, begun = [], 0
         for part in parts:
             of_text = translations[begun : begun + len(part[::2])]
@@ -146,7 +146,7 @@ class Service:
                 for k in range(most)
             ]
             found.append(Text(versions[0], versions[1:], of_text))
-        return found, warnings
+        return found, [warning for report in reports for warning in report.warnings()]
 
 
 async def disconnected(request: Request) -> None:

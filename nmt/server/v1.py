@@ -1,6 +1,7 @@
 """The server's own interface: translations with scores, alignments, prefixes and warnings."""
 
-from typing import Annotated
+from itertools import accumulate, count, islice, pairwise
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
@@ -8,6 +9,7 @@ from pydantic import Field
 
 from nmt.config.inference import Options
 from nmt.data.languages import english_name
+from nmt.inference.segments import join
 from nmt.inference.translator import Candidate, Translation
 from nmt.server.batching import Ticket
 from nmt.server.body import Body, parse
@@ -39,9 +41,12 @@ class TranslateLinesBody(Body):
     tags: list[str] = Field(default_factory=list)
     """Tags of the model, put before each line."""
     alignment: bool = False
-    """Add pairs of words, source and translation, counted from 0."""
+    """Add pairs of words, source and translation, separated by white space and counted from 0."""
     token_scores: bool = False
     """Add the pieces with their log-probabilities."""
+    parts: bool = False
+    """Answer for each part of a line that the model translates by itself, mostly a sentence. `before` is what stands
+    before its translation in that of the line: a space, or nothing."""
     api_key: str | None = None
     """Key, where the server wants one."""
 
@@ -53,30 +58,36 @@ async def translate(request: Request) -> JSONResponse:
     body = await parse(request, TranslateLinesBody, service.config)
     if any("\n" in line for line in body.lines):
         raise bad_request("a line holds a line break: /translate takes texts of several lines")
+    if body.parts and body.prefixes is not None:
+        raise bad_request("parts of lines have no prefixes")
     options = Options(n_best=body.n_best, token_scores=body.token_scores, alignment=body.alignment)
-    lines = [" ".join([*body.tags, line]) for line in body.lines]
 
-    def work(ticket: Ticket) -> tuple[Route, list[Translation], list[str]]:
+    def work(ticket: Ticket) -> dict[str, object]:
         route = route_of(service, body)
+        translator = route.models[0].translator
         for tag in body.tags:
-            if tag not in route.models[0].translator.tokenizer.tags:
+            if tag not in translator.tokenizer.tags:
                 raise bad_request(f"{tag} is no tag of {route.models[0].name}")
-        return route, *route.translate(lines, options, ticket, prefixes=body.prefixes)
-
-    route, translations, warnings = await service.run(request, sum(map(len, lines)), work)
-    return JSONResponse(
-        {
+        of_lines = [translator.reader.parts(line, body.tags) if body.parts else [line] for line in body.lines]
+        texts = [text for parts in of_lines for text in parts]
+        tagged = [" ".join([*body.tags, text]) for text in texts]
+        translations, reports = route.translate(tagged, options, ticket, prefixes=body.prefixes)
+        done = zip(texts, translations, count(1), strict=False)
+        rest = iter([Part(text, one, [w for r in reports for w in r.of_line(n)]) for text, one, n in done])
+        return {
             "models": [model.name for model in route.models],
             "source": route.source,
             "target": route.target,
             **({"pivot": route.pivot} if route.pivot else {}),
             "translations": [
-                {"source": line, "candidates": [described(one) for one in translation.candidates]}
-                for line, translation in zip(body.lines, translations, strict=True)
+                described(line, [*islice(rest, len(parts))], body)
+                for line, parts in zip(body.lines, of_lines, strict=True)
             ],
-            "warnings": warnings,
+            "warnings": [warning for report in reports for warning in report.warnings()],
         }
-    )
+
+    chars = sum(len(line) + sum(len(tag) + 1 for tag in body.tags) for line in body.lines)
+    return JSONResponse(await service.run(request, chars, work))
 
 
 def route_of(service: Service, body: TranslateLinesBody) -> Route:
@@ -91,11 +102,38 @@ def route_of(service: Service, body: TranslateLinesBody) -> Route:
     return service.route(body.source, body.target)
 
 
-def described(candidate: Candidate) -> dict[str, object]:
-    """Return what is known of a hypothesis."""
+class Part(NamedTuple):
+    """A translated text: a line, or a part of one."""
+
+    source: str
+    translation: Translation
+    warnings: list[str]
+
+
+def described(line: str, parts: list[Part], body: TranslateLinesBody) -> dict[str, object]:
+    """Return what is known of a line: of its translation, or of the translations of its parts."""
+    found: list[dict[str, object]] = [
+        {
+            "source": part.source,
+            "candidates": [described_candidate(one, len(body.tags)) for one in part.translation.candidates],
+            "warnings": part.warnings,
+        }
+        for part in parts
+    ]
+    if not body.parts:
+        return found[0]
+    texts = [part.translation.text for part in parts]
+    wholes = accumulate(texts, lambda before, text: join([before, text]), initial="")
+    sizes = [len(after) - len(before) for before, after in pairwise(wholes)]
+    befores = [" " * (size - len(text)) for size, text in zip(sizes, texts, strict=True)]
+    return {"source": line, "parts": [{"before": one, **rest} for one, rest in zip(befores, found, strict=True)]}
+
+
+def described_candidate(candidate: Candidate, tags: int) -> dict[str, object]:
+    """Return what is known of a hypothesis of a text with `tags` tags."""
     values: dict[str, object] = {"text": candidate.text, "score": candidate.score}
     if candidate.alignment is not None:
-        values["alignment"] = candidate.alignment
+        values["alignment"] = [(src - tags, tgt) for src, tgt in candidate.alignment]
     if candidate.token_scores is not None:
         values |= {"pieces": candidate.pieces, "token_scores": candidate.token_scores}
     if candidate.unrestored:

@@ -14,9 +14,15 @@ SOFTMAX = {"cpu": 2**20, "cuda": 2**27}
 
 
 def smoothed_loss(
-    hidden: Tensor, weight: Tensor, labels: Tensor, *, smoothing: float, compiled: bool = False
+    hidden: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    *,
+    smoothing: float,
+    bias: Tensor | None = None,
+    compiled: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Sum the loss of the logits `hidden` (N, D) @ `weight` (V, D).T against `labels` (N).
+    """Sum the loss of the logits `hidden` (N, D) @ `weight` (V, D).T + `bias` (V) against `labels` (N).
 
     Returns the smoothed loss, which is differentiable, and the negative log-likelihood, for the perplexity; both
     float32 scalars in nats. As in Szegedy et al. 2016, section 7, eps/V goes to every class. Neither is averaged: the
@@ -25,7 +31,15 @@ def smoothed_loss(
     """
     # Asked here: autograd is off within the function, and a parameter requires a gradient even in validation.
     wants_gradient = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
-    arguments = (hidden, weight, labels, smoothing, wants_gradient, compiled_loss() if compiled else loss_of_logits)
+    arguments = (
+        hidden,
+        weight,
+        bias,
+        labels,
+        smoothing,
+        wants_gradient,
+        compiled_loss() if compiled else loss_of_logits,
+    )
     loss, nll = _SmoothedLoss.apply(*arguments)  # type: ignore[no-untyped-call]
     return loss, nll
 
@@ -41,6 +55,7 @@ class _SmoothedLoss(torch.autograd.Function):
         ctx: Any,
         hidden: Tensor,
         weight: Tensor,
+        bias: Tensor | None,
         labels: Tensor,
         smoothing: float,
         wants_gradient: bool,
@@ -50,10 +65,13 @@ class _SmoothedLoss(torch.autograd.Function):
         loss, nll = (torch.zeros((), device=hidden.device) for _ in range(2))
         d_hidden = torch.empty_like(hidden) if wants_gradient else hidden
         d_weight = torch.zeros(weight.shape if wants_gradient else 0, device=hidden.device)
+        d_bias = None if bias is None else torch.zeros(size, device=hidden.device)
         at_once, few = max(1, PRODUCT[device] // size), max(1, SOFTMAX[device] // size)
         for start in range(0, len(hidden), at_once):
             rows = slice(start, start + at_once)
             logits = _product(hidden[rows], weight.T)
+            if bias is not None:
+                logits += bias
             # The gradient is written over the logits, unless they are exacter than the products below take it.
             d_logits = logits if logits.dtype == hidden.dtype else torch.empty_like(logits, dtype=hidden.dtype)
             parts = (tensor.split(few) for tensor in (logits, labels[rows, None], d_logits))
@@ -64,14 +82,18 @@ class _SmoothedLoss(torch.autograd.Function):
             if wants_gradient:
                 torch.mm(d_logits, weight, out=d_hidden[rows])
                 d_weight += _product(d_logits.T, hidden[rows])
-        ctx.save_for_backward(d_hidden, d_weight.to(weight.dtype))
+                if d_bias is not None:
+                    d_bias += d_logits.sum(0, dtype=torch.float32)
+        d_bias = None if bias is None or d_bias is None else d_bias.to(bias.dtype)
+        ctx.save_for_backward(d_hidden, d_weight.to(weight.dtype), d_bias)
         ctx.mark_non_differentiable(nll)
         return loss, nll
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
-        d_hidden, d_weight = ctx.saved_tensors
-        return d_hidden * grad_outputs[0], d_weight * grad_outputs[0], None, None, None, None
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        d_hidden, d_weight, d_bias = ctx.saved_tensors
+        d_bias = None if d_bias is None else d_bias * grad_outputs[0]
+        return d_hidden * grad_outputs[0], d_weight * grad_outputs[0], d_bias, None, None, None, None
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:

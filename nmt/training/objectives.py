@@ -49,8 +49,9 @@ def translation_loss(
     """
     hidden, labels = model.loss_inputs(batch, with_source=source_loss > 0)
     parts = [batch.target_tokens, len(labels) - batch.target_tokens] if source_loss else [len(labels)]
+    output, compiled = model.generator, model.compiled
     (loss, nll), *of_source = (
-        smoothed_loss(rows, model.generator.weight, wanted, smoothing=smoothing, compiled=model.compiled)
+        smoothed_loss(rows, output.weight, wanted, smoothing=smoothing, bias=output.bias, compiled=compiled)
         for rows, wanted in zip(hidden.split(parts), labels.split(parts), strict=True)
     )
     for more, _ in of_source:

@@ -49,7 +49,17 @@ def test_the_commands_are_these() -> None:
         *("", "cache", "cache list", "cache prune"),
         *("checkpoints", "checkpoints average", "checkpoints list", "checkpoints verify", "compare"),
         *("data", "data clean", "data filters", "data funnel", "data inspect", "data synthesize", "doctor", "evaluate"),
-        *("export", "init", "inspect", "inspect attention", "inspect model", "inspect search", "plot", "prepare"),
+        *(
+            "export",
+            "import",
+            "init",
+            "inspect",
+            "inspect attention",
+            "inspect model",
+            "inspect search",
+            "plot",
+            "prepare",
+        ),
         *("recipe", "recipe explain"),
         *(
             "recipe list",

@@ -48,8 +48,8 @@ def test_doctor_and_train_accept_what_init_writes(
     said = nmt_here("init", "en", "de", "--train", "a.en", "a.de", *given, "-o", "my recipe.toml", cwd=home)
     assert said.code == 0, said.err
     assert said.messages == [
-        "nmt: warning: 400 pairs are few: a model from scratch will translate badly; if there is a model of these "
-        "languages, fine-tune it with --init-from MODEL"
+        "nmt: warning: 400 pairs are few: a model from scratch will translate badly; fine-tune one of these languages "
+        "with --init-from MODEL, such as a public one: nmt import Helsinki-NLP/opus-mt-en-de -o MODEL"
     ]
     assert said.lines[0] == "found: 400 training pairs"
     assert said.lines[1].startswith("found: en: about 4,800 words, 11.9 a line; 99.9% of the lines up to ")

@@ -46,6 +46,29 @@ def test_lists_lines_and_line_breaks_are_kept(server: Serving, tiny_model: Path,
     assert [len(each) for each in answer.body["alternatives"]] == [2, 2]
 
 
+def test_the_parts_of_a_line_join_to_it_on_both_sides(server: Serving) -> None:
+    lines = [f"{LINES[0]}  {LINES[1]} {LINES[2]}", "", LINES[3]]
+    asked = {"source": "en", "target": "de", "alignment": True, "lines": lines}
+    wholes = server.post("/v1/translate", **asked).body
+    in_parts = server.post("/v1/translate", **asked, parts=True).body
+    assert [len(one["parts"]) for one in in_parts["translations"]] == [3, 1, 1]
+    for line, whole, found in zip(lines, wholes["translations"], in_parts["translations"], strict=True):
+        parts = found["parts"]
+        assert "".join(part["source"] for part in parts) == found["source"] == line
+        texts = [part["before"] + part["candidates"][0]["text"] for part in parts]
+        assert "".join(texts) == whole["candidates"][0]["text"]
+        counts = [0]
+        for part in parts:
+            counts.append(counts[-1] + len(part["source"].split()))
+        aligned = [(part["candidates"][0]["alignment"], first) for part, first in zip(parts, counts, strict=False)]
+        sources = [src + first for pairs, first in aligned for src, _ in pairs]
+        assert sources == [src for src, _ in whole["candidates"][0]["alignment"]]
+    assert "input lines blank, and so are their translations" in in_parts["translations"][1]["parts"][0]["warnings"]
+    assert server.post("/v1/translate", **asked, parts=True, prefixes=lines).body == {
+        "error": "parts of lines have no prefixes"
+    }
+
+
 def test_sigterm_ends_it_once_all_requests_are_answered(tiny_model: Path) -> None:
     with serving(tiny_model) as server:
         body = json.dumps({"q": "\n".join(LINES * 5), "source": "en", "target": "de"})

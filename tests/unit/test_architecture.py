@@ -25,6 +25,7 @@ RANKS = [
     {"model"},
     {"inference"},
     {"exporting", "training"},
+    {"importing"},
     {"pipeline"},
     {"advice", "experiments", "server"},
     {"commands"},
@@ -294,6 +295,7 @@ def test_the_top_level_of_the_repository_has_what_it_is_to_have() -> None:
     done = subprocess.run(["git", "ls-files", "-z"], cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip("not a clone")
-    files = {".gitignore", "LICENSE", "Makefile", "README.md", "constraints.txt", "mkdocs.yml", "pyproject.toml"}
+    files = {".gitignore", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md"}
+    files |= {"constraints.txt", "mkdocs.yml", "pyproject.toml"}
     folders = {".ci", "benchmarks", "docs", "findings", "nmt", "recipes", "tests", "tools"}
     assert {name.partition("/")[0] for name in done.stdout.split("\0") if name} == files | folders

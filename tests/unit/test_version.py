@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from nmt import version
@@ -89,3 +90,17 @@ def test_the_floors_and_the_pins_are_free_of_the_fault_of_arrow_and_the_audit_is
     assert pins["pyarrow"].version in needs["pyarrow"].specifier
     assert "pip_audit" in pins
     assert not any("Editable" in line for line in lines)
+
+
+def test_citation_and_changelog_name_the_version_and_the_licence() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (citation["cff-version"], citation["type"]) == ("1.2.0", "software")
+    assert (citation["version"], citation["license"]) == (version.__version__, project()["license"])
+    assert citation["authors"] == [{"name": "The nmt authors"}]
+    assert {"message", "title"} <= citation.keys()
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## (.+)$", changelog, re.MULTILINE)
+    assert headings[0] == "Unreleased"
+    assert f"this will be {version.__version__}." in changelog or f"[{version.__version__}]" in headings[1]
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^### (.+)$", changelog, re.MULTILINE)) <= kinds

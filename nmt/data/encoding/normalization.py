@@ -20,6 +20,7 @@ INVISIBLE = "\u00ad\u2060"
 _NOT_TEXT = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029\0\u2581]")
 """All kinds of line breaks, NUL, and U+2581, by which SentencePiece spells the space."""
 _INVISIBLE = re.compile(f"[{INVISIBLE}]")
+_SPACES = re.compile("  +")
 
 
 def plain(text: str) -> str:
@@ -30,6 +31,21 @@ def plain(text: str) -> str:
 def single_spaces(text: str) -> str:
     """Make tabs, line breaks and runs of spaces one space, and none at the ends, as every tokenizer does."""
     return " ".join(filter(None, plain(text).replace("\t", " ").split(" ")))
+
+
+def spaced(parts: Sequence[str]) -> list[str]:
+    """Space text and symbols, by turns, as SentencePiece does: one space at the start, none at the end, no runs."""
+    result, after_space = [], True
+    for index, part in enumerate(parts):
+        if index % 2 == 0:
+            part = _SPACES.sub(" ", part)
+            part = part.lstrip(" ") if after_space else part
+        after_space = part.endswith(" ") if part else after_space
+        result.append(part)
+    result[-1] = result[-1].rstrip(" ")
+    if any(result):
+        result[0] = f" {result[0]}"
+    return result
 
 
 def nfc(text: str) -> str:

@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate, chain, groupby
+from typing import get_args
 
+from nmt.config.data import Rule
 from nmt.data.encoding.normalization import one_of
 
 NORMAL, USER_DEFINED, BYTE = 1, 4, 6  # types of pieces in SentencePiece's format
@@ -69,6 +71,12 @@ class Pieces:
                 pieces.is_unigram = all(value == UNIGRAM for name, value, _ in message_fields(content) if name == 3)
         return pieces
 
+    def renumber(self, id_of: Callable[[str], int], symbols: Sequence[str]) -> None:
+        """Give all pieces the ids that `id_of` says, and take `symbols` for those of the user."""
+        self.symbols = dict.fromkeys(symbols, self.unknown)
+        for table in (self.ids, self.symbols, self.single_bytes):
+            table.update({piece: id_of(piece) for piece in table})
+
     def spell(self, text: str) -> list[int]:
         """Return the id of a piece, or the ids that spell a character without a piece."""
         if text in self.ids:
@@ -99,6 +107,13 @@ def message_fields(message: memoryview) -> Iterator[tuple[int, int, memoryview]]
             size = varint() if key & 7 == 2 else {1: 8, 5: 4}[key & 7]
             yield key >> 3, 0, message[position : position + size]
             position += size
+
+
+def rule_of(model: bytes) -> str | None:
+    """Return the name of the normalization rule in the bytes of a model file, if nmt knows the rule."""
+    specs = [content for key, _, content in _fields(memoryview(model)) if key == 3]
+    names = [bytes(name).decode() for spec in specs for key, _, name in _fields(spec) if key == 1]
+    return names[-1] if names and names[-1] in get_args(Rule) else None
 
 
 class SubwordRegularizer:

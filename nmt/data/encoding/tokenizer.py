@@ -24,8 +24,9 @@ from nmt.config.data import Rule, TokenizerConfig
 from nmt.config.section import first_error
 from nmt.config.symbols import mask_pieces, plain_tag
 from nmt.data import placeholders
-from nmt.data.encoding.normalization import IDENTITY, NormalForm, plain, single_spaces
+from nmt.data.encoding.normalization import IDENTITY, NormalForm, plain, single_spaces, spaced
 from nmt.data.encoding.subword_regularization import Pieces, SubwordRegularizer
+from nmt.data.encoding.vocabulary import Vocabulary, VocabularyProcessor
 from nmt.errors import ArtifactError, DataError
 from nmt.files import digest, naming
 from nmt.processes import Child, ChildDiedError
@@ -39,9 +40,9 @@ TRAINING_THREADS = 4  # a constant, whatever the cores of the machine: the piece
 FEW_TEXTS = 4  # the most texts that are encoded without a thread, which may wait for a busy core
 SPACE = "\u2581"  # the spelling of a space in a piece
 FEW_LINES = 2000  # the most lines that this process trains on itself, in a second or so
+Processor = sentencepiece.SentencePieceProcessor | VocabularyProcessor
 _KEEP_SPACES = b"\x1a\x04\x18\x00\x20\x00"
 """The end of a model file, in which a later field of a protobuf message counts: add no space and remove none."""
-_SPACES = re.compile("  +")
 
 
 class TokenizerCard(BaseModel):
@@ -51,18 +52,22 @@ class TokenizerCard(BaseModel):
     format: int
     source: str  # names of the model files, the same where joint
     target: str
-    normalization: Rule
+    normalization: Rule | None  # none where models that were not trained by nmt have other rules
     target_normalization: Rule | None = None
     tags: list[Annotated[str, AfterValidator(plain_tag)]] = Field(default_factory=list)
     placeholders: Annotated[int, Field(ge=0, le=10_000)] = 0
     masks: Annotated[int, Field(ge=0, le=1000)] = 0
     user_defined_symbols: list[str] = Field(default_factory=list)
+    vocabularies: dict[str, str] = Field(default_factory=dict)
+    """Names of the files with the pieces by id, by model file, where those of the models do not count."""
     files: dict[str, str]
 
     @model_validator(mode="after")
     def has_the_keys_of_its_format(self) -> Self:
         if (self.format > 1) != (self.target_normalization is not None):
             raise ValueError("target_normalization is a key from format 2 on")
+        if self.vocabularies and (self.format > 1 or self.placeholders or self.masks or self.user_defined_symbols):
+            raise ValueError("vocabularies go with tags alone, in format 1")
         return self
 
 
@@ -72,13 +77,14 @@ class SentencePieceModel:
     Without a normal form the model has a rule of its own, as in format 1, and symbols count wherever they stand.
     """
 
-    def __init__(self, processor: sentencepiece.SentencePieceProcessor, form: NormalForm | None = None) -> None:
+    def __init__(self, processor: Processor, form: NormalForm | None = None) -> None:
         self.processor, self.form = processor, form
+        self.vocabulary: Vocabulary | None = getattr(processor, "vocabulary", None)
         self.size: int = processor.get_piece_size()
 
     @classmethod
-    def load(cls, path: Path, form: NormalForm | None = None) -> "SentencePieceModel":
-        """Load a model file.
+    def load(cls, path: Path, vocabulary: Vocabulary | None = None, tags: Sequence[str] = ()) -> "SentencePieceModel":
+        """Load a model file, whose pieces may have the ids of a `vocabulary` and `tags` outside the model.
 
         Raises ArtifactError where it is missing or damaged, or its special ids are others; OSError where it cannot be
         read.
@@ -94,11 +100,13 @@ class SentencePieceModel:
                 processor.id_to_piece(index)
         except (RuntimeError, UnicodeDecodeError):  # the latter for a piece that is not UTF-8
             raise ArtifactError(f"{path}: not a SentencePiece model, or a damaged one") from None
+        if vocabulary is not None:
+            return cls(VocabularyProcessor(processor, vocabulary, tags))
         ids = (processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id())
         if ids != (PAD_ID, UNK_ID, BOS_ID, EOS_ID):
             problem = f"{path}: its ids of <pad>, <unk>, <s> and </s> are {ids}, not {(PAD_ID, UNK_ID, BOS_ID, EOS_ID)}"
             raise ArtifactError(problem, hint="train the tokenizer with nmt")
-        return cls(processor, form)
+        return cls(processor)
 
     def encode(self, lines: Sequence[str], *, threads: int = -1, tagged: bool = True) -> list[list[int]]:
         """Return the ids of each line, without BOS and EOS, computed by `threads` threads; -1 means one a core.
@@ -116,7 +124,7 @@ class SentencePieceModel:
 
     def _encode(self, texts: list[str], threads: int) -> list[list[int]]:
         if len(texts) <= FEW_TEXTS:
-            return [self.processor.encode(text, out_type=int) for text in texts]
+            return [cast(list[int], self.processor.encode(text, out_type=int)) for text in texts]
         return cast(list[list[int]], self.processor.encode(texts, out_type=int, num_threads=threads))
 
     def _encode_fragments(self, parts: Sequence[str]) -> list[int]:
@@ -145,7 +153,10 @@ class SentencePieceModel:
 
     @cached_property
     def _regularizer(self) -> SubwordRegularizer:
-        return SubwordRegularizer(Pieces.read(self.processor.serialized_model_proto(), UNK_ID))
+        pieces = Pieces.read(self.processor.serialized_model_proto(), UNK_ID)
+        if isinstance(self.processor, VocabularyProcessor):
+            pieces.renumber(self.processor.piece_to_id, self.processor.tags)
+        return SubwordRegularizer(pieces)
 
     def encode_pieces(self, lines: Sequence[str]) -> list[list[str]]:
         return [self.pieces(ids) for ids in self.encode(lines)]
@@ -179,21 +190,6 @@ class SentencePieceModel:
         return single_spaces(self.normalize(line)) != single_spaces(line)
 
 
-def spaced(parts: Sequence[str]) -> list[str]:
-    """Space text and symbols, by turns, as SentencePiece does: one space at the start, none at the end, no runs."""
-    result, after_space = [], True
-    for index, part in enumerate(parts):
-        if index % 2 == 0:
-            part = _SPACES.sub(" ", part)
-            part = part.lstrip(" ") if after_space else part
-        after_space = part.endswith(" ") if part else after_space
-        result.append(part)
-    result[-1] = result[-1].rstrip(" ")
-    if any(result):
-        result[0] = f" {result[0]}"
-    return result
-
-
 class Tokenizer:
     """The tokenizers of both sides; they are one object where `joint`."""
 
@@ -209,6 +205,8 @@ class Tokenizer:
         masks: Sequence[int] = (),
     ) -> None:
         self.source, self.target, self.joint = source, target, source.processor is target.processor
+        if source.vocabulary is not None:
+            self.joint = source.vocabulary is target.vocabulary
         self.source_size, self.target_size = source.size, target.size
         self.normalization = normalization  # the rule of the source, and of the target where it has no normal form
         self.files = files  # names of all files that `load` needs
@@ -230,8 +228,13 @@ class Tokenizer:
         except ValidationError as error:
             raise ArtifactError(f"{folder / CARD}: damaged: {first_error(error)}", hint="train it again") from None
         names = [card.source, card.target]
-        TOKENIZER.verify(folder, {name: card.files.get(name) for name in names}, hint=again)
-        models = {name: SentencePieceModel.load(folder / name).processor for name in names}
+        ids_of = card.vocabularies
+        TOKENIZER.verify(folder, {name: card.files.get(name) for name in (*names, *ids_of.values())}, hint=again)
+        vocabularies = {name: Vocabulary.load(folder / name, UNK_ID) for name in dict.fromkeys(ids_of.values())}
+        models = {
+            name: SentencePieceModel.load(folder / name, vocabularies.get(ids_of.get(name, "")), card.tags).processor
+            for name in names
+        }
         symbols = [*card.user_defined_symbols, *card.tags, *placeholders.symbols(card.placeholders)]
         masks = range(FIRST_MASK_ID, FIRST_MASK_ID + card.masks)
         for name, model in models.items():
@@ -247,24 +250,24 @@ class Tokenizer:
         return cls(
             source,
             target,
-            normalization=card.normalization,
-            files=[*models, CARD],
+            normalization=card.normalization or "that of its models",
+            files=[*models, *vocabularies, CARD],
             tags=card.tags,
             placeholders=card.placeholders,
             masks=masks,
         )
 
 
-def is_mask(model: sentencepiece.SentencePieceProcessor, piece: str, index: int) -> bool:
+def is_mask(model: Processor, piece: str, index: int) -> bool:
     """Return whether `index` is the id of `piece`, and the piece one that no text has."""
     return bool(model.piece_to_id(piece) == index and model.is_control(index))
 
 
 def normal_forms(
-    source: Rule, target: Rule | None, symbols: Sequence[str], tags: Sequence[str], placeholder_count: int
+    source: Rule | None, target: Rule | None, symbols: Sequence[str], tags: Sequence[str], placeholder_count: int
 ) -> tuple[NormalForm, NormalForm] | tuple[None, None]:
     """Return the normal forms of source and target under their rules; None without a rule of the target."""
-    if target is None:
+    if source is None or target is None:
         return None, None
     symbols = [*symbols, *placeholders.symbols(placeholder_count)]
     return (

@@ -116,3 +116,13 @@ def test_a_line_that_repeats_itself_may_have_a_short_translation() -> None:
     report = Report()
     report.judge(7, "-" * 40, "-", ["-"], expected=40, log_prob=0.0)
     assert report == Report()
+
+
+def test_a_line_has_the_sentences_of_its_kinds_alone() -> None:
+    report = Report(lines=3, segmented=[1, 3], looping=[3], blank=[2])
+    assert [report.of_line(number) for number in (1, 2, 3, 4)] == [
+        ["input lines translated in segments"],
+        ["input lines blank, and so are their translations"],
+        ["input lines translated in segments", "translations that repeat themselves"],
+        [],
+    ]

@@ -134,3 +134,23 @@ def test_texts_are_packed_in_order_within_both_bounds() -> None:
 )
 def test_translations_are_joined_by_a_space_where_their_script_has_one(texts: list[str], joined: str) -> None:
     assert join(texts) == joined
+
+
+@pytest.mark.parametrize("known", [None, (1, 9, 9), (2, 9, 9), (2, 8, 9), (3, 13, 20), (9, 99, 99), (1, 3, 4)])
+@pytest.mark.parametrize("mode", ["auto", "sentence", "fill"])
+def test_the_parts_of_a_line_are_segmented_alone_as_in_the_line(known: tuple[int, int, int] | None, mode: Mode) -> None:
+    tokenizer = cast("Tokenizer", Letters())
+    lines = known and TrainingLines(sentences=known[0], pieces=known[1], longest=known[2])
+    segmenter = Segmenter(tokenizer, 14, SentenceSplitter("en"), mode, lines or None)
+    head = [TAG]
+
+    def ids(text: str) -> list[int]:
+        return head + tokenizer.source.encode([text])[0]
+
+    for line in (LINE, "Ab cd.", "", "Ab, cd efgh ijklmn, opqr stuvwx yz. Ab."):
+        parts = segmenter.parts(line, head, ids(line))
+        assert "".join(parts) == line
+        alone = [segment for part in parts for segment in segmenter.split(part, head, ids(part))[0]]
+        assert alone == segmenter.split(line, head, ids(line))[0]
+    if mode == "sentence":
+        assert segmenter.parts(LINE, head, ids(LINE)) == ["Ab cd. ", "Efg? ", "Hij! ", "Kl mn."]

@@ -15,7 +15,7 @@ from nmt.data.sentences import SentenceSplitter
 from nmt.errors import UsageError
 from nmt.inference.protocol import Hypothesis, Matrix, Request, Row
 from nmt.inference.report import Report
-from nmt.inference.segments import Segment, Segmenter
+from nmt.inference.segments import Segment, Segmenter, join
 from nmt.inference.sources import SourceReader
 from nmt.inference.translator import Candidate, Translator
 from nmt.tasks.grammar import generate
@@ -309,3 +309,18 @@ def test_lines_read_together_are_what_each_is_alone(tokenizer: Tokenizer) -> Non
     assert together == [source for line in lines for source in translator.reader.read([line])]
     assert [bool(source.head) for source in together] == [True] * 5 + [False, True]
     assert [source.words for source in together] == [0, 0, 1, 0, 2, 40, 0]
+
+
+def test_a_line_has_parts_that_join_to_it_and_translate_to_its_translation(tokenizer: Tokenizer) -> None:
+    line = "The woman sees dogs.  The old man thanks\u2028birds. Women sleep in the house."
+    translator, _ = echo(tokenizer, None, max_length=24)
+    parts = translator.reader.parts(line, ["<2de>"])
+    assert len(parts) == 3
+    assert "".join(parts) == line
+    (whole,) = translator.translate([line])
+    assert join([one.text for one in translator.translate(parts)]) == whole.text
+
+
+def test_a_line_with_tags_or_protected_text_is_one_part(tokenizer: Tokenizer) -> None:
+    for line in (LONG, LONG.removeprefix("<2de> <news> "), "  "):
+        assert echo(tokenizer, max_length=24)[0].reader.parts(line) == [line]

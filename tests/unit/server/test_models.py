@@ -83,7 +83,7 @@ def test_a_third_language_gives_the_translation_of_the_translation(served: Serve
     route = models.route("de", "it")
     assert route is not None
     options = Options(n_best=2, alignment=True)
-    found, warnings = route.translate(LINES, options, Ticket())
+    found, reports = route.translate(LINES, options, Ticket())
     middle = served.translator.translate(LINES, options)
     expected = served.translator.translate([one.text for one in middle], options)
     assert [one.source for one in found] == LINES
@@ -91,7 +91,7 @@ def test_a_third_language_gives_the_translation_of_the_translation(served: Serve
         [each.text for each in one.candidates] for one in expected
     ]
     assert found[0].score == pytest.approx(middle[0].score + expected[0].score)
-    assert [warning for warning in warnings if "blank" in warning] == [
+    assert [warning for report in reports for warning in report.warnings() if "blank" in warning] == [
         "input lines blank, and so are their translations: 1 (line 2)"
     ] * 2
 

@@ -167,3 +167,20 @@ def test_the_compiled_loss_is_the_same_in_one_graph_for_all_numbers_of_rows(
     for rows in (2, 5, 12):
         gradients(hidden[:rows], weight, labels[:rows], compiled=True)
     assert counter.frame_count == 1
+
+
+@pytest.mark.parametrize("chunk", [2**24, 3 * SIZE])
+def test_a_bias_is_added_to_the_logits_and_has_a_gradient(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(module.PRODUCT, "cpu", chunk)
+    hidden, weight, labels = draw()
+    bias = torch.linspace(-1, 1, SIZE)
+    leaves = [tensor.clone().requires_grad_() for tensor in (hidden, weight, bias)]
+    loss, nll = smoothed_loss(leaves[0], leaves[1], labels, smoothing=0.1, bias=leaves[2])
+    again = [tensor.clone().requires_grad_() for tensor in (hidden, weight, bias)]
+    logits = torch.nn.functional.linear(*again)
+    expected = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=0.1, reduction="sum")
+    assert_close(loss, expected)
+    assert_close(nll, torch.nn.functional.cross_entropy(logits, labels, reduction="sum"))
+    gradients = (torch.autograd.grad(total * 2, inputs) for total, inputs in ((loss, leaves), (expected, again)))
+    for one, other in zip(*gradients, strict=True):
+        assert_close(one, other)

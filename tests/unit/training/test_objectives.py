@@ -26,9 +26,9 @@ BATCH = Batch(
 )
 
 
-def make_model() -> Model:
+def make_model(**values: object) -> Model:
     torch.manual_seed(1)
-    shape = {"d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 1, "decoder_layers": 1}
+    shape = {"d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 1, "decoder_layers": 1, **values}
     return build(ModelConfig.model_validate(shape), 12, 12).eval()
 
 
@@ -44,6 +44,19 @@ def test_the_loss_is_the_smoothed_cross_entropy_summed_over_the_real_labels(smoo
     (gradient,) = torch.autograd.grad(loss, [model.generator.weight], retain_graph=True)
     (wanted,) = torch.autograd.grad(expected, [model.generator.weight])
     torch.testing.assert_close(gradient, wanted)
+
+
+def test_the_loss_knows_the_bias_of_the_logits() -> None:
+    model = make_model(output_bias=True)
+    bias = model.generator.bias
+    assert bias.tolist() == [0.0] * 12
+    torch.nn.init.normal_(bias)
+    loss, _ = translation_loss(model, BATCH, smoothing=0.1)
+    logits, real = model(BATCH.src, BATCH.tgt_in)[BATCH.labels != 0], BATCH.labels[BATCH.labels != 0]
+    expected = F.cross_entropy(logits, real, label_smoothing=0.1, reduction="sum")
+    torch.testing.assert_close(loss, expected)
+    ours, theirs = (torch.autograd.grad(total, [bias])[0] for total in (loss, expected))
+    torch.testing.assert_close(ours, theirs)
 
 
 def test_the_loss_is_compiled_with_the_layers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,14 +13,37 @@ ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @pytest.mark.parametrize("number", ALL)
-def test_the_first_signal_is_noted_and_from_then_on_the_old_handlers_answer(number: signal.Signals) -> None:
+def test_a_signal_is_noted_and_the_old_handlers_come_back(number: signal.Signals) -> None:
     before = [signal.getsignal(each) for each in ALL]
     with catching_signals() as caught:
         assert [signal.getsignal(each) for each in ALL] != before
         os.kill(os.getpid(), number)
         assert caught == [number]
-        assert [signal.getsignal(each) for each in ALL] == before
     assert [signal.getsignal(each) for each in ALL] == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_a_launcher_passes_on_counts_once_and_a_later_one_acts(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, acted = [100.0], []
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    before = signal.signal(number, lambda *_: acted.append(now[0]))
+    try:
+        with catching_signals() as caught:
+            for now[0] in (100.0, 100.1, 104.9, 105.0, 105.1):
+                os.kill(os.getpid(), number)
+        assert (caught, acted) == ([number], [105.0, 105.1])
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_signal_of_another_kind_acts_at_once() -> None:
+    with catching_signals() as caught:
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert caught == [signal.SIGTERM]
 
 
 def test_a_second_ctrl_c_interrupts_at_once() -> None:
@@ -36,6 +59,7 @@ def test_a_signal_that_is_ignored_stays_so_but_for_that_of_a_job_in_the_backgrou
     before = signal.signal(number, signal.SIG_IGN)  # as under nohup
     try:
         with catching_signals() as caught:
+            os.kill(os.getpid(), number)
             os.kill(os.getpid(), number)
             assert caught == [number] * (number == signal.SIGINT)
             assert signal.getsignal(number) is signal.SIG_IGN

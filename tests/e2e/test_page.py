@@ -1,0 +1,334 @@
+"""The web page of `nmt serve`, as people use it: in headless Chromium, where it is installed."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import CHROMIUM, needs_chromium
+from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, Route, expect, sync_playwright
+from servers import Serving, serving
+
+from nmt.tasks.grammar import generate
+
+pytestmark = needs_chromium
+LINES = [source for source, _ in generate("test", 9, 3)]
+MARKUP = '<img src=x onerror="document.title = \'broken\'"> <b>bold</b> &amp; "quoted"'
+MOST = 400  # characters that the server takes
+NAMELESS = """() => [...document.querySelectorAll("button, select, input, textarea, a, summary, [role], [tabindex]")]
+    .filter(one => one.checkVisibility() && !one.ariaLabel && !one.labels?.length && !one.textContent.trim()
+                   && !["status", "alert"].includes(one.role))
+    .map(one => one.outerHTML)"""
+CONTRASTS = """() => {
+    const paint = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+    const rgb = colour => {
+        paint.clearRect(0, 0, 1, 1);
+        paint.fillStyle = colour;
+        paint.fillRect(0, 0, 1, 1);
+        return [...paint.getImageData(0, 0, 1, 1).data];
+    };
+    const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+        .map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+        .reduce((sum, v, at) => sum + v * [.2126, .7152, .0722][at], 0);
+    const behind = one => {
+        for (; one; one = one.parentElement) {
+            const colour = rgb(getComputedStyle(one).backgroundColor);
+            if (colour[3] === 255) return colour;
+        }
+    };
+    const all = [...document.querySelectorAll("body *")].filter(one => one.checkVisibility() && !one.closest("#mirror")
+        && (one.value || [...one.childNodes].some(node => node.nodeType === 3 && node.data.trim())));
+    return all.map(one => {
+        const [text, back] = [light(rgb(getComputedStyle(one).color)), light(behind(one))];
+        return [(Math.max(text, back) + .05) / (Math.min(text, back) + .05), one.outerHTML.slice(0, 80)];
+    });
+}"""
+
+
+@pytest.fixture(scope="module")
+def server(tiny_model: Path) -> Iterator[Serving]:
+    with serving(tiny_model, f"second={tiny_model}", "--max-chars", str(MOST)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    with browser.new_context(viewport={"width": 1000, "height": 800}) as made:
+        made.set_default_timeout(8_000)
+        yield made
+
+
+@pytest.fixture
+def page(context: BrowserContext, server: Serving) -> Iterator[Page]:
+    """Open the page; it must ask no other server, and break no rule of its own."""
+    expect.set_options(timeout=8_000)
+    made = context.new_page()
+    requests: list[str] = []
+    broken: list[str] = []
+    made.on("request", lambda request: requests.append(request.url))
+    made.on("pageerror", lambda error: broken.append(str(error)))
+    made.on("console", lambda said: broken.append(said.text) if "Policy" in said.text else None)
+    made.goto(server.url)
+    yield made
+    assert broken == []
+    assert [url for url in requests if not url.startswith((server.url, "blob:"))] == []
+
+
+def translated(server: Serving, text: str) -> str:
+    return str(server.post("/translate", q=text, source="en", target="de").body["translatedText"])
+
+
+def write(page: Page, text: str) -> None:
+    page.get_by_label("Text to translate").fill(text)
+
+
+def test_what_is_typed_is_translated_as_by_the_interface(page: Page, server: Serving) -> None:
+    text = f"{LINES[0]} {LINES[1]}\n\n{LINES[2]}"
+    page.get_by_label("Text to translate").press_sequentially(text)
+    output = page.locator(".output")
+    expect(output).to_have_text(translated(server, text), use_inner_text=True)
+    expect(output).to_have_attribute("lang", "de")
+    expect(output).to_have_attribute("aria-live", "polite")
+    expect(page.locator("#count")).to_have_text(f"{len(text)} of {MOST} characters")
+    page.get_by_role("button", name="Clear").click()
+    expect(output).to_have_text("")
+    assert "".join(LINES[0].split()[:1]) not in page.url
+
+
+def test_an_answer_that_comes_late_is_dropped(page: Page, server: Serving) -> None:
+    held: list[Route] = []
+    page.route("**/v1/translate", lambda route: held.append(route) if not held else route.continue_())
+    write(page, LINES[0])
+    expect(page.locator(".output")).to_have_attribute("aria-busy", "true")
+    write(page, LINES[1])
+    expect(page.locator(".output")).to_have_text(translated(server, LINES[1]))
+    assert len(held) == 1
+    assert held[0].request.failure is not None  # aborted by the page
+
+
+def test_an_alternative_replaces_a_sentence_by_click_or_key(page: Page) -> None:
+    write(page, f"{LINES[0]}\n{LINES[1]}")
+    first, second = page.locator(".sentence").first, page.locator(".sentence").nth(1)
+    first.click()
+    items = page.get_by_role("menuitemradio")
+    expect(items.first).to_be_focused()
+    expect(items.first).to_have_attribute("aria-checked", "true")
+    other = items.nth(1).inner_text()
+    items.nth(1).click()
+    expect(page.locator(".sentence").first).to_have_text(other)
+    expect(page.locator(".sentence").first).to_be_focused()
+    expect(items).to_have_count(0)
+    second.focus()
+    page.keyboard.press("Enter")
+    expect(items.first).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    last = items.last.inner_text()
+    page.keyboard.press("Enter")
+    expect(page.locator(".sentence").nth(1)).to_have_text(last)
+    page.keyboard.press("Enter")
+    expect(page.locator("[aria-checked=true]")).to_have_text(last)
+    page.keyboard.press("Escape")
+    expect(items).to_have_count(0)
+    expect(page.locator(".sentence").nth(1)).to_be_focused()
+    assert page.locator(".output").inner_text().split() == f"{other} {last}".split()
+
+
+def test_aligned_words_are_marked_by_pointer_and_key(page: Page, server: Serving) -> None:
+    write(page, LINES[0])
+    page.locator(".word").first.wait_for()
+    answer = server.post("/v1/translate", lines=[LINES[0]], source="en", target="de", alignment=True).body
+    (found,) = answer["translations"][0]["candidates"]
+    source, target = LINES[0].split(), found["text"].split()
+    word = 1
+    (aligned,) = [src for src, tgt in found["alignment"] if tgt == word]
+    page.locator(".word").nth(word).hover()
+    expect(page.locator("#mirror .on")).to_have_text([source[aligned]])
+    page.get_by_label("Text to translate").click(position={"x": 16, "y": 12})  # on the first word
+    expect(page.locator("#mirror .on")).to_have_text([source[0]])
+    expect(page.locator(".output .on")).to_have_text([target[tgt] for src, tgt in found["alignment"] if src == 0])
+    page.locator(".sentence").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("status")).to_have_text(f"{target[1]}: {source[aligned]}")
+    page.keyboard.press("Tab")
+    expect(page.locator(".on")).to_have_count(0)
+
+
+def test_a_file_is_translated_and_downloaded(page: Page, server: Serving) -> None:
+    content = f"{LINES[0]}\n\n{LINES[1]}\n"
+    note = FilePayload(name="a <b>.txt", mimeType="text/plain", buffer=content.encode())
+    wrong = FilePayload(name="wrong.exe", mimeType="text/plain", buffer=b"x")
+    page.get_by_label("Files to translate").set_input_files([note, wrong])
+    link = page.get_by_role("link", name="a <b>.txt")
+    with page.expect_download() as waiting:
+        link.click()
+    assert waiting.value.suggested_filename.endswith(".de.txt")
+    assert waiting.value.path().read_text(encoding="utf-8") == translated(server, content)
+    expect(page.locator("#files .error")).to_contain_text("wrong.exe cannot be translated: files end in ")
+
+
+def test_dropped_files_are_translated(page: Page) -> None:
+    page.get_by_role("button", name="Translate files").wait_for()
+    page.evaluate(
+        """line => {
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([line], "dropped.txt"));
+            for (const kind of ["dragover", "drop"])
+                document.body.dispatchEvent(new DragEvent(kind, {dataTransfer, bubbles: true, cancelable: true}));
+        }""",
+        LINES[0],
+    )
+    expect(page.get_by_role("link", name="dropped.txt")).to_be_visible()
+
+
+def test_an_error_is_shown_and_goes_when_it_is_over(page: Page, server: Serving) -> None:
+    alert, output = page.get_by_role("alert"), page.locator(".output")
+    write(page, "x" * (MOST + 1))
+    expect(alert).to_contain_text(f"The text has {MOST + 1} characters; the server takes {MOST} at once.")
+    answers = iter([(429, {"Retry-After": "1"}, {"error": "too many requests: try again in 1 s"}), None])
+
+    def answer(route: Route) -> None:
+        if found := next(answers):
+            route.fulfill(status=found[0], headers=found[1], json=found[2])
+        else:
+            route.abort()
+            page.unroute("**/v1/translate")
+
+    page.route("**/v1/translate", answer)
+    write(page, LINES[0])
+    expect(alert).to_contain_text("too many requests: try again in 1 s")
+    expect(alert).to_contain_text("The server does not answer")  # after a second, by itself
+    alert.get_by_role("button", name="Try again").click()
+    expect(output).to_have_text(translated(server, LINES[0]))
+    expect(alert).to_have_count(0)
+
+
+def test_markup_is_text_wherever_it_comes_from(page: Page, context: BrowserContext, server: Serving) -> None:
+    other = context.new_page()
+    models = json.loads(json.dumps(server.request("/v1/models").body).replace("second", "SECOND"))
+    for model in models:
+        model["name"] = MARKUP
+    part = {"before": "", "source": MARKUP, "candidates": [{"text": MARKUP}], "warnings": [MARKUP]}
+    answer = {
+        "models": [MARKUP],
+        "translations": [{"source": MARKUP, "parts": [part], "candidates": [{"text": MARKUP}]}],
+    }
+    other.route("**/v1/models", lambda route: route.fulfill(json=models))
+    other.route("**/v1/translate", lambda route: route.fulfill(json=answer))
+    other.goto(server.url)
+    write(other, MARKUP)
+    expect(other.locator(".output")).to_have_text(MARKUP)
+    expect(other.locator(".warnings")).to_have_text(f"{MARKUP}: 1")
+    assert other.locator(".to option").all_inner_texts()[0] == f"German ({MARKUP})"
+    other.locator(".sentence").click()
+    expect(other.get_by_role("menuitemradio")).to_have_text([MARKUP])
+    other.route("**/v1/translate", lambda route: route.fulfill(status=500, json={"error": MARKUP}))
+    write(other, f"{MARKUP} more")
+    expect(other.get_by_role("alert")).to_contain_text(MARKUP)
+    assert other.locator("img, b").count() == 0
+    write(page, MARKUP)  # by the server itself
+    expect(page.locator(".output")).to_have_text(re.compile("."))
+    assert page.locator("img, b").count() == 0
+    assert other.title() == page.title() == "Translate"
+
+
+def test_all_of_it_works_by_keyboard(page: Page) -> None:
+    expect(page.get_by_label("Text to translate")).to_be_focused()
+    page.keyboard.type(LINES[0])
+    page.keyboard.press("Control+Enter")
+    page.locator(".sentence").wait_for()
+    seen = []
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        name = "document.activeElement.id || document.activeElement.classList[0] || document.activeElement.tagName"
+        seen.append(str(page.evaluate(name)))
+    assert seen[:6] == ["clear", "choose", "to", "sentence", "copy", "add"]
+    assert {"SUMMARY", "theme", "source", "text"} <= set(seen)  # and round again: nothing holds the focus
+    page.locator("#add").focus()
+    outline = "getComputedStyle(document.activeElement).outlineStyle"
+    assert page.evaluate(outline) == "solid"
+    page.keyboard.press("Enter")
+    expect(page.locator("select.to").nth(1)).to_be_focused()
+    expect(page.locator(".output").nth(1)).to_have_text(page.locator(".output").first.inner_text())
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator(".output")).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Text to translate")).to_be_focused()
+
+
+def test_the_address_keeps_languages_and_models(page: Page) -> None:
+    page.get_by_role("button", name="Add a column").click()
+    write(page, LINES[0])
+    expect(page.locator(".output").nth(1)).to_have_text(re.compile("."))
+    assert page.evaluate("location.hash") == "#from=en&to=de&to=de%2Fsecond"
+    page.reload()
+    expect(page.locator(".to").nth(1)).to_have_value("German (second)")
+
+
+def test_a_phone_shows_it_in_one_column(page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 640})
+    page.get_by_role("button", name="Add a column").click()
+    write(page, f"{LINES[0]} {'x' * 100}")
+    page.locator(".sentence").nth(1).wait_for()
+    page.locator(".sentence").first.click()
+    page.get_by_role("menuitemradio").first.wait_for()
+    page.locator("summary").click()
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    edges = page.locator(".pane").evaluate_all("all => all.map(one => one.getBoundingClientRect().left)")
+    assert len(edges) == 3
+    assert len(set(edges)) == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_control_has_a_name_and_all_text_contrast(page: Page, scheme: str) -> None:
+    page.emulate_media(color_scheme="light" if scheme == "dark" else "dark")
+    page.get_by_label("Theme").select_option(scheme)  # over that of the system
+    page.get_by_role("button", name="Add a column").click()
+    write(page, f"{LINES[0]} {'x ' * 30}")
+    page.locator(".word").first.wait_for()
+    page.locator("summary").click()
+    page.locator(".sentence").first.click()
+    page.get_by_role("menuitemradio").first.wait_for()
+    page.locator(".word").first.hover()
+    assert page.evaluate(NAMELESS) == []
+    contrasts = page.evaluate(CONTRASTS)
+    assert len(contrasts) > 30
+    assert [one for one in contrasts if one[0] < 4.5] == []
+    is_dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 28)"
+    assert is_dark == (scheme == "dark")
+    page.reload()
+    expect(page.get_by_label("Theme")).to_have_value(scheme)
+
+
+def test_a_language_is_written_in_its_direction(context: BrowserContext, server: Serving) -> None:
+    other = context.new_page()
+    languages = [{"code": "en", "name": "English", "targets": ["he", "uz_Arab"]}]
+    other.route("**/languages", lambda route: route.fulfill(json=languages))
+    other.goto(server.url)
+    output = other.locator(".output")
+    expect(output).to_have_attribute("dir", "rtl")
+    other.get_by_role("combobox", name="To", exact=True).select_option("uz_Arab")
+    expect(output).to_have_attribute("dir", "rtl")
+    expect(output).to_have_attribute("lang", "uz-Arab")
+    expect(other.get_by_label("Text to translate")).to_have_attribute("dir", "ltr")
+
+
+def test_the_page_says_that_the_server_is_away_and_begins_when_it_is_there(
+    context: BrowserContext, server: Serving
+) -> None:
+    other = context.new_page()
+    other.route("**/v1/models", lambda route: route.abort())
+    other.goto(server.url)
+    expect(other.get_by_role("status")).to_contain_text("The server does not answer")
+    other.unroute("**/v1/models")
+    expect(other.get_by_role("combobox", name="To", exact=True)).to_be_visible()
