@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import huggingface_hub
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+from huggingface_hub.errors import HFValidationError, LocalTokenNotFoundError
 
 from nmt.errors import StorageError, UsageError
 
@@ -43,7 +43,7 @@ def failing(repository: str) -> Iterator[None]:
         raise UsageError(f"--push {repository}: {_line(error)}") from None
     except LocalTokenNotFoundError:
         raise UsageError(f"--push {repository}: nobody is logged in to the Hub", hint=LOGIN) from None
-    except (HfHubHTTPError, OSError) as error:
+    except Exception as error:  # the client's HTTP package, and so its errors, are others in other versions
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status in (401, 403):
             problem = f"--push {repository}: the Hub refuses: {_line(error)}"

@@ -27,12 +27,11 @@ from nmt.exporting.parity import (
 from nmt.exporting.tokenizers import odd_text
 from nmt.files import check_new_folder, check_writable, digest_file, read_json, replacing, write_json, write_text
 from nmt.inference.bundle import CARD, CONFIG, SCORES, WEIGHTS, Bundle, open_bundle
-from nmt.inference.engines.ctranslate2 import EXPORT, EXPORTS
+from nmt.inference.engines.ctranslate2 import EXPORT, EXPORTS, TRANSFORMERS
 from nmt.inference.engines.native import NativeEngine, load_model
 from nmt.model.encoder_decoder import Transformer
 from nmt.version import __version__
 
-FORM = "huggingface"
 AWKWARD = (
     *("", " ", "  two  spaces ", "a\ttab", "no\u00a0break", "\u2581x\u2581y", "\x01a\x7fb", "line\u2028break\u0085"),
     *("\U0001f469\u200d\U0001f4bb \U0001f1e9\U0001f1ea 1\ufe0f\u20e3", "\ud7a3 \U00020bb7", "\ufeffa \ufffdb"),
@@ -84,7 +83,7 @@ class Encoder(Protocol):
 
 def import_transformers() -> ModuleType:
     """Import the package transformers. Raises UsageError where it is missing."""
-    return runtime.import_extra("transformers", FORM, "--to huggingface")
+    return runtime.import_extra("transformers", "huggingface", "--to huggingface")
 
 
 def export_huggingface(path: Path, folder: Path, *, sample: Path | None) -> Manifest:
@@ -100,6 +99,9 @@ def export_huggingface(path: Path, folder: Path, *, sample: Path | None) -> Mani
     bundle.check_translates()
     bundle.check_float32()
     check_shape(bundle.config.model)
+    if bundle.tokenizer.source.vocabulary is not None:
+        hint = "take the folder that the model was imported from"
+        raise UsageError(f"{path}: its tokenizer was not trained by nmt, and has rules of its own", hint=hint)
     (check_writable if folder.parent == path / EXPORTS else check_new_folder)(folder)
     lines = list(islice(read_lines(sample), MOST_LINES)) if sample else []
     sources = read_sample(sample, bundle) if sample else draw_sample(bundle)
@@ -122,7 +124,7 @@ def export_huggingface(path: Path, folder: Path, *, sample: Path | None) -> Mani
         manifest: Manifest = {
             "format": EXPORT.format,
             "nmt": __version__,
-            "engine": FORM,
+            "engine": TRANSFORMERS,
             "version": package.__version__,
             "weights": bundle.config.files[WEIGHTS],
             "sample": describe_sample(sample),

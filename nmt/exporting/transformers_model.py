@@ -22,9 +22,8 @@ from transformers import (
 from nmt.config.decoding import DecodingConfig
 from nmt.config.model import ModelConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
-from nmt.errors import UsageError
 from nmt.inference.constraints import pad
-from nmt.inference.protocol import BATCH_TOKENS, Hypothesis, Matrix, Pair, Request, Row, length_penalty
+from nmt.inference.protocol import BATCH_TOKENS, Hypothesis, Pair, Request, Row, length_penalty
 from nmt.model.encoder_decoder import Transformer
 
 Weights = dict[str, Tensor]
@@ -80,8 +79,8 @@ def converted(model: Transformer, config: ModelConfig, size: int, offset: int) -
         start = offset if "encoder" in name else 0
         rows[start : start + len(weight)] = weight[:, order]
         own[f"{name}.weight"] = rows
-    bias = torch.zeros(1, size)
-    bias[:, len(model.target_embedding.weight) :] = -torch.inf  # tokens of the source alone
+    bias = torch.full((1, size), -torch.inf)  # of tokens of the source alone
+    bias[:, : model.generator.out_features] = 0.0 if model.generator.bias is None else model.generator.bias
     own["final_logits_bias"] = bias
     theirs.load_state_dict(own)
     return theirs
@@ -179,8 +178,6 @@ class TransformersEngine:
     With the bundle's `own` settings it generates as it is shipped, with others within the limits of each row.
     """
 
-    workers = 1
-
     def __init__(self, model: PreTrainedModel, offset: int, target_limit: int, own: DecodingConfig) -> None:
         self.model, self.offset, self.target_limit, self.own = model, offset, target_limit, own
         self.batch_tokens = BATCH_TOKENS["cpu"]
@@ -206,10 +203,6 @@ class TransformersEngine:
 
     def score(self, batches: Iterable[list[Pair]]) -> Iterator[list[list[float]]]:
         return map(self._score, batches)
-
-    def attention(self, batches: Iterable[list[Pair]], layer: int | None) -> Iterator[list[Matrix]]:  # noqa: ARG002
-        """Raise UsageError: this engine compares translations alone."""
-        raise UsageError("alignments need the native engine", hint="leave out the engine")
 
     def _score(self, pairs: Sequence[Pair]) -> list[list[float]]:
         src, mask = self._inputs([src for src, _ in pairs])

@@ -111,8 +111,8 @@ def message_fields(message: memoryview) -> Iterator[tuple[int, int, memoryview]]
 
 def rule_of(model: bytes) -> str | None:
     """Return the name of the normalization rule in the bytes of a model file, if nmt knows the rule."""
-    specs = [content for key, _, content in _fields(memoryview(model)) if key == 3]
-    names = [bytes(name).decode() for spec in specs for key, _, name in _fields(spec) if key == 1]
+    specs = [content for key, _, content in message_fields(memoryview(model)) if key == 3]
+    names = [bytes(name).decode() for spec in specs for key, _, name in message_fields(spec) if key == 1]
     return names[-1] if names and names[-1] in get_args(Rule) else None
 
 

@@ -1,7 +1,5 @@
 """Exports for transformers: what is kept and what is refused."""
 
-import importlib
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +60,7 @@ def test_an_export_that_translates_otherwise_is_not_kept(
         return model
 
     monkeypatch.setattr(transformers_model, "converted", wrong)
-    with pytest.raises(ArtifactError, match=r"the export is not kept: at beam 1 it translates \d of 3 lines"):
+    with pytest.raises(ArtifactError, match=r"the export is not kept: at beam 1 it translates 2 of 2 lines"):
         export_huggingface(bundle, tmp_path / "made", sample=sample)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sample"]
 
@@ -131,7 +129,7 @@ def test_a_missing_extra_and_a_folder_in_use_are_one_line(
     assert str(caught.value) == f"--to huggingface needs a package that is not installed ({hint})"
 
 
-def test_another_length_penalty_is_said(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_length_penalty_is_said(bundle: Path, tmp_path: Path) -> None:
     opened = open_bundle(bundle)
     written: dict[str, float] = {}
     model: Any = huggingface.load_model(opened)
