@@ -1,9 +1,10 @@
-"""The command for exports of a model: for another engine, and as a bundle in int8."""
+"""The command for exports of a model: for another engine or program, and as a bundle in int8."""
 
 import re
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,6 +16,10 @@ from nmt.errors import UsageError
 from nmt.files import read_json
 from nmt.locks import holding_folder, holding_output
 from nmt.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from nmt.exporting.parity import Agreement
+    from nmt.exporting.tokenizers import Exported
 
 app = new_app("Export.")
 Form = Literal["ctranslate2", "int8", "huggingface"]
@@ -63,7 +68,7 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write MODEL for another engine, to MODEL/exports/NAME, or as a new bundle with weights in int8.
+    """Write MODEL for another engine or program, or as a new bundle with weights in int8.
 
     A sample is translated by both first: in float32 the export has to translate it as the native engine
     does, else it has to come near; where it does not, nothing is written.
@@ -75,7 +80,6 @@ def export(
     folder = output or model / "exports" / (name or (to if to == "huggingface" else f"{to}-{quantization}"))
     if push:
         hub.check_push(push)
-    said: list[str] = []
     with ExitStack() as stack:
         if model.is_dir():
             stack.enter_context(holding_folder(run.path if run.lock.exists() else model))
@@ -83,28 +87,35 @@ def export(
             stack.enter_context(holding_output(output))
         if to == "huggingface":
             written = huggingface.export_huggingface(model, folder, sample=sample)
-            parity, said = written["parity"], huggingface.told(written)
+            lines = [*agreements(written["parity"]), *huggingface.told(written)]
         elif to == "int8":
-            parity = int8.export_int8(model, folder, sample=sample)
+            lines = agreements(int8.export_int8(model, folder, sample=sample))
         else:
             parity = ctranslate2.export_ctranslate2(model, quantization=quantization, name=folder.name, sample=sample)
-    for search, found in parity.items():
-        console.log(
-            f"export: {search.replace('_', ' ')}: {found['differing']} of {found['lines']} lines differ from the "
-            f"native engine's in float32, {found['ties']} ties; scores within {found['score_difference']:.1e}; "
-            f"BLEU against it {found['bleu']:.1f}"
-        )
-    models = read_json(folder / "manifest.json")["tokenizers"] if to == "ctranslate2" else {}
-    for side, compared in models.items():
-        console.log(
-            f"export: {compared['file']}, the {side} tokenizer for packages without nmt's normal form, splits "
-            f"{compared['differing']} of {compared['lines']} lines differently"
-        )
-    for line in said:
+            lines = [*agreements(parity), *splits(read_json(folder / "manifest.json")["tokenizers"])]
+    for line in [*lines, f"written to {folder}"]:
         console.log(f"export: {line}")
-    console.log(f"export: written to {folder}")
     if push:
         console.log(f"export: uploaded to {hub.push(folder, push)}")
+
+
+def agreements(parity: "Mapping[str, Agreement]") -> list[str]:
+    """Return a line for each search of the sample."""
+    return [
+        f"{search.replace('_', ' ')}: {found['differing']} of {found['lines']} lines differ from the "
+        f"native engine's in float32, {found['ties']} ties; scores within {found['score_difference']:.1e}; "
+        f"BLEU against it {found['bleu']:.1f}"
+        for search, found in parity.items()
+    ]
+
+
+def splits(tokenizers: "Mapping[str, Exported]") -> list[str]:
+    """Return a line for each SentencePiece model of an export."""
+    return [
+        f"{compared['file']}, the {side} tokenizer for packages without nmt's normal form, splits "
+        f"{compared['differing']} of {compared['lines']} lines differently"
+        for side, compared in tokenizers.items()
+    ]
 
 
 def check(to: Form, output: Path | None, quantization: Quantization | None, name: str | None, push: str | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, Self
@@ -22,6 +22,7 @@ from nmt.config.inference import InferenceConfig, Options
 from nmt.config.model import Layers
 from nmt.config.section import Section
 from nmt.data.reading.archives import count_lines
+from nmt.documents.formats import DocumentKind
 from nmt.errors import UsageError
 from nmt.files import is_stream
 
@@ -37,9 +38,10 @@ app = new_app("Translate.")
 class OutputConfig(Section):
     """The output for each line."""
 
-    format: Format | None = None
-    """text: the best translation; the default for one hypothesis. tsv: line number, score, text; the default for more.
-    jsonl: an object a line, with pieces and their scores."""
+    format: Literal[Format, DocumentKind] | None = None
+    """Lines as text: the best translation, the default for one hypothesis; tsv: line number, score, text, the default
+    for more; or jsonl: an object a line, with pieces and their scores. A document, html or markdown, as it was: the
+    text inside it is translated."""
     n_best: Annotated[PositiveInt, Field(le=1000)] = 1
     """Number of hypotheses, or samples, for each line."""
     alignment: bool = False
@@ -48,11 +50,25 @@ class OutputConfig(Section):
     """Decoder layer whose attention gives the alignment; by default the last but one."""
 
     @property
+    def document(self) -> DocumentKind | None:
+        """The format of the document; None for lines."""
+        if self.format is None or self.format == "text" or self.format == "tsv" or self.format == "jsonl":
+            return None
+        return self.format
+
+    @property
     def form(self) -> Format:
-        return self.format or ("text" if self.n_best == 1 else "tsv")
+        """The form of lines."""
+        if self.format == "text" or self.format == "tsv" or self.format == "jsonl":
+            return self.format
+        return "text" if self.n_best == 1 else "tsv"
 
     @model_validator(mode="after")
     def check(self) -> Self:
+        """Raise UsageError where options exclude each other."""
+        if self.document and (self.n_best > 1 or self.alignment):
+            option = "--alignment" if self.alignment else "--n-best"
+            raise UsageError(f"{option} is for lines, and --format {self.document} for a document")
         if self.form == "text" and self.n_best > 1:
             raise UsageError(f"--format text has one translation a line, not {self.n_best}", hint="take tsv or jsonl")
         if self.alignment_layer is not None and not self.alignment:
@@ -90,18 +106,17 @@ def translate(
     """Translate raw text with MODEL: one line out for every line in, in order, as soon as it is done.
 
     Lines are taken in chunks, of 32 at first and of 2,048 in the end, to be batched by length; of a pipe what comes
-    within --max-wait-ms; on a terminal each is answered at once. Several MODELs translate as an ensemble.
+    within --max-wait-ms; on a terminal each is answered at once. Several MODELs are an ensemble. With --format html,
+    for example, the text inside a document is translated in place.
     """
     # Everything else is checked before the model, which takes seconds to load.
     check(sample, written, search, sampling, inference)
     check_device(inference)
-    options = Options(
-        n_best=written.n_best,
-        sampling=sampling if sample else None,
-        token_scores=written.form == "jsonl",
-        alignment=written.alignment,
-        alignment_layer=written.alignment_layer,
-    )
+    if kind := written.document:
+        check_document(kind, prefix, sample, errors)
+        translate_document(kind, input, output, lambda: load_translator(models, search, inference))
+        return
+    options = wanted(written, sampling if sample else None)
     with open_output(output, input, inference) as (file, shared):
         reader = open_input(input, errors, max_wait_ms / 1000)
         prefixes = read_beside(prefix, reader, input) if prefix else None
@@ -124,6 +139,17 @@ def translate(
                 report = shared.translate(translator, reader, prefixes, options, written.form, progress.update)
     for warning in report.warnings():
         console.warn(warning)
+
+
+def wanted(written: OutputConfig, sampling: SamplingConfig | None) -> Options:
+    """Return the results that the output shows."""
+    return Options(
+        n_best=written.n_best,
+        sampling=sampling,
+        token_scores=written.form == "jsonl",
+        alignment=written.alignment,
+        alignment_layer=written.alignment_layer,
+    )
 
 
 @contextmanager
@@ -163,6 +189,21 @@ def check_model(translator: Translator, options: Options) -> None:
     beam = translator.decoding.beam_size
     if options.sampling is None and options.n_best > beam:
         raise UsageError(f"--n-best {options.n_best} is more than the beam of {beam}", hint="raise --beam-size")
+
+
+def translate_document(
+    kind: DocumentKind, input: Path | None, output: Path | None, load: Callable[[], Translator]
+) -> None:
+    from nmt.commands.document_output import translate_file  # start-up time
+
+    translate_file(kind, input, output, load)
+
+
+def check_document(kind: DocumentKind, prefix: Path | None, sample: bool, errors: str) -> None:
+    """Raise UsageError where an option is for lines alone."""
+    for option, is_given in (("--prefix", prefix), ("--sample", sample), ("--errors", errors != "strict")):
+        if is_given:
+            raise UsageError(f"{option} is for lines, and --format {kind} for a document")
 
 
 def check(

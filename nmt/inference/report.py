@@ -64,10 +64,14 @@ class Report:
     unrestored: list[int] = field(default_factory=list)
     invented: list[int] = field(default_factory=list)
 
-    def warnings(self) -> list[str]:
-        """Return a sentence for each kind that occurred."""
+    def warnings(self, *, numbered: bool = True) -> list[str]:
+        """Return a sentence for each kind that occurred, with the numbers of its lines where they are `numbered`."""
         found = [(warning, getattr(self, kind)) for kind, warning in WARNINGS.items()]
-        return [f"{warning}: {len(lines):,} ({list_lines(lines)})" for warning, lines in found if lines]
+        return [
+            f"{warning}: {len(lines):,}{f' ({list_lines(lines)})' if numbered else ''}"
+            for warning, lines in found
+            if lines
+        ]
 
     def of_line(self, number: int) -> list[str]:
         """Return the sentence of each kind in which line `number` occurred."""

@@ -65,5 +65,8 @@ def _is_json(text: str) -> bool:
 
 def _refused(name: str, reason: str) -> DataError:
     kinds = ", ".join(get_args(Format))
-    hint = f"`nmt data clean` reads files of both sides ({kinds}) and writes lines; of others, extract the text first"
+    hint = (
+        f"`nmt data clean` reads files of both sides ({kinds}) and writes lines; `nmt translate --format` takes "
+        "documents; of others, extract the text first"
+    )
     return DataError(f"{name}: lines of text are wanted, but {reason}", hint=hint)

@@ -38,7 +38,7 @@ TAGGED = (
     ),
 )
 """Tags at the start and elsewhere, placeholders, symbols, and text that the rule would turn into them."""
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "bpe": {},
     "unigram": {"model_type": "unigram"},
     "apart": {"joint": False, "byte_fallback": False, "character_coverage": 0.98},

@@ -1,5 +1,6 @@
 """Exports for transformers: what is kept and what is refused."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from nmt.errors import ArtifactError, UsageError
 from nmt.exporting import huggingface, transformers_model
 from nmt.exporting.huggingface import check_shape, compare_tokenizers, export_huggingface, told
 from nmt.files import digest_file, read_json
-from nmt.inference.bundle import open_bundle
+from nmt.inference.bundle import Bundle, open_bundle
+from nmt.inference.engines.native import load_model
 from nmt.version import install_hint
 
 LINES = "A small dog sleeps.\nThe woman wants to see the old house.\n\nＡ dog\u00a0， e\u0301.\n"
@@ -71,7 +73,7 @@ class Broken:
     def __call__(self, text: list[str]) -> Any:
         return type("Encoding", (), {"input_ids": [[3] for _ in text]})
 
-    def batch_decode(self, sequences: list[list[int]], *, skip_special_tokens: bool) -> list[str]:
+    def batch_decode(self, sequences: Sequence[Sequence[int]], *, skip_special_tokens: bool) -> list[str]:
         return ["x" if skip_special_tokens else ""] * len(sequences)
 
 
@@ -132,10 +134,10 @@ def test_a_missing_extra_and_a_folder_in_use_are_one_line(
 def test_another_length_penalty_is_said(bundle: Path, tmp_path: Path) -> None:
     opened = open_bundle(bundle)
     written: dict[str, float] = {}
-    model: Any = huggingface.load_model(opened)
+    model: Any = load_model(opened)
     decoding = opened.config.decoding.model_copy(update={"length_penalty": 1.0})
     config = opened.config.model_copy(update={"decoding": decoding, "training_lines": None})
-    changed = huggingface.Bundle(opened.path, config, opened.tokenizer)
+    changed = Bundle(opened.path, config, opened.tokenizer)
     written["exponent"] = huggingface.write_model(tmp_path / "made", model, changed, [[9] * 4, [9] * 14])
     assert written["exponent"] == round(10 / 15, 3)
     assert read_json(tmp_path / "made" / "generation_config.json")["length_penalty"] == written["exponent"]
@@ -146,4 +148,5 @@ def test_another_length_penalty_is_said(bundle: Path, tmp_path: Path) -> None:
         "text",
         "with its own settings transformers searches by another length penalty, length^0.667",
     ]
-    assert len(told({**manifest, "length_penalty": 0.0})) == 1
+    manifest["length_penalty"] = 0.0
+    assert len(told(manifest)) == 1

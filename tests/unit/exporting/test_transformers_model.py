@@ -58,7 +58,7 @@ def engines(offset: int = 0, source: int = V, **values: object) -> tuple[NativeE
     ],
     ids=lambda values: "-".join(map(str, values.values())),
 )
-def test_the_log_probabilities_are_those_of_the_native_engine(values: dict[str, object]) -> None:
+def test_the_log_probabilities_are_those_of_the_native_engine(values: dict[str, Any]) -> None:
     native, theirs = engines(**values)
     for ours, found in zip(*(next(iter(engine.score([PAIRS]))) for engine in (native, theirs)), strict=True):
         assert_close(torch.tensor(found), torch.tensor(ours), rtol=1e-4, atol=1e-4)

@@ -36,7 +36,9 @@ def test_names_say_what_holds_no_lines(name: str, kind: str) -> None:
     assert said.startswith(
         f"{name}: lines of text are wanted, but its name says that it is {kind} (`nmt data clean` reads "
     )
-    assert said.endswith(" and writes lines; of others, extract the text first)")
+    assert said.endswith(
+        " and writes lines; `nmt translate --format` takes documents; of others, extract the text first)"
+    )
 
 
 @pytest.mark.parametrize("name", ["train.en", "a.de.gz", "xml", "a.xml.en", "test.txt", "tsv.de", "a.tsv.txt", "b."])
