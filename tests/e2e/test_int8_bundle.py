@@ -51,7 +51,7 @@ def test_the_command_says_how_the_bundle_agrees_and_where_it_lies(
         ),
         (
             ["--to", "ctranslate2", "-o", "x"],
-            "-o is for --to int8 (an export for ctranslate2 lies in MODEL; --name names it)",
+            "-o is not for --to ctranslate2 (an export for ctranslate2 lies in MODEL; --name names it)",
         ),
     ],
 )
