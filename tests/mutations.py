@@ -146,7 +146,8 @@ def mutated_tensors(content: bytes, rng: random.Random) -> bytes:
 
 def mutate(folder: Path, rng: random.Random) -> str:
     """Change a file of the bundle in `folder`, and mostly the digests that would find it; say what was done."""
-    weights = {"tokenizer.model": 5, "config.json": 4, "tokenizer.json": 3, "model.safetensors": 4, "lock.json": 1}
+    models = {path.name: 5 for pattern in ("*.model", "*vocabulary.json") for path in sorted(folder.glob(pattern))}
+    weights = {**models, "config.json": 4, "tokenizer.json": 3, "model.safetensors": 4, "lock.json": 1}
     weights |= {str(path.relative_to(folder)): 2 for path in sorted(folder.glob("exports/*/*"))}
     name = rng.choices(list(weights), list(weights.values()))[0]
     path = folder / name

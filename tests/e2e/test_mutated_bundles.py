@@ -26,6 +26,17 @@ def test_so_do_mutated_bundles_in_int8(int8_model: Path, tmp_path: Path) -> None
     check_mutations(int8_model, tmp_path, 200)
 
 
+@pytest.mark.slow
+def test_so_do_mutated_imports(nmt_here: Run, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    from marians import save_marian
+
+    (tmp_path / "sample.en").write_text("The old woman sees a dog.\n", encoding="utf-8")
+    folder, bundle = save_marian(tmp_path / "saved", tags=True), tmp_path / "bundle"
+    assert nmt_here("import", folder, "-o", bundle, "--sample", tmp_path / "sample.en").code == 0
+    check_mutations(bundle, tmp_path, 100)
+
+
 def check_mutations(bundle: Path, tmp_path: Path, count: int) -> None:
     words = [sys.executable, str(ROOT / "tests" / "mutations.py"), str(bundle), str(tmp_path), str(count), "1"]
     done = subprocess.run(words, capture_output=True, text=True, env=environment(), check=False)

@@ -1,11 +1,13 @@
 """From folders to engines: what goes together, and what each engine is told."""
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import nmt
 from nmt.config.inference import DeviceName, InferenceConfig
 from nmt.errors import UsageError
 from nmt.inference.engines import loading
@@ -79,3 +81,12 @@ def test_more_processes_than_the_machine_has_cores_or_gpus_are_refused(monkeypat
         check_device(InferenceConfig(device="cuda", devices=5))
     with pytest.raises(UsageError, match="4 processes share the cores"):
         check_device(InferenceConfig(device="cpu", devices=4))
+
+
+def test_from_python_too_an_engine_whose_package_is_missing_is_named_with_its_command(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "nmt.inference.engines.native")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(UsageError, match=r'^the engine native needs .*\.\[train\]", or take the engine ct'):
+        nmt.Translator.load(tiny_model)
