@@ -72,13 +72,25 @@ def export(
     does, else it has to come near; where it does not, nothing is written.
     """
     check(to, output, quantization, name, push)
+    write(to, model, output, quantization or "float32", name, sample, push)
+
+
+def write(
+    to: Form,
+    model: Path,
+    output: Path | None,
+    quantization: Quantization,
+    name: str | None,
+    sample: Path | None,
+    push: str | None,
+) -> None:
+    """Write the export of `model` to `output` or to its place in the bundle, and say how it agrees."""
     from nmt.exporting import argos, ctranslate2, hub, huggingface, int8  # start-up time
 
-    run, quantization = RunFolder(model.absolute().parent), quantization or "float32"
-    names = {"huggingface": to, "argos": f"{to}-{quantization}{argos.SUFFIX}"}
-    place = output or model / "exports" / (name or names.get(to, f"{to}-{quantization}"))
     if push:
         hub.check_push(push)
+    run, names = RunFolder(model.absolute().parent), {"huggingface": to, "argos": f"{to}-{quantization}{argos.SUFFIX}"}
+    place = output or model / "exports" / (name or names.get(to, f"{to}-{quantization}"))
     with ExitStack() as stack:
         if model.is_dir():
             stack.enter_context(holding_folder(run.path if run.lock.exists() else model))
