@@ -31,6 +31,7 @@ COMMANDS = {
         "score": "Score given translations with MODEL: one line out for every pair, in order.",
         "evaluate": "Score translations by BLEU, chrF and TER with their signatures: those of MODEL, or --hypotheses.",
         "serve": "Serve each MODEL over HTTP, with a page for people and the interface of LibreTranslate for programs.",
+        "key": "Make an API key for `nmt serve`: print it, this once, and add its hash to FILE.",
         "export": "Write MODEL for another engine, to MODEL/exports/NAME, or as a new bundle with weights in int8.",
     },
     "From runs to numbers": {

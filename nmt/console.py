@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -109,6 +110,19 @@ def recording() -> Iterator[list[str]]:
         yield warnings
     finally:
         _RECORDS.pop()
+
+
+class _Warnings(logging.Handler):
+    """Prints the messages of other packages' loggers as warnings of one line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = record.exc_info[0] if record.exc_info else None
+        warn(" ".join(record.getMessage().split()) + (f" ({kind.__name__})" if kind else ""))
+
+
+def capture_logging() -> None:
+    """Print errors that other packages log as warnings of one line."""
+    logging.getLogger().addHandler(_Warnings(logging.ERROR))
 
 
 def _write_message(text: str) -> None:

@@ -10,8 +10,9 @@ TRAINING = ("datasets", "huggingface_hub", "jinja2", "matplotlib", "pyarrow", "s
 """Packages that training, scoring and translating with PyTorch need, and serving with CTranslate2 does not."""
 EXTRAS = {
     **dict.fromkeys(TRAINING, "train"),
-    **dict.fromkeys(("fastapi", "httptools", "python_multipart", "uvicorn", "uvloop"), "serve"),
+    **dict.fromkeys(("fastapi", "httptools", "prometheus_client", "python_multipart", "uvicorn", "uvloop"), "serve"),
     "ctranslate2": "ctranslate2",
+    "onnx": "argos",
     "openpyxl": "xlsx",
     "py3langid": "langid",
     "tensorboard": "tensorboard",

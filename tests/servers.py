@@ -1,5 +1,6 @@
 """The server as a process of its own, and requests to it."""
 
+import asyncio
 import json
 import re
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from conftest import command, environment
+from starlette.types import ASGIApp, Message
 
 
 class Answer(NamedTuple):
@@ -70,3 +72,36 @@ def serving(*arguments: str | Path, env: dict[str, str] | None = None) -> Iterat
             yield Serving(process, found[1], said)
         finally:
             process.kill()
+
+
+async def ask(
+    app: ASGIApp,
+    path: str,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    *,
+    method: str | None = None,
+    client: str = "192.0.2.1",
+) -> Answer:
+    """Ask an application in this process, without a network; see `Serving.request`."""
+    given = {"host": "localhost", **(headers or {}), **({} if body is None else {"content-length": str(len(body))})}
+    scope = {
+        **{"type": "http", "http_version": "1.1", "scheme": "http", "root_path": "", "query_string": b"", "state": {}},
+        **{"method": method or ("GET" if body is None else "POST"), "path": path, "raw_path": path.encode()},
+        **{"headers": [(name.lower().encode(), value.encode()) for name, value in given.items()]},
+        **{"client": (client, 1234), "server": ("127.0.0.1", 5000)},
+    }
+    sent: list[Message] = []
+    parts: list[Message] = [{"type": "http.request", "body": body or b"", "more_body": False}]
+
+    async def receive() -> Message:
+        return parts.pop() if parts else await asyncio.Future()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    content = b"".join(message.get("body", b"") for message in sent[1:])
+    return answer(
+        sent[0]["status"], content, {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
+    )

@@ -33,9 +33,9 @@ def serve(
 
     Requests that arrive together share batches. Of several models of one pair of languages the first one answers, and
     the others do by their names; where there is none, two models translate by way of a third language.
-    SIGHUP loads the models again; SIGTERM ends the server once all requests are answered.
+    SIGHUP loads the models and the keys again; SIGTERM ends the server once all requests are answered.
     """
-    for package in ("fastapi", "uvicorn"):
+    for package in ("fastapi", "httptools", "python_multipart", "uvicorn", *["prometheus_client"] * serving.metrics):
         import_extra(package, "serve", "nmt serve")
     check_device(inference)
     from nmt.server import running  # an optional extra

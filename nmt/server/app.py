@@ -1,15 +1,20 @@
 """The application: all interfaces, and how failures are told."""
 
-import contextlib
+from collections.abc import Callable
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from nmt.config.serving import ServingConfig
 from nmt.server import files, libretranslate, v1
 from nmt.server.body import MEGABYTE
 from nmt.server.errors import ApiError
+from nmt.server.guard import Guard, Record
 from nmt.server.page import page_router
 from nmt.server.service import Service
 from nmt.version import __version__
@@ -23,6 +28,7 @@ def create_app(service: Service) -> FastAPI:
         description="Translations by models of nmt: the contract of LibreTranslate, and an interface of its own.",
         redoc_url=None,
         docs_url=None,
+        redirect_slashes=False,
     )
     app.state.service = service
     app.state.results = files.Results(int(service.config.max_files_mb * MEGABYTE))
@@ -41,9 +47,24 @@ def create_app(service: Service) -> FastAPI:
         return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
 
     @app.exception_handler(Exception)
-    async def tell_bug(_: Request, error: Exception) -> JSONResponse:
-        with contextlib.suppress(AttributeError):
-            error.add_note("while a request was answered")
+    async def tell_bug(_: Request, __: Exception) -> JSONResponse:
         return JSONResponse({"error": "a bug of the server; its log has more"}, HTTPStatus.INTERNAL_SERVER_ERROR)
 
     return app
+
+
+def guarded(app: FastAPI, on_done: Callable[[Record], None]) -> ASGIApp:
+    """Return `app` as it is put on the network: behind its guard, with the headers that let other pages read answers.
+
+    `on_done` is called with the record of each request.
+    """
+    config: ServingConfig = app.state.service.config
+    inner: ASGIApp = app
+    if config.cors:
+        headers = ["Authorization", "Content-Type", "X-Request-ID"]
+        shown = ["Retry-After", "X-Request-ID"]
+        inner = CORSMiddleware(
+            app, allow_origins=config.cors, allow_methods=["GET", "POST"], allow_headers=headers, expose_headers=shown
+        )
+    guard = Guard(inner, config, on_done)
+    return ProxyHeadersMiddleware(guard, config.proxy) if config.proxy else guard  # type: ignore[arg-type, return-value]

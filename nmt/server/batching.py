@@ -7,6 +7,7 @@ command line.
 import threading
 import time
 from bisect import insort
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
@@ -16,6 +17,7 @@ from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Request, Ro
 T = TypeVar("T")
 R = TypeVar("R")
 ALIKE = 8  # pieces by which lengths in a batch may differ; besides, the longest may be twice the first
+AHEAD = 4  # tasks of each worker that a request has waiting, so that a long one does not fill the queue
 NEVER = float("inf")
 Work = Callable[[list[T]], list[R]]
 
@@ -29,13 +31,19 @@ class Ticket:
 
     def __init__(self, deadline: float = NEVER) -> None:
         self.deadline, self.is_cancelled = deadline, False
-        self.calls: list[Call] = []
+        self.calls: list[Call] = []  # in progress
         self.waiting = 0  # items that wait for their turns
 
     def cancel(self) -> None:
         """End the request: its work that has not begun is not done, and who waits for it gets a GoneError."""
         self.is_cancelled = True
         for call in self.calls:
+            call.is_done.set()
+
+    def add(self, call: "Call") -> None:
+        """Add a call in progress."""
+        self.calls = [one for one in self.calls if not one.is_done.is_set()] + [call]
+        if self.is_cancelled:  # which `cancel` may have done before it could see the call
             call.is_done.set()
 
     @property
@@ -103,9 +111,8 @@ class Batcher:
         self._waiting: list[Waiting] = []  # in order
         self._turn = self._number = self._idle = 0
         self._is_closed = False
-        self.threads = [threading.Thread(target=self._work, daemon=True) for _ in range(engine.workers)]
-        for thread in self.threads:
-            thread.start()
+        self.threads: set[threading.Thread] = set()
+        self._start()
 
     @property
     def waiting(self) -> int:
@@ -113,21 +120,29 @@ class Batcher:
         return len(self._waiting)
 
     def close(self) -> None:
-        """Let the threads end once nothing waits."""
+        """Let the threads end whenever nothing waits; a request in progress that adds a call starts them again."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
 
     def add(self, call: Call) -> None:
         """Let the items of `call` wait for their turns."""
-        call.ticket.calls.append(call)
+        call.ticket.add(call)
         now, rows = time.monotonic(), self.engine.task_rows
         with self._changed:
             for index in range(len(call.items)):
                 self._number += 1
                 insort(self._waiting, Waiting(self._turn + call.ticket.waiting // rows, self._number, index, now, call))
                 call.ticket.waiting += 1
+            self._start()
             self._changed.notify_all()
+
+    def _start(self) -> None:
+        """Start the threads that do not run."""
+        while len(self.threads) < self.engine.workers:
+            thread = threading.Thread(target=self._work, daemon=True)
+            self.threads.add(thread)
+            thread.start()
 
     def _work(self) -> None:
         while batch := self._next():
@@ -144,10 +159,11 @@ class Batcher:
             self._idle += 1
             while (pause := self._pause()) is not None:
                 if self._is_closed and not self._waiting:
-                    return []
+                    self.threads.discard(threading.current_thread())
+                    break
                 self._changed.wait(pause if pause < NEVER else None)
             self._idle -= 1
-            return self._choose()
+            return self._choose() if self._waiting else []
 
     def _pause(self) -> float | None:
         """Return for how long to wait before the next batch; None to begin it."""
@@ -185,13 +201,13 @@ def compute(batch: Sequence[Waiting], *, alone: bool = False) -> bool | None:
     """Do a batch. Where it fails, fail its calls if it is `alone` or of one call; otherwise return None."""
     try:
         results = batch[0].call.work([one.call.items[one.index] for one in batch])
+        for one, result in zip(batch, results, strict=True):
+            one.call.take(one.index, result)
     except Exception as error:  # any: whoever waits for it must hear of it
         if not alone and any(one.call is not batch[0].call for one in batch):
             return None
         batch[0].call.fail(error)
         return False
-    for one, result in zip(batch, results, strict=True):
-        one.call.take(one.index, result)
     return True
 
 
@@ -219,13 +235,16 @@ class SharedEngine:
     def _share(
         self, batches: Iterable[list[T]], key: object, work: Work[T, R], size: Callable[[T], int]
     ) -> Iterator[list[R]]:
-        calls = []
+        calls: deque[Call] = deque()
+        most = AHEAD * self.task_rows * self.workers
         for items in batches:
+            while calls and sum(len(call.items) for call in calls) + len(items) > most:
+                yield cast("list[R]", calls.popleft().wait())
             call = Call(self.ticket, key, cast("Work[object, object]", work), [*items], [*map(size, items)])
             self.batcher.add(call)
             calls.append(call)
-        for call in calls:
-            yield cast("list[R]", call.wait())
+        while calls:
+            yield cast("list[R]", calls.popleft().wait())
 
 
 def longer(pair: Pair) -> int:

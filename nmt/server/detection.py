@@ -25,13 +25,13 @@ def detect(text: str, languages: Iterable[str]) -> list[Detected]:
 
     Raises ApiError (400) where that cannot be done at all.
     """
-    try:
-        model = identifier("identifying a language", is_calibrated=True)
-    except UsageError as error:
-        raise bad_request(f"{error}; name the source language") from None
-    labels = {code: best_match(code, model.labels) for code in languages}
     with _ONE_AT_A_TIME:
+        try:
+            model = identifier("identifying a language", is_calibrated=True)
+        except UsageError as error:
+            raise bad_request(f"{error}; name the source language") from None
         shares = {label: float(share) for label, share in model.rank(text)}
+    labels = {code: best_match(code, model.labels) for code in languages}
     of_codes = {code: shares[label] for code, label in labels.items() if label}
     total = sum(of_codes.values()) or 1.0
     found = [Detected(code, round(100 * share / total, 1)) for code, share in of_codes.items()]

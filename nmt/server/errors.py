@@ -2,6 +2,8 @@
 
 from http import HTTPStatus
 
+CLIENT_GONE = 499  # the status in logs, as other servers count it, of a request whose client has gone before the answer
+
 
 class ApiError(Exception):
     """A request that is not answered with a translation: its status and one sentence."""

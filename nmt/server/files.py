@@ -9,46 +9,52 @@ from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
+from typing import Annotated
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
-from pydantic import ValidationError
+from pydantic import PlainValidator, WithJsonSchema
 from starlette.datastructures import UploadFile
 
-from nmt.config.inference import Options
-from nmt.config.section import first_error
-from nmt.config.serving import ServingConfig
+from nmt.documents.formats import SUFFIXES, format_of
 from nmt.server.batching import Ticket
-from nmt.server.body import Body, form_values, read
+from nmt.server.body import Body, parse
+from nmt.server.documents import translate_file
 from nmt.server.errors import ApiError, bad_request
-from nmt.server.libretranslate import AUTO, SUFFIXES, likeliest, service_of
+from nmt.server.libretranslate import AUTO, Code, likeliest, service_of
 from nmt.server.models import Route
-from nmt.server.openapi import ERRORS
+from nmt.server.openapi import ERRORS, PARTS, TranslatedFile
 from nmt.server.service import Service
 
 LIFETIME = 600  # seconds that a translated file is kept
 NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f"*/:<>?\\|]+')
 LONGEST_NAME = 100  # characters of a file's name that are kept
+SAMPLE = 2000  # bytes by which the language of a file is identified
+TAG = re.compile("<[^>]*>")
 router = APIRouter(tags=["LibreTranslate"], responses=ERRORS)
 
 
-class FileFields(Body):
-    """The fields beside the file."""
+def uploaded(value: object) -> UploadFile:
+    """Return a file of a form. Raises ValueError where it is something else."""
+    if not isinstance(value, UploadFile):
+        raise ValueError("must be one file, sent as multipart/form-data")
+    return value
 
-    source: str
+
+class FileBody(Body):
+    """The body of /translate_file, a form in several parts."""
+
+    file: Annotated[UploadFile, PlainValidator(uploaded), WithJsonSchema({"type": "string", "format": "binary"})]
+    """File, whose name ends in its format."""
+    source: Code
     """Code of the language of the file, or auto."""
-    target: str
+    target: Code
     """Code of the language to translate into."""
-    model: str | None = None
+    model: Code | None = None
     """Name of a model of /v1/models, in place of the languages."""
-    api_key: str | None = None
-    """Key, where the server wants one."""
 
 
-FORM = FileFields.model_json_schema()
-FORM["properties"]["file"] = {"type": "string", "format": "binary", "description": f"A file: {', '.join(SUFFIXES)}."}
-FORM["required"].append("file")
-BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}}
+BODY = {"requestBody": {"required": True, "content": {PARTS: {"schema": FileBody.model_json_schema()}}}}
 
 
 @dataclass(frozen=True)
@@ -97,63 +103,39 @@ def results_of(request: Request) -> Results:
     return results
 
 
-@router.post("/translate_file", openapi_extra=BODY)
-async def translate_file(request: Request) -> JSONResponse:
+@router.post("/translate_file", response_model=TranslatedFile, openapi_extra=BODY)
+async def translate_form(request: Request) -> JSONResponse:
     """Translate a file, by the format that its name ends in; the answer is where to download the translation."""
     service = service_of(request)
-    file, fields = await file_and_fields(request, service.config)
-    name = NOT_IN_NAMES.sub(" ", PurePath(file.filename or "").name)[-LONGEST_NAME:]
-    suffix = PurePath(name).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise bad_request(f"{name or 'a file without a name'} cannot be translated: files end in {', '.join(SUFFIXES)}")
-    content = await file.read()
+    body = await parse(request, FileBody, service.config)
+    name = NOT_IN_NAMES.sub(" ", PurePath(body.file.filename or "").name)[-LONGEST_NAME:]
+    kind = format_of(name)
+    if kind is None:
+        endings = ", ".join(f".{suffix}" for suffix in SUFFIXES)
+        raise bad_request(f"{name or 'a file without a name'} cannot be translated: files end in {endings}")
+    content = await body.file.read()
 
-    def work(ticket: Ticket) -> tuple[bytes, str, list[str]]:
-        return translate_text(content, service, fields, ticket)
+    def work(ticket: Ticket) -> tuple[bytes, list[str], str]:
+        route = route_of(service, body, content)
+        return *translate_file(content, kind, name, route, ticket), route.target
 
-    translated, target, warnings = await service.run(request, len(content), work)
-    shown = f"{PurePath(name).stem}.{target}{suffix}"
+    translated, warnings, target = await service.run(request, len(content), work)
+    shown = f"{PurePath(name).stem}.{target}{PurePath(name).suffix}"
     kept = results_of(request).add(translated, shown)
     url = str(request.url_for("download_file", name=kept))
     return JSONResponse({"translatedFileUrl": url, **({"warnings": warnings} if warnings else {})})
 
 
-async def file_and_fields(request: Request, config: ServingConfig) -> tuple[UploadFile, FileFields]:
-    """Read a form with a file. Raises ApiError (400, 408, 413)."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise bad_request("a file is sent as multipart/form-data")
-    values = await form_values(request, await read(request, config))
-    file = values.get("file")
-    if not isinstance(file, UploadFile):
-        raise bad_request("file: send one file")
-    try:
-        return file, FileFields.model_validate(values)
-    except ValidationError as error:
-        raise bad_request(first_error(error)) from None
-
-
-def route_of(service: Service, fields: FileFields, text: str) -> Route:
-    """Return the models for `text` that `fields` ask for. Raises ApiError (400)."""
-    if fields.model is not None:
-        if route := service.models.named(fields.model):
+def route_of(service: Service, body: FileBody, content: bytes) -> Route:
+    """Return the models that `body` asks for. Raises ApiError (400)."""
+    if body.model is not None:
+        if route := service.models.named(body.model):
             return route
-        raise bad_request(f"there is no model {fields.model}")
-    source = likeliest(service, text).language if fields.source == AUTO else fields.source
-    return service.route(source, fields.target)
-
-
-def translate_text(
-    content: bytes, service: Service, fields: FileFields, ticket: Ticket
-) -> tuple[bytes, str, list[str]]:
-    """Translate a text line by line; return the code of its language and the warnings, too. Raises ApiError (400)."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise bad_request(f"line {line} of the file is not UTF-8") from None
-    route = route_of(service, fields, text)
-    (translated,), warnings = service.translate([text], route, Options(), ticket)
-    return translated.text.encode(), route.target, warnings
+        raise bad_request(f"there is no model {body.model}")
+    if body.source != AUTO:
+        return service.route(body.source, body.target)
+    text = TAG.sub(" ", content[:SAMPLE].decode(errors="ignore"))
+    return service.route(likeliest(service, text).language, body.target)
 
 
 @router.get("/download_file/{name}", response_class=FileResponse)
@@ -162,5 +144,5 @@ async def download_file(request: Request, name: str) -> Response:
     kept = results_of(request).files.get(name)
     if kept is None:
         raise ApiError(HTTPStatus.NOT_FOUND, "there is no such file: translations are kept for ten minutes")
-    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
+    headers = {"Cache-Control": "private, no-store"}
     return FileResponse(kept.path, media_type="application/octet-stream", filename=kept.shown, headers=headers)

@@ -8,43 +8,43 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from nmt.data.languages import english_name
+from nmt.documents.formats import SUFFIXES
 from nmt.server.batching import Ticket
 from nmt.server.body import Body, parse
 from nmt.server.detection import Detected
 from nmt.server.errors import bad_request
-from nmt.server.openapi import ERRORS, body_of
+from nmt.server.openapi import ERRORS, Health, Language, Settings, Translated, body_of
 from nmt.server.service import Service, Text
 
 MOST_TEXTS = 1000
+Texts = Annotated[
+    str | Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS)], Field(examples=["A small dog sleeps."])
+]
+Code = Annotated[str, Field(max_length=100)]
 AUTO = "auto"
-SUFFIXES = (".txt",)  # of the files that can be translated
 router = APIRouter(tags=["LibreTranslate"], responses=ERRORS)
 
 
 class TranslateBody(Body):
     """The body of /translate."""
 
-    q: str | Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS)]
+    q: Texts
     """Text, or a list of texts."""
-    source: str
+    source: Code
     """Code of the language of the text, or auto."""
-    target: str
+    target: Code
     """Code of the language to translate into."""
     format: Literal["text", "html"] = "text"
     """text, or html, whose tags are kept."""
     alternatives: Annotated[int, Field(ge=0, le=1000)] = 0
     """Other translations wanted; there are at most as many as the beam of the model, less one."""
-    api_key: str | None = None
-    """Key, where the server wants one."""
 
 
 class DetectBody(Body):
     """The body of /detect."""
 
-    q: str | Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS)]
+    q: Texts
     """Text, or a list of texts."""
-    api_key: str | None = None
-    """Key, where the server wants one."""
 
 
 def service_of(request: Request) -> Service:
@@ -53,7 +53,7 @@ def service_of(request: Request) -> Service:
     return service
 
 
-@router.post("/translate", openapi_extra=body_of(TranslateBody))
+@router.post("/translate", response_model=Translated, openapi_extra=body_of(TranslateBody))
 async def translate(request: Request) -> JSONResponse:
     """Translate a text, or a list of texts."""
     service = service_of(request)
@@ -92,7 +92,7 @@ def likeliest(service: Service, text: str) -> Detected:
     raise bad_request("the language of the text cannot be identified: name it")
 
 
-@router.post("/detect", openapi_extra=body_of(DetectBody))
+@router.post("/detect", response_model=list[Detected] | list[list[Detected]], openapi_extra=body_of(DetectBody))
 async def detect(request: Request) -> JSONResponse:
     """Identify the language of a text, among those that can be translated."""
     service = service_of(request)
@@ -103,7 +103,7 @@ async def detect(request: Request) -> JSONResponse:
     return JSONResponse(lists[0] if isinstance(body.q, str) else lists)
 
 
-@router.get("/languages")
+@router.get("/languages", response_model=list[Language])
 async def languages(request: Request) -> JSONResponse:
     """List the languages of texts, each with those it can be translated into."""
     models = service_of(request).models
@@ -114,13 +114,13 @@ async def languages(request: Request) -> JSONResponse:
     return JSONResponse(found)
 
 
-@router.get("/health")
+@router.get("/health", response_model=Health)
 async def health() -> JSONResponse:
     """Say that the server is there."""
     return JSONResponse({"status": "ok"})
 
 
-@router.get("/frontend/settings")
+@router.get("/frontend/settings", response_model=Settings)
 async def settings(request: Request) -> JSONResponse:
     """Return the settings that pages of clients ask for."""
     service = service_of(request)
@@ -133,12 +133,12 @@ async def settings(request: Request) -> JSONResponse:
 
     return JSONResponse(
         {
-            "apiKeys": False,
-            "keyRequired": False,
+            "apiKeys": service.gate.keys is not None,
+            "keyRequired": service.gate.keys is not None,
             "charLimit": service.config.max_chars,
             "frontendTimeout": 500,
             "filesTranslation": True,
-            "supportedFilesFormat": list(SUFFIXES),
+            "supportedFilesFormat": [f".{suffix}" for suffix in SUFFIXES],
             "suggestions": False,
             "detection": find_spec("py3langid") is not None,  # of this server alone
             "language": {"source": named(source), "target": named(target)},

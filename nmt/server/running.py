@@ -6,7 +6,9 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import uvicorn
 
@@ -15,11 +17,16 @@ from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import InferenceConfig
 from nmt.config.serving import ServingConfig
 from nmt.errors import NmtError, UsageError
-from nmt.server.app import create_app
+from nmt.server.app import create_app, guarded
+from nmt.server.connections import Connection
+from nmt.server.gate import Gate
+from nmt.server.guard import Record
 from nmt.server.models import Models, Served
 from nmt.server.service import Service
 
 BACKLOG = 2048  # connections that wait to be accepted
+SPARE_FILES = 128  # files that are no connections
+OPEN = {"0.0.0.0", "::", ""}  # all addresses of the machine
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -72,37 +79,109 @@ def run(
     Raises ArtifactError, UsageError.
     """
 
-    def load() -> Models:
-        wait = serving.batch_wait_ms / 1000
-        models = Models.of([Served.load(name, path, search, inference, wait) for name, path in named])
-        for line in models.described():
-            console.log(f"serve: {line}")
-        return models
-
+    load = partial(load_models, named, search, inference, serving.batch_wait_ms / 1000)
+    gate = Gate(serving)
     with bind(serving.host, serving.port) as listener:
-        service = Service(load(), serving)
-        config = uvicorn.Config(
-            create_app(service), log_config=None, access_log=False, server_header=False, backlog=BACKLOG, lifespan="off"
-        )
+        service = Service(load(), serving, gate)
+        if serving.host in OPEN:
+            keys = "with an API key" if service.gate.keys else "without a key"
+            console.log(f"serve: open to all who reach this machine, {keys}")
+        allow_files(serving.max_connections + SPARE_FILES)
+        config = uvicorn_config(service)
         server = Server(config, Reloader(service, load))
+        console.capture_logging()
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(server.serve([listener]))
 
 
+def load_models(
+    named: Sequence[tuple[str | None, Path]], search: DecodingConfig, inference: InferenceConfig, wait: float
+) -> Models:
+    """Load the bundles at paths under their names; none stays loaded where one cannot be. See `Served.load`."""
+    served: list[Served] = []
+    try:
+        for name, path in named:
+            served.append(Served.load(name, path, search, inference, wait))
+        models = Models.of(served)
+    except NmtError:
+        for one in served:
+            one.batcher.close()
+        raise
+    for line in models.described():
+        console.log(f"serve: {line}")
+    return models
+
+
+def uvicorn_config(service: Service) -> uvicorn.Config:
+    """Return how uvicorn serves the application, with all guards."""
+    limits, app = service.config, create_app(service)
+    done: list[Callable[[Record], None]] = []
+    refused: Callable[[int], None] = ignored
+    if limits.log_requests:
+        done.append(lambda record: console.log(record.logged()))
+    if limits.metrics:
+        from nmt.server.metrics import Metrics, router_of  # only where it is wanted
+
+        metrics = Metrics(service)
+        app.include_router(router_of(metrics))
+        done.append(metrics.count)
+        refused = metrics.count_refused
+
+    def on_done(record: Record) -> None:
+        for each in done:
+            each(record)
+
+    return uvicorn.Config(
+        guarded(app, on_done),
+        http=cast("type[asyncio.Protocol]", partial(Connection, limits=limits, on_refused=refused)),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        root_path=limits.root_path,
+        backlog=BACKLOG,
+        lifespan="off",
+        timeout_graceful_shutdown=round(limits.receive_timeout + limits.timeout) + 1,
+    )
+
+
+def ignored(_: int) -> None:
+    """Do nothing with a status."""
+
+
+def allow_files(number: int) -> None:
+    """Let the process open as many files as it may, where `number` is more than the limit."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = number if hard == resource.RLIM_INFINITY else min(number, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 class Reloader:
-    """Loads the models again in a thread; calls meanwhile are for nothing."""
+    """Loads the keys and the models again in a thread, after a call in the meantime once more."""
 
     def __init__(self, service: Service, load: Callable[[], Models]) -> None:
-        self.service, self.load, self._one_at_a_time = service, load, threading.Lock()
+        self.service, self.load = service, load
+        self._one_at_a_time, self._is_wanted = threading.Lock(), False
 
     def __call__(self) -> None:
+        self._is_wanted = True
         threading.Thread(target=self._reload, name="reload", daemon=True).start()
 
     def _reload(self) -> None:
-        if self._one_at_a_time.acquire(blocking=False):
-            try:
-                self.service.reload(self.load())
-            except NmtError as error:
-                console.warn(f"the models were not loaded again, those before go on: {error}")
-            finally:
-                self._one_at_a_time.release()
+        with self._one_at_a_time:
+            if self._is_wanted:
+                self._is_wanted = False
+                self._try("keys", self.service.gate.reload)
+                self._try("models", lambda: self.service.reload(self.load()))
+
+    def _try(self, what: str, again: Callable[[], None]) -> None:
+        try:
+            again()
+        except (NmtError, OSError) as error:
+            console.warn(f"the {what} were not loaded again, those before go on: {error}")

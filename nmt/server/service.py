@@ -15,16 +15,17 @@ from starlette.requests import Request
 from nmt.config.inference import Options
 from nmt.config.serving import ServingConfig
 from nmt.data.languages import best_match, spelled
-from nmt.errors import NmtError
+from nmt.errors import ArtifactError, NmtError
 from nmt.inference.translator import Translation
 from nmt.server.batching import GoneError, Ticket
 from nmt.server.detection import Detected, detect
-from nmt.server.errors import ApiError, bad_request, busy
+from nmt.server.documents import translate_fragments
+from nmt.server.errors import CLIENT_GONE, ApiError, bad_request, busy
+from nmt.server.gate import Gate
 from nmt.server.models import Models, Route
 
 R = TypeVar("R")
 LINE_END = re.compile(r"(\r?\n)")
-CLIENT_GONE = 499  # the status in logs, as other servers count it, of a request whose client does not wait
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Text:
 class Service:
     """The models, and the requests in progress."""
 
-    def __init__(self, models: Models, config: ServingConfig) -> None:
-        self.models, self.config = models, config
+    def __init__(self, models: Models, config: ServingConfig, gate: Gate | None = None) -> None:
+        self.models, self.config, self.gate = models, config, gate or Gate(config)
         self.requests = self.chars = 0  # in progress
         self._threads = ThreadPoolExecutor(config.max_requests, thread_name_prefix="request")
         self._speed = 1000.0  # characters a second, a running mean
@@ -69,11 +70,12 @@ class Service:
         """Do `work` on `chars` characters in a thread.
 
         Raises what it raises, an expected failure as an ApiError (400); ApiError where the server takes no more
-        (429), the time is over (504), or the client has gone.
+        or has done too much for this client (429), the time is over (504), or the client has gone.
         """
         if chars > self.config.max_chars:
             raise bad_request(f"{chars:,} characters in one request: the most are {self.config.max_chars:,}")
         with self._admitted(chars):
+            self.gate.charge(request, chars)
             ticket = Ticket(time.monotonic() + self.config.timeout)
             future = asyncio.get_running_loop().run_in_executor(self._threads, work, ticket)
             gone = asyncio.ensure_future(disconnected(request))
@@ -83,8 +85,10 @@ class Service:
                     ticket.cancel()
                 return await future
             except GoneError:
-                status = CLIENT_GONE if ticket.is_cancelled and gone.done() else HTTPStatus.GATEWAY_TIMEOUT
+                status = CLIENT_GONE if gone.done() else HTTPStatus.GATEWAY_TIMEOUT
                 raise ApiError(status, f"not done within {self.config.timeout:g} s") from None
+            except ArtifactError as error:  # of the model, whatever the request is
+                raise ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from None
             except NmtError as error:
                 raise bad_request(str(error)) from None
             finally:
@@ -104,24 +108,24 @@ class Service:
         before = self.chars
         try:
             yield
+            if (took := time.monotonic() - began) > 0:
+                self._speed += 0.05 * (before / took - self._speed)
         finally:
             self.requests -= 1
             self.chars -= chars
-            if (took := time.monotonic() - began) > 0:
-                self._speed += 0.05 * (before / took - self._speed)
 
     def translate_between(
         self, source: str, target: str, texts: Sequence[str], form: str, count: int, ticket: Ticket
     ) -> tuple[list[Text], str | None]:
         """Translate `texts`, each to at most `count` versions; return the third language where there is one, too.
 
-        Texts in the target language stay as they are. Raises ApiError (400).
+        HTML has one version. Texts in the target language stay as they are. Raises ApiError (400).
         """
-        if form == "html":
-            raise bad_request("html is not there yet")
         if spelled(source) == spelled(target) and best_match(source, self.models.languages):
             return [Text(text, [], []) for text in texts], None
         route = self.route(source, target)
+        if form == "html":
+            return [Text(text, [], []) for text in translate_fragments(texts, route, ticket)], route.pivot
         beam = route.models[-1].translator.decoding.beam_size
         found, _ = self.translate(texts, route, Options(n_best=min(count, beam)), ticket)
         return found, route.pivot

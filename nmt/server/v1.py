@@ -14,9 +14,9 @@ from nmt.inference.translator import Candidate, Translation
 from nmt.server.batching import Ticket
 from nmt.server.body import Body, parse
 from nmt.server.errors import bad_request
-from nmt.server.libretranslate import MOST_TEXTS, service_of
+from nmt.server.libretranslate import MOST_TEXTS, Code, service_of
 from nmt.server.models import Route
-from nmt.server.openapi import ERRORS, body_of
+from nmt.server.openapi import ERRORS, ModelAnswer, TranslatedLines, body_of
 from nmt.server.service import Service
 
 router = APIRouter(prefix="/v1", tags=["nmt"], responses=ERRORS)
@@ -28,17 +28,17 @@ class TranslateLinesBody(Body):
 
     lines: Lines
     """Lines of text: each is translated to one line."""
-    source: str | None = None
+    source: Code | None = None
     """Code of their language; not needed with `model`."""
-    target: str | None = None
+    target: Code | None = None
     """Code of the language to translate into; not needed with `model`."""
-    model: str | None = None
+    model: Code | None = None
     """Name of a model of /v1/models, in place of languages."""
     n_best: Annotated[int, Field(ge=1, le=1000)] = 1
     """Hypotheses of each line, at most as many as the beam of the model."""
     prefixes: Lines | None = None
     """Beginnings of the translations, one a line; a blank one leaves the start to the model."""
-    tags: list[str] = Field(default_factory=list)
+    tags: Annotated[list[Code], Field(max_length=32)] = Field(default_factory=list)
     """Tags of the model, put before each line."""
     alignment: bool = False
     """Add pairs of words, source and translation, separated by white space and counted from 0."""
@@ -47,11 +47,9 @@ class TranslateLinesBody(Body):
     parts: bool = False
     """Answer for each part of a line that the model translates by itself, mostly a sentence. `before` is what stands
     before its translation in that of the line: a space, or nothing."""
-    api_key: str | None = None
-    """Key, where the server wants one."""
 
 
-@router.post("/translate", openapi_extra=body_of(TranslateLinesBody))
+@router.post("/translate", response_model=TranslatedLines, openapi_extra=body_of(TranslateLinesBody))
 async def translate(request: Request) -> JSONResponse:
     """Translate lines as `nmt translate` does, with what it can say of them."""
     service = service_of(request)
@@ -86,7 +84,8 @@ async def translate(request: Request) -> JSONResponse:
             "warnings": [warning for report in reports for warning in report.warnings()],
         }
 
-    chars = sum(len(line) + sum(len(tag) + 1 for tag in body.tags) for line in body.lines)
+    tags = sum(len(tag) + 1 for tag in body.tags)
+    chars = sum(len(line) + tags for line in body.lines) + sum(map(len, body.prefixes or ()))
     return JSONResponse(await service.run(request, chars, work))
 
 
@@ -141,7 +140,7 @@ def described_candidate(candidate: Candidate, tags: int) -> dict[str, object]:
     return values
 
 
-@router.get("/models")
+@router.get("/models", response_model=list[ModelAnswer])
 async def models(request: Request) -> JSONResponse:
     """List the models, the first of a pair of languages being the one that translates it."""
     found = []

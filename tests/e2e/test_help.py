@@ -57,6 +57,7 @@ def test_the_commands_are_these() -> None:
             "inspect attention",
             "inspect model",
             "inspect search",
+            "key",
             "plot",
             "prepare",
         ),

@@ -27,7 +27,9 @@ export class Column {
     this.output.addEventListener("pointerover", (event) => this.point(event.target));
     this.output.addEventListener("pointerleave", () => page.highlight());
     this.output.addEventListener("focusout", () => page.highlight());
-    this.output.addEventListener("click", (event) => this.open(event.target.closest(".sentence")));
+    this.output.addEventListener("click", (event) => {
+      if (!String(getSelection())) this.open(event.target.closest(".sentence")); // or it ends a selection
+    });
     this.output.addEventListener("keydown", (event) => this.press(event));
   }
 
@@ -121,6 +123,8 @@ export class Column {
     syncChildren(this.output, keys, (key) => this.paragraph(typeof key === "string" ? [] : key));
     const found = [...this.results.values()].flat().flatMap((part) => part.warnings);
     const counts = [...new Set(found)].map((text) => `${text}: ${found.filter((one) => one === text).length}`);
+    if (!this.output.querySelector('[tabindex="0"]')) this.current();
+    if (!this.results.size) this.by.textContent = "";
     this.warnings.replaceChildren(...counts.map((text) => element("li", { textContent: text })));
   }
 
@@ -128,7 +132,8 @@ export class Column {
   paragraph(parts) {
     const sentences = parts.flatMap((part, index) => {
       const { text } = part.candidates[part.chosen];
-      const span = element("span", { className: "sentence", tabIndex: 0, role: "button", ariaExpanded: "false" });
+      const span = element("span", { className: "sentence", tabIndex: -1, role: "button" });
+      [span.ariaHasPopup, span.ariaExpanded] = ["menu", "false"];
       span.title = part.warnings.join("; ");
       span.classList.toggle("odd", part.warnings.length > 0);
       let end = 0;
@@ -182,15 +187,25 @@ export class Column {
     } else if (menu && ["ArrowDown", "ArrowUp"].includes(event.key)) {
       const all = [...menu.querySelectorAll("button")];
       all[(all.indexOf(event.target) + step + all.length) % all.length].focus();
-    } else if (sentence && ["Enter", " ", "ArrowDown"].includes(event.key)) {
+    } else if (sentence && ["Enter", " "].includes(event.key)) {
       this.open(sentence);
-    } else if (sentence && ["ArrowLeft", "ArrowRight"].includes(event.key)) {
+    } else if (sentence && ["ArrowDown", "ArrowUp"].includes(event.key)) {
+      const all = [...this.output.querySelectorAll(".sentence")];
+      this.current(all[Math.min(Math.max(all.indexOf(sentence) + step, 0), all.length - 1)]).focus();
+    } else if (sentence && step) {
       this.walk(sentence, this.output.dir === "rtl" ? -step : step);
     } else {
       return;
     }
     event.preventDefault();
     event.stopPropagation();
+  }
+
+  // Make `sentence` the one that Tab leads to; a long text is no long way for it.
+  current(sentence = this.output.querySelector(".sentence")) {
+    for (const one of this.output.querySelectorAll('[tabindex="0"]')) one.tabIndex = -1;
+    if (sentence) sentence.tabIndex = 0;
+    return sentence;
   }
 
   walk(sentence, step) {
@@ -205,13 +220,14 @@ export class Column {
 
   // Open or close the alternatives of a sentence, below its line.
   async open(sentence) {
-    if (!sentence || String(getSelection())) return; // a click that ends a selection selects
+    if (!sentence) return;
     const isOpen = sentence.ariaExpanded === "true";
     this.close({ focus: isOpen });
     const [line, paragraph] = [this.lines[this.line(sentence)], sentence.closest("p")];
     const part = this.results.get(line)?.[sentence.part];
     if (isOpen || !part) return;
     sentence.ariaExpanded = "true";
+    this.current(sentence);
     try {
       if (!part.isWhole) {
         const most = Math.min(MOST_ALTERNATIVES, this.page.beams.get(this.models.at(-1)) ?? 1);
@@ -225,15 +241,16 @@ export class Column {
       return this.fail(error);
     }
     if (!sentence.isConnected || sentence.ariaExpanded === "false") return;
-    const menu = element("div", { className: "alternatives", role: "menu", ariaLabel: "Alternatives" });
+    const menu = element("div", { role: "menu", ariaLabel: "Alternatives" });
+    const box = element("div", { className: "alternatives" }, menu);
     part.candidates.forEach(({ text }, index) => {
       const item = element("button", { type: "button", role: "menuitemradio", textContent: text });
       item.ariaChecked = String(index === part.chosen);
       item.addEventListener("click", (event) => this.replace(event, paragraph, sentence.part, index));
       menu.append(item);
     });
-    if (part.candidates.length === 1) menu.append(element("span", { textContent: "There is no other translation." }));
-    paragraph.after(menu);
+    if (part.candidates.length === 1) box.append("There is no other translation.");
+    paragraph.after(box);
     menu.querySelector("[aria-checked=true]").focus();
   }
 
@@ -252,7 +269,7 @@ export class Column {
     parts[index].chosen = chosen;
     for (const same of [...this.output.children].filter((one) => one.key === parts))
       same.replaceWith(Object.assign(this.paragraph(parts), { key: parts }));
-    this.output.children[line].querySelectorAll(".sentence")[index].focus();
+    this.current(this.output.children[line].querySelectorAll(".sentence")[index]).focus();
   }
 
   async copy() {

@@ -129,7 +129,7 @@ function reflect() {
     return made;
   });
   const most = settings ? ` of ${settings.charLimit.toLocaleString("en")}` : "";
-  at("count").textContent = `${text.value.length.toLocaleString("en")}${most} characters`;
+  at("count").textContent = `${size(text.value).toLocaleString("en")}${most} characters`;
   return lines;
 }
 
@@ -150,7 +150,7 @@ async function run() {
   detecting?.abort();
   const { signal } = (detecting = new AbortController());
   try {
-    if (text.value.length > settings.charLimit) throw tooLong();
+    if (size(text.value) > settings.charLimit) throw tooLong();
     const code = source.value || (await detect(text.value, signal));
     if (signal.aborted) return;
     setLanguage(text, code);
@@ -163,8 +163,13 @@ async function run() {
   }
 }
 
+// The number of characters as the server counts them, those beyond U+FFFF once.
+function size(of) {
+  return of.length - (of.match(/[\ud800-\udbff][\udc00-\udfff]/g)?.length ?? 0);
+}
+
 function tooLong() {
-  const [length, most] = [text.value.length, settings.charLimit].map((number) => number.toLocaleString("en"));
+  const [length, most] = [size(text.value), settings.charLimit].map((number) => number.toLocaleString("en"));
   return new Failure(`The text has ${length} characters; the server takes ${most} at once.`);
 }
 

@@ -184,6 +184,7 @@ def test_whoever_is_cancelled_or_late_is_told_at_once(engine: Echo, batcher: Bat
     gone.cancel()
     with pytest.raises(GoneError):
         waiting.result(10)
+    engine.may_go.set()
 
 
 def test_a_row_that_fails_fails_its_own_request_alone(engine: Echo, batcher: Batcher, pool: ThreadPoolExecutor) -> None:
@@ -213,10 +214,53 @@ def test_a_closed_batcher_ends_its_threads_once_nothing_waits(engine: Echo) -> N
     batcher = Batcher(engine, 0.0)
     assert search(SharedEngine(batcher, Ticket()), [2]) == [[2]]
     assert all(thread.is_alive() for thread in batcher.threads)
+    threads = list(batcher.threads)
     batcher.close()
-    for thread in batcher.threads:
+    for thread in threads:
         thread.join(10)
-    assert not any(thread.is_alive() for thread in batcher.threads)
+    assert not any(thread.is_alive() for thread in threads)
+    assert search(SharedEngine(batcher, Ticket()), [3], [4]) == [[3], [4]], "a request that has begun before goes on"
+
+
+def test_a_call_of_a_ticket_that_is_over_ends_at_once(engine: Echo, batcher: Batcher, pool: ThreadPoolExecutor) -> None:
+    occupied(engine, batcher, pool)
+    gone = Ticket()
+    gone.cancel()
+    late = pool.submit(search, SharedEngine(batcher, gone), [2])
+    with pytest.raises(GoneError):
+        late.result(10)
+    engine.may_go.set()
+
+
+def test_a_long_request_has_few_rows_waiting_and_its_ticket_forgets_what_is_done(
+    engine: Echo, batcher: Batcher, pool: ThreadPoolExecutor
+) -> None:
+    occupied(engine, batcher, pool)
+    ticket = Ticket()
+    rows = [[number] for number in range(2, 102)]
+    found = pool.submit(
+        lambda: [
+            one[0].ids
+            for batch in SharedEngine(batcher, ticket).search([[Row(ids)] for ids in rows], REQUEST)
+            for one in batch
+        ]
+    )
+    end = time.monotonic() + 10
+    while batcher.waiting < 16:  # AHEAD tasks of 4 rows
+        assert time.monotonic() < end
+        time.sleep(0.001)
+    time.sleep(0.01)
+    assert batcher.waiting == 16
+    engine.may_go.set()
+    assert found.result(10) == rows
+    assert len(ticket.calls) <= 17
+
+
+def test_an_engine_that_answers_too_few_rows_fails_the_request_alone(engine: Echo, batcher: Batcher) -> None:
+    engine.score = lambda batches: ([] for _ in batches)  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="zip"):
+        list(SharedEngine(batcher, Ticket()).score([[([1], [2])]]))
+    assert search(SharedEngine(batcher, Ticket()), [2]) == [[2]]
 
 
 def test_many_threads_get_their_own_results(batcher: Batcher, pool: ThreadPoolExecutor) -> None:

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import InferenceConfig
 from nmt.config.serving import ServingConfig
+from nmt.documents.formats import SUFFIXES
 from nmt.server import files
 from nmt.server.app import create_app
 from nmt.server.errors import ApiError
@@ -20,6 +21,8 @@ from nmt.server.service import Service
 
 pytestmark = pytest.mark.anyio
 LINES = ["A small dog sleeps.", "The woman wants to see the old house."]
+ENDINGS = ", ".join(f".{suffix}" for suffix in SUFFIXES)
+NOT_UTF8 = "note.txt:2: not UTF-8: byte 0xff (find out the encoding and convert it: iconv -f LATIN1 -t UTF-8)"
 TEXT = f"\ufeff{LINES[0]}\r\n\n{LINES[1]}".encode()
 
 
@@ -52,10 +55,21 @@ def test_a_text_is_translated_line_by_line(client: TestClient, more: dict[str, s
     status, url = send(client, **more)  # type: ignore[arg-type]
     assert (status, url.startswith("http://testserver/download_file/")) == (200, True)
     answer = client.get(url)
-    assert answer.content.decode() == f"{first}\r\n\n{second}"
+    assert answer.content.decode("utf-8") == f"\ufeff{first}\r\n\n{second}"
     assert answer.headers["content-disposition"] == 'attachment; filename="note.de.txt"'
-    assert answer.headers["x-content-type-options"] == "nosniff"
     assert "no-store" in answer.headers["cache-control"]
+
+
+def test_a_page_is_translated_between_its_tags(client: TestClient) -> None:
+    page = f"<p class='a'>{LINES[0]}</p>\n<ul><li>{LINES[1]}"
+    found = client.get(send(client, page.encode(), "page.HTML")[1])
+    assert found.headers["content-disposition"] == 'attachment; filename="page.de.HTML"'
+    first, second = client.post("/translate", json={"q": LINES, "source": "en", "target": "de"}).json()[
+        "translatedText"
+    ]
+    assert found.text == f"<p class='a'>{first}</p>\n<ul><li>{second}</li></ul>"
+    answer = client.post("/translate", json={"q": [page, LINES[0]], "source": "en", "target": "de", "format": "html"})
+    assert answer.json() == {"translatedText": [found.text, first]}
 
 
 def test_the_name_of_a_file_leads_nowhere(client: TestClient) -> None:
@@ -80,8 +94,8 @@ def test_the_name_of_a_file_leads_nowhere(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("sent", "status", "message"),
     [
-        ({"name": "note.exe"}, 400, "note.exe cannot be translated: files end in .txt"),
-        ({"content": b"a\nb\xff"}, 400, "line 2 of the file is not UTF-8"),
+        ({"name": "note.exe"}, 400, f"note.exe cannot be translated: files end in {ENDINGS}"),
+        ({"content": b"a\nb\xff"}, 400, NOT_UTF8),
         ({"content": b"x" * 201}, 400, "201 characters in one request: the most are 200"),
         ({"content": b"x" * 1001}, 413, "the body is larger than 0.001 MB"),
         ({"source": "fr"}, 400, "fr cannot be translated: the source languages are en"),
@@ -95,13 +109,19 @@ def test_a_file_that_is_not_taken_is_told_why(
 
 
 def test_a_form_without_a_file_is_refused(client: TestClient) -> None:
-    answer = client.post("/translate_file", json={"file": "x"})
-    assert (answer.status_code, answer.json()) == (400, {"error": "a file is sent as multipart/form-data"})
-    answer = client.post("/translate_file", data={"source": "en"}, files={"other": b""})
-    assert (answer.status_code, answer.json()) == (400, {"error": "file: send one file"})
+    fields = {"source": "en", "target": "de"}
+    for answer in (
+        client.post("/translate_file", json={**fields, "file": "x"}),
+        client.post("/translate_file", data={**fields, "file": "x"}),
+    ):
+        assert (answer.status_code, answer.json()) == (
+            400,
+            {"error": "file: must be one file, sent as multipart/form-data"},
+        )
+    answer = client.post("/translate_file", data=fields, files={"other": b""})
+    assert (answer.status_code, answer.json()) == (400, {"error": "file: Field required"})
     answer = client.post("/translate_file", data={"source": "en"}, files={"file": ("a.txt", b"x")})
-    assert answer.status_code == 400
-    assert "target" in answer.json()["error"]
+    assert (answer.status_code, answer.json()) == (400, {"error": "target: Field required"})
 
 
 async def test_a_translation_is_deleted_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
