@@ -25,7 +25,7 @@ from nmt.errors import ArtifactError, UsageError
 from nmt.exporting.ctranslate2 import Manifest, convert, open_convertible
 from nmt.exporting.parity import DRAWN_LENGTHS, DRAWN_LINES, MOST_LINES, SEED
 from nmt.files import check_output, replacing, write_json
-from nmt.inference.bundle import CARD, WEIGHTS
+from nmt.inference.bundle import CARD, WEIGHTS, Bundle
 from nmt.inference.engines.ctranslate2 import Quantization, import_ctranslate2
 from nmt.runtime import import_extra
 
@@ -60,6 +60,7 @@ def export_argos(path: Path, output: Path, *, quantization: Quantization, sample
     sentences = import_module("nmt.exporting.argos_sentences")  # imports the package, an optional extra
     bundle = open_convertible(path)
     check_family(bundle.config.model)
+    check_tags(bundle)
     languages = bundle.config.languages
     check_output(output)
     with tempfile.TemporaryDirectory(prefix="nmt-argos-") as scratch:
@@ -95,6 +96,17 @@ def check_family(config: ModelConfig) -> None:
         raise UsageError(
             f"Argos Translate has no model of the architecture {config.architecture}",
             hint="take --to ctranslate2, or translate with the native engine",
+        )
+
+
+def check_tags(bundle: Bundle) -> None:
+    """Raise UsageError where the model has tags that a SentencePiece model does not find in a text."""
+    tokenizer = bundle.tokenizer
+    if tokenizer.tags and tokenizer.source.vocabulary is not None:
+        raise UsageError(
+            f"{bundle.path}: its tags, {' '.join(tokenizer.tags)}, are outside its SentencePiece model, and Argos "
+            "Translate has no place for them",
+            hint="take --to ctranslate2, or nmt serve",
         )
 
 
