@@ -28,6 +28,7 @@ R = TypeVar("R")
 M = TypeVar("M", bound=BaseModel)
 ENGINE = "ctranslate2"
 EXPORTS, MANIFEST = "exports", "manifest.json"
+TRANSFORMERS = "huggingface"  # the engine of exports for transformers, which lie beside those for CTranslate2
 Quantization = Literal["float32", "float16", "bfloat16", "int16", "int8", "int8_float32"]
 EXPORT = Card(MANIFEST, "export", format=1)
 INT8_TASK_ROWS = 16
@@ -110,7 +111,8 @@ def find_export(bundle: Path, name: str | None) -> Path:
     """
     make = f"nmt export {bundle} --to {ENGINE}"
     folders = (bundle / EXPORTS).iterdir() if (bundle / EXPORTS).is_dir() else ()
-    names = sorted(folder.name for folder in folders if folder.is_dir() and not folder.name.startswith("."))
+    found = [folder for folder in folders if folder.is_dir() and not folder.name.startswith(".")]
+    names = sorted(folder.name for folder in found if not is_for_others(folder))
     if not names:
         raise ArtifactError(f"{bundle}: holds no export for the engine {ENGINE}", hint=f"make one: {make}")
     if name is not None and name not in names:
@@ -119,6 +121,12 @@ def find_export(bundle: Path, name: str | None) -> Path:
     if name is None and len(names) > 1:
         raise UsageError(f"{bundle}: holds several exports: {', '.join(names)}", hint="name one of them")
     return bundle / EXPORTS / (name or names[0])
+
+
+def is_for_others(folder: Path) -> bool:
+    """Return whether the manifest of an export says that it is for transformers."""
+    manifest = read_json(folder / MANIFEST)
+    return isinstance(manifest, dict) and manifest.get("engine") == TRANSFORMERS
 
 
 def open_export(folder: Path, weights: str, pieces: tuple[list[str], list[str]]) -> Export:
