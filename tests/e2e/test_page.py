@@ -323,6 +323,43 @@ def test_every_control_has_a_name_and_all_text_contrast(page: Page) -> None:
     expect(page.get_by_label("Theme")).to_have_value("light")
 
 
+def test_a_key_is_asked_for_and_sent(context: BrowserContext, server: Serving) -> None:
+    other = context.new_page()
+    keys = []
+
+    def gate(route: Route) -> None:
+        keys.append(json.loads(route.request.post_data or "").pop("api_key", None))
+        if keys[-1] == "secret":
+            route.continue_()
+        else:
+            route.fulfill(status=403, json={"error": "an API key is needed"})
+
+    other.route("**/v1/translate", gate)
+    other.goto(server.url)
+    field = other.get_by_label("API key")
+    expect(field).to_be_hidden()
+    write(other, LINES[0])
+    expect(other.get_by_role("alert")).to_contain_text("an API key is needed")
+    field.fill("secret")
+    field.press("Enter")
+    expect(other.locator(".output")).to_have_text(translated(server, LINES[0]))
+    assert keys == [None, "secret"]
+    assert "secret" not in other.url
+
+
+def test_a_model_that_cannot_align_is_not_asked_to(context: BrowserContext, server: Serving) -> None:
+    other = context.new_page()
+    models = [model | {"alignment": False} for model in server.request("/v1/models").body]
+    other.route("**/v1/models", lambda route: route.fulfill(json=models))
+    other.goto(server.url)
+    with other.expect_request("**/v1/translate") as waiting:
+        write(other, LINES[0])
+    assert json.loads(waiting.value.post_data or "")["alignment"] is False
+    expect(other.locator(".by")).to_contain_text("not aligned")
+    other.locator(".word").first.hover()
+    expect(other.locator("#mirror .on")).to_have_count(0)
+
+
 def test_a_language_is_detected_and_both_are_swapped(context: BrowserContext, server: Serving) -> None:
     other = context.new_page()
     asked: list[dict[str, Any]] = []
