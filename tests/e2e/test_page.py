@@ -164,9 +164,17 @@ def test_aligned_words_are_marked_by_pointer_and_key(page: Page, server: Serving
     (aligned,) = [src for src, tgt in found["alignment"] if tgt == word]
     page.locator(".word").nth(word).hover()
     expect(page.locator("#mirror .on")).to_have_text([source[aligned]])
-    page.get_by_label("Text to translate").click(position={"x": 16, "y": 12})  # on the first word
+    box = page.locator("#mirror span").nth(aligned).bounding_box()
+    assert box is not None
+    page.mouse.move(0, 0)
+    expect(page.locator(".on")).to_have_count(0)
+    page.mouse.move(box["x"] + 4, box["y"] + 4)
+    expect(page.locator("#mirror .on")).to_have_text([source[aligned]])
+    marked = [target[tgt] for src, tgt in found["alignment"] if src == aligned]
+    expect(page.locator(".output .on")).to_have_text(marked)
+    page.mouse.move(0, 0)
+    page.get_by_label("Text to translate").press("Home")
     expect(page.locator("#mirror .on")).to_have_text([source[0]])
-    expect(page.locator(".output .on")).to_have_text([target[tgt] for src, tgt in found["alignment"] if src == 0])
     page.locator(".sentence").focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
@@ -288,9 +296,16 @@ def test_the_address_keeps_languages_and_models(page: Page) -> None:
 
 
 def test_a_phone_shows_it_in_one_column(page: Page) -> None:
+    long = "x" * 100
+    part = {"before": "", "source": long, "candidates": [{"text": long}], "warnings": [long]}
+    answer = {
+        "models": [long],
+        "translations": [{"source": long, "parts": [part] * 2, "candidates": part["candidates"]}],
+    }
+    page.route("**/v1/translate", lambda route: route.fulfill(json=answer))
     page.set_viewport_size({"width": 360, "height": 640})
     page.get_by_role("button", name="Add a column").click()
-    write(page, f"{LINES[0]} {'x' * 100}")
+    write(page, long)
     page.locator(".sentence").nth(1).wait_for()
     page.locator(".sentence").first.click()
     page.get_by_role("menuitemradio").first.wait_for()
