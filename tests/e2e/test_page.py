@@ -173,7 +173,7 @@ def test_aligned_words_are_marked_by_pointer_and_key(page: Page, server: Serving
     marked = [target[tgt] for src, tgt in found["alignment"] if src == aligned]
     expect(page.locator(".output .on")).to_have_text(marked)
     page.mouse.move(0, 0)
-    page.get_by_label("Text to translate").press("Home")
+    page.get_by_label("Text to translate").press("Control+Home")
     expect(page.locator("#mirror .on")).to_have_text([source[0]])
     page.locator(".sentence").focus()
     page.keyboard.press("ArrowRight")
