@@ -66,4 +66,9 @@ environment opennmt OpenNMT-py==3.5.1 torch==2.13.0 \
     configargparse==1.9.0 ctranslate2==4.8.5 numpy pyonmttok==1.37.1 pyyaml sacrebleu sentencepiece six
 environment joeynmt joeynmt==2.3.0 torch==2.13.0 \
     importlib_metadata==10.2.0 matplotlib==3.11.2 numpy packaging pyyaml sacrebleu safetensors sentencepiece subword-nmt==0.3.8 tensorboard==2.21.0 tqdm
+environment argos argostranslate==1.11.0 torch==2.13.0 \
+    ctranslate2==4.8.5 emoji==2.16.0 minisbd==0.9.5 networkx numpy onnxruntime==1.32.0 packaging protobuf requests \
+    sacremoses==0.1.1 sentencepiece==0.2.3 stanza==1.10.1
+PIP_CONSTRAINT='' environment libretranslate libretranslate==1.9.6 \
+    ctranslate2==4.8.5 libretranslate==1.9.6 sentencepiece==0.2.3
 exit $failed

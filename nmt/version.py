@@ -12,6 +12,7 @@ EXTRAS = {
     **dict.fromkeys(TRAINING, "train"),
     **dict.fromkeys(("fastapi", "httptools", "prometheus_client", "python_multipart", "uvicorn", "uvloop"), "serve"),
     "ctranslate2": "ctranslate2",
+    "onnx": "argos",
     "openpyxl": "xlsx",
     "py3langid": "langid",
     "tensorboard": "tensorboard",

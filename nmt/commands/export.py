@@ -1,9 +1,10 @@
 """The command for exports of a model: for another engine, and as a bundle in int8."""
 
 import re
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,12 +13,15 @@ from nmt.commands.group import new_app
 from nmt.commands.model_options import Model
 from nmt.commands.options import command
 from nmt.errors import UsageError
-from nmt.files import read_json
 from nmt.locks import holding_folder, holding_output
 from nmt.run_folder import RunFolder
 
+if TYPE_CHECKING:
+    from nmt.exporting.parity import Agreement
+    from nmt.exporting.tokenizers import Exported
+
 app = new_app("Export.")
-Form = Literal["ctranslate2", "int8"]
+Form = Literal["ctranslate2", "int8", "argos"]
 Quantization = Literal["float32", "float16", "bfloat16", "int16", "int8", "int8_float32"]
 
 
@@ -28,17 +32,24 @@ def export(
         Form,
         typer.Option(
             "--to",
-            help="ctranslate2: for this engine; needs the extra of its name. int8: a new bundle, a quarter in size.",
+            help="ctranslate2: for this engine; needs the extra of its name. int8: a new bundle, a quarter in size. "
+            "argos: a package of Argos Translate and LibreTranslate; needs the extra of its name.",
         ),
     ],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="The new bundle, for --to int8.")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="PATH",
+            help="The new bundle for int8; the file for argos, by default MODEL/exports/argos-QUANTIZATION.argosmodel.",
+        ),
     ] = None,
     quantization: Annotated[
         Quantization | None,
         typer.Option(
-            help="The weights' type for ctranslate2, by default float32: int8 is the fastest on a processor, a quarter "
-            "in size, and not exact.",
+            help="The weights' type for ctranslate2 and argos, by default float32: int8 is the fastest on a processor, "
+            "a quarter in size, and not exact.",
         ),
     ] = None,
     name: Annotated[
@@ -49,46 +60,60 @@ def export(
         typer.Option(metavar="FILE", help="Compare on this source text; by default on pieces of the vocabulary."),
     ] = None,
 ) -> None:
-    """Write MODEL for another engine, to MODEL/exports/NAME, or as a new bundle with weights in int8.
+    """Write MODEL for another engine or program, to MODEL/exports, or as a new bundle with weights in int8.
 
     A sample is translated by both first: in float32 the export has to translate it as the native engine
     does, else it has to come near; where it does not, nothing is written.
     """
     check(to, output, quantization, name)
-    from nmt.exporting import ctranslate2, int8  # start-up time
+    from nmt.exporting import argos, ctranslate2, int8  # start-up time
 
     run, quantization = RunFolder(model.absolute().parent), quantization or "float32"
-    folder = output or model / "exports" / (name or f"{to}-{quantization}")
+    place = output or model / "exports" / (name or f"{to}-{quantization}{argos.SUFFIX if to == 'argos' else ''}")
     with ExitStack() as stack:
         if model.is_dir():
             stack.enter_context(holding_folder(run.path if run.lock.exists() else model))
+        if output is not None:
+            stack.enter_context(holding_output(output))
         if to == "int8":
-            stack.enter_context(holding_output(folder))
-            parity = int8.export_int8(model, folder, sample=sample)
+            tell(int8.export_int8(model, place, sample=sample), {})
+        elif to == "argos":
+            package = argos.export_argos(model, place, quantization=quantization, sample=sample)
+            tell(package["model"]["parity"], package["model"]["tokenizers"], argos.otherwise(package))
         else:
-            parity = ctranslate2.export_ctranslate2(model, quantization=quantization, name=folder.name, sample=sample)
+            manifest = ctranslate2.export_ctranslate2(model, quantization=quantization, name=place.name, sample=sample)
+            tell(manifest["parity"], manifest["tokenizers"])
+    console.log(f"export: written to {place}")
+
+
+def tell(parity: "dict[str, Agreement]", tokenizers: "dict[str, Exported]", notes: Sequence[str] = ()) -> None:
+    """Say how an export and its SentencePiece models agree with nmt; `notes` say what differs otherwise."""
     for search, found in parity.items():
         console.log(
             f"export: {search.replace('_', ' ')}: {found['differing']} of {found['lines']} lines differ from the "
             f"native engine's in float32, {found['ties']} ties; scores within {found['score_difference']:.1e}; "
             f"BLEU against it {found['bleu']:.1f}"
         )
-    models = read_json(folder / "manifest.json")["tokenizers"] if to == "ctranslate2" else {}
-    for side, compared in models.items():
+    for side, compared in tokenizers.items():
         console.log(
             f"export: {compared['file']}, the {side} tokenizer for packages without nmt's normal form, splits "
             f"{compared['differing']} of {compared['lines']} lines differently"
         )
-    console.log(f"export: written to {folder}")
+    for note in notes:
+        console.log(f"export: {note}")
 
 
 def check(to: Form, output: Path | None, quantization: Quantization | None, name: str | None) -> None:
     """Raise UsageError where options do not go together."""
     if to == "int8" and output is None:
         raise UsageError("--to int8 writes a new bundle", hint="say where: -o FOLDER")
-    if to == "int8" and (quantization or name):
-        raise UsageError("--quantization and --name are for --to ctranslate2", hint="leave them out")
+    if to == "int8" and quantization:
+        raise UsageError("--quantization is for --to ctranslate2 and argos", hint="leave it out")
+    if to != "ctranslate2" and name:
+        raise UsageError("--name is for --to ctranslate2", hint="leave it out; -o says where")
     if to == "ctranslate2" and output is not None:
-        raise UsageError("-o is for --to int8", hint="an export for ctranslate2 lies in MODEL; --name names it")
+        raise UsageError(
+            "-o is not for --to ctranslate2", hint="an export for ctranslate2 lies in MODEL; --name names it"
+        )
     if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UsageError(f"--name {name}: not a name", hint="take letters, digits, '.', '_' and '-'")

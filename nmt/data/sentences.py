@@ -35,7 +35,7 @@ _LONGEST_WORD = 24  # characters looked at before a full stop
 
 
 @cache
-def _abbreviations(language: str | None) -> dict[str, frozenset[str]]:
+def abbreviations(language: str | None) -> dict[str, frozenset[str]]:
     """Read the abbreviations of a language, or of all languages, by their kind."""
     table: dict[str, dict[str, str]] = tomllib.loads(
         Path(__file__).with_name("abbreviations.toml").read_text(encoding="utf-8")
@@ -53,7 +53,7 @@ class SentenceSplitter:
 
     @cached_property
     def _known(self) -> dict[str, frozenset[str]]:
-        return _abbreviations(None if self.language is None else standard_code(self.language))
+        return abbreviations(None if self.language is None else standard_code(self.language))
 
     @cached_property
     def _has_ordinals(self) -> bool:

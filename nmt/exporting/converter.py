@@ -15,9 +15,11 @@ from torch import nn
 from nmt.config.model import ModelConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, UNK_ID, SentencePieceModel, Tokenizer
 from nmt.model.decoder_only import DecoderOnly
+from nmt.model.embedding import SinusoidalPositions
 from nmt.model.encoder_decoder import Transformer
 from nmt.model.protocol import Model
 
+TABLE = "positions.table"
 ACTIVATIONS = {
     "relu": Activation.RELU,
     "gelu": Activation.GELU,
@@ -29,10 +31,13 @@ ACTIVATIONS = {
 class StackConverter(Converter):  # type: ignore[misc]  # the package has no types
     """Describe stacks of layers as CTranslate2 does, with their weights and vocabularies."""
 
-    def __init__(self, model: Model, config: ModelConfig, tokenizer: Tokenizer) -> None:
+    def __init__(self, model: Model, config: ModelConfig, tokenizer: Tokenizer, least_positions: int = 0) -> None:
+        """Sines and cosines are written for `least_positions`, be they more than the model's."""
         self.config, self.tokenizer = config, tokenizer
         self.pre_norm = config.norm == "pre"
         self.tensors = model.all_tensors()
+        if config.positions == "sinusoidal" and len(self.tensors[TABLE]) < least_positions:
+            self.tensors[TABLE] = SinusoidalPositions.encodings(least_positions, config.d_model)
         (self.epsilon,) = {layer.eps for layer in model.modules() if isinstance(layer, nn.LayerNorm)}
         # Everything else is by default as in the paper: embeddings times sqrt(D), and no gate.
         self.shared = {
@@ -45,7 +50,7 @@ class StackConverter(Converter):  # type: ignore[misc]  # the package has no typ
     def _set_stack(self, spec: TransformerEncoderSpec | TransformerDecoderSpec, name: str) -> None:
         """Set what encoders and decoders have: positions, self-attention, feed-forward and norms."""
         if self.config.positions != "rotary":
-            spec.position_encodings.encodings = self._array("positions.table")
+            spec.position_encodings.encodings = self._array(TABLE)
         if self.pre_norm:
             self._set_norm(spec.layer_norm, f"{name}_norm")
         for index, layer in enumerate(spec.layer):
@@ -128,6 +133,6 @@ class DecoderConverter(StackConverter):
 CONVERTERS: dict[type[Model], type[StackConverter]] = {Transformer: TransformerConverter, DecoderOnly: DecoderConverter}
 
 
-def converter(model: Model, config: ModelConfig, tokenizer: Tokenizer) -> StackConverter:
+def converter(model: Model, config: ModelConfig, tokenizer: Tokenizer, least_positions: int = 0) -> StackConverter:
     """Return the converter for the class of `model`, a model that CTranslate2 has."""
-    return CONVERTERS[type(model)](model, config, tokenizer)
+    return CONVERTERS[type(model)](model, config, tokenizer, least_positions)

@@ -63,7 +63,8 @@ AWKWARD = (
     *ODD,
 )
 """Lines on which tokenizers differ if any."""
-LOG_PROBABILITY = 1e-4  # the largest difference of a log-probability
+LOG_PROBABILITY = 1e-4
+"""The largest difference of a log-probability down to -10, and in proportion below, where float32 has fewer digits."""
 SPELLED = ("</s>", "<unk>", "<pad>")  # what transformers takes for special pieces in raw text, and nmt for text
 LANGUAGES = r"opus-mt-(?:tc-(?:base|big|bible-big)-)?([^-]+)-([^-]+)"
 Parity = dict[str, dict[str, int | float]]
@@ -218,8 +219,9 @@ def compare_scores(peer: "Peer", native: NativeEngine, pairs: list[Pair]) -> dic
     whole = [*pairs, *drawn]
     lengths = [len(src) + len(tgt) + 2 for src, tgt in whole]
     ours, theirs = (by_batch(whole, lengths, peer.batch_tokens, engine.score) for engine in (native, peer))
-    gaps = [abs(a - b) for one, other in zip(ours, theirs, strict=True) for a, b in zip(one, other, strict=True)]
-    if not max(gaps) <= LOG_PROBABILITY:  # nor not a number
+    both = [(a, b) for one, other in zip(ours, theirs, strict=True) for a, b in zip(one, other, strict=True)]
+    gaps = [abs(a - b) for a, b in both]
+    if not all(abs(a - b) <= LOG_PROBABILITY * max(1.0, -b / 10) for a, b in both):  # nor not a number
         refuse(f"its log-probabilities are up to {max(gaps):.1e} other")
     return {"pieces": len(gaps), "difference": max(gaps)}
 

@@ -5,12 +5,28 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import redirect_stderr
 
 import torch
-from transformers import GenerationConfig, MarianMTModel, MarianTokenizer
+from transformers import GenerationConfig, LogitsProcessor, MarianMTModel, MarianTokenizer
 from transformers.utils import logging as messages
 
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.importing.marian import MarianFolder
 from nmt.inference.protocol import BATCH_TOKENS, Hypothesis, Pair, Request, Row
+
+
+class Limits(LogitsProcessor):  # type: ignore[misc]  # the package is not read for types
+    """Ends each hypothesis at the limit of its row with the probability of EOS, as nmt does.
+
+    `generate` has one limit for all rows, at which EOS is certain, or is left out.
+    """
+
+    def __init__(self, limits: torch.Tensor, end: int) -> None:
+        self.limits, self.end = limits, end
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Leave EOS alone to those of `scores` (B * K, V) whose `input_ids` (B * K, T), BOS first, are so long."""
+        at_limit = input_ids.size(1) >= self.limits.repeat_interleave(len(input_ids) // len(self.limits))
+        others = torch.arange(scores.size(1)) != self.end
+        return scores.masked_fill(at_limit[:, None] & others, -torch.inf)
 
 
 class Peer:
@@ -48,31 +64,27 @@ class Peer:
         """Return the best hypothesis of each row of each batch, with its log-probability."""
         for batch in batches:
             limits = [row.limit(request.decoding, self.model.config.max_position_embeddings) for row in batch]
-            found: dict[int, list[Hypothesis]] = {}
-            for limit in sorted(set(limits)):
-                places = [at for at, each in enumerate(limits) if each == limit]
-                best = self._generate([batch[at].ids for at in places], limit, request.decoding.beam_size)
-                found.update(zip(places, ([hypothesis] for hypothesis in best), strict=True))
-            yield [found[at] for at in range(len(batch))]
-
-    def _generate(self, sources: list[list[int]], limit: int, beam_size: int) -> list[Hypothesis]:
-        inputs, mask = self._padded([[self.source[i] for i in (*src, EOS_ID)] for src in sources])
-        config = GenerationConfig(
-            num_beams=beam_size,
-            length_penalty=0.0,
-            do_sample=False,
-            early_stopping=False,
-            max_new_tokens=limit,
-            bad_words_ids=[[self.padding]],
-            forced_eos_token_id=self.end,
-            eos_token_id=self.end,
-            pad_token_id=self.padding,
-            decoder_start_token_id=self.target[BOS_ID],
-        )
-        written = self.model.generate(input_ids=inputs, attention_mask=mask, generation_config=config).tolist()
-        rows = [[self.own_target[i] for i in row[1 : row.index(self.end, 1)]] for row in written]
-        scores = self.score([list(zip(sources, rows, strict=True))])
-        return [Hypothesis(row, sum(each)) for row, each in zip(rows, next(scores), strict=True)]
+            inputs, mask = self._padded([[self.source[i] for i in (*row.ids, EOS_ID)] for row in batch])
+            config = GenerationConfig(
+                num_beams=request.decoding.beam_size,
+                length_penalty=0.0,
+                do_sample=False,
+                early_stopping=False,
+                max_new_tokens=max(limits),
+                bad_words_ids=[[self.padding]],
+                eos_token_id=self.end,
+                pad_token_id=self.padding,
+                decoder_start_token_id=self.target[BOS_ID],
+            )
+            written = self.model.generate(
+                input_ids=inputs,
+                attention_mask=mask,
+                generation_config=config,
+                logits_processor=[Limits(torch.tensor(limits), self.end)],
+            ).tolist()
+            rows = [[self.own_target[i] for i in row[1 : row.index(self.end, 1)]] for row in written]
+            scores = self.score([list(zip([row.ids for row in batch], rows, strict=True))])
+            yield [[Hypothesis(row, sum(each))] for row, each in zip(rows, next(scores), strict=True)]
 
     @torch.inference_mode()
     def score(self, batches: Iterable[list[Pair]]) -> Iterator[list[list[float]]]:

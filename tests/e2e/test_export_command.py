@@ -88,6 +88,27 @@ def test_a_decoder_alone_translates_by_either_engine_and_a_prefix_model_is_one_l
     assert not (prefix / "exports").exists()
 
 
+def test_a_package_of_argos_translate_says_what_differs_and_where_it_lies(
+    made: Path, tmp_path: Path, nmt_here: Run
+) -> None:
+    pytest.importorskip("onnx")
+    sample = tmp_path / "sample"
+    sample.write_bytes(LINES)
+    bundle = shutil.copytree(made, tmp_path / "model")
+    said = nmt_here("export", bundle, "--to", "argos", "--sample", sample)
+    assert (said.code, said.out) == (0, "")
+    assert [message for message in said.messages if "BLEU" not in message][2:] == [
+        "export: Argos Translate searches by settings of its own: beam size 4, and a length penalty of 0.2",
+        "export: 0 of 3 texts of two lines are cut into other sentences than nmt's",
+        f"export: written to {bundle}/exports/argos-float32.argosmodel",
+    ]
+    assert nmt_here("translate", bundle, "--engine", "ctranslate2", stdin=LINES).code == 0  # still the only export
+    named = nmt_here("export", bundle, "--to", "argos", "--name", "x")
+    assert named == (2, "", "nmt: --name is for --to ctranslate2 (leave it out; -o says where)\n")
+    folder = nmt_here("export", bundle, "--to", "argos", "-o", tmp_path)
+    assert folder == (4, "", f"nmt: {tmp_path}: Is a directory\n")
+
+
 def test_a_damaged_export_ends_in_one_line_and_exit_code_4(made: Path, tmp_path: Path, nmt_here: Run) -> None:
     bundle = shutil.copytree(made, tmp_path / "model")
     model = bundle / "exports" / "ctranslate2-float32" / "model.bin"

@@ -94,6 +94,19 @@ def test_it_is_exported_and_the_export_translates_as_it(made: Path, tmp_path: Pa
     assert own.code == 0
 
 
+def test_tags_outside_its_sentencepiece_model_are_not_for_argos(made: Path, tmp_path: Path, nmt_here: Run) -> None:
+    pytest.importorskip("ctranslate2")
+    pytest.importorskip("onnx")
+    said = nmt_here("export", made, "--to", "argos", "-o", tmp_path / "x.argosmodel")
+    assert (said.code, said.out, said.err) == (
+        2,
+        "",
+        f"nmt: {made}: its tags, >>deu<< >>nds<<, are outside its SentencePiece model, and Argos Translate has no "
+        "place for them (take --to ctranslate2, or nmt serve)\n",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_it_is_fine_tuned_on_other_text_and_resumed(made: Path, tmp_path: Path, nmt_here: Run) -> None:
     before, after = TINY.partition("[model]\n")[::2]
     recipe = f"{before}[model]\n{MODEL}\n{after[after.index('[batching]') :]}".replace("pairs = 800", "pairs = 60")

@@ -43,15 +43,15 @@ def test_the_command_says_how_the_bundle_agrees_and_where_it_lies(
         (["--to", "int8"], "--to int8 writes a new bundle (say where: -o FOLDER)"),
         (
             ["--to", "int8", "-o", "x", "--name", "y"],
-            "--quantization and --name are for --to ctranslate2 (leave them out)",
+            "--name is for --to ctranslate2 (leave it out; -o says where)",
         ),
         (
             ["--to", "int8", "-o", "x", "--quantization", "int8"],
-            "--quantization and --name are for --to ctranslate2 (leave them out)",
+            "--quantization is for --to ctranslate2 and argos (leave it out)",
         ),
         (
             ["--to", "ctranslate2", "-o", "x"],
-            "-o is for --to int8 (an export for ctranslate2 lies in MODEL; --name names it)",
+            "-o is not for --to ctranslate2 (an export for ctranslate2 lies in MODEL; --name names it)",
         ),
     ],
 )

@@ -10,7 +10,7 @@ import torch
 pytest.importorskip("ctranslate2")
 
 from nmt.config.model import ModelConfig
-from nmt.exporting.converter import DecoderConverter, StackConverter, TransformerConverter
+from nmt.exporting.converter import TABLE, DecoderConverter, StackConverter, TransformerConverter
 from nmt.exporting.converter import converter as converter_for
 from nmt.model.families import build
 
@@ -132,3 +132,14 @@ def test_a_decoder_alone_has_its_weights_and_one_vocabulary(norm: str) -> None:
     config = spec.config
     assert (config.unk_token, config.bos_token, config.eos_token) == ("t1", "t2", "t3")
     assert (config.layer_norm_epsilon, config.multi_query_attention) == (1e-5, False)
+
+
+@pytest.mark.parametrize(("positions", "rows"), [("sinusoidal", 40), ("learned", 16)])
+def test_sines_go_on_for_as_many_positions_as_are_wanted(positions: str, rows: int) -> None:
+    short = converter("pre", positions=positions)
+    model = build(short.config, 10, 11)
+    long = converter_for(model, short.config, short.tokenizer, 40)
+    fewer = converter_for(model, short.config, short.tokenizer, 3)
+    assert (len(short.tensors[TABLE]), len(long.tensors[TABLE]), len(fewer.tensors[TABLE])) == (16, rows, 16)
+    assert torch.equal(long.tensors[TABLE][:16], model.all_tensors()[TABLE])
+    assert long._load().encoder.position_encodings.encodings.shape == (rows, 8)

@@ -75,7 +75,7 @@ def test_text_is_a_sample_without_the_lines_that_no_model_takes(copy: Path, tmp_
     text = tmp_path / "sample.en"
     text.write_text("A small dog sleeps.\n\n" + "old " * 500 + "\nThe woman sees a house.\n", encoding="utf-8")
     assert len(read_sample(text, open_bundle(copy))) == 2
-    parity = export_ctranslate2(copy, quantization="float32", name="by-text", sample=text)
+    parity = export_ctranslate2(copy, quantization="float32", name="by-text", sample=text)["parity"]
     manifest = read_json(copy / "exports" / "by-text" / MANIFEST)
     assert manifest["parity"] == parity
     assert manifest["sample"] == digest_file(text)
@@ -162,7 +162,7 @@ def test_every_quantization_says_how_near_it_is_and_in_what_it_was_computed(
     copy: Path, quantization: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
-    parity = export_ctranslate2(copy, quantization=quantization, name="other", sample=None)
+    parity = export_ctranslate2(copy, quantization=quantization, name="other", sample=None)["parity"]
     manifest = read_json(copy / "exports" / "other" / MANIFEST)
     assert manifest["quantization"] == quantization
     if quantization in ctranslate2.get_supported_compute_types("cpu"):

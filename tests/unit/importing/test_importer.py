@@ -1,10 +1,13 @@
 """Imported models split, score and translate as transformers does, and are refused where they do not."""
 
 import json
+import math
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,7 +31,7 @@ from nmt.importing.peer import Peer
 KINDS: dict[str, dict[str, Any]] = {
     "joint": {"pickled": True},
     "tags": {"tags": True, "activation_function": "gelu"},
-    "apart": {"separate": True, "activation_function": "relu", "scale_embedding": False},
+    "apart": {"separate": True, "activation_function": "relu", "scale_embedding": False, "seed": 2},
     "bpe": {"kind": "bpe", "seed": 4, "tie_word_embeddings": False, "half": True},
 }
 NAME, COMMIT = "Org/opus-mt-en-de", "a" * 40
@@ -173,6 +176,21 @@ def test_a_model_that_differs_is_not_kept(
     assert str(caught.value).startswith(expected)
     assert str(caught.value).endswith(" than transformers does")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("score", "gap", "is_kept"),
+    [(-2.0, 9e-5, True), (-2.0, 2e-4, False), (-30.0, 2e-4, True), (-30.0, 4e-4, False), (-2.0, math.nan, False)],
+)
+def test_log_probabilities_may_differ_in_their_last_digits(score: float, gap: float, is_kept: bool) -> None:
+    def engine(found: float) -> Any:
+        return SimpleNamespace(
+            batch_tokens=100, target=range(9), score=lambda batches: ([[found] * 2] * len(batch) for batch in batches)
+        )
+
+    with nullcontext() if is_kept else pytest.raises(ArtifactError, match="its log-probabilities are up to "):
+        found = importer.compare_scores(engine(score), engine(score + gap), [([5], [6])])
+        assert found == {"pieces": 4, "difference": pytest.approx(gap)}
 
 
 def test_another_search_is_not_kept(

@@ -1,12 +1,17 @@
 """A model as transformers computes it, with nmt's ids."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from nmt.config.decoding import DecodingConfig
 from nmt.data.encoding.tokenizer import EOS_ID
 from nmt.importing.marian import MarianFolder
+from nmt.importing.weights import import_weights
+from nmt.inference.engines.native import NativeEngine
 from nmt.inference.protocol import Request, Row
+from nmt.model.families import build_undrawn
 
 pytest.importorskip("transformers")
 from marians import save_marian
@@ -40,6 +45,22 @@ def test_log_probabilities_are_those_of_its_loss(folder: MarianFolder, peer: Pee
         inputs, labels = (torch.tensor([[folder.source.order[i] for i in (*ids, EOS_ID)]]) for ids in (src, tgt))
         loss = float(peer.model(input_ids=inputs, labels=labels).loss.detach())
         assert sum(each) == pytest.approx(-loss * len(each), abs=1e-4)
+
+
+@pytest.mark.parametrize("beam_size", [1, 5])
+def test_hypotheses_end_at_the_limit_as_those_of_nmt(beam_size: int, tmp_path: Path) -> None:
+    endless = MarianFolder.open(save_marian(tmp_path / "endless", seed=0))
+    model = build_undrawn(endless.model, len(endless.source.order), len(endless.target.order))
+    with torch.no_grad():
+        model.load_weights(import_weights(endless))
+    decoding = DecodingConfig(beam_size=beam_size, length_penalty=0.0, max_extra_length=3)
+    rows = [Row([9, 8, 7]), Row([10]), Row([6, 5, 9, 9, 12]), Row([20, 30])]
+    engines = NativeEngine([model.eval()]), Peer(endless)
+    ours, theirs = (next(iter(engine.search([rows], Request(decoding)))) for engine in engines)
+    assert [of_row[0].ids for of_row in theirs] == [of_row[0].ids for of_row in ours]
+    assert max(len(of_row[0].ids) - len(row.ids) for of_row, row in zip(ours, rows, strict=True)) == 3
+    for one, other in zip(ours, theirs, strict=True):
+        assert one[0].score == pytest.approx(other[0].score, abs=1e-4)
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
