@@ -100,7 +100,7 @@ def write_random(folder: Path, origin: Path, **model: object) -> Path:
     config = ModelConfig.model_validate(shape)
     drawn = build(config, bundle.tokenizer.source_size, bundle.tokenizer.target_size)
     weights = drawn.weights()
-    (bias,) = (tensor for name, tensor in weights.items() if name in ("decoder_norm.bias", "encoder_norm.bias"))
+    bias = weights["decoder_norm.bias" if "decoder_norm.bias" in weights else "encoder_norm.bias"]
     for piece, liking in ((EOS_ID, 4), (PAD_ID, -9), (BOS_ID, -9)):
         row = drawn.generator.weight.detach()[piece]
         bias.add_(liking * row / row.square().sum())

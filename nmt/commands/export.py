@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nmt.exporting.tokenizers import Exported
 
 app = new_app("Export.")
-Form = Literal["ctranslate2", "int8", "argos"]
+Form = Literal["ctranslate2", "int8", "argos", "huggingface"]
 Quantization = Literal["float32", "float16", "bfloat16", "int16", "int8", "int8_float32"]
 
 
@@ -33,7 +33,8 @@ def export(
         typer.Option(
             "--to",
             help="ctranslate2: for this engine; needs the extra of its name. int8: a new bundle, a quarter in size. "
-            "argos: a package of Argos Translate and LibreTranslate; needs the extra of its name.",
+            "argos: a package of Argos Translate and LibreTranslate; needs the extra of its name. "
+            "huggingface: a folder that transformers loads; needs the extra of its name.",
         ),
     ],
     output: Annotated[
@@ -42,7 +43,8 @@ def export(
             "-o",
             "--output",
             metavar="PATH",
-            help="The new bundle for int8; the file for argos, by default MODEL/exports/argos-QUANTIZATION.argosmodel.",
+            help="The new bundle for int8; the file for argos, by default MODEL/exports/argos-QUANTIZATION.argosmodel; "
+            "the new folder for huggingface, by default MODEL/exports/huggingface.",
         ),
     ] = None,
     quantization: Annotated[
@@ -59,17 +61,36 @@ def export(
         Path | None,
         typer.Option(metavar="FILE", help="Compare on this source text; by default on pieces of the vocabulary."),
     ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option(metavar="OWNER/NAME", help="Upload the export for huggingface to the Hub, by default in private."),
+    ] = None,
 ) -> None:
     """Write MODEL for another engine or program, to MODEL/exports, or as a new bundle with weights in int8.
 
     A sample is translated by both first: in float32 the export has to translate it as the native engine
     does, else it has to come near; where it does not, nothing is written.
     """
-    check(to, output, quantization, name)
-    from nmt.exporting import argos, ctranslate2, int8  # start-up time
+    check(to, output, quantization, name, push)
+    write(to, model, output, quantization or "float32", name, sample, push)
 
-    run, quantization = RunFolder(model.absolute().parent), quantization or "float32"
-    place = output or model / "exports" / (name or f"{to}-{quantization}{argos.SUFFIX if to == 'argos' else ''}")
+
+def write(
+    to: Form,
+    model: Path,
+    output: Path | None,
+    quantization: Quantization,
+    name: str | None,
+    sample: Path | None,
+    push: str | None,
+) -> None:
+    """Write the export of `model` to `output` or to its place in the bundle, and say how it agrees."""
+    from nmt.exporting import argos, ctranslate2, hub, huggingface, int8  # start-up time
+
+    if push:
+        hub.check_push(push)
+    run, names = RunFolder(model.absolute().parent), {"huggingface": to, "argos": f"{to}-{quantization}{argos.SUFFIX}"}
+    place = output or model / "exports" / (name or names.get(to, f"{to}-{quantization}"))
     with ExitStack() as stack:
         if model.is_dir():
             stack.enter_context(holding_folder(run.path if run.lock.exists() else model))
@@ -80,10 +101,15 @@ def export(
         elif to == "argos":
             package = argos.export_argos(model, place, quantization=quantization, sample=sample)
             tell(package["model"]["parity"], package["model"]["tokenizers"], argos.otherwise(package))
+        elif to == "huggingface":
+            written = huggingface.export_huggingface(model, place, sample=sample)
+            tell(written["parity"], {}, huggingface.told(written))
         else:
             manifest = ctranslate2.export_ctranslate2(model, quantization=quantization, name=place.name, sample=sample)
             tell(manifest["parity"], manifest["tokenizers"])
     console.log(f"export: written to {place}")
+    if push:
+        console.log(f"export: uploaded to {hub.push(place, push)}")
 
 
 def tell(parity: "dict[str, Agreement]", tokenizers: "dict[str, Exported]", notes: Sequence[str] = ()) -> None:
@@ -103,11 +129,13 @@ def tell(parity: "dict[str, Agreement]", tokenizers: "dict[str, Exported]", note
         console.log(f"export: {note}")
 
 
-def check(to: Form, output: Path | None, quantization: Quantization | None, name: str | None) -> None:
+def check(to: Form, output: Path | None, quantization: Quantization | None, name: str | None, push: str | None) -> None:
     """Raise UsageError where options do not go together."""
     if to == "int8" and output is None:
         raise UsageError("--to int8 writes a new bundle", hint="say where: -o FOLDER")
-    if to == "int8" and quantization:
+    if push and to != "huggingface":
+        raise UsageError("--push is for --to huggingface", hint="leave it out")
+    if to in ("int8", "huggingface") and quantization:
         raise UsageError("--quantization is for --to ctranslate2 and argos", hint="leave it out")
     if to != "ctranslate2" and name:
         raise UsageError("--name is for --to ctranslate2", hint="leave it out; -o says where")

@@ -78,7 +78,7 @@ def describe_sample(path: Path | None) -> str:
     return digest_file(path) if path else "drawn from the vocabulary"
 
 
-def compare(native: Engine, exported: Engine, sources: list[list[int]], bundle: Bundle) -> dict[str, Agreement]:
+def compare(native: Engine, exported: Searching, sources: list[list[int]], bundle: Bundle) -> dict[str, Agreement]:
     """Compare both engines on `sources`: in greedy search, in beam search, and with the bundle's own settings."""
     own = bundle.config.decoding
     searches = {f"beam_{beam}": own.model_copy(update={"beam_size": beam, "length_penalty": 0.0}) for beam in BEAMS}

@@ -166,13 +166,17 @@ def card(config: BundleConfig, scores: "dict[str, Scores]") -> str:
             "`nmt evaluate` measures. `quantized` in `config.json` compares both on a sample.",
         ]
     if scores:
-        lines += ["", "| Test | Metric | Score | Signature |", "|---|---|---|---|"]
-        lines += [
-            f"| {test} | {metric} | {score['score']:.2f} | `{score['signature'].replace('|', chr(92) + '|')}` |"
-            for test, metrics in scores.items()
-            for metric, score in metrics.items()
-        ]
+        lines += ["", *score_table(scores)]
     return "\n".join(lines) + "\n"
+
+
+def score_table(scores: "dict[str, Scores]") -> list[str]:
+    """Return the lines of a table of the scores of every test set, with their signatures."""
+    return ["| Test | Metric | Score | Signature |", "|---|---|---|---|"] + [
+        f"| {test} | {metric} | {score['score']:.2f} | `{score['signature'].replace('|', chr(92) + '|')}` |"
+        for test, metrics in scores.items()
+        for metric, score in metrics.items()
+    ]
 
 
 def open_bundle(path: Path) -> Bundle:

@@ -103,6 +103,7 @@ async def detect(request: Request) -> JSONResponse:
     return JSONResponse(lists[0] if isinstance(body.q, str) else lists)
 
 
+@router.post("/languages", include_in_schema=False)  # as the client of Argos Translate asks
 @router.get("/languages", response_model=list[Language])
 async def languages(request: Request) -> JSONResponse:
     """List the languages of texts, each with those it can be translated into."""

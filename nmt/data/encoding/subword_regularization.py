@@ -52,10 +52,10 @@ class Pieces:
         pieces = cls(unknown)
         ids_of = {NORMAL: pieces.ids, USER_DEFINED: pieces.symbols, BYTE: pieces.single_bytes}
         number = 0
-        for key, _, content in _fields(memoryview(model)):
+        for key, _, content in message_fields(memoryview(model)):
             if key == 1:
                 text, score, kind = "", 0.0, NORMAL
-                for name, value, part in _fields(content):
+                for name, value, part in message_fields(content):
                     if name == 1:
                         text = bytes(part).decode()
                     elif name == 2:
@@ -68,7 +68,7 @@ class Pieces:
                     pieces.scores[text] = score
                 number += 1
             elif key == 2:
-                pieces.is_unigram = all(value == UNIGRAM for name, value, _ in _fields(content) if name == 3)
+                pieces.is_unigram = all(value == UNIGRAM for name, value, _ in message_fields(content) if name == 3)
         return pieces
 
     def renumber(self, id_of: Callable[[str], int], symbols: Sequence[str]) -> None:
@@ -84,7 +84,7 @@ class Pieces:
         return [self.single_bytes[f"<0x{byte:02X}>"] for byte in text.encode()] if self.single_bytes else [self.unknown]
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int, memoryview]]:
+def message_fields(message: memoryview) -> Iterator[tuple[int, int, memoryview]]:
     """Yield each field of a protobuf message: its number, its value if it is an integer, its content if it is not."""
     position = 0
 
@@ -111,8 +111,8 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int, memoryview]]:
 
 def rule_of(model: bytes) -> str | None:
     """Return the name of the normalization rule in the bytes of a model file, if nmt knows the rule."""
-    specs = [content for key, _, content in _fields(memoryview(model)) if key == 3]
-    names = [bytes(name).decode() for spec in specs for key, _, name in _fields(spec) if key == 1]
+    specs = [content for key, _, content in message_fields(memoryview(model)) if key == 3]
+    names = [bytes(name).decode() for spec in specs for key, _, name in message_fields(spec) if key == 1]
     return names[-1] if names and names[-1] in get_args(Rule) else None
 
 
