@@ -56,7 +56,9 @@ HOSTILE: dict[str, Callable[[random.Random], Hostile]] = {
     "no number": lambda r: Hostile(
         [post(TEXT[:-1] + b', "alternatives": %s}' % r.choice([b"NaN", b"1e999", b"9" * 5000, b"-1", b"0.5"]))], {400}
     ),
-    "deep JSON": lambda r: Hostile([post(r.choice([b"[", b'{"q":', b'{"q":[']) * r.randrange(100, 50_000))], {400}),
+    "deep JSON": lambda r: Hostile(
+        [post(r.choice([b"[", b'{"q":', b'{"q":[']) * r.randrange(100, 50_000))], {400, 413}
+    ),
     "half of JSON": lambda r: Hostile([post(TEXT[: r.randrange(len(TEXT))])], {400}),
     "random bytes": lambda r: Hostile([post(r.randbytes(r.randrange(1, 5000)))], {400}),
     "another type": lambda _: Hostile([post(TEXT, kind="text/plain")], {415}),
@@ -86,8 +88,8 @@ HOSTILE: dict[str, Callable[[random.Random], Hostile]] = {
     "half a head": lambda _: Hostile([b"POST /translate HT"], {GONE}, leaves=True),
     "half a body": lambda _: Hostile([post(TEXT)[:-9]], {GONE}, leaves=True),
     "a client that leaves": lambda _: Hostile([post(asked("A small dog sleeps. " * 90))], {GONE}, leaves=True),
-    "a slow head": lambda _: slow(get("/health"), {408}),
-    "a slow body": lambda _: slow(post(TEXT), {408}),
+    "a slow head": lambda _: slow(get("/health"), {408, GONE}),
+    "a slow body": lambda _: slow(post(TEXT), {408, GONE}),
 }
 
 

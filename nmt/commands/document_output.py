@@ -17,7 +17,9 @@ from nmt.errors import UsageError
 from nmt.inference.translator import Translator
 
 
-def translate_file(kind: DocumentKind, input: Path | None, output: Path | None, load: Callable[[], Translator]) -> None:
+def translate_file(
+    kind: DocumentKind, input: Path | None, output: Path | None, column: str | None, load: Callable[[], Translator]
+) -> None:
     """Translate the document `input`, or that on standard input, to `output`; `load` loads the model.
 
     Raises DataError where it cannot be read, UsageError where several ranks are to share it.
@@ -33,7 +35,7 @@ def translate_file(kind: DocumentKind, input: Path | None, output: Path | None, 
         translator = load()
         with console.Progress("translate", None, unit="texts", shown=not console.QUIET) as progress:
             lines = LineTranslator(translator, progress.update)
-            setting = Setting(placeholders=lines.placeholders, name=name)
+            setting = Setting(placeholders=lines.placeholders, column=column, name=name)
             if languages := translator.bundle and translator.bundle.languages:
                 setting = replace(setting, languages=(languages.source, languages.target))
             file.write(translate_document(content, kind, lines, setting))

@@ -40,8 +40,11 @@ class OutputConfig(Section):
 
     format: Literal[Format, DocumentKind] | None = None
     """Lines as text: the best translation, the default for one hypothesis; tsv: line number, score, text, the default
-    for more; or jsonl: an object a line, with pieces and their scores. A document, html or markdown, as it was: the
-    text inside it is translated."""
+    for more; jsonl: an object a line, with pieces and their scores. Any other is a document, whose text is translated
+    in place; csv is also for tables with tabs."""
+    column: str | None = None
+    """Column of a csv to translate: its name, or its number from 1 where there is no header; by default the one named
+    as the source."""
     n_best: Annotated[PositiveInt, Field(le=1000)] = 1
     """Number of hypotheses, or samples, for each line."""
     alignment: bool = False
@@ -69,6 +72,8 @@ class OutputConfig(Section):
         if self.document and (self.n_best > 1 or self.alignment):
             option = "--alignment" if self.alignment else "--n-best"
             raise UsageError(f"{option} is for lines, and --format {self.document} for a document")
+        if self.column is not None and self.format != "csv":
+            raise UsageError("--column is a table's", hint="add --format csv")
         if self.form == "text" and self.n_best > 1:
             raise UsageError(f"--format text has one translation a line, not {self.n_best}", hint="take tsv or jsonl")
         if self.alignment_layer is not None and not self.alignment:
@@ -110,11 +115,11 @@ def translate(
     for example, the text inside a document is translated in place.
     """
     # Everything else is checked before the model, which takes seconds to load.
-    check(sample, written, search, sampling, inference)
+    check(sample, search, sampling, inference)
     check_device(inference)
     if kind := written.document:
         check_document(kind, prefix, sample, errors)
-        translate_document(kind, input, output, lambda: load_translator(models, search, inference))
+        translate_document(kind, input, output, written.column, lambda: load_translator(models, search, inference))
         return
     options = wanted(written, sampling if sample else None)
     with open_output(output, input, inference) as (file, shared):
@@ -186,17 +191,19 @@ def check_model(translator: Translator, options: Options) -> None:
     """Raise UsageError where the model cannot give what `options` ask for."""
     if options.alignment and translator.protector is not None:
         raise UsageError("--alignment and placeholders exclude each other", hint="add --protect none")
+    if options.alignment:
+        next(iter(translator.engine.attention([], options.alignment_layer)), None)
     beam = translator.decoding.beam_size
     if options.sampling is None and options.n_best > beam:
         raise UsageError(f"--n-best {options.n_best} is more than the beam of {beam}", hint="raise --beam-size")
 
 
 def translate_document(
-    kind: DocumentKind, input: Path | None, output: Path | None, load: Callable[[], Translator]
+    kind: DocumentKind, input: Path | None, output: Path | None, column: str | None, load: Callable[[], Translator]
 ) -> None:
     from nmt.commands.document_output import translate_file  # start-up time
 
-    translate_file(kind, input, output, load)
+    translate_file(kind, input, output, column, load)
 
 
 def check_document(kind: DocumentKind, prefix: Path | None, sample: bool, errors: str) -> None:
@@ -206,9 +213,7 @@ def check_document(kind: DocumentKind, prefix: Path | None, sample: bool, errors
             raise UsageError(f"{option} is for lines, and --format {kind} for a document")
 
 
-def check(
-    sample: bool, written: OutputConfig, search: DecodingConfig, sampling: SamplingConfig, inference: InferenceConfig
-) -> None:
+def check(sample: bool, search: DecodingConfig, sampling: SamplingConfig, inference: InferenceConfig) -> None:
     """Raise UsageError where options exclude each other, whatever the model."""
     if sample and search.model_fields_set & {"beam_size", "length_penalty"}:
         raise UsageError("--beam-size and --length-penalty are for the search, not for --sample")
@@ -216,6 +221,5 @@ def check(
     names = [option_name(SamplingConfig, key) for key in SamplingConfig.model_fields if key in given]
     if names and not sample:
         raise UsageError(f"{', '.join(names)}: for translations drawn at random", hint="add --sample")
-    if inference.engine != "native" and (sample or written.alignment):
-        option = "--sample" if sample else "--alignment"
-        raise UsageError(f"the engine {inference.engine} has no {option}", hint="leave out --engine")
+    if inference.engine != "native" and sample:
+        raise UsageError(f"the engine {inference.engine} has no --sample", hint="leave out --engine")

@@ -21,8 +21,12 @@ class Decoded:
     mark: bytes = b""
 
     def encode(self, text: str, errors: str = "strict") -> bytes:
-        """Return `text` in the encoding of the document."""
-        return self.mark + text.encode(self.encoding, errors)
+        """Return `text` in the encoding of the document. Raises DataError where it has no such character."""
+        try:
+            return self.mark + text.encode(self.encoding, errors)
+        except UnicodeEncodeError as error:
+            problem = f"{self.encoding.upper()}, the encoding of the document, has no {error.object[error.start]!r}"
+            raise DataError(problem, hint="convert the document to UTF-8") from None
 
 
 def decode(content: bytes, name: str, declared: str | None = None) -> Decoded:

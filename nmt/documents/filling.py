@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from nmt.data.languages import same_language
 from nmt.data.placeholders import SPELLED
 from nmt.documents.placing import by_alignment, by_placeholders, spell
 from nmt.documents.units import LETTER, Kind, Part, Unit
+from nmt.errors import DataError
 from nmt.inference.translator import Translation
 
 MOST_TAGS = 500
@@ -50,6 +52,13 @@ class Setting:
     name: str = "document"  # in messages
     report: DocumentReport = field(default_factory=DocumentReport)
 
+    def check_language(self, code: str, said: str, side: int = 1) -> None:
+        """Raise DataError where a document is `said` to be in another language than `side`, the target by default."""
+        if code and self.languages and not same_language(code, self.languages[side]):
+            what = ("source", "target")[side]
+            problem = f"{self.name}: {said}{code}, and the {what} language of the model is {self.languages[side]}"
+            raise DataError(problem, hint="take another model, or correct the document")
+
 
 def translate_parts(parts: Sequence[Part], translate: TranslateLines, setting: Setting) -> list[str]:
     """Return the parts of a document with its units translated.
@@ -69,7 +78,7 @@ def translate_parts(parts: Sequence[Part], translate: TranslateLines, setting: S
     rest = [unit for unit in tagged if id(unit) not in done]
     report.piecewise += len(rest)
     done |= _piecewise(rest, translate)
-    return [part if isinstance(part, str) else done[id(part)] for part in parts]
+    return [part if isinstance(part, str) else part.finish(done[id(part)]) for part in parts]
 
 
 Done = dict[int, str]

@@ -3,7 +3,7 @@
 from pathlib import PurePath
 from typing import Literal
 
-DocumentKind = Literal["html", "markdown"]
+DocumentKind = Literal["html", "markdown", "xliff", "po", "tmx", "csv", "srt", "docx"]
 DocumentFormat = Literal["text", DocumentKind]
 SUFFIXES: dict[str, DocumentFormat] = {
     "txt": "text",
@@ -12,6 +12,15 @@ SUFFIXES: dict[str, DocumentFormat] = {
     "xhtml": "html",
     "md": "markdown",
     "markdown": "markdown",
+    "xlf": "xliff",
+    "xliff": "xliff",
+    "po": "po",
+    "pot": "po",
+    "tmx": "tmx",
+    "csv": "csv",
+    "tsv": "csv",
+    "srt": "srt",
+    "docx": "docx",
 }
 
 

@@ -68,6 +68,7 @@ class Unit:
     items: Sequence[Item]
     escape: Callable[[str], str]  # writes translated text in the document's format
     is_line: bool = False  # whether it is one text, whose white space is part of it
+    finish: Callable[[str], str] = str  # is given the whole translated unit, tags included
 
     @property
     def is_plain(self) -> bool:
@@ -112,7 +113,7 @@ def text(raw: str, meaning: str | None = None) -> Item:
     return Item(Kind.TEXT, raw, raw if meaning is None else meaning)
 
 
-def parts_of(items: Iterable[Item], escape: Callable[[str], str]) -> list[Part]:
+def parts_of(items: Iterable[Item], escape: Callable[[str], str], finish: Callable[[str], str] = str) -> list[Part]:
     """Return the parts of a run of items between two block boundaries.
 
     Marks such as `|` between the items of a menu divide it. A run without a letter is kept as it is. White space,
@@ -124,18 +125,18 @@ def parts_of(items: Iterable[Item], escape: Callable[[str], str]) -> list[Part]:
     for item in _without_empty_spans(_with_atoms(items, escape)):
         depth += (item.kind is Kind.OPEN) - (item.kind is Kind.CLOSE)
         if depth == 0 and item.kind is Kind.TEXT and SEPARATOR.fullmatch(item.text):
-            parts += [*_unit_of(run, escape), item.raw]
+            parts += [*_unit_of(run, escape, finish), item.raw]
             run = []
         else:
             run.append(item)
-    return [part for part in [*parts, *_unit_of(run, escape)] if part]
+    return [part for part in [*parts, *_unit_of(run, escape, finish)] if part]
 
 
-def _unit_of(inner: list[Item], escape: Callable[[str], str]) -> list[Part]:
+def _unit_of(inner: list[Item], escape: Callable[[str], str], finish: Callable[[str], str]) -> list[Part]:
     if not any(item.kind is Kind.TEXT and LETTER.search(item.text) for item in inner):
         return ["".join(item.raw for item in inner)]
     before, after = _peel(inner)
-    return [before, Unit(inner, escape), after]
+    return [before, Unit(inner, escape, finish=finish), after]
 
 
 def _with_atoms(items: Iterable[Item], escape: Callable[[str], str]) -> list[Item]:
@@ -228,3 +229,31 @@ def _ends(items: Sequence[Item]) -> dict[int, int]:
         elif item.kind is Kind.CLOSE:
             ends[open_spans.pop()] = index
     return ends
+
+
+def tagged_items(source: str, tags: re.Pattern[str], write: Callable[[str], str] = str) -> list[Item]:
+    """Return the items of a text whose `tags` are written within it, such as `<i>`; `write` writes it in the document.
+
+    A tag whose other end is missing, or stands in another tag, is a point.
+    """
+    items: list[Item] = []
+    open_tags: list[tuple[int, str]] = []  # items, and the names of their elements
+    last = 0
+    for match in tags.finditer(source):
+        if match.start() > last:
+            items.append(text(write(source[last : match.start()]), source[last : match.start()]))
+        last = match.end()
+        raw = write(match[0])
+        name = match[0].strip("</>").partition(" ")[0].lower()
+        items.append(Item(Kind.POINT, raw))
+        if match[0].startswith("</"):
+            while open_tags and open_tags[-1][1] != name and any(other == name for _, other in open_tags):
+                open_tags.pop()
+            if open_tags and open_tags[-1][1] == name:
+                at = open_tags.pop()[0]
+                items[at], items[-1] = Item(Kind.OPEN, items[at].raw), Item(Kind.CLOSE, raw)
+        elif match[0].startswith("<") and not match[0].endswith("/>"):
+            open_tags.append((len(items) - 1, name))
+    if last < len(source):
+        items.append(text(write(source[last:]), source[last:]))
+    return items

@@ -47,6 +47,11 @@ class StackConverter(Converter):  # type: ignore[misc]  # the package has no typ
             "ffn_glu": config.activation == "swiglu",
         }
 
+    @property
+    def alignment_layer(self) -> int | None:
+        """The decoder layer, from 1, whose attention the export gives; None for none."""
+        return None
+
     def _set_stack(self, spec: TransformerEncoderSpec | TransformerDecoderSpec, name: str) -> None:
         """Set what encoders and decoders have: positions, self-attention, feed-forward and norms."""
         if self.config.positions != "rotary":
@@ -92,11 +97,23 @@ class StackConverter(Converter):  # type: ignore[misc]  # the package has no typ
 class TransformerConverter(StackConverter):
     """Describe an encoder and a decoder."""
 
+    @property
+    def alignment_layer(self) -> int:
+        """The default of the native engine."""
+        return max(self.config.decoder_layers - 1, 1)
+
     def _load(self) -> TransformerSpec:
         config, source, target = self.config, self.tokenizer.source, self.tokenizer.target
         spec = TransformerSpec(
             TransformerEncoderSpec(config.encoder_layers, config.heads, self.pre_norm, **self.shared),
-            TransformerDecoderSpec(config.decoder_layers, config.heads, self.pre_norm, **self.shared),
+            TransformerDecoderSpec(
+                config.decoder_layers,
+                config.heads,
+                self.pre_norm,
+                alignment_layer=self.alignment_layer - 1,  # counted from 0
+                alignment_heads=config.heads,  # of which it is the mean
+                **self.shared,
+            ),
         )
         self._set_stack(spec.encoder, "encoder")
         spec.encoder.embeddings[0].weight = self._array("source_embedding.weight")

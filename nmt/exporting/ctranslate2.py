@@ -33,6 +33,7 @@ class Manifest(TypedDict):
     quantization: Quantization
     compute_type: str  # of this processor, with which the parity was measured
     target_limit: int
+    alignment_layer: int | None
     weights: str
     sample: str
     parity: dict[str, Agreement]
@@ -85,7 +86,8 @@ def convert(
     model = load_model(bundle).eval()
     converter = converting.converter(model, bundle.config.model, bundle.tokenizer, least_positions)
     converter.convert(str(folder), quantization=quantization)
-    export = Export(folder, quantization, model.position_limit, *bundle.tokenizer.pieces)
+    layer = converter.alignment_layer
+    export = Export(folder, quantization, model.position_limit, *bundle.tokenizer.pieces, layer)
     exported = CTranslate2Engine(export, device="cpu")
     parity = compare(NativeEngine([model]), exported, sources, bundle)
     check(parity, quantization)
@@ -96,6 +98,7 @@ def convert(
         "quantization": quantization,
         "compute_type": exported.compute_type,
         "target_limit": model.position_limit,
+        "alignment_layer": layer,
         "weights": bundle.config.files[WEIGHTS],
         "sample": describe_sample(sample),
         "parity": parity,

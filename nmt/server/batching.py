@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
+from nmt.errors import DataError
 from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Request, Row
 
 T = TypeVar("T")
 R = TypeVar("R")
 ALIKE = 8  # pieces by which lengths in a batch may differ; besides, the longest may be twice the first
 AHEAD = 4  # tasks of each worker that a request has waiting, so that a long one does not fill the queue
+LONGEST = 60.0  # seconds that a batch may take that nobody waits for any more
 NEVER = float("inf")
 Work = Callable[[list[T]], list[R]]
 
@@ -29,8 +31,9 @@ class GoneError(Exception):
 class Ticket:
     """A request: when its time is over, by time.monotonic(), and whether its client is still there."""
 
-    def __init__(self, deadline: float = NEVER) -> None:
+    def __init__(self, deadline: float = NEVER, chars: float = NEVER) -> None:
         self.deadline, self.is_cancelled = deadline, False
+        self.chars = chars  # characters that it may still translate
         self.calls: list[Call] = []  # in progress
         self.waiting = 0  # items that wait for their turns
 
@@ -39,6 +42,12 @@ class Ticket:
         self.is_cancelled = True
         for call in self.calls:
             call.is_done.set()
+
+    def spend(self, chars: int) -> None:
+        """Count characters to translate. Raises DataError beyond the most: a packed file may unpack to any number."""
+        self.chars -= chars
+        if self.chars < 0:
+            raise DataError("the file unpacks to more text than one request may have")
 
     def add(self, call: "Call") -> None:
         """Add a call in progress."""
@@ -124,6 +133,11 @@ class Batcher:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
+
+    def join(self) -> None:
+        """Wait until the threads of a closed batcher have ended: one within an engine would abort the process."""
+        for thread in list(self.threads):
+            thread.join(LONGEST)
 
     def add(self, call: Call) -> None:
         """Let the items of `call` wait for their turns."""

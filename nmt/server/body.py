@@ -21,6 +21,7 @@ MEGABYTE = 10**6
 CLOSE = {"Connection": "close"}
 DRAIN = 2.0  # seconds in which the rest of a body that is too large is read and dropped
 FIELDS = 1000  # of a form
+BYTES, EXTRA = 12, 65_536  # bytes of a character at most, as escapes in JSON or a form; and of all else
 UTF_8 = b"utf-8"
 JSON, FORM, MULTIPART = "application/json", b"application/x-www-form-urlencoded", b"multipart/form-data"
 
@@ -41,6 +42,10 @@ async def read(request: Request, config: ServingConfig) -> bytes:
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body is compressed: send it as it is", CLOSE)
     most = int(config.max_body_mb * MEGABYTE)
+    if not request.headers.get("content-type", "").startswith(
+        "multipart/"
+    ):  # text alone: reading it must not take long
+        most = min(most, BYTES * config.max_chars + EXTRA)
     body = bytearray()
     size = 0
     try:
@@ -59,7 +64,7 @@ async def read(request: Request, config: ServingConfig) -> bytes:
     except ClientDisconnect:
         raise ApiError(CLIENT_GONE, "the client has gone") from None
     if size > most:
-        message = f"the body is larger than {config.max_body_mb:g} MB"
+        message = f"the body is larger than {most / MEGABYTE:.3g} MB"
         raise ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, CLOSE)
     return bytes(body)
 

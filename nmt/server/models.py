@@ -83,6 +83,7 @@ class Route:
 
         By way of a third language, scores are the sums of both, and alignments are joined. See `Served.translate`.
         """
+        ticket.spend(sum(map(len, lines)))
         *before, last = self.models
         firsts: list[list[Translation]] = []
         reports: list[Report] = []

@@ -92,6 +92,9 @@ def run(
         console.capture_logging()
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(server.serve([listener]))
+        service.models.close()
+        for model in service.models.served:
+            model.batcher.join()
 
 
 def load_models(

@@ -25,6 +25,7 @@ from nmt.server.gate import Gate
 from nmt.server.models import Models, Route
 
 R = TypeVar("R")
+UNPACKED = 4  # times the characters of a request: a file may be packed, and some text is translated twice for its tags
 LINE_END = re.compile(r"(\r?\n)")
 
 
@@ -76,7 +77,7 @@ class Service:
             raise bad_request(f"{chars:,} characters in one request: the most are {self.config.max_chars:,}")
         with self._admitted(chars):
             self.gate.charge(request, chars)
-            ticket = Ticket(time.monotonic() + self.config.timeout)
+            ticket = Ticket(time.monotonic() + self.config.timeout, UNPACKED * self.config.max_chars)
             future = asyncio.get_running_loop().run_in_executor(self._threads, work, ticket)
             gone = asyncio.ensure_future(disconnected(request))
             try:

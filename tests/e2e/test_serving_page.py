@@ -38,7 +38,17 @@ def test_the_table_of_limits_has_the_defaults() -> None:
 
 
 def test_options_exist_that_are_named() -> None:
-    known = {*OPTIONS, "--help", "--engine", "--threads", "--beam-size", "--no-page", "--chars-per-day", "--now"}
+    known = {
+        *OPTIONS,
+        "--help",
+        "--engine",
+        "--threads",
+        "--beam-size",
+        "--no-page",
+        "--chars-per-day",
+        "--now",
+        "--format",
+    }
     assert set(re.findall(r"--[a-z][a-z-]+", PAGE + UNIT.read_text())) <= known
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import docx
 import pytest
 from conftest import Run
 from documents import unbalanced
@@ -78,3 +79,32 @@ def test_ranks_share_no_document(tiny_model: Path, nmt_here: Run) -> None:
     done = nmt_here("translate", tiny_model, "--format", "html", *OPTIONS, stdin=b"<p>a", env=env)
     message = "several ranks share lines, not a document (start the command without torchrun)"
     assert (done.code, done.messages) == (2, [f"nmt: {message}"])
+
+
+def test_every_format_has_the_text_of_the_line(tiny_model: Path, nmt_here: Run, tmp_path: Path) -> None:
+    line = "The chef knows us."
+    (plain,) = nmt_here("translate", tiny_model, *OPTIONS, stdin=line.encode()).lines
+    sources = {
+        "xliff": f'<xliff srcLang="en"><unit><segment><source>{line}</source></segment></unit></xliff>',
+        "po": f'msgid "{line}"\nmsgstr ""\n',
+        "tmx": f'<tmx><body><tu><tuv xml:lang="en"><seg>{line}</seg></tuv></tu></body></tmx>',
+        "csv": f"id;text\n1;{line}\n",
+        "srt": f"1\n00:00:01,000 --> 00:00:02,000\n{line}\n",
+    }
+    for kind, source in sources.items():
+        flags = ["--column", "text"] if kind == "csv" else []
+        done = nmt_here("translate", tiny_model, "--format", kind, *flags, *OPTIONS, stdin=source.encode())
+        assert done.code == 0, done.err
+        assert plain in done.out
+        assert (line in done.out) == (kind != "srt")
+    document = docx.Document()
+    document.add_paragraph(line)
+    document.save(str(tmp_path / "a.docx"))
+    done = nmt_here("translate", tiny_model, "--format", "docx", "-i", "a.docx", "-o", "b.docx", *OPTIONS, cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert [one.text for one in docx.Document(str(tmp_path / "b.docx")).paragraphs] == [plain]
+
+
+def test_the_column_is_a_table_s(tiny_model: Path, nmt_here: Run) -> None:
+    done = nmt_here("translate", tiny_model, "--column", "2", *OPTIONS)
+    assert (done.code, done.messages) == (2, ["nmt: --column is a table's (add --format csv)"])

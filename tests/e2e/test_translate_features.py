@@ -291,7 +291,6 @@ def test_each_model_of_an_ensemble_has_to_be_whole(tiny: TinyRun, nmt_here: Run,
         (["--alignment-layer", "1"], "--alignment-layer says which layer --alignment takes (add --alignment)"),
         (["--export", "x"], "--export is for another engine than the native one (add --engine ctranslate2)"),
         (["--engine", "ctranslate2", "--sample"], "the engine ctranslate2 has no --sample (leave out --engine)"),
-        (["--engine", "ctranslate2", "--alignment"], "the engine ctranslate2 has no --alignment (leave out --engine)"),
     ],
 )
 def test_flags_that_do_not_go_together_are_one_line_before_a_model_is_looked_for(

@@ -107,9 +107,11 @@ def speaking_model(shape: dict[str, Any], vocabularies: Tokenizer) -> Model:
 def exported(
     model: Model, shape: dict[str, Any], vocabularies: Tokenizer, folder: Path, *, quantization: str = "float32"
 ) -> CTranslate2Engine:
-    converter(model, config_of(shape), vocabularies).convert(str(folder), quantization=quantization, force=True)
-    sides = (side.pieces(range(side.size)) for side in (vocabularies.source, vocabularies.target))
-    return CTranslate2Engine(Export(folder, quantization, model.position_limit, *sides), threads=2)
+    converting = converter(model, config_of(shape), vocabularies)
+    converting.convert(str(folder), quantization=quantization, force=True)
+    source, target = (side.pieces(range(side.size)) for side in (vocabularies.source, vocabularies.target))
+    export = Export(folder, quantization, model.position_limit, source, target, converting.alignment_layer)
+    return CTranslate2Engine(export, threads=2)
 
 
 def rows(count: int, *, longest: int = 20, size: int = SIZE) -> list[list[int]]:
@@ -172,6 +174,35 @@ def test_every_shape_gives_the_log_probabilities_of_a_native_pass_and_its_transl
         ]
         for one, two, fit in zip(own, other, whole, strict=True):
             assert not fit or one[0].score == pytest.approx(two[0].score, abs=1e-4)
+
+
+@pytest.mark.parametrize("decoder_layers", [1, 2, 4])
+def test_the_attention_is_that_of_the_native_engine(decoder_layers: int, tmp_path: Path) -> None:
+    shape = {**PRE_NORM, "decoder_layers": decoder_layers}
+    model = random_model(shape, tokenizer(joint=True), likes={})
+    engine, native = exported(model, shape, tokenizer(joint=True), tmp_path), NativeEngine([model])
+    pairs = [*zip(rows(40), rows(80)[40:], strict=True), ([5, 6], [])]
+    batches = [pairs[:1], pairs[1:]]
+    for own, other in zip(native.attention(batches, None), engine.attention(batches, None), strict=True):
+        assert [len(matrix) for matrix in own] == [len(matrix) for matrix in other]
+        for one, two in zip(own, other, strict=True):
+            torch.testing.assert_close(torch.tensor(two), torch.tensor(one), atol=1e-5, rtol=0)
+    layer = max(decoder_layers - 1, 1)
+    assert next(engine.attention([pairs], layer)) == next(engine.attention([pairs], None))
+    with pytest.raises(UsageError) as caught:
+        engine.attention([pairs], layer + 1)
+    assert str(caught.value) == (
+        f"the export has the attention of decoder layer {layer} alone, not {layer + 1} "
+        "(take that one, or the engine native)"
+    )
+
+
+def test_a_decoder_alone_has_no_attention_to_give(tmp_path: Path) -> None:
+    shape = {**PRE_NORM, **ALONE}
+    engine = exported(random_model(shape, tokenizer(joint=True), likes={}), shape, tokenizer(joint=True), tmp_path)
+    with pytest.raises(UsageError) as caught:
+        engine.attention([], None)
+    assert str(caught.value) == "CTranslate2 gives no attention of a decoder alone (take the engine native)"
 
 
 OPTIONS: list[dict[str, Any]] = [

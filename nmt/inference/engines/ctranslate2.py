@@ -47,6 +47,7 @@ class Export:
     target_limit: int  # longest target in pieces, EOS included
     source: list[str]
     target: list[str]  # pieces of each side by id
+    alignment_layer: int | None = None  # decoder layer, from 1, whose attention it gives; None for none
 
     @property
     def is_decoder(self) -> bool:
@@ -62,6 +63,7 @@ class ExportManifest(BaseModel):
     weights: str
     quantization: Quantization
     target_limit: Annotated[int, Field(ge=1, le=2**20)]
+    alignment_layer: Annotated[int, Field(ge=1, le=2**10)] | None = None  # exports of an older nmt have none
     files: dict[str, str]
 
 
@@ -158,7 +160,7 @@ def open_export(folder: Path, weights: str, pieces: tuple[list[str], list[str]])
     for name, expected in zip(names, pieces, strict=True):
         if read_json(folder / name) != expected:
             raise ArtifactError(f"{folder / name}: does not hold the pieces of the bundle's tokenizer", hint=again)
-    return Export(folder, manifest.quantization, manifest.target_limit, *pieces)
+    return Export(folder, manifest.quantization, manifest.target_limit, *pieces, manifest.alignment_layer)
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ class CTranslate2Engine:
         self.compute_type: str = model.compute_type  # int8_float32 where the rest of int8 is float32
         in_int8 = not on_gpu and self.compute_type.startswith("int8")
         self.task_rows = INT8_TASK_ROWS if in_int8 else TASK_ROWS[kind]
-        self.target = export.target
+        self.target, self.alignment_layer = export.target, export.alignment_layer
         self.ids = {piece: index for index, piece in enumerate(export.target)}
         self.target_limit, self.batch_tokens = export.target_limit, BATCH_TOKENS[kind]
 
@@ -232,9 +234,16 @@ class CTranslate2Engine:
     def score(self, batches: Iterable[list[Pair]]) -> Iterator[list[list[float]]]:
         return self._in_order(batches, self.model.score)
 
-    def attention(self, batches: Iterable[list[Pair]], layer: int | None) -> Iterator[list[Matrix]]:  # noqa: ARG002
-        """Raise UsageError: CTranslate2 returns the attention of one layer and head only."""
-        raise UsageError("alignments need the native engine", hint="leave out the engine ctranslate2")
+    def attention(self, batches: Iterable[list[Pair]], layer: int | None) -> Iterator[list[Matrix]]:
+        """Return the attention as `Engine` says. Raises UsageError where the export has none of `layer`."""
+        if isinstance(self.model, Decoder):
+            raise UsageError("CTranslate2 gives no attention of a decoder alone", hint="take the engine native")
+        if self.alignment_layer is None:
+            raise UsageError("an export of an older nmt, which has no alignments", hint="make it again: nmt export")
+        if layer not in (None, self.alignment_layer):
+            problem = f"the export has the attention of decoder layer {self.alignment_layer} alone, not {layer}"
+            raise UsageError(problem, hint="take that one, or the engine native")
+        return self._in_order(batches, self.model.attention)
 
     def _in_order(
         self, batches: Iterable[list[T]], start: Callable[[list[T]], Callable[[], list[R]]]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from nmt.config.decoding import DecodingConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID
 from nmt.errors import UsageError
-from nmt.inference.protocol import Pair, Row
+from nmt.inference.protocol import Matrix, Pair, Row
 
 if TYPE_CHECKING:
     from ctranslate2 import Generator, Translator
@@ -64,6 +64,26 @@ class EncoderDecoder:
             asynchronous=True,
         )
         return lambda: [promise.result().log_probs for promise in task]
+
+    def attention(self, pairs: list[Pair]) -> Callable[[], list[Matrix]]:
+        """Start to decode the targets of `pairs`; return a function that waits for their attention, EOS left out.
+
+        It is that of a greedy search with the target as a prefix: in a beam search of CTranslate2 4.8 the rows of the
+        attention are not those of the hypothesis.
+        """
+        task = self.model.translate_batch(
+            [[self.source[i] for i in src] for src, _ in pairs],
+            [[self.target[i] for i in tgt] for _, tgt in pairs],
+            max_input_length=0,
+            beam_size=1,
+            max_decoding_length=1 + max(len(tgt) for _, tgt in pairs),
+            return_attention=True,
+            asynchronous=True,
+        )
+        results = zip(pairs, task, strict=True)
+        return lambda: [
+            [row[: len(src)] for row in promise.result().attention[0][: len(tgt)]] for (src, tgt), promise in results
+        ]
 
     def search(self, rows: list[Row], settings: Settings) -> Callable[[], list[Found]]:
         """Start to translate `rows` within the largest limit; return a function that waits for their hypotheses."""

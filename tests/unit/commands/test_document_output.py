@@ -29,7 +29,7 @@ class FakeTranslator:
 def test_a_file_is_translated_and_what_was_odd_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.html").write_text("<html lang=en><b>a</i>")
     fake: Any = FakeTranslator()
-    translate_file("html", tmp_path / "a.html", tmp_path / "b.html", lambda: fake)
+    translate_file("html", tmp_path / "a.html", tmp_path / "b.html", None, lambda: fake)
     assert (tmp_path / "b.html").read_text() == '<html lang="de"><b>A</b>'
     assert capsys.readouterr().err == (
         "nmt: warning: tags added or left out to balance the document: 2\n"
@@ -42,5 +42,5 @@ def test_the_model_is_loaded_after_the_document_is_read(tmp_path: Path) -> None:
         raise AssertionError
 
     with pytest.raises(Exception, match="no such file"):
-        translate_file("html", tmp_path / "a.html", tmp_path / "b.html", load)
+        translate_file("html", tmp_path / "a.html", tmp_path / "b.html", None, load)
     assert not (tmp_path / "b.html").exists()

@@ -46,7 +46,7 @@ def test_the_manifest_says_what_it_was_made_from_and_how_it_agrees(made: Path) -
     assert manifest.pop("digest") == digest_json(manifest)
     assert manifest["weights"] == digest_file(made / WEIGHTS)
     assert (manifest["format"], manifest["engine"], manifest["quantization"]) == (1, "ctranslate2", "float32")
-    assert manifest["sample"] == "drawn from the vocabulary"
+    assert (manifest["sample"], manifest["alignment_layer"]) == ("drawn from the vocabulary", 1)
     expected = ["config.json", "model.bin", "shared_vocabulary.json", "source.spm", "target.spm"]
     assert sorted(manifest["files"]) == expected
     assert [model["file"] for model in manifest["tokenizers"].values()] == expected[-2:]

@@ -96,7 +96,9 @@ async def test_where_keys_are_wanted_all_translations_need_one(models: Models, t
     line = json.dumps({"lines": ["A small dog sleeps."], "source": "en", "target": "de"}).encode()
     for path, body in {"/translate": BODY, "/detect": b'{"q": "a"}', "/v1/translate": line}.items():
         assert (await ask(of, path, body, JSON)).status == 403
-        assert (await ask(of, path, body, {**JSON, "Authorization": "Bearer x"})).status == 403
+    for path, operations in (await ask(of, "/spec")).body["paths"].items():
+        if "post" in operations:
+            assert (await ask(of, path, b"", {"Authorization": "Bearer x"})).status == 403, path
     inside = {**json.loads(BODY), "api_key": key}
     assert (await ask(of, "/translate", json.dumps(inside).encode(), JSON)).status == 200
     assert (await ask(of, "/v1/translate", line, {**JSON, "Authorization": f"Bearer {key}"})).status == 200

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from nmt.config.decoding import DecodingConfig
+from nmt.errors import DataError
 from nmt.inference.protocol import Hypothesis, Matrix, Pair, Request, Row
 from nmt.server.batching import Batcher, GoneError, SharedEngine, Ticket
 
@@ -216,10 +217,31 @@ def test_a_closed_batcher_ends_its_threads_once_nothing_waits(engine: Echo) -> N
     assert all(thread.is_alive() for thread in batcher.threads)
     threads = list(batcher.threads)
     batcher.close()
-    for thread in threads:
-        thread.join(10)
+    batcher.join()
     assert not any(thread.is_alive() for thread in threads)
     assert search(SharedEngine(batcher, Ticket()), [3], [4]) == [[3], [4]], "a request that has begun before goes on"
+
+
+def test_who_joins_waits_for_the_batch_that_is_computed(
+    engine: Echo, batcher: Batcher, pool: ThreadPoolExecutor
+) -> None:
+    occupied(engine, batcher, pool)
+    batcher.close()
+    joined = pool.submit(batcher.join)
+    time.sleep(0.02)
+    assert not joined.done()
+    engine.may_go.set()
+    joined.result(10)
+    assert not batcher.threads
+
+
+def test_a_ticket_has_so_many_characters() -> None:
+    ticket = Ticket(chars=10)
+    ticket.spend(4)
+    ticket.spend(6)
+    with pytest.raises(DataError, match=r"^the file unpacks to more text than one request may have$"):
+        ticket.spend(1)
+    Ticket().spend(10**12)
 
 
 def test_a_call_of_a_ticket_that_is_over_ends_at_once(engine: Echo, batcher: Batcher, pool: ThreadPoolExecutor) -> None:

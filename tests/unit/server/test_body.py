@@ -121,6 +121,15 @@ async def test_a_body_that_is_too_large_is_read_to_its_end_and_dropped() -> None
     assert await refusal(request(*[bytes(60_000)] * 9, pause=0.05)) == (413, "the body is larger than 0.1 MB")
 
 
+async def test_a_body_of_text_is_as_large_as_its_characters_can_make_it() -> None:
+    config = ServingConfig(max_chars=10)
+    most = bytes(12 * 10 + 65_536)
+    assert await read(request(most), config) == most
+    with pytest.raises(ApiError, match=r"^the body is larger than 0.0657 MB$"):
+        await read(request(most, b"a", content_type=JSON), config)
+    assert len(await read(request(most, b"a", content_type=PARTS), config)) == len(most) + 1
+
+
 async def test_a_body_that_is_slow_or_does_not_come_is_given_up() -> None:
     assert await refusal(request(b"{", pause=1)) == (408, "the body did not come within 0.2 s")
     assert (await refusal(request(b"{", goes=True)))[0] == 499

@@ -8,7 +8,7 @@ import pytest
 
 from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import InferenceConfig, Options
-from nmt.errors import ArtifactError, UsageError
+from nmt.errors import ArtifactError, DataError, UsageError
 from nmt.inference.translator import Candidate, Translation
 from nmt.server.batching import Ticket
 from nmt.server.models import Models, Route, Served, joined
@@ -105,3 +105,11 @@ def test_alignments_are_joined() -> None:
     assert (both.source, both.text, both.score) == ("a b c", "u v w", -2.0)
     assert both.candidates[0].alignment == [(0, 2), (1, 2), (2, 0), (2, 1)]
     assert joined(first, translation("x y", "u", None)).candidates[0].alignment is None
+
+
+def test_the_characters_of_a_route_are_counted_once_for_all_its_models(served: Served) -> None:
+    ticket = Ticket(chars=10)
+    Route((served, served)).translate(["A dog.", ""], Options(), ticket)
+    assert ticket.chars == 4
+    with pytest.raises(DataError, match="unpacks to more text"):
+        Route((served,)).translate(["A dog."], Options(), ticket)

@@ -209,11 +209,27 @@ def test_what_the_engine_cannot_do_is_a_usage_error(made: Path) -> None:
     assert str(caught.value) == "the precision of an export is its own (nmt export has --quantization)"
     translator = Translator.load(made, engine="ctranslate2", device="cpu")
     with pytest.raises(UsageError) as caught:
-        translator.translate(["A dog."], Options(alignment=True))
-    assert str(caught.value) == "alignments need the native engine (leave out the engine ctranslate2)"
-    with pytest.raises(UsageError) as caught:
         translator.translate(["A dog."], Options(sampling=SamplingConfig()))
     assert str(caught.value) == ("sampling needs the native engine (CTranslate2 cannot draw by a seed of one's own)")
+
+
+def test_alignments_are_those_of_the_native_engine(made: Path) -> None:
+    lines, wanted = ["The chef knows us.", "", "The old teacher sees the dog."], Options(alignment=True)
+    own, other = (
+        Translator.load(made, engine=name, device="cpu", threads=1).translate(lines, wanted)
+        for name in ("native", "ctranslate2")
+    )
+    assert [one.candidates[0].alignment for one in other] == [one.candidates[0].alignment for one in own]
+    assert other[0].candidates[0].alignment
+
+
+def test_an_export_of_an_older_nmt_says_that_it_has_no_alignments(copy: Path) -> None:
+    edit_manifest(copy, alignment_layer=None)
+    translator = Translator.load(copy, engine="ctranslate2", device="cpu")
+    assert len(translator.translate(["A dog."])) == 1
+    with pytest.raises(UsageError) as caught:
+        translator.translate(["A dog."], Options(alignment=True))
+    assert str(caught.value) == "an export of an older nmt, which has no alignments (make it again: nmt export)"
 
 
 def test_a_gpu_that_is_not_there_is_a_usage_error(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
