@@ -190,5 +190,7 @@ class ModelAnswer(Answer):
     """Most hypotheses of a line."""
     max_length: int
     """Longest text in pieces that it translates at once; a longer one is cut into sentences."""
+    alignment: bool
+    """Whether its translations can be aligned: not by every engine, and not where text is protected."""
     tags: list[str]
     """Tags that may stand before a line."""

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from nmt.config.inference import Options
 from nmt.data.languages import english_name
+from nmt.documents.lines import LineTranslator
 from nmt.inference.segments import join
 from nmt.inference.translator import Candidate, Translation
 from nmt.server.batching import Ticket
@@ -155,6 +156,7 @@ async def models(request: Request) -> JSONResponse:
                 "target_name": english_name(model.target),
                 "beam_size": translator.decoding.beam_size,
                 "max_length": translator.max_length,
+                "alignment": LineTranslator(translator).can_align,
                 "tags": translator.tokenizer.tags,
             }
         )

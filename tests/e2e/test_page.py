@@ -164,9 +164,17 @@ def test_aligned_words_are_marked_by_pointer_and_key(page: Page, server: Serving
     (aligned,) = [src for src, tgt in found["alignment"] if tgt == word]
     page.locator(".word").nth(word).hover()
     expect(page.locator("#mirror .on")).to_have_text([source[aligned]])
-    page.get_by_label("Text to translate").click(position={"x": 16, "y": 12})  # on the first word
+    box = page.locator("#mirror span").nth(aligned).bounding_box()
+    assert box is not None
+    page.mouse.move(0, 0)
+    expect(page.locator(".on")).to_have_count(0)
+    page.mouse.move(box["x"] + 4, box["y"] + 4)
+    expect(page.locator("#mirror .on")).to_have_text([source[aligned]])
+    marked = [target[tgt] for src, tgt in found["alignment"] if src == aligned]
+    expect(page.locator(".output .on")).to_have_text(marked)
+    page.mouse.move(0, 0)
+    page.get_by_label("Text to translate").press("Control+Home")
     expect(page.locator("#mirror .on")).to_have_text([source[0]])
-    expect(page.locator(".output .on")).to_have_text([target[tgt] for src, tgt in found["alignment"] if src == 0])
     page.locator(".sentence").focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
@@ -288,9 +296,16 @@ def test_the_address_keeps_languages_and_models(page: Page) -> None:
 
 
 def test_a_phone_shows_it_in_one_column(page: Page) -> None:
+    long = "x" * 100
+    part = {"before": "", "source": long, "candidates": [{"text": long}], "warnings": [long]}
+    answer = {
+        "models": [long],
+        "translations": [{"source": long, "parts": [part] * 2, "candidates": part["candidates"]}],
+    }
+    page.route("**/v1/translate", lambda route: route.fulfill(json=answer))
     page.set_viewport_size({"width": 360, "height": 640})
     page.get_by_role("button", name="Add a column").click()
-    write(page, f"{LINES[0]} {'x' * 100}")
+    write(page, long)
     page.locator(".sentence").nth(1).wait_for()
     page.locator(".sentence").first.click()
     page.get_by_role("menuitemradio").first.wait_for()
@@ -321,6 +336,43 @@ def test_every_control_has_a_name_and_all_text_contrast(page: Page) -> None:
         assert [one for one in contrasts if one[0] < 4.5] == []
     page.reload()
     expect(page.get_by_label("Theme")).to_have_value("light")
+
+
+def test_a_key_is_asked_for_and_sent(context: BrowserContext, server: Serving) -> None:
+    other = context.new_page()
+    keys = []
+
+    def gate(route: Route) -> None:
+        keys.append(json.loads(route.request.post_data or "").pop("api_key", None))
+        if keys[-1] == "secret":
+            route.continue_()
+        else:
+            route.fulfill(status=403, json={"error": "an API key is needed"})
+
+    other.route("**/v1/translate", gate)
+    other.goto(server.url)
+    field = other.get_by_label("API key")
+    expect(field).to_be_hidden()
+    write(other, LINES[0])
+    expect(other.get_by_role("alert")).to_contain_text("an API key is needed")
+    field.fill("secret")
+    field.press("Enter")
+    expect(other.locator(".output")).to_have_text(translated(server, LINES[0]))
+    assert keys == [None, "secret"]
+    assert "secret" not in other.url
+
+
+def test_a_model_that_cannot_align_is_not_asked_to(context: BrowserContext, server: Serving) -> None:
+    other = context.new_page()
+    models = [model | {"alignment": False} for model in server.request("/v1/models").body]
+    other.route("**/v1/models", lambda route: route.fulfill(json=models))
+    other.goto(server.url)
+    with other.expect_request("**/v1/translate") as waiting:
+        write(other, LINES[0])
+    assert json.loads(waiting.value.post_data or "")["alignment"] is False
+    expect(other.locator(".by")).to_contain_text("not aligned")
+    other.locator(".word").first.hover()
+    expect(other.locator("#mirror .on")).to_have_count(0)
 
 
 def test_a_language_is_detected_and_both_are_swapped(context: BrowserContext, server: Serving) -> None:

@@ -7,12 +7,11 @@ const MOST_LINES = 500; // of one request
 const MOST_ALTERNATIVES = 8;
 
 export class Column {
-  // `page` has beams (by model), highlight(line, ranges), say(text), wantKey(), run(), changed() and close(column).
+  // `page` has beams (by model), canAlign(source, option), highlight(line, ranges), say(text), wantKey(), run(), changed() and close(column).
   constructor(page) {
     this.page = page;
     this.results = new Map(); // of lines: parts, each with its words, its candidates and which of them is chosen
     this.lines = [];
-    this.hasAlignment = true;
     this.root = document.getElementById("column").content.firstElementChild.cloneNode(true);
     const find = (selector) => this.root.querySelector(selector);
     this.select = find(".to");
@@ -45,7 +44,6 @@ export class Column {
   choose(option, { quiet = false } = {}) {
     this.option = option;
     this.results.clear();
-    this.hasAlignment = true;
     setLanguage(this.output, option.target);
     if (!quiet) this.page.changed();
   }
@@ -74,8 +72,9 @@ export class Column {
       for (let at = 0; at < wanted.length; at += MOST_LINES) {
         const answer = await this.ask(wanted.slice(at, at + MOST_LINES), { parts: true }, signal);
         for (const { source: line, parts } of answer.translations) this.results.set(line, measured(parts));
+        const aligned = this.page.canAlign(source, this.option);
         const how = answer.pivot ? `${answer.models.join(", then ")}, by way of ${answer.pivot}` : answer.models[0];
-        this.by.textContent = `${how}, ${((performance.now() - began) / 1000).toFixed(2)} s${this.hasAlignment ? "" : ", no alignment"}`;
+        this.by.textContent = `${how}, ${((performance.now() - began) / 1000).toFixed(2)} s${aligned ? "" : ", not aligned"}`;
         this.models = answer.models;
       }
     } catch (error) {
@@ -96,15 +95,7 @@ export class Column {
   async ask(lines, more, signal) {
     const { target, model } = this.option;
     const values = { lines, ...(model ? { model } : { source: this.source, target }), ...more };
-    if (!this.hasAlignment) return post("v1/translate", values, signal);
-    try {
-      return await post("v1/translate", { ...values, alignment: true }, signal);
-    } catch (error) {
-      if (error.status !== 400) throw error;
-      const answer = await post("v1/translate", values, signal); // where it is right but for the alignment
-      this.hasAlignment = false;
-      return answer;
-    }
+    return post("v1/translate", { ...values, alignment: this.page.canAlign(this.source, this.option) }, signal);
   }
 
   fail(error) {

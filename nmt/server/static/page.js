@@ -17,6 +17,7 @@ let detected = ""; // code of the language of the text, where it is to be detect
 
 const page = {
   beams: new Map(),
+  canAlign,
   highlight,
   say: (message) => (at("status").textContent = message),
   run: () => run(),
@@ -76,6 +77,11 @@ function optionsOf(code) {
       ...others.map((one) => ({ target, model: one.name, label: `${name} (${one.name})` })),
     ];
   });
+}
+
+function canAlign(code, { target, model }) {
+  const direct = models.find((one) => (model ? one.name === model : one.source === code && one.target === target));
+  return (direct ? [direct] : models).every((one) => one.alignment);
 }
 
 function nameOf(code) {
