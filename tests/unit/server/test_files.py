@@ -1,7 +1,9 @@
 """Files that are translated: what is taken, what is kept of them, for how long, and by which name it is to be had."""
 
 import asyncio
+import io
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from nmt.documents.formats import SUFFIXES
 from nmt.server import files
 from nmt.server.app import create_app
 from nmt.server.errors import ApiError
-from nmt.server.files import Results
+from nmt.server.files import Results, packed_chars
 from nmt.server.models import Models, Served
 from nmt.server.service import Service
 
@@ -147,3 +149,20 @@ async def test_translations_take_a_bounded_room() -> None:
     assert refused.value.message == "there is no room for more files: try again in 600 s"
     results.remove(first)
     assert results.add(b"x" * 10, "b.txt") != first
+
+
+def packed(**members: bytes) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, member in members.items():
+            file.writestr(name.replace("_", "."), member)
+    return content.getvalue()
+
+
+def test_a_packed_file_is_refused_by_what_it_unpacks_to(client: TestClient) -> None:
+    assert packed_chars(packed(document_xml=bytes(4000), styles_xml=bytes(21), image_png=bytes(10_000))) == 201
+    assert packed_chars(b"PK") == 0
+    message = "201 characters in one request: the most are 200"
+    assert send(client, packed(document_xml=bytes(4020)), "a.docx") == (400, message)
+    status, message = send(client, packed(document_xml=bytes(4019)), "a.docx")
+    assert (status, "no .docx" in message) == (400, True)

@@ -28,7 +28,7 @@ CAREFREE = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.funct
 @pytest.fixture(scope="module")
 def document(tiny_model: Path) -> Iterator[Any]:
     models = Models.of([Served.load("m", tiny_model, DecodingConfig(), InferenceConfig(device="cpu"), 0.0)])
-    service = Service(models, ServingConfig(allow_host=["*"], max_chars=2000))
+    service = Service(models, ServingConfig(allow_host=["*"], max_chars=20_000))
     yield schemathesis.openapi.from_asgi("/spec", guarded(create_app(service), lambda _: None))
     models.close()
 
