@@ -109,6 +109,7 @@ def load_models(
     except NmtError:
         for one in served:
             one.batcher.close()
+            one.batcher.join()  # a thread that ends together with the process may abort it
         raise
     for line in models.described():
         console.log(f"serve: {line}")
