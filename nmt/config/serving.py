@@ -9,6 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, StringConstraints, field
 from nmt.config.section import Flag, Section
 
 ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.\-\[\]:]+")
+HOST = re.compile(r"\*|[^\s/:]+")
 
 
 class QuotaConfig(Section):
@@ -73,6 +74,13 @@ class ServingConfig(Section):
         if not all(map(ORIGIN.fullmatch, origins)):
             raise ValueError("an origin is like https://example.org, without a path, or *")
         return origins
+
+    @field_validator("allow_host")
+    @classmethod
+    def check_names(cls, names: list[str]) -> list[str]:
+        if not all(map(HOST.fullmatch, names)):
+            raise ValueError("a name is like translate.example.org, without scheme, port and path, or *")
+        return names
 
     @field_validator("proxy")
     @classmethod

@@ -171,7 +171,7 @@ def otherwise(package: Package) -> list[str]:
         cut = f"{package['cut_otherwise']} of {package['texts']}"
         lines.append(f"{cut} texts of two lines are cut into other sentences than nmt's")
     if package["underscored"]:
-        lines.append(f"an underscore of a translation becomes a space: {package['underscored']} pieces hold one")
+        lines.append(f"an underscore of a translation becomes a space; pieces with one: {package['underscored']}")
     if package["longest_source"]:
         lines.append(
             f"a sentence of more than {package['longest_source']} pieces ends in an error: positions are learned"

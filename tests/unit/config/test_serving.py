@@ -22,6 +22,9 @@ def test_by_default_it_listens_to_this_machine_and_trusts_nobody() -> None:
     [
         ({"cors": ["example.org"]}, "an origin is like https://example.org, without a path, or *"),
         ({"cors": ["*", "https://example.org/"]}, "an origin is like https://example.org, without a path, or *"),
+        ({"allow_host": ["*", "https://example.org"]}, "a name is like translate.example.org, without scheme, port"),
+        ({"allow_host": ["example.org:80"]}, "a name is like translate.example.org, without scheme, port"),
+        ({"allow_host": ["a b"]}, "a name is like translate.example.org, without scheme, port"),
         ({"proxy": ["proxy"]}, "a proxy is an address such as 10.0.0.1, or a network such as 10.0.0.0/8"),
         ({"proxy": ["10.0.0.1/8"]}, "a proxy is an address such as 10.0.0.1, or a network such as 10.0.0.0/8"),
         ({"root_path": "translator"}, "String should match pattern"),

@@ -209,7 +209,7 @@ def test_all_that_differs_is_said(made: tuple[Path, Package]) -> None:
     loud: Package = {**quiet, "texts": 0, "underscored": 2, "longest_source": 128, "tags": ["<2de>", "<2fr>"]}
     assert otherwise({**loud, "protects": True}) == [
         search,
-        "an underscore of a translation becomes a space: 2 pieces hold one",
+        "an underscore of a translation becomes a space; pieces with one: 2",
         "a sentence of more than 128 pieces ends in an error: positions are learned",
         "tags have to stand in the text: <2de> <2fr>",
         "no text is protected by placeholders",

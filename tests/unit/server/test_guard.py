@@ -53,7 +53,11 @@ def test_it_goes_by_its_names_and_by_addresses(host: str) -> None:
 def test_another_name_is_a_strangers(host: str) -> None:
     assert not guard().knows(host)
     assert guard(allow_host=["*"]).knows(host)
-    assert guard(allow_host=["other", host]).knows(host)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "Evil.Example:80"])
+def test_a_further_name_is_its_own(host: str) -> None:
+    assert guard(allow_host=["other", "evil.example"]).knows(host)
 
 
 async def test_a_request_by_another_name_does_not_reach_the_application() -> None:
