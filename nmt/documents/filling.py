@@ -29,6 +29,7 @@ class DocumentReport:
     tagged: int = 0  # those with tags inside
     piecewise: int = 0  # those translated between their tags, for lack of an alignment
     unplaced: int = 0  # tags around text that stand empty or at the end, as the translation does not tell their place
+    replaced: int = 0  # words of translations in whose place text stands that is not translated
     repaired: int = 0  # tags added or left out to balance the document
 
     def warnings(self) -> list[str]:
@@ -36,6 +37,7 @@ class DocumentReport:
         found = {
             "texts translated piece by piece between their tags, as they have no alignment": self.piecewise,
             "tags whose text was not found in the translation, now empty or at the end": self.unplaced,
+            "words of the translation replaced by text that is not translated, such as code": self.replaced,
             "tags added or left out to balance the document": self.repaired,
         }
         return [f"{sentence}: {count:,}" for sentence, count in found.items() if count]
@@ -95,6 +97,7 @@ def _by_alignment(tagged: Sequence[Unit], translate: TranslateLines, setting: Se
         if best.alignment is not None:
             placed = by_alignment(unit, best.text, best.alignment)
             setting.report.unplaced += placed.unplaced
+            setting.report.replaced += placed.replaced
             done[id(unit)] = placed.source
     return done
 

@@ -26,6 +26,7 @@ class Placed:
 
     source: str  # in the document's format
     unplaced: int = 0  # tags around text whose place could not be found: they stand empty, or at the end
+    replaced: int = 0  # words of the translation in whose place text stands that is kept
 
 
 def by_alignment(unit: Unit, translation: str, pairs: Sequence[tuple[int, int]]) -> Placed:
@@ -51,6 +52,7 @@ class _Alignment:
             if source < len(self.source_words) and target < len(self.target_words):
                 self.sources[target].add(source)
         self.places: list[Interval] = [(0, 0)] * len(nodes)
+        self.replaced = 0
         self.owners = [-1] * len(translation)  # of each character: the innermost node placed around it
 
     def place(self, unit: Unit) -> Placed:
@@ -63,7 +65,7 @@ class _Alignment:
             within = self.places[parent] if parent >= 0 else (0, len(self.translation))
             unplaced += self._place_siblings(children.get(parent, []), within)
             waiting += [index for index in children.get(parent, []) if index in children]
-        return Placed(write(unit, self.nodes, self.places, self.translation), unplaced)
+        return Placed(write(unit, self.nodes, self.places, self.translation), unplaced, self.replaced)
 
     def _place_siblings(self, siblings: list[int], within: Interval) -> int:
         """Set the places of `siblings`, those of most aligned words first; return the number of those without any."""
@@ -106,16 +108,22 @@ class _Alignment:
         end = min(self.target_words[run[1]][1], within[1])
         # Punctuation that the source does not have within the tag stays outside.
         before, after = self.line[: node.start].rpartition(" ")[2], self.line[node.end :].partition(" ")[0]
-        edges = ("", "") if node.kind is Kind.ATOM else (own[0], own[-1])
-        while start < end and _is_mark(self.translation[start], edges[0], before):
+        held = own if node.kind is Kind.ATOM else ""  # the marks of an atom are its own, wherever it has them
+        while start < end and _is_mark(self.translation[start], own[0], before, held):
             start += 1
-        while start < end and _is_mark(self.translation[end - 1], edges[1], after):
+        while start < end and _is_mark(self.translation[end - 1], own[-1], after, held):
             end -= 1
-        if node.kind is Kind.ATOM:
-            is_short = run[1] - run[0] < len(words) or _is_like(own, self.translation[start:end])
-            if not is_short or _letters(before + after):  # other text than its own would be lost
-                end = start
+        if node.kind is Kind.ATOM and not _is_like(own, self.translation[start:end]):
+            is_short = run[1] - run[0] < len(words)
+            if not is_short or _letters(before + after) or self._is_beside_lost(words):
+                end = start  # other text than its own would be lost
+            self.replaced += len(self.translation[start:end].split())
         return (start, end) if start == end or self._is_free(node, start, end) else None
+
+    def _is_beside_lost(self, words: set[int]) -> bool:
+        """Whether a word beside `words` of the source is aligned to no word: then theirs may be its translation."""
+        beside = {min(words) - 1, max(words) + 1} & {*range(len(self.source_words))}
+        return not beside <= set[int]().union(*self.sources)
 
     def _copied(self, node: Node, own: str, words: set[int]) -> Interval | None:
         """Return where the text of an atom, or of a part of a word as in H2O, was copied; an aligned place first."""
@@ -133,12 +141,13 @@ class _Alignment:
     def _run(self, node: Node, words: set[int], within: Interval) -> tuple[int, int] | None:
         """Return the first and the last word of the run that has the most words aligned to `words`, less the others.
 
-        A run for an atom, which it replaces, has no others.
+        A run for an atom, which it replaces, has no others, nor words that are aligned to others too.
         """
         best, best_score = None, 0
         start, score = -1, 0
         for index, (begin, end) in enumerate(self.target_words):
-            is_own = not self.sources[index].isdisjoint(words)
+            sources = self.sources[index]
+            is_own = not sources.isdisjoint(words) and (node.kind is not Kind.ATOM or sources <= words)
             is_barred = not self._is_free(node, max(begin, within[0]), min(end, within[1]))
             if is_barred or (node.kind is Kind.ATOM and not is_own):
                 start, score = -1, 0
@@ -206,9 +215,14 @@ def _letters(text: str) -> int:
     return sum(map(str.isalnum, text))
 
 
-def _is_mark(letter: str, edge: str, outside: str) -> bool:
-    """Whether a letter at the edge of a tag is punctuation that its text, which has `edge` there, has `outside`."""
-    return not letter.isspace() and MARKS.fullmatch(letter) is not None and (edge.isalnum() or letter in outside)
+def _is_mark(letter: str, edge: str, outside: str, held: str) -> bool:
+    """Whether a letter at the edge of a tag is punctuation that its text, which has `edge` there, has `outside`.
+
+    The text of an atom is `held`: what is not in it stands outside.
+    """
+    if letter.isspace() or not MARKS.fullmatch(letter):
+        return False
+    return letter in outside or (letter not in held if held else edge.isalnum())
 
 
 def _is_like(text: str, copy: str) -> bool:

@@ -18,6 +18,19 @@ def test_what_was_translated_is_counted() -> None:
     assert setting.report.warnings() == []
 
 
+def test_words_that_kept_text_replaces_are_counted() -> None:
+    def translate(lines: Sequence[str], *, alignment: bool) -> list[Translation]:
+        assert alignment
+        return [translation(line, "Ein Ding.", [(0, 0), (1, 1), (2, 1)]) for line in lines]
+
+    setting = Setting()
+    assert translate_html("<p>A <code>f g()</code>.</p>", translate, setting) == "<p>Ein <code>f g()</code>.</p>"
+    assert setting.report == DocumentReport(units=1, tagged=1, replaced=1)
+    assert setting.report.warnings() == [
+        "words of the translation replaced by text that is not translated, such as code: 1"
+    ]
+
+
 def test_alignments_are_asked_for_where_there_are_tags() -> None:
     recorder = Recorder()
     translate_html(PAGE, recorder)

@@ -82,6 +82,12 @@ def test_points_stand_where_the_fewest_words_cross_them(
         # Of several copies, the aligned one; letters do not count within a word.
         ("in <code>a</code> or a b", "in a oder a b", "0-0 3-1 2-2 1-3 4-4", "in a oder <code>a</code> b"),
         ("das <code>a</code> b", "das A b", "0-0 1-1 2-2", "das <code>a</code> b"),
+        # A mark that the code has not stays; so do words that are aligned to others too, or may be the translation of
+        # one that is aligned to none.
+        ("A <code>f()</code> man is.", "Ein fff.", "0-0 1-1", "Ein <code>f()</code> fff."),
+        ("A <code>f()</code> is.", "Ist eff.", "2-0 1-1", "Ist <code>f()</code> eff."),
+        ("A <code>f()</code>.", "Ein eff.", "0-0 1-1", "Ein <code>f()</code>."),
+        ("A <code>f()</code> man", "Ein effmann", "0-0 1-1 2-1", "Ein <code>f()</code> effmann"),
         # Other text is not lost, even where the alignment is wrong.
         ("x <code>a</code>bcd y", "X ABCD Y", "0-0 1-1 2-2", "X <code>a</code>BCD Y"),
         ("see https://a.b/?x=1&amp;y for more", "mehr: https : y", "3-0 1-1 1-2 2-3", "mehr: https://a.b/?x=1&amp;y y"),
