@@ -132,9 +132,11 @@ def option(section: type[Section], key: str, mark: OptionsOf) -> inspect.Paramet
     kind, constraints = plain_type(field.annotation, field.metadata)
     flag = flag_of(field)
     default = field.get_default(call_default_factory=True)
-    shown = "" if default in (None, False, []) else f" [dim]\\[default: {mark.default.format(default)}][/dim]"
+    plain = default is True or default in (None, False, "", [])
+    shown = "" if plain else f" [dim]\\[default: {mark.default.format(default)}][/dim]"
+    name = option_name(section, key)
     info = typer.Option(
-        option_name(section, key),
+        f"{name}/--no-{name.removeprefix('--')}" if default is True else name,
         help=prose(described(section, key)) + shown,
         metavar=flag.metavar or ranged(kind, constraints),
         envvar=flag.environment,

@@ -1,6 +1,7 @@
 """The command `serve`: translations over HTTP."""
 
 import re
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +36,8 @@ def serve(
     the others do by their names; where there is none, two models translate by way of a third language.
     SIGHUP loads the models and the keys again; SIGTERM ends the server once all requests are answered.
     """
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to load again
     for package in ("fastapi", "httptools", "python_multipart", "uvicorn", *["prometheus_client"] * serving.metrics):
         import_extra(package, "serve", "nmt serve")
     check_device(inference)

@@ -282,3 +282,15 @@ def test_a_field_takes_its_value_from_the_environment_unless_the_option_is_given
     assert call(Surroundings, "--size", "5") == Surroundings(quick=True, size=5)
     monkeypatch.setenv("PROGRAM_QUICK", "0")
     assert call(Surroundings) == Surroundings(size=3)
+
+
+def test_what_is_on_by_default_has_an_option_to_turn_it_off() -> None:
+    class Pages(Section):
+        """A section."""
+
+        page: bool = True
+        """Whether there is a page."""
+
+    assert call(Pages) == Pages(page=True)
+    assert call(Pages, "--page") == Pages(page=True)
+    assert call(Pages, "--no-page") == Pages(page=False)
