@@ -32,7 +32,7 @@ COMMANDS = {
         "evaluate": "Score translations by BLEU, chrF and TER with their signatures: those of MODEL, or --hypotheses.",
         "serve": "Serve each MODEL over HTTP, with a page for people and the interface of LibreTranslate for programs.",
         "key": "Make an API key for `nmt serve`: print it, this once, and add its hash to FILE.",
-        "export": "Write MODEL for another engine, to MODEL/exports/NAME, or as a new bundle with weights in int8.",
+        "export": "Write MODEL for another engine or program, to MODEL/exports, or as a new bundle in int8.",
     },
     "From runs to numbers": {
         "compare": "Say why runs differ from the first one, from which stage and step on, and whether it matters.",

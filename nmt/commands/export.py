@@ -66,7 +66,7 @@ def export(
         typer.Option(metavar="OWNER/NAME", help="Upload the export for huggingface to the Hub, by default in private."),
     ] = None,
 ) -> None:
-    """Write MODEL for another engine or program, to MODEL/exports, or as a new bundle with weights in int8.
+    """Write MODEL for another engine or program, to MODEL/exports, or as a new bundle in int8.
 
     A sample is translated by both first: in float32 the export has to translate it as the native engine
     does, else it has to come near; where it does not, nothing is written.

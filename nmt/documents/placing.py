@@ -107,17 +107,20 @@ class _Alignment:
         start = max(self.target_words[run[0]][0], within[0])
         end = min(self.target_words[run[1]][1], within[1])
         # Punctuation that the source does not have within the tag stays outside.
-        before, after = self.line[: node.start].rpartition(" ")[2], self.line[node.end :].partition(" ")[0]
+        text = self.line[node.start : node.end]
+        before = "" if text[0].isspace() else self.line[: node.start].rpartition(" ")[2]
+        after = "" if text[-1].isspace() else self.line[node.end :].partition(" ")[0]
         held = own if node.kind is Kind.ATOM else ""  # the marks of an atom are its own, wherever it has them
         while start < end and _is_mark(self.translation[start], own[0], before, held):
             start += 1
         while start < end and _is_mark(self.translation[end - 1], own[-1], after, held):
             end -= 1
-        if node.kind is Kind.ATOM and not _is_like(own, self.translation[start:end]):
-            is_short = run[1] - run[0] < len(words)
-            if not is_short or _letters(before + after) or self._is_beside_lost(words):
-                end = start  # other text than its own would be lost
-            self.replaced += len(self.translation[start:end].split())
+        if node.kind is Kind.ATOM:
+            is_copy = _is_like(own, self.translation[start:end])
+            is_foreign = not is_copy and (run[1] - run[0] >= len(words) or self._is_beside_lost(words))
+            if is_foreign or _letters(before + after):  # other text than its own would be lost
+                end = start
+            self.replaced += 0 if is_copy else len(self.translation[start:end].split())
         return (start, end) if start == end or self._is_free(node, start, end) else None
 
     def _is_beside_lost(self, words: set[int]) -> bool:

@@ -192,7 +192,7 @@ def test_all_are_ended_whatever_control_c_says(monkeypatch: pytest.MonkeyPatch) 
     ended: list[Child[int]] = []
 
     def end(child: Child[int]) -> str:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         ended.append(child)
         return whole_end(child)
 

@@ -1,6 +1,5 @@
 """Signals: the first is noted, the second acts as usual, and the handlers of before come back."""
 
-import os
 import signal
 import threading
 
@@ -17,7 +16,7 @@ def test_a_signal_is_noted_and_the_old_handlers_come_back(number: signal.Signals
     before = [signal.getsignal(each) for each in ALL]
     with catching_signals() as caught:
         assert [signal.getsignal(each) for each in ALL] != before
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         assert caught == [number]
     assert [signal.getsignal(each) for each in ALL] == before
 
@@ -32,7 +31,7 @@ def test_a_signal_that_a_launcher_passes_on_counts_once_and_a_later_one_acts(
     try:
         with catching_signals() as caught:
             for now[0] in (100.0, 100.1, 104.9, 105.0, 105.1):
-                os.kill(os.getpid(), number)
+                signal.raise_signal(number)
         assert (caught, acted) == ([number], [105.0, 105.1])
     finally:
         signal.signal(number, before)
@@ -40,17 +39,17 @@ def test_a_signal_that_a_launcher_passes_on_counts_once_and_a_later_one_acts(
 
 def test_a_signal_of_another_kind_acts_at_once() -> None:
     with catching_signals() as caught:
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
     assert caught == [signal.SIGTERM]
 
 
 def test_a_second_ctrl_c_interrupts_at_once() -> None:
     with catching_signals() as caught:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
     assert caught == [signal.SIGINT]
 
 
@@ -59,8 +58,8 @@ def test_a_signal_that_is_ignored_stays_so_but_for_that_of_a_job_in_the_backgrou
     before = signal.signal(number, signal.SIG_IGN)  # as under nohup
     try:
         with catching_signals() as caught:
-            os.kill(os.getpid(), number)
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
+            signal.raise_signal(number)
             assert caught == [number] * (number == signal.SIGINT)
             assert signal.getsignal(number) is signal.SIG_IGN
     finally:
