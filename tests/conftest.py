@@ -160,6 +160,14 @@ def nmt(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
+@pytest.fixture(autouse=True)
+def pipes_end_no_process() -> Iterator[None]:
+    """Take back what output to a pipe sets: later tests of sockets in this process would die of one that is closed."""
+    yield
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+
+
 @contextmanager
 def as_it_was() -> Iterator[None]:
     """Put back what a command changes of this process."""
