@@ -50,11 +50,8 @@ COMMANDS = {
     },
 }
 """The first sentence of each command's help, by the panels of `nmt --help`."""
-MODULES = {
-    "prepare": "run",
-    "train": "run",
-    "import": "import_",
-}  # modules of `nmt.commands` that are not called as the command
+MODULES = {"prepare": "run", "train": "run", "import": "import_"}
+"""Modules of `nmt.commands` that are not called as the command."""
 app = new_app(
     "Neural machine translation: from raw parallel text to a scored, shippable translator.", add_completion=True
 )

@@ -42,9 +42,8 @@ async def read(request: Request, config: ServingConfig) -> bytes:
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body is compressed: send it as it is", CLOSE)
     most = int(config.max_body_mb * MEGABYTE)
-    if not request.headers.get("content-type", "").startswith(
-        "multipart/"
-    ):  # text alone: reading it must not take long
+    has_files = request.headers.get("content-type", "").startswith("multipart/")
+    if not has_files:  # reading text must not take long
         most = min(most, BYTES * config.max_chars + EXTRA)
     body = bytearray()
     size = 0
