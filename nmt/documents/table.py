@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from nmt.data.pairs import is_blank
 from nmt.data.reading.columns import names_language, names_side
 from nmt.data.reading.streams import listing
+from nmt.data.reading.tables import csv_reader
 from nmt.documents.filling import Setting
 from nmt.documents.units import Part, Unit, text
 from nmt.errors import DataError
@@ -53,7 +54,7 @@ def _delimiter(source: str) -> str:
 def _records(source: str, delimiter: str, name: str) -> Iterator[tuple[str, list[str]]]:
     """Yield each record as it is written, and its cells. Raises DataError."""
     lines = re.findall(r"[^\n]*\n|[^\n]+$", source)
-    reader = csv.reader(iter(lines), delimiter=delimiter)
+    reader = csv_reader(lines, delimiter)
     done = 0
     try:
         for cells in reader:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from nmt import console
 from nmt.config.data import Format, LanguagesConfig
@@ -25,6 +26,9 @@ from nmt.data.reading.columns import (
 )
 from nmt.data.reading.streams import CR_TIP, UNREADABLE, decode_lines, unreadable
 from nmt.errors import DataError
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 MAX_CELL = 2**26
 """Characters of the longest cell of a CSV file: a quotation mark that is never closed swallows all that follows."""
@@ -76,7 +80,7 @@ def first_rows(stream: io.BufferedReader, name: str, form: Format) -> list[list[
     text = _start(stream, name)
     rows: Iterable[list[str]]
     if form == "csv" or _is_quoted(text):
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter="," if form == "csv" else "\t")
+        rows = csv_reader(io.StringIO(text, newline=""), "," if form == "csv" else "\t")
     else:
         rows = (line.removesuffix("\r").split("\t") for line in text.split("\n"))
     return [row for row in islice(rows, ROWS) if any(map(str.strip, row))]
@@ -167,8 +171,7 @@ def _quoted_rows(lines: Iterable[str], name: str, wanted: Wanted) -> Rows:
 
 
 def _csv_rows(lines: Iterable[str], name: str, delimiter: str = ",") -> Rows:
-    csv.field_size_limit(MAX_CELL)
-    reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter, strict=True)
+    reader = csv_reader((line + "\n" for line in lines), delimiter, strict=True)
     try:
         for row in reader:
             yield reader.line_num, row
@@ -176,6 +179,12 @@ def _csv_rows(lines: Iterable[str], name: str, delimiter: str = ",") -> Rows:
         if "new-line character" in str(error):
             raise DataError(f"{name}:{reader.line_num}: a line that ends in CR alone", hint=CR_TIP) from None
         raise DataError(f"{name}:{reader.line_num}: not CSV: {error}", hint="is a quotation mark missing?") from None
+
+
+def csv_reader(lines: Iterable[str], delimiter: str, *, strict: bool = False) -> "Reader":
+    """Return a reader of CSV with cells of at most `MAX_CELL` characters; all readers of a process share the limit."""
+    csv.field_size_limit(MAX_CELL)
+    return csv.reader(lines, delimiter=delimiter, strict=strict)
 
 
 def _is_blank(row: Sequence[str], anomalies: dict[str, int]) -> bool:

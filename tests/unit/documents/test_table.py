@@ -45,10 +45,17 @@ def test_the_column_has_a_name_without_languages_too() -> None:
         ),
         ("a,b\n", "3", "t.csv: no column '3'; it has a, b ("),
         ("a,b\n1,2\n3\n", "b", "t.csv:3: 1 cells, and none in column 2"),
-        ("a,b\n" + "x" * 140_000, "1", "t.csv:2: not a table: field larger than field limit"),
     ],
 )
 def test_a_column_that_is_not_there_is_one_line(source: str, column: str | None, message: str) -> None:
     with pytest.raises(DataError) as caught:
         translated(source, **({"column": column} if column else {}))
     assert str(caught.value).startswith(message)
+
+
+def test_a_cell_that_does_not_end_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(translated("a,b\n" + "x" * 140_000, column="1").split("\n")[1]) == 280_001
+    monkeypatch.setattr("nmt.data.reading.tables.MAX_CELL", 1000)
+    with pytest.raises(DataError) as caught:
+        translated("a,b\n" + "x" * 1001, column="1")
+    assert str(caught.value).startswith("t.csv:2: not a table: field larger than field limit")
