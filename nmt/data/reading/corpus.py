@@ -1,4 +1,4 @@
-"""Read the raw pairs of a corpus: from files, test sets, Hugging Face datasets, or the built-in grammar."""
+"""Read the raw pairs of a corpus: from files, test sets, Hugging Face datasets, the built-in grammar, or a task."""
 
 import io
 import itertools
@@ -21,13 +21,14 @@ from nmt.data.reading.streams import decode_lines, decompress
 from nmt.data.reading.test_sets import is_sgm, read_test_set
 from nmt.errors import DataError, input_error
 from nmt.files import digest_file, digest_json
-from nmt.tasks import grammar
+from nmt.tasks import algorithmic, grammar
 
 RECIPE_TIP = "; names in a recipe start at --data-dir, or else at the recipe's folder"
 READING = 3
 """Version of what is read from the same files: text that a killed run made half of by another version is made anew."""
 STDIN = "-"  # name of standard input
 TEST_SET = "sacrebleu:"  # prefix of the names of sacreBLEU's test sets
+TASK_SPLITS: dict[str, algorithmic.Split] = {"train": "train", "validation": "dev", "test": "test"}
 Downloads = Mapping[str, DownloadConfig]
 
 
@@ -59,6 +60,8 @@ def read_corpus(
     files = _Files(root, downloads or {}, stdin)
     if config.builtin is not None:
         pairs = _read_builtin(config, languages)
+    elif config.task is not None:
+        pairs = _read_task(config, default_split)
     elif isinstance(config, MonolingualConfig) and config.text is not None:
         pairs = ((line, line) for name in _as_list(config.text) for line in files.lines(name, anomalies))
     elif config.dataset is not None:
@@ -84,6 +87,8 @@ def describe(config: CorpusConfig) -> str:
     """Name the origin of a corpus for a message."""
     if config.builtin is not None:
         return f"builtin {config.builtin}"
+    if config.task is not None:
+        return f"task {config.task}"
     if config.dataset is not None:
         return f"dataset {config.dataset}"
     return ", ".join(config.file_names)
@@ -107,6 +112,8 @@ def corpus_digests(
     if config.builtin is not None:
         content = [config.builtin, config.pairs, config.seed, *grammar.VERSION]
         return {f"builtin:{config.builtin}": digest_json(content)}
+    if config.task is not None:
+        return {f"task:{config.task}": digest_json([*algorithmic.identity(config), config.pairs, config.seed])}
     if config.dataset is not None:
         return dataset_digests(config, root, local)
     digests: dict[str, str] = {}
@@ -191,6 +198,12 @@ def _read_builtin(config: CorpusConfig, languages: LanguagesConfig) -> Iterator[
     assert config.pairs is not None
     for english, german in grammar.generate(config.builtin, config.pairs, config.seed):
         yield (english, german) if pair == ("en", "de") else (german, english)
+
+
+def _read_task(config: CorpusConfig, split: str) -> Iterator[Pair]:
+    """Generate the examples of a task, those of train, dev and test apart."""
+    assert config.pairs is not None
+    return algorithmic.generate(config, TASK_SPLITS[split], config.pairs, config.seed)
 
 
 def _test_set_digest(name: str, languages: LanguagesConfig | None) -> str:

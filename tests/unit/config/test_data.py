@@ -27,10 +27,10 @@ def data(**values: Any) -> DataConfig:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({}, "give exactly one of source and target, files, dataset, builtin; got none"),
+        ({}, "give exactly one of source and target, files, dataset, builtin, task; got none"),
         (
             {"files": "x", "dataset": "y"},
-            "give exactly one of source and target, files, dataset, builtin; got files and dataset",
+            "give exactly one of source and target, files, dataset, builtin, task; got files and dataset",
         ),
         ({"target": "x"}, "source and target go together; one of them is missing"),
         ({"builtin": "dev"}, "builtin needs pairs, the number of sentence pairs to generate"),
@@ -96,7 +96,9 @@ def test_columns_and_seed_need_what_they_are_of() -> None:
     assert finding(CorpusConfig, source="a", target="b", columns="x")[1].endswith(
         "columns applies to a dataset or files alone, and there is none"
     )
-    assert finding(CorpusConfig, files="a", seed=2)[1].endswith("seed applies to builtin alone, and there is none")
+    assert finding(CorpusConfig, files="a", seed=2)[1].endswith(
+        "seed applies to builtin or task alone, and there is none"
+    )
     assert CorpusConfig(files="a", seed=1, columns=["1", "2"]).columns == ["1", "2"]
 
 
@@ -118,12 +120,13 @@ def test_there_is_a_corpus_and_the_pattern_is_one() -> None:
         (
             {"language": "en"},
             "",
-            "Value error, give exactly one of text, source and target, files, dataset, builtin; got none",
+            "Value error, give exactly one of text, source and target, files, dataset, builtin, task; got none",
         ),
         (
             {"language": "en", "text": "a", "files": "b.tsv"},
             "",
-            "Value error, give exactly one of text, source and target, files, dataset, builtin; got text and files",
+            "Value error, give exactly one of text, source and target, files, dataset, builtin, task; "
+            "got text and files",
         ),
         ({"language": "en", "text": []}, "", "Value error, text names no file"),
         (

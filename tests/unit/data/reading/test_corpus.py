@@ -1,3 +1,4 @@
+import dataclasses
 import gzip
 import io
 import os
@@ -12,9 +13,10 @@ from disks import make_unreadable
 
 from nmt.config.data import CorpusConfig, DownloadConfig, LanguagesConfig, MonolingualConfig
 from nmt.data.reading.archives import find_file
-from nmt.data.reading.corpus import RECIPE_TIP, corpus_digests, read_corpus
+from nmt.data.reading.corpus import RECIPE_TIP, corpus_digests, describe, read_corpus
 from nmt.errors import DataError, StorageError
 from nmt.files import digest_json
+from nmt.tasks.algorithmic import TASKS, Split, generate
 
 EN_DE = LanguagesConfig(source="en", target="de")
 DE_EN = LanguagesConfig(source="de", target="en")
@@ -161,6 +163,21 @@ def test_the_builtin_corpus_is_of_two_languages_only(tmp_path: Path) -> None:
     assert said.startswith("builtin train is English-German, not en-fr (")
 
 
+def test_a_task_is_generated_for_the_split_of_its_section_in_any_languages(tmp_path: Path) -> None:
+    config = CorpusConfig(task="reverse", min_length=9, max_length=10, symbols=5, pairs=3, seed=7)
+    read_as = {
+        split: list(read_corpus(config, EN_DE, root=tmp_path, local=True, default_split=split))
+        for split in ("train", "validation", "test")
+    }
+    names: dict[str, Split] = {"train": "train", "validation": "dev", "test": "test"}
+    assert read_as == {split: list(generate(config, name, 3, 7)) for split, name in names.items()}
+    assert len({pairs[0] for pairs in read_as.values()}) == 3
+    assert describe(config) == "task reverse"
+    for language, side in (("en", 0), ("de", 1)):
+        lines = MonolingualConfig(language=language, **config.model_dump(exclude_unset=True))
+        assert read(tmp_path, lines) == [(pair[side], pair[side]) for pair in read_as["train"]]
+
+
 def test_each_side_is_counted_for_what_is_odd(tmp_path: Path) -> None:
     write(tmp_path / "a", b"one\r\ntwo\r\n")
     write(tmp_path / "b", "eins\nzw\u2028ei\n".encode())
@@ -294,6 +311,24 @@ def test_digests_of_a_builtin_corpus_follow_its_split_size_and_seed(tmp_path: Pa
     assert len({digest(), digest(pairs=6), digest(seed=2), digest(builtin="dev")}) == 4
     # Runs made before the grammar had a version have this one.
     assert digest() == "ac9141273188195d53d7ef149ebd8bbeb716aede4ce739a1388666e7bc6226c6"
+
+
+def test_digests_of_a_task_follow_all_that_its_examples_depend_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def digest(**options: Any) -> str:
+        settings: dict[str, Any] = {"task": "copy", "pairs": 5} | options
+        [(name, value)] = corpus_digests(CorpusConfig(**settings), root=tmp_path, local=False).items()
+        assert name == f"task:{settings['task']}"
+        return value
+
+    others: list[dict[str, Any]]
+    others = [{"task": "reverse"}, {"pairs": 6}, {"seed": 2}, {"min_length": 2}, {"max_length": 9}, {"symbols": 9}]
+    found = {digest(), *(digest(**other) for other in others)}
+    assert len(found) == 7
+    assert digest(symbols=10) == digest()
+    monkeypatch.setitem(TASKS, "copy", dataclasses.replace(TASKS["copy"], version=2))
+    assert digest() not in found
 
 
 def test_a_file_whose_name_is_not_utf8_is_read_and_its_digest_can_be_written_down(tmp_path: Path) -> None:
