@@ -44,8 +44,8 @@ def test_the_words_of_trees_are_the_source_and_what_was_taken_off_is_counted(nmt
     assert "text: found in train: function tags 100, empty elements 34, outermost brackets 100" in said.err
     assert "pairs of train 100, dev 8, test test 8" in said.err
     sources, targets = read_text(home / "runs" / "tiny" / "prepared" / "text", "test.test")
-    assert sources[0] == "the girl fed a hen ."
-    assert targets[0] == "(S (NP (DT the) (NN girl)) (VP (VBD fed) (NP (DT a) (NN hen))) (. .))"
+    assert sources[0] == "the girl heard a man ."
+    assert targets[0] == "(S (NP (DT the) (NN girl)) (VP (VBD heard) (NP (DT a) (NN man))) (. .))"
 
 
 def test_a_tree_that_does_not_close_is_named_by_file_and_line(nmt_here: Run, home: Path) -> None:
