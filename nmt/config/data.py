@@ -150,6 +150,10 @@ class CorpusConfig(TaskConfig):
     """Files that hold both sides (.tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po, .xlsx, WMT's .xml), folders or
     archives (.zip, .tar, .tar.gz) of such files or of NAME.LANGUAGE pairs, or a test set of sacreBLEU:
     `sacrebleu:wmt14/full:en-de`."""
+    trees: str | list[str] | None = None
+    """Files of bracketed trees, one a line or over indented lines, or folders of such files. The source is the words,
+    the target the tree without function tags, empty elements and root. Of [cleaning], `entities`, `unicode`,
+    `max_characters` and `max_ratio` do not apply."""
     format: Format | None = None
     """Format of `files`; by default their names say it."""
     skip_bad: bool = False
@@ -187,6 +191,7 @@ class CorpusConfig(TaskConfig):
             **{key: getattr(self, key) is not None for key in self.one_sided},
             "source and target": self.source is not None or self.target is not None,
             "files": self.files is not None,
+            "trees": self.trees is not None,
             "dataset": self.dataset is not None,
             "builtin": self.builtin is not None,
             "task": self.task is not None,
@@ -194,7 +199,7 @@ class CorpusConfig(TaskConfig):
         given = [kind for kind, is_given in kinds.items() if is_given]
         if len(given) != 1:
             raise ValueError(f"give exactly one of {', '.join(kinds)}; got {' and '.join(given) or 'none'}")
-        for key in (*self.one_sided, "source", "target", "files"):
+        for key in (*self.one_sided, "source", "target", "files", "trees"):
             if getattr(self, key) in ([], ""):
                 raise ValueError(f"{key} names no file")
         if (self.source is None) != (self.target is None):
@@ -222,7 +227,7 @@ class CorpusConfig(TaskConfig):
     @property
     def file_names(self) -> list[str]:
         """The names of all files and test sets, as in the recipe."""
-        values = (getattr(self, key) for key in (*self.one_sided, "source", "target", "files"))
+        values = (getattr(self, key) for key in (*self.one_sided, "source", "target", "files", "trees"))
         return [name for value in values for name in ([value] if isinstance(value, str) else value or [])]
 
 
@@ -282,6 +287,8 @@ class DownloadConfig(Section):
     """Its SHA-256, in hexadecimal; a file with another is refused."""
 
 
+UNFIT_FOR_TREES: JsonObject = {"entities": False, "unicode": None, "max_characters": None, "max_ratio": None}
+"""The cleaning of trees in place of what could make brackets, and of limits that brackets exceed."""
 CORPUS = "train"  # name of the training corpus where the recipe names none
 
 
@@ -358,8 +365,10 @@ class DataConfig(Section):
 
     def cleaning_of(self, corpus: str, common: CleaningConfig) -> CleaningConfig:
         """Return the cleaning of a training corpus, where `common` is that of those without their own."""
-        cleaning = self.training_corpora[corpus].cleaning or common
-        return cleaning.model_copy(update={"drop_copies": False}) if corpus in self.monolingual else cleaning
+        config = self.training_corpora[corpus]
+        as_one_side = {"drop_copies": False} if corpus in self.monolingual else {}
+        as_trees = UNFIT_FOR_TREES if config.trees is not None else {}
+        return (config.cleaning or common).model_copy(update={**as_one_side, **as_trees})
 
     @property
     def units(self) -> str:

@@ -1,4 +1,4 @@
-"""Read the raw pairs of a corpus: from files, test sets, Hugging Face datasets, the built-in grammar, or a task."""
+"""Read the raw pairs of a corpus: from files, trees, test sets, Hugging Face datasets, the built-in grammar, a task."""
 
 import io
 import itertools
@@ -11,7 +11,15 @@ from typing import BinaryIO, cast
 from nmt.config.data import CorpusConfig, DownloadConfig, LanguagesConfig, MonolingualConfig
 from nmt.data.languages import best_pair
 from nmt.data.pairs import Pair
-from nmt.data.reading.archives import download_of, find_file, member_names, printable, read_lines, split_path
+from nmt.data.reading.archives import (
+    check_inside,
+    download_of,
+    find_file,
+    member_names,
+    printable,
+    read_lines,
+    split_path,
+)
 from nmt.data.reading.columns import Wanted
 from nmt.data.reading.formats import Side, join_sides, read_file, read_sides, read_stream
 from nmt.data.reading.hub import dataset_digests, read_dataset
@@ -19,6 +27,7 @@ from nmt.data.reading.inline_codes import KeptCodes
 from nmt.data.reading.sacrebleu_sets import sacrebleu_digest, sacrebleu_files
 from nmt.data.reading.streams import decode_lines, decompress
 from nmt.data.reading.test_sets import is_sgm, read_test_set
+from nmt.data.reading.trees import read_trees
 from nmt.errors import DataError, input_error
 from nmt.files import digest_file, digest_json
 from nmt.tasks import algorithmic, grammar
@@ -66,6 +75,8 @@ def read_corpus(
         pairs = ((line, line) for name in _as_list(config.text) for line in files.lines(name, anomalies))
     elif config.dataset is not None:
         pairs = read_dataset(config, root, local, config.split or default_split, wanted)
+    elif config.trees is not None:
+        pairs = itertools.chain.from_iterable(files.trees(name, anomalies) for name in _as_list(config.trees))
     elif config.files is not None:
         pairs = itertools.chain.from_iterable(files.pairs(name, wanted) for name in _as_list(config.files))
     else:
@@ -162,6 +173,17 @@ class _Files:
         source, target = sacrebleu_files(name.removeprefix(TEST_SET), wanted.languages)
         sources, targets = (read_lines(path, anomalies=wanted.anomalies) for path in (source, target))
         return read_sides(sources, targets, source, target)
+
+    def trees(self, name: str, anomalies: Counter[str]) -> Iterator[Pair]:
+        """Yield the words and trees of a file, or of all files of a folder."""
+        if name == STDIN:
+            yield from read_trees(self.lines(name, anomalies), "standard input", anomalies)
+            return
+        path = find_file(self._root / name, RECIPE_TIP, self._downloads)
+        for member in member_names(path) if path.is_dir() else [""]:
+            if member:
+                check_inside(path, member)
+            yield from read_trees(read_lines(path / member, anomalies=anomalies), str(path / member), anomalies)
 
     def _standard_input(self) -> io.BufferedReader:
         if self._stdin is None:

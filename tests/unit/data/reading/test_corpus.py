@@ -354,3 +354,41 @@ def test_a_disk_that_fails_is_no_fault_of_a_corpus(tmp_path: Path) -> None:
     make_unreadable(tmp_path / "a.tsv")
     with pytest.raises(StorageError, match=r"/a\.tsv: Input/output error$"):
         corpus_digests(CorpusConfig(files="a.tsv"), root=tmp_path, local=False)
+
+
+def test_trees_are_read_from_files_folders_and_standard_input(tmp_path: Path) -> None:
+    write(tmp_path / "a.ptb.gz", gzip.compress(b"(ROOT (S (NP (NN a)) (VP (VB b))))\n"))
+    write(tmp_path / "wsj" / "01" / "1.mrg", b"\n( (S (NN d)\n   (VB e)))\n")
+    write(tmp_path / "wsj" / "00" / "1.mrg", b"( (NP (NN c)))\n")
+    config = CorpusConfig(trees=["a.ptb", "wsj"])
+    pairs = [("a b", "(S (NP (NN a)) (VP (VB b)))"), ("c", "(NP (NN c))"), ("d e", "(S (NN d) (VB e))")]
+    assert read(tmp_path, config) == pairs
+    stdin = io.BytesIO(b"(NP (NN c))\n")
+    options: dict[str, Any] = {"root": tmp_path, "local": True, "default_split": "train", "stdin": stdin}
+    assert list(read_corpus(CorpusConfig(trees="-"), EN_DE, **options)) == pairs[1:2]
+    assert list(corpus_digests(config, root=tmp_path, local=True)) == ["a.ptb", "wsj/00/1.mrg", "wsj/01/1.mrg"]
+    assert read(tmp_path, CorpusConfig(trees="wsj", pairs=1)) == pairs[1:2]
+
+
+def test_one_side_of_trees_is_monolingual_text(tmp_path: Path) -> None:
+    write(tmp_path / "a.ptb", b"(ROOT (S (NP (NN a)) (VP (VB b))))\n")
+    assert read(tmp_path, MonolingualConfig(language="en", trees="a.ptb")) == [("a b", "a b")]
+
+
+def test_what_is_no_tree_is_named_by_file_and_line(tmp_path: Path) -> None:
+    write(tmp_path / "wsj" / "1.mrg", b"(NP (NN a))\n(NP (NN b)\n")
+    said = error_of(tmp_path, CorpusConfig(trees="wsj"))
+    assert said.startswith(f"{tmp_path}/wsj/1.mrg:2: no tree: it does not close: 1 open at its end")
+
+
+def test_links_that_lead_out_of_a_folder_of_trees_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "wsj").mkdir()
+    (tmp_path / "wsj" / "1.mrg").symlink_to(write(tmp_path / "a.ptb", b"(NP (NN a))\n"))
+    assert "a link that leads out of the folder" in error_of(tmp_path, CorpusConfig(trees="wsj"))
+
+
+def test_trees_without_words_are_no_pairs_and_what_was_left_out_is_said(tmp_path: Path) -> None:
+    write(tmp_path / "a.ptb", b"\n(NP (-NONE- *))\n")
+    assert error_of(tmp_path, CorpusConfig(trees="a.ptb")) == (
+        "a.ptb: no pairs in it (found in it: blank lines 1, empty elements 1, trees without words 1)"
+    )
