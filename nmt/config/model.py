@@ -71,8 +71,8 @@ class ModelConfig(Section):
     norm: Literal["post", "pre"] = "post"
     """LayerNorm after each sub-layer's residual sum, as in the paper, or before the sub-layer [X20]."""
     positions: Literal["sinusoidal", "learned", "rotary", "none"] = "sinusoidal"
-    """Position encodings: sines and cosines or learned vectors, added to the embeddings [V17, section 3.5]; rotations of
-    the queries and keys of self-attention, whose scores then depend on distances (Su et al. 2021); or none, in a
+    """Position encodings: sines and cosines or learned vectors, added to the embeddings [V17, section 3.5]; rotations
+    of the queries and keys of self-attention, whose scores then depend on distances (Su et al. 2021); or none, in a
     `decoder-only` model, which knows the order by what each position sees (Kazemnejad et al. 2023)."""
     position_offset: Annotated[Natural, Field(le=2**16), Affects("updates")] = 0
     """Largest shift of the positions of a pair in training, drawn anew for each pair and step, the same for both sides
@@ -143,9 +143,7 @@ class ModelConfig(Section):
                 "sequence starts: leave it out"
             )
         if self.position_offset > self.max_length:
-            raise ValueError(
-                f"position_offset = {self.position_offset} must be at most max_length = {self.max_length}"
-            )
+            raise ValueError(f"position_offset = {self.position_offset} must be at most max_length = {self.max_length}")
         return self
 
     @model_validator(mode="after")
