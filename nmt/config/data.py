@@ -16,6 +16,8 @@ Format = Literal["tsv", "csv", "jsonl", "parquet", "tmx", "xliff", "po", "wmt", 
 """Formats of files that hold both sides."""
 Share = Annotated[float, Field(gt=0, le=1)]
 Rule = Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "nfc", "identity"]
+PLAIN_RULES: tuple[Rule, ...] = ("nfc", "identity")
+"""The rules that leave words as they are."""
 
 
 def possible_urls(urls: str | list[str]) -> str | list[str]:
@@ -392,13 +394,16 @@ class TokenizerConfig(Section):
     section 3.2); by default none."""
     placeholders: Annotated[Natural, Field(le=10_000)] = 0
     """Pieces that stand for matches of `data.protect` or `nmt translate --protect`: the most in one line."""
-
     masks: Annotated[Natural, Field(le=1000)] = 0
     """Pieces `<mask>`, `<mask1>`, `<mask2>` and so on, which stand for text that is to be predicted; none comes from
     raw text, and none has a text."""
+    trees: bool = False
+    """Targets are bracketed trees: each bracket with its label, and each tag before a word, is one piece."""
 
     @model_validator(mode="after")
     def symbols_and_rules_agree(self) -> Self:
+        if self.trees and (self.normalization not in PLAIN_RULES or self.target_normalization not in PLAIN_RULES):
+            raise ValueError('trees keep the words of the source: set normalization = "nfc"')
         symbols = self.user_defined_symbols
         if twice := [symbol for symbol, count in Counter(symbols).items() if count > 1]:
             raise ValueError(f"user_defined_symbols: {twice[0]!r} is there twice")

@@ -1,7 +1,7 @@
 """From a raw line to rows of pieces (tags, placeholders, segments), and from its placeholders back to their text."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 
@@ -10,8 +10,8 @@ from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.pairs import is_blank
 from nmt.data.placeholders import SPELLED, Protected, Protector, Restored, put_back, split_tags, symbols
 from nmt.inference.alignment import SPACE
-from nmt.inference.protocol import Hypothesis, Row, nan_error
-from nmt.inference.segments import Segment, Segmenter
+from nmt.inference.protocol import Hypothesis, Row, least_tree, nan_error
+from nmt.inference.segments import Segment, Segmenter, join
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,30 @@ class SourceReader:
         """
         if source.is_blank:
             return [], False
-        return self.segmenter.split(source.spelled, source.head, source.ids, least)
+        segments, is_cut = self.segmenter.split(source.spelled, source.head, source.ids, least)
+        if self.tokenizer.target.trees is None:
+            return segments, is_cut
+        return [part for segment in segments for part in self._with_words(segment, len(source.head))], is_cut
+
+    def _with_words(self, segment: Segment, head: int) -> Iterator[Segment]:
+        """Yield the segment with its words, in parts where a tree over all of them has more pieces than the model."""
+        target, side = self.tokenizer.target, self.tokenizer.source
+        assert target.trees is not None
+        text = side.decode([segment.ids[head:]])[0]
+        words = tuple(map(tuple, target.trees.words(text, target.encode_words)))
+        if least_tree(words) < self.segmenter.limit:
+            yield replace(segment, words=words)
+            return
+        middle = text.find(" ", len(text) // 2)  # between words, or else within one
+        middle = len(text) // 2 if middle == -1 else middle
+        for ids in side.encode([text[:middle], text[middle:].strip()], tagged=False):
+            yield from self._with_words(Segment(segment.ids[:head] + ids), head)
+
+    def joined(self, texts: Sequence[str]) -> str:
+        """Return the translation of a line from those of its segments; trees get a bracket around them."""
+        if self.tokenizer.target.trees is None or len(texts) == 1:
+            return join(texts)
+        return f"(TOP {' '.join(texts)})"
 
     def parts(self, line: str, tags: Sequence[str] = ()) -> list[str]:
         """Return the parts of `line` that are translated by themselves, each with the white space after it.

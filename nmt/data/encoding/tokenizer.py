@@ -11,9 +11,10 @@ import re
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Self, cast
+from typing import Annotated, NamedTuple, Self, cast
 
 import sentencepiece
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -26,6 +27,7 @@ from nmt.config.symbols import mask_pieces, plain_tag
 from nmt.data import placeholders
 from nmt.data.encoding.normalization import IDENTITY, NormalForm, plain, single_spaces, spaced
 from nmt.data.encoding.subword_regularization import Pieces, SubwordRegularizer
+from nmt.data.encoding.trees import SymbolCounter, TreePieces, TreeSymbols
 from nmt.data.encoding.vocabulary import Vocabulary, VocabularyProcessor
 from nmt.errors import ArtifactError, DataError
 from nmt.files import digest, naming
@@ -57,6 +59,7 @@ class TokenizerCard(BaseModel):
     tags: list[Annotated[str, AfterValidator(plain_tag)]] = Field(default_factory=list)
     placeholders: Annotated[int, Field(ge=0, le=10_000)] = 0
     masks: Annotated[int, Field(ge=0, le=1000)] = 0
+    trees: TreeSymbols | None = None
     user_defined_symbols: list[str] = Field(default_factory=list)
     vocabularies: dict[str, str] = Field(default_factory=dict)
     """Names of the files with the pieces by id, by model file, where those of the models do not count."""
@@ -66,7 +69,8 @@ class TokenizerCard(BaseModel):
     def has_the_keys_of_its_format(self) -> Self:
         if (self.format > 1) != (self.target_normalization is not None):
             raise ValueError("target_normalization is a key from format 2 on")
-        if self.vocabularies and (self.format > 1 or self.placeholders or self.masks or self.user_defined_symbols):
+        of_models = self.placeholders or self.masks or self.trees or self.user_defined_symbols
+        if self.vocabularies and (self.format > 1 or of_models):
             raise ValueError("vocabularies go with tags alone, in format 1")
         return self
 
@@ -74,11 +78,12 @@ class TokenizerCard(BaseModel):
 class SentencePieceModel:
     """The tokenizer of one side: its normal form, and a SentencePiece model, which the other side may share.
 
-    Without a normal form the model has a rule of its own, as in format 1, and symbols count wherever they stand.
+    Without a normal form the model has a rule of its own, as in format 1, and symbols count wherever they stand. With
+    the pieces of `trees`, its texts are trees.
     """
 
-    def __init__(self, processor: Processor, form: NormalForm | None = None) -> None:
-        self.processor, self.form = processor, form
+    def __init__(self, processor: Processor, form: NormalForm | None = None, trees: TreePieces | None = None) -> None:
+        self.processor, self.form, self.trees = processor, form, trees
         self.vocabulary: Vocabulary | None = getattr(processor, "vocabulary", None)
         self.size: int = processor.get_piece_size()
 
@@ -113,6 +118,15 @@ class SentencePieceModel:
 
         Without `tagged`, the lines are parts of a line, and a tag at their start is text.
         """
+        if self.trees is not None:
+            return self.trees.encode(lines, self.encode_words)
+        return self._encode_texts(lines, threads, tagged=tagged)
+
+    def encode_words(self, words: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each word of a tree."""
+        return self._encode_texts(words, -1, tagged=False)
+
+    def _encode_texts(self, lines: Sequence[str], threads: int, *, tagged: bool) -> list[list[int]]:
         if self.form is None:
             return self._encode([plain(line) for line in lines], threads)
         parts = [self.form.parts(line, tagged=tagged) for line in lines]
@@ -144,8 +158,10 @@ class SentencePieceModel:
     def sample(self, line: str, alpha: float, seed: int) -> list[int]:
         """Return the ids of a random segmentation of `line`; `alpha` as in `tokenizer.sampling`, above 0 and below 1.
 
-        The result is a function of the model and the arguments, in every process and thread.
+        The result is a function of the model and the arguments, in every process and thread. A tree has one alone.
         """
+        if self.trees is not None:
+            return self.encode([line])[0]
         if self.form is None:
             return self._regularizer.sample(self._regularizer.split(self.processor.normalize(plain(line))), alpha, seed)
         parts = [part.replace(" ", SPACE) for part in spaced(self.form.parts(line))]
@@ -163,11 +179,16 @@ class SentencePieceModel:
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Return the text of each row of ids, always one line; special ids other than <unk> have no text."""
+        return self._decode(ids) if self.trees is None else self.trees.decode(ids, self._decode)
+
+    def _decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         # Pieces of single bytes can spell any character, a line break among them.
         return [plain(self.processor.decode([int(i) for i in row])) for row in ids]
 
     def decode_pieces(self, pieces: Sequence[Sequence[str]]) -> list[str]:
         """Return the text of each row of pieces, always one line."""
+        if self.trees is not None:
+            return self.decode([[self.processor.piece_to_id(piece) for piece in row] for row in pieces])
         return [plain(self.processor.decode_pieces(list(row))) if row else "" for row in pieces]
 
     def parse_ids(self, words: Sequence[str], line: int) -> list[int]:
@@ -182,6 +203,8 @@ class SentencePieceModel:
 
     def normalize(self, line: str) -> str:
         """Return the normalised line, which equals decode(encode(line))."""
+        if self.trees is not None:
+            return self.decode(self.encode([line]))[0]
         text = plain(line) if self.form is None else "".join(self.form.parts(line))
         return plain(self.processor.normalize(text)).removeprefix(" ")
 
@@ -237,19 +260,18 @@ class Tokenizer:
         }
         symbols = [*card.user_defined_symbols, *card.tags, *placeholders.symbols(card.placeholders)]
         masks = range(FIRST_MASK_ID, FIRST_MASK_ID + card.masks)
+        trees = None if card.trees is None else TreePieces(card.trees, masks.stop, UNK_ID)
+        controls = [*mask_pieces(card.masks), *(card.trees.pieces if card.trees else [])]
         for name, model in models.items():
             wrong = [symbol for symbol in symbols if model.piece_to_id(symbol) == UNK_ID]
-            wrong += [
-                mask for i, mask in zip(masks, mask_pieces(card.masks), strict=True) if not is_mask(model, mask, i)
-            ]
+            wrong += [piece for i, piece in enumerate(controls, FIRST_MASK_ID) if not is_control(model, piece, i)]
             if wrong:
                 raise ArtifactError(f"{folder / CARD}: damaged: {wrong[0]!r} is no piece of {name}", hint=again)
         rules = card.normalization, card.target_normalization
         forms = normal_forms(*rules, card.user_defined_symbols, card.tags, card.placeholders)
-        source, target = (SentencePieceModel(models[name], form) for name, form in zip(names, forms, strict=True))
         return cls(
-            source,
-            target,
+            SentencePieceModel(models[card.source], forms[0]),
+            SentencePieceModel(models[card.target], forms[1], trees),
             normalization=card.normalization or "that of its models",
             files=[*models, *vocabularies, CARD],
             tags=card.tags,
@@ -258,7 +280,7 @@ class Tokenizer:
         )
 
 
-def is_mask(model: Processor, piece: str, index: int) -> bool:
+def is_control(model: Processor, piece: str, index: int) -> bool:
     """Return whether `index` is the id of `piece`, and the piece one that no text has."""
     return bool(model.piece_to_id(piece) == index and model.is_control(index))
 
@@ -287,15 +309,19 @@ def train(
 ) -> dict[str, dict[str, int]]:
     """Train on both sides; write the model files and `tokenizer.json` to `folder`, which must exist.
 
-    A joint model is trained on the same number of lines of either side. The symbols of `config`, `tags`, placeholders
-    and masks become pieces. Returns the counts of lines read and trained on, by side. The same text, configuration
-    and seed give the same bytes. Raises DataError where SentencePiece refuses the text or the configuration.
+    A joint model is trained on the same number of lines of either side. The symbols of `config`, `tags`, placeholders,
+    masks, and the labels and tags of trees become pieces. Returns the counts of lines read and trained on, by side. The
+    same text, configuration and seed give the same bytes. Raises DataError where SentencePiece refuses the text or the
+    configuration.
     """
     size, own = config.sample_sentences, config.user_defined_symbols
     samples: dict[str, list[str]] = {}
     counts: dict[str, dict[str, int]] = {}
     shares = (math.ceil(size / 2), max(size // 2, 1)) if config.joint else (size, size)
     forms = normal_forms(config.normalization, config.target_normalization, own, tags, config.placeholders)
+    found = SymbolCounter()
+    if config.trees:
+        targets = found.words(targets)
     for side, lines, share, form in zip(("source", "target"), (sources, targets), shares, forms, strict=True):
         drawn, read = sample(lines, share, seed=seed)
         samples[side] = ["".join(form.parts(line)) for line in drawn] if form else drawn
@@ -308,7 +334,8 @@ def train(
         names = {side: f"{side}.model" for side in samples}
     more = dict.fromkeys([*tags, *placeholders.symbols(config.placeholders)])
     symbols = [*own, *(symbol for symbol in more if symbol not in own)]  # each once, and never split
-    models = {name: _train_model(lines, config, symbols, side, folder) for name, (side, lines) in texts.items()}
+    pieces = Symbols(symbols, [*config.mask_pieces, *(found.symbols.pieces if config.trees else [])])
+    models = {name: _train_model(lines, config, pieces, side, folder) for name, (side, lines) in texts.items()}
     for name, content in models.items():
         (folder / name).write_bytes(content)
     with_forms = {"target_normalization": config.target_normalization, "user_defined_symbols": own}
@@ -323,6 +350,7 @@ def train(
         "tags": list(dict.fromkeys(tags)),
         "placeholders": config.placeholders,
         **({"masks": config.masks} if config.masks else {}),
+        **({"trees": asdict(found.symbols)} if config.trees else {}),
         "files": {name: digest(content) for name, content in models.items()},
     }
     TOKENIZER.write(folder, card)
@@ -348,7 +376,14 @@ def sample(lines: Iterable[str], size: int, *, seed: int) -> tuple[list[str], in
     return kept, number
 
 
-def _train_model(lines: list[str], config: TokenizerConfig, symbols: list[str], side: str, folder: Path) -> bytes:
+class Symbols(NamedTuple):
+    """The pieces that are no parts of words."""
+
+    in_text: list[str]
+    controls: list[str]  # which no text has
+
+
+def _train_model(lines: list[str], config: TokenizerConfig, symbols: "Symbols", side: str, folder: Path) -> bytes:
     """Train one model, on many lines in a child process with a temporary file in `folder`."""
     # SentencePiece skips lines with U+2585, by which it marks unknown characters in training.
     lines = [text for line in lines if (text := plain(line).replace("\u2585", " ").strip())]
@@ -370,7 +405,7 @@ def _train_model(lines: list[str], config: TokenizerConfig, symbols: list[str], 
     return content
 
 
-def _fit(lines: Iterable[str], config: TokenizerConfig, symbols: list[str]) -> bytes:
+def _fit(lines: Iterable[str], config: TokenizerConfig, symbols: "Symbols") -> bytes:
     """Train SentencePiece with its log off; return the model. Raises RuntimeError where it refuses."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
@@ -382,8 +417,8 @@ def _fit(lines: Iterable[str], config: TokenizerConfig, symbols: list[str]) -> b
         character_coverage=config.character_coverage,
         byte_fallback=config.byte_fallback,
         normalization_rule_name=config.normalization if config.target_normalization is None else IDENTITY,
-        user_defined_symbols=symbols,
-        control_symbols=config.mask_pieces,
+        user_defined_symbols=symbols.in_text,
+        control_symbols=symbols.controls,
         num_threads=TRAINING_THREADS,
         pad_id=PAD_ID,
         unk_id=UNK_ID,
@@ -396,7 +431,7 @@ def _fit(lines: Iterable[str], config: TokenizerConfig, symbols: list[str]) -> b
     return model.getvalue()
 
 
-def _fit_apart(lines: Sequence[str], config: TokenizerConfig, symbols: list[str], side: str, folder: Path) -> bytes:
+def _fit_apart(lines: Sequence[str], config: TokenizerConfig, symbols: "Symbols", side: str, folder: Path) -> bytes:
     """Do what `_fit` does in a child process, and show progress meanwhile.
 
     The text reaches the child by an unnamed file in `folder`. Raises RuntimeError as `_fit` does, DataError where the
@@ -424,7 +459,7 @@ def _fit_apart(lines: Sequence[str], config: TokenizerConfig, symbols: list[str]
     return cast(bytes, model)
 
 
-def _fit_file(file: int, config: TokenizerConfig, symbols: list[str]) -> bytes:
+def _fit_file(file: int, config: TokenizerConfig, symbols: "Symbols") -> bytes:
     with open(file, encoding="utf-8", newline="\n") as text:
         return _fit((line.removesuffix("\n") for line in text), config, symbols)
 
