@@ -37,6 +37,7 @@ COMMANDS = {
     "From runs to numbers": {
         "compare": "Say why runs differ from the first one, from which stage and step on, and whether it matters.",
         "sweep": "Run variants of RECIPE, each with several seeds, and compare their scores in a table and a plot.",
+        "study": "Run a study: many small trainings, and a table of what papers say beside what was measured.",
         "plot": "Draw the curves of runs for a paper: together, and distinct by colour, by dashes and by markers.",
         "report": "Write the report of RUN as one HTML file: scores, curves, data, translations, the lock.",
     },

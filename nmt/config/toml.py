@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, get_args, get_origin
+from typing import Annotated, Literal, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -18,6 +18,7 @@ from nmt.errors import RecipeError, worded
 from nmt.files import JsonObject
 from nmt.version import ROOT
 
+S = TypeVar("S", bound=Section)
 PACKED = Path(__file__).resolve().parents[1] / "recipes"
 LIBRARY = PACKED if PACKED.is_dir() else ROOT / "recipes"
 """The folder of the recipes that come with nmt: a wheel has it within the package."""
@@ -70,24 +71,29 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> LoadedRecipe:
 
 
 def check_overridden(tree: JsonObject, overrides: Sequence[str], origin: str) -> Recipe:
-    """Validate the recipe `tree` with `overrides`. Raises RecipeError, which names the override that causes it.
+    """Validate the recipe `tree` with `overrides`. Raises RecipeError, see `check_section`."""
+    return check_section(tree, overrides, origin, Recipe)
 
-    An override causes an error that is not there without it.
+
+def check_section(tree: JsonObject, overrides: Sequence[str], origin: str, section: type[S]) -> S:
+    """Validate `tree`, a recipe or another `section`, with `overrides`.
+
+    Raises RecipeError, which names the override that causes it: one without which the error is not there.
     """
 
-    def result(overrides: Sequence[str]) -> Recipe | str:
+    def result(overrides: Sequence[str]) -> S | str:
         try:
             overridden = copy.deepcopy(tree)
             for override in overrides:
-                override_key(overridden, override)
-            return Recipe.model_validate(overridden)
+                override_key(overridden, override, "section.key=value" if section is Recipe else "key=value")
+            return section.model_validate(overridden)
         except ValidationError as error:
-            return describe(error)
+            return describe(error, section)
         except RecursionError:
             return "nested too deeply"
 
     found = result(overrides)
-    if isinstance(found, Recipe):
+    if isinstance(found, section):
         return found
     causes = [
         override
@@ -102,12 +108,15 @@ def check(tree: JsonObject, origin: str) -> Recipe:
     return check_overridden(tree, (), origin)
 
 
-def override_key(tree: JsonObject, override: str) -> None:
-    """Set one `section.key=value` in `tree`, the value as in TOML or a bare word. Raises RecipeError."""
+def override_key(tree: JsonObject, override: str, form: str = "section.key=value") -> None:
+    """Set one override in `tree`, the value as in TOML or a bare word.
+
+    Raises RecipeError, which names the `form` that an override is to have.
+    """
     key, separator, value = override.partition("=")
     path = key.strip().split(".")
     if not separator or not all(path):
-        raise RecipeError(f"--set {cut(override)}: not of the form section.key=value")
+        raise RecipeError(f"--set {cut(override)}: not of the form {form}")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except (ValueError, RecursionError):
@@ -119,14 +128,17 @@ def override_key(tree: JsonObject, override: str) -> None:
     tree[path[-1]] = parsed
 
 
-def describe(error: ValidationError) -> str:
-    """Return one error of several as one line: an unknown key, which may be why another is missing, or the first."""
+def describe(error: ValidationError, root: type[Section] = Recipe) -> str:
+    """Return one error of several as one line: an unknown key, which may be why another is missing, or the first.
+
+    The error is of the section `root`.
+    """
     finding = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    location = key_path(finding["loc"])
+    location = key_path(finding["loc"], root)
     key = ".".join(location).replace("data.train.train.", "data.train.")  # as a recipe writes its only corpus
     kind, message, value = finding["type"], worded(finding["msg"]), finding["input"]
     if kind == "extra_forbidden":
-        section = section_at(location[:-1])
+        section = section_at(location[:-1], root)
         noun = "section" if isinstance(value, dict) else "key"
         return f"unknown {noun} {key}{suggest(location[-1], section.model_fields if section else ())}"
     if kind == "missing":
@@ -138,18 +150,18 @@ def describe(error: ValidationError) -> str:
     return f"{key} = {shown(value)}: {message[0].lower()}{message[1:]}"
 
 
-def key_path(location: Sequence[str | int]) -> list[str]:
+def key_path(location: Sequence[str | int], root: type[Section]) -> list[str]:
     """Return the parts of a key, without those that pydantic adds: `[key]`, and the type of a union."""
     parts: list[str] = []
     for part in location:
-        if isinstance(part, int) or (part != "[key]" and section_at(parts)):
+        if isinstance(part, int) or (part != "[key]" and section_at(parts, root)):
             parts.append(str(part))
     return parts
 
 
-def section_at(location: Iterable[str]) -> type[Section] | None:
-    """Return the class of the section at `location`."""
-    section: type[Section] | None = Recipe
+def section_at(location: Iterable[str], root: type[Section]) -> type[Section] | None:
+    """Return the class of the section at `location` in `root`."""
+    section: type[Section] | None = root
     is_name = False
     for part in location:
         if is_name:  # a free name, such as that of a test set; the part before gave its class

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nmt import console, runtime
+from nmt.cores import cores, threads
 from nmt.processes import start_command
 
 PAUSE = 0.1  # seconds between looks at the processes
@@ -34,6 +36,30 @@ class Ended:
         """The last line that the job printed."""
         lines = self.job.log.read_text(encoding="utf-8", errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    @property
+    def failure(self) -> str:
+        """How it failed: its exit code, and the last line that it printed."""
+        said = f": {self.last_line}" if self.last_line else ""
+        return f"failed with exit code {self.code}{said}"
+
+
+def count_places(due: int, jobs: int | None, memory: int, gpus: int = 0) -> int:
+    """Return the number of jobs at once, of those that are `due`, each of which takes some bytes of `memory`.
+
+    There are `jobs`, or as many as GPUs, or on a CPU as threads, and at most as many as GPUs, or as cores and memory
+    allow.
+    """
+    if gpus:
+        limit, reason = gpus, f"this machine has {gpus} GPUs"
+    else:
+        limit, reason = cores(), f"this machine has {cores()} cores"
+        fitting = max(1, runtime.free_memory() // memory)
+        if fitting < limit:
+            limit, reason = fitting, "more may not fit into its memory"
+    if jobs and jobs > limit:
+        console.warn(f"--jobs {jobs}: {limit} at once, for {reason}")
+    return min(jobs or (limit if gpus else min(limit, threads())), limit, due)
 
 
 def run_jobs(jobs: Sequence[Job], places: Sequence[Mapping[str, str]]) -> Iterator[Ended]:

@@ -79,6 +79,12 @@ def plot_curves(
         figure.savefig(scratch, format=path.suffix.lower().removeprefix("."), dpi=300, metadata=metadata)
 
 
+def save_picture(figure: Figure, path: Path) -> None:
+    """Write a figure to `path`, an .svg or a .png; the same figure gives the same bytes."""
+    with rc_context({"svg.hashsalt": "nmt", "svg.fonttype": "none"}), replacing(path) as scratch:
+        figure.savefig(scratch, format=path.suffix.removeprefix("."), dpi=150, metadata=NO_DATE[path.suffix])
+
+
 def check_ending(path: Path) -> None:
     """Raise UsageError where Matplotlib writes no pictures with the ending of `path`."""
     known = FigureCanvasBase.get_supported_filetypes()

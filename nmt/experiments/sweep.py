@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from nmt import console, runtime
+from nmt import console
 from nmt.config.compatibility import knobs_with
 from nmt.config.section import Effect
 from nmt.config.toml import load_recipe
@@ -15,7 +15,7 @@ from nmt.cores import NUMBER, cores, threads
 from nmt.devices import kind_of_device
 from nmt.errors import RecipeError
 from nmt.experiments.finished_run import FinishedRun
-from nmt.experiments.jobs import Ended, Job, run_jobs
+from nmt.experiments.jobs import Ended, Job, count_places, run_jobs
 from nmt.experiments.variants import Variant
 from nmt.files import digest_json, is_missing
 from nmt.model.families import build_without_weights
@@ -154,7 +154,7 @@ def make_runs(sweep: Sweep, due: Sequence[SweepRun], places: Sequence[Mapping[st
 def outcome(one: SweepRun, ended: Ended) -> tuple[bool, str]:
     """Return whether the run was made, and its scores or what went wrong."""
     if ended.code:
-        return False, f"failed with exit code {ended.code}: {ended.last_line}"
+        return False, ended.failure
     if not one.is_finished():
         return False, "failed: the recipe or its data changed while it ran"
     scores = FinishedRun.open(one.run.folder.path).scores
@@ -179,15 +179,7 @@ def make_places(due: Sequence[SweepRun], jobs: int | None) -> list[Mapping[str, 
     gpus: list[str] = []
     if "cuda" in devices:
         gpus = os.environ.get(VISIBLE, ",".join(map(str, range(torch.cuda.device_count())))).split(",")
-        limit, reason = len(gpus), f"this machine has {len(gpus)} GPUs"
-    else:
-        limit, reason = cores(), f"this machine has {cores()} cores"
-        fitting = max(1, runtime.free_memory() // max(map(memory_of, due)))
-        if fitting < limit:
-            limit, reason = fitting, "more may not fit into its memory"
-    if jobs and jobs > limit:
-        console.warn(f"--jobs {jobs}: {limit} at once, for {reason}")
-    count = min(jobs or (limit if gpus else min(limit, threads())), limit, len(due))
+    count = count_places(len(due), jobs, max(map(memory_of, due)), len(gpus))
     share = {NUMBER: str(max(1, threads() // count)), **NO_REPORT}
     return [{**share, VISIBLE: gpus[place]} if gpus else share for place in range(count)]
 

@@ -17,8 +17,9 @@ from nmt.errors import UsageError
 from nmt.evaluation.significance import Interval
 from nmt.experiments import costs
 from nmt.experiments.finished_run import FinishedRun
+from nmt.experiments.plotting import save_picture
 from nmt.experiments.sweep import Sweep, SweepRun
-from nmt.files import JsonObject, replacing, write_json, write_text
+from nmt.files import JsonObject, write_json, write_text
 from nmt.inference.bundle import WEIGHTS
 from nmt.model.tensors import read_shapes
 
@@ -228,7 +229,7 @@ def draw(rows: Sequence[Row], columns: Sequence[str], path: Path) -> None:
 
     A row is a variant: each run a circle, the mean a diamond, the line its standard deviation.
     """
-    with rc_context({"svg.hashsalt": "nmt", "svg.fonttype": "none", "font.size": 9}):
+    with rc_context({"font.size": 9}):
         size = (WIDTH * len(columns) + 1, ROW * len(rows) + MARGIN)
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
@@ -246,6 +247,4 @@ def draw(rows: Sequence[Row], columns: Sequence[str], path: Path) -> None:
             axes.set_axisbelow(True)
         panels[0].set_yticks(range(len(rows)), [row.name for row in rows])
         panels[0].set_ylim(len(rows) - 0.5, -0.5)  # downwards
-        metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-        with replacing(path) as scratch:
-            figure.savefig(scratch, format=path.suffix.removeprefix("."), dpi=150, metadata=metadata)
+        save_picture(figure, path)

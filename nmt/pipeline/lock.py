@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -12,7 +13,7 @@ from nmt.config.compatibility import knobs_with
 from nmt.config.recipe import Recipe
 from nmt.config.section import Effect, Section, first_error, shown
 from nmt.errors import ArtifactError, RecipeError
-from nmt.files import Json, JsonObject, differences, is_missing, read_record
+from nmt.files import Json, JsonObject, differences, differing, is_missing, read_record
 from nmt.pipeline.recipe_file import recorded_recipe
 from nmt.version import __version__
 
@@ -88,6 +89,23 @@ def read_lock(path: Path) -> Lock:
         return Lock.model_validate(values)
     except ValidationError as error:
         raise ArtifactError(f"{path}: damaged: {first_error(error)}", hint=again) from None
+
+
+def with_session(sessions: list[JsonObject], now: JsonObject, what: str) -> list[JsonObject]:
+    """Return `sessions` of `what` with the present one, `now`, if its environment is another than the last one's.
+
+    Warns where versions, code or machine have changed.
+    """
+    last = sessions[-1] if sessions else now
+    # With the same source another commit changes nothing; an older nmt recorded neither code nor device.
+    changes = [key for key in differing({key: last.get(key) for key in now}, now) if key != "code.commit"]
+    known = [key for key in changes if key.partition(".")[0] in last]
+    if known:
+        changed = ", ".join(known)
+        console.warn(f"{changed} changed since this {what} began: results from here on may differ in their last bits")
+    if sessions and not changes:
+        return sessions
+    return [*sessions, {"began": datetime.now(UTC).isoformat(timespec="seconds"), **now}]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from nmt.errors import RecipeError, UsageError
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.files import JsonObject, differing, read_json, read_record, remove_partials, write_json, write_text
 from nmt.inference.bundle import BUNDLED, LOCK, without_results
-from nmt.pipeline.lock import FORMAT, Locked, results_of
+from nmt.pipeline.lock import FORMAT, Locked, results_of, with_session
 from nmt.pipeline.manifest import Manifest
 from nmt.pipeline.recipe_file import recipe_as_run
 from nmt.pipeline.stage_cache import StageCache
@@ -230,16 +229,7 @@ class Run:
         # A training goes on with as many threads as it began with, unless the recipe has a number.
         before = (sessions[-1].get("machine") or {}).get("threads") if sessions else None
         now["machine"]["threads"] = self.recipe.training.threads or before or now["machine"]["threads"]
-        last = sessions[-1] if sessions else now
-        # With the same source another commit changes nothing; an older nmt recorded neither code nor device.
-        changes = [key for key in differing({key: last.get(key) for key in now}, now) if key != "code.commit"]
-        known = [key for key in changes if key.partition(".")[0] in sessions[-1]]
-        if known:
-            changed = ", ".join(known)
-            console.warn(f"{changed} changed since this run began: results from here on may differ in their last bits")
-        if sessions and not changes:
-            return sessions
-        return [*sessions, {"began": datetime.now(UTC).isoformat(timespec="seconds"), **now}]
+        return with_session(sessions, now, "run")
 
     def recorded(self) -> JsonObject | None:
         """Return the lock as it is; None where it is missing or damaged."""

@@ -70,6 +70,7 @@ def test_the_commands_are_these() -> None:
             "run",
             "score",
             "serve",
+            "study",
             "sweep",
             "tokenizer",
             "tokenizer decode",
@@ -95,7 +96,7 @@ def test_there_is_no_golden_help_of_a_command_that_is_gone() -> None:
     assert sorted(path.name for path in HELP.iterdir()) == sorted(golden(words).name for words in COMMANDS)
 
 
-@pytest.mark.parametrize("words", [(), ("recipe",), ("tokenizer",), ("data",), ("checkpoints",)])
+@pytest.mark.parametrize("words", [(), ("recipe",), ("tokenizer",), ("data",), ("checkpoints",), ("study",)])
 def test_a_group_without_a_command_shows_its_help(nmt_here: Run, words: tuple[str, ...]) -> None:
     said = nmt_here(*words)
     assert (said.code, said.out, tidy(said.err)) == (2, "", tidy(nmt_here(*words, "--help").out))

@@ -11,6 +11,7 @@ from conftest import TinyRun
 
 from nmt import runtime
 from nmt.errors import RecipeError
+from nmt.experiments import jobs
 from nmt.experiments import sweep as sweeping
 from nmt.experiments.jobs import Ended, Job
 from nmt.experiments.sweep import Sweep, make_places, outcome, plan_sweep, run_sweep, sharing
@@ -138,8 +139,9 @@ def test_runs_at_once_are_bounded_by_the_cores_and_the_memory(
     tiny: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs = plan(tiny, tmp_path, seeds=5).runs
-    monkeypatch.setattr(sweeping, "cores", lambda: 8)
-    monkeypatch.setattr(sweeping, "threads", lambda: 4)
+    monkeypatch.setattr(jobs, "cores", lambda: 8)
+    for module in (jobs, sweeping):
+        monkeypatch.setattr(module, "threads", lambda: 4)
     monkeypatch.setattr(runtime, "free_memory", lambda: sys.maxsize)
     assert make_places(runs, None) == [{"OMP_NUM_THREADS": "1", "NMT_NO_REPORT": "1"}] * 4
     assert [place["OMP_NUM_THREADS"] for place in make_places(runs, 2)] == ["2", "2"]
