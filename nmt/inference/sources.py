@@ -110,7 +110,7 @@ class SourceReader:
 
     def joined(self, texts: Sequence[str]) -> str:
         """Return the translation of a line from those of its segments; trees get a bracket around them."""
-        if self.tokenizer.target.trees is None or len(texts) == 1:
+        if self.tokenizer.target.trees is None or len(texts) < 2:
             return join(texts)
         return f"(TOP {' '.join(texts)})"
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, NamedTuple, Self, cast
+from typing import Annotated, Literal, NamedTuple, Self, cast
 
 import sentencepiece
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -59,7 +59,7 @@ class TokenizerCard(BaseModel):
     tags: list[Annotated[str, AfterValidator(plain_tag)]] = Field(default_factory=list)
     placeholders: Annotated[int, Field(ge=0, le=10_000)] = 0
     masks: Annotated[int, Field(ge=0, le=1000)] = 0
-    trees: TreeSymbols | None = None
+    trees: dict[Literal["labels", "tags"], list[str]] | None = None  # both keys, or none
     user_defined_symbols: list[str] = Field(default_factory=list)
     vocabularies: dict[str, str] = Field(default_factory=dict)
     """Names of the files with the pieces by id, by model file, where those of the models do not count."""
@@ -69,9 +69,12 @@ class TokenizerCard(BaseModel):
     def has_the_keys_of_its_format(self) -> Self:
         if (self.format > 1) != (self.target_normalization is not None):
             raise ValueError("target_normalization is a key from format 2 on")
-        of_models = self.placeholders or self.masks or self.trees or self.user_defined_symbols
-        if self.vocabularies and (self.format > 1 or of_models):
+        if self.vocabularies and (
+            self.format > 1 or self.placeholders or self.masks or self.trees or self.user_defined_symbols
+        ):
             raise ValueError("vocabularies go with tags alone, in format 1")
+        if self.trees is not None and len(self.trees) < 2:
+            raise ValueError("trees has labels and tags")
         return self
 
 
@@ -260,8 +263,11 @@ class Tokenizer:
         }
         symbols = [*card.user_defined_symbols, *card.tags, *placeholders.symbols(card.placeholders)]
         masks = range(FIRST_MASK_ID, FIRST_MASK_ID + card.masks)
-        trees = None if card.trees is None else TreePieces(card.trees, masks.stop, UNK_ID)
-        controls = [*mask_pieces(card.masks), *(card.trees.pieces if card.trees else [])]
+        trees, controls = None, mask_pieces(card.masks)
+        if card.trees is not None:
+            symbols_of_trees = TreeSymbols(tuple(card.trees["labels"]), tuple(card.trees["tags"]))
+            trees = TreePieces(symbols_of_trees, masks.stop, UNK_ID)
+            controls += symbols_of_trees.pieces
         for name, model in models.items():
             wrong = [symbol for symbol in symbols if model.piece_to_id(symbol) == UNK_ID]
             wrong += [piece for i, piece in enumerate(controls, FIRST_MASK_ID) if not is_control(model, piece, i)]

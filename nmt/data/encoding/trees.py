@@ -11,19 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-EVENT = re.compile(r"\([ \t]*([^ \t()]+)[ \t]+([^ \t()]+)[ \t]*\)|\([ \t]*([^ \t()]*)|(\))|([^ \t()]+)")
+from nmt.tasks.trees import escape
+
+EVENT = re.compile(r"\(\s*([^\s()]+)\s+([^\s()]+)\s*\)|\(\s*([^\s()]*)|(\))|([^\s()]+)")
 """A tag with its word, a label, a closing bracket, or a word without a tag: every text is a sequence of these."""
-ESCAPES = {"(": "-LRB-", ")": "-RRB-"}
-"""The spelling of brackets in words, that of the Penn Treebank."""
 CLOSE = "<)>"
 Ids = list[int]
 Encode = Callable[[list[str]], list[Ids]]
 Decode = Callable[[list[Ids]], list[str]]
-
-
-def escape(word: str) -> str:
-    """Return `word` without the brackets that would end it in a tree."""
-    return re.sub(r"[()]", lambda match: ESCAPES[match[0]], word)
 
 
 @dataclass(frozen=True)
@@ -100,7 +95,7 @@ class TreePieces:
 
     def words(self, text: str, encode: Encode) -> list[Ids]:
         """Return the pieces of each word of a source `text` as they are in a tree; every word has one or more."""
-        words = [escape(word) for word in text.split(" ") if word]
+        words = [escape(word) for word in text.split()]
         return [ids or [self.unknown] for ids in encode(words)]
 
     def encode(self, lines: Sequence[str], encode: Encode) -> list[Ids]:
