@@ -1,7 +1,7 @@
 """From a raw line to rows of pieces (tags, placeholders, segments), and from its placeholders back to their text."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, pairwise
 
@@ -85,28 +85,32 @@ class SourceReader:
     def split(self, source: Source, least: int = 0) -> tuple[list[Segment], bool]:
         """Return the segments of `source`, and whether a sentence was cut; see `Segmenter.split`.
 
-        A blank line has no segment.
+        A blank line has no segment; one whose translation is a tree is cut only where the model takes no more.
         """
         if source.is_blank:
             return [], False
-        segments, is_cut = self.segmenter.split(source.spelled, source.head, source.ids, least)
-        if self.tokenizer.target.trees is None:
-            return segments, is_cut
-        return [part for segment in segments for part in self._with_words(segment, len(source.head))], is_cut
+        if self.tokenizer.target.trees is not None:
+            return [*self._with_words(source.spelled, source.head, source.ids)], False
+        return self.segmenter.split(source.spelled, source.head, source.ids, least)
 
-    def _with_words(self, segment: Segment, head: int) -> Iterator[Segment]:
-        """Yield the segment with its words, in parts where a tree over all of them has more pieces than the model."""
-        target, side = self.tokenizer.target, self.tokenizer.source
+    def _with_words(self, text: str, head: list[int], ids: list[int]) -> Iterator[Segment]:
+        """Yield `text`, whose pieces are `ids`, with its words, in parts if the smallest tree is longer than the model.
+
+        A word is cut only where it fills a part by itself.
+        """
+        target = self.tokenizer.target
         assert target.trees is not None
-        text = side.decode([segment.ids[head:]])[0]
         words = tuple(map(tuple, target.trees.words(text, target.encode_words)))
-        if least_tree(words) < self.segmenter.limit:
-            yield replace(segment, words=words)
+        if max(len(ids), least_tree(words)) <= self.segmenter.limit or len(text) == 1:
+            yield Segment(ids, words=words)
             return
-        middle = text.find(" ", len(text) // 2)  # between words, or else within one
-        middle = len(text) // 2 if middle == -1 else middle
-        for ids in side.encode([text[:middle], text[middle:].strip()], tagged=False):
-            yield from self._with_words(Segment(segment.ids[:head] + ids), head)
+        spelled = text.split()
+        middle = len(spelled if len(spelled) > 1 else text) // 2
+        parts = [text[:middle], text[middle:]]
+        if len(spelled) > 1:
+            parts = [" ".join(spelled[:middle]), " ".join(spelled[middle:])]
+        for part, of_part in zip(parts, self.tokenizer.source.encode(parts, tagged=False), strict=True):
+            yield from self._with_words(part, head, head + of_part)
 
     def joined(self, texts: Sequence[str]) -> str:
         """Return the translation of a line from those of its segments; trees get a bracket around them."""
