@@ -18,9 +18,9 @@ LONGEST_CHAIN = 8
 class TreeConstraint:
     """The pieces that may follow the beginning of a tree.
 
-    A tree is one bracket with a label around all words. Within it a bracket may open while words are left, and close
-    when it holds something; a tag comes before each word, whose pieces then are forced. A bracket opens only where the
-    limit of the hypothesis leaves room for all that is still to come, so that every hypothesis can be finished.
+    A tree is one bracket with a label around all words. The pieces of the next word are forced first; then brackets may
+    close that hold something, and open, until the word's tag. A bracket opens only where the limit of the hypothesis
+    leaves room for all that is still to come, so that every hypothesis can be finished.
     """
 
     def __init__(self, pieces: TreePieces, rows: Sequence[Sequence[Sequence[int]]], limits: Tensor) -> None:
@@ -64,7 +64,7 @@ class TreeConstraint:
         depth, length = opened - closed, histories.size(-1) - 1
         words, limits = self.counts[part, None], self.limits[part, None]
         ends, flat = self.ends[part], self.flat[part]
-        in_word = written < ends.gather(1, tagged.clamp(max=ends.size(1) - 1))
+        in_word = written < ends.gather(1, (tagged + 1).clamp(max=ends.size(1) - 1))
         has_words = tagged < words
         # Tags and pieces of the words that are left, closing brackets, EOS; and the pieces that may still come.
         needed = (words - tagged) + (ends[:, -1:] - written) + depth + 1

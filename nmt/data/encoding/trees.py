@@ -1,9 +1,10 @@
 """Bracketed trees as targets: the pieces of brackets and tags, and from the text of a tree to pieces and back.
 
-A label opens a bracket, a tag comes before the pieces of its word, and one piece closes every bracket: `(S (NP (DT the)
-(NN cat)) (VP (VBD sat)))` is `<(S> <(NP> <DT/> the <NN/> cat <)> <(VP> <VBD/> sat <)> <)>`. This is the linearization
-of Vinyals et al. 2015, section 2.1, but the words stay, so that the decoder sees them, and a tree can be read without
-its source.
+A label opens a bracket, one piece closes every bracket, and a tag stands for its word, whose pieces come before all
+that lies between this word and the one before: `(S (NP (DT the) (NN cat)) (VP (VBD sat)))` is
+`the <(S> <(NP> <DT/> cat <NN/> sat <)> <(VP> <VBD/> <)> <)>`. Vinyals et al. 2015, section 2.1, write brackets and tags
+alone. With the words, each before the decisions that depend on it, the decoder need not count where it is in the
+sentence, and a tree can be read without its source.
 """
 
 import re
@@ -101,7 +102,7 @@ class TreePieces:
     def encode(self, lines: Sequence[str], encode: Encode) -> list[Ids]:
         """Return the ids of the tree in each of `lines`, whose words `encode` turns into ids.
 
-        Text that is no tree has the ids of its brackets and words as they come.
+        In text that is no tree, words without a tag stay where they are.
         """
         labels, tags = self._ids
         events = [[match.groups() for match in EVENT.finditer(line)] for line in lines]
@@ -112,16 +113,16 @@ class TreePieces:
         rows: list[Ids] = []
         for row in events:
             ids: Ids = []
+            between: Ids = []  # what lies between the word before and the next one
             for tag, word, label, close, bare in row:
                 if tag:
-                    ids.append(tags.get(tag, self.unknown))
-                if text := word or bare:
-                    ids += encoded[words[text]]
-                elif close:
-                    ids.append(self.close)
+                    ids += [*encoded[words[word]], *between, tags.get(tag, self.unknown)]
+                    between = []
+                elif bare:
+                    between += encoded[words[bare]]
                 else:
-                    ids.append(labels.get(label, self.unknown))
-            rows.append(ids)
+                    between.append(self.close if close else labels.get(label, self.unknown))
+            rows.append(ids + between)
         return rows
 
     def decode(self, rows: Sequence[Sequence[int]], decode: Decode) -> list[str]:
@@ -143,17 +144,15 @@ class TreePieces:
         return parts
 
     def _text(self, parts: Iterable[int | str]) -> str:
-        text, is_tagged = "", False
+        text = word = ""
         for part in parts:
             if isinstance(part, str):
-                text += f" {escape(part)}"
-            text += ")" * is_tagged  # of the tag before, whether it has a word or not
-            is_tagged = part in self.tags
-            if part == self.close:
+                word = f" {escape(part)}"
+            elif part == self.close:
                 text += ")"
-            elif isinstance(part, int):
-                named = (
-                    self.symbols.tags[part - self.close - 1] if is_tagged else self.symbols.labels[part - self.first]
-                )
-                text += f" ({named}"
-        return (text + ")" * is_tagged).removeprefix(" ")
+            elif part in self.opening:
+                text += f" ({self.symbols.labels[part - self.first]}"
+            else:
+                text += f" ({self.symbols.tags[part - self.close - 1]}{word})"
+                word = ""
+        return (text + word).removeprefix(" ")

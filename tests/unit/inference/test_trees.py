@@ -37,20 +37,22 @@ def allowed(words: Words, history: list[int], limit: int = 99, *, beside: Words 
 @pytest.mark.parametrize(
     ("history", "expected"),
     [
-        ([], {NP, S}),
-        ([S], {NP, S, DT, NN}),
-        ([S, DT], {A}),
-        ([S, DT, A], {B}),
-        ([S, DT, A, B], {NP, S, DT, NN}),
-        ([S, NP, DT, A, B], {NP, S, DT, NN, CLOSE}),
-        ([S, NP, DT, A, B, CLOSE], {NP, S, DT, NN}),
-        ([S, DT, A, B, NN], {C}),
-        ([S, DT, A, B, NN, C], {CLOSE}),
-        ([S, NP, DT, A, B, NN, C], {CLOSE}),
-        ([S, NP, DT, A, B, NN, C, CLOSE], {CLOSE}),
-        ([S, NP, DT, A, B, NN, C, CLOSE, CLOSE], {EOS_ID}),
-        ([S] * (LONGEST_CHAIN - 1), {NP, S, DT, NN}),
-        ([S] * LONGEST_CHAIN, {DT, NN}),
+        ([], {A}),
+        ([A], {B}),
+        ([A, B], {NP, S}),
+        ([A, B, S], {NP, S, DT, NN}),
+        ([A, B, S, DT], {C}),
+        ([A, B, S, NP, DT], {C}),
+        ([A, B, S, DT, C], {NP, S, DT, NN}),
+        ([A, B, S, NP, DT, C], {NP, S, DT, NN, CLOSE}),
+        ([A, B, S, NP, DT, C, CLOSE], {NP, S, DT, NN}),
+        ([A, B, S, NP, DT, C, CLOSE, NP], {NP, S, DT, NN}),
+        ([A, B, S, DT, C, NN], {CLOSE}),
+        ([A, B, S, NP, DT, C, NN], {CLOSE}),
+        ([A, B, S, NP, DT, C, NN, CLOSE], {CLOSE}),
+        ([A, B, S, NP, DT, C, NN, CLOSE, CLOSE], {EOS_ID}),
+        ([A, B, *[S] * (LONGEST_CHAIN - 1)], {NP, S, DT, NN}),
+        ([A, B, *[S] * LONGEST_CHAIN], {DT, NN}),
     ],
 )
 def test_the_pieces_that_may_follow(history: list[int], expected: set[int]) -> None:
@@ -60,10 +62,10 @@ def test_the_pieces_that_may_follow(history: list[int], expected: set[int]) -> N
 def test_a_bracket_opens_only_where_all_that_follows_has_room() -> None:
     words: Words = ((A, B), (C,))
     assert least_tree(words) == 7
-    assert allowed(words, [], 8) == {NP, S}
-    assert allowed(words, [S], 8) == {DT, NN}
-    assert allowed(words, [S], 9) == {DT, NN}
-    assert allowed(words, [S], 10) == {DT, NN, NP, S}
+    assert allowed(words, [A, B], 8) == {NP, S}
+    assert allowed(words, [A, B, S], 8) == {DT, NN}
+    assert allowed(words, [A, B, S], 9) == {DT, NN}
+    assert allowed(words, [A, B, S], 10) == {DT, NN, NP, S}
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -29,7 +29,7 @@ def spelled(text: str) -> list[int]:
 
 def test_brackets_and_tags_are_pieces_among_those_of_words() -> None:
     [ids] = PIECES.encode([CAT], encode)
-    assert ids == [S, NP, DT, *spelled("the"), NN, *spelled("cat"), CLOSE, CLOSE]
+    assert ids == [*spelled("the"), S, NP, DT, *spelled("cat"), NN, CLOSE, CLOSE]
     assert PIECES.decode([ids], decode) == [CAT]
     assert PIECES.symbols.pieces == ["<(NP>", "<(S>", "<)>", "<DT/>", "<NN/>"]
     assert [*PIECES.opening, PIECES.close, *PIECES.tags] == [*range(4, 9)]
@@ -39,12 +39,12 @@ def test_brackets_and_tags_are_pieces_among_those_of_words() -> None:
 @pytest.mark.parametrize(
     ("text", "ids", "back"),
     [
-        ("(VP (NN a))", [UNKNOWN, NN, *spelled("a"), CLOSE], "? (NN a))"),
-        ("(S (VB a))", [S, UNKNOWN, *spelled("a"), CLOSE], "(S ?a)"),
-        ("(S (NN 0))", [S, NN, UNKNOWN, CLOSE], "(S (NN ?))"),
-        ("(S (NN a)", [S, NN, *spelled("a")], "(S (NN a)"),
-        ("a b)", [*spelled("ab"), CLOSE], "ab)"),
-        ("(S (NN))", [S, UNKNOWN, CLOSE, CLOSE], "(S ?))"),
+        ("(VP (NN a))", [*spelled("a"), UNKNOWN, NN, CLOSE], "(NN a?))"),
+        ("(S (NN a) (VB b))", [*spelled("a"), S, NN, *spelled("b"), UNKNOWN, CLOSE], "(S (NN a)) b?"),
+        ("(S (NN 0))", [UNKNOWN, S, NN, CLOSE], "(S (NN ?))"),
+        ("(S (NN a)", [*spelled("a"), S, NN], "(S (NN a)"),
+        ("a b)", [*spelled("ab"), CLOSE], ") ab"),
+        ("(S (NN))", [S, UNKNOWN, CLOSE, CLOSE], "(S)) ?"),
         ("", [], ""),
     ],
 )
@@ -54,12 +54,15 @@ def test_what_has_no_piece_is_unknown_and_what_is_no_tree_has_its_parts(text: st
 
 
 def test_ids_that_are_no_tree_have_the_text_of_their_parts() -> None:
-    assert PIECES.decode([[CLOSE, NN, NN, *spelled("a"), S], [DT, CLOSE]], decode) == [") (NN) (NN a) (S", "(DT))"]
+    assert PIECES.decode([[CLOSE, NN, *spelled("a"), S, NN, S], [DT, CLOSE]], decode) == [
+        ") (NN) (S (NN a) (S",
+        "(DT))",
+    ]
 
 
 def test_words_of_the_source_are_as_in_a_tree() -> None:
     assert PIECES.words(" f(x)\ta  0", encode) == [spelled("f-LRB-x-RRB-"), spelled("a"), [UNKNOWN]]
-    assert PIECES.decode([[NN, *spelled("f(x)")]], decode) == ["(NN f-LRB-x-RRB-)"]
+    assert PIECES.decode([[*spelled("f(x)"), NN]], decode) == ["(NN f-LRB-x-RRB-)"]
 
 
 def test_symbols_are_counted_as_trees_pass_by() -> None:
