@@ -55,6 +55,7 @@ class TokenizerCard(BaseModel):
 
     @model_validator(mode="after")
     def has_the_keys_of_its_format(self) -> Self:
+        """Raise ValueError where keys exclude each other, or one is missing."""
         if (self.format > 1) != (self.target_normalization is not None):
             raise ValueError("target_normalization is a key from format 2 on")
         if self.vocabularies and (
