@@ -14,7 +14,8 @@ from pathlib import Path
 
 from nmt import console
 from nmt.advice.normal_form import Changes, count_changes
-from nmt.config.data import CorpusConfig, LanguagesConfig, TokenizerConfig
+from nmt.config.data import CorpusConfig, LanguagesConfig
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.cores import cores
 from nmt.data.cleaning.statistics import Lengths, SideStatistics
 from nmt.data.encoding import tokenizer

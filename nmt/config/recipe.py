@@ -10,10 +10,11 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig, TokenizerConfig
+from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig
 from nmt.config.decoding import DecodingConfig, EvaluationConfig, ExpectedConfig
 from nmt.config.model import ModelConfig
 from nmt.config.section import Affects, Name, Section
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.config.training import (
     OBJECTIVES,
     PREFIXED,
@@ -84,6 +85,8 @@ class Recipe(Section):
             )
         if self.data.placeholders_for and not self.tokenizer.placeholders and is_used:
             raise ValueError(f"{self.data.placeholders_for} needs tokenizer.placeholders of at least 1")
+        if self.tokenizer.model_type == "word" and self.data.tags and is_used:
+            raise ValueError(f'tags: {self.data.tags[0]!r} is no piece with tokenizer.model_type = "word"')
         self.check_monolingual()
         self.check_objective()
         tests = list(self.data.test) or ["held-out"]

@@ -9,9 +9,10 @@ import pytest
 import torch
 from conftest import TINY, Result, Run
 
-from nmt.config.data import LanguagesConfig, TokenizerConfig
+from nmt.config.data import LanguagesConfig
 from nmt.config.decoding import DecodingConfig, EvaluationConfig
 from nmt.config.model import ModelConfig
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.data.encoding import tokenizer as tokenizers
 from nmt.data.encoding.tokenizer import PAD_ID, Tokenizer
 from nmt.inference.bundle import BundleConfig, write_bundle

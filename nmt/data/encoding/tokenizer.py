@@ -20,9 +20,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from nmt import console
 from nmt.cards import Card
-from nmt.config.data import Rule, TokenizerConfig
 from nmt.config.section import first_error
 from nmt.config.symbols import mask_pieces, plain_tag
+from nmt.config.tokenizer import Rule, TokenizerConfig
 from nmt.data import placeholders
 from nmt.data.encoding.normalization import IDENTITY, NormalForm, plain, single_spaces, spaced
 from nmt.data.encoding.subword_regularization import Pieces, SubwordRegularizer
@@ -150,6 +150,11 @@ class SentencePieceModel:
             return self._regularizer.sample(self._regularizer.split(self.processor.normalize(plain(line))), alpha, seed)
         parts = [part.replace(" ", SPACE) for part in spaced(self.form.parts(line))]
         return self._regularizer.sample(parts, alpha, seed)
+
+    @property
+    def is_of_words(self) -> bool:
+        """Whether each word between spaces is a piece, or unknown."""
+        return Pieces.read(self.processor.serialized_model_proto(), UNK_ID).is_word
 
     @cached_property
     def _regularizer(self) -> SubwordRegularizer:

@@ -17,7 +17,8 @@ import pytest
 from processes import in_group, wait_until
 
 from nmt import files
-from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig, TokenizerConfig
+from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.data import shards
 from nmt.data.cleaning import corpus_text
 from nmt.data.cleaning.corpus_text import TextPlan, write_text

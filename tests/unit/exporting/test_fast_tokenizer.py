@@ -11,7 +11,7 @@ pytest.importorskip("tokenizers")
 
 from tokenizers import Tokenizer as FastTokenizer
 
-from nmt.config.data import TokenizerConfig
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.data.encoding.tokenizer import EOS_ID, PAD_ID, UNK_ID, Tokenizer, train
 from nmt.exporting.fast_tokenizer import (
     differing,

@@ -7,7 +7,7 @@ import pytest
 import sentencepiece
 from runs import unpack_format_1
 
-from nmt.config.data import TokenizerConfig
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.data.encoding.tokenizer import SentencePieceModel, Tokenizer, train
 from nmt.exporting.tokenizers import ODD, export_tokenizers, odd_text, sequences, standalone
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from nmt.config.data import TokenizerConfig
 from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import Options, TrainingLines
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.data.encoding import tokenizer as tokenizers
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.placeholders import Protector

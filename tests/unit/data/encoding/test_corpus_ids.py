@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from nmt.config.data import CleaningConfig, DataConfig, TokenizerConfig
+from nmt.config.data import CleaningConfig, DataConfig
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.data.cleaning.corpus_text import COLUMNS
 from nmt.data.cleaning.funnel import IdsCounts
 from nmt.data.encoding import corpus_ids

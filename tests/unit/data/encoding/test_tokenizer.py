@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from runs import unpack_format_1
 
-from nmt.config.data import TokenizerConfig
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.data.encoding.normalization import plain
 from nmt.data.encoding.tokenizer import (
     BOS_ID,
@@ -54,6 +54,34 @@ def test_a_joint_tokenizer_is_one_model_of_the_size_asked_for(folder: Path, toke
     assert sorted(path.name for path in folder.iterdir()) == sorted(tokenizer.files)
     assert tokenizer.source.encode(["die Katze"]) == tokenizer.target.encode(["die Katze"])
     assert tokenizer.normalization == "nmt_nfkc"
+
+
+def words_of(folder: Path, lines: list[str], **options: Any) -> Tokenizer:
+    folder.mkdir(exist_ok=True)
+    config = settings(model_type="word", byte_fallback=False, **{"hard_vocab_limit": False, **options})
+    train(lines, lines, config, folder, seed=1)
+    return Tokenizer.load(folder)
+
+
+def test_each_word_is_a_piece_of_a_model_of_words(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    line = "7 + i12 <mask> 70 é+é"
+    side = words_of(tmp_path, [line]).source
+    assert side.encode_pieces([line]) == [[f"\u2581{word}" for word in line.split()]]
+    assert side.size == 4 + 6
+    assert (side.is_of_words, tokenizer.source.is_of_words) == (True, False)
+
+
+def test_words_without_a_piece_are_unknown_once_in_a_row(tmp_path: Path) -> None:
+    side = words_of(tmp_path, ["a b"] * 3 + ["c"], vocab_size=16).target
+    assert side.encode(["a x b", "a x y b", "ab", " b  a\t", ""]) == [[4, 1, 5], [4, 1, 5], [1], [5, 4], []]
+    assert side.decode([[4, 1, 5]]) == ["a \u2047  b"]
+
+
+def test_a_model_of_words_keeps_the_most_frequent(tmp_path: Path) -> None:
+    lines = [" ".join(f"w{number}" for number in range(length)) for length in range(1, 31)]
+    assert words_of(tmp_path, lines, vocab_size=24).source.pieces(range(4, 24)) == [f"\u2581w{n}" for n in range(20)]
+    with pytest.raises(DataError, match="is more than the text of both sides allows, 34 pieces"):
+        words_of(tmp_path, lines, hard_vocab_limit=True)
 
 
 def test_separate_tokenizers_are_two_models(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from processes import alive, wait_until
 
-from nmt.config.data import TokenizerConfig
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.data.encoding import tokenizer as module
 from nmt.data.encoding.tokenizer import (
     SentencePieceModel,
@@ -234,7 +234,7 @@ def test_the_training_process_imports_nothing_slow() -> None:
 SLOW = """
 import random, subprocess
 from pathlib import Path
-from nmt.config.data import TokenizerConfig
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.data.encoding.tokenizer import train
 
 class Loud(subprocess.Popen):
