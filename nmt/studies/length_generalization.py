@@ -30,7 +30,7 @@ Family = Literal["decoder-only", "encoder-decoder"]
 Percent = Annotated[float, Field(ge=0, le=100)]
 HEADS = 4
 DEV_PAIRS = 50
-VOCABULARY = 1000  # pieces at most
+VOCABULARY = 100  # pieces at most, besides the symbols of the task
 SAMPLE = 200  # examples that the longest are taken from
 WIDTH = 4  # inches of a panel
 
@@ -236,7 +236,12 @@ def recipe_of(cell: LengthCell, config: LengthGeneralizationConfig) -> JsonObjec
             "test": tests,
         },
         "cleaning": {"max_pieces": None},
-        "tokenizer": {"vocab_size": VOCABULARY, "hard_vocab_limit": False, "byte_fallback": False},
+        "tokenizer": {
+            "model_type": "word",
+            "vocab_size": VOCABULARY + (symbols or 0),
+            "hard_vocab_limit": False,
+            "byte_fallback": False,
+        },
         "model": {
             "architecture": cell.family,
             **stacks,

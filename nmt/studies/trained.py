@@ -13,7 +13,7 @@ from nmt.pipeline.run import Run
 
 
 @dataclass(frozen=True)
-class Tested:
+class Translated:
     """A test set as a model translated it."""
 
     hypotheses: list[str]
@@ -26,7 +26,7 @@ class Tested:
         return 100 * sum(one == other for one, other in pairs) / len(self.references)
 
 
-def train_and_test(recipe: JsonObject, folder: Path) -> Mapping[str, Tested]:
+def train_and_test(recipe: JsonObject, folder: Path) -> Mapping[str, Translated]:
     """Run all stages of `recipe` in `folder`, or those that are not done; return its test sets by name.
 
     Called again after it was killed, it continues from the last checkpoint. Raises NmtError.
@@ -38,8 +38,8 @@ def train_and_test(recipe: JsonObject, folder: Path) -> Mapping[str, Tested]:
     return {test: read_test(run, test, target) for test in names_of_tests(run)}
 
 
-def read_test(run: Run, test: str, target: str) -> Tested:
+def read_test(run: Run, test: str, target: str) -> Translated:
     """Return a test set of a run whose stages are done."""
     _, references = read_text(run.folder.text, f"test.{test}")
     text = (run.folder.evaluation / f"{test}.{target}").read_text(encoding="utf-8")
-    return Tested(text.split("\n")[:-1], references)
+    return Translated(text.split("\n")[:-1], references)
