@@ -73,6 +73,11 @@ class Recipe(Section):
                 f"training.source_loss = {self.training.source_loss} needs model.architecture = "
                 '"decoder-only", which predicts the source too, and tokenizer.joint = true'
             )
+        of_trees = [name for name, corpus in self.data.train.items() if corpus.trees is not None]
+        if of_trees and is_used and not self.tokenizer.trees:
+            raise ValueError(
+                f"data.train.{of_trees[0]}.trees needs tokenizer.trees = true, by which brackets are pieces"
+            )
         if self.cleaning.max_pieces is not None and self.cleaning.max_pieces >= self.model.max_length:
             raise ValueError(
                 f"cleaning.max_pieces = {self.cleaning.max_pieces} must be under "

@@ -10,6 +10,8 @@ from nmt.config.symbols import Symbol, mask_pieces
 
 Coverage = Annotated[float, Field(ge=0.98, le=1)]
 Rule = Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "nfc", "identity"]
+PLAIN_RULES: tuple[Rule, ...] = ("nfc", "identity")
+"""The rules that leave words as they are."""
 
 
 class TokenizerConfig(Section):
@@ -46,10 +48,22 @@ class TokenizerConfig(Section):
     section 3.2); by default none."""
     placeholders: Annotated[Natural, Field(le=10_000)] = 0
     """Pieces that stand for matches of `data.protect` or `nmt translate --protect`: the most in one line."""
-
     masks: Annotated[Natural, Field(le=1000)] = 0
     """Pieces `<mask>`, `<mask1>`, `<mask2>` and so on, which stand for text that is to be predicted; none comes from
     raw text, and none has a text."""
+    trees: bool = False
+    """Targets are bracketed trees: each bracket with its label, and each tag of a word, is one piece, which no text
+    has."""
+
+    @model_validator(mode="after")
+    def trees_have_the_words_of_the_source(self) -> Self:
+        if self.trees and not {self.normalization, self.target_normalization} <= {*PLAIN_RULES}:
+            raise ValueError('trees keep the words of their source: set normalization = "nfc"')
+        if self.trees and not self.byte_fallback:
+            raise ValueError("trees keep every word of their source: byte_fallback = true spells the unknown ones")
+        if self.trees and self.sampling:
+            raise ValueError("sampling is not for trees, whose words have one splitting: leave it out")
+        return self
 
     @model_validator(mode="after")
     def symbols_and_rules_agree(self) -> Self:

@@ -98,6 +98,7 @@ def export_huggingface(path: Path, folder: Path, *, sample: Path | None) -> Mani
     bundle = open_bundle(path)
     bundle.check_translates()
     bundle.check_float32()
+    bundle.check_plain_text()
     check_shape(bundle.config.model)
     if bundle.tokenizer.source.vocabulary is not None:
         hint = "take the folder that the model was imported from"

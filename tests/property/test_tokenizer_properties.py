@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmt.config.tokenizer import TokenizerConfig
-from nmt.data.encoding.tokenizer import SPACE, UNK_ID, Tokenizer, train
+from nmt.data.encoding.tokenizer import SPACE, UNK_ID, Tokenizer
+from nmt.data.encoding.tokenizer_training import train
 from nmt.tasks.algorithmic import TASKS
 
 RULES = ["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "nfc", "identity"]

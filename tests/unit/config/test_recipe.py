@@ -130,6 +130,10 @@ def test_a_value_out_of_bounds_is_refused(section: str, key: str, value: Any) ->
             "optimizer.warmup_steps = 10 must be under training.max_steps = 10 for a linear schedule",
         ),
         (
+            {"data": {"train": {"gum": {"trees": "a.ptb"}}}},
+            "data.train.gum.trees needs tokenizer.trees = true, by which brackets are pieces",
+        ),
+        (
             {"tokenizer": {"vocab_size": 299}},
             "tokenizer.vocab_size = 299 must be at least 300 with byte_fallback: 256 pieces are bytes",
         ),

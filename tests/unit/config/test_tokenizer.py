@@ -48,3 +48,26 @@ def test_a_model_of_words_has_no_pieces_of_words(values: dict[str, Any], key: st
 
 def test_a_model_of_words_may_have_masks() -> None:
     assert TokenizerConfig(model_type="word", byte_fallback=False, masks=2).mask_pieces == ["<mask>", "<mask1>"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, 'trees keep the words of their source: set normalization = "nfc"'),
+        (
+            {"normalization": "nfc", "target_normalization": "nfkc"},
+            'trees keep the words of their source: set normalization = "nfc"',
+        ),
+        (
+            {"normalization": "nfc", "byte_fallback": False},
+            "trees keep every word of their source: byte_fallback = true spells the unknown ones",
+        ),
+        (
+            {"normalization": "nfc", "sampling": 0.1},
+            "sampling is not for trees, whose words have one splitting: leave it out",
+        ),
+    ],
+)
+def test_trees_have_the_words_of_the_source(values: dict[str, Any], message: str) -> None:
+    assert finding(TokenizerConfig, trees=True, **values) == ("", f"Value error, {message}")
+    assert TokenizerConfig(trees=True, normalization="identity", target_normalization="nfc").trees

@@ -19,7 +19,8 @@ import sentencepiece
 
 from nmt.config.model import ModelConfig
 from nmt.config.tokenizer import TokenizerConfig
-from nmt.data.encoding.tokenizer import Tokenizer, train
+from nmt.data.encoding.tokenizer import Tokenizer
+from nmt.data.encoding.tokenizer_training import train
 from nmt.errors import ArtifactError, UsageError
 from nmt.exporting.argos import Package, argos_code, check_spelling, describe, export_argos, longest_source, otherwise
 from nmt.exporting.converter import TransformerConverter

@@ -8,7 +8,8 @@ from runs import changes, corpus, make_run, record
 
 from nmt.config.decoding import EvaluationConfig
 from nmt.config.tokenizer import TokenizerConfig
-from nmt.data.encoding.tokenizer import Tokenizer, train
+from nmt.data.encoding.tokenizer import Tokenizer
+from nmt.data.encoding.tokenizer_training import train
 from nmt.experiments.finished_run import FinishedRun
 from nmt.files import read_json
 from nmt.pipeline.evaluation import STAGE, inputs, names_of_tests, out_of_reach, score_test

@@ -15,7 +15,8 @@ import sentencepiece
 from nmt.config.tokenizer import TokenizerConfig
 from nmt.data.encoding import subword_regularization
 from nmt.data.encoding.subword_regularization import BpeDropout, Pieces, SubwordRegularizer, Unigram
-from nmt.data.encoding.tokenizer import UNK_ID, SentencePieceModel, train
+from nmt.data.encoding.tokenizer import UNK_ID, SentencePieceModel
+from nmt.data.encoding.tokenizer_training import train
 
 LINES = [
     "the gardener gardens in the greenest garden of gardens",

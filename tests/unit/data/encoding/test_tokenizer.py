@@ -8,15 +8,8 @@ from runs import unpack_format_1
 
 from nmt.config.tokenizer import TokenizerConfig
 from nmt.data.encoding.normalization import plain
-from nmt.data.encoding.tokenizer import (
-    BOS_ID,
-    EOS_ID,
-    PAD_ID,
-    UNK_ID,
-    SentencePieceModel,
-    Tokenizer,
-    train,
-)
+from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID, UNK_ID, SentencePieceModel, Tokenizer
+from nmt.data.encoding.tokenizer_training import train
 from nmt.errors import ArtifactError, DataError
 from nmt.files import digest
 
@@ -365,3 +358,51 @@ def test_an_unknown_rule_is_an_artifact_error(tmp_path: Path, folder: Path, dama
     (tmp_path / "tokenizer.json").write_text(json.dumps(card | damage))
     with pytest.raises(ArtifactError, match=r"tokenizer\.json: damaged"):
         Tokenizer.load(tmp_path)
+
+
+TREES = ["(S (NP (DT the) (NN cat)) (VP (VBD saw)))", "(S (NP (NNP Ben)) (VP (VBD sat)) (. .))"] * 8
+
+
+@pytest.fixture(scope="module")
+def of_trees(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trees")
+    config = settings(trees=True, normalization="nfc", masks=2, hard_vocab_limit=False)
+    train(["the cat saw", "Ben sat ."] * 8, TREES, config, folder, seed=1)
+    return folder
+
+
+def test_the_symbols_of_trees_are_pieces_of_targets_that_no_text_has(of_trees: Path) -> None:
+    tokenizer = Tokenizer.load(of_trees)
+    side, trees = tokenizer.target, tokenizer.target.trees
+    assert trees is not None
+    named = ["<(NP>", "<(S>", "<(VP>", "<)>", "<./>", "<DT/>", "<NN/>", "<NNP/>", "<VBD/>"]
+    assert side.pieces(range(trees.first, trees.last + 1)) == named
+    assert trees.first == 6
+    lines = ["(S (NP (NNP Zo\xeb)) (VP (VBD f-LRB-x-RRB-)))", TREES[0]]
+    rows = side.encode(lines)
+    assert side.decode(rows) == lines
+    assert side.decode_pieces([side.pieces(row) for row in rows]) == lines
+    assert [side.normalize(line) for line in lines] == lines
+    assert side.sample(lines[0], 0.5, 1) == rows[0]
+    assert tokenizer.joint
+    assert tokenizer.source.trees is None
+    text = "(S <(S> the <)>"
+    assert not {*tokenizer.source.encode([text])[0]} & {*range(trees.first, trees.last + 1)}
+    assert tokenizer.source.decode(tokenizer.source.encode([text])) == [text]
+
+
+@pytest.mark.parametrize(
+    ("trees", "message"),
+    [
+        ({"labels": ["NP"]}, "trees has labels and tags"),
+        ({"labels": ["NP", "S", "VP"], "tags": ["NN"]}, "'<NN/>' is no piece of tokenizer.model"),
+        ({"labels": [1], "tags": []}, "trees.labels.0: "),
+    ],
+)
+def test_a_card_with_other_symbols_is_damaged(of_trees: Path, tmp_path: Path, trees: object, message: str) -> None:
+    card = json.loads((of_trees / "tokenizer.json").read_text(encoding="utf-8"))
+    (tmp_path / "tokenizer.model").write_bytes((of_trees / "tokenizer.model").read_bytes())
+    (tmp_path / "tokenizer.json").write_text(json.dumps({**card, "trees": trees}), encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"tokenizer\.json: damaged: ") as caught:
+        Tokenizer.load(tmp_path)
+    assert message in str(caught.value)

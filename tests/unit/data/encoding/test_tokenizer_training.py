@@ -16,13 +16,9 @@ import pytest
 from processes import alive, wait_until
 
 from nmt.config.tokenizer import TokenizerConfig
-from nmt.data.encoding import tokenizer as module
-from nmt.data.encoding.tokenizer import (
-    SentencePieceModel,
-    Tokenizer,
-    sample,
-    train,
-)
+from nmt.data.encoding import tokenizer_training as module
+from nmt.data.encoding.tokenizer import SentencePieceModel, Tokenizer
+from nmt.data.encoding.tokenizer_training import sample, train
 from nmt.errors import ArtifactError, DataError
 
 SOURCES = ["the cat sees the dog", "a dog sleeps in the garden", "the garden is green", "who sees the green cat"] * 8
@@ -235,7 +231,7 @@ SLOW = """
 import random, subprocess
 from pathlib import Path
 from nmt.config.tokenizer import TokenizerConfig
-from nmt.data.encoding.tokenizer import train
+from nmt.data.encoding.tokenizer_training import train
 
 class Loud(subprocess.Popen):
     def __init__(self, *arguments, **options):
