@@ -222,10 +222,8 @@ def recipe_of(cell: LengthCell, config: LengthGeneralizationConfig) -> JsonObjec
         return {"task": cell.task, "pairs": pairs, "seed": config.seed, **lengths}
 
     pieces = pieces_of(cell.task, longest, symbols)
-    is_one, half = cell.family == "decoder-only", -(-config.layers // 2)
     # The positions of a test: of both sides in one sequence, or of the longer side.
-    room = max(16, sum(pieces) if is_one else max(pieces))
-    stacks = {"decoder_layers": config.layers} if is_one else {"encoder_layers": half, "decoder_layers": half}
+    room = max(16, sum(pieces) if cell.family == "decoder-only" else max(pieces))
     tests = {f"length-{n}": corpus(n, n, config.test_pairs) for n in config.test_lengths}
     return {
         "name": cell.name,
@@ -242,18 +240,7 @@ def recipe_of(cell: LengthCell, config: LengthGeneralizationConfig) -> JsonObjec
             "hard_vocab_limit": False,
             "byte_fallback": False,
         },
-        "model": {
-            "architecture": cell.family,
-            **stacks,
-            "d_model": config.d_model,
-            "heads": HEADS,
-            "ffn": 4 * config.d_model,
-            "norm": "pre",
-            "dropout": 0.0,
-            "positions": cell.positions,
-            "position_offset": room if cell.start == "random" else 0,
-            "max_length": room,
-        },
+        "model": model_of(cell, config, room),
         "batching": {"tokens_per_step": config.tokens_per_step},
         "optimizer": {
             "algorithm": config.algorithm,
@@ -277,6 +264,24 @@ def recipe_of(cell: LengthCell, config: LengthGeneralizationConfig) -> JsonObjec
         },
         # Greedy, with room for the longest target; a line is never cut at a length that is rare in training.
         "decoding": {"beam_size": 1, "length_penalty": 0.0, "max_extra_length": room, "segments": "fill"},
+    }
+
+
+def model_of(cell: LengthCell, config: LengthGeneralizationConfig, room: int) -> JsonObject:
+    """Return the section [model] of the recipe of `cell`, whose tests have up to `room` positions."""
+    half = -(-config.layers // 2)
+    is_one = cell.family == "decoder-only"
+    return {
+        "architecture": cell.family,
+        **({"decoder_layers": config.layers} if is_one else {"encoder_layers": half, "decoder_layers": half}),
+        "d_model": config.d_model,
+        "heads": HEADS,
+        "ffn": 4 * config.d_model,
+        "norm": "pre",
+        "dropout": 0.0,
+        "positions": cell.positions,
+        "position_offset": room if cell.start == "random" else 0,
+        "max_length": room,
     }
 
 
