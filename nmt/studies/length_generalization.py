@@ -46,7 +46,7 @@ class LengthGeneralizationConfig(StudyConfig):
         "test_pairs": 30,
         "d_model": 64,
         "layers": 4,
-        "steps": 300,
+        "steps": 450,
         "tokens_per_step": 1000,
     }
     tasks: list[TaskName] = Field(default=[*get_args(TaskName)])
