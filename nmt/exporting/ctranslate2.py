@@ -117,5 +117,10 @@ def check_shape(config: ModelConfig) -> None:
             "sides",
             hint=f'{native}, or train with tied_embeddings = "all"',
         )
+    if config.attention_kernel != "softmax":
+        raise UsageError(
+            f"CTranslate2 has no model.attention_kernel = {config.attention_kernel}",
+            hint="translate with the native engine",
+        )
     if window := config.attention_window:
         raise UsageError(f"CTranslate2's encoder has no model.attention_window, which is {window}", hint=native)

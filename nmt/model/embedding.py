@@ -99,13 +99,8 @@ class EmbeddingModel(Model):
                 continue
             if "embedding" in name or "positions" in name:
                 nn.init.normal_(parameter, std=1 / self.scale)
-            elif name.endswith("bias"):
-                nn.init.zeros_(parameter)
-            elif name.endswith("key_value.weight"):  # two matrices in one: each has the bound of its own shape
-                for half in parameter.chunk(2):
-                    nn.init.xavier_uniform_(half)
             else:
-                nn.init.xavier_uniform_(parameter)
+                layers.draw(name, parameter)
 
     def embed(self, vectors: Tensor, positions: Tensor) -> tuple[Tensor, Tensor | None]:
         """Scale the embeddings `vectors` (B, T, D) by sqrt(D) and add `positions` (T, D) or (B, T, D).

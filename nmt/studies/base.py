@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Generic, Self, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, ClassVar, Generic, Self, TypeVar, get_args, get_origin
 
 from pydantic import model_validator
 
@@ -68,7 +68,8 @@ def _items(value: object, kind: object) -> object:
     """Return the items of a list that is written with commas, or as its only item; any other value as it is."""
     if isinstance(value, str):
         items = [item.strip() for item in value.split(",")]
-        return [int(item) if kind is int and item.isdecimal() else item for item in items]
+        number = get_args(kind)[0] if get_origin(kind) is Annotated else kind  # without its bounds
+        return [int(item) if number is int and item.isdecimal() else item for item in items]
     return [value] if isinstance(value, int | float) else value
 
 

@@ -1,5 +1,8 @@
 """The studies that nmt has."""
 
-from nmt.studies.base import AnyStudy
+from typing import Any
 
-STUDIES: tuple[AnyStudy, ...] = ()
+from nmt.studies.base import Study
+from nmt.studies.in_context_regression import InContextRegression
+
+STUDIES: tuple[Study[Any, Any], ...] = (InContextRegression(),)

@@ -43,6 +43,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "decoder-only": {"model": {"architecture": "decoder-only"}},
     "decoder-only, source too": {"model": {"architecture": "decoder-only"}, "training": {"source_loss": 0.3}},
     "prefix-lm": {"model": {"architecture": "prefix-lm"}},
+    "linear attention": {"model": {"architecture": "encoder-decoder", "attention_kernel": "linear"}},
+    "linear attention, decoder-only": {"model": {"architecture": "decoder-only", "attention_kernel": "linear"}},
 }
 TRANSLATING = list(VARIANTS)
 LINES = {"monolingual": {"train": {"text": "a", "language": "en"}}}
