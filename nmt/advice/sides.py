@@ -38,8 +38,11 @@ def side_problems(
 ) -> list[tuple[str, str]]:
     """Return the signs that the sides of a corpus, of which `pairs` are the first, are not what they should be.
 
-    Each is a problem and what to do. Raises DataError where nearly all lines of a side are no text.
+    Each is a problem and what to do. The sides of a task are no text, and need be none. Raises DataError where nearly
+    all lines of another side are no text.
     """
+    if config.task is not None:
+        return []
     is_text = isinstance(config, MonolingualConfig)
     codes = (config.language,) if isinstance(config, MonolingualConfig) else languages.pair
     lines = [[pair[side] for pair in pairs if pair[side].strip()] for side in range(len(codes))]

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from nmt.config.section import Affects, AsBefore, Count, Effect, Name, Natural, Section, Seed, cut, shown
 from nmt.config.symbols import Symbol, Tag, mask_pieces
-from nmt.files import Json
+from nmt.config.tasks import TaskConfig
+from nmt.files import Json, JsonObject
 
 Coverage = Annotated[float, Field(ge=0.98, le=1)]
 Format = Literal["tsv", "csv", "jsonl", "parquet", "tmx", "xliff", "po", "wmt", "xlsx"]
@@ -132,13 +133,13 @@ def plain_revision(revision: str) -> str:
     return revision
 
 
-class CorpusConfig(Section):
-    """Where pairs come from: `source` and `target` files, `files` of both sides, a `dataset`, or the `builtin` grammar.
+class CorpusConfig(TaskConfig):
+    """Where pairs come from: `source` and `target` files, `files` of both sides, a `dataset`, the `builtin` grammar, or
+    an algorithmic `task`.
 
     Files may be plain or end in .gz, .bz2, .xz or .zst. A name may go on within an archive: `all.tar.gz/train.en`.
     """
 
-    affects: ClassVar[frozenset[Effect]] = frozenset({"text"})
     one_sided: ClassVar[tuple[str, ...]] = ()
     """The keys that name files of one language alone."""
     source: str | list[str] | None = None
@@ -149,6 +150,10 @@ class CorpusConfig(Section):
     """Files that hold both sides (.tsv, .csv, .jsonl, .parquet, .tmx, .xlf, .po, .xlsx, WMT's .xml), folders or
     archives (.zip, .tar, .tar.gz) of such files or of NAME.LANGUAGE pairs, or a test set of sacreBLEU:
     `sacrebleu:wmt14/full:en-de`."""
+    trees: str | list[str] | None = None
+    """Files of bracketed trees, one a line or over indented lines, or folders of such files. The source is the words,
+    the target the tree without function tags, empty elements and root. Of [cleaning], `entities`, `unicode`,
+    `max_characters` and `max_ratio` do not apply."""
     format: Format | None = None
     """Format of `files`; by default their names say it."""
     skip_bad: bool = False
@@ -174,9 +179,9 @@ class CorpusConfig(Section):
     builtin: Literal["train", "dev", "test", "unseen"] | None = None
     """Split of the built-in English-German grammar; needs no download."""
     pairs: Count | None = None
-    """Take only this many pairs, the first ones; `builtin` needs it."""
+    """Take only this many pairs, the first ones; `builtin` and `task` need it."""
     seed: Seed = 1
-    """Seed of the `builtin` generator."""
+    """Seed of the generator of `builtin` or `task`."""
     tags: list[Tag] = Field(default_factory=list)
     """Words put before each source, such as `<2de>` or `<news>`; each is one piece of the tokenizer."""
 
@@ -186,28 +191,31 @@ class CorpusConfig(Section):
             **{key: getattr(self, key) is not None for key in self.one_sided},
             "source and target": self.source is not None or self.target is not None,
             "files": self.files is not None,
+            "trees": self.trees is not None,
             "dataset": self.dataset is not None,
             "builtin": self.builtin is not None,
+            "task": self.task is not None,
         }
         given = [kind for kind, is_given in kinds.items() if is_given]
         if len(given) != 1:
             raise ValueError(f"give exactly one of {', '.join(kinds)}; got {' and '.join(given) or 'none'}")
-        for key in (*self.one_sided, "source", "target", "files"):
+        for key in (*self.one_sided, "source", "target", "files", "trees"):
             if getattr(self, key) in ([], ""):
                 raise ValueError(f"{key} names no file")
         if (self.source is None) != (self.target is None):
             raise ValueError("source and target go together; one of them is missing")
-        if self.builtin and self.pairs is None:
-            raise ValueError("builtin needs pairs, the number of sentence pairs to generate")
-        of_kind = {
-            "dataset": ("config", "split", "revision", "streaming"),
-            "builtin": ("seed",),
-            "files": ("format", "skip_bad", "codes"),
+        if self.pairs is None and (self.builtin or self.task):
+            raise ValueError(f"{given[0]} needs pairs, the number of sentence pairs to generate")
+        of_kinds = {
+            ("dataset",): ("config", "split", "revision", "streaming"),
+            ("builtin", "task"): ("seed",),
+            ("task",): ("min_length", "max_length", "symbols"),
+            ("files",): ("format", "skip_bad", "codes"),
         }
-        for kind, keys in of_kind.items():
+        for owners, keys in of_kinds.items():
             idle = [key for key in keys if getattr(self, key) != type(self).model_fields[key].default]
-            if idle and getattr(self, kind) is None:
-                raise ValueError(f"{idle[0]} applies to {kind} alone, and there is none")
+            if idle and given[0] not in owners:
+                raise ValueError(f"{idle[0]} applies to {' or '.join(owners)} alone, and there is none")
         if self.columns is not None and self.dataset is None and self.files is None:
             raise ValueError("columns applies to a dataset or files alone, and there is none")
         if isinstance(self.columns, list) and len(self.columns) != 2:
@@ -219,8 +227,17 @@ class CorpusConfig(Section):
     @property
     def file_names(self) -> list[str]:
         """The names of all files and test sets, as in the recipe."""
-        values = (getattr(self, key) for key in (*self.one_sided, "source", "target", "files"))
+        values = (getattr(self, key) for key in (*self.one_sided, "source", "target", "files", "trees"))
         return [name for value in values for name in ([value] if isinstance(value, str) else value or [])]
+
+
+UNCLEANED: JsonObject = {
+    **dict.fromkeys(("control_characters", "whitespace", "drop_empty", "drop_copies", "drop_urls"), False),
+    **dict.fromkeys(("drop_leaked_near", "drop_duplicates"), False),
+    **dict.fromkeys(("max_characters", "max_ratio", "max_pieces")),
+}
+"""The cleaning of generated examples: none but of those in dev and test. In text a copy is a flaw, and so is a pair
+that differs from another in its numbers alone."""
 
 
 class TrainingCorpusConfig(CorpusConfig):
@@ -230,7 +247,19 @@ class TrainingCorpusConfig(CorpusConfig):
     """How often an epoch sees each pair of this training corpus: 2 is twice, 0.5 a half of them, drawn anew each
     epoch; by default 1, or the weight that follows from `data.temperature`."""
     cleaning: CleaningConfig | None = None
-    """Keys of [cleaning] that differ for this training corpus."""
+    """Keys of [cleaning] that differ for this training corpus; of `task` those that apply, as [cleaning] does not."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def generated_examples_are_clean(cls, values: Json) -> Json:
+        match values:
+            case {"task": str(), "cleaning": dict(own)}:
+                return {**values, "cleaning": {**UNCLEANED, **own}}
+            case {"task": str(), "cleaning": _}:
+                return values
+            case {"task": str()}:
+                return {**values, "cleaning": UNCLEANED}
+        return values
 
 
 class MonolingualConfig(TrainingCorpusConfig):
@@ -245,7 +274,7 @@ class MonolingualConfig(TrainingCorpusConfig):
     text: str | list[str] | None = None
     """Files of plain text, one sentence a line; several are read one after the other."""
     pairs: Count | None = None
-    """Take only this many lines, the first ones; `builtin` needs it."""
+    """Take only this many lines, the first ones; `builtin` and `task` need it."""
 
 
 class DownloadConfig(Section):
@@ -258,6 +287,8 @@ class DownloadConfig(Section):
     """Its SHA-256, in hexadecimal; a file with another is refused."""
 
 
+UNFIT_FOR_TREES: JsonObject = {"entities": False, "unicode": None, "max_characters": None, "max_ratio": None}
+"""The cleaning of trees in place of what could make brackets, and of limits that brackets exceed."""
 CORPUS = "train"  # name of the training corpus where the recipe names none
 
 
@@ -334,8 +365,10 @@ class DataConfig(Section):
 
     def cleaning_of(self, corpus: str, common: CleaningConfig) -> CleaningConfig:
         """Return the cleaning of a training corpus, where `common` is that of those without their own."""
-        cleaning = self.training_corpora[corpus].cleaning or common
-        return cleaning.model_copy(update={"drop_copies": False}) if corpus in self.monolingual else cleaning
+        config = self.training_corpora[corpus]
+        as_one_side = {"drop_copies": False} if corpus in self.monolingual else {}
+        as_trees = UNFIT_FOR_TREES if config.trees is not None else {}
+        return (config.cleaning or common).model_copy(update={**as_one_side, **as_trees})
 
     @property
     def units(self) -> str:

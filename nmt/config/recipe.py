@@ -151,7 +151,10 @@ class Recipe(Section):
 
 
 def _with_cleaning(corpora: Json, common: JsonObject) -> Json:
-    """Complete the `cleaning` of each corpus of a table, or of the only corpus, which needs no name."""
+    """Complete the `cleaning` of each corpus of a table, or of the only corpus, which needs no name.
+
+    [cleaning] is not for generated examples.
+    """
     if not isinstance(corpora, dict):
         return corpora
     if corpora and all(isinstance(corpus, dict) for corpus in corpora.values()):
@@ -161,4 +164,6 @@ def _with_cleaning(corpora: Json, common: JsonObject) -> Json:
 
 def _completed(corpus: JsonObject, common: JsonObject) -> JsonObject:
     own = corpus.get("cleaning")
-    return {**corpus, "cleaning": {**common, **own}} if isinstance(own, dict) else corpus
+    if not isinstance(own, dict) or "task" in corpus:
+        return corpus
+    return {**corpus, "cleaning": {**common, **own}}

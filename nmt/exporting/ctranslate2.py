@@ -122,5 +122,7 @@ def check_shape(config: ModelConfig) -> None:
             f"CTranslate2 has no model.attention_kernel = {config.attention_kernel}",
             hint="translate with the native engine",
         )
+    if config.positions == "none":
+        raise UsageError('model.positions = "none": a decoder of CTranslate2 has positions', hint=native)
     if window := config.attention_window:
         raise UsageError(f"CTranslate2's encoder has no model.attention_window, which is {window}", hint=native)

@@ -1,8 +1,7 @@
 """The studies that nmt has."""
 
-from typing import Any
-
-from nmt.studies.base import Study
+from nmt.studies.base import AnyStudy
 from nmt.studies.in_context_regression import InContextRegression
+from nmt.studies.softmax_regression import SoftmaxRegressionStudy
 
-STUDIES: tuple[Study[Any, Any], ...] = (InContextRegression(),)
+STUDIES: tuple[AnyStudy, ...] = (InContextRegression(), SoftmaxRegressionStudy())

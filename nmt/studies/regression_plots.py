@@ -1,10 +1,11 @@
-"""The plots of `nmt study in-context-regression`."""
+"""The plots of `nmt study in-context-regression` and `softmax-regression`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nmt.files import JsonObject
 from nmt.studies.base import Results
 from nmt.studies.in_context_regression import DESCENTS, ESTIMATORS, ONE_VALUED, RegressionCell, RegressionConfig
 
@@ -67,5 +68,20 @@ def by_layers(config: RegressionConfig, cells: Sequence[RegressionCell], results
         for name, dashes in GRAYS.items():
             axes.axhline(losses[name], color="0.75", linestyle=dashes, label=ONE_VALUED[name], linewidth=1)
     axes.set(xlabel="layers, or steps", ylabel=f"mean squared error, {config.examples} examples", yscale="log")
+    axes.legend(fontsize=8)
+    return picture
+
+
+def by_norm(results: Mapping[float, JsonObject], rates: Sequence[float]) -> Figure:
+    """Draw the errors of `nmt study softmax-regression` by the norm of the problems."""
+    picture = Figure(figsize=(1.2 * WIDTH, HEIGHT), layout="constrained")
+    axes = picture.add_subplot()
+    known = {norm: result for norm, result in results.items() if not result["diverged"]}
+    curves = {"of the update": [result["error"] for result in known.values()]}
+    for rate in rates:
+        curves[f"of f, rate {rate:g}"] = [result["rates"][f"{rate:g}"]["error"] for result in known.values()]
+    for number, (label, errors) in enumerate(curves.items()):
+        axes.plot([*known], errors, color=f"C{number}", marker="o", label=label)
+    axes.set(xlabel="norm of x and of the rows of A", ylabel="error, a share of the step", xscale="log", yscale="log")
     axes.legend(fontsize=8)
     return picture

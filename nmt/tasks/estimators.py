@@ -18,21 +18,19 @@ RATES = np.geomspace(0.05, 4.0, 24)
 
 def least_squares(x: Floats, y: Floats) -> Floats:
     """Return the weights of the least squared error, of these the smallest where there are fewer examples than d."""
-    inverse: Floats = np.linalg.pinv(x)
-    return (inverse @ y[..., None])[..., 0]
+    return np.asarray((np.linalg.pinv(x) @ y[..., None])[..., 0], np.float64)
 
 
 def ridge(x: Floats, y: Floats, penalty: float) -> Floats:
     """Return the weights that minimize |x w - y|^2 + `penalty` |w|^2; of the penalty 0, `least_squares`."""
     if not penalty:
         return least_squares(x, y)
-    squares: Floats = x.mT @ x + penalty * np.eye(x.shape[-1])
-    weights: Floats = np.linalg.solve(squares, x.mT @ y[..., None])[..., 0]
-    return weights
+    squares = x.mT @ x + penalty * np.eye(x.shape[-1])
+    return np.asarray(np.linalg.solve(squares, x.mT @ y[..., None])[..., 0], np.float64)
 
 
 def gradient_descent(x: Floats, y: Floats, rates: Floats, steps: int) -> Iterator[Floats]:
-    """Yield the weights (R, B, d) after each of `steps` w -= rate / n * x^T (x w - y) from 0, by each of `rates` (R)."""
+    """Yield the weights (R, B, d) after each of `steps` from 0: w -= rate / n * x^T (x w - y), for `rates` (R)."""
     weights = np.zeros((len(rates), len(x), x.shape[-1]))
     for _ in range(steps):
         residuals = y - np.einsum("bnd,rbd->rbn", x, weights)

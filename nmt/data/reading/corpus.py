@@ -1,4 +1,4 @@
-"""Read the raw pairs of a corpus: from files, test sets, Hugging Face datasets, or the built-in grammar."""
+"""Read the raw pairs of a corpus: from files, trees, test sets, Hugging Face datasets, the built-in grammar, a task."""
 
 import io
 import itertools
@@ -11,7 +11,15 @@ from typing import BinaryIO, cast
 from nmt.config.data import CorpusConfig, DownloadConfig, LanguagesConfig, MonolingualConfig
 from nmt.data.languages import best_pair
 from nmt.data.pairs import Pair
-from nmt.data.reading.archives import download_of, find_file, member_names, printable, read_lines, split_path
+from nmt.data.reading.archives import (
+    check_inside,
+    download_of,
+    find_file,
+    member_names,
+    printable,
+    read_lines,
+    split_path,
+)
 from nmt.data.reading.columns import Wanted
 from nmt.data.reading.formats import Side, join_sides, read_file, read_sides, read_stream
 from nmt.data.reading.hub import dataset_digests, read_dataset
@@ -19,15 +27,17 @@ from nmt.data.reading.inline_codes import KeptCodes
 from nmt.data.reading.sacrebleu_sets import sacrebleu_digest, sacrebleu_files
 from nmt.data.reading.streams import decode_lines, decompress
 from nmt.data.reading.test_sets import is_sgm, read_test_set
+from nmt.data.reading.trees import read_trees
 from nmt.errors import DataError, input_error
 from nmt.files import digest_file, digest_json
-from nmt.tasks import grammar
+from nmt.tasks import algorithmic, grammar
 
 RECIPE_TIP = "; names in a recipe start at --data-dir, or else at the recipe's folder"
 READING = 3
 """Version of what is read from the same files: text that a killed run made half of by another version is made anew."""
 STDIN = "-"  # name of standard input
 TEST_SET = "sacrebleu:"  # prefix of the names of sacreBLEU's test sets
+TASK_SPLITS: dict[str, algorithmic.Split] = {"train": "train", "validation": "dev", "test": "test"}
 Downloads = Mapping[str, DownloadConfig]
 
 
@@ -59,10 +69,14 @@ def read_corpus(
     files = _Files(root, downloads or {}, stdin)
     if config.builtin is not None:
         pairs = _read_builtin(config, languages)
+    elif config.task is not None:
+        pairs = _read_task(config, default_split)
     elif isinstance(config, MonolingualConfig) and config.text is not None:
         pairs = ((line, line) for name in _as_list(config.text) for line in files.lines(name, anomalies))
     elif config.dataset is not None:
         pairs = read_dataset(config, root, local, config.split or default_split, wanted)
+    elif config.trees is not None:
+        pairs = itertools.chain.from_iterable(files.trees(name, anomalies) for name in _as_list(config.trees))
     elif config.files is not None:
         pairs = itertools.chain.from_iterable(files.pairs(name, wanted) for name in _as_list(config.files))
     else:
@@ -84,6 +98,8 @@ def describe(config: CorpusConfig) -> str:
     """Name the origin of a corpus for a message."""
     if config.builtin is not None:
         return f"builtin {config.builtin}"
+    if config.task is not None:
+        return f"task {config.task}"
     if config.dataset is not None:
         return f"dataset {config.dataset}"
     return ", ".join(config.file_names)
@@ -107,6 +123,8 @@ def corpus_digests(
     if config.builtin is not None:
         content = [config.builtin, config.pairs, config.seed, *grammar.VERSION]
         return {f"builtin:{config.builtin}": digest_json(content)}
+    if config.task is not None:
+        return {f"task:{config.task}": digest_json([*algorithmic.identity(config), config.pairs, config.seed])}
     if config.dataset is not None:
         return dataset_digests(config, root, local)
     digests: dict[str, str] = {}
@@ -156,6 +174,17 @@ class _Files:
         sources, targets = (read_lines(path, anomalies=wanted.anomalies) for path in (source, target))
         return read_sides(sources, targets, source, target)
 
+    def trees(self, name: str, anomalies: Counter[str]) -> Iterator[Pair]:
+        """Yield the words and trees of a file, or of all files of a folder."""
+        if name == STDIN:
+            yield from read_trees(self.lines(name, anomalies), "standard input", anomalies)
+            return
+        path = find_file(self._root / name, RECIPE_TIP, self._downloads)
+        for member in member_names(path) if path.is_dir() else [""]:
+            if member:
+                check_inside(path, member)
+            yield from read_trees(read_lines(path / member, anomalies=anomalies), str(path / member), anomalies)
+
     def _standard_input(self) -> io.BufferedReader:
         if self._stdin is None:
             raise _no_digest_of_stdin()
@@ -191,6 +220,12 @@ def _read_builtin(config: CorpusConfig, languages: LanguagesConfig) -> Iterator[
     assert config.pairs is not None
     for english, german in grammar.generate(config.builtin, config.pairs, config.seed):
         yield (english, german) if pair == ("en", "de") else (german, english)
+
+
+def _read_task(config: CorpusConfig, split: str) -> Iterator[Pair]:
+    """Generate the examples of a task, those of train, dev and test apart."""
+    assert config.pairs is not None
+    return algorithmic.generate(config, TASK_SPLITS[split], config.pairs, config.seed)
 
 
 def _test_set_digest(name: str, languages: LanguagesConfig | None) -> str:

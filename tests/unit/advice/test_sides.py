@@ -24,6 +24,13 @@ def problems(pairs: list[tuple[str, str]], languages: LanguagesConfig = EN_DE) -
     return [problem for problem, _ in side_problems(CorpusConfig(files="x.tmx"), languages, pairs, Path(), {})]
 
 
+def test_the_sides_of_a_task_are_no_text_and_may_be_equal() -> None:
+    pairs = [("1 2 3", "1 2 3")] * 60
+    with pytest.raises(DataError):
+        problems(pairs)
+    assert side_problems(CorpusConfig(task="copy", pairs=60), EN_DE, pairs, Path(), {}) == []
+
+
 def test_a_score_taken_for_the_source_names_all_columns(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text(rows("1.25"), encoding="utf-8")
     config = CorpusConfig(files="a.tsv")

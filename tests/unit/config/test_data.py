@@ -27,10 +27,10 @@ def data(**values: Any) -> DataConfig:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({}, "give exactly one of source and target, files, dataset, builtin; got none"),
+        ({}, "give exactly one of source and target, files, trees, dataset, builtin, task; got none"),
         (
             {"files": "x", "dataset": "y"},
-            "give exactly one of source and target, files, dataset, builtin; got files and dataset",
+            "give exactly one of source and target, files, trees, dataset, builtin, task; got files and dataset",
         ),
         ({"target": "x"}, "source and target go together; one of them is missing"),
         ({"builtin": "dev"}, "builtin needs pairs, the number of sentence pairs to generate"),
@@ -96,7 +96,9 @@ def test_columns_and_seed_need_what_they_are_of() -> None:
     assert finding(CorpusConfig, source="a", target="b", columns="x")[1].endswith(
         "columns applies to a dataset or files alone, and there is none"
     )
-    assert finding(CorpusConfig, files="a", seed=2)[1].endswith("seed applies to builtin alone, and there is none")
+    assert finding(CorpusConfig, files="a", seed=2)[1].endswith(
+        "seed applies to builtin or task alone, and there is none"
+    )
     assert CorpusConfig(files="a", seed=1, columns=["1", "2"]).columns == ["1", "2"]
 
 
@@ -118,12 +120,13 @@ def test_there_is_a_corpus_and_the_pattern_is_one() -> None:
         (
             {"language": "en"},
             "",
-            "Value error, give exactly one of text, source and target, files, dataset, builtin; got none",
+            "Value error, give exactly one of text, source and target, files, trees, dataset, builtin, task; got none",
         ),
         (
             {"language": "en", "text": "a", "files": "b.tsv"},
             "",
-            "Value error, give exactly one of text, source and target, files, dataset, builtin; got text and files",
+            "Value error, give exactly one of text, source and target, files, trees, dataset, builtin, task; "
+            "got text and files",
         ),
         ({"language": "en", "text": []}, "", "Value error, text names no file"),
         (
@@ -169,6 +172,21 @@ def test_copies_are_dropped_of_pairs_alone() -> None:
     assert both.cleaning_of("a", strict) == strict
     assert both.cleaning_of("x", strict) == CleaningConfig(max_characters=7, drop_copies=False)
     assert both.cleaning_of("y", strict) == CleaningConfig(max_characters=8, drop_copies=False)
+
+
+def test_nothing_is_cleaned_that_would_change_the_brackets_of_trees_or_drop_them_for_their_length() -> None:
+    strict = CleaningConfig(entities=True, unicode="nfkc", max_characters=7, max_ratio=2.0, drop_copies=False)
+    trees = data(train={"a": {"trees": "a.ptb"}, "b": A}, monolingual={"x": {"language": "en", "trees": "a.ptb"}})
+    fit = CleaningConfig(entities=False, unicode=None, max_characters=None, max_ratio=None, drop_copies=False)
+    assert trees.cleaning_of("a", strict) == fit
+    assert trees.cleaning_of("b", strict) == strict
+    assert trees.cleaning_of("x", CleaningConfig()) == fit
+
+
+def test_files_of_trees_are_named() -> None:
+    assert CorpusConfig(trees=["a.ptb", "b.ptb"]).file_names == ["a.ptb", "b.ptb"]
+    assert CorpusConfig(trees="a.ptb").file_names == ["a.ptb"]
+    assert finding(CorpusConfig, trees=[]) == ("", "Value error, trees names no file")
 
 
 def test_monolingual_text_is_weighed_as_pairs_are() -> None:

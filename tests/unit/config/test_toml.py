@@ -88,7 +88,8 @@ def message(path: Path, text: str = "", *overrides: str) -> str:
         ("[model]\nheads = 3", "model: heads = 3 must divide d_model = 512, or set head_width"),
         (
             "[data.dev]\nfiles = 'x'\ndataset = 'y'",
-            "data.dev: give exactly one of source and target, files, dataset, builtin; got files and dataset",
+            "data.dev: give exactly one of source and target, files, trees, dataset, builtin, task; "
+            "got files and dataset",
         ),
         ("[data.test.one]\nsource = 'x'", "data.test.one: source and target go together; one of them is missing"),
         (

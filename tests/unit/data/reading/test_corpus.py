@@ -1,3 +1,4 @@
+import dataclasses
 import gzip
 import io
 import os
@@ -12,9 +13,10 @@ from disks import make_unreadable
 
 from nmt.config.data import CorpusConfig, DownloadConfig, LanguagesConfig, MonolingualConfig
 from nmt.data.reading.archives import find_file
-from nmt.data.reading.corpus import RECIPE_TIP, corpus_digests, read_corpus
+from nmt.data.reading.corpus import RECIPE_TIP, corpus_digests, describe, read_corpus
 from nmt.errors import DataError, StorageError
 from nmt.files import digest_json
+from nmt.tasks.algorithmic import TASKS, Split, generate
 
 EN_DE = LanguagesConfig(source="en", target="de")
 DE_EN = LanguagesConfig(source="de", target="en")
@@ -161,6 +163,21 @@ def test_the_builtin_corpus_is_of_two_languages_only(tmp_path: Path) -> None:
     assert said.startswith("builtin train is English-German, not en-fr (")
 
 
+def test_a_task_is_generated_for_the_split_of_its_section_in_any_languages(tmp_path: Path) -> None:
+    config = CorpusConfig(task="reverse", min_length=9, max_length=10, symbols=5, pairs=3, seed=7)
+    read_as = {
+        split: list(read_corpus(config, EN_DE, root=tmp_path, local=True, default_split=split))
+        for split in ("train", "validation", "test")
+    }
+    names: dict[str, Split] = {"train": "train", "validation": "dev", "test": "test"}
+    assert read_as == {split: list(generate(config, name, 3, 7)) for split, name in names.items()}
+    assert len({pairs[0] for pairs in read_as.values()}) == 3
+    assert describe(config) == "task reverse"
+    for language, side in (("en", 0), ("de", 1)):
+        lines = MonolingualConfig(language=language, **config.model_dump(exclude_unset=True))
+        assert read(tmp_path, lines) == [(pair[side], pair[side]) for pair in read_as["train"]]
+
+
 def test_each_side_is_counted_for_what_is_odd(tmp_path: Path) -> None:
     write(tmp_path / "a", b"one\r\ntwo\r\n")
     write(tmp_path / "b", "eins\nzw\u2028ei\n".encode())
@@ -296,6 +313,24 @@ def test_digests_of_a_builtin_corpus_follow_its_split_size_and_seed(tmp_path: Pa
     assert digest() == "ac9141273188195d53d7ef149ebd8bbeb716aede4ce739a1388666e7bc6226c6"
 
 
+def test_digests_of_a_task_follow_all_that_its_examples_depend_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def digest(**options: Any) -> str:
+        settings: dict[str, Any] = {"task": "copy", "pairs": 5} | options
+        [(name, value)] = corpus_digests(CorpusConfig(**settings), root=tmp_path, local=False).items()
+        assert name == f"task:{settings['task']}"
+        return value
+
+    others: list[dict[str, Any]]
+    others = [{"task": "reverse"}, {"pairs": 6}, {"seed": 2}, {"min_length": 2}, {"max_length": 9}, {"symbols": 9}]
+    found = {digest(), *(digest(**other) for other in others)}
+    assert len(found) == 7
+    assert digest(symbols=10) == digest()
+    monkeypatch.setitem(TASKS, "copy", dataclasses.replace(TASKS["copy"], version=2))
+    assert digest() not in found
+
+
 def test_a_file_whose_name_is_not_utf8_is_read_and_its_digest_can_be_written_down(tmp_path: Path) -> None:
     for place, content in ((b"caf\xe9.en", b"one\n"), (b"caf\xe9.de", b"eins\n"), (b"\xe9.txt", b"")):
         write(tmp_path / "d" / os.fsdecode(place), content)
@@ -319,3 +354,41 @@ def test_a_disk_that_fails_is_no_fault_of_a_corpus(tmp_path: Path) -> None:
     make_unreadable(tmp_path / "a.tsv")
     with pytest.raises(StorageError, match=r"/a\.tsv: Input/output error$"):
         corpus_digests(CorpusConfig(files="a.tsv"), root=tmp_path, local=False)
+
+
+def test_trees_are_read_from_files_folders_and_standard_input(tmp_path: Path) -> None:
+    write(tmp_path / "a.ptb.gz", gzip.compress(b"(ROOT (S (NP (NN a)) (VP (VB b))))\n"))
+    write(tmp_path / "wsj" / "01" / "1.mrg", b"\n( (S (NN d)\n   (VB e)))\n")
+    write(tmp_path / "wsj" / "00" / "1.mrg", b"( (NP (NN c)))\n")
+    config = CorpusConfig(trees=["a.ptb", "wsj"])
+    pairs = [("a b", "(S (NP (NN a)) (VP (VB b)))"), ("c", "(NP (NN c))"), ("d e", "(S (NN d) (VB e))")]
+    assert read(tmp_path, config) == pairs
+    stdin = io.BytesIO(b"(NP (NN c))\n")
+    options: dict[str, Any] = {"root": tmp_path, "local": True, "default_split": "train", "stdin": stdin}
+    assert list(read_corpus(CorpusConfig(trees="-"), EN_DE, **options)) == pairs[1:2]
+    assert list(corpus_digests(config, root=tmp_path, local=True)) == ["a.ptb", "wsj/00/1.mrg", "wsj/01/1.mrg"]
+    assert read(tmp_path, CorpusConfig(trees="wsj", pairs=1)) == pairs[1:2]
+
+
+def test_one_side_of_trees_is_monolingual_text(tmp_path: Path) -> None:
+    write(tmp_path / "a.ptb", b"(ROOT (S (NP (NN a)) (VP (VB b))))\n")
+    assert read(tmp_path, MonolingualConfig(language="en", trees="a.ptb")) == [("a b", "a b")]
+
+
+def test_what_is_no_tree_is_named_by_file_and_line(tmp_path: Path) -> None:
+    write(tmp_path / "wsj" / "1.mrg", b"(NP (NN a))\n(NP (NN b)\n")
+    said = error_of(tmp_path, CorpusConfig(trees="wsj"))
+    assert said.startswith(f"{tmp_path}/wsj/1.mrg:2: no tree: it does not close: 1 open at its end")
+
+
+def test_links_that_lead_out_of_a_folder_of_trees_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "wsj").mkdir()
+    (tmp_path / "wsj" / "1.mrg").symlink_to(write(tmp_path / "a.ptb", b"(NP (NN a))\n"))
+    assert "a link that leads out of the folder" in error_of(tmp_path, CorpusConfig(trees="wsj"))
+
+
+def test_trees_without_words_are_no_pairs_and_what_was_left_out_is_said(tmp_path: Path) -> None:
+    write(tmp_path / "a.ptb", b"\n(NP (-NONE- *))\n")
+    assert error_of(tmp_path, CorpusConfig(trees="a.ptb")) == (
+        "a.ptb: no pairs in it (found in it: blank lines 1, empty elements 1, trees without words 1)"
+    )

@@ -1,0 +1,1 @@
+"""Algorithmic tasks, a file a family; `nmt.tasks.algorithmic` lists them and generates their examples."""
