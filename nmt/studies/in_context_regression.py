@@ -68,7 +68,7 @@ class RegressionConfig(StudyConfig):
     """The shift of the functions at test: the factor of their weights."""
     tests: Number = 2000
     """Sequences of a test."""
-    fitting: Number = 1000
+    fitting: Number = 500
     """Sequences on which the rates of the descents are fitted."""
     descent_steps: Annotated[PositiveInt, Field(le=100)] = 32
     """Most steps of gradient descent that networks are compared with."""

@@ -68,7 +68,7 @@ def numbers_of_examples(config: "RegressionConfig") -> list[int]:
     return sorted({*spread, few, most, 2 * most})
 
 
-def tests_of(config: "RegressionConfig") -> tuple[dict[int, Sequences], dict[str, Sequences]]:
+def held_out(config: "RegressionConfig") -> tuple[dict[int, Sequences], dict[str, Sequences]]:
     """Return the test sequences by their number of examples, and those that are shifted, by their shift."""
     functions, most, queries = functions_of(config), config.examples, config.queries
     whole = functions.draw(config.tests, 2 * most, queries, (config.seed, TEST))
@@ -130,7 +130,7 @@ def train_cell(cell: "RegressionCell", config: "RegressionConfig", folder: Path)
 @torch.no_grad()
 def tested(network: VectorNetwork, cell: "RegressionCell", config: "RegressionConfig") -> JsonObject:
     """Return the losses of a trained `network` on the tests, and its distances from the estimators."""
-    by_count, shifted = tests_of(config)
+    by_count, shifted = held_out(config)
 
     def predicted(sequences: Sequences) -> Floats:
         counts = torch.full((len(sequences.x),), sequences.x.shape[1])
@@ -163,7 +163,7 @@ def estimates(sequences: Sequences, config: "RegressionConfig") -> dict[str, Flo
 
 def estimate_cell(config: "RegressionConfig") -> JsonObject:
     """Return the losses of the estimators on the tests, as `tested` has them of a model; of a descent by step."""
-    by_count, shifted = tests_of(config)
+    by_count, shifted = held_out(config)
 
     def losses(sequences: Sequences) -> dict[str, list[float] | float]:
         return {name: sequences.loss(of).tolist() for name, of in estimates(sequences, config).items()}

@@ -12,7 +12,7 @@ from nmt.tasks.regression import Floats, Sequences
 
 Descent = Callable[[Floats, Floats, Floats, int], Iterator[Floats]]
 """`gradient_descent` or `causal_descent`."""
-RATES = np.geomspace(0.05, 4.0, 24)
+RATES = np.geomspace(0.1, 4.0, 16)
 """The learning rates that `fitted_descent` tries."""
 
 
@@ -73,5 +73,7 @@ def fitted_descent(descent: Descent, test: Sequences, fitting: Sequences, steps:
     """
     losses = [fitting.loss(fitting.predict(weights)) for weights in descent(fitting.x, fitting.y, RATES, steps)]
     rates = RATES[np.nan_to_num(np.stack(losses), nan=np.inf).argmin(1)]
-    weights = [after[step] for step, after in enumerate(descent(test.x, test.y, rates, steps))]
+    chosen, places = np.unique(rates, return_inverse=True)  # those of other steps are not computed
+    after = descent(test.x, test.y, chosen, steps)
+    weights = [of_rates[place] for of_rates, place in zip(after, places, strict=True)]
     return rates, test.predict(np.stack(weights))
