@@ -10,10 +10,11 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig, TokenizerConfig
+from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig
 from nmt.config.decoding import DecodingConfig, EvaluationConfig, ExpectedConfig
 from nmt.config.model import ModelConfig
 from nmt.config.section import Affects, Name, Section
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.config.training import (
     OBJECTIVES,
     PREFIXED,
@@ -72,6 +73,11 @@ class Recipe(Section):
                 f"training.source_loss = {self.training.source_loss} needs model.architecture = "
                 '"decoder-only", which predicts the source too, and tokenizer.joint = true'
             )
+        of_trees = [name for name, corpus in self.data.train.items() if corpus.trees is not None]
+        if of_trees and is_used and not self.tokenizer.trees:
+            raise ValueError(
+                f"data.train.{of_trees[0]}.trees needs tokenizer.trees = true, by which brackets are pieces"
+            )
         if self.cleaning.max_pieces is not None and self.cleaning.max_pieces >= self.model.max_length:
             raise ValueError(
                 f"cleaning.max_pieces = {self.cleaning.max_pieces} must be under "
@@ -89,6 +95,8 @@ class Recipe(Section):
                 f'decoding.precision = "int8" has no model.attention_kernel = "{self.model.attention_kernel}"; '
                 'take "float32" or "bfloat16"'
             )
+        if self.tokenizer.model_type == "word" and self.data.tags and is_used:
+            raise ValueError(f'tags: {self.data.tags[0]!r} is no piece with tokenizer.model_type = "word"')
         self.check_monolingual()
         self.check_objective()
         tests = list(self.data.test) or ["held-out"]

@@ -66,6 +66,7 @@ def open_convertible(path: Path) -> Bundle:
     bundle = open_bundle(path)
     bundle.check_translates()
     bundle.check_float32()
+    bundle.check_plain_text()
     check_shape(bundle.config.model)
     return bundle
 
