@@ -71,6 +71,8 @@ def test_the_commands_are_these() -> None:
             "score",
             "serve",
             "study",
+            "study in-context-regression",
+            "study softmax-regression",
             "sweep",
             "tokenizer",
             "tokenizer decode",

@@ -50,8 +50,8 @@ def train(
         return batch * (torch.nan if step >= spoiled_from else 1), 8
 
     network = make_network()
-    values = {"steps": STEPS, "seed": 1, "folder": folder, "identity": {"name": identity}}
-    return network, fit(network, batch_of, loss_of, OPTIMIZER, **values)
+    named = {"name": identity}
+    return network, fit(network, batch_of, loss_of, OPTIMIZER, steps=STEPS, seed=1, folder=folder, identity=named)
 
 
 def bits(network: Network) -> bytes:

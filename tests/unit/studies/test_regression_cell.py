@@ -1,14 +1,17 @@
 """The cells of the study of in-context regression: batches, tests, distances, and the same result when killed."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from nmt.model.protocol import Network
 from nmt.studies import regression_cell
 from nmt.studies.in_context_regression import ESTIMATORS, InContextRegression, RegressionCell, RegressionConfig
 from nmt.studies.regression_cell import (
+    TokenBatch,
     estimates,
     held_out,
     numbers_of_examples,
@@ -55,7 +58,7 @@ def test_the_loss_is_the_squared_error_of_the_queries_alone() -> None:
     assert batch.mask[0, 0, -1].int().tolist() == [1, 1, 1, 0, 0, 0, 0, 0, 0, 0]
     assert batch.mask[3, 0, 0].int().tolist() == [1, *[0] * 9]
 
-    class Sums(torch.nn.Module):
+    class Sums(Network):
         def forward(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
             return tokens.sum(-1, keepdim=True)
 
@@ -122,7 +125,7 @@ def test_a_cell_that_is_killed_and_goes_on_finds_the_same(tmp_path: Path, monkey
     whole = STUDY.run(LSA, CONFIG, tmp_path / "whole")
     real, calls = regression_cell.token_batch, 0
 
-    def dying(*arguments: object, **values: object) -> object:
+    def dying(*arguments: Any, **values: Any) -> TokenBatch:
         nonlocal calls
         calls += 1
         if calls == 17:

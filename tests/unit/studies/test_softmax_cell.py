@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from nmt.model.protocol import Network
 from nmt.studies.softmax_cell import compared, problem_batch, root_mean_square, squared_error
 from nmt.studies.softmax_regression import SoftmaxCell, SoftmaxRegressionConfig, SoftmaxRegressionStudy
 from nmt.tasks.softmax_regression import SoftmaxProblems
@@ -39,7 +40,7 @@ def test_tokens_are_rows_with_their_shares_and_the_point_which_sees_them() -> No
     assert batch.mask[0, 0].int().tolist() == [[1, 1, 1, 1, 1, 0]] * 6
     np.testing.assert_allclose(batch.wanted, -2 * PROBLEMS.gradient(), rtol=1e-5)
 
-    class Copies(torch.nn.Module):
+    class Copies(Network):
         def forward(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
             return tokens[..., :3]
 
