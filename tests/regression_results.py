@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from nmt.studies.in_context_regression import InContextRegression, RegressionConfig
+from nmt.studies.in_context_regression import InContextRegression
+from nmt.studies.regression_fields import RegressionConfig
 
 STUDY = InContextRegression()
 SMALL = {"layers": [1, 2], "networks": ["lsa"], "masks": ["prefix", "causal"], "examples": 6, "fewest_examples": 3}
@@ -13,6 +14,7 @@ def network(factor: float = 1.0) -> dict[str, Any]:
     return {
         "diverged": None,
         "losses": {"3": 0.5 * factor, "6": 0.25 * factor, "12": 0.125 * factor},
+        "median": 0.2 * factor,
         "shifted": {"inputs": 4.0 * factor, "weights": 2.0 * factor},
         "distances": {
             "least squares": 0.9,

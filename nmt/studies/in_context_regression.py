@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
-
-from nmt.config.section import Count
-from nmt.studies.base import Cell, Results, Rows, Study, StudyConfig
+from nmt.studies.base import Results, Rows, Study
+from nmt.studies.regression_fields import DESCENTS, ESTIMATORS, ONE_VALUED, RegressionCell, RegressionConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,98 +13,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from nmt.files import JsonObject
-
-Kind = Literal["lsa", "linear", "softmax"]
-Mask = Literal["prefix", "causal"]
-Width = Annotated[PositiveInt, Field(le=4096)]
-Number = Annotated[PositiveInt, Field(le=10_000)]
-Scale = Annotated[float, Field(gt=0, le=1000)]
-Depth = Annotated[PositiveInt, Field(le=1000)]
-ESTIMATORS = "estimators"  # the cell of the closed forms
-ONE_VALUED = {"least squares": "least squares", "ridge": "ridge", "online": "one pass of online descent"}
-"""Estimators without steps, and their names in the table."""
-DESCENTS = {"descent": "gradient descent", "causal descent": "causal descent"}
-
-
-class RegressionConfig(StudyConfig):
-    """The fields of the study."""
-
-    quick: ClassVar[Mapping[str, object]] = {
-        "dimension": 5,
-        "examples": 20,
-        "fewest_examples": 5,
-        "layers": [1, 2, 4],
-        "d_model": 32,
-        "heads": 2,
-        "ffn": 64,
-        "steps": 4000,
-        "warmup_steps": 200,
-        "tests": 1000,
-    }
-    networks: list[Kind] = Field(default=["lsa", "linear", "softmax"])
-    """Kinds of networks: `lsa`, attention with `model.attention_kernel = "linear"` and a residual sum alone, the linear
-    self-attention of the papers; `linear` and `softmax`, these kernels with LayerNorm before each sub-layer."""
-    masks: list[Mask] = Field(default=["prefix", "causal"])
-    """What examples see: `prefix`, all examples, or `causal`, themselves and the earlier ones."""
-    layers: list[Depth] = Field(default=[1, 2, 3, 4, 6, 8, 12])
-    """Layers of the networks."""
-    dimension: Width = 16
-    """Inputs of a function (16 in Ding et al. 2023, section 5)."""
-    examples: Number = 40
-    """Most examples of a sequence in training (40 in Ding et al. 2023, section 5)."""
-    fewest_examples: Number = 16
-    """Fewest examples of a sequence in training; the number is drawn between."""
-    queries: Number = 20
-    """Queries of a sequence."""
-    noise: Annotated[float, Field(ge=0, le=1000)] = 0.1
-    """Standard deviation of the noise of the examples' values, whose own is 1."""
-    test_input_scale: Scale = 2.0
-    """The shift of the inputs at test: their standard deviation, which is 1 in training."""
-    test_weight_scale: Scale = 2.0
-    """The shift of the functions at test: the factor of their weights."""
-    tests: Number = 2000
-    """Sequences of a test."""
-    fitting: Number = 500
-    """Sequences on which the rates of the descents are fitted."""
-    descent_steps: Annotated[PositiveInt, Field(le=100)] = 32
-    """Most steps of gradient descent that networks are compared with."""
-    d_model: Width = 64
-    """Width of the networks."""
-    heads: Number = 4
-    """Heads of each layer."""
-    ffn: Width = 256
-    """Width of the feed-forward layers."""
-    feed_forward: bool = False
-    """Whole layers of a Transformer in `linear` and `softmax`; else attention alone, as in the theory."""
-    steps: Count = 100_000
-    """Updates of a network."""
-    batch: Number = 64
-    """Sequences of an update (64 in Ding et al. 2023, section 5)."""
-    learning_rate: PositiveFloat = 2e-3
-    """Peak of the learning rate, which then falls linearly to 0."""
-    warmup_steps: Count = 1000
-    """Updates of linear warm-up."""
-    clip_norm: PositiveFloat = 1.0
-    """Scale a gradient of a larger norm down to this one."""
-
-    @model_validator(mode="after")
-    def numbers_agree(self) -> Self:
-        if self.fewest_examples > self.examples:
-            raise ValueError(f"fewest_examples = {self.fewest_examples} must be at most examples = {self.examples}")
-        if self.d_model % self.heads or self.d_model % 2:
-            raise ValueError(f"d_model = {self.d_model} must be even, and divisible by heads = {self.heads}")
-        if self.warmup_steps >= self.steps:
-            raise ValueError(f"warmup_steps = {self.warmup_steps} must be under steps = {self.steps}")
-        return self
-
-
-@dataclass(frozen=True)
-class RegressionCell(Cell):
-    """A network, or without layers the estimators."""
-
-    kind: Kind = "softmax"
-    mask: Mask = "prefix"
-    layers: int = 0
 
 
 class InContextRegression(Study[RegressionConfig, RegressionCell]):
@@ -158,44 +62,32 @@ class InContextRegression(Study[RegressionConfig, RegressionCell]):
         return {"by-examples": by_examples(config, cells, results), "by-layers": by_layers(config, cells, results)}
 
 
+NEAR = [*(f"steps of {title}" for title in DESCENTS.values()), "to ridge", "to online"]
+"""The columns of what is near to a network."""
+
+
+def loss_columns(config: RegressionConfig) -> dict[str, tuple[str, str]]:
+    """Return the columns of losses, with the part of a result and the key of their numbers."""
+    counts = dict.fromkeys((config.fewest_examples, config.examples, 2 * config.examples))
+    return {
+        **{f"loss, {count} examples": ("losses", str(count)) for count in counts},
+        f"inputs * {config.test_input_scale:g}": ("shifted", "inputs"),
+        f"weights * {config.test_weight_scale:g}": ("shifted", "weights"),
+    }
+
+
 def network_row(cell: RegressionCell, config: RegressionConfig, result: JsonObject) -> dict[str, str]:
     """Return the row of a network: its losses, and the descents that are closest, with their distances."""
-    head = {"model": cell.kind, "mask": cell.mask, "layers": str(cell.layers)}
+    head, columns = {"model": cell.kind, "mask": cell.mask, "layers": str(cell.layers)}, loss_columns(config)
     if result["diverged"]:
-        return {
-            **head,
-            **losses_of(config, None),
-            **dict.fromkeys(distances_of(None), f"diverged: {result['diverged']}"),
-        }
-    losses = {"losses": result["losses"], "shifted": result["shifted"]}
-    return {**head, **losses_of(config, losses), **distances_of(result["distances"])}
-
-
-def losses_of(config: RegressionConfig, losses: JsonObject | None) -> dict[str, str]:
-    """Return the columns of losses; empty without."""
-    counts, scales = (
-        (config.fewest_examples, config.examples, 2 * config.examples),
-        {
-            "inputs": config.test_input_scale,
-            "weights": config.test_weight_scale,
-        },
-    )
-    by_count = {
-        f"loss, {n} examples": None if losses is None else losses["losses"][str(n)] for n in dict.fromkeys(counts)
-    }
-    shifted = {
-        f"{name} * {scale:g}": None if losses is None else losses["shifted"][name] for name, scale in scales.items()
-    }
-    return {name: "" if value is None else figure(value) for name, value in {**by_count, **shifted}.items()}
-
-
-def distances_of(distances: JsonObject | None) -> dict[str, str]:
-    """Return the columns of the closest estimators; empty without."""
-    columns = {}
-    for name, title in DESCENTS.items():
-        step, distance = closest(distances[name]) if distances else (0, 0.0)
-        columns[f"steps of {title}"] = f"{step} ({figure(distance)})" if distances else ""
-    return {**columns, **{f"to {name}": figure(distances[name]) if distances else "" for name in ("ridge", "online")}}
+        diverged = {"median": f"diverged: {result['diverged']}"}
+        return {**head, **dict.fromkeys(columns, ""), **diverged, **dict.fromkeys(NEAR, "")}
+    losses = {title: figure(result[part][key]) for title, (part, key) in columns.items()}
+    distances = result["distances"]
+    near = [closest(distances[name]) for name in DESCENTS]
+    texts = [*(f"{step} ({figure(distance)})" for step, distance in near), figure(distances["ridge"])]
+    texts.append(figure(distances["online"]))
+    return {**head, **losses, "median": figure(result["median"]), **dict(zip(NEAR, texts, strict=True))}
 
 
 def closest(distances: list[float]) -> tuple[int, float]:
@@ -206,20 +98,19 @@ def closest(distances: list[float]) -> tuple[int, float]:
 
 def estimator_rows(config: RegressionConfig, result: JsonObject) -> Rows:
     """Return the rows of the estimators; of a descent those of 1, 2, 4 ... steps."""
-    steps = [2**power for power in range(config.descent_steps.bit_length()) if 2**power <= config.descent_steps]
-    chosen: dict[str, tuple[str, int | None]] = {title: (name, None) for name, title in ONE_VALUED.items()}
-    chosen |= {f"{title}, {k}": (name, k) for name, title in DESCENTS.items() for k in steps}
-
-    def pick(losses: JsonObject, name: str, step: int | None) -> float:
-        return losses[name] if step is None else losses[name][step - 1]
-
+    steps = [2**power for power in range(config.descent_steps.bit_length())]
     rows = []
-    for title, (name, step) in chosen.items():
-        losses = {
-            part: {key: pick(of, name, step) for key, of in result[part].items()} for part in ("losses", "shifted")
-        }
-        head = {"model": title, "mask": "", "layers": ""}
-        rows.append({**head, **losses_of(config, losses), **distances_of(None)})
+    for name, title in ONE_VALUED.items():
+        losses = {column: figure(result[part][key][name]) for column, (part, key) in loss_columns(config).items()}
+        rows.append({"model": title, "mask": "", "layers": "", **losses, **dict.fromkeys(["median", *NEAR], "")})
+    for name, title in DESCENTS.items():
+        for step in steps:
+            losses = {
+                column: figure(result[part][key][name][step - 1])
+                for column, (part, key) in loss_columns(config).items()
+            }
+            head = {"model": f"{title}, {step}", "mask": "", "layers": ""}
+            rows.append({**head, **losses, **dict.fromkeys(["median", *NEAR], "")})
     return rows
 
 

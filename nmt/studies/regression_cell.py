@@ -6,7 +6,6 @@ Losses are mean squared errors without the noise of the values, so that 0 is the
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,11 +17,9 @@ from nmt.files import JsonObject
 from nmt.model.protocol import Network
 from nmt.model.regression import VectorNetwork, example_mask, regression_tokens
 from nmt.studies.fitting import fit
+from nmt.studies.regression_fields import RegressionCell, RegressionConfig
 from nmt.tasks import estimators
 from nmt.tasks.regression import Floats, LinearFunctions, Sequences
-
-if TYPE_CHECKING:
-    from nmt.studies.in_context_regression import RegressionCell, RegressionConfig
 
 TRAIN, COUNTS, TEST, FITTING, SHIFTED = range(5)  # what is drawn, each by a seed of its own
 BETA2 = 0.98  # Adam's, as in the recipes
@@ -57,18 +54,18 @@ def squared_error(network: Network, batch: TokenBatch) -> tuple[Tensor, Tensor]:
     return error, error.detach()
 
 
-def functions_of(config: "RegressionConfig") -> LinearFunctions:
+def functions_of(config: RegressionConfig) -> LinearFunctions:
     return LinearFunctions(config.dimension, config.noise)
 
 
-def numbers_of_examples(config: "RegressionConfig") -> list[int]:
+def numbers_of_examples(config: RegressionConfig) -> list[int]:
     """Return the numbers of examples that are tested: from the fewest of training to twice the most."""
     few, most = config.fewest_examples, config.examples
     spread = np.geomspace(few, 2 * most, 9).round().astype(int).tolist()
     return sorted({*spread, few, most, 2 * most})
 
 
-def held_out(config: "RegressionConfig") -> tuple[dict[int, Sequences], dict[str, Sequences]]:
+def held_out(config: RegressionConfig) -> tuple[dict[int, Sequences], dict[str, Sequences]]:
     """Return the test sequences by their number of examples, and those that are shifted, by their shift."""
     functions, most, queries = functions_of(config), config.examples, config.queries
     whole = functions.draw(config.tests, 2 * most, queries, (config.seed, TEST))
@@ -80,7 +77,7 @@ def held_out(config: "RegressionConfig") -> tuple[dict[int, Sequences], dict[str
     return {count: whole.first(count) for count in numbers_of_examples(config)}, shifted
 
 
-def train_cell(cell: "RegressionCell", config: "RegressionConfig", folder: Path) -> JsonObject:
+def train_cell(cell: RegressionCell, config: RegressionConfig, folder: Path) -> JsonObject:
     """Train the network of `cell` in `folder`, from where it was killed, and return its losses and distances."""
     model = ModelConfig(
         architecture="decoder-only",
@@ -128,8 +125,11 @@ def train_cell(cell: "RegressionCell", config: "RegressionConfig", folder: Path)
 
 
 @torch.no_grad()
-def tested(network: VectorNetwork, cell: "RegressionCell", config: "RegressionConfig") -> JsonObject:
-    """Return the losses of a trained `network` on the tests, and its distances from the estimators."""
+def tested(network: VectorNetwork, cell: RegressionCell, config: RegressionConfig) -> JsonObject:
+    """Return the losses of a trained `network` on the tests, and its distances from the estimators.
+
+    `median` is that of the losses of the sequences: a mean may be of few of them alone.
+    """
     by_count, shifted = held_out(config)
 
     def predicted(sequences: Sequences) -> Floats:
@@ -143,12 +143,13 @@ def tested(network: VectorNetwork, cell: "RegressionCell", config: "RegressionCo
     distances = {name: np.square(found - other).mean((-2, -1)) for name, other in others.items()}
     return {
         "losses": {str(count): float(by_count[count].loss(of)) for count, of in predictions.items()},
+        "median": float(np.median(np.square(found - by_count[config.examples].wanted).mean(-1))),
         "shifted": {name: float(sequences.loss(predicted(sequences))) for name, sequences in shifted.items()},
         "distances": {name: of.tolist() for name, of in distances.items()},
     }
 
 
-def estimates(sequences: Sequences, config: "RegressionConfig") -> dict[str, Floats]:
+def estimates(sequences: Sequences, config: RegressionConfig) -> dict[str, Floats]:
     """Return the predictions (B, q) of the estimators, (K, B, q) of the descents, whose rates are fitted on others."""
     functions, (x, y), steps = functions_of(config), (sequences.x, sequences.y), config.descent_steps
     fitting = functions.draw(config.fitting, x.shape[1], config.queries, (config.seed, FITTING))
@@ -161,7 +162,7 @@ def estimates(sequences: Sequences, config: "RegressionConfig") -> dict[str, Flo
     }
 
 
-def estimate_cell(config: "RegressionConfig") -> JsonObject:
+def estimate_cell(config: RegressionConfig) -> JsonObject:
     """Return the losses of the estimators on the tests, as `tested` has them of a model; of a descent by step."""
     by_count, shifted = held_out(config)
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from nmt.files import JsonObject
 from nmt.studies.base import Results
-from nmt.studies.in_context_regression import DESCENTS, ESTIMATORS, ONE_VALUED, RegressionCell, RegressionConfig
+from nmt.studies.regression_fields import DESCENTS, ESTIMATORS, ONE_VALUED, RegressionCell, RegressionConfig
 
 GRAYS = {"least squares": ":", "ridge": "-", "online": "--"}  # and the dashes of the estimators without steps
 HEIGHT, WIDTH = 3.2, 4.2  # inches of a panel

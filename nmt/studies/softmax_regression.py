@@ -10,7 +10,8 @@ from pydantic import Field, PositiveFloat, model_validator
 
 from nmt.config.section import Count
 from nmt.studies.base import Cell, Results, Rows, Study, StudyConfig
-from nmt.studies.in_context_regression import Number, Scale, Width, figure
+from nmt.studies.in_context_regression import figure
+from nmt.studies.regression_fields import Number, Scale, Width
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +52,7 @@ class SoftmaxRegressionConfig(StudyConfig):
 
     @model_validator(mode="after")
     def numbers_agree(self) -> Self:
+        """Refuse numbers that contradict each other."""
         if self.d_model % self.heads or self.d_model % 2:
             raise ValueError(f"d_model = {self.d_model} must be even, and divisible by heads = {self.heads}")
         if self.warmup_steps >= self.steps:

@@ -9,7 +9,7 @@ import torch
 
 from nmt.model.protocol import Network
 from nmt.studies import regression_cell
-from nmt.studies.in_context_regression import ESTIMATORS, InContextRegression, RegressionCell, RegressionConfig
+from nmt.studies.in_context_regression import InContextRegression
 from nmt.studies.regression_cell import (
     TokenBatch,
     estimates,
@@ -19,6 +19,7 @@ from nmt.studies.regression_cell import (
     squared_error,
     token_batch,
 )
+from nmt.studies.regression_fields import ESTIMATORS, RegressionCell, RegressionConfig
 from nmt.tasks import estimators
 
 SHAPE = {"dimension": 2, "examples": 6, "fewest_examples": 3, "queries": 4, "d_model": 8, "heads": 2, "ffn": 8}
@@ -101,6 +102,7 @@ def test_a_cell_learns_and_has_losses_and_distances(tmp_path: Path, feed_forward
     result = STUDY.run(cell, config, tmp_path)
     assert result["diverged"] is None
     assert list(result["losses"]) == [str(n) for n in numbers_of_examples(config)]
+    assert 0 < result["median"] < result["losses"]["6"]
     assert result["shifted"].keys() == {"inputs", "weights"}
     assert result["losses"]["12"] < 0.7  # of the values themselves it is 1
     assert {name: np.shape(of) for name, of in result["distances"].items()} == {
