@@ -104,6 +104,9 @@ class Study(ABC, Generic[C, K]):
     memory: ClassVar[int] = GIB
     """About the most bytes that a cell takes."""
 
+    def check(self, config: C) -> None:
+        """Raise RecipeError where the fields do not go together. By default nothing more is checked than each field."""
+
     @abstractmethod
     def cells(self, config: C) -> Sequence[K]:
         """Return the grid, in the order in which the cells are run."""
@@ -132,11 +135,13 @@ AnyStudy = Study[Json, Json]
 def configure(study: Study[C, K], overrides: Sequence[str], *, is_quick: bool, seed: int | None) -> C:
     """Return the fields of `study` with the values of its quick form, of `overrides`, and of `seed`, if they are given.
 
-    Raises RecipeError, one line with the override, and the nearest right field.
+    Raises RecipeError, one line with the override, and the nearest right field, and what the study's `check` raises.
     """
     values = dict(study.config.quick) if is_quick else {}
     given = [*overrides, *([] if seed is None else [f"seed={seed}"])]
-    return check_section(values, given, study.name, study.config)
+    config = check_section(values, given, study.name, study.config)
+    study.check(config)
+    return config
 
 
 def described(study: Study[C, K]) -> list[str]:

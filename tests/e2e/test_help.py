@@ -72,6 +72,7 @@ def test_the_commands_are_these() -> None:
             "serve",
             "study",
             "study in-context-regression",
+            "study length-generalization",
             "study softmax-regression",
             "sweep",
             "tokenizer",
