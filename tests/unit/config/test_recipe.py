@@ -212,6 +212,22 @@ def test_the_cleaning_of_a_corpus_is_completed_with_the_recipes() -> None:
     assert own.max_characters == 9
 
 
+def test_the_cleaning_of_a_task_is_not_completed_with_the_recipes() -> None:
+    train = {
+        "made": {"task": "copy", "pairs": 1, "cleaning": {"drop_same_source": True}},
+        "plain": {"task": "copy", "pairs": 1},
+        "read": {"files": "a.tsv", "cleaning": {"drop_same_source": True}},
+    }
+    given = recipe(data={"train": train}, cleaning={"drop_near_duplicates": True, "drop_copies": True})
+    cleaned = {name: given.data.cleaning_of(name, given.cleaning) for name in train}
+    assert {name: (own.drop_copies, own.drop_near_duplicates) for name, own in cleaned.items()} == {
+        "made": (False, False),
+        "plain": (False, False),
+        "read": (True, True),
+    }
+    assert {name: own.drop_same_source for name, own in cleaned.items()} == {"made": True, "plain": False, "read": True}
+
+
 def test_the_cleaning_of_monolingual_text_is_completed_too() -> None:
     lines = {"a": {"language": "de", "text": "a", "cleaning": {"max_ratio": 2.0}}}
     model = {"objective": "language-model"}
