@@ -150,6 +150,10 @@ def test_a_value_out_of_bounds_is_refused(section: str, key: str, value: Any) ->
             "data.monolingual needs tokenizer.joint = true: its lines are on both sides",
         ),
         (
+            {"model": {"attention_kernel": "linear"}, "decoding": {"precision": "int8"}},
+            'decoding.precision = "int8" has no model.attention_kernel = "linear"; take "float32" or "bfloat16"',
+        ),
+        (
             {"data": {"train": {"files": "a.tsv", "tags": ["<mask>"]}}, "tokenizer": {"masks": 1}},
             "tags: '<mask>' is a piece of tokenizer.masks",
         ),
