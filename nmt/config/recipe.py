@@ -72,6 +72,8 @@ class Recipe(Section):
                 f"training.source_loss = {self.training.source_loss} needs model.architecture = "
                 '"decoder-only", which predicts the source too, and tokenizer.joint = true'
             )
+        if self.training.best_metric == "strict-f1" and not self.data.dev_is_of_trees:
+            raise ValueError('training.best_metric = "strict-f1" needs a dev set of trees')
         if self.cleaning.max_pieces is not None and self.cleaning.max_pieces >= self.model.max_length:
             raise ValueError(
                 f"cleaning.max_pieces = {self.cleaning.max_pieces} must be under "
