@@ -20,11 +20,11 @@ from nmt.data.cleaning.corpus_text import iterate_text, read_text, sides_of_trai
 from nmt.data.cleaning.filters import duplicate_filters, filters
 from nmt.data.cleaning.funnel import Funnel, numbers
 from nmt.data.cleaning.keys import HeldOut
-from nmt.data.encoding import tokenizer
+from nmt.data.encoding import tokenizer_training
 from nmt.data.encoding.corpus_ids import IdsPlan, write_ids
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.data.encoding.normalization import IDENTITY
-from nmt.data.encoding.tokenizer import SentencePieceModel, Tokenizer
+from nmt.data.encoding.tokenizer import UNK_ID, SentencePieceModel, Tokenizer
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import download_of
 from nmt.data.reading.corpus import TEST_SET
@@ -373,13 +373,13 @@ def open_tokenizer(checkup: Checkup) -> tuple[str, Path]:
     folder = checkup.scratch / "tokenizer"
     folder.mkdir()
     sides = sides_of_train(checkup.text, checkup.recipe.data, checkup.recipe.languages)
-    tokenizer.train(*sides, config, folder, seed=seed, tags=tags)
+    tokenizer_training.train(*sides, config, folder, seed=seed, tags=tags)
     return f"a tokenizer of {config.vocab_size:,} pieces, trained on {checkup.size}", folder
 
 
 def spelling_ids(side: SentencePieceModel) -> list[int]:
     """Return the ids of text that has no piece of its own: the unknown piece, and the single bytes."""
-    return [tokenizer.UNK_ID, *(i for i in range(side.size) if side.processor.is_byte(i))]
+    return [UNK_ID, *(i for i in range(side.size) if side.processor.is_byte(i))]
 
 
 def check_shares(checkup: Checkup) -> Finding:

@@ -14,11 +14,13 @@ from pathlib import Path
 
 from nmt import console
 from nmt.advice.normal_form import Changes, count_changes
-from nmt.config.data import CorpusConfig, LanguagesConfig, TokenizerConfig
+from nmt.config.data import CorpusConfig, LanguagesConfig
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.cores import cores
 from nmt.data.cleaning.statistics import Lengths, SideStatistics
-from nmt.data.encoding import tokenizer
+from nmt.data.encoding import tokenizer_training
 from nmt.data.encoding.normalization import NormalForm
+from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.languages import scripts_of, share_of_script
 from nmt.data.pairs import Pair
 from nmt.data.placeholders import MARKUP, Protector
@@ -117,7 +119,7 @@ def survey_text(corpora: Corpora, languages: LanguagesConfig) -> tuple[TextSurve
                     if source.strip() and target.strip():
                         yield f"{source.strip()}\n{target.strip()}"  # a line holds no line feed
 
-    drawn, total = tokenizer.sample(lines(), SAMPLE, seed=SEED)
+    drawn, total = tokenizer_training.sample(lines(), SAMPLE, seed=SEED)
     if anomalies:
         console.log(f"found in the files: {', '.join(f'{name} {count:,}' for name, count in anomalies.items())}")
     if total < MINIMUM:
@@ -185,13 +187,13 @@ def fit_tokenizer(config: TokenizerConfig, sample: Sequence[Pair]) -> tuple[int,
         while True:
             tried = config.model_copy(update={"vocab_size": size, "hard_vocab_limit": True})
             try:
-                tokenizer.train((s for s, _ in text), (t for _, t in text), tried, Path(folder), seed=SEED)
+                tokenizer_training.train((s for s, _ in text), (t for _, t in text), tried, Path(folder), seed=SEED)
                 break
             except DataError:
                 allowed = size = size * 3 // 4 // 50 * 50
                 if size < 300:
                     raise
-        trained = tokenizer.Tokenizer.load(Path(folder))
+        trained = Tokenizer.load(Path(folder))
         source = [len(ids) for ids in trained.source.encode([s for s, _ in sample])]
         target = [len(ids) for ids in trained.target.encode([t for _, t in sample])]
     longer = Lengths()

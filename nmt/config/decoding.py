@@ -27,6 +27,9 @@ class DecodingConfig(Section):
     """Smallest number of pieces of a hypothesis, as far as `max_extra_length` and `max_length_ratio` allow it."""
     no_repeat_ngram: Pieces = 0
     """Length of the piece n-grams that may occur only once in a hypothesis; 0 allows all repetitions."""
+    well_formed: bool = True
+    """Where targets are trees (`tokenizer.trees`), search only among well-formed ones over exactly the source's
+    words."""
     batch_tokens: Annotated[Annotated[PositiveInt, Field(le=10**9)] | None, Affects()] = None
     """Padded source tokens decoded at once, beams not counted; by default 4,096, on a GPU 16,384."""
     segments: Literal["auto", "sentence", "fill"] = "auto"

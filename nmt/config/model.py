@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from nmt.config.section import Affects, Effect, Section
+from nmt.config.section import Affects, Effect, Natural, Section
 
 Architecture = Literal["encoder-decoder", "decoder-only", "prefix-lm", "encoder-only"]
 Layers = Annotated[PositiveInt, Field(le=1000)]
@@ -70,9 +70,14 @@ class ModelConfig(Section):
     """After the feed-forward's activation."""
     norm: Literal["post", "pre"] = "post"
     """LayerNorm after each sub-layer's residual sum, as in the paper, or before the sub-layer [X20]."""
-    positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
-    """Position encodings: sines and cosines or learned vectors, added to the embeddings [V17, section 3.5], or
-    rotations of the queries and keys of self-attention, whose scores then depend on distances (Su et al. 2021)."""
+    positions: Literal["sinusoidal", "learned", "rotary", "none"] = "sinusoidal"
+    """Position encodings: sines and cosines or learned vectors, added to the embeddings [V17, section 3.5]; rotations
+    of the queries and keys of self-attention, whose scores then depend on distances (Su et al. 2021); or none, in a
+    `decoder-only` model, which knows the order by what each position sees (Kazemnejad et al. 2023)."""
+    position_offset: Annotated[Natural, Field(le=2**16), Affects("updates")] = 0
+    """Largest shift of the positions of a pair in training, drawn anew for each pair and step, the same for both sides
+    (Kiyono et al. 2021; Zhou et al. 2023, section 3), so that vectors of positions beyond the longest pair are trained;
+    for sinusoidal and learned positions, at most `max_length`. 0 shifts none."""
     attention_window: Annotated[Annotated[PositiveInt, Field(le=2**16)] | None, Affects("updates")] = None
     """Pieces that a position sees at either side of it in self-attention, in the decoder before it alone (half the
     window of Beltagy et al. 2020, section 3.1); the decoder sees the whole source. Time and memory then grow linearly
@@ -123,6 +128,22 @@ class ModelConfig(Section):
             raise ValueError(
                 f"heads have width {self.width_of_heads}, which rotary positions need even: set head_width"
             )
+        return self
+
+    @model_validator(mode="after")
+    def positions_fit(self) -> Self:
+        if self.positions == "none" and self.architecture != "decoder-only":
+            raise ValueError(
+                f'positions = "none": architecture = "{self.architecture}" would not know the order of the source; '
+                'a "decoder-only" model does'
+            )
+        if self.position_offset and self.positions in ("rotary", "none"):
+            raise ValueError(
+                f'position_offset = {self.position_offset}: positions = "{self.positions}" is the same wherever a '
+                "sequence starts: leave it out"
+            )
+        if self.position_offset > self.max_length:
+            raise ValueError(f"position_offset = {self.position_offset} must be at most max_length = {self.max_length}")
         return self
 
     @model_validator(mode="after")

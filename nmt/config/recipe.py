@@ -10,10 +10,11 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig, TokenizerConfig
+from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig
 from nmt.config.decoding import DecodingConfig, EvaluationConfig, ExpectedConfig
 from nmt.config.model import ModelConfig
 from nmt.config.section import Affects, Name, Section
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.config.training import (
     OBJECTIVES,
     PREFIXED,
@@ -74,6 +75,11 @@ class Recipe(Section):
             )
         if self.training.best_metric == "strict-f1" and not self.data.dev_is_of_trees:
             raise ValueError('training.best_metric = "strict-f1" needs a dev set of trees')
+        of_trees = [name for name, corpus in self.data.train.items() if corpus.trees is not None]
+        if of_trees and is_used and not self.tokenizer.trees:
+            raise ValueError(
+                f"data.train.{of_trees[0]}.trees needs tokenizer.trees = true, by which brackets are pieces"
+            )
         if self.cleaning.max_pieces is not None and self.cleaning.max_pieces >= self.model.max_length:
             raise ValueError(
                 f"cleaning.max_pieces = {self.cleaning.max_pieces} must be under "
@@ -86,6 +92,8 @@ class Recipe(Section):
             )
         if self.data.placeholders_for and not self.tokenizer.placeholders and is_used:
             raise ValueError(f"{self.data.placeholders_for} needs tokenizer.placeholders of at least 1")
+        if self.tokenizer.model_type == "word" and self.data.tags and is_used:
+            raise ValueError(f'tags: {self.data.tags[0]!r} is no piece with tokenizer.model_type = "word"')
         self.check_monolingual()
         self.check_objective()
         tests = list(self.data.test) or ["held-out"]

@@ -66,6 +66,7 @@ def open_convertible(path: Path) -> Bundle:
     bundle = open_bundle(path)
     bundle.check_translates()
     bundle.check_float32()
+    bundle.check_plain_text()
     check_shape(bundle.config.model)
     return bundle
 
@@ -117,5 +118,7 @@ def check_shape(config: ModelConfig) -> None:
             "sides",
             hint=f'{native}, or train with tied_embeddings = "all"',
         )
+    if config.positions == "none":
+        raise UsageError('model.positions = "none": a decoder of CTranslate2 has positions', hint=native)
     if window := config.attention_window:
         raise UsageError(f"CTranslate2's encoder has no model.attention_window, which is {window}", hint=native)

@@ -98,10 +98,14 @@ def export_huggingface(path: Path, folder: Path, *, sample: Path | None) -> Mani
     bundle = open_bundle(path)
     bundle.check_translates()
     bundle.check_float32()
+    bundle.check_plain_text()
     check_shape(bundle.config.model)
     if bundle.tokenizer.source.vocabulary is not None:
         hint = "take the folder that the model was imported from"
         raise UsageError(f"{path}: its tokenizer was not trained by nmt, and has rules of its own", hint=hint)
+    if bundle.tokenizer.source.is_of_words:
+        hint = "nmt export --to ctranslate2 takes it"
+        raise UsageError(f"{path}: its tokenizer is of words, and the export has pieces of words alone", hint=hint)
     (check_writable if folder.parent == path / EXPORTS else check_new_folder)(folder)
     lines = list(islice(read_lines(sample), MOST_LINES)) if sample else []
     sources = read_sample(sample, bundle) if sample else draw_sample(bundle)

@@ -93,6 +93,12 @@ class Bundle:
             hint = "take the bundle that it was made from"
             raise UsageError(f"{self.path}: its weights are in int8, and float32 ones are needed", hint=hint)
 
+    def check_plain_text(self) -> None:
+        """Raise UsageError where the targets are trees, whose pieces and search other engines lack."""
+        if self.tokenizer.target.trees is not None:
+            hint = "translate with the native engine, or take --to int8"
+            raise UsageError(f"{self.path}: its targets are trees (tokenizer.trees), which nmt alone has", hint=hint)
+
     def check_translates(self) -> None:
         """Raise UsageError where the model was trained for another objective than translation."""
         if (objective := self.config.objective) != "translation":

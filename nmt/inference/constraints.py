@@ -1,4 +1,4 @@
-"""The constraints of hypotheses: prefixes, lengths, repetition, placeholders. They act on the logits."""
+"""The constraints of hypotheses: prefixes, lengths, repetition, placeholders, trees. They act on the logits."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,9 @@ from torch import Tensor
 
 from nmt.config.decoding import DecodingConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
+from nmt.data.encoding.trees import TreePieces
 from nmt.inference.protocol import Row
+from nmt.inference.trees import TreeConstraint
 
 
 def pad(rows: Sequence[list[int]], device: torch.device) -> Tensor:
@@ -19,23 +21,33 @@ def pad(rows: Sequence[list[int]], device: torch.device) -> Tensor:
 class Constraints:
     """The pieces that may follow a hypothesis, whatever the model's probabilities."""
 
-    def __init__(self, decoding: DecodingConfig, rows: Sequence[Row], longest: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        decoding: DecodingConfig,
+        rows: Sequence[Row],
+        longest: int,
+        device: torch.device,
+        trees: TreePieces | None = None,
+    ) -> None:
         limits = [row.limit(decoding, longest) for row in rows]
         self.decoding = decoding
         self.limits = torch.tensor(limits, device=device)  # (B) longest target in pieces, EOS included
         self.prefixes = pad([row.prefix for row in rows], device)  # (B, P) pieces with which each target begins, padded
         self.forbidden = pad([sorted(row.forbidden) for row in rows], device)  # (B, F) padded
         self.first_limit, self.last_limit = min(limits), max(limits)
+        self.trees = None if trees is None else TreeConstraint(trees, [row.words for row in rows], self.limits)
 
     def keep_sentences(self, sentences: Tensor) -> None:
         self.limits, self.prefixes = self.limits[sentences], self.prefixes[sentences]
         self.forbidden = self.forbidden[sentences]
+        if self.trees is not None:
+            self.trees.keep_sentences(sentences)
 
     def apply(self, logits: Tensor, histories: Tensor, part: "slice[int, int, int]") -> None:
         """Set `logits` (b, K, V) to minus infinity for pieces that may not follow `histories` (b, K, T).
 
         Both are of the sentences `part`. Padding, BOS and the forbidden pieces never follow; a prefix is forced; at its
-        limit a hypothesis ends.
+        limit a hypothesis ends. See `TreeConstraint` for trees.
         """
         step = histories.size(-1)  # of the next piece, from 1
         forced = None
@@ -57,3 +69,5 @@ class Constraints:
             is_forced = forced != PAD_ID
             logits.masked_fill_(is_forced, -torch.inf)
             logits.scatter_(2, forced, torch.where(is_forced, kept, -torch.inf))
+        if self.trees is not None:
+            self.trees.apply(logits, histories, part)

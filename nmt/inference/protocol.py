@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from nmt.config.decoding import DecodingConfig, SamplingConfig
 from nmt.data.encoding.batching import by_tokens
+from nmt.data.encoding.trees import TreePieces
 from nmt.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -30,13 +31,19 @@ class Row:
     ids: list[int]  # pieces of the source without EOS; at least one
     prefix: list[int] = field(default_factory=list)  # pieces with which every hypothesis begins
     forbidden: frozenset[int] = frozenset()  # pieces that no hypothesis holds, none of them in the prefix
+    words: tuple[tuple[int, ...], ...] = ()  # of a tree, the pieces of each word
 
     def limit(self, decoding: DecodingConfig, longest: int) -> int:
         """Return the length limit of hypotheses in pieces, EOS included; `longest` is the limit of the model."""
         length = len(self.ids) + decoding.max_extra_length
         if decoding.max_length_ratio is not None:
             length = min(length, math.ceil(len(self.ids) * decoding.max_length_ratio))
-        return min(max(length, len(self.prefix)) + 1, longest)
+        return min(max(length, len(self.prefix), least_tree(self.words)) + 1, longest)
+
+
+def least_tree(words: Sequence[Sequence[int]]) -> int:
+    """Return the pieces of the smallest tree over `words`, one bracket around them; 0 without words."""
+    return sum(map(len, words)) + len(words) + 2 * bool(words)
 
 
 def length_penalty(length: Number, alpha: float) -> Number:
@@ -59,6 +66,7 @@ class Request:
     decoding: DecodingConfig
     n_best: int = 1  # hypotheses wanted of each row; at most the beam size, or any number of samples
     sampling: SamplingConfig | None = None  # draw `n_best` samples instead of searching
+    trees: TreePieces | None = None  # search among trees over the words of each row alone
 
 
 class Engine(Protocol):

@@ -40,7 +40,7 @@ def search(
     """
     device = models[0].device
     longest = min(model.position_limit for model in models)
-    constraints = Constraints(request.decoding, rows, longest, device)
+    constraints = Constraints(request.decoding, rows, longest, device, request.trees)
     decoder = Decoder(models, pad([[*row.ids, EOS_ID] for row in rows], device), constraints)
     if request.sampling is not None:
         keys = [sample_key(row, request.sampling.seed) for row in rows]

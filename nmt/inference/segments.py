@@ -23,6 +23,7 @@ class Segment:
 
     ids: list[int]  # its pieces, those of the tags first
     is_glued: bool = False  # whether no space parts it from the segment before
+    words: tuple[tuple[int, ...], ...] = ()  # where its translation is a tree, the pieces of each word in it
 
 
 @dataclass(frozen=True)

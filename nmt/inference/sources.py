@@ -1,6 +1,6 @@
 """From a raw line to rows of pieces (tags, placeholders, segments), and from its placeholders back to their text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -10,8 +10,8 @@ from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.pairs import is_blank
 from nmt.data.placeholders import SPELLED, Protected, Protector, Restored, put_back, split_tags, symbols
 from nmt.inference.alignment import SPACE
-from nmt.inference.protocol import Hypothesis, Row, nan_error
-from nmt.inference.segments import Segment, Segmenter
+from nmt.inference.protocol import Hypothesis, Row, least_tree, nan_error
+from nmt.inference.segments import Segment, Segmenter, join
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,38 @@ class SourceReader:
     def split(self, source: Source, least: int = 0) -> tuple[list[Segment], bool]:
         """Return the segments of `source`, and whether a sentence was cut; see `Segmenter.split`.
 
-        A blank line has no segment.
+        A blank line has no segment; one whose translation is a tree is cut only where the model takes no more.
         """
         if source.is_blank:
             return [], False
+        if self.tokenizer.target.trees is not None:
+            return [*self._with_words(source.spelled, source.head, source.ids)], False
         return self.segmenter.split(source.spelled, source.head, source.ids, least)
+
+    def _with_words(self, text: str, head: list[int], ids: list[int]) -> Iterator[Segment]:
+        """Yield `text`, whose pieces are `ids`, with its words, in parts if the smallest tree is longer than the model.
+
+        A word is cut only where it fills a part by itself.
+        """
+        target = self.tokenizer.target
+        assert target.trees is not None
+        words = tuple(map(tuple, target.trees.words(text, target.encode_words)))
+        if max(len(ids), least_tree(words)) <= self.segmenter.limit or len(text) == 1:
+            yield Segment(ids, words=words)
+            return
+        spelled = text.split()
+        middle = len(spelled if len(spelled) > 1 else text) // 2
+        parts = [text[:middle], text[middle:]]
+        if len(spelled) > 1:
+            parts = [" ".join(spelled[:middle]), " ".join(spelled[middle:])]
+        for part, of_part in zip(parts, self.tokenizer.source.encode(parts, tagged=False), strict=True):
+            yield from self._with_words(part, head, head + of_part)
+
+    def joined(self, texts: Sequence[str]) -> str:
+        """Return the translation of a line from those of its segments; trees get a bracket around them."""
+        if self.tokenizer.target.trees is None or len(texts) < 2:
+            return join(texts)
+        return f"(TOP {' '.join(texts)})"
 
     def parts(self, line: str, tags: Sequence[str] = ()) -> list[str]:
         """Return the parts of `line` that are translated by themselves, each with the white space after it.

@@ -22,6 +22,7 @@ from nmt.config.inference import InferenceConfig, Options, TrainingLines
 from nmt.config.section import first_error
 from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.tokenizer import Tokenizer
+from nmt.data.encoding.trees import TreePieces
 from nmt.data.pairs import is_blank
 from nmt.data.placeholders import Protector, check_tags, protector_for
 from nmt.data.reading.streams import UpToError
@@ -33,12 +34,13 @@ from nmt.inference.engines.loading import EnginePlan, open_bundles
 from nmt.inference.engines.workers import Workers
 from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Request, Row, by_batch, length_penalty, nan_error
 from nmt.inference.report import Report
-from nmt.inference.segments import Segment, Segmenter, join
+from nmt.inference.segments import Segment, Segmenter
 from nmt.inference.sources import Chunk, Source, SourceReader
 
 R = TypeVar("R")
 FIRST_CHUNK, LARGEST_CHUNK = 32, 2048
 """Lines of the first chunk and, doubling, of the largest: early answers first, then full batches."""
+UNBOUND = "search without decoding.well_formed"
 AS_MANY = "give as many prefixes as lines; a blank one leaves the start to the model"
 
 
@@ -118,6 +120,8 @@ class Translator:
         lines: TrainingLines | None = None,
     ) -> None:
         self.engine, self.tokenizer, self.decoding = engine, tokenizer, decoding
+        if self.trees is not None and (decoding.min_length or decoding.no_repeat_ngram):
+            raise UsageError("min_length and no_repeat_ngram may leave no tree", hint="leave them at 0, or " + UNBOUND)
         self.max_length = max_length  # longest source in pieces, EOS included
         source, target = (languages.source, languages.target) if languages else (None, None)
         splitter = SentenceSplitter(source)
@@ -136,6 +140,11 @@ class Translator:
     @property
     def protector(self) -> Protector | None:
         return self.reader.protector
+
+    @property
+    def trees(self) -> TreePieces | None:
+        """The pieces of trees where the search is among well-formed ones alone."""
+        return self.tokenizer.target.trees if self.decoding.well_formed else None
 
     @classmethod
     def load(
@@ -257,6 +266,8 @@ class Translator:
             raise DataError(f"more prefixes than the {self.report.lines:,} lines", hint=AS_MANY)
 
     def _chunk(self, lines: Sequence[str], prefixes: Sequence[str] | None) -> Chunk:
+        if prefixes is not None and self.trees is not None:
+            raise UsageError("a prefix and trees exclude each other", hint=UNBOUND)
         first = self._count(lines)
         sources = self._read(lines, first)
         starts = self._starts(prefixes, sources, first) if prefixes is not None else [[]] * len(lines)
@@ -265,7 +276,7 @@ class Translator:
         numbered = enumerate(zip(sources, begun, strict=True), first)
         parts = [self._segments(source, number, least) for number, (source, least) in numbered]
         rows = [
-            Row(segment.ids, begun, self.reader.forbidden(segment, begun))
+            Row(segment.ids, begun, self.reader.forbidden(segment, begun), segment.words)
             for segments, start in zip(parts, starts, strict=True)
             for segment, begun in zip(segments, itertools.chain([start], itertools.repeat([])), strict=False)
         ]
@@ -293,7 +304,7 @@ class Translator:
                 if not chunk.batches:
                     return
 
-        request = Request(self.decoding, options.n_best, options.sampling)
+        request = Request(self.decoding, options.n_best, options.sampling, self.trees)
         for hypotheses in self.engine.search(batches(), request):
             begun[0].take(hypotheses)
             if begun[0].is_done:
@@ -417,7 +428,7 @@ class Translator:
         """Join one hypothesis of each segment of `source`; a blank line has no segments."""
         pieces = self.tokenizer.target.pieces([i for output in outputs for i in output.tgt])
         texts = self.tokenizer.target.decode([output.tgt for output in outputs])
-        restored = self.reader.restore(join(texts), source)
+        restored = self.reader.restore(self.reader.joined(texts), source)
         token_scores = [score for output in outputs for score in output.token_scores]
         return Candidate(
             restored.text,

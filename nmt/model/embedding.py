@@ -71,8 +71,10 @@ class EmbeddingModel(Model):
         self.pad_id = pad_id
         self.position_limit = 2 * config.max_length
         kind = LearnedPositions if config.positions == "learned" else SinusoidalPositions
-        self.is_rotary = config.positions == "rotary"
-        self.positions = kind(positions, config.width_of_heads if self.is_rotary else config.d_model)
+        self.is_rotary, self.is_added = config.positions == "rotary", config.positions in ("sinusoidal", "learned")
+        widths = {"rotary": config.width_of_heads, "none": 0}
+        self.positions = kind(positions, widths.get(config.positions, config.d_model))
+        self.offset = config.position_offset
         self.scale = math.sqrt(config.d_model)
         self.dropout = layers.Dropout(config.dropout)
         self.target_embedding = nn.Embedding(target_size, config.d_model)
@@ -107,13 +109,25 @@ class EmbeddingModel(Model):
             else:
                 nn.init.xavier_uniform_(parameter)
 
+    def draw_offsets(self, sentences: int, device: torch.device) -> Tensor | None:
+        """Draw the first position (B, 1) of each of B `sentences`, in training; None where all start at 0."""
+        if not (self.training and self.offset):
+            return None
+        return torch.randint(self.offset + 1, (sentences, 1), device=device)
+
+    def positions_of(self, ids: Tensor, offsets: Tensor | None) -> Tensor:
+        """Return the vectors (T, D) of the positions of `ids` (B, T), or (B, T, D) where they have `offsets` (B, 1)."""
+        if offsets is None:
+            return self.positions(0, ids.size(1))
+        return self.positions.at(offsets + torch.arange(ids.size(1), device=ids.device))
+
     def embed(self, vectors: Tensor, positions: Tensor) -> tuple[Tensor, Tensor | None]:
         """Scale the embeddings `vectors` (B, T, D) by sqrt(D) and add `positions` (T, D) or (B, T, D).
 
         Rotary positions (T, E) are not added, but returned for the self-attention of each layer.
         """
         x = vectors * self.scale
-        if not self.is_rotary:
+        if self.is_added:
             x = x + positions  # in the type of the positions
         return self.dropout(x.to(vectors.dtype)), positions if self.is_rotary else None
 

@@ -33,20 +33,26 @@ class Transformer(EmbeddingModel):
 
     def hidden(self, src: Tensor, tgt_in: Tensor, *, src_padded: bool = True) -> Tensor:
         mask = self.padding_mask(src) if src_padded else None
-        return self.decode(tgt_in, self.encode(src, mask), mask)
+        offsets = self.draw_offsets(len(src), src.device)
+        return self.decode(tgt_in, self.encode(src, mask, offsets), mask, offsets)
 
-    def encode(self, src: Tensor, mask: Tensor | None) -> Tensor:
-        """Return the memory (B, S, D) of `src` (B, S); `mask` is its `padding_mask`, None where nothing is padded."""
-        x, rotation = self.embed(self.source_embedding(src), self.positions(0, src.size(1)))
+    def encode(self, src: Tensor, mask: Tensor | None, offsets: Tensor | None = None) -> Tensor:
+        """Return the memory (B, S, D) of `src` (B, S); `mask` is its `padding_mask`, None where nothing is padded.
+
+        Sentences start at the positions `offsets` (B, 1), by default 0.
+        """
+        x, rotation = self.embed(self.source_embedding(src), self.positions_of(src, offsets))
         for layer in self.encoder:
             x = layer(x, mask, rotation)
         return self.encoder_norm(x)
 
-    def decode(self, tgt_in: Tensor, memory: Tensor, memory_mask: Tensor | None) -> Tensor:
-        """Return the decoder's output (B, T, D) for a whole target (B, T)."""
+    def decode(
+        self, tgt_in: Tensor, memory: Tensor, memory_mask: Tensor | None, offsets: Tensor | None = None
+    ) -> Tensor:
+        """Return the decoder's output (B, T, D) for a whole target (B, T), which starts at the positions `offsets`."""
         # Padding stands at the right, so that the causal mask hides it from every real position.
         causal_mask = layers.causal_mask(tgt_in, self.window)
-        x, rotation = self.embed(self.target_embedding(tgt_in), self.positions(0, tgt_in.size(1)))
+        x, rotation = self.embed(self.target_embedding(tgt_in), self.positions_of(tgt_in, offsets))
         for layer in self.decoder:
             x = layer(x, memory, causal_mask, memory_mask, rotation)
         return self.decoder_norm(x)

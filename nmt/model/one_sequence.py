@@ -61,7 +61,8 @@ class OneSequence(EmbeddingModel):
         ids, places = torch.cat([src, tgt_in], 1), torch.arange(room, device=src.device)
         if src_padded:  # move each target to the end of its source
             ids = ids.gather(1, torch.where(places < starts, places, places - starts + length).clamp(max=room - 1))
-        x, rotation = self.embed(self.look_up(ids, places < starts), self.positions(0, room))
+        positions = self.positions_of(ids, self.draw_offsets(len(ids), ids.device))
+        x, rotation = self.embed(self.look_up(ids, places < starts), positions)
         mask = self.mask(ids, starts, tgt_in)
         for layer in self.stack:
             x = layer(x, mask, rotation, is_causal=self.is_causal)

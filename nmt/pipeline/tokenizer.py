@@ -3,7 +3,7 @@
 from nmt import console
 from nmt.config.compatibility import RECIPE, changed_inputs, knobs_with
 from nmt.data.cleaning.corpus_text import sides_of_train
-from nmt.data.encoding import tokenizer
+from nmt.data.encoding import tokenizer_training
 from nmt.files import JsonObject
 from nmt.pipeline.manifest import Manifest, making
 from nmt.pipeline.run import Run
@@ -26,7 +26,7 @@ def make(run: Run, manifest: Manifest) -> None:
         return
     sides = sides_of_train(run.folder.text, run.recipe.data, run.recipe.languages)
     with making(run.folder.tokenizer, manifest) as scratch:
-        manifest.counts = tokenizer.train(
+        manifest.counts = tokenizer_training.train(
             *sides, config, scratch, seed=run.recipe.training.seed, tags=run.recipe.data.tags
         )
 

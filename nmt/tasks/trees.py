@@ -19,6 +19,8 @@ TOP = "TOP"
 EMPTY = "-NONE-"
 """Tag of the empty elements: traces, and what is understood."""
 _TOKEN = re.compile(r"\(([^\s()]*)|\)|[^\s()]+")
+ESCAPES = {"(": "-LRB-", ")": "-RRB-"}
+"""The spelling of brackets in the words of a tree (Marcus et al. 1993)."""
 _CONTROL = re.compile("[\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
 _SHOWN = 20  # characters of a text that a message shows
 
@@ -124,6 +126,24 @@ class Tree:
         if tree.word is not None:
             return Tree(TOP, (tree,))
         return Tree(TOP, tree.children) if tree.label in ROOTS else tree
+
+
+def escape(word: str) -> str:
+    """Return `word` as it stands in a tree: brackets by their names, and no control characters.
+
+    >>> escape("f(x)")
+    'f-LRB-x-RRB-'
+    """
+    return re.sub(r"[()]", lambda bracket: ESCAPES[bracket[0]], _CONTROL.sub("", word))
+
+
+def unescape(word: str) -> str:
+    """Return the word that stands in a tree as `word`.
+
+    >>> unescape("-LRB-")
+    '('
+    """
+    return re.sub("-[LR]RB-", lambda name: "(" if name[0] == ESCAPES["("] else ")", word)
 
 
 def plain_label(label: str) -> str:

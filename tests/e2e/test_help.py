@@ -214,7 +214,7 @@ finally:
         ("nmt run mu", ["multi30k-en-de", "multi30k-en-de-fast", "multi30k-en-de-muon", "multi30k-en-de-shallow"]),
         ("nmt run own.to", []),  # for bash to complete by files
         ("nmt run demo --w", ["--workers"]),
-        ("nmt translate model --no-", ["--no-repeat-ngram"]),
+        ("nmt translate model --no-", ["--no-repeat-ngram", "--no-well-formed"]),
         ("nmt translate model --engine ", ["native", "ctranslate2"]),
         ("nmt evaluate --precision b", ["bfloat16"]),
         ("nmt recipe explain decoding.b", ["decoding.beam_size", "decoding.batch_tokens"]),

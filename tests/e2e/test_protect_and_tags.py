@@ -9,11 +9,12 @@ import pytest
 import torch
 from conftest import TINY, Result, Run
 
-from nmt.config.data import LanguagesConfig, TokenizerConfig
+from nmt.config.data import LanguagesConfig
 from nmt.config.decoding import DecodingConfig, EvaluationConfig
 from nmt.config.model import ModelConfig
-from nmt.data.encoding import tokenizer as tokenizers
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.data.encoding.tokenizer import PAD_ID, Tokenizer
+from nmt.data.encoding.tokenizer_training import train
 from nmt.inference.bundle import BundleConfig, write_bundle
 from nmt.inference.engines.loading import EnginePlan
 from nmt.inference.protocol import Hypothesis, Request, Row
@@ -31,7 +32,7 @@ def make_model(folder: Path, *, placeholders: int, tags: list[str], protect: str
     lines = [source for source, _ in generate("train", 200, 1)]
     (folder / "tokenizer").mkdir(parents=True)
     config = TokenizerConfig(vocab_size=SIZE, placeholders=placeholders)
-    tokenizers.train(lines, lines, config, folder / "tokenizer", seed=1, tags=tags)
+    train(lines, lines, config, folder / "tokenizer", seed=1, tags=tags)
     torch.manual_seed(1)
     weights = Transformer(MODEL, SIZE, SIZE, pad_id=PAD_ID).weights()
     bundle = BundleConfig(

@@ -40,7 +40,7 @@ def make_home(folder: Path) -> Path:
     recipe = TINY.replace('builtin = "train"\npairs = 800', 'trees = "train.ptb"\n')
     recipe = recipe.replace('builtin = "test"\npairs = 20', 'trees = "test.ptb"')
     recipe = recipe.replace('builtin = "dev"\npairs = 10', 'trees = "test.ptb"').replace(
-        "vocab_size = 400", "vocab_size = 80\nbyte_fallback = false"
+        "vocab_size = 400", 'vocab_size = 330\ntrees = true\nnormalization = "nfc"'
     )
     (folder / "tiny.toml").write_text(recipe, encoding="utf-8")
     return folder

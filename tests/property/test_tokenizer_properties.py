@@ -4,14 +4,17 @@ import re
 import tempfile
 import unicodedata
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmt.config.data import TokenizerConfig
-from nmt.data.encoding.tokenizer import Tokenizer, train
+from nmt.config.tokenizer import TokenizerConfig
+from nmt.data.encoding.tokenizer import SPACE, UNK_ID, Tokenizer
+from nmt.data.encoding.tokenizer_training import train
+from nmt.tasks.algorithmic import TASKS
 
 RULES = ["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "nfc", "identity"]
 WORDS = [
@@ -63,6 +66,37 @@ def test_decoding_what_was_encoded_gives_the_normalised_line(rule: str, line: st
 def test_the_round_trip_holds_for_a_unigram_model_too(line: str) -> None:
     sides = tokenizer("nmt_nfkc", "unigram")
     assert sides.target.decode(sides.target.encode([line])) == [sides.target.normalize(line)]
+
+
+TASK_SYMBOLS = TASKS["addition-hinted"].vocabulary(50)
+
+
+@cache
+def words_of_tasks() -> Tokenizer:
+    config = TokenizerConfig(model_type="word", byte_fallback=False, vocab_size=100, hard_vocab_limit=False)
+    with tempfile.TemporaryDirectory() as folder:
+        train([" ".join(TASK_SYMBOLS)], TASK_SYMBOLS, config, Path(folder), seed=1)
+        return Tokenizer.load(Path(folder))
+
+
+@settings(deadline=None)
+@given(symbols=st.lists(st.sampled_from(TASK_SYMBOLS), max_size=40))
+def test_each_symbol_of_a_task_is_one_piece_and_comes_back(symbols: list[str]) -> None:
+    for side in (words_of_tasks().source, words_of_tasks().target):
+        [ids] = side.encode([" ".join(symbols)])
+        assert len(ids) == len(symbols)
+        assert side.decode([ids]) == [" ".join(symbols)]
+
+
+@settings(deadline=None)
+@given(line=LINES)
+def test_any_text_is_known_words_and_runs_of_unknown_ones(line: str) -> None:
+    side = words_of_tasks().source
+    known = {piece.removeprefix(SPACE): number for number, piece in enumerate(side.pieces(range(side.size)))}
+    words = [word for word in side.normalize(line).split(" ") if word]
+    ids = [known[word] if word in TASK_SYMBOLS else UNK_ID for word in words]
+    runs = [[UNK_ID] if number == UNK_ID else list(run) for number, run in groupby(ids)]
+    assert side.encode([line]) == [[number for run in runs for number in run]]
 
 
 @settings(deadline=None)

@@ -18,11 +18,11 @@ from functools import lru_cache
 from itertools import accumulate, chain, groupby
 from typing import get_args
 
-from nmt.config.data import Rule
+from nmt.config.tokenizer import Rule
 from nmt.data.encoding.normalization import one_of
 
 NORMAL, USER_DEFINED, BYTE = 1, 4, 6  # types of pieces in SentencePiece's format
-UNIGRAM = 1  # type of a unigram model in that format
+UNIGRAM, WORD = 1, 3  # types of models in that format
 KEPT = 50_000  # cached segmentations, or tables, of some 20 or 140 MB
 SHORT = 24  # characters of the longest words that are cached; longer ones are seldom repeated
 UNKNOWN_PENALTY = 10.0  # score of the rarest piece minus that of an unknown character in SentencePiece's unigram model
@@ -36,6 +36,7 @@ class Pieces:
 
     unknown: int  # id of the unknown piece
     is_unigram: bool = True
+    is_word: bool = False
     ids: dict[str, int] = field(default_factory=dict)  # ids of the learned pieces
     scores: dict[str, float] = field(default_factory=dict)
     """Scores of the learned pieces: log-probabilities, or in a BPE model the highest for the first merge."""
@@ -68,7 +69,8 @@ class Pieces:
                     pieces.scores[text] = score
                 number += 1
             elif key == 2:
-                pieces.is_unigram = all(value == UNIGRAM for name, value, _ in message_fields(content) if name == 3)
+                types = [value for name, value, _ in message_fields(content) if name == 3]
+                pieces.is_unigram, pieces.is_word = all(kind == UNIGRAM for kind in types), WORD in types
         return pieces
 
     def renumber(self, id_of: Callable[[str], int], symbols: Sequence[str]) -> None:
@@ -121,7 +123,9 @@ class SubwordRegularizer:
 
     def __init__(self, pieces: Pieces) -> None:
         self.pieces = pieces
-        self.method = Unigram(pieces) if pieces.is_unigram else BpeDropout(pieces)
+        self.method: Words | Unigram | BpeDropout = Words(pieces)
+        if not pieces.is_word:
+            self.method = Unigram(pieces) if pieces.is_unigram else BpeDropout(pieces)
         self._symbol = one_of(pieces.symbols)
 
     def split(self, text: str) -> list[str]:
@@ -146,6 +150,18 @@ class SubwordRegularizer:
             return ids
         # As in SentencePiece, a run of unknown characters is one unknown piece.
         return list(chain.from_iterable([key] if key == self.pieces.unknown else run for key, run in groupby(ids)))
+
+
+class Words:
+    """The only segmentation by a model of words."""
+
+    def __init__(self, pieces: Pieces) -> None:
+        self.pieces = pieces
+
+    def sample(self, words: list[str | int], *_: object) -> list[int]:
+        """Return the id of each word; `words` holds ids where symbols stand."""
+        ids, unknown = self.pieces.ids, self.pieces.unknown
+        return [word if isinstance(word, int) else ids.get(word, unknown) for word in words]
 
 
 class BpeDropout:

@@ -5,13 +5,15 @@ from collections.abc import Iterable, Iterator
 
 from nmt.data.pairs import Pair
 from nmt.errors import DataError
-from nmt.tasks.trees import read_tree
+from nmt.tasks.trees import read_tree, unescape
 
 FORM = "a tree is brackets with tags, (S (NP (DT the) (NN cat)) (VP (VBD sat))), whose further lines begin with spaces"
 
 
 def read_trees(lines: Iterable[str], name: str, anomalies: Counter[str]) -> Iterator[Pair]:
     """Yield the words, with single spaces, and the tree of each sentence in the `lines` of the file `name`.
+
+    Brackets among the words are those of the sentence, and spelled in the tree.
 
     Trees stand one a line, or over several lines of which all but the first begin with white space, as in the Penn
     Treebank's own files (.mrg). They are simplified as `Tree.simplified` says. `anomalies` counts what that takes off,
@@ -25,7 +27,7 @@ def read_trees(lines: Iterable[str], name: str, anomalies: Counter[str]) -> Iter
         if tree is None:
             anomalies["trees without words"] += 1
         else:
-            yield " ".join(tree.words()), str(tree)
+            yield " ".join(map(unescape, tree.words())), str(tree)
 
 
 def _whole_trees(lines: Iterable[str], anomalies: Counter[str]) -> Iterator[tuple[int, str]]:

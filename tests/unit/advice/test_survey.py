@@ -21,8 +21,9 @@ from nmt.advice.survey import (
     survey_side,
     survey_text,
 )
-from nmt.config.data import CorpusConfig, LanguagesConfig, TokenizerConfig
-from nmt.data.encoding import tokenizer
+from nmt.config.data import CorpusConfig, LanguagesConfig
+from nmt.config.tokenizer import TokenizerConfig
+from nmt.data.encoding import tokenizer_training
 from nmt.data.placeholders import MARKUP
 from nmt.errors import DataError
 
@@ -146,7 +147,7 @@ def test_a_vocabulary_that_the_text_fills_is_kept_and_a_large_one_is_tried_small
         tried.append((config.vocab_size, len(list(sources)), seed))
         raise DataError("too large")
 
-    monkeypatch.setattr(tokenizer, "train", train)
+    monkeypatch.setattr(tokenizer_training, "train", train)
     for size in (8000, 8002, 16_000, 32_000):
         with pytest.raises(DataError, match="too large"):
             fit_tokenizer(TokenizerConfig(vocab_size=size), SAMPLE)

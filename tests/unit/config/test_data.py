@@ -14,7 +14,6 @@ from nmt.config.data import (
     DownloadConfig,
     LanguagesConfig,
     MonolingualConfig,
-    TokenizerConfig,
 )
 
 A = {"files": "a.tsv"}
@@ -196,12 +195,6 @@ def test_monolingual_text_is_weighed_as_pairs_are() -> None:
     assert finding(DataConfig, monolingual=lines, temperature=2.0) == ("", message)
 
 
-def test_no_symbol_is_a_mask() -> None:
-    message = "Value error, user_defined_symbols: '<mask1>' is a piece of tokenizer.masks"
-    assert finding(TokenizerConfig, user_defined_symbols=["<mask1>"], masks=2) == ("", message)
-    assert TokenizerConfig(user_defined_symbols=["<mask1>"], masks=1).mask_pieces == ["<mask>"]
-
-
 def test_weights_and_a_temperature_exclude_each_other() -> None:
     train = {"a": {**A, "weight": 2.0}, "b": A}
     message = "Value error, temperature and train.a.weight exclude each other"
@@ -225,22 +218,9 @@ def test_shares_are_of_the_pairs_of_an_epoch() -> None:
     assert data().shares({"a": 0, "b": 0})["a"]["share"] == 0
 
 
-def test_symbols_are_given_once_in_the_form_in_which_text_is_read() -> None:
-    with pytest.raises(ValidationError, match="user_defined_symbols: '<b>' is there twice"):
-        TokenizerConfig(user_defined_symbols=["<b>", "</b>", "<b>"])
-    with pytest.raises(ValidationError, match="is not in Unicode's normal form C"):
-        TokenizerConfig(user_defined_symbols=["e\u0301"])
+def test_a_tag_is_in_the_form_in_which_text_is_read() -> None:
     with pytest.raises(ValidationError, match="is not in Unicode's normal form C"):
         CorpusConfig(files="a.tsv", tags=["e\u0301"])
-    fitting = ["<b>", "\u27e60\u27e7", "<0x4a>", "<S>", 'x,"y', "\xe9", "\uff1c", "a"]
-    assert TokenizerConfig(user_defined_symbols=fitting).user_defined_symbols == fitting
-
-
-def test_each_side_has_a_normal_form() -> None:
-    assert (TokenizerConfig().normalization, TokenizerConfig().target_normalization) == ("nmt_nfkc", "nfc")
-    assert TokenizerConfig.model_validate({"target_normalization": "none"}).target_normalization is None
-    with pytest.raises(ValidationError, match='normalization = "nfc" needs a target_normalization'):
-        TokenizerConfig(normalization="nfc", target_normalization=None)
 
 
 def test_tags_of_all_corpora_are_listed_once() -> None:

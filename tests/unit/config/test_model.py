@@ -88,6 +88,12 @@ def test_a_window_is_off_by_default_and_as_long_as_the_longest_sentence_at_most(
     assert finding(ModelConfig, attention_window=0)[0] == "attention_window"
 
 
+def test_positions_are_shifted_by_no_more_than_the_longest_sentence_and_by_default_not_at_all() -> None:
+    assert ModelConfig().position_offset == 0
+    assert ModelConfig(position_offset=32, max_length=32, positions="learned").position_offset == 32
+    assert ModelConfig(architecture="decoder-only", encoder_layers=0, positions="none").positions == "none"
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -107,6 +113,28 @@ def test_a_window_is_off_by_default_and_as_long_as_the_longest_sentence_at_most(
         (
             {"attention_window": 8, "architecture": "decoder-only"},
             'architecture = "decoder-only" has no attention_window: its target would not see the source',
+        ),
+        (
+            {"positions": "none"},
+            'positions = "none": architecture = "encoder-decoder" would not know the order of the source; a '
+            '"decoder-only" model does',
+        ),
+        (
+            {"positions": "none", "architecture": "prefix-lm"},
+            'positions = "none": architecture = "prefix-lm" would not know the order of the source; a "decoder-only" '
+            "model does",
+        ),
+        (
+            {"positions": "rotary", "position_offset": 1},
+            'position_offset = 1: positions = "rotary" is the same wherever a sequence starts: leave it out',
+        ),
+        (
+            {"positions": "none", "position_offset": 8, "architecture": "decoder-only"},
+            'position_offset = 8: positions = "none" is the same wherever a sequence starts: leave it out',
+        ),
+        (
+            {"position_offset": 33, "max_length": 32},
+            "position_offset = 33 must be at most max_length = 32",
         ),
         (
             {"attention_window": 8, "architecture": "prefix-lm"},

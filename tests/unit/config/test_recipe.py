@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from nmt.config import data, decoding, model, training
-from nmt.config.data import TokenizerConfig
+from nmt.config import data, decoding, model, tokenizer, training
 from nmt.config.model import ModelConfig
 from nmt.config.recipe import Recipe
 from nmt.config.section import Section, section_of
 from nmt.config.tasks import TaskConfig
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.config.toml import LIBRARY, knobs, load_recipe, recipe_names
 from nmt.config.training import OptimizerConfig, TrainingConfig
 
@@ -41,7 +41,7 @@ def test_every_section_is_in_the_recipe_and_explained() -> None:
     reached = set(sections())
     defined = {
         value
-        for value in [v for module in (data, decoding, model, training) for v in vars(module).values()]
+        for value in [v for module in (data, decoding, model, tokenizer, training) for v in vars(module).values()]
         if isinstance(value, type) and issubclass(value, Section)
     }
     assert reached == defined - {Section, TaskConfig, decoding.SamplingConfig} | {Recipe}
@@ -130,6 +130,10 @@ def test_a_value_out_of_bounds_is_refused(section: str, key: str, value: Any) ->
             "optimizer.warmup_steps = 10 must be under training.max_steps = 10 for a linear schedule",
         ),
         (
+            {"data": {"train": {"gum": {"trees": "a.ptb"}}}},
+            "data.train.gum.trees needs tokenizer.trees = true, by which brackets are pieces",
+        ),
+        (
             {"tokenizer": {"vocab_size": 299}},
             "tokenizer.vocab_size = 299 must be at least 300 with byte_fallback: 256 pieces are bytes",
         ),
@@ -148,6 +152,13 @@ def test_a_value_out_of_bounds_is_refused(section: str, key: str, value: Any) ->
         (
             {"data": {"train": {"files": "a.tsv", "tags": ["<mask>"]}}, "tokenizer": {"masks": 1}},
             "tags: '<mask>' is a piece of tokenizer.masks",
+        ),
+        (
+            {
+                "data": {"train": {"files": "a.tsv", "tags": ["<2de>"]}},
+                "tokenizer": {"model_type": "word", "byte_fallback": False},
+            },
+            "tags: '<2de>' is no piece with tokenizer.model_type = \"word\"",
         ),
     ],
 )
@@ -220,11 +231,12 @@ def test_one_score_of_a_test_set_is_expected() -> None:
 def test_f1_of_brackets_ranks_checkpoints_where_dev_is_of_trees() -> None:
     metric = {"best_metric": "strict-f1"}
     trees, text = {"trees": "a.ptb"}, {"files": "a.tsv"}
+    pieces = {"trees": True, "normalization": "nfc"}
     for given in ({"train": text, "dev": trees}, {"train": {"a": trees, "b": trees}}):
-        assert recipe(data=given, training=metric).training.best_metric == "strict-f1"
+        assert recipe(data=given, tokenizer=pieces, training=metric).training.best_metric == "strict-f1"
     for given in ({"train": trees, "dev": text}, {"train": {"a": trees, "b": text}}):
         with pytest.raises(ValidationError, match=r'training\.best_metric = "strict-f1" needs a dev set of trees'):
-            recipe(data=given, training=metric)
+            recipe(data=given, tokenizer=pieces, training=metric)
 
 
 def test_scores_are_expected_of_test_sets_that_there_are() -> None:

@@ -3,8 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from nmt.config.data import CorpusConfig, TokenizerConfig
+from nmt.config.data import CorpusConfig
 from nmt.config.symbols import mask_pieces
+from nmt.config.tokenizer import TokenizerConfig
 
 
 def test_masks_are_numbered_from_the_second_on() -> None:

@@ -17,13 +17,14 @@ import pytest
 from processes import in_group, wait_until
 
 from nmt import files
-from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig, TokenizerConfig
+from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.data import shards
 from nmt.data.cleaning import corpus_text
 from nmt.data.cleaning.corpus_text import TextPlan, write_text
 from nmt.data.encoding import corpus_ids
 from nmt.data.encoding.corpus_ids import IdsPlan, write_ids
-from nmt.data.encoding.tokenizer import train
+from nmt.data.encoding.tokenizer_training import train
 from nmt.data.shards import card_of, corpus_of, in_order, read_shard, shard_path, shard_paths, write_shard
 from nmt.errors import DataError, StorageError, WorkersError
 from nmt.files import digest_file

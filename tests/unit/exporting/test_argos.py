@@ -17,9 +17,10 @@ pytest.importorskip("onnx")
 import ctranslate2
 import sentencepiece
 
-from nmt.config.data import TokenizerConfig
 from nmt.config.model import ModelConfig
-from nmt.data.encoding.tokenizer import Tokenizer, train
+from nmt.config.tokenizer import TokenizerConfig
+from nmt.data.encoding.tokenizer import Tokenizer
+from nmt.data.encoding.tokenizer_training import train
 from nmt.errors import ArtifactError, UsageError
 from nmt.exporting.argos import Package, argos_code, check_spelling, describe, export_argos, longest_source, otherwise
 from nmt.exporting.converter import TransformerConverter

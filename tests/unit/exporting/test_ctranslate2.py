@@ -218,6 +218,10 @@ def test_a_damaged_vocabulary_of_a_decoder_is_one_clear_line(alone: Path, tmp_pa
             {"architecture": "decoder-only", "tied_embeddings": "target"},
             'model.tied_embeddings = "target": a decoder of CTranslate2 has one embedding for both sides',
         ),
+        (
+            {"architecture": "decoder-only", "positions": "none"},
+            'model.positions = "none": a decoder of CTranslate2 has positions',
+        ),
         ({"attention_window": 8}, "CTranslate2's encoder has no model.attention_window, which is 8"),
     ],
 )

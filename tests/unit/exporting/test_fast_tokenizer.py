@@ -11,8 +11,9 @@ pytest.importorskip("tokenizers")
 
 from tokenizers import Tokenizer as FastTokenizer
 
-from nmt.config.data import TokenizerConfig
-from nmt.data.encoding.tokenizer import EOS_ID, PAD_ID, UNK_ID, Tokenizer, train
+from nmt.config.tokenizer import TokenizerConfig
+from nmt.data.encoding.tokenizer import EOS_ID, PAD_ID, UNK_ID, Tokenizer
+from nmt.data.encoding.tokenizer_training import train
 from nmt.exporting.fast_tokenizer import (
     differing,
     fast_tokenizer,

@@ -11,6 +11,7 @@ from runs import write_random
 pytest.importorskip("transformers")
 
 from nmt.config.model import ModelConfig
+from nmt.data.encoding.tokenizer import SentencePieceModel
 from nmt.errors import ArtifactError, UsageError
 from nmt.exporting import huggingface, transformers_model
 from nmt.exporting.huggingface import check_shape, compare_tokenizers, export_huggingface, told
@@ -129,6 +130,17 @@ def test_a_missing_extra_and_a_folder_in_use_are_one_line(
         export_huggingface(bundle, tmp_path / "made", sample=None)
     hint = install_hint("huggingface")
     assert str(caught.value) == f"--to huggingface needs a package that is not installed ({hint})"
+
+
+def test_a_tokenizer_of_words_is_refused(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SentencePieceModel, "is_of_words", True)
+    with pytest.raises(UsageError) as caught:
+        export_huggingface(bundle, tmp_path / "out", sample=None)
+    assert str(caught.value) == (
+        f"{bundle}: its tokenizer is of words, and the export has pieces of words alone "
+        "(nmt export --to ctranslate2 takes it)"
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_length_penalty_is_said(bundle: Path, tmp_path: Path) -> None:

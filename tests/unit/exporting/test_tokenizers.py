@@ -7,8 +7,9 @@ import pytest
 import sentencepiece
 from runs import unpack_format_1
 
-from nmt.config.data import TokenizerConfig
-from nmt.data.encoding.tokenizer import SentencePieceModel, Tokenizer, train
+from nmt.config.tokenizer import TokenizerConfig
+from nmt.data.encoding.tokenizer import SentencePieceModel, Tokenizer
+from nmt.data.encoding.tokenizer_training import train
 from nmt.exporting.tokenizers import ODD, export_tokenizers, odd_text, sequences, standalone
 
 TEXT = ["the cat sees 1 dog, or 2", "Viê\u0323t Nam", "한국 각", "Straße，über！ 1½ m²", "می\u200cخواهم", "שָׁלוֹם"]

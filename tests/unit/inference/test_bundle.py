@@ -11,11 +11,13 @@ import torch
 from conftest import tree
 from torch import Tensor
 
-from nmt.config.data import LanguagesConfig, TokenizerConfig
+from nmt.config.data import LanguagesConfig
 from nmt.config.decoding import DecodingConfig, EvaluationConfig
 from nmt.config.model import ModelConfig
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.data.encoding import tokenizer as tokenizers
 from nmt.data.encoding.tokenizer import PAD_ID, Tokenizer
+from nmt.data.encoding.tokenizer_training import train
 from nmt.errors import ArtifactError, UsageError
 from nmt.evaluation.metrics import Scores
 from nmt.files import digest_file, digest_json, read_json, write_json
@@ -57,7 +59,7 @@ def made(weights: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -
         folder.mkdir()
         config = TokenizerConfig(vocab_size=size, joint=True, character_coverage=0.99)
         column = [pair[side == "target"] for pair in pairs]
-        tokenizers.train(column, column, config, folder, seed=1)
+        train(column, column, config, folder, seed=1)
         shutil.copyfile(folder / "tokenizer.model", home / "tokenizer" / f"{side}.model")
     names = {side: f"{side}.model" for side in ("source", "target")}
     write_json(

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from nmt.config.data import TokenizerConfig
 from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import Options, TrainingLines
-from nmt.data.encoding import tokenizer as tokenizers
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.data.encoding.tokenizer import Tokenizer
+from nmt.data.encoding.tokenizer_training import train
 from nmt.data.placeholders import Protector
 from nmt.data.sentences import SentenceSplitter
 from nmt.errors import UsageError
@@ -61,7 +61,7 @@ def tokenizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     folder = tmp_path_factory.mktemp("tokenizer")
     lines = [source for source, _ in generate("train", 300, 1)]
     config = TokenizerConfig(vocab_size=400, model_type=request.param, placeholders=3)
-    tokenizers.train(lines, lines, config, folder, seed=1, tags=TAGS)
+    train(lines, lines, config, folder, seed=1, tags=TAGS)
     return Tokenizer.load(folder)
 
 

@@ -6,9 +6,10 @@ import pytest
 from conftest import TinyRun
 from runs import changes, corpus, make_run, record
 
-from nmt.config.data import TokenizerConfig
 from nmt.config.decoding import EvaluationConfig
-from nmt.data.encoding.tokenizer import Tokenizer, train
+from nmt.config.tokenizer import TokenizerConfig
+from nmt.data.encoding.tokenizer import Tokenizer
+from nmt.data.encoding.tokenizer_training import train
 from nmt.evaluation.metrics import BRACKETS
 from nmt.experiments.finished_run import FinishedRun
 from nmt.files import read_json

@@ -7,12 +7,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from nmt.config.data import CleaningConfig, DataConfig, TokenizerConfig
+from nmt.config.data import CleaningConfig, DataConfig
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.data.cleaning.corpus_text import COLUMNS
 from nmt.data.cleaning.funnel import IdsCounts
 from nmt.data.encoding import corpus_ids
 from nmt.data.encoding.corpus_ids import IdsPlan, write_ids
-from nmt.data.encoding.tokenizer import Tokenizer, train
+from nmt.data.encoding.tokenizer import Tokenizer
+from nmt.data.encoding.tokenizer_training import train
 from nmt.data.shards import corpus_of, read_shard, shard_path, shard_paths, write_shard
 from nmt.errors import DataError
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 import sentencepiece
 
-from nmt.config.data import TokenizerConfig
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.data.encoding import subword_regularization
-from nmt.data.encoding.subword_regularization import Pieces, SubwordRegularizer, Unigram
-from nmt.data.encoding.tokenizer import UNK_ID, SentencePieceModel, train
+from nmt.data.encoding.subword_regularization import BpeDropout, Pieces, SubwordRegularizer, Unigram
+from nmt.data.encoding.tokenizer import UNK_ID, SentencePieceModel
+from nmt.data.encoding.tokenizer_training import train
 
 LINES = [
     "the gardener gardens in the greenest garden of gardens",
@@ -32,7 +33,7 @@ def make(
 ) -> SentencePieceModel:
     folder.mkdir(parents=True, exist_ok=True)
     config = TokenizerConfig(
-        vocab_size={"bpe": 84, "unigram": 44}[model_type] + 256 * byte_fallback,
+        vocab_size={"bpe": 84, "unigram": 44, "word": 20}[model_type] + 256 * byte_fallback,
         model_type=model_type,  # type: ignore[arg-type]
         byte_fallback=byte_fallback,
         user_defined_symbols=symbols or [],
@@ -103,7 +104,9 @@ def test_a_split_does_not_depend_on_what_is_kept(
     monkeypatch.setattr(subword_regularization, name, value)
     other = SentencePieceModel.load(model)
     assert [other.sample(LINE, 0.2, seed) for seed in range(100)] == wanted
-    assert other._regularizer.method._look_up.cache_info().currsize <= value
+    method = other._regularizer.method
+    assert isinstance(method, BpeDropout | Unigram)
+    assert method._look_up.cache_info().currsize <= value
 
 
 def test_next_to_no_dropout_is_the_plain_encoding_and_next_to_full_dropout_is_characters(tmp_path: Path) -> None:
@@ -173,6 +176,14 @@ def test_unknown_characters_without_bytes_are_unknown_once_in_a_row(tmp_path: Pa
     line = "語言the 語 cat語"
     assert side.encode([line])[0].count(UNK_ID) == side.sample(line, 0.1, 1).count(UNK_ID) == 3
     assert side.decode([side.sample(line, 0.5, seed) for seed in range(20)]) == side.decode(side.encode([line])) * 20
+
+
+def test_a_model_of_words_has_one_split(tmp_path: Path) -> None:
+    """Where training.init_from brings such a model, tokenizer.sampling of another recipe has no choice."""
+    side = make(tmp_path, "word", byte_fallback=False)
+    line = f"{LINES[0]} unheard of {LINES[0]}"
+    assert [side.sample(line, 0.9, seed) for seed in range(5)] == side.encode([line]) * 5
+    assert side.encode([line])[0].count(UNK_ID) == 1
 
 
 def test_the_pieces_of_a_model_are_read_as_sentencepiece_reads_them(side: SentencePieceModel) -> None:

@@ -6,17 +6,10 @@ from typing import Any
 import pytest
 from runs import unpack_format_1
 
-from nmt.config.data import TokenizerConfig
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.data.encoding.normalization import plain
-from nmt.data.encoding.tokenizer import (
-    BOS_ID,
-    EOS_ID,
-    PAD_ID,
-    UNK_ID,
-    SentencePieceModel,
-    Tokenizer,
-    train,
-)
+from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID, UNK_ID, SentencePieceModel, Tokenizer
+from nmt.data.encoding.tokenizer_training import train
 from nmt.errors import ArtifactError, DataError
 from nmt.files import digest
 
@@ -54,6 +47,34 @@ def test_a_joint_tokenizer_is_one_model_of_the_size_asked_for(folder: Path, toke
     assert sorted(path.name for path in folder.iterdir()) == sorted(tokenizer.files)
     assert tokenizer.source.encode(["die Katze"]) == tokenizer.target.encode(["die Katze"])
     assert tokenizer.normalization == "nmt_nfkc"
+
+
+def words_of(folder: Path, lines: list[str], **options: Any) -> Tokenizer:
+    folder.mkdir(exist_ok=True)
+    config = settings(model_type="word", byte_fallback=False, **{"hard_vocab_limit": False, **options})
+    train(lines, lines, config, folder, seed=1)
+    return Tokenizer.load(folder)
+
+
+def test_each_word_is_a_piece_of_a_model_of_words(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    line = "7 + i12 <mask> 70 é+é"
+    side = words_of(tmp_path, [line]).source
+    assert side.encode_pieces([line]) == [[f"\u2581{word}" for word in line.split()]]
+    assert side.size == 4 + 6
+    assert (side.is_of_words, tokenizer.source.is_of_words) == (True, False)
+
+
+def test_words_without_a_piece_are_unknown_once_in_a_row(tmp_path: Path) -> None:
+    side = words_of(tmp_path, ["a b"] * 3 + ["c"], vocab_size=16).target
+    assert side.encode(["a x b", "a x y b", "ab", " b  a\t", ""]) == [[4, 1, 5], [4, 1, 5], [1], [5, 4], []]
+    assert side.decode([[4, 1, 5]]) == ["a \u2047  b"]
+
+
+def test_a_model_of_words_keeps_the_most_frequent(tmp_path: Path) -> None:
+    lines = [" ".join(f"w{number}" for number in range(length)) for length in range(1, 31)]
+    assert words_of(tmp_path, lines, vocab_size=24).source.pieces(range(4, 24)) == [f"\u2581w{n}" for n in range(20)]
+    with pytest.raises(DataError, match="is more than the text of both sides allows, 34 pieces"):
+        words_of(tmp_path, lines, hard_vocab_limit=True)
 
 
 def test_separate_tokenizers_are_two_models(tmp_path: Path) -> None:
@@ -337,3 +358,51 @@ def test_an_unknown_rule_is_an_artifact_error(tmp_path: Path, folder: Path, dama
     (tmp_path / "tokenizer.json").write_text(json.dumps(card | damage))
     with pytest.raises(ArtifactError, match=r"tokenizer\.json: damaged"):
         Tokenizer.load(tmp_path)
+
+
+TREES = ["(S (NP (DT the) (NN cat)) (VP (VBD saw)))", "(S (NP (NNP Ben)) (VP (VBD sat)) (. .))"] * 8
+
+
+@pytest.fixture(scope="module")
+def of_trees(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trees")
+    config = settings(trees=True, normalization="nfc", masks=2, hard_vocab_limit=False)
+    train(["the cat saw", "Ben sat ."] * 8, TREES, config, folder, seed=1)
+    return folder
+
+
+def test_the_symbols_of_trees_are_pieces_of_targets_that_no_text_has(of_trees: Path) -> None:
+    tokenizer = Tokenizer.load(of_trees)
+    side, trees = tokenizer.target, tokenizer.target.trees
+    assert trees is not None
+    named = ["<(NP>", "<(S>", "<(VP>", "<)>", "<./>", "<DT/>", "<NN/>", "<NNP/>", "<VBD/>"]
+    assert side.pieces(range(trees.first, trees.last + 1)) == named
+    assert trees.first == 6
+    lines = ["(S (NP (NNP Zo\xeb)) (VP (VBD f-LRB-x-RRB-)))", TREES[0]]
+    rows = side.encode(lines)
+    assert side.decode(rows) == lines
+    assert side.decode_pieces([side.pieces(row) for row in rows]) == lines
+    assert [side.normalize(line) for line in lines] == lines
+    assert side.sample(lines[0], 0.5, 1) == rows[0]
+    assert tokenizer.joint
+    assert tokenizer.source.trees is None
+    text = "(S <(S> the <)>"
+    assert not {*tokenizer.source.encode([text])[0]} & {*range(trees.first, trees.last + 1)}
+    assert tokenizer.source.decode(tokenizer.source.encode([text])) == [text]
+
+
+@pytest.mark.parametrize(
+    ("trees", "message"),
+    [
+        ({"labels": ["NP"]}, "trees has labels and tags"),
+        ({"labels": ["NP", "S", "VP"], "tags": ["NN"]}, "'<NN/>' is no piece of tokenizer.model"),
+        ({"labels": [1], "tags": []}, "trees.labels.0: "),
+    ],
+)
+def test_a_card_with_other_symbols_is_damaged(of_trees: Path, tmp_path: Path, trees: object, message: str) -> None:
+    card = json.loads((of_trees / "tokenizer.json").read_text(encoding="utf-8"))
+    (tmp_path / "tokenizer.model").write_bytes((of_trees / "tokenizer.model").read_bytes())
+    (tmp_path / "tokenizer.json").write_text(json.dumps({**card, "trees": trees}), encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"tokenizer\.json: damaged: ") as caught:
+        Tokenizer.load(tmp_path)
+    assert message in str(caught.value)

@@ -15,14 +15,10 @@ from typing import Any
 import pytest
 from processes import alive, wait_until
 
-from nmt.config.data import TokenizerConfig
-from nmt.data.encoding import tokenizer as module
-from nmt.data.encoding.tokenizer import (
-    SentencePieceModel,
-    Tokenizer,
-    sample,
-    train,
-)
+from nmt.config.tokenizer import TokenizerConfig
+from nmt.data.encoding import tokenizer_training as module
+from nmt.data.encoding.tokenizer import SentencePieceModel, Tokenizer
+from nmt.data.encoding.tokenizer_training import sample, train
 from nmt.errors import ArtifactError, DataError
 
 SOURCES = ["the cat sees the dog", "a dog sleeps in the garden", "the garden is green", "who sees the green cat"] * 8
@@ -234,8 +230,8 @@ def test_the_training_process_imports_nothing_slow() -> None:
 SLOW = """
 import random, subprocess
 from pathlib import Path
-from nmt.config.data import TokenizerConfig
-from nmt.data.encoding.tokenizer import train
+from nmt.config.tokenizer import TokenizerConfig
+from nmt.data.encoding.tokenizer_training import train
 
 class Loud(subprocess.Popen):
     def __init__(self, *arguments, **options):
