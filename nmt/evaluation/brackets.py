@@ -85,10 +85,10 @@ class Brackets(NamedTuple):
         leaves = tree.preterminals()
         kept = [(tag, word) for tag, word in leaves if tag not in DELETED]
         position = [0, *accumulate(tag not in DELETED for tag, _ in leaves)]  # words kept before each word
-        spans = tree.spans()
-        while spans and spans[0].label in ROOTS and spans[0][1:] == (0, len(leaves)):
+        spans = [(label, position[start], position[end]) for label, start, end in tree.spans()]
+        while spans and spans[0][0] in ROOTS and spans[0][1:] == (0, len(kept)):
             del spans[0]
-        found = ((_equivalent(re.split("[-=]", label)[0]), position[s], position[e]) for label, s, e in spans)
+        found = ((_equivalent(re.split("[-=]", label)[0]), start, end) for label, start, end in spans)
         brackets = Counter((label, start, end) for label, start, end in found if start < end and label not in DELETED)
         return cls([word for _, word in kept], [_equivalent(tag) for tag, _ in kept], brackets)
 

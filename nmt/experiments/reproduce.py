@@ -57,8 +57,9 @@ def _recorded(metrics: Mapping[str, LockedScore], source: str) -> ExpectedConfig
     """Return the recorded F1 of brackets, or else BLEU, as expected; not validated, as a BLEU may round to over 100."""
     if f1 := metrics.get("bracket-f1"):
         return ExpectedConfig.model_construct(bracket_f1=f1.score, signature=f1.signature, source=source)
-    bleu = metrics.get("bleu")
-    return bleu and ExpectedConfig.model_construct(bleu=bleu.score, signature=bleu.signature, source=source)
+    if bleu := metrics.get("bleu"):
+        return ExpectedConfig.model_construct(bleu=bleu.score, signature=bleu.signature, source=source)
+    return None
 
 
 def judge(test: str, expected: ExpectedConfig, scores: Mapping[str, Scores]) -> tuple[bool, str]:

@@ -42,7 +42,7 @@ def make_home(folder: Path) -> Path:
     recipe = recipe.replace('builtin = "dev"\npairs = 10', 'trees = "test.ptb"').replace(
         "vocab_size = 400", 'vocab_size = 330\ntrees = true\nnormalization = "nfc"'
     )
-    (folder / "tiny.toml").write_text(recipe, encoding="utf-8")
+    (folder / "tiny.toml").write_text(f'{recipe}best_metric = "strict-f1"\n', encoding="utf-8")
     return folder
 
 
@@ -72,7 +72,7 @@ def test_a_tree_that_does_not_close_is_named_by_file_and_line(nmt_here: Run, hom
 def run(nmt_here: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Train on trees, as text."""
     folder = make_home(tmp_path_factory.mktemp("trees"))
-    said = nmt_here("run", "tiny.toml", "--set", "training.best_metric=strict-f1", cwd=folder)
+    said = nmt_here("run", "tiny.toml", cwd=folder)
     assert said.code == 0
     assert "strict F1" in said.err
     assert "bracket F1" in said.out

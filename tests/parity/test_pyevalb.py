@@ -35,7 +35,7 @@ RECORDED: list[tuple[str, str, Counts]] = [
     ("(S (A (P x)) (B (Q y) (A (R z) (T w))))", "(S (C (P x) (Q y)) (A (R z) (T w)))", [2, 3, 4, 1, 4, 4]),
     ("(S (A (P x)) (B (Q y) (A (R z) (T w))))", "(S (A (P x)) (B (Q y) (A (R z) (T v))))", None),
     ("(S (A (P x)) (B (Q y) (A (R z) (T w))))", "(S (A (P x)) (B (Q y) (R z)))", None),
-    ("(S (A (P a) (P b)) (B (P c) (P d)))", "(S (P a) (B (A (C (P b) (P c)) (P d))))", [1, 4, 3, 2, 4, 4]),
+    ("(S (A (P a) (P b)) (B (P c) (P d)))", "(S (P a) (B (A (C (P b) (P c)) (P d))))", [1, 4, 3, 3, 4, 4]),
 ]
 
 
