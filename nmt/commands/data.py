@@ -7,9 +7,10 @@ import typer
 
 from nmt import console
 from nmt.commands.group import new_app
-from nmt.commands.options import Columns, SkipBad, Workers, check_picture, command
+from nmt.commands.options import Columns, OptionsOf, SkipBad, Workers, check_picture, command, option_name
 from nmt.config.data import CleaningConfig, Format
 from nmt.config.section import LARGEST
+from nmt.config.tasks import TaskConfig
 from nmt.config.toml import check_overridden, knobs, override_key
 from nmt.data.cleaning.filters import filter_names
 from nmt.data.cleaning.funnel import IdsCounts, TextCounts, percent, steps_of
@@ -21,7 +22,7 @@ from nmt.files import JsonObject, read_record, replacing
 from nmt.locks import holding_output
 from nmt.pipeline.manifest import MANIFEST
 from nmt.run_folder import RunFolder
-from nmt.tasks.grammar import generate
+from nmt.tasks import algorithmic, grammar
 
 SHOWN = 100  # characters shown of each side of an example
 app = new_app("Inspect parallel text, clean it, make some.")
@@ -151,25 +152,42 @@ def funnel(
         console.log(f"funnel: drawn to {output}")
 
 
-@command(app, "nmt data synthesize folder --split test --pairs 1000", "synthesize")
+@command(app, "nmt data synthesize folder --task reverse --split train --pairs 200", "synthesize")
 def data_synthesize(
-    folder: Annotated[Path, typer.Argument(help="Where to write SPLIT.en and SPLIT.de.")],
-    split: Annotated[Literal["train", "dev", "test", "unseen"], typer.Option(help="Split to draw.")] = "train",
+    folder: Annotated[
+        Path, typer.Argument(help="Where to write SPLIT.en and SPLIT.de, or of a task SPLIT.src and SPLIT.tgt.")
+    ],
+    split: Annotated[
+        Literal["train", "dev", "test", "unseen"], typer.Option(help="Split to draw; `unseen` is of the grammar alone.")
+    ] = "train",
     pairs: Annotated[int, typer.Option(min=1, max=LARGEST, help="Number of pairs.")] = 100_000,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the draw.")] = 1,
+    *,
+    task: Annotated[TaskConfig, OptionsOf("Task")],
 ) -> None:
-    """Write pairs of the built-in English-German grammar as two files, line by line translations."""
-    source, target = folder / f"{split}.en", folder / f"{split}.de"
+    """Write pairs of the built-in English-German grammar as two files, line by line translations, or of a task.
+
+    The splits of the grammar share no source. Those of a task are drawn apart, and may share short examples.
+    """
+    if task.task is None:
+        if given := sorted(task.model_fields_set):
+            raise UsageError(f"{option_name(TaskConfig, given[0])} is a parameter of tasks", hint="add --task")
+        names, drawn = ("en", "de"), grammar.generate(split, pairs, seed)
+    elif split == "unseen":
+        raise UsageError("--split unseen: a task has the splits train, dev and test")
+    else:
+        names, drawn = ("src", "tgt"), algorithmic.generate(task, split, pairs, seed)
+    source, target = (folder / f"{split}.{name}" for name in names)
     with (
         holding_output(folder / split),
         replacing(source) as left,
         replacing(target) as right,
-        left.open("wb") as en,
-        right.open("wb") as de,
+        left.open("wb") as sources,
+        right.open("wb") as targets,
     ):
-        for english, german in generate(split, pairs, seed):
-            en.write(english.encode() + b"\n")
-            de.write(german.encode() + b"\n")
+        for one, other in drawn:
+            sources.write(one.encode() + b"\n")
+            targets.write(other.encode() + b"\n")
     console.log(f"wrote {pairs:,} pairs to {source} and {target}")
 
 

@@ -196,16 +196,23 @@ def described(section: type[Section], key: str) -> str:
     return re.sub(r"`(\w+)`", lambda found: option_name(section, found[1]) if found[1] in fields else found[0], text)
 
 
+def with_options_named(section: type[Section], message: str) -> str:
+    """Return a message of a section with its fields, where it gives their values, written as options."""
+    fields = "|".join(section.model_fields)
+    return re.sub(rf"\b({fields})(?= = )", lambda found: option_name(section, found[1]), message)
+
+
 def filled(section: type[S], given: Mapping[str, object]) -> S:
     """Return the section with the values that were `given`, its defaults otherwise.
 
-    Raises BadParameter where a value is out of bounds, and what the section itself raises where values do not go
-    together.
+    Raises BadParameter where a value is out of bounds or values do not go together, and what the section itself raises.
     """
     try:
         return section.model_validate(given)
     except ValidationError as error:
         finding = error.errors()[0]
+        if not finding["loc"]:
+            raise typer.BadParameter(with_options_named(section, worded(finding["msg"]))) from None
         name = option_name(section, str(finding["loc"][0]))
         value = cut(str(finding["input"]))
         raise typer.BadParameter(f"{worded(finding['msg'])}, not {value}", param_hint=f"'{name}'") from None

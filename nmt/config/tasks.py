@@ -47,8 +47,8 @@ class TaskConfig(Section):
     max_length: Length = 40
     """Longest length of an example of `task`: of a list its symbols, of an addition the digits of each number."""
     symbols: Annotated[int, Field(ge=2, le=20_000)] | None = None
-    """Number of different symbols of `task`, of which `addition-hinted` and `parity-scratchpad` have it as index hints;
-    by default 10, or 128 where no symbol occurs twice in an example. Digits and bits have their own."""
+    """Number of different symbols of `task`, or of its index hints; by default 10, or 128 where no symbol occurs twice
+    in an example. Not for `addition`, `addition-reversed` and `parity`, whose symbols are digits and bits alone."""
 
     @model_validator(mode="after")
     def parameters_are_possible(self) -> Self:

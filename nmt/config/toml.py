@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeVar, get_args, get_origin
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from nmt.config.data import CORPUS
 from nmt.config.recipe import Recipe
 from nmt.config.section import Section, cut, is_table, section_of, shown
 from nmt.errors import RecipeError, worded
@@ -135,7 +136,8 @@ def describe(error: ValidationError, root: type[Section] = Recipe) -> str:
     """
     finding = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     location = key_path(finding["loc"], root)
-    key = ".".join(location).replace("data.train.train.", "data.train.")  # as a recipe writes its only corpus
+    is_only = location[:3] == ["data", "train", CORPUS]
+    key = ".".join([*location[:2], *location[3:]] if is_only else location)  # as a recipe writes its only corpus
     kind, message, value = finding["type"], worded(finding["msg"]), finding["input"]
     if kind == "extra_forbidden":
         section = section_at(location[:-1], root)

@@ -68,7 +68,8 @@ def _items(value: object, kind: object) -> object:
     """Return the items of a list that is written with commas, or as its only item; any other value as it is."""
     if isinstance(value, str):
         items = [item.strip() for item in value.split(",")]
-        return [int(item) if kind is int and item.isdecimal() else item for item in items]
+        is_integer = int in (kind, *get_args(kind))  # with bounds it is annotated
+        return [int(item) if is_integer and item.isdecimal() else item for item in items]
     return [value] if isinstance(value, int | float) else value
 
 
@@ -94,6 +95,9 @@ class Study(ABC, Generic[C, K]):
     """What the papers say, with their numbers, in a few sentences; printed under the table."""
     memory: ClassVar[int] = GIB
     """About the most bytes that a cell takes."""
+
+    def check(self, config: C) -> None:
+        """Raise RecipeError where the fields do not go together. By default nothing more is checked than each field."""
 
     @abstractmethod
     def cells(self, config: C) -> Sequence[K]:
@@ -123,11 +127,13 @@ AnyStudy = Study[Json, Json]
 def configure(study: Study[C, K], overrides: Sequence[str], *, is_quick: bool, seed: int | None) -> C:
     """Return the fields of `study` with the values of its quick form, of `overrides`, and of `seed`, if they are given.
 
-    Raises RecipeError, one line with the override, and the nearest right field.
+    Raises RecipeError, one line with the override, and the nearest right field, and what the study's `check` raises.
     """
     values = dict(study.config.quick) if is_quick else {}
     given = [*overrides, *([] if seed is None else [f"seed={seed}"])]
-    return check_section(values, given, study.name, study.config)
+    config = check_section(values, given, study.name, study.config)
+    study.check(config)
+    return config
 
 
 def described(study: Study[C, K]) -> list[str]:

@@ -1,5 +1,6 @@
 """The studies that nmt has."""
 
 from nmt.studies.base import AnyStudy
+from nmt.studies.length_generalization import LengthGeneralization
 
-STUDIES: tuple[AnyStudy, ...] = ()
+STUDIES: tuple[AnyStudy, ...] = (LengthGeneralization(),)

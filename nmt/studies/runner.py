@@ -134,7 +134,8 @@ def run_study(run: StudyRun, names: Sequence[str], jobs: int | None, *, table_on
         with holding_folder(run.folder):
             run.begin()
             failed = make_cells(run, cells, jobs)
-    show(run, as_json=as_json)
+    if run.results() or not failed:
+        show(run, as_json=as_json)
     if failed:
         message = f"{run.study.name}: {len(failed)} of {len(cells)} cells failed: {'; '.join(failed)}"
         raise FailedRunsError(message, hint="run the study again for these")

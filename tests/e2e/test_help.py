@@ -71,6 +71,7 @@ def test_the_commands_are_these() -> None:
             "score",
             "serve",
             "study",
+            "study length-generalization",
             "sweep",
             "tokenizer",
             "tokenizer decode",

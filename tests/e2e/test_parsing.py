@@ -80,6 +80,18 @@ def test_hypotheses_do_not_depend_on_the_batch_and_all_are_trees(nmt_here: Run, 
     assert all(map(read_tree, texts[0]))
 
 
+def test_the_score_of_a_tree_is_that_of_the_search(nmt_here: Run, home: Path, tmp_path: Path) -> None:
+    lines = [line for line in LINES[:4] if line]
+    found = [line.split("\t") for line in parsed(nmt_here, home, lines, "--n-best", "2")]
+    sides = {"source": [lines[int(row[0]) - 1] for row in found], "target": [row[-1] for row in found]}
+    options = []
+    for side, texts in sides.items():
+        (tmp_path / side).write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+        options += [f"--{side}", tmp_path / side]
+    said = nmt_here("score", "runs/tiny/model", *options, cwd=home)
+    assert [float(line) for line in said.lines] == pytest.approx([float(row[1]) for row in found], abs=2e-4)
+
+
 def test_a_line_too_long_for_one_tree_gets_several_under_one(nmt_here: Run, home: Path) -> None:
     line = "the cat saw a dog . " * 20 + "(" * 70
     [text] = parsed(nmt_here, home, [line])

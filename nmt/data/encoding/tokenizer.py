@@ -27,7 +27,8 @@ PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
 FIRST_MASK_ID = 4  # SentencePiece puts the control symbols after those four
 CARD = "tokenizer.json"
 FORMAT = 2  # in format 1 the rule lies within the SentencePiece models, one for both sides
-TOKENIZER = Card(CARD, "tokenizer", FORMAT, has_digest=False)
+FORMAT_OF_TREES = 3  # whose pieces an older nmt would leave out of the text
+TOKENIZER = Card(CARD, "tokenizer", FORMAT_OF_TREES, has_digest=False)
 FEW_TEXTS = 4  # the most texts that are encoded without a thread, which may wait for a busy core
 SPACE = "\u2581"  # the spelling of a space in a piece
 Processor = sentencepiece.SentencePieceProcessor | VocabularyProcessor

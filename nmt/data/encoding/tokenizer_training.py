@@ -25,6 +25,7 @@ from nmt.data.encoding.tokenizer import (
     BOS_ID,
     EOS_ID,
     FORMAT,
+    FORMAT_OF_TREES,
     PAD_ID,
     TOKENIZER,
     UNK_ID,
@@ -82,7 +83,7 @@ def train(
         (folder / name).write_bytes(content)
     with_forms = {"target_normalization": config.target_normalization, "user_defined_symbols": own}
     card = {
-        "format": FORMAT if forms[1] else 1,
+        "format": FORMAT_OF_TREES if config.trees else FORMAT if forms[1] else 1,
         **names,
         "joint": config.joint,
         "model_type": config.model_type,

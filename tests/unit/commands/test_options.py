@@ -21,10 +21,12 @@ from nmt.commands.options import (
     option_name,
     plain_type,
     ranged,
+    with_options_named,
     writing,
 )
 from nmt.config.decoding import DecodingConfig, SamplingConfig
 from nmt.config.section import Flag, Section
+from nmt.config.tasks import TaskConfig
 from nmt.data.reading.archives import read_lines
 from nmt.errors import UsageError
 
@@ -164,6 +166,13 @@ def test_names_of_options() -> None:
     assert option_name(DecodingConfig, "no_repeat_ngram") == "--no-repeat-ngram"
     assert option_name(Settings, "names") == "--name"
     assert option(Settings, "size", OptionsOf("")).default is None
+
+
+def test_values_that_do_not_go_together_are_named_as_options() -> None:
+    with pytest.raises(typer.BadParameter) as caught:
+        filled(TaskConfig, {"task": "copy", "min_length": 5, "max_length": 4})
+    assert caught.value.format_message() == "Invalid value: --min-length = 5 is more than --max-length = 4"
+    assert with_options_named(TaskConfig, "task and min_length = 5") == "task and --min-length = 5"
 
 
 def test_a_section_is_filled_with_what_was_given() -> None:

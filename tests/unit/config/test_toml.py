@@ -63,6 +63,11 @@ def message(path: Path, text: str = "", *overrides: str) -> str:
     return str(caught.value).removeprefix(f"{path}: ")
 
 
+def test_the_only_corpus_is_named_as_a_recipe_writes_it(path: Path) -> None:
+    said = message(path, "", "data.train.symbols=5")
+    assert said == "--set data.train.symbols=5: data.train: symbols applies to task alone, and there is none"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

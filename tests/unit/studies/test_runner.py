@@ -116,8 +116,10 @@ def test_one_cell_by_itself_is_made_without_a_table_and_several_with_theirs(
 
 def test_a_cell_that_ends_without_a_result_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "start_command", lambda *_: Popen(["true"], stdout=DEVNULL))
-    with pytest.raises(UsageError, match="no cell of this study is finished"):
+    with pytest.raises(FailedRunsError, match="3 of 3 cells failed: limit=3 failed: it ended without a result; limit"):
         run(toy(tmp_path))
+    with pytest.raises(UsageError, match="no cell of this study is finished"):
+        run(toy(tmp_path), table_only=True)
     make_cell(toy(tmp_path), toy(tmp_path).chosen(["limit=3"])[0])
     with pytest.raises(
         FailedRunsError, match="2 of 3 cells failed: limit=5 failed: it ended without a result; limit=8"

@@ -194,8 +194,8 @@ def test_a_damaged_card_is_an_artifact_error(tmp_path: Path, content: str) -> No
 
 
 def test_a_card_of_another_format_is_an_artifact_error(tmp_path: Path) -> None:
-    (tmp_path / "tokenizer.json").write_text('{"format": 3}')
-    message = r": a tokenizer of format 3; this nmt \S+ reads formats 1 to 2 \(use the nmt that wrote it\)"
+    (tmp_path / "tokenizer.json").write_text('{"format": 4}')
+    message = r": a tokenizer of format 4; this nmt \S+ reads formats 1 to 3 \(use the nmt that wrote it\)"
     with pytest.raises(ArtifactError, match=message):
         Tokenizer.load(tmp_path)
 
@@ -386,6 +386,7 @@ def test_the_symbols_of_trees_are_pieces_of_targets_that_no_text_has(of_trees: P
     assert side.sample(lines[0], 0.5, 1) == rows[0]
     assert tokenizer.joint
     assert tokenizer.source.trees is None
+    assert json.loads((of_trees / "tokenizer.json").read_text(encoding="utf-8"))["format"] == 3
     text = "(S <(S> the <)>"
     assert not {*tokenizer.source.encode([text])[0]} & {*range(trees.first, trees.last + 1)}
     assert tokenizer.source.decode(tokenizer.source.encode([text])) == [text]
