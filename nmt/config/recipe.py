@@ -92,6 +92,11 @@ class Recipe(Section):
             )
         if self.data.placeholders_for and not self.tokenizer.placeholders and is_used:
             raise ValueError(f"{self.data.placeholders_for} needs tokenizer.placeholders of at least 1")
+        if self.decoding.precision == "int8" and self.model.attention_kernel != "softmax":
+            raise ValueError(
+                f'decoding.precision = "int8" has no model.attention_kernel = "{self.model.attention_kernel}"; '
+                'take "float32" or "bfloat16"'
+            )
         if self.tokenizer.model_type == "word" and self.data.tags and is_used:
             raise ValueError(f'tags: {self.data.tags[0]!r} is no piece with tokenizer.model_type = "word"')
         self.check_monolingual()

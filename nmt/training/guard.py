@@ -6,6 +6,7 @@ from torch import Tensor
 WINDOW = 100  # updates whose loss is kept
 MIN_HISTORY = 20  # losses that must be known before a large loss counts as abnormal
 MAX_RATIO = 2.5  # a loss above this many times the median of the window is abnormal
+MAX_SKIPPED_IN_A_ROW = 4  # more updates than these skipped in a row mean divergence
 LOW_LOSS = 1.0  # nats of a token that are never abnormal: losses near 0 differ a hundredfold from step to step
 PREFIX = "guard."  # of the guard's tensors in a checkpoint, where they lie among the optimizer's moments
 

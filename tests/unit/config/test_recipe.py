@@ -150,6 +150,10 @@ def test_a_value_out_of_bounds_is_refused(section: str, key: str, value: Any) ->
             "data.monolingual needs tokenizer.joint = true: its lines are on both sides",
         ),
         (
+            {"model": {"attention_kernel": "linear"}, "decoding": {"precision": "int8"}},
+            'decoding.precision = "int8" has no model.attention_kernel = "linear"; take "float32" or "bfloat16"',
+        ),
+        (
             {"data": {"train": {"files": "a.tsv", "tags": ["<mask>"]}}, "tokenizer": {"masks": 1}},
             "tags: '<mask>' is a piece of tokenizer.masks",
         ),
@@ -206,6 +210,22 @@ def test_the_cleaning_of_a_corpus_is_completed_with_the_recipes() -> None:
     only = recipe(data={"train": {**files, "cleaning": {"max_ratio": 2.0}}}, cleaning={"max_characters": 9})
     assert (own := only.data.train["train"].cleaning)
     assert own.max_characters == 9
+
+
+def test_the_cleaning_of_a_task_is_not_completed_with_the_recipes() -> None:
+    train = {
+        "made": {"task": "copy", "pairs": 1, "cleaning": {"drop_same_source": True}},
+        "plain": {"task": "copy", "pairs": 1},
+        "read": {"files": "a.tsv", "cleaning": {"drop_same_source": True}},
+    }
+    given = recipe(data={"train": train}, cleaning={"drop_near_duplicates": True, "drop_copies": True})
+    cleaned = {name: given.data.cleaning_of(name, given.cleaning) for name in train}
+    assert {name: (own.drop_copies, own.drop_near_duplicates) for name, own in cleaned.items()} == {
+        "made": (False, False),
+        "plain": (False, False),
+        "read": (True, True),
+    }
+    assert {name: own.drop_same_source for name, own in cleaned.items()} == {"made": True, "plain": False, "read": True}
 
 
 def test_the_cleaning_of_monolingual_text_is_completed_too() -> None:
