@@ -33,6 +33,7 @@ from nmt.data.reading.hub import is_cached
 from nmt.data.reading.sacrebleu_sets import sacrebleu_missing
 from nmt.data.reading.streams import COMPRESSIONS
 from nmt.errors import DataError, UsageError
+from nmt.evaluation.brackets import are_trees
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.evaluation.scoring import CHRF, ORDER, blank_references, mean_tokens, weakness_of
 from nmt.pipeline.tokenizer import has_own_settings
@@ -248,6 +249,8 @@ def check_metric(checkup: Checkup) -> Finding:
             problems.append((problem, 'set training.best_metric = "chrf"'))
     elif metric == "bleu" and tokens < ORDER:
         problems.append((f"BLEU counts n-grams of up to {ORDER}", 'set training.best_metric = "chrf"'))
+    if metric in ("bleu", "chrf") and are_trees(references):
+        problems.append(("dev is of trees", 'set training.best_metric = "strict-f1"'))
     problems += [(said, "correct or remove these lines of dev") for said in blank_references([references])]
     facts = f"{METRICS[metric]} ranks the checkpoints; BLEU's tokenizer is {tokenize}: {tokens:.1f} words a dev line"
     return Finding.of(facts, problems)

@@ -368,6 +368,11 @@ class DataConfig(Section):
         return (config.cleaning or common).model_copy(update={**as_one_side, **as_trees})
 
     @property
+    def dev_is_of_trees(self) -> bool:
+        corpora = [self.dev] if self.dev else [*self.train.values()]
+        return bool(corpora) and all(corpus.trees is not None for corpus in corpora)
+
+    @property
     def units(self) -> str:
         """The word for the examples of training."""
         return " and ".join([*(["pairs"] if self.train else []), *(["lines"] if self.monolingual else [])])

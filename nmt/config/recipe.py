@@ -73,6 +73,8 @@ class Recipe(Section):
                 f"training.source_loss = {self.training.source_loss} needs model.architecture = "
                 '"decoder-only", which predicts the source too, and tokenizer.joint = true'
             )
+        if self.training.best_metric == "strict-f1" and not self.data.dev_is_of_trees:
+            raise ValueError('training.best_metric = "strict-f1" needs a dev set of trees')
         of_trees = [name for name, corpus in self.data.train.items() if corpus.trees is not None]
         if of_trees and is_used and not self.tokenizer.trees:
             raise ValueError(

@@ -240,6 +240,25 @@ def test_the_cleaning_of_monolingual_text_is_completed_too() -> None:
     assert (own.max_ratio, own.max_characters) == (2.0, 9)
 
 
+def test_one_score_of_a_test_set_is_expected() -> None:
+    f1 = {"bracket_f1": 70.0, "signature": "s"}
+    assert recipe(expected={"held-out": f1}).expected["held-out"].bracket_f1 == 70
+    for wrong in ({"signature": "s"}, {**f1, "bleu": 1.0}):
+        with pytest.raises(ValidationError, match="give one of bleu and bracket_f1"):
+            recipe(expected={"held-out": wrong})
+
+
+def test_f1_of_brackets_ranks_checkpoints_where_dev_is_of_trees() -> None:
+    metric = {"best_metric": "strict-f1"}
+    trees, text = {"trees": "a.ptb"}, {"files": "a.tsv"}
+    pieces = {"trees": True, "normalization": "nfc"}
+    for given in ({"train": text, "dev": trees}, {"train": {"a": trees, "b": trees}}):
+        assert recipe(data=given, tokenizer=pieces, training=metric).training.best_metric == "strict-f1"
+    for given in ({"train": trees, "dev": text}, {"train": {"a": trees, "b": text}}):
+        with pytest.raises(ValidationError, match=r'training\.best_metric = "strict-f1" needs a dev set of trees'):
+            recipe(data=given, tokenizer=pieces, training=metric)
+
+
 def test_scores_are_expected_of_test_sets_that_there_are() -> None:
     score = {"bleu": 38.5, "signature": "s"}
     assert recipe(expected={"held-out": score}).expected["held-out"].tolerance == 0.5
