@@ -44,7 +44,7 @@ def make(family: str, vocabulary: int) -> Model:
     return build(ModelConfig.model_validate({"architecture": family, **SHAPE, **stacks}), vocabulary, vocabulary)
 
 
-def train(updater: Updater, steps: list[Step], pairs: PreparedPairs) -> tuple[float, float]:
+def train(updater: Updater[Model], steps: list[Step], pairs: PreparedPairs) -> tuple[float, float]:
     """Take `steps`; return target tokens and operations a second."""
     began = time.perf_counter()
     for number, step in enumerate(steps, 1):

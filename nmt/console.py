@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 CONTROLS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters but tabs and line feeds, and those that change the direction of writing."""
 Metric = TypeVar("Metric", bound=str)
-METRICS = {"bleu": "BLEU", "chrf": "chrF", "chrf++": "chrF++", "ter": "TER"}
+METRICS = {
+    **{"bracket-f1": "bracket F1", "strict-f1": "strict F1"},
+    **{"bleu": "BLEU", "chrf": "chrF", "chrf++": "chrF++", "ter": "TER"},
+}
+"""Names of metrics in tables and messages."""
 Style = Literal["bold", "dim", "red", "green", "yellow"]
 STYLES: dict[Style, int] = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33}  # the codes of ANSI terminals
 QUIET = False  # print nothing but errors; set in all ranks of a job but the first

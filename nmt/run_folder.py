@@ -24,6 +24,9 @@ class RunFolder:
         self.bundle = path / "model"  # the bundle
         self.evaluation = path / "evaluation"  # hypotheses and scores of the test sets
         self.scores = self.evaluation / "scores.json"  # scores of every test set: {test: {metric: {score, signature}}}
+        self.brackets = (
+            self.evaluation / "brackets.json"
+        )  # of every test set of trees, what EVALB prints: {test: {...}}
         self.times = self.evaluation / "times.json"  # of the translation of every test set: {test: {lines, seconds}}
 
     @property

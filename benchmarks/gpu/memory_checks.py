@@ -14,6 +14,7 @@ from nmt import devices
 from nmt.data.encoding.batching import Ints
 from nmt.data.encoding.steps import StepStream
 from nmt.errors import UsageError, is_out_of_memory
+from nmt.model.protocol import Model
 from nmt.training import memory
 from nmt.training.updater import Updater
 
@@ -86,7 +87,7 @@ def out_of_memory(bench: Bench) -> None:
     bench.expect(after <= 1.05 * before + 2**26, "memory is left reserved")
 
 
-def in_parts(updater: Updater, stream: StepStream, indices: Ints) -> tuple[int, torch.Tensor]:
+def in_parts(updater: Updater[Model], stream: StepStream, indices: Ints) -> tuple[int, torch.Tensor]:
     """Return the gradient of a step in as many micro-batches as it needs, and their number."""
     longest = int(memory.longer_sides(stream.pairs)[indices].max())
     size = len(indices) * longest

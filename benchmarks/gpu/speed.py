@@ -80,7 +80,7 @@ def speed_of(bench: Bench, variants: dict[str, dict[str, Any]]) -> list[int]:
     return graphs
 
 
-def kernels(updater: Updater, batches: list[Batch], bench: Bench) -> Figures:
+def kernels(updater: Updater[Any], batches: list[Batch], bench: Bench) -> Figures:
     """Profile some updates; return the kernels a step, the share of the time they take, and the longest of them."""
     if not bench.is_gpu:
         return {}

@@ -18,6 +18,7 @@ from nmt.config.training import Precision
 from nmt.data.encoding.dataset import Batch
 from nmt.data.encoding.steps import StepStream
 from nmt.files import digest
+from nmt.model.protocol import Model
 from nmt.training.checkpoint import EMA, MOMENTS, WEIGHTS
 from nmt.training.updater import Updater
 
@@ -89,7 +90,7 @@ def shapes(bench: Bench) -> None:
         )
 
 
-def price_of_cudnn(bench: Bench, updater: Updater, stream: StepStream) -> float:
+def price_of_cudnn(bench: Bench, updater: Updater[Model], stream: StepStream) -> float:
     """Return how many times as long steps of new shapes take with cuDNN attention, for the record."""
     times: list[float] = []
     plan = stream.plan(0)[:20]
@@ -116,7 +117,7 @@ class Snapshot:
     files: dict[str, dict[str, Tensor]]
 
     @classmethod
-    def of(cls, updater: Updater) -> Snapshot:
+    def of(cls, updater: Updater[Model]) -> Snapshot:
         return cls({file: {name: t.clone() for name, t in part.items()} for file, part in updater.state().items()})
 
     def weights(self) -> dict[str, Tensor]:
@@ -134,7 +135,7 @@ class Snapshot:
         return digest("".join(digest(tensor.cpu().numpy().tobytes()) for tensor in tensors))
 
 
-def digest_after(updater: Updater, batches: list[Batch], first: int) -> str:
+def digest_after(updater: Updater[Model], batches: list[Batch], first: int) -> str:
     for step, batch in enumerate(batches, start=first):
         update(updater, batch, step)
     return Snapshot.of(updater).digest()

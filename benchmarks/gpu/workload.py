@@ -101,24 +101,24 @@ def make_model(size: Size, device: torch.device, seed: int = 1, **changed: Any) 
 
 def make_updater(
     size: Size, device: torch.device, precision: Precision = "bfloat16", *, compiled: bool = False, **changed: Any
-) -> Updater:
+) -> Updater[Any]:
     if compiled and not devices.compiler_works(device):
         raise SkippedError("torch.compile finds no compiler that works")
     return Updater(make_model(size, device, **changed), OptimizerConfig(), precision, compiled=compiled)
 
 
-def update(updater: Updater, batch: Batch, step: int = 1) -> UpdateResult:
+def update(updater: Updater[Any], batch: Batch, step: int = 1) -> UpdateResult:
     """Take one whole update with a batch of the host."""
     accumulate(updater, batch, step)
     return updater.apply(step, rate=RATE, tokens=batch.target_tokens)
 
 
-def accumulate(updater: Updater, batch: Batch, seed: int = 1) -> None:
+def accumulate(updater: Updater[Any], batch: Batch, seed: int = 1) -> None:
     moved = batch.to(updater.device)
     updater.accumulate([moved], seed=seed, smoothing=0.1, tokens=moved.target_tokens)
 
 
-def gradient_of(updater: Updater, batch: Batch) -> tuple[float, Tensor]:
+def gradient_of(updater: Updater[Any], batch: Batch) -> tuple[float, Tensor]:
     """Return the loss of `batch`, summed, and the gradient as a float64 vector of the host."""
     accumulate(updater, batch)
     return float(updater.loss_sums[0]), updater.flat_gradient.double().cpu()

@@ -33,6 +33,7 @@ from nmt.data.reading.hub import is_cached
 from nmt.data.reading.sacrebleu_sets import sacrebleu_missing
 from nmt.data.reading.streams import COMPRESSIONS
 from nmt.errors import DataError, UsageError
+from nmt.evaluation.brackets import are_trees
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.evaluation.scoring import CHRF, ORDER, blank_references, mean_tokens, weakness_of
 from nmt.pipeline.tokenizer import has_own_settings
@@ -190,8 +191,9 @@ def check_leakage(checkup: Checkup) -> Finding:
         if not (config.drop_leaked or config.drop_leaked_near or config.drop_leaked_sides)
     ]
     drops = data.train.keys().isdisjoint(with_leaks)
-    # A task has one target for each source: the same pairs are all that have a source in common.
-    drops_sides |= drops and all(config.task for config in data.train.values())
+    # There are few short examples of a task: what splits have in common is a fact to know, and no flaw to mend.
+    if data.train and all(config.task for config in data.train.values()):
+        drops = drops_sides = True
     facts, problems = [], []
     if data.monolingual:
         lines = [corpus for corpus in with_leaks if corpus in data.monolingual]
@@ -247,6 +249,8 @@ def check_metric(checkup: Checkup) -> Finding:
             problems.append((problem, 'set training.best_metric = "chrf"'))
     elif metric == "bleu" and tokens < ORDER:
         problems.append((f"BLEU counts n-grams of up to {ORDER}", 'set training.best_metric = "chrf"'))
+    if metric in ("bleu", "chrf") and are_trees(references):
+        problems.append(("dev is of trees", 'set training.best_metric = "strict-f1"'))
     problems += [(said, "correct or remove these lines of dev") for said in blank_references([references])]
     facts = f"{METRICS[metric]} ranks the checkpoints; BLEU's tokenizer is {tokenize}: {tokens:.1f} words a dev line"
     return Finding.of(facts, problems)

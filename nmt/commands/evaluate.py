@@ -46,14 +46,14 @@ TargetLanguage = Annotated[
     str | None,
     typer.Option(metavar="CODE", help="Language of the references, which chooses BLEU's tokenizer; else MODEL's."),
 ]
-Metric = StrEnum("Metric", ["bleu", "chrf", "chrf++", "ter"])
+Metric = StrEnum("Metric", ["bracket-f1", "strict-f1", "bleu", "chrf", "chrf++", "ter"])
 Chosen = Annotated[
     list[Metric] | None,
     typer.Option(
         "--metrics",
         metavar="NAME...",
-        help="Metrics to compute and test: bleu, chrf, chrf++, ter. By default bleu and chrf; of one system ter too, "
-        "without a test.",
+        help="Metrics to compute and test: bleu, chrf, chrf++, ter; of trees bracket-f1, strict-f1. By default bleu, "
+        "chrf; of one system ter too, without a test; of trees bracket-f1, strict-f1, bleu, chrf.",
     ),
 ]
 Source = Annotated[
@@ -153,6 +153,7 @@ def show(results: Results, *, as_json: bool, as_latex: bool) -> None:
         objects = {
             system: {
                 **scores,
+                **({"brackets": results.brackets[system]} if results.brackets else {}),
                 **({"analysis": results.analyses[system]} if results.analyses else {}),
                 **({"robustness": results.robustness} if results.robustness else {}),
             }
@@ -165,6 +166,8 @@ def show(results: Results, *, as_json: bool, as_latex: bool) -> None:
         score_tables.show(results.scores)
     else:
         console.scores(results.scores)
+    if results.brackets and not (as_json or as_latex):
+        score_tables.show_brackets(results.brackets)
     if not as_json:
         analysis_tables.show(results.analyses, results.robustness)
 

@@ -17,9 +17,9 @@ from nmt.data.reading.scored_texts import ScoredTexts, align_texts, holds_test_s
 from nmt.errors import DataError, UsageError
 from nmt.evaluation.analysis import Analysis, Texts, analyze, count_words
 from nmt.evaluation.line_scores import LineScores, match_systems, split_name
-from nmt.evaluation.metrics import ALL_METRICS, METRICS
+from nmt.evaluation.metrics import ALL_METRICS, BRACKETS, METRICS, TEXT_METRICS, MetricName, with_brackets
 from nmt.evaluation.robustness import Robustness, compare_writings
-from nmt.evaluation.scoring import choose_tokenizer, count_systems
+from nmt.evaluation.scoring import choose_tokenizer, count_systems, figures_of_brackets
 from nmt.evaluation.significance import TESTED, Counted, TestedScore, compare, read_seed
 from nmt.evaluation.survival import Languages
 from nmt.run_folder import RunFolder
@@ -44,6 +44,7 @@ class Results:
     """The scores of each system by metric, analyses and robustness if wanted, and what is to be said of the texts."""
 
     scores: dict[str, dict[str, TestedScore]]
+    brackets: dict[str, dict[str, float]]  # what EVALB prints of each system, where the references are trees
     analyses: dict[str, Analysis]
     robustness: Robustness | None
     said: list[str]
@@ -64,7 +65,7 @@ def score_systems(
 
     `translate` is the model's, None where given translations are scored.
     """
-    names = [name for name in ALL_METRICS if name in chosen or (depth.analysis and (not chosen or name in TESTED))]
+    names = choose_metrics(chosen, texts, depth)
     counted, said = count_systems(
         texts.systems,
         texts.references,
@@ -72,12 +73,12 @@ def score_systems(
         tokenize=config.tokenize,
         lowercase=config.lowercase,
         chrf_word_order=config.chrf_word_order,
-        metrics=names or (METRICS if len(texts.systems) == 1 else TESTED),
+        metrics=names,
     )
     merged: dict[str, dict[str, Counted]] = {
         system: dict[str, Counted](statistics.items()) | beside.scores[system] for system, statistics in counted.items()
     }
-    tested = [*(chosen or TESTED), *next(iter(beside.scores.values()))] if beside.is_tested else []
+    tested = [*(chosen or [*BRACKETS, *TESTED]), *next(iter(beside.scores.values()))] if beside.is_tested else []
     analyses = {
         system: analyze(
             Texts(texts.sources, lines, texts.references, languages, beside.labels),
@@ -96,7 +97,16 @@ def score_systems(
             lowercase=config.lowercase,
             chrf_word_order=config.chrf_word_order,
         )
-    return Results(compare(merged, tested, beside.seed), analyses, robustness, said, beside.is_tested)
+    brackets = {system: each for system, found in counted.items() if (each := figures_of_brackets(found))}
+    return Results(compare(merged, tested, beside.seed), brackets, analyses, robustness, said, beside.is_tested)
+
+
+def choose_metrics(chosen: Sequence[str], texts: ScoredTexts, depth: AnalysisConfig) -> Sequence[MetricName]:
+    """Return the `chosen` metrics with those that an analysis needs, or else the usual ones of the texts."""
+    if chosen:
+        return [name for name in ALL_METRICS if name in chosen or (depth.analysis and name in TESTED)]
+    usual = TEXT_METRICS if depth.analysis else METRICS if len(texts.systems) == 1 else TESTED
+    return with_brackets(usual, texts.references)
 
 
 def _say_and_translate(translate: Translate, name: str, sources: Sequence[str]) -> list[str]:

@@ -24,6 +24,20 @@ def show(results: Mapping[str, Mapping[Name, TestedScore]]) -> None:
     console.whole_table(["metric", "signature"], signatures(results))
 
 
+def show_brackets(brackets: Mapping[str, Mapping[str, float]]) -> None:
+    """Print what EVALB prints of each system, and the numbers of lines."""
+    names = list(next(iter(brackets.values())))
+    rows = [
+        [
+            name.replace("_", " "),
+            *(f"{each[name]:,.{0 if isinstance(each[name], int) else 2}f}" for each in brackets.values()),
+        ]
+        for name in names
+    ]
+    console.out("")
+    console.whole_table(["brackets", *brackets], rows)
+
+
 def figures(results: Mapping[str, Mapping[Name, TestedScore]]) -> tuple[list[str], list[list[str]]]:
     """Return the headers and rows of the table of figures, without the columns that are empty."""
     rows = [_row(system, name, score) for system, scores in results.items() for name, score in scores.items()]

@@ -230,11 +230,11 @@ class CorpusConfig(TaskConfig):
 
 UNCLEANED: JsonObject = {
     **dict.fromkeys(("control_characters", "whitespace", "drop_empty", "drop_copies", "drop_urls"), False),
-    **dict.fromkeys(("drop_leaked_near", "drop_duplicates"), False),
+    **dict.fromkeys(("drop_leaked", "drop_leaked_near", "drop_duplicates"), False),
     **dict.fromkeys(("max_characters", "max_ratio", "max_pieces")),
 }
-"""The cleaning of generated examples: none but of those in dev and test. In text a copy is a flaw, and so is a pair
-that differs from another in its numbers alone."""
+"""The cleaning of generated examples: none. In text a copy is a flaw, and so is a pair that differs from another in its
+numbers alone. To drop what is in dev and test would leave out lengths: most of them have all ten lists of one digit."""
 
 
 class TrainingCorpusConfig(CorpusConfig):
@@ -366,6 +366,11 @@ class DataConfig(Section):
         as_one_side = {"drop_copies": False} if corpus in self.monolingual else {}
         as_trees = UNFIT_FOR_TREES if config.trees is not None else {}
         return (config.cleaning or common).model_copy(update={**as_one_side, **as_trees})
+
+    @property
+    def dev_is_of_trees(self) -> bool:
+        corpora = [self.dev] if self.dev else [*self.train.values()]
+        return bool(corpora) and all(corpus.trees is not None for corpus in corpora)
 
     @property
     def units(self) -> str:

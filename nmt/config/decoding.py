@@ -1,8 +1,8 @@
 """The sections [decoding], [evaluation] and [expected.TEST], and the settings of sampling."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from nmt.config.section import Affects, Effect, Section
 
@@ -57,16 +57,24 @@ class ExpectedConfig(Section):
     """The score that a recipe is to reach on a test set, for `nmt reproduce`; it is part of no fingerprint."""
 
     affects: ClassVar[frozenset[Effect]] = frozenset()
-    bleu: Annotated[float, Field(ge=0, le=100)]
+    bleu: Annotated[float, Field(ge=0, le=100)] | None = None
     """Expected BLEU."""
+    bracket_f1: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Expected F1 of brackets, in place of `bleu`, where the test set is of trees."""
     signature: Annotated[str, Field(min_length=1)]
     """Signature of the expected score, or how a published figure was computed; scores of another one do not compare."""
     tolerance: Annotated[float, Field(ge=0, le=100)] = 0.5
-    """Largest difference from `bleu` that passes."""
+    """Largest difference from the expected score that passes."""
     source: str = ""
     """Origin of the score."""
     is_measured: bool = True
     """Whether a run of the recipe reached the score; false marks a published figure that no run was compared with."""
+
+    @model_validator(mode="after")
+    def expects_one_score(self) -> Self:
+        if (self.bleu is None) == (self.bracket_f1 is None):
+            raise ValueError("give one of bleu and bracket_f1")
+        return self
 
 
 class SamplingConfig(Section):

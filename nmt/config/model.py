@@ -70,6 +70,10 @@ class ModelConfig(Section):
     """After the feed-forward's activation."""
     norm: Literal["post", "pre"] = "post"
     """LayerNorm after each sub-layer's residual sum, as in the paper, or before the sub-layer [X20]."""
+    attention_kernel: Annotated[Literal["softmax", "linear"], Affects("updates")] = "softmax"
+    """Weights of attention: the softmax of the products of queries and keys [V17, section 3.2.1], or these products
+    themselves, divided by the number of attended positions, `linear` (von Oswald et al. 2023, "Transformers learn
+    in-context by gradient descent", section 2; Ding et al. 2023). The native engine alone computes it, not in int8."""
     positions: Literal["sinusoidal", "learned", "rotary", "none"] = "sinusoidal"
     """Position encodings: sines and cosines or learned vectors, added to the embeddings [V17, section 3.5]; rotations
     of the queries and keys of self-attention, whose scores then depend on distances (Su et al. 2021); or none, in a

@@ -73,6 +73,8 @@ class Recipe(Section):
                 f"training.source_loss = {self.training.source_loss} needs model.architecture = "
                 '"decoder-only", which predicts the source too, and tokenizer.joint = true'
             )
+        if self.training.best_metric == "strict-f1" and not self.data.dev_is_of_trees:
+            raise ValueError('training.best_metric = "strict-f1" needs a dev set of trees')
         of_trees = [name for name, corpus in self.data.train.items() if corpus.trees is not None]
         if of_trees and is_used and not self.tokenizer.trees:
             raise ValueError(
@@ -90,6 +92,11 @@ class Recipe(Section):
             )
         if self.data.placeholders_for and not self.tokenizer.placeholders and is_used:
             raise ValueError(f"{self.data.placeholders_for} needs tokenizer.placeholders of at least 1")
+        if self.decoding.precision == "int8" and self.model.attention_kernel != "softmax":
+            raise ValueError(
+                f'decoding.precision = "int8" has no model.attention_kernel = "{self.model.attention_kernel}"; '
+                'take "float32" or "bfloat16"'
+            )
         if self.tokenizer.model_type == "word" and self.data.tags and is_used:
             raise ValueError(f'tags: {self.data.tags[0]!r} is no piece with tokenizer.model_type = "word"')
         self.check_monolingual()

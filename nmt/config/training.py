@@ -10,7 +10,7 @@ from nmt.config.section import Affects, Count, Section, Seed
 Precision = Literal["float32", "bfloat16"]
 Algorithm = Literal["adam", "muon"]
 Objective = Literal["translation", "denoising", "language-model", "masked"]
-Metric = Literal["bleu", "chrf", "loss"]
+Metric = Literal["bleu", "chrf", "strict-f1", "loss"]
 
 SEQUENCES: tuple[Objective, ...] = ("translation", "denoising", "language-model")
 OBJECTIVES: dict[Architecture, tuple[Objective, ...]] = {
@@ -119,8 +119,8 @@ class TrainingConfig(Section):
     """Steps between validations on dev."""
     best_metric: Annotated[Metric, Affects("training")] = "bleu"
     """The metric of dev that ranks checkpoints and drives early stopping; of equal scores, to two decimals, the one of
-    lower loss is better. BLEU is 0 where lines have fewer than four words, chrF is not. Other objectives than
-    translation have the loss alone."""
+    lower loss is better. BLEU is 0 where lines have fewer than four words, chrF is not; `strict-f1` is the F1 of
+    brackets over all lines of a dev of `trees`. Other objectives than translation have the loss alone."""
     patience: Annotated[Count | None, Affects("training")] = None
     """Early stopping: the validations without a better one after which training ends; by default none."""
     log_every: Annotated[Count, Affects()] = 100

@@ -1,4 +1,4 @@
-"""BLEU, chrF and TER as sacreBLEU computes them, each number with the signature that reproduces it.
+"""BLEU, chrF and TER as sacreBLEU computes them, and F1 of brackets, each with the signature that reproduces it.
 
 BLEU: Papineni et al. 2002. chrF: Popović 2015. TER: Snover et al. 2006. Why a score without its
 signature cannot be compared: Post 2018, "A Call for Clarity in Reporting BLEU Scores".
@@ -6,6 +6,7 @@ signature cannot be compared: Post 2018, "A Call for Clarity in Reporting BLEU S
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from http.client import HTTPException
 from typing import Literal, TypedDict
 
@@ -17,13 +18,14 @@ from sacrebleu.metrics.base import Metric
 from nmt.data.languages import script_codes
 from nmt.data.pairs import is_blank
 from nmt.errors import DataError, UsageError
-from nmt.version import install_hint
+from nmt.evaluation.brackets import CONVENTIONS, BracketCounts, are_trees, count_brackets, read_references, sum_of
+from nmt.version import __version__, install_hint
 
-MetricName = Literal["bleu", "chrf", "chrf++", "ter"]
+MetricName = Literal["bracket-f1", "strict-f1", "bleu", "chrf", "chrf++", "ter"]
 
 
 class MetricScore(TypedDict):
-    """One metric over a corpus: the score at full precision, and sacreBLEU's signature of it."""
+    """One metric over a corpus: the score at full precision, and its signature, in the form of sacreBLEU's."""
 
     score: float
     signature: str
@@ -31,7 +33,10 @@ class MetricScore(TypedDict):
 
 Scores = dict[MetricName, MetricScore]
 METRICS: tuple[MetricName, ...] = ("bleu", "chrf", "ter")  # by default
-ALL_METRICS: tuple[MetricName, ...] = ("bleu", "chrf", "chrf++", "ter")
+TEXT_METRICS: tuple[MetricName, ...] = ("bleu", "chrf", "chrf++", "ter")
+BRACKETS: tuple[MetricName, ...] = ("bracket-f1", "strict-f1")
+"""Metrics of trees: F1 of the lines that EVALB scores, and of all lines."""
+ALL_METRICS: tuple[MetricName, ...] = (*BRACKETS, *TEXT_METRICS)
 WORDS = 2  # longest word n-grams of chrF++
 
 
@@ -66,7 +71,39 @@ class LineStatistics:
         return str(signature)
 
 
-Statistics = dict[MetricName, LineStatistics]
+@dataclass(frozen=True)
+class BracketStatistics:
+    """The counts of brackets in each line of a system, from whose sums F1 is computed."""
+
+    lines: list[list[float]]  # (lines, counts), see `BracketCounts`
+    is_strict: bool
+
+    @cached_property
+    def counts(self) -> BracketCounts:
+        """The sums over all lines."""
+        return sum_of(self.lines)
+
+    def score(self) -> MetricScore:
+        return {"score": float(self.scores_of(self.sums()[None])[0]), "signature": self.signature()}
+
+    def sums(self) -> NDArray[np.float64]:
+        """Return the sums over all lines (counts,)."""
+        return np.array(self.counts, dtype=np.float64)
+
+    def scores_of(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the scores (samples,) of samples of lines whose counts have these sums (samples, counts)."""
+        matched, found, wanted = sums.T[3:6] if self.is_strict else sums.T[:3]
+        scores: NDArray[np.float64] = 200 * matched / np.maximum(found + wanted, 1)
+        return scores
+
+    def signature(self, **more: str | int) -> str:
+        """Return the signature, with `more` entries: `seed`, and `bs` or `ar`."""
+        drawn = "".join(f"|{key}:{value}" for key, value in sorted(more.items()))
+        return f"nrefs:1{drawn}|{CONVENTIONS}|lines:{'all' if self.is_strict else 'scored'}|version:nmt-{__version__}"
+
+
+MetricStatistics = LineStatistics | BracketStatistics
+Statistics = dict[MetricName, MetricStatistics]
 TOKENIZERS = {
     **dict.fromkeys(["Hans", "Hant", "Hani", "Hanb"], "zh"),
     **dict.fromkeys(["Jpan", "Hira", "Kana", "Hrkt"], "ja-mecab"),
@@ -127,8 +164,9 @@ def count(
     A blank line of one reference set is no reference, as long as another set has one for it. Where none has, BLEU and
     TER count each word of the hypothesis as wrong, and chrF leaves it out.
 
-    Raises `DataError` where there are no lines or their numbers differ, `UsageError` on a tokenizer that is unknown or
-    not installed.
+    Raises `DataError` where there are no lines or their numbers differ, and where brackets are to be counted and a
+    reference is no tree; `UsageError` on a tokenizer that is unknown or not installed, and for brackets against
+    several references.
     """
     for hypotheses in systems.values():
         _check_counts(hypotheses, references)
@@ -141,13 +179,38 @@ def count(
         "chrf++": lambda: CHRF(word_order=WORDS, lowercase=lowercase, references=known),
         "ter": lambda: TER(references=known),
     }
-    scorers = {name: builders[name]() for name in metrics}
-    return {
+    scorers = {name: builders[name]() for name in metrics if name not in BRACKETS}
+    counted: dict[str, Statistics] = {
         system: {
             # The references are counted once for all systems, when a scorer is built; None stands for them.
             name: LineStatistics(scorer, scorer._extract_corpus_statistics(hypotheses, None))
             for name, scorer in scorers.items()
         }
+        for system, hypotheses in systems.items()
+    }
+    if chosen := [name for name in metrics if name in BRACKETS]:
+        for system, lines in _count_brackets(systems, references).items():
+            of_brackets = {name: BracketStatistics(lines, name == "strict-f1") for name in chosen}
+            counted[system] = {**of_brackets, **counted[system]}
+    return counted
+
+
+def with_brackets(metrics: Sequence[MetricName], references: Sequence[Sequence[str]]) -> Sequence[MetricName]:
+    """Return the metrics of brackets before `metrics`, without the slow TER, if the references are one set of trees."""
+    if len(references) == 1 and are_trees(references[0]):
+        return [*BRACKETS, *(name for name in metrics if name != "ter")]
+    return metrics
+
+
+def _count_brackets(
+    systems: Mapping[str, Sequence[str]], references: Sequence[Sequence[str]]
+) -> dict[str, list[list[float]]]:
+    """Count the brackets in each line of each system."""
+    if len(references) > 1:
+        raise UsageError(f"brackets have one reference, and there are {len(references)}", hint="give one --reference")
+    trees = read_references(references[0])
+    return {
+        system: [[*count_brackets(line, tree)] for line, tree in zip(hypotheses, trees, strict=True)]
         for system, hypotheses in systems.items()
     }
 

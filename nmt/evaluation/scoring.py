@@ -12,6 +12,7 @@ from nmt.data.pairs import is_blank
 from nmt.errors import UsageError
 from nmt.evaluation.metrics import (
     TOKENIZERS,
+    BracketStatistics,
     MetricName,
     Statistics,
     bleu_tokenizer,
@@ -67,7 +68,17 @@ def count_systems(
         chrf_word_order=chrf_word_order,
         metrics=metrics,
     )
+    for name, statistics in counted.items():
+        found = next((each for each in statistics.values() if isinstance(each, BracketStatistics)), None)
+        if found and (left_out := found.counts.left_out()):
+            said.append(f"{name}: {left_out}" if len(systems) > 1 else left_out)
     return counted, said
+
+
+def figures_of_brackets(statistics: Statistics) -> dict[str, float] | None:
+    """Return the figures of EVALB, and the strict ones, if brackets were counted."""
+    found = next((each for each in statistics.values() if isinstance(each, BracketStatistics)), None)
+    return found.counts.figures() if found else None
 
 
 def choose_tokenizer(setting: str, language: str | None, references: Sequence[Sequence[str]]) -> tuple[str, list[str]]:

@@ -13,7 +13,15 @@ from nmt.config.recipe import Recipe
 from nmt.errors import UsageError
 from nmt.evaluation import significance
 from nmt.evaluation.line_scores import ScoresBeside
-from nmt.evaluation.metrics import ALL_METRICS, LineStatistics, MetricName, Statistics, tokenizer_for
+from nmt.evaluation.metrics import (
+    ALL_METRICS,
+    BRACKETS,
+    MetricName,
+    MetricStatistics,
+    Statistics,
+    tokenizer_for,
+    with_brackets,
+)
 from nmt.evaluation.scoring import SPACED, count_systems
 from nmt.evaluation.significance import TESTED, Counted, RunsTest, TestedScore, permutation_test
 from nmt.experiments.compare import Compared
@@ -88,13 +96,13 @@ def compare_scores(
 ) -> ComparedScores:
     """Compare the scores of runs, the first being the baseline, on `tests` that all have, see `shared_tests`.
 
-    `metrics` are BLEU and chrF if none is given; `beside` has scores of the lines by run and metric, of one test set.
-    Locks alone are compared by their recorded scores, without tests. Returns as many `lines` of each test set, those on
-    which sentences differ most by chrF.
+    `metrics` are BLEU and chrF if none is given, and of trees F1 of brackets; `beside` has scores of the lines by run
+    and metric, of one test set. Locks alone are compared by their recorded scores, without tests. Returns as many
+    `lines` of each test set, those on which sentences differ most by chrF.
 
     Raises UsageError where runs have other text of a test set.
     """
-    chosen = [name for name in ALL_METRICS if name in (metrics or TESTED)]
+    chosen = [name for name in ALL_METRICS if name in (metrics or (*BRACKETS, *TESTED))]
     seed = significance.read_seed() if is_tested else None
     finished = [run.run for run in runs if run.run]
     spaced = tokenizer_for(runs[0].recipe.languages.target) in SPACED
@@ -104,12 +112,14 @@ def compare_scores(
     for test in tests:
         if len(finished) < len(runs):
             _refuse_other_digests(runs, test)
-            scores[test], remarks = recorded_scores(runs, test, chosen)
+            recorded = [name for name in chosen if metrics or any(name in run.scores[test] for run in runs)]
+            scores[test], remarks = recorded_scores(runs, test, recorded)
         else:
             texts = _texts(runs, finished, test)
-            counted, remarks = _count(runs[0].recipe, texts, chosen if not lines else {*chosen, "chrf"})
+            usual = chosen if metrics else with_brackets(TESTED, [texts[runs[0].name].references])
+            counted, remarks = _count(runs[0].recipe, texts, usual if not lines else {*usual, "chrf"})
             wanted = {
-                name: {metric: each[metric] for metric in chosen} | dict[str, Counted]((beside or {}).get(name, {}))
+                name: {metric: each[metric] for metric in usual} | dict[str, Counted]((beside or {}).get(name, {}))
                 for name, each in counted.items()
             }
             scores[test] = significance.compare(wanted, next(iter(wanted.values())) if is_tested else [], seed)
@@ -267,7 +277,7 @@ def _scores_of_setting(
 
 
 def _farthest(
-    texts: Mapping[str, TestLines], counted: Mapping[str, LineStatistics], most: int, *, spaced: bool
+    texts: Mapping[str, TestLines], counted: Mapping[str, MetricStatistics], most: int, *, spaced: bool
 ) -> list[Line]:
     """Return the lines on which the sentence scores of the runs are farthest apart, the farthest first."""
     scores = np.array([line_scores(counted[name]) for name in texts])  # (runs, lines)

@@ -13,7 +13,7 @@ from nmt.errors import NmtError
 from nmt.evaluation import significance
 from nmt.evaluation.analysis import Texts, analyze, count_words
 from nmt.evaluation.line_scores import LineScores, ScoresBeside
-from nmt.evaluation.metrics import MetricName, Statistics, tokenizer_for
+from nmt.evaluation.metrics import MetricName, Statistics, tokenizer_for, with_brackets
 from nmt.evaluation.scoring import SPACED, count_systems
 from nmt.experiments.attention import attention_of
 from nmt.experiments.curves import CURVES, points_of
@@ -141,10 +141,11 @@ def histogram(counts: np.ndarray[tuple[int], np.dtype[np.int64]], width: int, bi
     return {"pairs": pairs.astype(int).tolist(), "mean": float((lengths * counts).sum() / counts.sum())}
 
 
-def counts_of(
-    run: FinishedRun, test: str, missing: list[str], metrics: Sequence[MetricName] = significance.TESTED
-) -> Statistics | None:
-    """Count what metrics need in each line of a test set; None where its lines are gone."""
+def counts_of(run: FinishedRun, test: str, missing: list[str], metrics: Sequence[MetricName] = ()) -> Statistics | None:
+    """Count what metrics need in each line of a test set; None where its lines are gone.
+
+    Without `metrics` these are BLEU and chrF, and before them those of brackets where the references are trees.
+    """
     config, target = run.recipe.evaluation, run.recipe.languages.target
     try:
         lines = run.lines(test)
@@ -158,7 +159,7 @@ def counts_of(
         tokenize=config.tokenize,
         lowercase=config.lowercase,
         chrf_word_order=config.chrf_word_order,
-        metrics=metrics,
+        metrics=metrics or with_brackets(significance.TESTED, [lines.references]),
     )
     return counted[test]
 
@@ -197,7 +198,7 @@ def test_facts(
     }
     if counted is None:
         return {"scores": scores, "lines": None, "analysis": None, "extremes": None}
-    tested = {metric: counted[metric] for metric in significance.TESTED if metric in scores} | dict(beside)
+    tested = {metric: counted[metric] for metric in counted if metric in scores} | dict(beside)
     for metric, found in significance.compare({test: tested}, tested)[test].items():
         if metric in beside:
             scores[metric] = found

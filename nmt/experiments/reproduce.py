@@ -1,14 +1,16 @@
-"""Expected scores: a recipe or a lock is run, or a model of it scored, and BLEU compared within a tolerance."""
+"""Expected scores: a recipe or a lock is run, or a model of it scored, and one score compared within a tolerance."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from nmt import console
 from nmt.config.decoding import ExpectedConfig
 from nmt.errors import RecipeError, UsageError
-from nmt.evaluation.metrics import Scores
+from nmt.evaluation.metrics import MetricName, Scores
 from nmt.files import read_json
 from nmt.inference.bundle import open_bundle
 from nmt.pipeline.evaluation import score_tests
+from nmt.pipeline.lock import LockedScore
 from nmt.pipeline.pipeline import run_stages
 from nmt.pipeline.run import Run
 
@@ -41,9 +43,9 @@ def expected_scores(run: Run) -> Mapping[str, ExpectedConfig]:
     locked = run.locked
     recorded = locked.lock.scores if locked else {}
     found = run.recipe.expected or {
-        test: ExpectedConfig.model_construct(bleu=bleu.score, signature=bleu.signature, source=str(locked.path))
+        test: expected
         for test, metrics in recorded.items()
-        if locked and (bleu := metrics.get("bleu"))
+        if locked and (expected := _recorded(metrics, str(locked.path)))
     }
     if not found:
         hint = "add [expected.TEST] with bleu and signature, or take the lock.json of a finished run"
@@ -51,18 +53,32 @@ def expected_scores(run: Run) -> Mapping[str, ExpectedConfig]:
     return found
 
 
+def _recorded(metrics: Mapping[str, LockedScore], source: str) -> ExpectedConfig | None:
+    """Return the recorded F1 of brackets, or else BLEU, as expected; not validated, as a BLEU may round to over 100."""
+    if f1 := metrics.get("bracket-f1"):
+        return ExpectedConfig.model_construct(bracket_f1=f1.score, signature=f1.signature, source=source)
+    if bleu := metrics.get("bleu"):
+        return ExpectedConfig.model_construct(bleu=bleu.score, signature=bleu.signature, source=source)
+    return None
+
+
 def judge(test: str, expected: ExpectedConfig, scores: Mapping[str, Scores]) -> tuple[bool, str]:
-    """Compare the BLEU of a test set with the expected one; of their signatures the version does not count."""
+    """Compare the score of a test set with the expected one; of their signatures the version does not count."""
     origin = [] if expected.is_measured else ["published, no run was compared with it"]
     origin += [expected.source] if expected.source else []
-    wanted = f"expected {expected.bleu:.2f} +- {expected.tolerance:g}" + (f" ({'; '.join(origin)})" if origin else "")
+    name: MetricName = "bleu" if expected.bleu is not None else "bracket-f1"
+    score = expected.bleu if expected.bleu is not None else expected.bracket_f1
+    assert score is not None
+    wanted = f"expected {score:.2f} +- {expected.tolerance:g}" + (f" ({'; '.join(origin)})" if origin else "")
     if test not in scores:
         return False, f"{test}: not scored, {wanted}"
-    found = scores[test]["bleu"]
-    line = f"{test}: BLEU {found['score']:.2f}, {wanted}"
+    if name not in scores[test]:
+        return False, f"{test}: no {console.METRICS[name]} was computed, {wanted}"
+    found = scores[test][name]
+    line = f"{test}: {console.METRICS[name]} {found['score']:.2f}, {wanted}"
     if _without_version(found["signature"]) != _without_version(expected.signature):
         return False, f"{line}: not comparable, the signature is {found['signature']}, not {expected.signature}"
-    return abs(found["score"] - expected.bleu) <= expected.tolerance, line
+    return abs(found["score"] - score) <= expected.tolerance, line
 
 
 def _without_version(signature: str) -> list[str]:

@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
-from nmt.evaluation.metrics import LineStatistics, Statistics
+from nmt.evaluation.metrics import MetricStatistics, Statistics
 from nmt.experiments.finished_run import TestLines
 from nmt.files import JsonObject
 
@@ -47,7 +47,7 @@ def extremes(lines: TestLines, counted: Statistics, *, spaced: bool) -> JsonObje
     }
 
 
-def line_scores(statistics: LineStatistics) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def line_scores(statistics: MetricStatistics) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Return the score of each line by itself (lines,)."""
     return statistics.scores_of(np.array(statistics.lines, dtype=np.float64))
 

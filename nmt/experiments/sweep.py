@@ -158,7 +158,8 @@ def outcome(one: SweepRun, ended: Ended) -> tuple[bool, str]:
     if not one.is_finished():
         return False, "failed: the recipe or its data changed while it ran"
     scores = FinishedRun.open(one.run.folder.path).scores
-    found = ", ".join(f"{test} BLEU {metrics['bleu'].score:.2f}" for test, metrics in scores.items())
+    first = {test: next(iter(metrics.items())) for test, metrics in scores.items()}
+    found = ", ".join(f"{test} {console.metric_name(name)} {each.score:.2f}" for test, (name, each) in first.items())
     return True, f"{console.duration(ended.seconds)}, {found}"
 
 

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 
 from nmt import console
 from nmt.errors import UsageError
-from nmt.evaluation.significance import Interval
+from nmt.evaluation.metrics import BRACKETS
+from nmt.evaluation.significance import TESTED, Interval
 from nmt.experiments import costs
 from nmt.experiments.finished_run import FinishedRun
 from nmt.experiments.plotting import save_picture
@@ -23,7 +24,9 @@ from nmt.files import JsonObject, write_json, write_text
 from nmt.inference.bundle import WEIGHTS
 from nmt.model.tensors import read_shapes
 
-NAMES = {"bleu": "BLEU", "chrf": "chrF", "perplexity": "perplexity"}
+NAMES = {**console.METRICS, "perplexity": "perplexity"}
+SHOWN = (*BRACKETS, *TESTED)
+"""Metrics of the columns, if they are recorded."""
 LEGEND = "Mean ± standard deviation of the sample [minimum, maximum] over the seeds; dev is of the best checkpoint"
 WIDTH, ROW, MARGIN = 4.5, 0.28, 1.0  # inches: the width of a panel, the height of a variant, the height of all else
 
@@ -121,7 +124,7 @@ def row_of(group: Sequence[tuple[SweepRun, FinishedRun]]) -> Row:
         best = best_validation(run)
         found = {f"dev {NAMES[name]}": best[name] for name in ("perplexity", "bleu") if best.get(name) is not None}
         for test, scores in run.scores.items():
-            found |= {f"{test} {NAMES[name]}": scores[name].score for name in ("bleu", "chrf") if name in scores}
+            found |= {f"{test} {NAMES[name]}": scores[name].score for name in SHOWN if name in scores}
             intervals.setdefault(test, []).append(costs.bleu_interval(run, test))
         for collected, of_run in ((values, found), (spent, costs.costs_of(run))):
             for name, value in of_run.items():
@@ -151,7 +154,7 @@ def signatures_of(runs: Sequence[FinishedRun]) -> dict[str, list[str]]:
     found: dict[str, dict[str, None]] = {}
     for run in runs:
         for test, scores in run.scores.items():
-            for name in ("bleu", "chrf"):
+            for name in SHOWN:
                 if name in scores:
                     found.setdefault(f"{test} {NAMES[name]}", {})[scores[name].signature] = None
     return {name: list(signatures) for name, signatures in found.items()}

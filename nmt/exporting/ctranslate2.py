@@ -118,6 +118,11 @@ def check_shape(config: ModelConfig) -> None:
             "sides",
             hint=f'{native}, or train with tied_embeddings = "all"',
         )
+    if config.attention_kernel != "softmax":
+        raise UsageError(
+            f"CTranslate2 has no model.attention_kernel = {config.attention_kernel}",
+            hint="translate with the native engine",
+        )
     if config.positions == "none":
         raise UsageError('model.positions = "none": a decoder of CTranslate2 has positions', hint=native)
     if window := config.attention_window:

@@ -160,6 +160,7 @@ def check_shape(config: ModelConfig) -> None:
         "architecture": config.architecture != "encoder-decoder",
         "positions": config.positions == "rotary" or learned_after,
         "activation": config.activation == "swiglu",
+        "attention_kernel": config.attention_kernel != "softmax",
         "attention_window": config.attention_window is not None,
         "head_width": config.width_of_heads * config.heads != config.d_model,
     }

@@ -8,7 +8,7 @@ from nmt.config.inference import InferenceConfig
 from nmt.exporting.parity import Agreement, check, compare, describe_sample, draw_sample, read_sample
 from nmt.files import check_new_folder, read_json, replacing
 from nmt.inference.bundle import BUNDLE, CONFIG, INT8, LOCK, Quantized, open_bundle, write_bundle
-from nmt.inference.engines.native import NativeEngine, check_precision, load_model
+from nmt.inference.engines.native import NativeEngine, check_kernel, check_precision, load_model
 from nmt.model.preparation import prepare, quantize_model
 
 
@@ -17,12 +17,13 @@ def export_int8(path: Path, folder: Path, *, sample: Path | None) -> dict[str, A
 
     Both bundles translate the file `sample`, or else sources drawn from the vocabulary. Raises ArtifactError where
     they do not agree, and nothing is written; UsageError where `folder` is in use, the bundle is in int8 already, or
-    this processor cannot compute in int8.
+    this processor cannot compute in int8, or the model has attention that is not computed in it.
     """
     check_precision("int8", torch.device("cpu"))
     bundle = open_bundle(path)
     bundle.check_translates()
     bundle.check_float32()
+    check_kernel(bundle.config.model, "int8")
     check_new_folder(folder)
     sources = read_sample(sample, bundle) if sample else draw_sample(bundle)
     origin = Quantized(bundle=read_json(path / CONFIG)["digest"], sample=describe_sample(sample))

@@ -101,13 +101,8 @@ class EmbeddingModel(Model):
                 continue
             if "embedding" in name or "positions" in name:
                 nn.init.normal_(parameter, std=1 / self.scale)
-            elif name.endswith("bias"):
-                nn.init.zeros_(parameter)
-            elif name.endswith("key_value.weight"):  # two matrices in one: each has the bound of its own shape
-                for half in parameter.chunk(2):
-                    nn.init.xavier_uniform_(half)
             else:
-                nn.init.xavier_uniform_(parameter)
+                layers.draw(name, parameter)
 
     def draw_offsets(self, sentences: int, device: torch.device) -> Tensor | None:
         """Draw the first position (B, 1) of each of B `sentences`, in training; None where all start at 0."""

@@ -77,6 +77,18 @@ def softmax(scores: Tensor) -> Tensor:
     return F.pad(scores, (0, VECTOR - size), value=-torch.inf).softmax(-1)[..., :size]
 
 
+def linear_weights(scores: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the `scores` (..., S) of the attended positions, divided by their number, and 0 of the others.
+
+    This is attention without an exponential (von Oswald et al. 2023, section 2), with a mean in place of the sum:
+    the weights may be negative, and their sum is not 1. `mask` broadcasts to the scores, see `prepare_mask`.
+    """
+    if mask is None:
+        return scores / scores.size(-1)
+    allowed = mask if mask.dtype == torch.bool else mask == 0
+    return scores.where(allowed, 0) / allowed.sum(-1, keepdim=True).clamp_min(1)  # padding may see nothing
+
+
 class Linear(nn.Linear):
     """A linear map, whose weight can be laid out for inference on a CPU."""
 
@@ -124,6 +136,17 @@ class Linear(nn.Linear):
         return F.linear(x, self.weight, bias)
 
 
+def draw(name: str, parameter: Tensor) -> None:
+    """Draw a matrix of a layer by Xavier's uniform rule; a bias is 0."""
+    if name.endswith("bias"):
+        nn.init.zeros_(parameter)
+    elif name.endswith("key_value.weight"):  # two matrices in one: each has the bound of its own shape
+        for half in parameter.chunk(2):
+            nn.init.xavier_uniform_(half)
+    else:
+        nn.init.xavier_uniform_(parameter)
+
+
 def fused(parts: list[Linear]) -> Linear:
     """Return one map for inference in place of `parts`, which have the same input: their outputs, one after another."""
     whole = Linear(parts[0].in_features, sum(part.out_features for part in parts))
@@ -155,7 +178,7 @@ class Residual(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head scaled dot-product attention (section 3.2)."""
+    """Multi-head scaled dot-product attention (section 3.2), or the same without softmax, see `linear_weights`."""
 
     window: int | None = None  # `model.attention_window` of a self-attention
 
@@ -168,6 +191,7 @@ class Attention(nn.Module):
         self.key_value = Linear(config.d_model, 2 * inner)
         self.output = Linear(inner, config.d_model)
         self.dropout = Dropout(config.attention_dropout)
+        self.is_linear = config.attention_kernel == "linear"
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
         """Attend from each position of `x` (B, T, D) over `memory` (B, S, D), masked as in `attend`."""
@@ -192,13 +216,15 @@ class Attention(nn.Module):
         return keys, values
 
     def weights(self, queries: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
-        """Return the weights (B, H, T, S), at least in float32, with which `attend` takes the mean of the values."""
+        """Return the weights (B, H, T, S), at least in float32, of the values in the sum that `attend` takes."""
         if isinstance(self.scale, Tensor):
             scores = int8.scores(queries, keys, self.scale)
             shares = int8.shares(scores if mask is None else scores.add_(prepare_mask(mask)))
             return shares / shares.sum(-1, keepdim=True)
         exact = torch.promote_types(queries.dtype, torch.float32)
         scores = (queries @ keys.transpose(-2, -1)).to(exact).mul_(self.scale)
+        if self.is_linear:
+            return linear_weights(scores, mask)
         return softmax(scores if mask is None else scores.add_(prepare_mask(mask)))
 
     def norms(self, weights: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -216,7 +242,7 @@ class Attention(nn.Module):
         products = vectors.transpose(1, 2) @ vectors.permute(0, 2, 3, 1)  # (B, S, H, H)
         by_position = weights.permute(0, 3, 2, 1)  # (B, S, T, H)
         squares = ((by_position @ products) * by_position).sum(-1)  # (B, S, T)
-        return weights * vectors.norm(dim=-1)[:, :, None], squares.clamp_min(0).sqrt().transpose(1, 2)
+        return weights.abs() * vectors.norm(dim=-1)[:, :, None], squares.clamp_min(0).sqrt().transpose(1, 2)
 
     def attend(
         self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *, is_causal: bool = False
@@ -229,12 +255,14 @@ class Attention(nn.Module):
         if isinstance(self.scale, Tensor):
             mask = None if mask is None else prepare_mask(mask)
             return int8.attend(queries, keys, values, mask, self.scale, self.output.int8_product)
-        if queries.is_cuda:
+        if queries.is_cuda and not self.is_linear:
             dropout = self.dropout.p if self.training else 0.0
             context = F.scaled_dot_product_attention(
                 queries, keys, values, attn_mask=mask, dropout_p=dropout, is_causal=is_causal
             )
         else:
+            if is_causal and mask is None:  # on a GPU, whose kernel needs none
+                mask = queries.new_ones(queries.size(2), keys.size(2), dtype=torch.bool).tril()
             # Sentences are short: on a CPU two batched products beat the fused kernel, whose backward is slow, and
             # softmax is faster in float32 than in bfloat16.
             weights = self.weights(queries, keys, mask).to(values.dtype)

@@ -1,4 +1,4 @@
-"""The interface of a model family."""
+"""The interface of a model family, and of any network of its layers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,50 @@ class LayerMaps(NamedTuple):
     layer_norms: Tensor  # (B, rows, columns), of all heads together
 
 
-class Model(nn.Module, ABC):
+class Network(nn.Module):
+    """A model of the shared layers, as an update and a checkpoint need it, whatever it computes."""
+
+    compiled = False  # whether layers, and so the loss, are compiled
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def compile_layers(self) -> None:
+        """Compile each layer by itself, for inputs of any length."""
+        self.compiled = True
+        for module in self.modules():
+            if isinstance(module, Residual):
+                module.compile(dynamic=True)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return every parameter by name, a shared one once."""
+        return {name: parameter.detach() for name, parameter in self.named_parameters()}
+
+    def check_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Raise ValueError where the names or the `shapes` of weights are not the model's."""
+        own = {name: tuple(parameter.shape) for name, parameter in self.weights().items()}
+        if unmatched := sorted(own.keys() ^ shapes.keys()):
+            raise ValueError(f"{unmatched[0]} is not in both the file and the model")
+        for name, shape in own.items():
+            if shape != shapes[name]:
+                raise ValueError(f"{name} is {shapes[name]}, not {shape}")
+
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Copy `weights` into the parameters. Raises ValueError where a name, a shape or the kind of a type differs."""
+        self.check_shapes({name: tuple(tensor.shape) for name, tensor in weights.items()})
+        for name, parameter in self.weights().items():
+            if parameter.is_floating_point() != weights[name].is_floating_point():
+                raise ValueError(f"{name} is of type {weights[name].dtype}, not {parameter.dtype}")
+            parameter.copy_(weights[name])
+
+    def all_tensors(self) -> dict[str, Tensor]:
+        """Return every parameter and buffer for an export, a shared parameter under each of its names."""
+        parameters = self.named_parameters(remove_duplicate=False)
+        return {name: tensor.detach() for name, tensor in [*parameters, *self.named_buffers()]}
+
+
+class Model(Network, ABC):
     """A model of any family, as training, search, scoring, alignment and export use it.
 
     `src` (B, S) are source ids, EOS last; `tgt_in` (B, T) are target ids, BOS first; both padded on the right.
@@ -39,7 +82,6 @@ class Model(nn.Module, ABC):
     position_limit: int  # longest target in pieces, EOS included
     decoder_depth: int  # layers that attend over the source
     generator: Linear  # output layer, from hidden states (..., D) to logits (..., V)
-    compiled = False  # whether layers, and so the loss, are compiled
 
     @abstractmethod
     def hidden(self, src: Tensor, tgt_in: Tensor, *, src_padded: bool = True) -> Tensor:
@@ -119,10 +161,6 @@ class Model(nn.Module, ABC):
             self.hidden(src, tgt_in)
         return [found[attention] for attention in attentions]
 
-    @property
-    def device(self) -> torch.device:
-        return next(self.parameters()).device
-
     def forward(self, src: Tensor, tgt_in: Tensor) -> Tensor:
         """Return logits (B, T, V) of the piece after each of `tgt_in`."""
         return self.generator(self.hidden(src, tgt_in))
@@ -137,39 +175,6 @@ class Model(nn.Module, ABC):
             raise ValueError("the model predicts no source")
         hidden = self.hidden(batch.src, batch.tgt_in, src_padded=batch.src_padded).flatten(0, 1)  # (B * T, D)
         return hidden.index_select(0, batch.label_indices), batch.real_labels
-
-    def compile_layers(self) -> None:
-        """Compile each layer by itself, for inputs of any length."""
-        self.compiled = True
-        for module in self.modules():
-            if isinstance(module, Residual):
-                module.compile(dynamic=True)
-
-    def weights(self) -> dict[str, Tensor]:
-        """Return every parameter by name, a shared one once."""
-        return {name: parameter.detach() for name, parameter in self.named_parameters()}
-
-    def check_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Raise ValueError where the names or the `shapes` of weights are not the model's."""
-        own = {name: tuple(parameter.shape) for name, parameter in self.weights().items()}
-        if unmatched := sorted(own.keys() ^ shapes.keys()):
-            raise ValueError(f"{unmatched[0]} is not in both the file and the model")
-        for name, shape in own.items():
-            if shape != shapes[name]:
-                raise ValueError(f"{name} is {shapes[name]}, not {shape}")
-
-    def load_weights(self, weights: dict[str, Tensor]) -> None:
-        """Copy `weights` into the parameters. Raises ValueError where a name, a shape or the kind of a type differs."""
-        self.check_shapes({name: tuple(tensor.shape) for name, tensor in weights.items()})
-        for name, parameter in self.weights().items():
-            if parameter.is_floating_point() != weights[name].is_floating_point():
-                raise ValueError(f"{name} is of type {weights[name].dtype}, not {parameter.dtype}")
-            parameter.copy_(weights[name])
-
-    def all_tensors(self) -> dict[str, Tensor]:
-        """Return every parameter and buffer for an export, a shared parameter under each of its names."""
-        parameters = self.named_parameters(remove_duplicate=False)
-        return {name: tensor.detach() for name, tensor in [*parameters, *self.named_buffers()]}
 
 
 def shares(norms: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ from nmt import console
 from nmt.config.decoding import EvaluationConfig
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.tokenizer import SentencePieceModel
-from nmt.evaluation.metrics import Scores, score
-from nmt.evaluation.scoring import choose_tokenizer, flaws_of
+from nmt.evaluation.metrics import METRICS, Scores, Statistics, with_brackets
+from nmt.evaluation.scoring import count_systems, figures_of_brackets
 from nmt.files import JsonObject, entries, write_json
 from nmt.inference.bundle import CONFIG, WEIGHTS, add_scores, open_bundle
 from nmt.inference.translator import Translator
@@ -25,6 +25,7 @@ class Scored(NamedTuple):
     name: str
     hypotheses: list[str]
     scores: Scores
+    brackets: dict[str, float] | None  # the figures of brackets, where the references are trees
     seconds: float  # of the translation, from text to text, with the model loaded
 
 
@@ -42,14 +43,18 @@ def make(run: Run, manifest: Manifest) -> None:
     folder, target = run.folder, run.recipe.languages.target
     config = open_bundle(folder.bundle).config
     scores: dict[str, Scores] = {}
+    brackets: JsonObject = {}
     times: JsonObject = {}
     with making(folder.evaluation, manifest, changing=(folder.times.name,)) as scratch:
         for test in score_tests(run, folder.bundle):
             scores[test.name] = test.scores
+            brackets |= {test.name: test.brackets} if test.brackets else {}
             times[test.name] = {"lines": len(test.hypotheses), "seconds": round(test.seconds, 3)}
             text = "".join(line + "\n" for line in test.hypotheses)
             (scratch / f"{test.name}.{target}").write_text(text, encoding="utf-8", newline="\n")
         write_json(scratch / folder.scores.name, scores)
+        if brackets:
+            write_json(scratch / folder.brackets.name, brackets)
         write_json(scratch / folder.times.name, times)
         add_scores(folder.bundle, config, scores)
 
@@ -65,19 +70,30 @@ def score_tests(run: Run, bundle: Path) -> Iterator[Scored]:
         seconds = time.perf_counter() - began
         for flaw in out_of_reach(translator.tokenizer.target, references):
             console.warn(f"{test}: {flaw}")
-        scores = score_test(test, hypotheses, references, recipe.evaluation, recipe.languages.target)
-        yield Scored(test, hypotheses, scores, seconds)
+        counted = count_test(test, hypotheses, references, recipe.evaluation, recipe.languages.target)
+        scores = {name: statistics.score() for name, statistics in counted.items()}
+        yield Scored(test, hypotheses, scores, figures_of_brackets(counted), seconds)
 
 
-def score_test(
+def count_test(
     test: str, hypotheses: Sequence[str], references: Sequence[str], config: EvaluationConfig, target: str
-) -> Scores:
-    """Score the translations of a test set into the language `target`; warn of flaws, with the name of the set."""
-    tokenize, said = choose_tokenizer(config.tokenize, target, [references])
-    for flaw in [*said, *flaws_of(hypotheses)]:
+) -> Statistics:
+    """Count what metrics need of a test set in the language `target`; warn of flaws, with the name of the set.
+
+    The metrics are BLEU, chrF and TER; of trees F1 of brackets, BLEU and chrF.
+    """
+    counted, said = count_systems(
+        {test: hypotheses},
+        [references],
+        target,
+        tokenize=config.tokenize,
+        lowercase=config.lowercase,
+        chrf_word_order=config.chrf_word_order,
+        metrics=with_brackets(METRICS, [references]),
+    )
+    for flaw in said:
         console.warn(f"{test}: {flaw}")
-    case, order = config.lowercase, config.chrf_word_order
-    return score(hypotheses, [references], tokenize=tokenize, lowercase=case, chrf_word_order=order)
+    return counted[test]
 
 
 def out_of_reach(tokenizer: SentencePieceModel, references: Sequence[str]) -> list[str]:

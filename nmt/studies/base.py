@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Generic, Self, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, ClassVar, Generic, Self, TypeVar, get_args, get_origin
 
 from pydantic import model_validator
 
@@ -67,10 +68,17 @@ class StudyConfig(Section):
 def _items(value: object, kind: object) -> object:
     """Return the items of a list that is written with commas, or as its only item; any other value as it is."""
     if isinstance(value, str):
-        items = [item.strip() for item in value.split(",")]
-        is_integer = int in (kind, *get_args(kind))  # with bounds it is annotated
-        return [int(item) if is_integer and item.isdecimal() else item for item in items]
+        number = get_args(kind)[0] if get_origin(kind) is Annotated else kind  # without its bounds
+        return [_item(item.strip(), number) for item in value.split(",")]
     return [value] if isinstance(value, int | float) else value
+
+
+def _item(text: str, kind: object) -> object:
+    """Return the number that `text` is, in a list of numbers; what is none is left for the list to refuse."""
+    with suppress(ValueError):
+        if kind in (int, float):
+            return int(text) if kind is int else float(text)
+    return text
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from torch import Tensor
 WINDOW = 100  # updates whose loss is kept
 MIN_HISTORY = 20  # losses that must be known before a large loss counts as abnormal
 MAX_RATIO = 2.5  # a loss above this many times the median of the window is abnormal
+MAX_SKIPPED_IN_A_ROW = 4  # more updates than these skipped in a row mean divergence
+LOW_LOSS = 1.0  # nats of a token that are never abnormal: losses near 0 differ a hundredfold from step to step
 PREFIX = "guard."  # of the guard's tensors in a checkpoint, where they lie among the optimizer's moments
 
 
@@ -22,12 +24,12 @@ class Guard:
         """Return 1.0 where update `step` is to be skipped, else 0.0, and record it.
 
         That is where the `loss` of a token or the `norm` of the gradient is not finite, or the loss is far above the
-        median of the last updates.
+        median of the last updates, and not low.
         """
         # The median by hand, NaN being sorted last: torch's own may wait for the device to count them.
         known = self.recent.isfinite().sum()
         median = self.recent.sort().values.index_select(0, ((known - 1) // 2).clamp_min(0)[None])[0]
-        limit = torch.where(known >= MIN_HISTORY, MAX_RATIO * median, torch.inf)
+        limit = torch.where(known >= MIN_HISTORY, (MAX_RATIO * median).clamp_min(LOW_LOSS), torch.inf)
         is_abnormal = ~(loss.isfinite() & norm.isfinite() & (loss <= limit))
         index = step % WINDOW
         self.recent[index] = torch.where(is_abnormal, self.recent[index], loss)

@@ -18,7 +18,8 @@ from nmt.training.validation import Validation, perplexity
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-METRICS = {"bleu": "BLEU", "chrf": "chrF", "loss": "loss"}  # names of `training.best_metric` in messages
+METRICS = {"strict-f1": "strict F1", "bleu": "BLEU", "chrf": "chrF", "loss": "loss"}
+"""Names of `training.best_metric` in messages."""
 CURVES = ("loss", "perplexity", "bleu", "chrf", "learning_rate", "gradient_norm", "tokens_per_second")
 """The values of the log that TensorBoard shows."""
 ROWS = ("train", "dev", "best dev", "optimizer", "speed", "memory", "skipped")
@@ -174,10 +175,15 @@ class TrainingLog:
     def dev_line(self, state: TrainingState, dev: Validation) -> None:
         """Record the validation `dev` after `state.step`, which `state` has ranked already."""
         scores = {"bleu": dev.bleu, "signature": dev.signature, "chrf": dev.chrf, "chrf_signature": dev.chrf_signature}
+        scores |= {
+            "bracket-f1": dev.bracket_f1,
+            "strict-f1": dev.strict_f1,
+            "strict-f1_signature": dev.strict_signature,
+        }
         known = {name: value for name, value in scores.items() if value is not None}
         self.record("dev", state.step, {"loss": dev.loss, "perplexity": dev.perplexity, **known})
         facts = f"loss {dev.loss:.3f}, perplexity {dev.perplexity:.2f}"
-        facts += "".join(f", {METRICS[name]} {known[name]:.2f}" for name in ("bleu", "chrf") if name in known)
+        facts += "".join(f", {METRICS[name]} {known[name]:.2f}" for name in METRICS if name in known)
         self._show({"dev": f"{facts} at step {state.step:,}", "best dev": best_dev(state)})
         best = " best so far" if state.best_step == state.step else ""
         self.say(f"step {state.step:,}: dev {facts}{best}")

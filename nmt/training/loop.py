@@ -27,6 +27,7 @@ from nmt.training import memory
 from nmt.training.checkpoint import Checkpoint, Checkpoints, TrainingState, refuse_other, step_of
 from nmt.training.checkpoint_writer import CheckpointWriter
 from nmt.training.distributed import Ranks, checksum
+from nmt.training.guard import MAX_SKIPPED_IN_A_ROW
 from nmt.training.identity import identity_of
 from nmt.training.init_from import InitialModel
 from nmt.training.log import METRICS, TrainingLog
@@ -47,7 +48,6 @@ from nmt.training.validation import (
 )
 
 CHECK_EVERY = 10  # steps between checks of the skipped updates, which wait for the device
-MAX_SKIPPED_IN_A_ROW = 4  # more updates than these skipped in a row mean divergence
 MAX_ROLLBACKS = 1  # returns to an older checkpoint before the training gives up
 NO_ROOM = "take a smaller model, lower cleaning.max_pieces, or a device with more memory"
 DEV_SAMPLE = 8  # longest dev sentences that are translated before the first step

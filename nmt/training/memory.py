@@ -9,6 +9,7 @@ from nmt.data.encoding.batching import Ints
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.data.encoding.steps import StepStream
 from nmt.errors import UsageError, is_out_of_memory
+from nmt.model.protocol import Model
 from nmt.training.updater import Updater
 
 HEADROOM = 0.8  # share of the free memory that a micro-batch may take
@@ -44,7 +45,7 @@ def fit(cost: Callable[[int], int], whole: int, room: int) -> int:
     return fitting
 
 
-def micro_batch_cost(updater: Updater, stream: StepStream) -> Callable[[int], int]:
+def micro_batch_cost(updater: Updater[Model], stream: StepStream) -> Callable[[int], int]:
     """Return the function that `fit` wants: it computes the longest pairs of `stream`; weights stay."""
     pairs = stream.pairs
     longest = np.argsort(longer_sides(pairs), kind="stable")[::-1]
@@ -59,7 +60,7 @@ def micro_batch_cost(updater: Updater, stream: StepStream) -> Callable[[int], in
     return cost
 
 
-def room_for_micro_batches(updater: Updater) -> int:
+def room_for_micro_batches(updater: Updater[Model]) -> int:
     """Return the free bytes that Adam's two moments will leave, which come with the first update."""
     return devices.free_memory(updater.device) - 8 * updater.flat_gradient.numel()
 

@@ -1,8 +1,10 @@
 """One update, the same for any cut into micro-batches and any number of ranks."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from functools import partial
+from typing import Generic, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -10,20 +12,26 @@ from torch import Tensor
 from nmt.config.training import OptimizerConfig, Precision
 from nmt.data.encoding.dataset import Batch
 from nmt.files import digest
-from nmt.model.protocol import Model
+from nmt.model.protocol import Model, Network
 from nmt.training.checkpoint import EMA, MOMENTS, WEIGHTS, Checkpoint, moments_of, restore_moments
 from nmt.training.distributed import Ranks
 from nmt.training.guard import Guard
 from nmt.training.objectives import translation_loss
 from nmt.training.optimizer import make_optimizers
 
+Net = TypeVar("Net", bound=Network)
+M = TypeVar("M", bound=Model)
+Micro = TypeVar("Micro")  # a micro-batch of any kind
+Loss = Callable[[Net, Micro], tuple[Tensor, Tensor]]
+"""The loss of a micro-batch, which is differentiable, and one to record, both summed."""
 
-class Updater:
+
+class Updater(Generic[Net]):
     """Float32 weights and their optimizer, with a working copy of the weights in the training precision."""
 
     def __init__(
         self,
-        model: Model,
+        model: Net,
         config: OptimizerConfig,
         precision: Precision = "float32",
         ranks: Ranks | None = None,
@@ -57,8 +65,19 @@ class Updater:
         self.guard = Guard(self.device)
 
     def accumulate(
-        self, batches: list[Batch], *, seed: int, smoothing: float, tokens: int, source_loss: float = 0.0
+        self: "Updater[M]",
+        batches: list[Batch],
+        *,
+        seed: int,
+        smoothing: float,
+        tokens: int,
+        source_loss: float = 0.0,
     ) -> None:
+        """Sum the gradients of the translation loss over `batches`, as `sum_gradients` does."""
+        loss = partial(translation_loss, smoothing=smoothing, source_loss=source_loss)
+        self.sum_gradients(batches, loss, seed=seed, tokens=tokens)
+
+    def sum_gradients(self, batches: list[Micro], loss_of: Loss[Net, Micro], *, seed: int, tokens: int) -> None:
         """Sum the gradients over `batches`, this rank's micro-batches of one step, and drop earlier sums.
 
         The loss is divided by `tokens`, the real target tokens of the whole step on all ranks, so neither the cut
@@ -73,7 +92,7 @@ class Updater:
         if has_copy:
             self.working.zero_grad()  # those of a micro-batch for which the memory did not suffice
         for number, batch in enumerate(batches):
-            loss, nll = translation_loss(self.working, batch, smoothing=smoothing, source_loss=source_loss)
+            loss, nll = loss_of(self.working, batch)
             (loss / tokens).backward()
             if has_copy:
                 gradients = [cast("Tensor", parameter.grad) for parameter in self.working_parameters]

@@ -16,7 +16,7 @@ from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.dataset import Pairs
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.placeholders import protector_for
-from nmt.evaluation.metrics import score
+from nmt.evaluation.metrics import score, with_brackets
 from nmt.inference.engines.native import NativeEngine
 from nmt.inference.translator import Translator
 from nmt.model.preparation import prepare
@@ -54,6 +54,9 @@ class Validation:
     signature: str | None = None
     chrf: float | None = None
     chrf_signature: str | None = None
+    bracket_f1: float | None = None  # None also where dev is not of trees, and so the next two
+    strict_f1: float | None = None
+    strict_signature: str | None = None
 
     @property
     def perplexity(self) -> float:
@@ -117,10 +120,19 @@ def validate(model: Model, translator: Translator, dev: DevSet, ranks: Ranks, me
         tokenize=metrics.tokenize,
         lowercase=metrics.lowercase,
         chrf_word_order=metrics.chrf_word_order,
-        metrics=("bleu", "chrf"),
+        metrics=with_brackets(("bleu", "chrf"), [dev.references]),
     )
     bleu, chrf = scores["bleu"], scores["chrf"]
-    return Validation(loss, bleu["score"], bleu["signature"], chrf["score"], chrf["signature"])
+    validation = Validation(loss, bleu["score"], bleu["signature"], chrf["score"], chrf["signature"])
+    if "strict-f1" not in scores:
+        return validation
+    strict = scores["strict-f1"]
+    return replace(
+        validation,
+        bracket_f1=scores["bracket-f1"]["score"],
+        strict_f1=strict["score"],
+        strict_signature=strict["signature"],
+    )
 
 
 def validate_loss(model: Model, pairs: Pairs, batch_tokens: int, ranks: Ranks) -> Validation:
@@ -132,7 +144,7 @@ def validate_loss(model: Model, pairs: Pairs, batch_tokens: int, ranks: Ranks) -
 
 def rank_validation(state: TrainingState, validation: Validation, config: TrainingConfig) -> bool:
     """Rank `validation` in `state`, and return whether it is among the best that are kept."""
-    value: float = getattr(validation, config.best_metric)
+    value: float = getattr(validation, config.best_metric.replace("-", "_"))
     loss = validation.loss if math.isfinite(validation.loss) else None
     rows = [*zip_longest(state.ranked, state.losses), ((value, state.step), loss)]
 

@@ -58,7 +58,7 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return what spoils the sum of some steps; these are told by their data, counted from the first step on."""
     update, apply = Trainer.update, Updater.apply
 
-    def call(places: Iterable[int], spoil: Callable[[Updater], None], kill_at: int | None = None) -> None:
+    def call(places: Iterable[int], spoil: Callable[[Updater[Any]], None], kill_at: int | None = None) -> None:
         here: list[int] = []
 
         def updating(self: Trainer, step: Any, *rest: Any) -> bool:
@@ -67,7 +67,7 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 raise Killed
             return update(self, step, *rest)
 
-        def applying(self: Updater, step: int, **values: Any) -> UpdateResult:
+        def applying(self: Updater[Any], step: int, **values: Any) -> UpdateResult:
             if here[0] in places:
                 spoil(self)
             return apply(self, step, **values)
@@ -78,15 +78,15 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return call
 
 
-def no_number(updater: Updater) -> None:
+def no_number(updater: Updater[Any]) -> None:
     updater.loss_sums[0] = torch.nan
 
 
-def no_gradient(updater: Updater) -> None:
+def no_gradient(updater: Updater[Any]) -> None:
     updater.flat_gradient[7] = torch.inf
 
 
-def far_too_large(updater: Updater) -> None:
+def far_too_large(updater: Updater[Any]) -> None:
     updater.loss_sums *= 4
 
 
@@ -111,7 +111,7 @@ def test_one_bad_update_is_skipped_and_counted_and_changes_nothing(
     train: Callable[..., Result],
     plant: Callable[..., None],
     tmp_path: Path,
-    spoil: Callable[[Updater], None],
+    spoil: Callable[[Updater[Any]], None],
     step: int,
 ) -> None:
     folder, kept = tmp_path / "run", "training.keep_checkpoints=100"

@@ -197,7 +197,7 @@ def make_model(case: Case, layers: int = 1) -> Model:
     return build(ModelConfig.model_validate(SHAPE | stacks | shape), V, V).to(CUDA)
 
 
-def make_updater(case: Case, *, layers: int = 1, compiled: bool = False) -> Updater:
+def make_updater(case: Case, *, layers: int = 1, compiled: bool = False) -> Updater[Any]:
     more = case["more"]
     config = OptimizerConfig(algorithm=case["algorithm"], clip_norm=1.0 if more else None)
     return Updater(

@@ -26,6 +26,7 @@ POSITIONS = st.sampled_from(["sinusoidal", "learned", "rotary"])
 FAMILIES = st.sampled_from(["encoder-decoder", "decoder-only", "prefix-lm", "encoder-only"])
 TRANSLATING = st.sampled_from(["encoder-decoder", "decoder-only", "prefix-lm"])
 ACTIVATIONS = st.sampled_from(["relu", "gelu", "silu", "swiglu"])
+KERNELS = st.sampled_from(["softmax", "linear"])
 few = settings(deadline=None, max_examples=25)
 
 
@@ -41,12 +42,14 @@ def make_model(
     family: str = "encoder-decoder",
     positions: str = "sinusoidal",
     activation: str = "relu",
+    kernel: str = "softmax",
     dropout: float = 0.1,
 ) -> Model:
     """Make a small model, whose dropout is off."""
     torch.manual_seed(seed)
     shape = {"d_model": 16, "heads": 4, "ffn": 24, "max_length": 16, **dict.fromkeys(STACKS[family], 2)}
     kinds = {"architecture": family, "norm": norm, "positions": positions, "activation": activation}
+    kinds["attention_kernel"] = kernel
     return build(ModelConfig.model_validate({**shape, **kinds, "dropout": dropout}), V, V).eval()
 
 
@@ -74,13 +77,13 @@ def make_batch(pairs: list[tuple[list[int], list[int]]]) -> Batch:
     st.lists(st.tuples(PIECES, PIECES), min_size=1, max_size=4),
     st.integers(0, 3),
     SEEDS,
-    st.tuples(FAMILIES, NORMS, POSITIONS, ACTIVATIONS),
+    st.tuples(FAMILIES, NORMS, POSITIONS, ACTIVATIONS, KERNELS),
 )
 def test_padding_and_company_change_nothing(
-    pairs: list[tuple[list[int], list[int]]], extra: int, seed: int, kinds: tuple[str, str, str, str]
+    pairs: list[tuple[list[int], list[int]]], extra: int, seed: int, kinds: tuple[str, str, str, str, str]
 ) -> None:
-    family, norm, positions, activation = kinds
-    model = make_model(seed, norm, family=family, positions=positions, activation=activation).double()
+    family, norm, positions, activation, kernel = kinds
+    model = make_model(seed, norm, family=family, positions=positions, activation=activation, kernel=kernel).double()
     src, tgt_in = sources([s for s, _ in pairs], extra), targets([t for _, t in pairs], 3 - extra)
     logits = model(src, tgt_in)
     for row, (source, target) in enumerate(pairs):
@@ -105,11 +108,11 @@ def test_what_the_padding_piece_is_embedded_as_changes_nothing(
 
 
 @few
-@given(PIECES, st.lists(st.integers(4, V - 1), min_size=1, max_size=7), st.data(), SEEDS, NORMS, TRANSLATING)
+@given(PIECES, st.lists(st.integers(4, V - 1), min_size=1, max_size=7), st.data(), SEEDS, NORMS, TRANSLATING, KERNELS)
 def test_a_later_target_piece_changes_no_earlier_logit(
-    source: list[int], target: list[int], data: st.DataObject, seed: int, norm: str, family: str
+    source: list[int], target: list[int], data: st.DataObject, seed: int, norm: str, family: str, kernel: str
 ) -> None:
-    model = make_model(seed, norm, family=family).double()
+    model = make_model(seed, norm, family=family, kernel=kernel).double()
     place = data.draw(st.integers(0, len(target) - 1))
     piece = data.draw(st.integers(4, V - 1).filter(lambda piece: piece != target[place]))
     changed = [*target[:place], piece, *target[place + 1 :]]
@@ -134,13 +137,13 @@ def test_a_later_source_piece_changes_earlier_states_of_a_prefix_lm_and_not_of_a
 
 
 @few
-@given(SENTENCES, st.integers(1, 4), SEEDS, st.tuples(TRANSLATING, NORMS, POSITIONS, ACTIVATIONS))
+@given(SENTENCES, st.integers(1, 4), SEEDS, st.tuples(TRANSLATING, NORMS, POSITIONS, ACTIVATIONS, KERNELS))
 @torch.no_grad()
 def test_cached_decoding_is_full_decoding_whatever_is_reordered_and_dropped(
-    sentences: list[list[int]], beam_size: int, seed: int, kinds: tuple[str, str, str, str]
+    sentences: list[list[int]], beam_size: int, seed: int, kinds: tuple[str, str, str, str, str]
 ) -> None:
-    family, norm, positions, activation = kinds
-    model = make_model(seed, norm, family=family, positions=positions, activation=activation).double()
+    family, norm, positions, activation, kernel = kinds
+    model = make_model(seed, norm, family=family, positions=positions, activation=activation, kernel=kernel).double()
     rng = random.Random(seed)
     src = sources(sentences)
     cache = model.start_cache(src)

@@ -1,8 +1,9 @@
-"""Bracketed trees: reading is the inverse of writing, and simplifying changes neither words nor brackets."""
+"""Bracketed trees: reading is the inverse of writing, simplifying keeps the words, and brackets match themselves."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nmt.evaluation.brackets import BracketCounts, Brackets, count_brackets
 from nmt.tasks.trees import EMPTY, Tree, read_tree
 
 words = st.text(st.characters(exclude_categories=("Z", "C"), exclude_characters="()"), min_size=1, max_size=5)
@@ -37,3 +38,34 @@ def test_brackets_nest(tree: Tree) -> None:
         assert all(
             inner.end <= outer.end or inner.start >= outer.end for inner in spans[at:] if inner.start >= outer.start
         )
+
+
+def counts(reference: Tree, hypothesis: Tree) -> BracketCounts:
+    return count_brackets(str(hypothesis), Brackets.of(reference))
+
+
+@given(trees)
+def test_a_tree_matches_itself_and_its_simplified_form_matches_it(tree: Tree) -> None:
+    found = counts(tree, tree)
+    if found.scored:
+        assert found.matched == found.found == found.wanted
+        assert found == counts(tree, tree.simplified() or tree)
+        assert (found.complete, found.crossing, found.words) == (1, 0, found.correct_tags)
+    else:
+        assert found.skipped
+
+
+@given(trees, st.data())
+def test_precision_of_one_side_is_recall_of_the_other(tree: Tree, data: st.DataObject) -> None:
+    leaves = [Tree(tag, word=word) for tag, word in tree.preterminals()]
+    while len(leaves) > 1:
+        start = data.draw(st.integers(0, len(leaves) - 1))
+        end = data.draw(st.integers(start + 1, len(leaves)))
+        leaves[start:end] = [Tree(data.draw(labels), tuple(leaves[start:end]))]
+        if end - start == 1 and len(leaves) > 1:
+            leaves = [Tree("S", tuple(leaves))]
+    one, other = counts(tree, leaves[0]), counts(leaves[0], tree)
+    assert (one.matched, one.found, one.wanted) == (other.matched, other.wanted, other.found)
+    assert (one.scored, one.skipped, one.correct_tags) == (other.scored, other.skipped, other.correct_tags)
+    assert one.matched <= min(one.found, one.wanted)
+    assert one.strict_matched == one.matched

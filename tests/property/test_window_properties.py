@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 import torch
@@ -38,14 +39,22 @@ def setting() -> Iterator[None]:
     st.integers(1, 8),
     st.booleans(),
     st.booleans(),
+    st.sampled_from(["softmax", "linear"]),
     SEEDS,
 )
 def test_blocks_and_their_gradients_are_attention_with_a_mask(
-    lengths: list[int], window: int, size: int, aligned: int, is_causal: bool, is_rotary: bool, seed: int
+    lengths: list[int],
+    window: int,
+    size: int,
+    aligned: int,
+    is_causal: bool,
+    is_rotary: bool,
+    kernel: Literal["softmax", "linear"],
+    seed: int,
 ) -> None:
     torch.manual_seed(seed)
     longest = max(lengths)
-    config = ModelConfig(d_model=8, heads=2, attention_window=window)
+    config = ModelConfig(d_model=8, heads=2, attention_window=window, attention_kernel=kernel)
     attention = SelfAttention(config).double()
     x = torch.randn(len(lengths), longest, 8, dtype=torch.float64, requires_grad=True)
     rotation = torch.randn(longest, 4, dtype=torch.float64) if is_rotary else None

@@ -12,6 +12,7 @@ from torch import Tensor
 from nmt import runtime
 from nmt.config.decoding import InferencePrecision
 from nmt.config.inference import InferenceConfig
+from nmt.config.model import ModelConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.devices import pick_device
 from nmt.errors import ArtifactError, UsageError
@@ -47,6 +48,12 @@ def check_precision(precision: InferencePrecision, device: torch.device) -> None
         raise UsageError("int8 is for a CPU", hint="take the device cpu, or another precision")
     if precision == "int8" and not int8.is_exact():
         raise UsageError("int8 needs a processor with exact 8-bit products (VNNI)", hint="take float32")
+
+
+def check_kernel(config: ModelConfig, precision: InferencePrecision) -> None:
+    """Raise UsageError where the attention of a model of `config` cannot be computed in `precision`."""
+    if precision == "int8" and config.attention_kernel != "softmax":
+        raise UsageError(f"int8 has no model.attention_kernel = {config.attention_kernel}", hint="take float32")
 
 
 def pad_pairs(batch: list[Pair], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -86,7 +93,10 @@ class NativeEngine:
             torch.set_num_threads(inference.threads)
         device = pick_device(inference.device)
         check_precision(precision, device)
-        return cls([prepare(load_model(open_bundle(path)).to(device), precision) for path in paths])
+        bundles = [open_bundle(path) for path in paths]
+        for bundle in bundles:
+            check_kernel(bundle.config.model, precision)
+        return cls([prepare(load_model(bundle).to(device), precision) for bundle in bundles])
 
     @staticmethod
     def check_gpus(count: int) -> None:

@@ -150,6 +150,10 @@ def test_a_value_out_of_bounds_is_refused(section: str, key: str, value: Any) ->
             "data.monolingual needs tokenizer.joint = true: its lines are on both sides",
         ),
         (
+            {"model": {"attention_kernel": "linear"}, "decoding": {"precision": "int8"}},
+            'decoding.precision = "int8" has no model.attention_kernel = "linear"; take "float32" or "bfloat16"',
+        ),
+        (
             {"data": {"train": {"files": "a.tsv", "tags": ["<mask>"]}}, "tokenizer": {"masks": 1}},
             "tags: '<mask>' is a piece of tokenizer.masks",
         ),
@@ -208,6 +212,22 @@ def test_the_cleaning_of_a_corpus_is_completed_with_the_recipes() -> None:
     assert own.max_characters == 9
 
 
+def test_the_cleaning_of_a_task_is_not_completed_with_the_recipes() -> None:
+    train = {
+        "made": {"task": "copy", "pairs": 1, "cleaning": {"drop_same_source": True}},
+        "plain": {"task": "copy", "pairs": 1},
+        "read": {"files": "a.tsv", "cleaning": {"drop_same_source": True}},
+    }
+    given = recipe(data={"train": train}, cleaning={"drop_near_duplicates": True, "drop_copies": True})
+    cleaned = {name: given.data.cleaning_of(name, given.cleaning) for name in train}
+    assert {name: (own.drop_copies, own.drop_near_duplicates) for name, own in cleaned.items()} == {
+        "made": (False, False),
+        "plain": (False, False),
+        "read": (True, True),
+    }
+    assert {name: own.drop_same_source for name, own in cleaned.items()} == {"made": True, "plain": False, "read": True}
+
+
 def test_the_cleaning_of_monolingual_text_is_completed_too() -> None:
     lines = {"a": {"language": "de", "text": "a", "cleaning": {"max_ratio": 2.0}}}
     model = {"objective": "language-model"}
@@ -218,6 +238,25 @@ def test_the_cleaning_of_monolingual_text_is_completed_too() -> None:
     )
     assert own is not None
     assert (own.max_ratio, own.max_characters) == (2.0, 9)
+
+
+def test_one_score_of_a_test_set_is_expected() -> None:
+    f1 = {"bracket_f1": 70.0, "signature": "s"}
+    assert recipe(expected={"held-out": f1}).expected["held-out"].bracket_f1 == 70
+    for wrong in ({"signature": "s"}, {**f1, "bleu": 1.0}):
+        with pytest.raises(ValidationError, match="give one of bleu and bracket_f1"):
+            recipe(expected={"held-out": wrong})
+
+
+def test_f1_of_brackets_ranks_checkpoints_where_dev_is_of_trees() -> None:
+    metric = {"best_metric": "strict-f1"}
+    trees, text = {"trees": "a.ptb"}, {"files": "a.tsv"}
+    pieces = {"trees": True, "normalization": "nfc"}
+    for given in ({"train": text, "dev": trees}, {"train": {"a": trees, "b": trees}}):
+        assert recipe(data=given, tokenizer=pieces, training=metric).training.best_metric == "strict-f1"
+    for given in ({"train": trees, "dev": text}, {"train": {"a": trees, "b": text}}):
+        with pytest.raises(ValidationError, match=r'training\.best_metric = "strict-f1" needs a dev set of trees'):
+            recipe(data=given, tokenizer=pieces, training=metric)
 
 
 def test_scores_are_expected_of_test_sets_that_there_are() -> None:

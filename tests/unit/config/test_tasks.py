@@ -85,25 +85,25 @@ def test_a_task_is_the_one_origin_of_a_corpus_and_needs_a_number_of_pairs() -> N
     )
 
 
-def test_generated_examples_are_not_cleaned_but_of_those_in_dev_and_test() -> None:
+def test_generated_examples_are_not_cleaned() -> None:
     languages = LanguagesConfig(source="src", target="tgt")
     for corpus in (
         TrainingCorpusConfig.model_validate({"task": "copy", "pairs": 1}),
         MonolingualConfig.model_validate({"language": "src", "task": "copy", "pairs": 1}),
     ):
         assert corpus.cleaning is not None
-        assert list(filters(corpus.cleaning, languages, HeldOut())) == ["leaked"]
+        assert list(filters(corpus.cleaning, languages, HeldOut())) == []
         assert duplicate_filters(corpus.cleaning) == []
         assert fixer(corpus.cleaning, {})(" a\t \x01b ") == " a\t \x01b "
         assert corpus.cleaning.max_pieces is None
 
 
 def test_a_task_takes_the_keys_of_its_own_cleaning_alone() -> None:
-    own = {"task": "copy", "pairs": 1, "cleaning": {"drop_duplicates": True, "drop_leaked": False}}
+    own = {"task": "copy", "pairs": 1, "cleaning": {"drop_duplicates": True, "drop_leaked": True}}
     data = DataConfig.model_validate({"train": {"made": own, "read": {"files": "a.tsv"}}})
     cleaning = data.train["made"].cleaning
     assert cleaning is not None
-    assert (cleaning.drop_duplicates, cleaning.drop_leaked, cleaning.drop_copies) == (True, False, False)
+    assert (cleaning.drop_duplicates, cleaning.drop_leaked, cleaning.drop_copies) == (True, True, False)
     assert data.train["read"].cleaning is None
     given = TrainingCorpusConfig(task="copy", pairs=1, cleaning=cleaning)
     assert given.cleaning == cleaning

@@ -22,14 +22,14 @@ from nmt.evaluation.analysis import (
     scripts_in,
     words_in,
 )
-from nmt.evaluation.metrics import ALL_METRICS, Statistics, count, score
+from nmt.evaluation.metrics import TEXT_METRICS, Statistics, count, score
 from nmt.evaluation.survival import count_survivors
 
 
 def counted(texts: Texts) -> Statistics:
     systems = {"": texts.hypotheses}
     return count(
-        systems, texts.references, tokenize="13a", lowercase=False, chrf_word_order=0, metrics=ALL_METRICS
+        systems, texts.references, tokenize="13a", lowercase=False, chrf_word_order=0, metrics=TEXT_METRICS
     )[""]  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def test_brevity_is_that_of_sacrebleu(texts: Texts, analysis: Analysis) -> None:
 
 def test_every_score_has_its_signature_and_all_of_it_is_json(texts: Texts, analysis: Analysis) -> None:
     assert json.loads(json.dumps(analysis)) == analysis
-    assert list(analysis["scores"]) == list(ALL_METRICS)
+    assert list(analysis["scores"]) == list(TEXT_METRICS)
     assert analysis["scores"]["chrf++"] == score(texts.hypotheses, texts.references, chrf_word_order=2)["chrf"]
     groups = [*analysis["by_length"], *analysis["by_frequency"], *analysis["by_label"]["domain"]]
     for group in groups:

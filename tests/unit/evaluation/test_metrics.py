@@ -7,13 +7,24 @@ from http.client import IncompleteRead
 from pathlib import Path
 from urllib.error import URLError
 
+import numpy as np
 import pytest
 import sacrebleu
 from sacrebleu.tokenizers import tokenizer_ja_mecab, tokenizer_ko_mecab, tokenizer_spm
 
 from nmt.errors import DataError, UsageError
 from nmt.evaluation import metrics
-from nmt.evaluation.metrics import MetricName, Scores, looks_tokenized, score, tokenizer_for
+from nmt.evaluation.metrics import (
+    BRACKETS,
+    MetricName,
+    Scores,
+    count,
+    looks_tokenized,
+    score,
+    tokenizer_for,
+    with_brackets,
+)
+from nmt.version import __version__
 
 VERSION = f"version:{sacrebleu.__version__}"
 
@@ -352,3 +363,45 @@ def test_a_hundred_lines_with_a_period_apart_look_tokenized() -> None:
 def test_each_language_has_its_tokenizer(language: str | None, tokenizer: str) -> None:
     assert tokenizer_for(language) == tokenizer
     assert tokenizer in sacrebleu.BLEU.TOKENIZERS
+
+
+TREES = ["(S (NP (NN cat)) (. .))", "(S (VB go))", "(S (NP (NN dog)) (VB go))"]
+PARSES = [TREES[0], "(S (VB go)", "(S (NP (NN dog)) (VP (VB go)))"]
+
+
+def test_trees_are_scored_by_brackets_with_signatures() -> None:
+    found = score(PARSES, [TREES], metrics=["bleu", "strict-f1", "bracket-f1"])
+    assert list(found) == ["strict-f1", "bracket-f1", "bleu"]
+    assert values(found)["bracket-f1"] == pytest.approx(200 * 4 / 9)
+    assert values(found)["strict-f1"] == pytest.approx(200 * 4 / 10)
+    version = f"version:nmt-{__version__}"
+    assert signatures(found)["bracket-f1"] == f"nrefs:1|evalb:COLLINS|root:no|lines:scored|{version}"
+    assert signatures(found)["strict-f1"] == f"nrefs:1|evalb:COLLINS|root:no|lines:all|{version}"
+
+
+def test_trees_that_match_have_an_f1_of_100_and_nothing_has_0() -> None:
+    assert values(score(TREES, [TREES], metrics=BRACKETS)) == {"bracket-f1": 100, "strict-f1": 100}
+    assert values(score([""] * 3, [TREES], metrics=BRACKETS)) == {"bracket-f1": 0, "strict-f1": 0}
+
+
+def test_samples_of_brackets_have_the_score_of_their_lines_and_their_own_signature() -> None:
+    counted = count({"": PARSES}, [TREES], tokenize="13a", lowercase=False, chrf_word_order=0, metrics=BRACKETS)[""]
+    for name in BRACKETS:
+        sums = np.array([counted[name].lines[0], counted[name].lines[2]], dtype=np.float64)
+        alone = [score([PARSES[line]], [[TREES[line]]], metrics=[name])[name]["score"] for line in (0, 2)]
+        assert counted[name].scores_of(sums).tolist() == pytest.approx(alone)
+    assert counted["bracket-f1"].signature(seed=1, bs=1000).startswith("nrefs:1|bs:1000|seed:1|evalb:COLLINS|")
+
+
+def test_brackets_need_one_reference_of_trees() -> None:
+    with pytest.raises(UsageError) as usage:
+        score(PARSES, [TREES, TREES], metrics=["bracket-f1"])
+    assert str(usage.value) == "brackets have one reference, and there are 2 (give one --reference)"
+    with pytest.raises(DataError, match="line 2 of the reference is no tree: 'go' is in no bracket"):
+        score(PARSES, [[TREES[0], "go", TREES[2]]], metrics=["bracket-f1"])
+
+
+def test_brackets_are_among_the_usual_metrics_of_trees_alone() -> None:
+    assert with_brackets(("bleu", "chrf", "ter"), [TREES]) == ["bracket-f1", "strict-f1", "bleu", "chrf"]
+    assert with_brackets(("bleu", "ter"), [["go"]]) == ("bleu", "ter")
+    assert with_brackets(("bleu", "ter"), [TREES, TREES]) == ("bleu", "ter")

@@ -61,6 +61,24 @@ def test_the_line_says_where_the_expected_score_is_from() -> None:
     )
 
 
+def test_the_f1_of_brackets_is_compared_where_it_is_expected() -> None:
+    wanted = ExpectedConfig(bracket_f1=70.0, signature="s|version:nmt-1")
+    found: dict[str, Scores] = {"t": {"bracket-f1": {"score": 69.6, "signature": "s|version:nmt-2"}}}
+    assert judge("t", wanted, found) == (True, "t: bracket F1 69.60, expected 70.00 +- 0.5")
+    found["t"]["bracket-f1"]["score"] = 69.4
+    assert judge("t", wanted, found) == (False, "t: bracket F1 69.40, expected 70.00 +- 0.5")
+    assert judge("t", wanted, scores(70.0)) == (False, "t: no bracket F1 was computed, expected 70.00 +- 0.5")
+    assert judge("t", expected(), found) == (False, "t: no BLEU was computed, expected 38.50 +- 0.5")
+
+
+def test_the_recorded_f1_of_brackets_is_expected_before_bleu(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    run.locked = locked(2.0)
+    run.locked.lock.scores["t"]["bracket-f1"] = LockedScore(score=70.0, signature="f")
+    (score,) = expected_scores(run).values()
+    assert (score.bleu, score.bracket_f1, score.signature, score.source) == (None, 70.0, "f", "lock.json")
+
+
 def locked(bleu: float | None) -> Locked:
     found = {"ter": LockedScore(score=120.0, signature="s")}
     found |= {"bleu": LockedScore(score=bleu, signature="s")} if bleu is not None else {}
@@ -96,7 +114,7 @@ def test_all_stages_run_or_the_text_alone_where_a_model_is_given(
     stages: list[str] = []
     run = run_of(tmp_path, expected={"t": {"bleu": 38.5, "signature": SIGNATURE}})
     monkeypatch.setattr(module, "run_stages", lambda _, last: stages.append(last))
-    monkeypatch.setattr(module, "score_tests", lambda *_: [Scored("t", [], scores(40.0)["t"], 1.0)])
+    monkeypatch.setattr(module, "score_tests", lambda *_: [Scored("t", [], scores(40.0)["t"], None, 1.0)])
     write_json(run.folder.scores, scores(38.6))
     assert [passed for passed, _ in reproduce(run, None)] == [True]
     assert [passed for passed, _ in reproduce(run, tiny_model)] == [False]

@@ -233,6 +233,14 @@ def test_a_model_that_ctranslate2_does_not_have_is_one_line(values: dict[str, An
     assert str(caught.value) == f"{message} ({native}{train})"
 
 
+def test_a_model_with_linear_attention_has_no_other_engine_than_the_native_one() -> None:
+    with pytest.raises(UsageError) as caught:
+        check_shape(ModelConfig(attention_kernel="linear"))
+    assert str(caught.value) == (
+        "CTranslate2 has no model.attention_kernel = linear (translate with the native engine)"
+    )
+
+
 def test_a_model_that_ctranslate2_does_not_have_is_refused_and_nothing_is_written(
     tiny_model: Path, tmp_path: Path
 ) -> None:

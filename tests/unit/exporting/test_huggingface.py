@@ -101,6 +101,7 @@ def test_a_tokenizer_with_other_ids_or_texts_is_refused(bundle: Path) -> None:
         ({"positions": "rotary"}, "model.positions = rotary"),
         ({"positions": "learned", "norm": "post"}, 'model.positions = learned with model.norm = "post"'),
         ({"activation": "swiglu"}, "model.activation = swiglu"),
+        ({"attention_kernel": "linear"}, "model.attention_kernel = linear"),
         ({"attention_window": 8}, "model.attention_window = 8"),
         ({"head_width": 8}, "model.head_width = 8"),
     ],

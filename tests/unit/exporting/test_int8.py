@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from precisions import in_int8
+from runs import write_random
 from torch import Tensor
 
 from nmt.cards import Card
@@ -181,6 +182,20 @@ def test_without_exact_products_it_is_for_float32_alone(
             call()
         assert str(caught.value) == "int8 needs a processor with exact 8-bit products (VNNI) (take float32)"
     assert len(Translator.load(int8_model, device="cpu", precision="float32").translate(LINES[:3])) == 3
+
+
+def test_linear_attention_is_not_computed_in_int8(tiny_model: Path, tmp_path: Path) -> None:
+    bundle = write_random(tmp_path / "model", tiny_model, attention_kernel="linear")
+    for call in (
+        lambda: Translator.load(bundle, device="cpu", precision="int8"),
+        lambda: export_int8(bundle, tmp_path / "small", sample=None),
+    ):
+        with pytest.raises(UsageError) as caught:
+            call()
+        assert str(caught.value) == "int8 has no model.attention_kernel = linear (take float32)"
+    assert not (tmp_path / "small").exists()
+    for precision in ("float32", "bfloat16"):
+        assert len(Translator.load(bundle, device="cpu", precision=precision).translate(LINES[:3])) == 3
 
 
 def changed(name: str, change: Callable[[Tensor], Tensor]) -> Callable[[dict[str, Tensor]], None]:

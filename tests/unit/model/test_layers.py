@@ -15,6 +15,7 @@ from nmt.model.layers import (
     Linear,
     SelfAttention,
     causal_mask,
+    linear_weights,
     prepare_mask,
     rotate,
     softmax,
@@ -134,6 +135,50 @@ def test_a_masked_position_gets_no_attention_however_low_the_others_score() -> N
     x, memory = 100 * torch.randn(2, 5, 16, dtype=torch.float64), 100 * torch.randn(2, 6, 16, dtype=torch.float64)
     masked = attention(x, memory, torch.arange(6) < 2)
     torch.testing.assert_close(masked, attention(x, memory[:, :2], None), rtol=1e-12, atol=1e-12)
+
+
+def test_linear_weights_are_the_scores_of_the_attended_positions_over_their_number() -> None:
+    scores = torch.tensor([[3.0, -1.5, 6.0], [0.5, 2.0, -4.0]])
+    mask = torch.tensor([[True, True, False], [False, False, False]])
+    expected = torch.tensor([[1.5, -0.75, 0.0], [0.0, 0.0, 0.0]])  # of a position that sees nothing, zeros
+    for given in (mask, prepare_mask(mask), prepare_mask(mask).clamp_min(-1e9)):
+        assert torch.equal(linear_weights(scores, given), expected)
+    assert torch.equal(linear_weights(scores, None), scores / 3)
+    assert torch.equal(
+        linear_weights(torch.tensor([[torch.inf, 2.0]]), torch.tensor([False, True])), torch.tensor([[0.0, 2.0]])
+    )
+
+
+def test_linear_attention_is_a_sum_of_values_by_products_of_queries_and_keys() -> None:
+    torch.manual_seed(1)
+    attention = Attention(ModelConfig(d_model=8, heads=2, attention_kernel="linear")).double()
+    x, memory = torch.randn(1, 3, 8, dtype=torch.float64), torch.randn(1, 5, 8, dtype=torch.float64)
+    queries, (keys, values) = attention.query(x)[0], attention.key_value(memory)[0].chunk(2, -1)
+    context = torch.zeros(3, 8, dtype=torch.float64)
+    for t in range(3):
+        for s in range(4):  # the last one is masked
+            for head in (slice(0, 4), slice(4, 8)):
+                context[t, head] += (queries[t, head] @ keys[s, head]) / 2 / 4 * values[s, head]
+    found = attention(x, memory, torch.arange(5) < 4)[0]
+    torch.testing.assert_close(found, attention.output(context), rtol=1e-12, atol=1e-12)
+    assert not torch.allclose(found, Attention(ModelConfig(d_model=8, heads=2)).double()(x, memory, None)[0])
+
+
+def test_causal_linear_attention_needs_no_mask_of_its_caller() -> None:
+    torch.manual_seed(1)
+    attention = SelfAttention(ModelConfig(d_model=8, heads=2, attention_kernel="linear")).double()
+    x = torch.randn(2, 5, 8, dtype=torch.float64)
+    expected = attention(x, None, torch.ones(5, 5, dtype=torch.bool).tril(), is_causal=True)
+    assert torch.equal(attention(x, None, None, is_causal=True), expected)  # as a GPU is called
+    assert not torch.allclose(attention(x, None, None), expected)
+
+
+def test_norms_of_negative_weights_are_positive() -> None:
+    attention = Attention(ModelConfig(d_model=8, heads=1, attention_kernel="linear"))
+    by_head, together = attention.norms(torch.tensor([[[[-2.0, 1.0]]]]), torch.ones(1, 1, 2, 8))
+    assert float(by_head.min()) > 0
+    torch.testing.assert_close(by_head[..., 0], 2 * by_head[..., 1])
+    torch.testing.assert_close(together, by_head[:, 0])
 
 
 @pytest.mark.parametrize("width", [1, 3, 8])

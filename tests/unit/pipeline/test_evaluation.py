@@ -10,9 +10,10 @@ from nmt.config.decoding import EvaluationConfig
 from nmt.config.tokenizer import TokenizerConfig
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.encoding.tokenizer_training import train
+from nmt.evaluation.metrics import BRACKETS
 from nmt.experiments.finished_run import FinishedRun
 from nmt.files import read_json
-from nmt.pipeline.evaluation import STAGE, inputs, names_of_tests, out_of_reach, score_test
+from nmt.pipeline.evaluation import STAGE, count_test, inputs, names_of_tests, out_of_reach
 from nmt.pipeline.manifest import Manifest
 
 
@@ -54,15 +55,27 @@ def test_references_that_normalisation_changes_are_counted(tmp_path: Path) -> No
     assert found == [f"{remark}2", f"{remark}1", "none", f"{remark}2"]
 
 
+def test_trees_are_scored_by_brackets_first_and_lines_left_out_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    references = ["(S (NP (NN cat)) (. .))", "(S (VB go))"]
+    counted = count_test("news", [references[0], "(S (VB go)"], references, EvaluationConfig(), "trees")
+    assert list(counted) == ["bracket-f1", "strict-f1", "bleu", "chrf"]
+    assert [round(counted[name].score()["score"], 2) for name in BRACKETS] == [100, 80]
+    assert capsys.readouterr().err == (
+        "nmt: warning: news: bracket F1 is of 1 of 2 lines, strict F1 of all: ill-formed 1, with other words 0, "
+        "empty 0\n"
+    )
+
+
 def test_a_test_set_is_scored_by_the_recipe_and_its_flaws_are_said(capsys: pytest.CaptureFixture[str]) -> None:
     hypotheses, references = ["the cat sleeps on the mat", ""], ["The cat sleeps on the mat", "\u3000"]
-    found = score_test("news", hypotheses, references, EvaluationConfig(lowercase=True, chrf_word_order=2), "en")
-    assert {name: round(score["score"]) for name, score in found.items()} == {"bleu": 100, "chrf": 100, "ter": 0}
-    assert "nw:2" in found["chrf"]["signature"]
+    found = count_test("news", hypotheses, references, EvaluationConfig(lowercase=True, chrf_word_order=2), "en")
+    scores = {name: round(statistics.score()["score"]) for name, statistics in found.items()}
+    assert scores == {"bleu": 100, "chrf": 100, "ter": 0}
+    assert "nw:2" in found["chrf"].signature()
     assert [line.partition("; ")[0] for line in capsys.readouterr().err.split("\n")] == [
         "nmt: warning: news: 1 of 2 lines is blank in the reference: line 2",
         "nmt: warning: news: 1 of 2 hypotheses is blank: line 2",
         "",
     ]
-    found = score_test("news", ["ฉันรักเธอ"], ["ฉันรักเธอ"], EvaluationConfig(), "tha_Thai")
-    assert "tok:char" in found["bleu"]["signature"]
+    found = count_test("news", ["ฉันรักเธอ"], ["ฉันรักเธอ"], EvaluationConfig(), "tha_Thai")
+    assert "tok:char" in found["bleu"].signature()

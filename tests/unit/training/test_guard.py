@@ -41,6 +41,13 @@ def test_a_loss_of_more_than_two_and_a_half_medians_is_skipped_once_twenty_are_k
     assert feed(make_guard(), *[1.0] * 20, 2.5, 2.51) == [False] * 21 + [True]
 
 
+def test_a_low_loss_is_never_abnormal() -> None:
+    """A model of an algorithmic task may have a hundred times the loss on a step of longer examples."""
+    guard = make_guard()
+    assert feed(guard, *[0.01] * 20, 1.0, 1.001) == [False] * 21 + [True]
+    assert feed(make_guard(), *[0.44] * 20, 1.09, 1.11) == [False] * 21 + [True]
+
+
 def test_the_median_of_an_even_number_of_losses_is_the_lower_one() -> None:
     guard = make_guard()
     assert not any(feed(guard, *[1.0] * 11, *[2.0] * 11))

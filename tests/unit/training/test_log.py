@@ -255,6 +255,14 @@ def test_validations_and_events_have_lines_of_their_own(tmp_path: Path) -> None:
     ]
 
 
+def test_the_f1_of_brackets_is_logged_before_bleu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with open_log(tmp_path / "log.jsonl", shown=True) as log:
+        log.dev_line(at(100), Validation(2.0, 31.25, "nrefs:1", 50.125, "nc:6", 70.5, 60.25, "lines:all"))
+    (line,) = lines(tmp_path / "log.jsonl")
+    assert (line["bracket-f1"], line["strict-f1"], line["strict-f1_signature"]) == (70.5, 60.25, "lines:all")
+    assert "perplexity 7.39, strict F1 60.25, BLEU 31.25, chrF 50.12" in capsys.readouterr().err
+
+
 def test_a_journal_without_a_file_writes_and_says_nothing(
     tmp_path: Path, clock: Clock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,8 +26,9 @@ from nmt.run_folder import RunFolder
 from nmt.training import checkpoint, checkpoint_writer
 from nmt.training.checkpoint import MOMENTS, Checkpoints, TrainingState
 from nmt.training.distributed import Ranks
+from nmt.training.guard import MAX_SKIPPED_IN_A_ROW
 from nmt.training.log import TrainingLog
-from nmt.training.loop import MAX_SKIPPED_IN_A_ROW, Trainer
+from nmt.training.loop import Trainer
 from nmt.training.validation import DevSet
 
 V = 20

@@ -43,6 +43,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "decoder-only": {"model": {"architecture": "decoder-only"}},
     "decoder-only, source too": {"model": {"architecture": "decoder-only"}, "training": {"source_loss": 0.3}},
     "prefix-lm": {"model": {"architecture": "prefix-lm"}},
+    "linear attention": {"model": {"architecture": "encoder-decoder", "attention_kernel": "linear"}},
+    "linear attention, decoder-only": {"model": {"architecture": "decoder-only", "attention_kernel": "linear"}},
 }
 TRANSLATING = list(VARIANTS)
 LINES = {"monolingual": {"train": {"text": "a", "language": "en"}}}
@@ -81,8 +83,16 @@ def make_trainer(variant: str, pairs: PreparedPairs, folder: Path, *, dropout: f
     sections = VARIANTS[variant]
     stacks = dict.fromkeys(STACKS[sections["model"]["architecture"]], 2)
     model = {**MODEL, **stacks, **sections["model"], "dropout": dropout}
-    source = SimpleNamespace(pieces=lambda ids: ["."[: number == 9] for number in ids])
-    facts = {"source_size": V, "target_size": V, "placeholders": 0, "source": source, "masks": [22, 23], "tags": []}
+    source = SimpleNamespace(pieces=lambda ids: ["."[: number == 9] for number in ids], trees=None)
+    facts = {
+        "source_size": V,
+        "target_size": V,
+        "placeholders": 0,
+        "source": source,
+        "target": source,
+        "masks": [22, 23],
+        "tags": [],
+    }
     sizes = cast("Tokenizer", SimpleNamespace(**facts))
     recipe = Recipe.model_validate({**SECTIONS, **sections, "model": model})
     return Trainer(recipe, sizes, pairs, DevSet([], [], pairs), RunFolder(folder), data="abc")

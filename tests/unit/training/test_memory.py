@@ -229,7 +229,7 @@ class Shortage:
         self.calls = 0
         real = Updater.accumulate
 
-        def accumulate(updater: Updater, batches: list[Any], **values: Any) -> None:
+        def accumulate(updater: Updater[Any], batches: list[Any], **values: Any) -> None:
             self.calls += values["seed"] != 0  # the trials have that seed
             if self.calls >= at and any(batch.tgt_in.numel() > limit for batch in batches):
                 real(updater, batches[:1], **values)  # what was summed before it failed has to be forgotten
@@ -278,7 +278,7 @@ def test_a_run_remembers_the_smaller_passes(
     widest: list[int] = []
     real = Updater.accumulate
 
-    def accumulate(updater: Updater, batches: list[Any], **values: Any) -> None:
+    def accumulate(updater: Updater[Any], batches: list[Any], **values: Any) -> None:
         widest.extend(batch.tgt_in.numel() for batch in batches)
         real(updater, batches, **values)
 

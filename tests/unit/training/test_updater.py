@@ -35,7 +35,7 @@ def make_updater(
     seed: int = 1,
     ema_decay: float | None = None,
     **values: Any,
-) -> Updater:
+) -> Updater[Any]:
     torch.manual_seed(seed)
     shape = {"d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 1, "decoder_layers": 1, "dropout": 0.0}
     model = Transformer(ModelConfig.model_validate({**shape, **values}), V, V, pad_id=PAD_ID)
@@ -61,14 +61,22 @@ def make_batch(seed: int, rows: int = 6) -> Batch:
 
 
 def take(
-    updater: Updater, batches: list[Batch], *, step: int = 1, rate: float = 0.05, seed: int = 1, smoothing: float = 0.1
+    updater: Updater[Any],
+    batches: list[Batch],
+    *,
+    step: int = 1,
+    rate: float = 0.05,
+    seed: int = 1,
+    smoothing: float = 0.1,
 ) -> UpdateResult:
     tokens = sum(batch.target_tokens for batch in batches)
     updater.accumulate(batches, seed=seed, smoothing=smoothing, tokens=tokens)
     return updater.apply(step, rate=rate, tokens=tokens)
 
 
-def update(updater: Updater, *seeds: int, step: int = 1, rate: float = 0.05, smoothing: float = 0.1) -> UpdateResult:
+def update(
+    updater: Updater[Any], *seeds: int, step: int = 1, rate: float = 0.05, smoothing: float = 0.1
+) -> UpdateResult:
     batches = [make_batch(seed) for seed in seeds]
     return take(updater, batches, step=step, rate=rate, seed=seeds[0], smoothing=smoothing)
 
@@ -206,7 +214,7 @@ def test_the_nll_of_an_update_is_its_loss_without_smoothing() -> None:
     assert float(smoothed.loss) != pytest.approx(float(smoothed.nll))
 
 
-def saved(updater: Updater, folder: Path) -> Checkpoint:
+def saved(updater: Updater[Any], folder: Path) -> Checkpoint:
     """Save an updater, and read it back."""
     Checkpoints(folder, 1).save(TrainingState(step=3), updater.state(), {})
     found, _ = Checkpoints(folder, 1).newest()
@@ -276,6 +284,21 @@ def test_gradients_are_of_a_token_of_the_whole_step_and_losses_are_sums(precisio
     updater.accumulate([batch], seed=1, smoothing=0.1, tokens=4 * batch.target_tokens)  # three more on other ranks
     assert_close(updater.flat_gradient, once[:-2] / 4, rtol=1e-5, atol=1e-9)
     assert torch.equal(updater.loss_sums, once[-2:])
+
+
+def test_any_loss_of_a_batch_of_any_kind_can_be_summed_over_micro_batches() -> None:
+    updater = make_updater()
+    name, weight = next(iter(updater.model.named_parameters()))
+
+    def loss_of(model: Any, factor: float) -> tuple[Tensor, Tensor]:
+        loss = factor * model.get_parameter(name).square().sum()
+        return loss, torch.tensor(factor)
+
+    updater.sum_gradients([1.0, 2.0], loss_of, seed=1, tokens=4)
+    assert_close(weight.grad, 2 * 3 / 4 * weight.detach())
+    assert_close(updater.loss_sums, torch.stack([3 * weight.detach().square().sum(), torch.tensor(3.0)]))
+    (result,) = [updater.apply(1, rate=0.1, tokens=4)]
+    assert (float(result.nll), result.tokens) == (3.0, 4)
 
 
 def test_without_a_micro_batch_there_is_no_gradient_and_no_loss() -> None:

@@ -93,6 +93,7 @@ def test_a_validation_holds_the_loss_of_a_piece_and_the_bleu_of_the_translations
     assert found.loss == pytest.approx(expected_nll(model.eval(), ROWS) / 12, rel=1e-5)
     assert found.perplexity == pytest.approx(math.exp(found.loss))
     assert (found.bleu, found.chrf) == pytest.approx((100, 100))
+    assert (found.bracket_f1, found.strict_f1, found.strict_signature) == (None, None, None)
     assert "tok:13a" in str(found.signature)
     assert "nw:0" in str(found.chrf_signature)
     other = DevSet(dev.sources, ["a b c d e", "f g h i", "J", "K"], dev.pairs)
@@ -105,6 +106,19 @@ def test_a_validation_holds_the_loss_of_a_piece_and_the_bleu_of_the_translations
     assert (lowercase.bleu, lowercase.chrf) == pytest.approx((100, 100))
     words = METRICS.model_copy(update={"chrf_word_order": 2})
     assert "nw:2" in str(validate(model, cast("Translator", Echo()), dev, Ranks(), words).chrf_signature)
+
+
+def test_brackets_are_scored_where_dev_is_of_trees(model: Model) -> None:
+    trees = ["(S (A a) (. .))", "(S (NP (A a)) (B b))"]
+    dev = DevSet(["(s (a a) (b .))", "(s (np (a a)) (b b))"], trees, cast("Any", Listed(ROWS)))
+    found = [SimpleNamespace(text=text) for text in ("(S (A a) (B .))", trees[1])]
+    parser = SimpleNamespace(batch_tokens=100, stream=lambda _: found)
+    validation = validate(model, cast("Translator", parser), dev, Ranks(), METRICS)
+    assert (validation.bracket_f1, validation.strict_f1) == pytest.approx((100, 80))
+    assert "lines:all" in str(validation.strict_signature)
+    state = TrainingState(metric="strict-f1", step=5)
+    assert rank_validation(state, validation, TrainingConfig(best_metric="strict-f1"))
+    assert state.ranked == [(validation.strict_f1, 5)]
 
 
 def test_without_translations_a_validation_is_the_loss_alone(model: Model) -> None:
