@@ -11,7 +11,7 @@ from processes import alive, wait_until
 from nmt.files import entries, read_record
 
 FEW = ["tasks=mode", "families=decoder-only", "positions=learned,rotary", "starts=random", "test_lengths=5,50"]
-FEW += ["pairs=300", "test_pairs=5", "d_model=16", "layers=1", "steps=200", "warmup_steps=5", "tokens_per_step=100"]
+FEW += ["pairs=300", "test_pairs=5", "d_model=16", "layers=1", "steps=100", "warmup_steps=5", "tokens_per_step=100"]
 FIELDS = [part for field in FEW for part in ("--set", field)]
 FIRST = "mode-decoder-only-learned-random-seed1"
 
@@ -62,6 +62,14 @@ def test_a_study_that_was_killed_goes_on_and_has_the_same_bytes(nmt_here: Run, t
             "mode-decoder-only-learned-zero-seed1: optimizer.warmup_steps = 50 must be under training.max_steps = 20",
         ),
         (["length-generalization", "--only", "x"], "--only x: the study has no such cell (one of 396 is copy-"),
+        (
+            ["length-generalization", "--quick", "--seed", "7", "--only", "x"],
+            "--only x: the study has no such cell (one of 24 is mode-decoder-only-learned-zero-seed7)",
+        ),
+        (
+            ["length-generalization", "--quick", "--table"],
+            "runs/study-length-generalization-quick: no such folder of a study (run it without --table)",
+        ),
         (
             ["length-generalization", "--table"],
             "runs/study-length-generalization: no such folder of a study (run it without --table)",
