@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from nmt.data.encoding.trees import CLOSE
 from nmt.data.pairs import is_blank
 
 LOOP, LOOP_PIECES = 4, 8
@@ -90,17 +91,23 @@ class Report:
 
         `expected` is the number of pieces to expect of the line, `log_prob` the mean log-probability of a piece.
         """
+        own = [piece for piece in pieces if piece != CLOSE]  # every tree ends in many closing brackets
         if is_blank(translation):
             self.emptied.append(number)
         elif translation == source.strip() and len(source.split()) >= COPY_WORDS:
             self.copied.append(number)
-        elif has_loop(pieces) and not has_loop(source.split()) and not has_loop(source):
+        elif has_loop(own) and not has_loop(source.split()) and not has_loop(source):
             self.looping.append(number)
         elif share_spelled(pieces) > SPELLED:
             self.spelled.append(number)
         elif expected >= SHORT_FROM and len(pieces) < SHORT * expected and not has_loop(source):
             self.short.append(number)
-        elif log_prob < IMPROBABLE:
+        else:
+            self.judge_probability(number, log_prob)
+
+    def judge_probability(self, number: int, log_prob: float) -> None:
+        """Record line `number` if its translation has a mean `log_prob` of a piece that is too low."""
+        if log_prob < IMPROBABLE:
             self.improbable.append(number)
 
 

@@ -85,7 +85,8 @@ class SourceReader:
     def split(self, source: Source, least: int = 0) -> tuple[list[Segment], bool]:
         """Return the segments of `source`, and whether a sentence was cut; see `Segmenter.split`.
 
-        A blank line has no segment; one whose translation is a tree is cut only where the model takes no more.
+        A blank line has no segment. One whose translation is a tree is cut only where the model takes no more, and has
+        no segment if no word is left for a tree.
         """
         if source.is_blank:
             return [], False
@@ -101,6 +102,8 @@ class SourceReader:
         target = self.tokenizer.target
         assert target.trees is not None
         words = tuple(map(tuple, target.trees.words(text, target.encode_words)))
+        if not words:
+            return
         if max(len(ids), least_tree(words)) <= self.segmenter.limit or len(text) == 1:
             yield Segment(ids, words=words)
             return

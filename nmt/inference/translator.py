@@ -331,14 +331,12 @@ class Translator:
         lengths = [len(output.tgt) + 1 for output in outputs]
         penalties = [length_penalty(length, self.decoding.length_penalty) for length in lengths]
         total = sum(output.score * penalty for output, penalty in zip(outputs, penalties, strict=True))
-        self.report.judge(
-            number,
-            source.text,
-            best.text,
-            best.pieces,
-            expected=self.reader.segmenter.ratio * (len(source.ids) - len(source.head)),
-            log_prob=total / sum(lengths) if options.sampling is None else 0.0,  # samples are improbable by nature
-        )
+        log_prob = total / sum(lengths) if options.sampling is None else 0.0  # samples are improbable by nature
+        if self.trees is not None:  # the search leaves nothing else to be wrong
+            self.report.judge_probability(number, log_prob)
+            return
+        expected = self.reader.segmenter.ratio * (len(source.ids) - len(source.head))
+        self.report.judge(number, source.text, best.text, best.pieces, expected=expected, log_prob=log_prob)
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[PairScore]:
         """Score each target as the translation of its source. Raises ArtifactError, DataError."""
@@ -380,7 +378,7 @@ class Translator:
     def _segments(self, source: Source, number: int, least: int = 0) -> list[Segment]:
         """Return the segments of `source`, the first of `least` sentences; report a line that is not simply one."""
         segments, is_cut = self.reader.split(source, least)
-        if source.is_blank:
+        if not segments:
             self.report.blank.append(number)
         elif len(segments) > 1:
             self.report.segmented.append(number)

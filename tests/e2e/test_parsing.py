@@ -70,6 +70,19 @@ def test_every_line_gets_a_tree_over_its_words(nmt_here: Run, home: Path, option
         assert [unescape(word) for word in words] == line.split()
 
 
+def test_a_word_without_characters_is_in_no_tree_and_what_is_sure_is_not_reported(nmt_here: Run, home: Path) -> None:
+    lines = ["the \2 cat saw \ufffe\1 a dog .", "\ufffe", "\u05e9\u05dc \u05e2\u05d5 \u05dd", "1 2 3 4 5 6 7 8"]
+    said = nmt_here("translate", "runs/tiny/model", cwd=home, stdin="".join(f"{one}\n" for one in lines).encode())
+    assert [read_tree(text).words() if text else [] for text in said.lines] == [
+        ["the", "cat", "saw", "a", "dog", "."],
+        [],
+        *(line.split() for line in lines[2:]),
+    ]
+    kinds = {"input lines blank, and so are their translations: 1 (line 2)", "translations that are improbable"}
+    assert all(any(kind in message for kind in kinds) for message in said.messages)
+    assert any("blank" in message for message in said.messages)
+
+
 def test_hypotheses_do_not_depend_on_the_batch_and_all_are_trees(nmt_here: Run, home: Path) -> None:
     lines = [line for line in LINES if line]
     together = parsed(nmt_here, home, lines, "--n-best", "2")

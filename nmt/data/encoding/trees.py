@@ -95,8 +95,11 @@ class TreePieces:
         )
 
     def words(self, text: str, encode: Encode) -> list[Ids]:
-        """Return the pieces of each word of a source `text` as they are in a tree; every word has one or more."""
-        words = [escape(word) for word in text.split()]
+        """Return the pieces of each word of a source `text` as they are in a tree, one or more.
+
+        Words of control characters alone are left out.
+        """
+        words = [word for word in map(escape, text.split()) if word]
         return [ids or [self.unknown] for ids in encode(words)]
 
     def encode(self, lines: Sequence[str], encode: Encode) -> list[Ids]:
@@ -147,7 +150,8 @@ class TreePieces:
         text = word = ""
         for part in parts:
             if isinstance(part, str):
-                word = f" {escape(part)}"
+                spelled = escape(part.strip())  # the unknown piece is written with spaces around it
+                word = f" {spelled}" if spelled else ""
             elif part == self.close:
                 text += ")"
             elif part in self.opening:

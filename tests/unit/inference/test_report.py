@@ -74,6 +74,7 @@ def test_a_loop_is_up_to_eight_pieces_four_times_in_a_row(pieces: str, is_loop: 
         ("a b c d", "a b c e", [], None),
         ("a dog", "x", ["x"] * 4, "looping"),
         ("a dog", "x", ["x"] * 3, None),
+        ("a dog", "x", ["<)>"] * 9, None),
         ("so so so so old", "x", ["x"] * 4, None),
         ("stop!!!!", "x", ["x"] * 4, None),
         ("a b c d", "a b c d", ["x"] * 4, "copied"),
@@ -116,6 +117,14 @@ def test_a_line_that_repeats_itself_may_have_a_short_translation() -> None:
     report = Report()
     report.judge(7, "-" * 40, "-", ["-"], expected=40, log_prob=0.0)
     assert report == Report()
+
+
+def test_the_probability_may_be_judged_alone() -> None:
+    report = Report()
+    report.judge_probability(7, -1.5)
+    assert report == Report()
+    report.judge_probability(7, -1.51)
+    assert report == Report(improbable=[7])
 
 
 def test_a_line_has_the_sentences_of_its_kinds_alone() -> None:

@@ -60,8 +60,13 @@ def test_ids_that_are_no_tree_have_the_text_of_their_parts() -> None:
     ]
 
 
+def test_a_tag_has_its_word_after_one_space() -> None:
+    assert PIECES.decode([[UNKNOWN, NN], [UNKNOWN, UNKNOWN, DT]], lambda _: [" ? ", " "]) == ["(NN ?)", "(DT)"]
+
+
 def test_words_of_the_source_are_as_in_a_tree() -> None:
     assert PIECES.words(" f(x)\ta  0", encode) == [spelled("f-LRB-x-RRB-"), spelled("a"), [UNKNOWN]]
+    assert PIECES.words("\1 a\2 \ufffe", encode) == [spelled("a")]
     assert PIECES.decode([[*spelled("f(x)"), NN]], decode) == ["(NN f-LRB-x-RRB-)"]
 
 
