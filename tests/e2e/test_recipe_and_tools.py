@@ -76,8 +76,8 @@ def test_explain_prints_every_key_or_those_of_a_section_or_one(nmt_here: Run) ->
     section = nmt_here("recipe", "explain", "decoding").lines
     assert [line.split(" ")[0] for line in section if line and not line.startswith(" ")] == [
         *("decoding.beam_size", "decoding.length_penalty", "decoding.max_extra_length", "decoding.max_length_ratio"),
-        *("decoding.min_length", "decoding.no_repeat_ngram", "decoding.batch_tokens", "decoding.segments"),
-        "decoding.precision",
+        *("decoding.min_length", "decoding.no_repeat_ngram", "decoding.well_formed", "decoding.batch_tokens"),
+        *("decoding.segments", "decoding.precision"),
     ]
     assert nmt_here("recipe", "explain", "decoding.beam_size") == (
         *(
