@@ -241,7 +241,8 @@ def recipe_of(cell: LengthCell, config: LengthGeneralizationConfig) -> JsonObjec
             "byte_fallback": False,
         },
         "model": model_of(cell, config, room),
-        "batching": {"tokens_per_step": config.tokens_per_step},
+        # A step is not cut by the memory that happens to be free, which would change last bits.
+        "batching": {"tokens_per_step": config.tokens_per_step, "micro_batch_tokens": None},
         "optimizer": {
             "algorithm": config.algorithm,
             "learning_rate": config.learning_rate,

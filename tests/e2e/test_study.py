@@ -16,7 +16,10 @@ FIELDS = [part for field in FEW for part in ("--set", field)]
 FIRST = "mode-decoder-only-learned-random-seed1"
 
 
-def test_a_study_that_was_killed_goes_on_and_has_the_same_bytes(nmt_here: Run, tmp_path: Path) -> None:
+def test_a_study_that_was_killed_goes_on_and_has_the_same_bytes(
+    nmt_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processes.PATIENCE", 200.0)  # two programs start before the first checkpoint
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     study = ["study", "length-generalization", "--quick", *FIELDS, "--jobs", "1"]
     said = nmt_here(*study, "--run-dir", whole, "--json")

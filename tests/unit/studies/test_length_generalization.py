@@ -54,7 +54,7 @@ def test_the_recipe_of_a_cell_has_room_for_the_longest_test_and_no_line_is_cut()
     # 30 + 1 + 30 symbols and EOS; BOS and 31 digits.
     assert pieces_of("addition", 30, None) == (62, 32)
     assert recipe.model.max_length == recipe.model.position_offset == recipe.decoding.max_extra_length == 94
-    assert recipe.decoding.segments == "fill"
+    assert (recipe.decoding.segments, recipe.batching.micro_batch_tokens) == ("fill", None)
     both = check(recipe_of(cell(task="addition", family="encoder-decoder"), config(test_lengths=[30], layers=5)), "x")
     assert (both.model.max_length, both.model.position_offset) == (62, 0)
     assert (both.model.encoder_layers, both.model.decoder_layers) == (3, 3)
