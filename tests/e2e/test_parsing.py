@@ -84,7 +84,7 @@ def test_the_score_of_a_tree_is_that_of_the_search(nmt_here: Run, home: Path, tm
     lines = [line for line in LINES[:4] if line]
     found = [line.split("\t") for line in parsed(nmt_here, home, lines, "--n-best", "2")]
     sides = {"source": [lines[int(row[0]) - 1] for row in found], "target": [row[-1] for row in found]}
-    options = []
+    options: list[str | Path] = []
     for side, texts in sides.items():
         (tmp_path / side).write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
         options += [f"--{side}", tmp_path / side]
