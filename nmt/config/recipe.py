@@ -10,7 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig
+from nmt.config.data import CORPUS, CleaningConfig, DataConfig, LanguagesConfig
 from nmt.config.decoding import DecodingConfig, EvaluationConfig, ExpectedConfig
 from nmt.config.model import ModelConfig
 from nmt.config.section import Affects, Name, Section
@@ -77,9 +77,8 @@ class Recipe(Section):
             raise ValueError('training.best_metric = "strict-f1" needs a dev set of trees')
         of_trees = [name for name, corpus in self.data.train.items() if corpus.trees is not None]
         if of_trees and is_used and not self.tokenizer.trees:
-            raise ValueError(
-                f"data.train.{of_trees[0]}.trees needs tokenizer.trees = true, by which brackets are pieces"
-            )
+            key = "data.train.trees" if of_trees[0] == CORPUS else f"data.train.{of_trees[0]}.trees"
+            raise ValueError(f"{key} needs tokenizer.trees = true, by which brackets are pieces")
         if self.cleaning.max_pieces is not None and self.cleaning.max_pieces >= self.model.max_length:
             raise ValueError(
                 f"cleaning.max_pieces = {self.cleaning.max_pieces} must be under "

@@ -134,6 +134,10 @@ def test_a_value_out_of_bounds_is_refused(section: str, key: str, value: Any) ->
             "data.train.gum.trees needs tokenizer.trees = true, by which brackets are pieces",
         ),
         (
+            {"data": {"train": {"trees": "a.ptb"}}},
+            "data.train.trees needs tokenizer.trees = true, by which brackets are pieces",
+        ),
+        (
             {"tokenizer": {"vocab_size": 299}},
             "tokenizer.vocab_size = 299 must be at least 300 with byte_fallback: 256 pieces are bytes",
         ),
