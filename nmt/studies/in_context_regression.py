@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from nmt.studies.base import Results, Rows, Study
@@ -90,9 +91,9 @@ def network_row(cell: RegressionCell, config: RegressionConfig, result: JsonObje
     return {**head, **losses, "median": figure(result["median"]), **dict(zip(NEAR, texts, strict=True))}
 
 
-def closest(distances: list[float]) -> tuple[int, float]:
-    """Return the number of steps, from 1, of the least of `distances`, and this."""
-    step = min(range(len(distances)), key=distances.__getitem__)
+def closest(distances: list[float | None]) -> tuple[int, float | None]:
+    """Return the number of steps, from 1, of the least of `distances`, and this; see `figure`."""
+    step = min(range(len(distances)), key=lambda index: inf if (value := distances[index]) is None else value)
     return step + 1, distances[step]
 
 
@@ -114,6 +115,8 @@ def estimator_rows(config: RegressionConfig, result: JsonObject) -> Rows:
     return rows
 
 
-def figure(value: float) -> str:
-    """Write a loss or a distance for the table."""
+def figure(value: float | None) -> str:
+    """Write a loss or a distance for the table; JSON has null for one that is not finite."""
+    if value is None:
+        return "not finite"
     return f"{value:.2g}" if value < 0.01 else f"{value:.3f}" if value < 100 else f"{value:.1e}"

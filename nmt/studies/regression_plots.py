@@ -11,6 +11,7 @@ from nmt.studies.regression_fields import DESCENTS, ESTIMATORS, ONE_VALUED, Regr
 
 GRAYS = {"least squares": ":", "ridge": "-", "online": "--"}  # and the dashes of the estimators without steps
 HEIGHT, WIDTH = 3.2, 4.2  # inches of a panel
+TOP = 2.0  # the highest loss in a picture: predicting 0 has one of 1, and an unstable network leaves the picture
 
 
 def panels(cells: Sequence[RegressionCell]) -> dict[str, list[RegressionCell]]:
@@ -39,6 +40,7 @@ def by_examples(config: RegressionConfig, cells: Sequence[RegressionCell], resul
             draw(each, results[cell.name]["losses"], f"layers: {cell.layers}", color=f"C{number}", marker="o")
         each.axvline(config.examples, color="0.9", linewidth=1, zorder=0)
         each.set(title=title, xlabel="examples", xscale="log", yscale="log")
+        each.set_ylim(top=TOP)
     axes[0].set_ylabel("mean squared error, without the noise")
     lines = {str(line.get_label()): line for each in axes for line in each.lines if str(line.get_label())[0] != "_"}
     if lines:
@@ -68,6 +70,7 @@ def by_layers(config: RegressionConfig, cells: Sequence[RegressionCell], results
         for name, dashes in GRAYS.items():
             axes.axhline(losses[name], color="0.75", linestyle=dashes, label=ONE_VALUED[name], linewidth=1)
     axes.set(xlabel="layers, or steps", ylabel=f"mean squared error, {config.examples} examples", yscale="log")
+    axes.set_ylim(top=TOP)
     axes.legend(fontsize=8)
     return picture
 

@@ -153,8 +153,10 @@ def test_a_reference_has_to_be_a_tree() -> None:
             read_references(lines)
 
 
-def test_lines_are_trees_if_each_is_one() -> None:
+def test_lines_are_trees_if_nearly_each_is_one() -> None:
     assert are_trees([CAT, "(NN a)"])
+    assert are_trees([*[CAT] * 9, "(S"])
+    assert not are_trees([*[CAT] * 8, "(S"])
     assert not any(map(are_trees, [[], [CAT, ""], [CAT, "(NN a) (NN b)"], ["the cat", CAT], ["(S"]]))
 
 

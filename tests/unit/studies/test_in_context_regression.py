@@ -50,6 +50,17 @@ def test_figures_and_the_closest_step() -> None:
     assert closest([0.5]) == (1, 0.5)
 
 
+def test_what_is_not_finite_is_named_and_is_never_the_closest() -> None:
+    assert figure(None) == "not finite"
+    assert closest([None, 0.7]) == (2, 0.7)
+    assert closest([None, None]) == (1, None)
+    result = network()
+    result["shifted"]["inputs"] = result["losses"]["12"] = None
+    (row,) = STUDY.table(CONFIG, {"lsa,causal,layers=2": result})
+    assert (row["inputs * 2"], row["loss, 12 examples"]) == ("not finite", "not finite")
+    assert list(STUDY.plot(CONFIG, {"lsa,causal,layers=2": result})) == ["by-examples", "by-layers"]
+
+
 def test_plots_are_made_of_what_is_finished() -> None:
     for results in (
         {"lsa,prefix,layers=1": network()},
