@@ -5,13 +5,24 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, pairwise
 
+from nmt.config.decoding import DecodingConfig
 from nmt.data.encoding.normalization import plain
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.pairs import is_blank
 from nmt.data.placeholders import SPELLED, Protected, Protector, Restored, put_back, split_tags, symbols
+from nmt.errors import UsageError
 from nmt.inference.alignment import SPACE
 from nmt.inference.protocol import Hypothesis, Row, least_tree, nan_error
 from nmt.inference.segments import Segment, Segmenter, join
+
+UNBOUND = "search without decoding.well_formed"
+
+
+def check_trees(tokenizer: Tokenizer, decoding: DecodingConfig) -> None:
+    """Raise UsageError where the search is to be among trees, and `decoding` might leave none."""
+    is_bound = tokenizer.target.trees is not None and decoding.well_formed
+    if is_bound and (decoding.min_length or decoding.no_repeat_ngram):
+        raise UsageError("min_length and no_repeat_ngram may leave no tree", hint="leave them at 0, or " + UNBOUND)
 
 
 @dataclass(frozen=True)

@@ -35,12 +35,11 @@ from nmt.inference.engines.workers import Workers
 from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Request, Row, by_batch, length_penalty, nan_error
 from nmt.inference.report import Report
 from nmt.inference.segments import Segment, Segmenter
-from nmt.inference.sources import Chunk, Source, SourceReader
+from nmt.inference.sources import UNBOUND, Chunk, Source, SourceReader, check_trees
 
 R = TypeVar("R")
 FIRST_CHUNK, LARGEST_CHUNK = 32, 2048
 """Lines of the first chunk and, doubling, of the largest: early answers first, then full batches."""
-UNBOUND = "search without decoding.well_formed"
 AS_MANY = "give as many prefixes as lines; a blank one leaves the start to the model"
 
 
@@ -120,8 +119,7 @@ class Translator:
         lines: TrainingLines | None = None,
     ) -> None:
         self.engine, self.tokenizer, self.decoding = engine, tokenizer, decoding
-        if self.trees is not None and (decoding.min_length or decoding.no_repeat_ngram):
-            raise UsageError("min_length and no_repeat_ngram may leave no tree", hint="leave them at 0, or " + UNBOUND)
+        check_trees(tokenizer, decoding)
         self.max_length = max_length  # longest source in pieces, EOS included
         source, target = (languages.source, languages.target) if languages else (None, None)
         splitter = SentenceSplitter(source)
@@ -143,7 +141,7 @@ class Translator:
 
     @property
     def trees(self) -> TreePieces | None:
-        """The pieces of trees where the search is among well-formed ones alone."""
+        """The pieces of trees, if the search is among well-formed ones."""
         return self.tokenizer.target.trees if self.decoding.well_formed else None
 
     @classmethod
@@ -292,6 +290,8 @@ class Translator:
         # The words that a placeholder stands for cannot be aligned, as the model has not seen them.
         if options.alignment and self.protector is not None:
             raise UsageError("an alignment and placeholders exclude each other", hint='load with protect = "none"')
+        if options.alignment and self.tokenizer.target.trees is not None:
+            raise UsageError("a tree has its words from its line: there is no alignment to find")
         most = self.decoding.beam_size if options.sampling is None else math.inf
         if not 1 <= options.n_best <= most:
             raise UsageError(f"n_best = {options.n_best} must be 1 to the beam size, {self.decoding.beam_size}")

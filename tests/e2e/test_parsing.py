@@ -126,6 +126,7 @@ def test_without_the_constraint_the_output_is_what_the_model_says(nmt_here: Run,
     [
         (("translate", "runs/tiny/model", "--min-length", "3"), "min_length and no_repeat_ngram may leave no tree"),
         (("translate", "runs/tiny/model", "--prefix", "p"), "a prefix and trees exclude each other"),
+        (("translate", "runs/tiny/model", "--alignment"), "a tree has its words from its line: there is no alignment"),
         (("export", "runs/tiny/model", "--to", "ctranslate2"), "its targets are trees (tokenizer.trees), which nmt"),
     ],
 )
