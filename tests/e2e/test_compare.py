@@ -76,7 +76,7 @@ def test_what_cannot_be_compared_is_one_line(nmt_here: Run, copy: Copy, tmp_path
         ([first, copy("c"), "--test", "x"], 2, "--test x: not all runs were scored on it"),
         ([first, copy("d"), "--scores", "m:1=x"], 3, "x: no such file"),
         ([first, other, "--json", "--latex"], 2, "--json and --latex are two ways of printing"),
-        ([first, other, "--metrics", "x"], 2, "Invalid value for '--metrics': 'x' is not one of 'bleu', "),
+        ([first, other, "--metrics", "x"], 2, "Invalid value for '--metrics': 'x' is not one of 'bracket-f1', "),
         ([first, other, "--lines", "-1"], 2, "Invalid value for '--lines': must be greater than or equal to 0"),
     ):
         said = nmt_here("compare", *arguments)

@@ -27,6 +27,7 @@ def test_the_names_of_a_run_folder() -> None:
         "bundle": "model",
         "evaluation": "evaluation",
         "scores": "evaluation/scores.json",
+        "brackets": "evaluation/brackets.json",
         "times": "evaluation/times.json",
     }
 

@@ -7,7 +7,7 @@ import pytest
 from nmt import console
 from nmt.commands.analysis_tables import robustness_tables, show, tables
 from nmt.evaluation.analysis import Texts, analyze, count_words
-from nmt.evaluation.metrics import ALL_METRICS, Statistics, count
+from nmt.evaluation.metrics import TEXT_METRICS, Statistics, count
 from nmt.evaluation.robustness import Robustness, SingleWords, Variant, VariantName
 
 SOURCES = ["a dog in Oslo", "OK", "see 2 dogs at {place}"]
@@ -17,7 +17,7 @@ SYSTEMS = {"good": REFERENCES, "bad": ["a dog in Oslo", "OK", "der der der"]}
 
 def counted(systems: dict[str, list[str]], reference: Sequence[str]) -> dict[str, Statistics]:
     return count(
-        systems, [reference], tokenize="13a", lowercase=False, chrf_word_order=0, metrics=ALL_METRICS
+        systems, [reference], tokenize="13a", lowercase=False, chrf_word_order=0, metrics=TEXT_METRICS
     )  # fmt: skip
 
 

@@ -222,9 +222,9 @@ def test_a_batch_says_whether_its_sources_need_a_mask(monkeypatch: pytest.Monkey
     model, masked = make_model().eval(), list[bool]()
     encode = Transformer.encode
 
-    def spy(model: Transformer, src: Tensor, mask: Tensor | None) -> Tensor:
+    def spy(model: Transformer, src: Tensor, mask: Tensor | None, *starts: Tensor | None) -> Tensor:
         masked.append(mask is not None)
-        return encode(model, src, mask)
+        return encode(model, src, mask, *starts)
 
     monkeypatch.setattr(Transformer, "encode", spy)
     for src_padded in (True, False):

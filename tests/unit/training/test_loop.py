@@ -89,6 +89,7 @@ def make_trainer(
     """Make a trainer whose tokenizer knows nothing but its pieces."""
     source, masks = SimpleNamespace(pieces=lambda ids: [f"{number}" for number in ids]), [V - 2, V - 1]
     facts = {"source_size": V, "target_size": V, "placeholders": 0, "source": source, "masks": masks, "tags": []}
+    facts["target"] = SimpleNamespace(trees=None)
     sizes = cast("Tokenizer", SimpleNamespace(**facts))
     given = {"model": ModelConfig.model_validate(SMALL), "batching": BatchingConfig(tokens_per_step=60), **sections}
     folder = RunFolder(store.folder.parent)
