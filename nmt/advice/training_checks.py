@@ -78,6 +78,8 @@ def check_export(checkup: Checkup) -> Finding:
     """Check whether the model can be exported to CTranslate2, and whether this package is installed."""
     if (objective := checkup.recipe.training.objective) != "translation":
         return Finding("OK", f"a model that is trained for {objective} has none")
+    if checkup.recipe.tokenizer.trees:
+        return Finding("OK", "a model of trees has none")
     model = checkup.recipe.model
     try:
         check_shape(model)

@@ -128,6 +128,8 @@ def test_the_package_for_exports_is_looked_for(tmp_path: Path, monkeypatch: pyte
         "CTranslate2 has no model of the architecture prefix-lm (translate with the native engine, or take --to int8)"
     )
     assert found[0] == found[1].replace("is installed", 'is not installed here: pip install -e ".[ctranslate2]"')
+    trees = ("tokenizer.trees=true", "tokenizer.normalization=nfc")
+    assert str(check_export(checkup_of(tmp_path, *trees))) == "a model of trees has none"
 
 
 def test_steps_are_compared_with_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
