@@ -93,6 +93,14 @@ class SourceReader:
             sources.append(Source(text, spelled, one.kept, one.beyond, head, ids, words))
         return sources
 
+    def check_alignment(self) -> None:
+        """Raise UsageError where translations have no words to align with those of their line."""
+        # The words that a placeholder stands for cannot be aligned, as the model has not seen them.
+        if self.protector is not None:
+            raise UsageError("an alignment and placeholders exclude each other", hint='load with protect = "none"')
+        if self.tokenizer.target.trees is not None:
+            raise UsageError("a tree has its words from its line: there is no alignment to find")
+
     def split(self, source: Source, least: int = 0) -> tuple[list[Segment], bool]:
         """Return the segments of `source`, and whether a sentence was cut; see `Segmenter.split`.
 

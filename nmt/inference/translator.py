@@ -285,13 +285,10 @@ class Translator:
         """Translate `chunks`, up to and including the first chunk of only blank lines: no engine answers it.
 
         An engine that works ahead receives the next chunk before this one is done. Raises UsageError where more
-        hypotheses are wanted than the search has, or an alignment together with placeholders.
+        hypotheses are wanted than the search has, or an alignment that there cannot be.
         """
-        # The words that a placeholder stands for cannot be aligned, as the model has not seen them.
-        if options.alignment and self.protector is not None:
-            raise UsageError("an alignment and placeholders exclude each other", hint='load with protect = "none"')
-        if options.alignment and self.tokenizer.target.trees is not None:
-            raise UsageError("a tree has its words from its line: there is no alignment to find")
+        if options.alignment:
+            self.reader.check_alignment()
         most = self.decoding.beam_size if options.sampling is None else math.inf
         if not 1 <= options.n_best <= most:
             raise UsageError(f"n_best = {options.n_best} must be 1 to the beam size, {self.decoding.beam_size}")

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from nmt.config.model import ModelConfig
-from nmt.config.training import OptimizerConfig
 from nmt.files import JsonObject
 from nmt.model.protocol import Network
 from nmt.model.regression import VectorNetwork, example_mask, regression_tokens
@@ -22,7 +21,6 @@ from nmt.tasks import estimators
 from nmt.tasks.regression import Floats, LinearFunctions, Sequences
 
 TRAIN, COUNTS, TEST, FITTING, SHIFTED = range(5)  # what is drawn, each by a seed of its own
-BETA2 = 0.98  # Adam's, as in the recipes
 
 
 @dataclass(frozen=True)
@@ -90,13 +88,6 @@ def train_cell(cell: RegressionCell, config: RegressionConfig, folder: Path) -> 
         norm="pre",
         attention_kernel="softmax" if cell.kind == "softmax" else "linear",
     )
-    optimizer = OptimizerConfig(
-        learning_rate=config.learning_rate,
-        warmup_steps=config.warmup_steps,
-        schedule="linear",
-        beta2=BETA2,
-        clip_norm=config.clip_norm,
-    )
     torch.manual_seed(config.seed)
     has_norm = cell.kind != "lsa"
     network = VectorNetwork(
@@ -115,7 +106,7 @@ def train_cell(cell: RegressionCell, config: RegressionConfig, folder: Path) -> 
         network,
         batch_of,
         squared_error,
-        optimizer,
+        config.optimizer,
         steps=config.steps,
         seed=config.seed,
         folder=folder / "checkpoints",

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from nmt.config.section import Count
+from nmt.config.training import OptimizerConfig
 from nmt.studies.base import Cell, StudyConfig
 
 Kind = Literal["lsa", "linear", "softmax"]
@@ -15,13 +16,53 @@ Width = Annotated[PositiveInt, Field(le=4096)]
 Number = Annotated[PositiveInt, Field(le=10_000)]
 Scale = Annotated[float, Field(gt=0, le=1000)]
 Depth = Annotated[PositiveInt, Field(le=1000)]
+BETA2 = 0.98  # Adam's, as in the recipes
 ESTIMATORS = "estimators"  # the cell of the closed forms
 ONE_VALUED = {"least squares": "least squares", "ridge": "ridge", "online": "one pass of online descent"}
 """Estimators without steps, and their names in the table."""
 DESCENTS = {"descent": "gradient descent", "causal descent": "causal descent"}
 
 
-class RegressionConfig(StudyConfig):
+class NetworkConfig(StudyConfig):
+    """The fields of the networks of vectors that a study trains."""
+
+    d_model: Width = 64
+    """Width of the networks."""
+    heads: Number = 4
+    """Heads of each layer."""
+    steps: Count = 100_000
+    """Updates of a network."""
+    batch: Number = 64
+    """Sequences of an update (64 in Ding et al. 2023, section 5)."""
+    learning_rate: PositiveFloat = 2e-3
+    """Peak of the learning rate, which then falls linearly to 0."""
+    warmup_steps: Count = 1000
+    """Updates of linear warm-up."""
+    clip_norm: PositiveFloat = 1.0
+    """Scale a gradient of a larger norm down to this one."""
+
+    @model_validator(mode="after")
+    def network_is_possible(self) -> Self:
+        """Refuse a width or a warm-up that contradicts another number."""
+        if self.d_model % self.heads or self.d_model % 2:
+            raise ValueError(f"d_model = {self.d_model} must be even, and divisible by heads = {self.heads}")
+        if self.warmup_steps >= self.steps:
+            raise ValueError(f"warmup_steps = {self.warmup_steps} must be under steps = {self.steps}")
+        return self
+
+    @property
+    def optimizer(self) -> OptimizerConfig:
+        """The settings of the training: Adam with a linear schedule."""
+        return OptimizerConfig(
+            learning_rate=self.learning_rate,
+            warmup_steps=self.warmup_steps,
+            schedule="linear",
+            beta2=BETA2,
+            clip_norm=self.clip_norm,
+        )
+
+
+class RegressionConfig(NetworkConfig):
     """The fields of the study."""
 
     quick: ClassVar[Mapping[str, object]] = {
@@ -63,34 +104,16 @@ class RegressionConfig(StudyConfig):
     """Sequences on which the rates of the descents are fitted."""
     descent_steps: Annotated[PositiveInt, Field(le=100)] = 32
     """Most steps of gradient descent that networks are compared with."""
-    d_model: Width = 64
-    """Width of the networks."""
-    heads: Number = 4
-    """Heads of each layer."""
     ffn: Width = 256
     """Width of the feed-forward layers."""
     feed_forward: bool = False
     """Whole layers of a Transformer in `linear` and `softmax`; else attention alone, as in the theory."""
-    steps: Count = 100_000
-    """Updates of a network."""
-    batch: Number = 64
-    """Sequences of an update (64 in Ding et al. 2023, section 5)."""
-    learning_rate: PositiveFloat = 2e-3
-    """Peak of the learning rate, which then falls linearly to 0."""
-    warmup_steps: Count = 1000
-    """Updates of linear warm-up."""
-    clip_norm: PositiveFloat = 1.0
-    """Scale a gradient of a larger norm down to this one."""
 
     @model_validator(mode="after")
     def numbers_agree(self) -> Self:
         """Refuse numbers that contradict each other."""
         if self.fewest_examples > self.examples:
             raise ValueError(f"fewest_examples = {self.fewest_examples} must be at most examples = {self.examples}")
-        if self.d_model % self.heads or self.d_model % 2:
-            raise ValueError(f"d_model = {self.d_model} must be even, and divisible by heads = {self.heads}")
-        if self.warmup_steps >= self.steps:
-            raise ValueError(f"warmup_steps = {self.warmup_steps} must be under steps = {self.steps}")
         return self
 
 

@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from nmt.config.model import ModelConfig
-from nmt.config.training import OptimizerConfig
 from nmt.files import JsonObject
 from nmt.model.protocol import Network
 from nmt.model.regression import VectorNetwork, example_mask, regression_tokens
 from nmt.studies.fitting import fit
-from nmt.studies.regression_cell import BETA2, TEST, TRAIN, TokenBatch
+from nmt.studies.regression_cell import TEST, TRAIN, TokenBatch
 from nmt.tasks.regression import Floats
 from nmt.tasks.softmax_regression import SoftmaxProblems
 
@@ -61,13 +60,6 @@ def train_cell(cell: "SoftmaxCell", config: "SoftmaxRegressionConfig", folder: P
         dropout=0.0,
         norm="pre",
     )
-    optimizer = OptimizerConfig(
-        learning_rate=config.learning_rate,
-        warmup_steps=config.warmup_steps,
-        schedule="linear",
-        beta2=BETA2,
-        clip_norm=config.clip_norm,
-    )
     torch.manual_seed(config.seed)
     network = VectorNetwork(model, columns + 1, columns, has_norm=False)
     test = SoftmaxProblems.draw(config.tests, *shape, (config.seed, TEST))
@@ -80,7 +72,7 @@ def train_cell(cell: "SoftmaxCell", config: "SoftmaxRegressionConfig", folder: P
         network,
         batch_of,
         squared_error,
-        optimizer,
+        config.optimizer,
         steps=config.steps,
         seed=config.seed,
         folder=folder / "checkpoints",

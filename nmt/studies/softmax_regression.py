@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat
 
 from nmt.config.section import Count
-from nmt.studies.base import Cell, Results, Rows, Study, StudyConfig
+from nmt.studies.base import Cell, Results, Rows, Study
 from nmt.studies.in_context_regression import figure
-from nmt.studies.regression_fields import Number, Scale, Width
+from nmt.studies.regression_fields import NetworkConfig, Number, Scale, Width
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nmt.files import JsonObject
 
 
-class SoftmaxRegressionConfig(StudyConfig):
+class SoftmaxRegressionConfig(NetworkConfig):
     """The fields of the study."""
 
     quick: ClassVar[Mapping[str, object]] = {"steps": 3000, "d_model": 32}
@@ -35,29 +35,12 @@ class SoftmaxRegressionConfig(StudyConfig):
     """Columns of A, and numbers of x."""
     tests: Number = 2000
     """Problems of the test."""
-    d_model: Width = 64
-    """Width of the layer."""
-    heads: Number = 4
-    """Heads of the layer."""
     steps: Count = 30_000
     """Updates of a training."""
-    batch: Number = 64
-    """Problems of an update."""
     learning_rate: PositiveFloat = 3e-3
     """Peak of the learning rate, which then falls linearly to 0."""
     warmup_steps: Count = 200
     """Updates of linear warm-up."""
-    clip_norm: PositiveFloat = 1.0
-    """Scale a gradient of a larger norm down to this one."""
-
-    @model_validator(mode="after")
-    def numbers_agree(self) -> Self:
-        """Refuse numbers that contradict each other."""
-        if self.d_model % self.heads or self.d_model % 2:
-            raise ValueError(f"d_model = {self.d_model} must be even, and divisible by heads = {self.heads}")
-        if self.warmup_steps >= self.steps:
-            raise ValueError(f"warmup_steps = {self.warmup_steps} must be under steps = {self.steps}")
-        return self
 
 
 @dataclass(frozen=True)
