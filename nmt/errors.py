@@ -100,6 +100,12 @@ class FailedRunsError(NmtError):
     exit_code = 7
 
 
+class ForgottenError(NmtError):
+    """A fine-tuning that lost more on general text than its guard allows."""
+
+    exit_code = 8
+
+
 class StorageError(NmtError):
     """A full disk, a file that may not be read or written, or a disk that fails."""
 

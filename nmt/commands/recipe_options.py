@@ -97,7 +97,11 @@ def run_recipe(recipe: str, where: RunConfig, last: str = "evaluate") -> None:
     """Run the stages of `recipe` up to `last`, and show the results of the last of all."""
     began = time.monotonic()
     run = open_run(recipe, where)
-    from nmt.pipeline.pipeline import run_stages, show_results  # start-up time, and after the recipe's own errors
+    from nmt.pipeline.pipeline import (
+        refuse_forgotten,
+        run_stages,
+        show_results,
+    )  # start-up time, and after the recipe's own errors
 
     run_stages(run, last, dry_run=where.dry_run)
     if where.dry_run:
@@ -108,6 +112,8 @@ def run_recipe(recipe: str, where: RunConfig, last: str = "evaluate") -> None:
         show_results(run, time.monotonic() - began)
         if not where.no_report:
             write_report_of(run)
+    if last != "prepare" and run.ranks.is_main:
+        refuse_forgotten(run)
 
 
 def write_report_of(run: Run) -> None:

@@ -4,12 +4,13 @@ A record holds the knobs that its nmt knew. One that it did not know counts as i
 """
 
 from collections.abc import Collection, Iterator
+from itertools import zip_longest
 from typing import TypeVar
 
 from pydantic.fields import FieldInfo
 
 from nmt.config.recipe import Recipe
-from nmt.config.section import MISSING, Affects, AsBefore, Effect, Section, is_table, section_of
+from nmt.config.section import MISSING, Affects, AsBefore, Effect, Section, is_list, is_table, section_of
 from nmt.files import Json, JsonObject, differing
 
 S = TypeVar("S", bound=Section)
@@ -50,8 +51,10 @@ def knobs_with(effects: Collection[Effect], section: Section) -> JsonObject:
             match value:
                 case Section():
                     value = knobs_with(effects, value)
-                case dict():
+                case dict() if is_table(type(section).model_fields[name]):
                     value = {key: knobs_with(effects, each) for key, each in value.items()}
+                case [Section(), *_]:
+                    value = [knobs_with(effects, each) for each in value]
             chosen[name] = value
     return chosen
 
@@ -86,6 +89,8 @@ def completed(values: JsonObject, section: type[Section]) -> JsonObject:
             value = {}
         if inner and isinstance(value, dict) and is_table(field):
             value = {key: completed(each, inner) for key, each in value.items()}
+        elif inner and isinstance(value, list) and is_list(field):
+            value = [completed(each, inner) for each in value]
         elif inner and isinstance(value, dict):
             value = completed(value, inner)
         if value is not MISSING:
@@ -107,6 +112,9 @@ def as_begun(section: S, recorded: JsonObject) -> S:
             changed[name] = as_begun(value, table)
         elif is_table(field):
             changed[name] = {key: as_begun(each, table.get(key) or {}) for key, each in value.items()}
+        elif is_list(field) and value:
+            begun = there if isinstance(there, list) else []
+            changed[name] = [as_begun(each, old or {}) for each, old in zip_longest(value, begun[: len(value)])]
         elif name not in section.model_fields_set and there in (MISSING, before):
             changed[name] = before
     return section.model_copy(
@@ -138,7 +146,10 @@ def _knobs_in_use(
         if name not in values or not _has(effects, section, name):
             continue
         key, inner, value = prefix + name, section_of(field), values[name]
-        if inner and isinstance(value, dict):
+        if inner and isinstance(value, list) and is_list(field):
+            for number, table in enumerate(value, 1):
+                yield from _knobs_in_use(table, effects, inner, f"{key}.{number}.")
+        elif inner and isinstance(value, dict):
             if as_before(field) is None:
                 yield key, "set"
             tables = {f"{key}.{each}.": value[each] for each in value} if is_table(field) else {f"{key}.": value}

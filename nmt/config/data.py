@@ -1,6 +1,7 @@
 """The sections [languages], [data] and [cleaning]."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
@@ -243,6 +244,9 @@ class TrainingCorpusConfig(CorpusConfig):
     weight: Annotated[Annotated[float, Field(gt=0, le=1000)] | None, Affects("updates", neutral=1)] = None
     """How often an epoch sees each pair of this training corpus: 2 is twice, 0.5 a half of them, drawn anew each
     epoch; by default 1, or the weight that follows from `data.temperature`."""
+    replay: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, Affects("updates")] = None
+    """The share of an epoch that are pairs of this corpus, drawn anew each epoch: 0.5 for as many as of the corpora
+    without `replay`, in place of a weight. For fine-tuning, with general text that should not be forgotten."""
     cleaning: CleaningConfig | None = None
     """Keys of [cleaning] that differ for this training corpus; of `task` those that apply, as [cleaning] does not."""
 
@@ -301,6 +305,8 @@ class DataConfig(Section):
     """Pairs for validation during training; where all training text is monolingual, both sides of each are lines."""
     test: dict[Name, CorpusConfig] = Field(default_factory=dict)
     """Test sets by name; each gets its own scores."""
+    guard: CorpusConfig | None = None
+    """Pairs of general text that a fine-tuning should not forget, for `training.guard`."""
     downloads: dict[Name, DownloadConfig] = Field(default_factory=dict)
     """Files to download, by name."""
     temperature: Annotated[Annotated[float, Field(ge=1)] | None, Affects("updates", neutral=1)] = None
@@ -334,6 +340,13 @@ class DataConfig(Section):
         if self.temperature is not None and weighted:
             section = "train" if weighted[0] in self.train else "monolingual"
             raise ValueError(f"temperature and {section}.{weighted[0]}.weight exclude each other")
+        replayed = {name: corpus for name, corpus in self.training_corpora.items() if corpus.replay is not None}
+        if twice := [name for name, corpus in replayed.items() if corpus.weight is not None]:
+            raise ValueError(f"train.{twice[0]}: weight and replay exclude each other")
+        if replayed and len(replayed) == len(self.training_corpora):
+            raise ValueError("replay: every corpus has it, and none is left to learn from; take it off one")
+        if (share := sum(corpus.replay or 0 for corpus in replayed.values())) >= 1:
+            raise ValueError(f"replay: the shares are {share:.3g} together, and must be under 1")
         if self.protect is not None:
             try:
                 re.compile(self.protect)
@@ -344,13 +357,23 @@ class DataConfig(Section):
     def weights(self, pairs: dict[str, int]) -> dict[str, float]:
         """Return how often an epoch sees each pair of each training corpus, given its number of `pairs`."""
         power = 0.0 if self.temperature is None else 1 - 1 / self.temperature
-        most = max(pairs.values(), default=0)
         corpora = self.training_corpora
-        return {name: corpora[name].weight or ((most / n) ** power if n else 1.0) for name, n in pairs.items()}
+        replays = {name: replay for name in pairs if (replay := corpora[name].replay)}
+        own = {name: n for name, n in pairs.items() if name not in replays}
+        most = max(own.values(), default=0)
+        weights = {name: corpora[name].weight or ((most / n) ** power if n else 1.0) for name, n in own.items()}
+        # Of a stage without any other corpus, a replayed one is all there is.
+        rest, seen = 1 - sum(replays.values()), sum(weights[name] * n for name, n in own.items())
+        for name, share in replays.items():
+            weights[name] = share / rest * seen / pairs[name] if own and pairs[name] else 1.0
+        return {name: weights[name] for name in pairs}
 
-    def shares(self, pairs: dict[str, int]) -> dict[str, dict[str, float]]:
-        """Return the weight and the share of an epoch of each training corpus, given its number of `pairs`."""
-        weights = self.weights(pairs)
+    def shares(self, pairs: dict[str, int], weights: Mapping[str, float] | None = None) -> dict[str, dict[str, float]]:
+        """Return the weight and the share of an epoch of each training corpus, given its number of `pairs`.
+
+        `weights` are by default those of the corpora.
+        """
+        weights = weights or self.weights(pairs)
         seen = {name: weights[name] * count for name, count in pairs.items()}
         total = sum(seen.values()) or 1
         return {name: {"pairs": pairs[name], "weight": weights[name], "share": seen[name] / total} for name in pairs}
@@ -379,7 +402,8 @@ class DataConfig(Section):
 
     @property
     def corpora(self) -> list[CorpusConfig]:
-        return [*self.training_corpora.values(), *([self.dev] if self.dev else []), *self.test.values()]
+        held_out = [corpus for corpus in (self.dev, self.guard) if corpus]
+        return [*self.training_corpora.values(), *held_out, *self.test.values()]
 
     @property
     def tags(self) -> list[str]:

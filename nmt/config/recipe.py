@@ -100,6 +100,8 @@ class Recipe(Section):
             raise ValueError(f'tags: {self.data.tags[0]!r} is no piece with tokenizer.model_type = "word"')
         self.check_monolingual()
         self.check_objective()
+        self.check_stages()
+        self.check_guard()
         tests = list(self.data.test) or ["held-out"]
         if unknown := [test for test in self.expected if test not in tests]:
             raise ValueError(f"expected.{unknown[0]}: no such test set, which are {', '.join(tests)}")
@@ -145,6 +147,37 @@ class Recipe(Section):
             raise ValueError(f"{given} needs tokenizer.masks of at least {self.masks_needed}")
         if not self.tokenizer.joint:
             raise ValueError(f"{given} needs tokenizer.joint = true")
+
+    def check_stages(self) -> None:
+        """Raise ValueError where a stage of the training does not go with the corpora or the schedule."""
+        corpora = self.data.training_corpora
+        for stage in self.training.stages:
+            where = f"training.stages: stage {stage.name!r}"
+            if unknown := [name for name in stage.corpus_names if name not in corpora]:
+                raise ValueError(f"{where}: no training corpus {unknown[0]!r}, which are {', '.join(corpora)}")
+            if not stage.restart_schedule or self.optimizer.schedule != "linear":
+                continue
+            if stage.steps is None:
+                raise ValueError(f"{where}: restart_schedule needs steps, at the end of which a linear schedule is 0")
+            if self.optimizer.warmup_steps >= stage.steps:
+                raise ValueError(
+                    f"{where}: restart_schedule needs optimizer.warmup_steps = {self.optimizer.warmup_steps} "
+                    f"under its {stage.steps} steps"
+                )
+
+    def check_guard(self) -> None:
+        """Raise ValueError where the guard of a fine-tuning lacks its text, or a start to compare with."""
+        training = self.training
+        if (training.guard is None) != (self.data.guard is None):
+            has, lacks = ("training.guard", "data.guard") if training.guard else ("data.guard", "training.guard")
+            raise ValueError(f"{has} needs [{lacks}]: the guard compares scores of that text")
+        if training.guard and training.objective != "translation":
+            raise ValueError(f'training.guard: training.objective = "{training.objective}" makes no translations')
+        if training.guard and training.init_from is None and len(training.stages) < 2:
+            raise ValueError(
+                "training.guard needs training.init_from or several training.stages: it compares with the "
+                "score before a fine-tuning"
+            )
 
     @property
     def masks_needed(self) -> int:

@@ -102,7 +102,7 @@ def allows_none(section: type[Section], key: str) -> bool:
 
 
 def section_of(field: FieldInfo) -> type[Section] | None:
-    """Return the section that a field holds, itself or as the values of a table."""
+    """Return the section that a field holds, itself, as the values of a table, or as the items of a list."""
     candidates = [field.annotation, *get_args(field.annotation)]
     return next((c for c in candidates if isinstance(c, type) and issubclass(c, Section)), None)
 
@@ -110,3 +110,8 @@ def section_of(field: FieldInfo) -> type[Section] | None:
 def is_table(field: FieldInfo) -> bool:
     """Return whether a field is a table of sections under free names."""
     return get_origin(field.annotation) is dict and section_of(field) is not None
+
+
+def is_list(field: FieldInfo) -> bool:
+    """Return whether a field is a list of sections, an array of tables in TOML."""
+    return get_origin(field.annotation) is list and section_of(field) is not None

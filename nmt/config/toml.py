@@ -14,9 +14,9 @@ from pydantic.fields import FieldInfo
 
 from nmt.config.data import CORPUS
 from nmt.config.recipe import Recipe
-from nmt.config.section import Section, cut, is_table, section_of, shown
+from nmt.config.section import Section, cut, is_list, is_table, section_of, shown
 from nmt.errors import RecipeError, worded
-from nmt.files import JsonObject
+from nmt.files import Json, JsonObject
 from nmt.version import ROOT
 
 S = TypeVar("S", bound=Section)
@@ -122,11 +122,28 @@ def override_key(tree: JsonObject, override: str, form: str = "section.key=value
         parsed = tomllib.loads(f"value = {value}")["value"]
     except (ValueError, RecursionError):
         parsed = value.strip()
+    inner: JsonObject | list[JsonObject] = tree
     for section in path[:-1]:
-        tree = tree.setdefault(section, {})
-        if not isinstance(tree, dict):
-            raise RecipeError(f"--set {cut(override)}: {section} is not a section")
-    tree[path[-1]] = parsed
+        inner = _within(inner, section, f"--set {cut(override)}")
+    if isinstance(inner, list):
+        raise RecipeError(f"--set {cut(override)}: not of the form {'.'.join(path[:-1])}.NAME.key=value")
+    inner[path[-1]] = parsed
+
+
+def _within(tree: JsonObject | list[JsonObject], section: str, origin: str) -> JsonObject | list[JsonObject]:
+    """Return a section of `tree`, made where it is missing, or the table of that name in a list of tables.
+
+    Raises RecipeError, which names its `origin`.
+    """
+    if isinstance(tree, list):
+        named = {each.get("name"): each for each in tree}
+        if section not in named:
+            raise RecipeError(f"{origin}: no {section!r} among {', '.join(map(str, named))}")
+        return named[section]
+    inner = tree.setdefault(section, {})
+    if not isinstance(inner, dict) and not (isinstance(inner, list) and _are_tables(inner)):
+        raise RecipeError(f"{origin}: {section} is not a section")
+    return inner
 
 
 def describe(error: ValidationError, root: type[Section] = Recipe) -> str:
@@ -156,8 +173,10 @@ def key_path(location: Sequence[str | int], root: type[Section]) -> list[str]:
     """Return the parts of a key, without those that pydantic adds: `[key]`, and the type of a union."""
     parts: list[str] = []
     for part in location:
-        if isinstance(part, int) or (part != "[key]" and section_at(parts, root)):
-            parts.append(str(part))
+        if isinstance(part, int):
+            parts.append(str(part + 1 if section_at(parts, root) else part))  # tables of a list count from 1
+        elif part != "[key]" and section_at(parts, root):
+            parts.append(part)
     return parts
 
 
@@ -171,7 +190,7 @@ def section_at(location: Iterable[str], root: type[Section]) -> type[Section] | 
             continue
         field = section.model_fields.get(part) if section else None
         section = section_of(field) if field else None
-        is_name = field is not None and is_table(field)
+        is_name = field is not None and (is_table(field) or is_list(field))
     return section
 
 
@@ -195,7 +214,7 @@ def knobs(section: type[Section] = Recipe, prefix: str = "") -> Iterator[Knob]:
     """Yield every key of the recipe, from the fields and their docstrings."""
     for name, field in section.model_fields.items():
         if inner := section_of(field):
-            named = ".NAME" if is_table(field) else ""
+            named = ".NAME" if is_table(field) or is_list(field) else ""
             yield from knobs(inner, f"{prefix}{name}{named}.")
         else:
             default = "required" if field.is_required() else to_toml(field.get_default(call_default_factory=True))
@@ -241,7 +260,7 @@ def type_name(field: FieldInfo) -> str:
 
 
 def to_toml(value: object) -> str:
-    """Return a plain value in TOML; None, which TOML lacks, as the word "none"."""
+    """Return a value in TOML; None, which TOML lacks, as the word "none"."""
     match value:
         case None:
             return '"none"'
@@ -252,8 +271,15 @@ def to_toml(value: object) -> str:
             return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
         case list():
             return f"[{', '.join(to_toml(item) for item in value)}]"
+        case dict():
+            return f"{{{', '.join(f'{bare_key(key)} = {to_toml(item)}' for key, item in value.items())}}}"
         case _:
             return str(value)
+
+
+def bare_key(key: str) -> str:
+    """Return the name of a key in TOML, in quotes where it has a dot."""
+    return to_toml(key) if "." in key else key
 
 
 def resolved_toml(recipe: Recipe) -> str:
@@ -262,16 +288,27 @@ def resolved_toml(recipe: Recipe) -> str:
     sections: list[str] = []
 
     def write(values: JsonObject, path: str) -> None:
-        plain = [f"{key} = {to_toml(value)}" for key, value in values.items() if not isinstance(value, dict | None)]
+        lists = {key: value for key, value in values.items() if isinstance(value, list) and _are_tables(value)}
+        plain = [
+            f"{key} = {to_toml(value)}"
+            for key, value in values.items()
+            if key not in lists and not isinstance(value, dict | None)
+        ]
         unset = [f"{key} = {to_toml(None)}" for key, value in values.items() if value is None]
         if path and (plain or unset):
             sections.append("\n".join([f"[{path}]", *plain, *unset]))
         else:
             top.extend(plain)
         for key, value in values.items():
+            inner = f"{path}.{bare_key(key)}".lstrip(".")
             if isinstance(value, dict):
-                name = to_toml(key) if "." in key else key
-                write(value, f"{path}.{name}".lstrip("."))
+                write(value, inner)
+            for table in lists.get(key, []):
+                sections.append("\n".join([f"[[{inner}]]", *(f"{k} = {to_toml(v)}" for k, v in table.items())]))
 
     write(recipe.model_dump(), "")
     return "\n\n".join(["\n".join(top), *sections])
+
+
+def _are_tables(values: list[Json]) -> bool:
+    return bool(values) and all(isinstance(value, dict) for value in values)

@@ -4,8 +4,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from nmt.config.curriculum import GuardConfig, StageConfig
 from nmt.config.model import Architecture
 from nmt.config.section import Affects, Count, Section, Seed
+from nmt.files import JsonObject
 
 Precision = Literal["float32", "bfloat16"]
 Algorithm = Literal["adam", "muon"]
@@ -131,6 +133,27 @@ class TrainingConfig(Section):
     files do; by default weights are random."""
     tensorboard: Annotated[bool, Affects()] = False
     """Write the curves for TensorBoard as well, to `tensorboard/` in the run folder; needs the extra `tensorboard`."""
+    stages: list[StageConfig] = Field(default_factory=list)
+    """Stages of the training, one after the other, each with corpora of its own; by default one, of all corpora. Where
+    all have `steps`, `max_steps` is their sum."""
+    guard: GuardConfig | None = None
+    """End a fine-tuning that loses too much on [data.guard]; by default it may lose anything."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def stages_and_guard_have_their_defaults(cls, values: object) -> object:
+        if not isinstance(values, dict):
+            return values
+        kept: JsonObject = (
+            {} if values.get("guard", "none") in (None, "none") else {"average": "best", "average_checkpoints": 1}
+        )
+        stages = values.get("stages")
+        each = [stage for stage in stages if isinstance(stage, dict | StageConfig)] if isinstance(stages, list) else []
+        steps = [stage.get("steps") if isinstance(stage, dict) else stage.steps for stage in each]
+        known = [number for number in steps if type(number) is int and number > 0]
+        if known and len(known) == len(stages or []):
+            kept["max_steps"] = sum(known)
+        return {**kept, **values}
 
     @model_validator(mode="before")
     @classmethod
@@ -155,4 +178,28 @@ class TrainingConfig(Section):
                 f"average_checkpoints = {self.average_checkpoints} needs keep_checkpoints of at least that, "
                 f"not {self.keep_checkpoints}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def stages_agree(self) -> Self:
+        names = [stage.name for stage in self.stages]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"stages: two stages have the name {twice[0]!r}")
+        if self.stages and self.patience is not None:
+            raise ValueError(f"patience = {self.patience}: stages have a patience of their own, give it there")
+        fixed, is_open = sum(stage.steps or 0 for stage in self.stages), any(not stage.steps for stage in self.stages)
+        if is_open and fixed >= self.max_steps:
+            raise ValueError(
+                f"max_steps = {self.max_steps} leaves no step to the stages without steps: the others have {fixed}"
+            )
+        if self.stages and not is_open and fixed != self.max_steps:
+            raise ValueError(
+                f"max_steps = {self.max_steps}, but the steps of stages are {fixed} together: leave max_steps out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def the_best_within_the_guard_is_bundled(self) -> Self:
+        if self.guard and self.average == "last":
+            raise ValueError('average = "last": guard keeps the best validation within its bound; take "best"')
         return self

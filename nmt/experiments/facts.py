@@ -24,6 +24,7 @@ from nmt.pipeline.manifest import MANIFEST
 
 BINS = 30  # of a histogram
 COUNTED = 200_000  # training pairs whose words are counted
+MEASURED = ("train", "dev", "stage", "guard")  # events of the log that curves and tables show
 CLOSE = 1e-6  # scores that are equal
 
 
@@ -85,8 +86,10 @@ def training_of(run: FinishedRun) -> JsonObject:
         "best": counts.get("best"),
         "best_metric": run.recipe.training.best_metric,
         "objective": run.recipe.training.objective,
+        "stages": counts.get("stages", []),
+        "guard": counts.get("guard"),
         **taken,
-        "events": [event for event in run.log if "kind" in event and event["kind"] not in ("train", "dev")],
+        "events": [event for event in run.log if "kind" in event and event["kind"] not in MEASURED],
     }
 
 

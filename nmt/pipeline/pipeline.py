@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from nmt import console
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.devices import pick_device
-from nmt.errors import ArtifactError, StorageError
+from nmt.errors import ArtifactError, ForgottenError, StorageError
 from nmt.files import digest, read_json
 from nmt.inference.engines.native import check_precision
 from nmt.locks import holder_of, holding_folder
@@ -175,3 +175,14 @@ def best_checkpoint(run: Run) -> str:
     metric, step = METRICS[run.recipe.training.best_metric], counts["best_step"]
     where = next((f", {path}" for path in run.checkpoints.of_kind("best") if step_of(path) == step), "")
     return f"step {step:,} of {counts['steps']:,}, dev {metric} {counts['best']:.2f}{where}"
+
+
+def refuse_forgotten(run: Run) -> None:
+    """Raise ForgottenError where the guard ended the training of a finished run."""
+    counts = getattr(Manifest.read(run.folder.checkpoints), "counts", None) or {}
+    if (guard := counts.get("guard")) and guard["stopped"]:
+        raise ForgottenError(
+            f"{run.folder.path}: the guard ended the training at step {counts['steps']:,}, at "
+            f"{METRICS[guard['metric']]} {guard['end']:.2f} after {guard['start']:.2f} before; the bundle is that of "
+            f"step {counts['best_step']:,}, within the bound"
+        )

@@ -71,12 +71,13 @@ class Run:
 
     @property
     def corpora(self) -> dict[str, CorpusConfig]:
-        """The corpora of the recipe by their names: `train` or `train.NAME`, `monolingual.NAME`, `dev`, `test.NAME`."""
+        """The corpora of the recipe: `train` or `train.NAME`, `monolingual.NAME`, `dev`, `guard`, `test.NAME`."""
         data = self.recipe.data
         train = {train_key(name): corpus for name, corpus in data.train.items()}
         lines = {f"monolingual.{name}": corpus for name, corpus in data.monolingual.items()}
         tests = {f"test.{name}": corpus for name, corpus in data.test.items()}
-        return {**train, **lines, **({"dev": data.dev} if data.dev else {}), **tests}
+        held_out = {name: corpus for name, corpus in (("dev", data.dev), ("guard", data.guard)) if corpus}
+        return {**train, **lines, **held_out, **tests}
 
     @cached_property
     def data_digests(self) -> dict[str, dict[str, str]]:

@@ -53,6 +53,7 @@ def text_plan(run: Run, commits: Mapping[str, str | None]) -> TextPlan:
                 name: at_commit(f"monolingual.{name}", corpus) for name, corpus in data.monolingual.items()
             },
             "dev": data.dev and at_commit("dev", data.dev),
+            "guard": data.guard and at_commit("guard", data.guard),
             "test": {name: at_commit(f"test.{name}", corpus) for name, corpus in data.test.items()},
         }
     )
@@ -70,6 +71,7 @@ def say(run: Run, manifest: Manifest) -> None:
         console.log(f"text: training pairs with placeholders: {counts.protected:,}")
     tests = ", ".join(f"{name} {count:,}" for name, count in counts.test.items())
     sizes = f"train {counts.pairs:,}, dev {counts.dev:,}" + (f", test {tests}" if tests else "")
+    sizes += "" if counts.guard is None else f", guard {counts.guard:,}"
     console.log(f"text: {run.recipe.data.units} of {sizes}")
 
 

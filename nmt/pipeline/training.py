@@ -1,6 +1,7 @@
 """The stage `train`: from ids to checkpoints."""
 
-from nmt.data.cleaning.corpus_text import read_text
+from nmt.config.curriculum import GuardConfig
+from nmt.data.cleaning.corpus_text import GUARD, read_text
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.devices import pick_device
@@ -9,7 +10,8 @@ from nmt.pipeline.ids import training_lines
 from nmt.pipeline.manifest import Manifest
 from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage, digests_of
-from nmt.training.checkpoint import MOMENTS
+from nmt.training import forgetting
+from nmt.training.checkpoint import MOMENTS, TrainingState
 from nmt.training.distributed import joined_gpus
 from nmt.training.loop import Trainer
 from nmt.training.validation import DevSet
@@ -26,19 +28,22 @@ def data_digest(run: Run) -> str:
 
 def make(run: Run, manifest: Manifest) -> None:
     """Train, from the newest checkpoint if there is one; every rank does."""
-    folder = run.folder
+    folder, recipe = run.folder, run.recipe
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
     pairs = PreparedPairs(folder.ids / "train")
-    with joined_gpus(run.ranks, pick_device(run.recipe.training.device)):
+    with joined_gpus(run.ranks, pick_device(recipe.training.device)):
+        tokenizer = Tokenizer.load(folder.tokenizer)
+        guard = DevSet.of(*read_text(folder.text, GUARD), recipe, tokenizer) if recipe.data.guard else None
         trainer = Trainer(
-            run.recipe,
-            Tokenizer.load(folder.tokenizer),
+            recipe,
+            tokenizer,
             pairs,
             DevSet(*read_text(folder.text, "dev"), PreparedPairs(folder.ids / "dev")),
             folder,
             data=data_digest(run),
             lines=training_lines(folder),
             initial=run.initial,
+            guard=guard,
             ranks=run.ranks,
         )
         state = trainer.run()
@@ -51,9 +56,22 @@ def make(run: Run, manifest: Manifest) -> None:
         "steps": state.step,
         "best_step": state.best_step,
         "best": state.best,
-        "corpora": run.recipe.data.shares({name: end - start for name, (start, end) in pairs.corpora.items()}),
+        "corpora": recipe.data.shares(trainer.corpus_sizes),
+        **({"stages": trainer.curriculum.taken(state)} if recipe.training.stages else {}),
+        **({"guard": guard_counts(state, recipe.training.guard)} if recipe.training.guard else {}),
     }
     manifest.write(folder.checkpoints)
+
+
+def guard_counts(state: TrainingState, guard: GuardConfig) -> JsonObject:
+    """Return the scores of the guard before and at the end of a fine-tuning, and whether it ended it."""
+    return {
+        "metric": guard.metric,
+        "bound": guard.bound,
+        "start": state.guard_start,
+        "end": state.guard_score,
+        "stopped": forgetting.lost(state, guard) > guard.bound,
+    }
 
 
 STAGE = Stage("train", lambda run: run.folder.checkpoints, frozenset({"updates", "training", "decoding"}), inputs, make)

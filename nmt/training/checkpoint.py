@@ -45,6 +45,13 @@ class TrainingState:
     threads: int | None = None  # threads of each of them on a CPU; unknown of what an older nmt trained
     losses: list[float | None] = field(default_factory=list)
     """Dev losses of the `ranked`; None of what is no number. They are missing of what an older nmt ranked."""
+    stage_ends: list[int] = field(default_factory=list)
+    """The last step of each stage that is over."""
+    stage_best: tuple[float, float | None] | None = None  # value and loss of the best validation of the stage
+    stage_stale: int = 0  # validations of the stage since that one
+    guard_set: str = ""  # digest of the text and the metric of the next two fields
+    guard_start: float | None = None  # score of the guard before the fine-tuning
+    guard_score: float | None = None  # that of the last validation
 
     @classmethod
     def read(cls, values: JsonObject) -> Self:

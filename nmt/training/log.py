@@ -22,7 +22,7 @@ METRICS = {"strict-f1": "strict F1", "bleu": "BLEU", "chrf": "chrF", "loss": "lo
 """Names of `training.best_metric` in messages."""
 CURVES = ("loss", "perplexity", "bleu", "chrf", "learning_rate", "gradient_norm", "tokens_per_second")
 """The values of the log that TensorBoard shows."""
-ROWS = ("train", "dev", "best dev", "optimizer", "speed", "memory", "skipped")
+ROWS = ("stage", "train", "dev", "best dev", "guard", "optimizer", "speed", "memory", "skipped")
 """The rows of the live panel, from top to bottom; empty ones are left out."""
 
 
@@ -109,6 +109,7 @@ class TrainingLog:
         self._progress = console.Progress("train", max_steps, done=resume_after, unit="steps", shown=shown)
         self._rows = dict.fromkeys(ROWS, "")
         self._max_steps, self._updates = max_steps, 0
+        self._stage, self._stage_fact = "", dict[str, str]()  # the stage, where the training has some
         self._interval = Interval()
         self._began = time.perf_counter()
 
@@ -122,6 +123,12 @@ class TrainingLog:
         self._progress.__exit__()
         if self._curves is not None:
             self._curves.close()
+
+    def set_stage(self, title: str, name: str) -> None:
+        """Name the stage in all later lines: `title` for people, `name` in the log file."""
+        self._stage = title
+        self._stage_fact = {"stage": name}
+        self._show({"stage": title})
 
     def data_ready(self) -> None:
         """Count the time of this lap as waiting for data."""
@@ -154,7 +161,7 @@ class TrainingLog:
         total = max(sum(tokens_seen.values()), 1)
         corpora = {name: round(count / total, 4) for name, count in tokens_seen.items()}
         shares = {"corpora": corpora} if len(corpora) > 1 else {}
-        self.record("train", state.step, {"epoch": state.epoch, **values, **shares})
+        self.record("train", state.step, {**self._stage_fact, "epoch": state.epoch, **values, **shares})
         loss = "no update taken, all were skipped"
         optimizer = f"learning rate {rate:.1e}"
         if means["loss"] is not None:
@@ -169,7 +176,9 @@ class TrainingLog:
             facts = [loss, speed, optimizer, f"waiting {waiting}", f"memory {size}"]
             facts += [f"skipped updates {skipped:,}" if skipped else "", best and f"best dev {best}"]
             facts.append(self._left(state.step))
-            self._progress.log(f"step {state.step:,} of {self._max_steps:,}: {', '.join(filter(None, facts))}")
+            self._progress.log(
+                f"{self._where}step {state.step:,} of {self._max_steps:,}: {', '.join(filter(None, facts))}"
+            )
         return values
 
     def dev_line(self, state: TrainingState, dev: Validation) -> None:
@@ -181,12 +190,25 @@ class TrainingLog:
             "strict-f1_signature": dev.strict_signature,
         }
         known = {name: value for name, value in scores.items() if value is not None}
-        self.record("dev", state.step, {"loss": dev.loss, "perplexity": dev.perplexity, **known})
+        values = {**self._stage_fact, "loss": dev.loss, "perplexity": dev.perplexity, **known}
+        self.record("dev", state.step, values)
         facts = f"loss {dev.loss:.3f}, perplexity {dev.perplexity:.2f}"
         facts += "".join(f", {METRICS[name]} {known[name]:.2f}" for name in METRICS if name in known)
         self._show({"dev": f"{facts} at step {state.step:,}", "best dev": best_dev(state)})
         best = " best so far" if state.best_step == state.step else ""
-        self.say(f"step {state.step:,}: dev {facts}{best}")
+        self.say(f"{self._where}step {state.step:,}: dev {facts}{best}")
+
+    def guard_line(self, state: TrainingState, metric: str) -> None:
+        """Record the last score of the guard in `state`, beside the one before the fine-tuning."""
+        scores = {"score": state.guard_score, "start": state.guard_start}
+        self.record("guard", state.step, {**self._stage_fact, "metric": metric, **scores})
+        facts = f"{metric} {state.guard_score:.2f}, {state.guard_start:.2f} before the fine-tuning"
+        self._show({"guard": f"{facts} at step {state.step:,}"})
+        self.say(f"{self._where}step {state.step:,}: guard {facts}")
+
+    @property
+    def _where(self) -> str:
+        return f"{self._stage}, " if self._stage else ""
 
     def say(self, text: str) -> None:
         if self._shown:

@@ -10,6 +10,7 @@ from contextlib import closing
 import torch
 
 from nmt import console, devices, runtime
+from nmt.config.curriculum import StageConfig
 from nmt.config.inference import TrainingLines
 from nmt.config.recipe import Recipe
 from nmt.data.encoding.batching import Ints
@@ -19,20 +20,21 @@ from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import ArtifactError, DivergedError, UsageError, explaining_shortage, is_out_of_memory
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.evaluation.scoring import choose_tokenizer
-from nmt.files import digest_json, read_json, remove, remove_partials, write_json, write_text
+from nmt.files import JsonObject, digest_json, read_json, remove, remove_partials, write_json, write_text
 from nmt.inference.protocol import BATCH_TOKENS
 from nmt.model.families import build
 from nmt.run_folder import RunFolder
-from nmt.training import memory
+from nmt.training import forgetting, memory
 from nmt.training.checkpoint import Checkpoint, Checkpoints, TrainingState, refuse_other, step_of
 from nmt.training.checkpoint_writer import CheckpointWriter
+from nmt.training.curriculum import Curriculum, began
 from nmt.training.distributed import Ranks, checksum
+from nmt.training.forgetting import ForgettingGuard
 from nmt.training.guard import MAX_SKIPPED_IN_A_ROW
 from nmt.training.identity import identity_of
 from nmt.training.init_from import InitialModel
 from nmt.training.log import METRICS, TrainingLog
 from nmt.training.objectives import corruption_of
-from nmt.training.optimizer import learning_rate
 from nmt.training.signals import catching_signals, halt
 from nmt.training.threads import fix_threads
 from nmt.training.updater import Updater, step_seed
@@ -40,7 +42,6 @@ from nmt.training.validation import (
     DevSet,
     Validation,
     rank_validation,
-    should_stop,
     translator_of,
     validate,
     validate_loss,
@@ -67,16 +68,19 @@ class Trainer:
         data: str,
         lines: TrainingLines | None = None,
         initial: InitialModel | None = None,
+        guard: DevSet | None = None,
         ranks: Ranks | None = None,
     ) -> None:
         """Build the model and all that trains it; `data` is the digest of the prepared ids, `lines` their lengths.
 
-        `initial` is the model whose weights a training starts from, by default random ones.
+        `initial` is the model whose weights a training starts from, by default random ones; `guard` is the text of
+        `training.guard`.
         """
         config = recipe.training
         self.recipe, self.config, self.folder = recipe, config, folder
         self.initial, self.ranks = initial, ranks or Ranks()
         self.tokenizer, self.pairs, self.dev = tokenizer, pairs, dev.corrupted(recipe, tokenizer)
+        self.guard = ForgettingGuard(config.guard, guard) if config.guard and guard else None
         self.identity = identity_of(recipe, data, initial.weights if initial else None)
         runtime.keep_freed_memory()
         runtime.bound_kernels()
@@ -99,28 +103,34 @@ class Trainer:
         self.checkpoints = Checkpoints(folder.checkpoints, config.keep_checkpoints)
         self.writer = CheckpointWriter(self.checkpoints, self.device)
         self.corpus_sizes = {name: end - start for name, (start, end) in pairs.corpora.items()}
+        self.curriculum = Curriculum(recipe, self.corpus_sizes)
+        self.state = TrainingState()
+        self.steps = self.steps_of(self.curriculum.stage(self.state))
+        self.tokens_seen = Counter(dict.fromkeys(pairs.corpora, 0))
+        """Target tokens of each corpus since the last line of the log."""
+        self.recent: deque[Ints] = deque(maxlen=2 * CHECK_EVERY)  # sentences of the last steps
+
+    def steps_of(self, stage: StageConfig) -> StepStream:
+        """Return the steps of a stage, which each epoch draws anew."""
+        recipe, tokenizer, seed = self.recipe, self.tokenizer, self.config.seed
         alpha, longest = recipe.tokenizer.sampling, recipe.model.max_length - 1
-        self.steps = StepStream(
-            pairs,
+        return StepStream(
+            self.pairs,
             recipe.batching.tokens_per_step,
-            config.seed,
-            weights=recipe.data.weights(self.corpus_sizes),
-            regularization=SubwordRegularization(tokenizer, alpha, config.seed, longest) if alpha else None,
-            corruption=corruption_of(recipe, tokenizer, pairs.corpora, config.seed),
+            seed,
+            weights=self.curriculum.weights(stage),
+            regularization=SubwordRegularization(tokenizer, alpha, seed, longest) if alpha else None,
+            corruption=corruption_of(recipe, tokenizer, self.pairs.corpora, seed),
             rank=self.ranks.rank,
             ranks=self.ranks.size,
         )
-        self.tokens_seen = Counter(dict.fromkeys(pairs.corpora, 0))
-        """Target tokens of each corpus since the last line of the log."""
-        self.state = TrainingState()
-        self.recent: deque[Ints] = deque(maxlen=2 * CHECK_EVERY)  # sentences of the last steps
 
     def run(self) -> TrainingState:
         """Train to the end, from the newest whole checkpoint if there is one, else from the initial weights.
 
         Killed at any instant and called again, it ends with the same bits, on a CPU with as many threads and ranks.
         Raises ArtifactError where the checkpoints are another recipe's, DivergedError where too many updates are
-        skipped.
+        skipped, ForgottenError where not even the first validation is within the bound of the guard.
         """
         self.resume()
         state, config, last = self.state, self.config, self.config.max_steps
@@ -129,15 +139,17 @@ class Trainer:
                 f"{self.checkpoints.folder}: trained for {state.step} steps, beyond training.max_steps = {last}",
                 hint="take another --run-dir, or delete the folder checkpoints to train anew",
             )
-        if should_stop(state, config) or state.step == last:
+        if self.is_done():
             console.log(f"train: step {state.step:,} was the last one; nothing to do")
+            forgetting.check_end(state, config)
             return state
         if state.step == 0:
             if self.initial is not None:
                 self.updater.load_weights(self.initial.load())
                 console.log(f"train: starting from the weights {self.initial.file}")
             self.fit_memory()
-        self.log_shares()
+        if not self.curriculum.is_given:
+            self.curriculum.log_shares(state)
         self.warn_of_dev()
         is_main = self.ranks.is_main
         with (
@@ -151,20 +163,22 @@ class Trainer:
                 shown=is_main,
             ) as log,
         ):
-            # A rollback restarts the stream of steps at its current position.
+            if self.guard and state.step == 0 and self.initial is not None:
+                self.guard.begin(state, self.validation(self.guard.text), log)
+            # A rollback and a new stage restart the stream of steps at their position.
             while not self.run_steps(log, signals):
                 pass
-        if should_stop(self.state, config):
+        if config.patience is not None and self.state.stale >= config.patience:
             metric = METRICS[config.best_metric]
             console.log(f"train: stopped early: {self.state.stale} validations without a better dev {metric}")
+        forgetting.check_end(self.state, config)
         return self.state
 
-    def log_shares(self) -> None:
-        """Log the share of each corpus in an epoch, where there are several."""
-        if len(self.corpus_sizes) > 1:
-            shares = self.recipe.data.shares(self.corpus_sizes)
-            facts = (f"{name} {its['share']:.1%} (weight {its['weight']:.3g})" for name, its in shares.items())
-            console.log(f"train: pairs of an epoch: {', '.join(facts)}")
+    def is_done(self) -> bool:
+        """Return whether the last step was taken, or the guard ended the training."""
+        state = self.state
+        is_over = self.curriculum.is_over(state) and self.curriculum.is_last(state)
+        return is_over or forgetting.is_beyond(state, self.config)
 
     def warn_of_dev(self) -> None:
         """Warn of blank references of dev, and of a tokenizer with which its BLEU means little."""
@@ -186,14 +200,25 @@ class Trainer:
         if newest is not None:
             refuse_other(newest.path, newest.identity, self.identity)
             self.restore(newest)
-            console.log(f"train: resuming after step {newest.state.step:,}")
+            where = f", {self.curriculum.title(self.state)}" if self.curriculum.is_given else ""
+            console.log(f"train: resuming after step {newest.state.step:,}{where}")
             if newest.state.ranks != self.ranks.size:
                 console.warn(
                     f"trained by {newest.state.ranks} processes so far, now by {self.ranks.size}: the sentences of "
                     "each step stay, but dropout and rounding differ from an uninterrupted run"
                 )
         if self.state.metric != self.config.best_metric:
-            self.state = dataclasses.replace(self.state, metric=self.config.best_metric, ranked=[], losses=[], stale=0)
+            self.state = dataclasses.replace(
+                self.state,
+                metric=self.config.best_metric,
+                ranked=[],
+                losses=[],
+                stale=0,
+                stage_best=None,
+                stage_stale=0,
+            )
+        if self.guard:
+            self.guard.bind(self.state)
         self.state.ranks = self.ranks.size
         begun = {
             "inputs": digest_json(self.identity),
@@ -229,7 +254,8 @@ class Trainer:
             return
         room = memory.room_for_micro_batches(self.updater)
         room //= self.ranks.size if self.device.type == "cpu" else 1  # processes on CPUs share one memory
-        share = -(-memory.longest_step(self.pairs, self.steps) // self.ranks.size)
+        streams = map(self.steps_of, self.curriculum.stages)
+        share = -(-max(memory.longest_step(self.pairs, stream) for stream in streams) // self.ranks.size)
         size = self.ranks.min(memory.fit(memory.micro_batch_cost(self.updater, self.steps), share, room))
         self.try_longest_dev()
         text = f"a step is one micro-batch of up to {share:,} padded tokens a side"
@@ -257,9 +283,10 @@ class Trainer:
         return min((size for size in sizes if isinstance(size, int)), default=None)
 
     def run_steps(self, log: TrainingLog, signals: list[int]) -> bool:
-        """Take steps from the state's position to the last one; return False after a rollback."""
+        """Take steps from the state's position to the last one; return False after a rollback, or a whole stage."""
+        self.begin_stage(log)
         self.steps.micro_batch_tokens = self.micro_batch_tokens
-        config = self.config
+        config, last = self.config, self.curriculum.last_step(self.state)
         with closing(self.steps.from_position(self.state.epoch, self.state.offset)) as stream:
             log.start_lap()
             for step in stream:
@@ -268,14 +295,16 @@ class Trainer:
                 number = self.state.step
                 log.show_step(number)
                 self.writer.check()
-                is_last = number == config.max_steps
-                if (is_last or number % CHECK_EVERY == 0) and self.roll_back_if_diverged(log):
+                is_end = number == last
+                if (is_end or number % CHECK_EVERY == 0) and self.roll_back_if_diverged(log):
                     return False
-                if is_last or number % config.log_every == 0:
+                if is_end or number % config.log_every == 0:
                     self.log_updates(log)
-                if is_last or number % config.validate_every == 0:
+                if is_end or number % config.validate_every == 0:
                     self.validate(log)
-                is_last = is_last or should_stop(self.state, config)
+                is_last, is_over = self.is_done(), self.curriculum.is_over(self.state)
+                if is_over and not is_last:
+                    self.curriculum.advance(self.state)
                 is_regular = is_last or number % config.checkpoint_every == 0
                 if is_regular or is_told_to_stop:
                     self.save(halting=not is_regular)
@@ -285,13 +314,28 @@ class Trainer:
                     return True
                 if is_told_to_stop:
                     halt(signals[0] if signals else signal.SIGTERM, number)
+                if is_over:
+                    return False
                 log.start_lap()
         return True
 
+    def begin_stage(self, log: TrainingLog) -> None:
+        """Draw the steps of the stage of the state, where the recipe has stages, and say so."""
+        if not self.curriculum.is_given:
+            return
+        state, title = self.state, self.curriculum.title(self.state)
+        stage = self.curriculum.stage(state)
+        self.steps = self.steps_of(stage)
+        log.set_stage(title, stage.name)
+        if state.step == began(state):
+            console.log(f"train: {title}, begins after step {state.step:,}")
+            # At its first step: resumed just before it, the log drops that line and gets it again.
+            log.record("stage", state.step + 1, {"name": stage.name, "corpora": self.curriculum.shares(stage)})
+        self.curriculum.log_shares(state, f"{title}: ")
+
     def rate(self) -> float:
         """Return the learning rate of the last update."""
-        width, last = self.recipe.model.d_model, self.config.max_steps
-        return learning_rate(self.state.step, self.recipe.optimizer, d_model=width, max_steps=last)
+        return self.curriculum.learning_rate(self.state)
 
     def update(self, step: Step, log: TrainingLog, signals: list[int]) -> bool:
         """Take one step, in smaller micro-batches where memory runs out; return whether a rank was told to stop."""
@@ -368,6 +412,8 @@ class Trainer:
         )
         self.restore(good)
         kept = {name: getattr(state, name) for name in ("epoch", "offset", "micro_batch_tokens", "ranks", "threads")}
+        if good.state.stage_ends != state.stage_ends:  # of the earlier stage, an epoch that is new
+            kept |= {"epoch": state.epoch + bool(state.offset), "offset": 0}
         self.state = dataclasses.replace(good.state, **kept, rollbacks=state.rollbacks + 1, skipped=skipped)
         self.updater.guard.skipped.fill_(skipped)
         if self.ranks.is_main:
@@ -385,15 +431,7 @@ class Trainer:
         """
         back = min(self.state.step - step + 1, len(self.recent))
         step, indices = self.state.step - back + 1, self.recent[-back]
-        models = self.tokenizer.source, self.tokenizer.target
-        texts = (
-            model.decode([ids.tolist() for ids in side])
-            for model, side in zip(models, self.pairs.sides(indices), strict=True)
-        )
-        rows = [
-            {"pair": index + 1, "source": source, "target": target}
-            for index, source, target in zip(indices.tolist(), *texts, strict=True)
-        ]
+        rows = self.pairs_as_text(indices)
         if self.ranks.is_main:
             write_text(self.folder.diverged, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         return DivergedError(
@@ -403,6 +441,17 @@ class Trainer:
             hint="likely causes: learning_rate too high, warmup_steps too short, no clip_norm, or broken pairs",
         )
 
+    def pairs_as_text(self, indices: Ints) -> list[JsonObject]:
+        models = self.tokenizer.source, self.tokenizer.target
+        texts = (
+            model.decode([ids.tolist() for ids in side])
+            for model, side in zip(models, self.pairs.sides(indices), strict=True)
+        )
+        return [
+            {"pair": index + 1, "source": source, "target": target}
+            for index, source, target in zip(indices.tolist(), *texts, strict=True)
+        ]
+
     def log_updates(self, log: TrainingLog) -> None:
         """Write the line of the updates since the last one."""
         skipped, _ = self.updater.guard.counts()
@@ -411,22 +460,31 @@ class Trainer:
         self.tokens_seen = Counter(dict.fromkeys(self.tokens_seen, 0))
 
     def validate(self, log: TrainingLog) -> None:
-        """Score dev; keep the weights where they are among the best."""
-        model, validation = self.updater.eval_model, self.validation()
-        if rank_validation(self.state, validation, self.config) and self.ranks.is_main:
-            self.writer.save_best(self.state, model.weights(), self.identity)
-        log.dev_line(self.state, validation)
+        """Score dev, and the text of the guard; keep the weights where they are among the best within its bound.
 
-    def validation(self) -> Validation:
-        """Return the scores of dev, or its loss where the objective has no others."""
+        Without an initial model the fine-tuning begins when the first stage is over.
+        """
+        state, guard, validation = self.state, self.guard, self.validation(self.dev)
+        is_tuning = state.guard_start is not None
+        if guard and is_tuning:
+            guard.compare(state, self.validation(guard.text), log)
+        is_within = not forgetting.is_beyond(state, self.config)
+        if is_within and rank_validation(state, validation, self.config) and self.ranks.is_main:
+            self.writer.save_best(state, self.updater.eval_model.weights(), self.identity)
+        log.dev_line(state, validation)
+        if guard and not is_tuning and self.curriculum.is_over(state):
+            guard.begin(state, self.validation(guard.text), log)
+
+    def validation(self, text: DevSet) -> Validation:
+        """Return the scores of `text`, or its loss where the objective has no others."""
         model, translator, decoding = self.updater.eval_model, self.translator, self.recipe.decoding
         if translator is None:
             batch_tokens = decoding.batch_tokens or BATCH_TOKENS[self.device.type]
-            return validate_loss(model, self.dev.pairs, batch_tokens, self.ranks)
+            return validate_loss(model, text.pairs, batch_tokens, self.ranks)
         # As `nmt translate` computes; on a GPU a copy in float32 would take more than it gives.
         if self.device.type == "cpu" or decoding.precision != "float32":
             translator = with_prepared(translator, model, decoding.precision)
-        return validate(model, translator, self.dev, self.ranks, self.metrics)
+        return validate(model, translator, text, self.ranks, self.metrics)
 
     def save(self, *, halting: bool) -> None:
         """Begin to write a checkpoint, and go on when its tensors are copied.

@@ -13,8 +13,9 @@ from nmt.config.inference import TrainingLines
 from nmt.config.recipe import Recipe
 from nmt.config.training import TrainingConfig
 from nmt.data.encoding.batching import by_tokens
-from nmt.data.encoding.dataset import Pairs
-from nmt.data.encoding.tokenizer import Tokenizer
+from nmt.data.encoding.corpus_ids import protected
+from nmt.data.encoding.dataset import DrawnPairs, Ids, Pairs
+from nmt.data.encoding.tokenizer import SentencePieceModel, Tokenizer
 from nmt.data.placeholders import protector_for
 from nmt.evaluation.metrics import score, with_brackets
 from nmt.inference.engines.native import NativeEngine
@@ -36,6 +37,18 @@ class DevSet:
     sources: list[str]
     references: list[str]
     pairs: Pairs
+
+    @classmethod
+    def of(cls, sources: list[str], references: list[str], recipe: Recipe, tokenizer: Tokenizer) -> "DevSet":
+        """Encode text that has no prepared ids, as those of dev are: sides are cut to `model.max_length`."""
+        longest, pairs = recipe.model.max_length - 1, list(zip(sources, references, strict=True))
+        if (protector := protector_for(recipe.data.protect, tokenizer.placeholders)) is not None:
+            pairs = [protected(pair, protector, tokenizer.tags) for pair in pairs]
+
+        def encoded(side: int, model: SentencePieceModel) -> list[Ids]:
+            return [np.array(ids[:longest], np.int64) for ids in model.encode([pair[side] for pair in pairs])]
+
+        return cls(sources, references, DrawnPairs(encoded(0, tokenizer.source), encoded(1, tokenizer.target)))
 
     def corrupted(self, recipe: Recipe, tokenizer: Tokenizer) -> "DevSet":
         """Return dev as the objective of `recipe` makes it in the first epoch of DEV_SEED, the same for every seed."""
@@ -147,22 +160,21 @@ def rank_validation(state: TrainingState, validation: Validation, config: Traini
     value: float = getattr(validation, config.best_metric.replace("-", "_"))
     loss = validation.loss if math.isfinite(validation.loss) else None
     rows = [*zip_longest(state.ranked, state.losses), ((value, state.step), loss)]
-
-    def order(row: tuple[tuple[float, int], float | None]) -> tuple[float, float]:
-        (value, _), loss = row
-        if config.best_metric == "loss":
-            return (value if math.isfinite(value) else math.inf), 0.0
-        # Scores count as they are printed: a BLEU of 0.001 is no progress over one of 0.
-        return -round(value, 2), math.inf if loss is None else loss
-
     # Of equals the earlier one is better: it comes first, and the sort is stable.
-    rows.sort(key=order)
+    rows.sort(key=lambda row: _order(row[0][0], row[1], config))
     state.stale = 0 if rows[0][0][1] == state.step else state.stale + 1
     kept = rows[: config.average_checkpoints if config.average == "best" else 1]
     state.ranked, state.losses = [row for row, _ in kept], [loss for _, loss in kept]
+    if state.stage_best is None or _order(value, loss, config) < _order(*state.stage_best, config):
+        state.stage_best, state.stage_stale = (value, loss), 0
+    else:
+        state.stage_stale += 1
     return state.step in {step for _, step in state.ranked}
 
 
-def should_stop(state: TrainingState, config: TrainingConfig) -> bool:
-    """Return whether `patience` validations in a row brought no better one."""
-    return config.patience is not None and state.stale >= config.patience
+def _order(value: float, loss: float | None, config: TrainingConfig) -> tuple[float, float]:
+    """Return the key by which validations are sorted, best first."""
+    if config.best_metric == "loss":
+        return (value if math.isfinite(value) else math.inf), 0.0
+    # Scores count as they are printed: a BLEU of 0.001 is no progress over one of 0.
+    return -round(value, 2), math.inf if loss is None else loss

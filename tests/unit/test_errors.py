@@ -16,6 +16,7 @@ CODES = {
     "DataError": 3,
     "ArtifactError": 4,
     "FailedRunsError": 7,
+    "ForgottenError": 8,
     "NotReproducedError": 6,
     "StorageError": 4,
     "DivergedError": 5,

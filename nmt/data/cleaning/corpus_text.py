@@ -28,6 +28,7 @@ from nmt.data.shards import ROWS, SHARD, card_of, corpus_of, in_order, read_shar
 from nmt.errors import DataError
 from nmt.files import JsonObject, remove
 
+GUARD = "guard"  # the general text of a fine-tuning's guard
 HELD_OUT = "held-out"  # name of the test set that is split off the training text
 CLEANED = "cleaned"  # folder of the pairs that passed the filters of single pairs; removed when `train` is written
 COLUMNS = [("source", pa.string()), ("target", pa.string())]
@@ -37,7 +38,7 @@ Anomalies = Mapping[str, Counter[str]]
 
 
 def iterate_text(folder: Path, split: str) -> Iterator[Pair]:
-    """Yield the pairs of `train`, `dev` or `test.NAME` in the folder that `write_text` filled."""
+    """Yield the pairs of `train`, `dev`, `guard` or `test.NAME` in the folder that `write_text` filled."""
     for path in shard_paths(folder / split):
         yield from read_pairs(path)
 
@@ -78,9 +79,10 @@ class TextPlan:
 
     @property
     def held_out(self) -> dict[str, CorpusConfig]:
-        """The dev and test sets that have files of their own, by split."""
+        """The dev and test sets, and the text of the guard, that have files of their own, by split."""
         tests = {f"test.{name}": config for name, config in self.data.test.items()}
-        return {"dev": self.data.dev, **tests} if self.data.dev else tests
+        others = {"dev": self.data.dev, GUARD: self.data.guard}
+        return {**{split: config for split, config in others.items() if config}, **tests}
 
     @property
     def missing(self) -> dict[str, int]:
@@ -118,7 +120,7 @@ class TextPlan:
 
 
 def write_text(plan: TextPlan, folder: Path, *, workers: int, stdin: BinaryIO | None = None) -> TextCounts:
-    """Write the training text, cleaned, to `train` in `folder`, and `dev` and each `test.NAME` as they are.
+    """Write the training text, cleaned, to `train` in `folder`, and `dev`, `guard` and each `test.NAME` as they are.
 
     Pairs of dev and test are dropped from train, and monolingual lines that are a side of one. Missing dev and test
     sets are split off the cleaned pairs, or, where all text is monolingual, dev off the lines. Sources begin with the
@@ -165,7 +167,8 @@ def write_text(plan: TextPlan, folder: Path, *, workers: int, stdin: BinaryIO | 
         train,
         anomalies={name: dict(found) for name, found in anomalies.items()},
         dev=counts.get("dev", 0),
-        test={split.removeprefix("test."): count for split, count in counts.items() if split != "dev"},
+        test={split.removeprefix("test."): count for split, count in counts.items() if split not in ("dev", GUARD)},
+        guard=counts.get(GUARD),
         held_out_anomalies={split: dict(found) for split, found in held_out_anomalies.items()},
         split_off=sum(plan.missing.values()),
         protected=protected if plan.data.protect else None,
@@ -179,7 +182,7 @@ def _write_held_out(plan: TextPlan, folder: Path, anomalies: Anomalies) -> dict[
     """
     held_out: dict[str, list[Pair]] = {}
     for split, config in plan.held_out.items():
-        pairs = list(plan.read(config, "validation" if split == "dev" else "test", anomalies[split]))
+        pairs = list(plan.read(config, "validation" if split in ("dev", GUARD) else "test", anomalies[split]))
         if split == "dev" and not plan.data.train:
             pairs = _as_lines(pairs)
         _write_pairs(folder / split, 0, split, _tagged(pairs, config.tags))

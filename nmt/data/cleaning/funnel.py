@@ -61,6 +61,7 @@ class TextCounts:
     held_out_anomalies: dict[str, dict[str, int]] = field(default_factory=dict)  # those of `dev` and each `test.NAME`
     split_off: int = 0  # pairs of dev and test that were split off the training text
     protected: int | None = None  # training pairs with placeholders; None without `data.protect`
+    guard: int | None = None  # pairs of the guard's text; None where there is none
 
     @property
     def pairs(self) -> int:
@@ -73,7 +74,10 @@ class TextCounts:
                 name: {"pairs": pairs, "funnel": self.funnels[name].counts(), "odd": self.anomalies[name]}
                 for name, pairs in self.train.items()
             },
-            "pairs": {"train": self.pairs, "dev": self.dev, "test": self.test},
+            "pairs": {
+                **{"train": self.pairs, "dev": self.dev, "test": self.test},
+                **({} if self.guard is None else {"guard": self.guard}),
+            },
             "odd": self.held_out_anomalies,
             "split_off": self.split_off,
             **({} if self.protected is None else {"protected": self.protected}),
@@ -94,6 +98,7 @@ class TextCounts:
             held_out_anomalies=values.get("odd", {}),
             split_off=values.get("split_off", 0),
             protected=values.get("protected"),
+            guard=values["pairs"].get("guard"),
         )
 
 

@@ -137,7 +137,7 @@ def _encode_shard(encoder: _Encoder, task: tuple[str, int]) -> JsonObject:
             chunk = pairs[start : start + ROWS]
             if split == "dev" and plan.data.protect is not None:
                 protector = Protector(plan.data.protect, tokenizer.placeholders)
-                chunk = [_protected(pair, protector, tokenizer.tags) for pair in chunk]
+                chunk = [protected(pair, protector, tokenizer.tags) for pair in chunk]
             src = tokenizer.source.encode([source for source, _ in chunk], threads=encoder.threads)
             tgt = tokenizer.target.encode([target for _, target in chunk], threads=encoder.threads)
             if split == "train":
@@ -161,7 +161,7 @@ def _encode_shard(encoder: _Encoder, task: tuple[str, int]) -> JsonObject:
     return card
 
 
-def _protected(pair: Pair, protector: Protector, tags: Sequence[str]) -> Pair:
+def protected(pair: Pair, protector: Protector, tags: Sequence[str]) -> Pair:
     """Put placeholders into a pair, after its tags, if its sides agree on them, as the text stage does in train."""
     prefix, source = split_tags(pair[0], tags)
     source, target = protector.protect_pair(source, pair[1]) or (source, pair[1])

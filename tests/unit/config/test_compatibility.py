@@ -78,7 +78,13 @@ def test_the_knobs_that_change_no_result_are_these_alone() -> None:
         *("name", "description", "data.downloads.url", "data.downloads.sha256", "model.preset"),
         *("batching.micro_batch_tokens", "training.device", "training.threads", "training.compile"),
         *("training.log_every", "training.init_from", "training.tensorboard"),
-        *("training.deterministic", "decoding.batch_tokens", "expected.bleu", "expected.bracket_f1"),
+        *(
+            "training.deterministic",
+            "training.stages.name",
+            "decoding.batch_tokens",
+            "expected.bleu",
+            "expected.bracket_f1",
+        ),
         *("expected.signature", "expected.tolerance", "expected.source", "expected.is_measured", "sweep"),
     }
     assert Section.affects == {"updates"}
@@ -123,7 +129,7 @@ def test_knobs_of_corpora_and_of_their_own_cleaning_are_chosen_alone() -> None:
     own = {"train": {"a": {"files": "a.tsv", "weight": 2.0, "cleaning": {"max_pieces": 9}}, "b": {"files": "b.tsv"}}}
     dump = recipe(data=own)
     assert knobs_with(UPDATES, dump)["data"] == {
-        "train": {"a": {"weight": 2.0}, "b": {"weight": None}},
+        "train": {"a": {"weight": 2.0, "replay": None}, "b": {"weight": None, "replay": None}},
         "monolingual": {},
         "temperature": None,
     }

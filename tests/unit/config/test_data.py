@@ -210,6 +210,34 @@ def test_weights_are_given_or_follow_from_the_temperature() -> None:
     assert data(temperature=2.0).weights({"a": 100, "b": 0}) == {"a": 1.0, "b": 1.0}
 
 
+def test_a_replayed_corpus_has_its_share_of_an_epoch_whatever_its_size() -> None:
+    pairs = {"a": 1000, "b": 30}
+    found = data(train={"a": {**A, "replay": 0.25}, "b": {**A, "weight": 2.0}})
+    assert found.weights(pairs) == {"a": pytest.approx(0.02), "b": 2.0}
+    assert found.shares(pairs)["a"]["share"] == pytest.approx(0.25)
+    two = data(train={"a": {**A, "replay": 0.25}, "c": {**A, "replay": 0.5}, "b": A})
+    shares = two.shares({**pairs, "c": 7})
+    assert [shares[name]["share"] for name in ("a", "b", "c")] == [pytest.approx(x) for x in (0.25, 0.25, 0.5)]
+    warm = data(train={"a": {**A, "replay": 0.5}, "b": A, "c": A}, temperature=2.0)
+    assert warm.weights({**pairs, "c": 120}) == {"a": pytest.approx(0.18), "b": 2.0, "c": 1.0}
+    assert data(train={"a": {**A, "replay": 0.5}, "b": A}).weights({"a": 0, "b": 5}) == {"a": 1.0, "b": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ({"a": {**A, "replay": 0.5, "weight": 2.0}, "b": A}, "train.a: weight and replay exclude each other"),
+        ({"a": {**A, "replay": 0.5}}, "replay: every corpus has it, and none is left to learn from; take it off one"),
+        (
+            {"a": {**A, "replay": 0.5}, "b": {**A, "replay": 0.7}, "c": A},
+            "replay: the shares are 1.2 together, and must be under 1",
+        ),
+    ],
+)
+def test_a_replay_that_cannot_be_is_one_line(train: dict[str, Any], message: str) -> None:
+    assert finding(DataConfig, train=train) == ("", f"Value error, {message}")
+
+
 def test_shares_are_of_the_pairs_of_an_epoch() -> None:
     assert data(temperature=2.0).shares({"a": 100, "b": 25}) == {
         "a": {"pairs": 100, "weight": 1.0, "share": 100 / 150},

@@ -280,6 +280,7 @@ def test_a_resolved_recipe_holds_every_knob() -> None:
         f"[data.downloads.NAME]\nurl = 'https://example.org/x'\nsha256 = '{'0' * 64}'",
         "[expected.NAME]\nbleu = 1\nsignature = 'x'",
         "[sweep.NAME.model]\nheads = 1",
+        "[[training.stages]]\nname = 'NAME'\nsteps = 1",
     ]
     lines = [
         "[data.monolingual.NAME]\nlanguage = 'en'\ntext = 'x'\n[data.monolingual.NAME.cleaning]\nmax_pieces = 9",
@@ -295,6 +296,8 @@ def test_a_resolved_recipe_holds_every_knob() -> None:
         for part in knob.key.split("."):
             if value == "none":  # a section that is switched off
                 break
+            if isinstance(value, list):
+                value = {each["name"]: each for each in value}
             assert part in value, knob.key
             value = value[part]
 
@@ -368,7 +371,7 @@ def test_a_section_is_explained_key_by_key_and_all_without_a_key() -> None:
     assert {knob.key for knob in explain("data.test.NAME")} == {
         knob.key.replace("train.NAME", "test.NAME")
         for knob in explain("data.train")
-        if ".weight" not in knob.key and ".cleaning." not in knob.key
+        if not any(part in knob.key for part in (".weight", ".replay", ".cleaning."))
     }
     assert explain(None) == list(knobs())
 

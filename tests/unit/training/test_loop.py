@@ -5,24 +5,19 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 from torch import Tensor
+from trainers import SMALL, make_trainer, step_on, two, values, write_ids
 
 from nmt.config.data import DataConfig
 from nmt.config.model import ModelConfig
-from nmt.config.recipe import Recipe
 from nmt.config.training import BatchingConfig, TrainingConfig
 from nmt.data.encoding.dataset import PreparedPairs
-from nmt.data.encoding.tokenizer import Tokenizer
-from nmt.data.shards import shard_path, write_shard
 from nmt.errors import ArtifactError, StorageError, TerminatedTrainingError, UsageError
-from nmt.run_folder import RunFolder
 from nmt.training import checkpoint, checkpoint_writer
 from nmt.training.checkpoint import MOMENTS, Checkpoints, TrainingState
 from nmt.training.distributed import Ranks
@@ -31,28 +26,10 @@ from nmt.training.log import TrainingLog
 from nmt.training.loop import Trainer
 from nmt.training.validation import DevSet
 
-V = 20
-SMALL = {"d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 1, "decoder_layers": 1}
-
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def make_recipe(**sections: Any) -> Recipe:
-    languages, data = {"source": "en", "target": "de"}, {"train": {"files": "a.tsv"}}
-    return Recipe.model_validate({"name": "x", "languages": languages, "data": data, **sections})
-
-
-def write_ids(folder: Path, number: int, corpus: str, count: int) -> None:
-    """Write a shard of so many pairs of 1 to 8 pieces a side."""
-    rng = np.random.default_rng(1)
-    sides = [[rng.integers(4, V, int(rng.integers(1, 9))).tolist() for _ in range(count)] for _ in range(2)]
-    ids = pa.list_(pa.uint8())
-    schema = pa.schema([("src", ids), ("tgt", ids), ("src_length", pa.uint8()), ("tgt_length", pa.uint8())])
-    columns = [*sides, *([len(row) for row in side] for side in sides)]
-    write_shard(shard_path(folder, number), schema, corpus, [columns])
 
 
 @pytest.fixture(scope="module")
@@ -72,28 +49,9 @@ def two_corpora(tmp_path_factory: pytest.TempPathFactory) -> PreparedPairs:
     return PreparedPairs(folder)
 
 
-def two(weight: float | None = None, **data: Any) -> DataConfig:
-    """Return a recipe's section of these two."""
-    small = {"files": "b.tsv"} if weight is None else {"files": "b.tsv", "weight": weight}
-    return DataConfig.model_validate({"train": {"large": {"files": "a.tsv"}, "small": small}, **data})
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> Checkpoints:
     return Checkpoints(tmp_path / "checkpoints", 3)
-
-
-def make_trainer(
-    pairs: PreparedPairs, store: Checkpoints, digest: str = "abc", ranks: Ranks | None = None, **sections: Any
-) -> Trainer:
-    """Make a trainer whose tokenizer knows nothing but its pieces."""
-    source, masks = SimpleNamespace(pieces=lambda ids: [f"{number}" for number in ids]), [V - 2, V - 1]
-    facts = {"source_size": V, "target_size": V, "placeholders": 0, "source": source, "masks": masks, "tags": []}
-    facts["target"] = SimpleNamespace(trees=None)
-    sizes = cast("Tokenizer", SimpleNamespace(**facts))
-    given = {"model": ModelConfig.model_validate(SMALL), "batching": BatchingConfig(tokens_per_step=60), **sections}
-    folder = RunFolder(store.folder.parent)
-    return Trainer(make_recipe(**given), sizes, pairs, DevSet([], [], pairs), folder, data=digest, ranks=ranks)
 
 
 class Two(Ranks):
@@ -107,17 +65,6 @@ class Two(Ranks):
     def gather(self, value: Any) -> list[Any]:
         other = {key: each if key not in self.differing else "other" for key, each in value.items()}
         return [value, other]
-
-
-def step_on(trainer: Trainer, count: int) -> None:
-    """Take the next steps."""
-    with TrainingLog(None, resume_after=0, max_steps=100, tensorboard=None, shown=False) as log:
-        for step, _ in zip(trainer.steps.steps(trainer.state.epoch, trainer.state.offset), range(count), strict=False):
-            assert trainer.update(step, log, []) is False
-
-
-def values(trainer: Trainer) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in trainer.updater.model.weights().items()}
 
 
 def test_resuming_without_a_checkpoint_begins_at_the_beginning(pairs: PreparedPairs, store: Checkpoints) -> None:
@@ -386,7 +333,7 @@ def test_the_share_of_each_corpus_follows_from_its_weight_and_is_said(
 ) -> None:
     trainer = make_trainer(two_corpora, store, data=corpora)
     assert trainer.steps.weights == pytest.approx(dict(zip(("large", "small"), weights, strict=True)))
-    trainer.log_shares()
+    trainer.curriculum.log_shares(trainer.state)
     assert capsys.readouterr().err == f"train: pairs of an epoch: {said}\n"
     epoch = trainer.steps.plan(0)
     step_on(trainer, len(epoch))
@@ -398,7 +345,8 @@ def test_the_share_of_each_corpus_follows_from_its_weight_and_is_said(
 def test_of_a_single_corpus_no_share_is_said(
     pairs: PreparedPairs, store: Checkpoints, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make_trainer(pairs, store).log_shares()
+    trainer = make_trainer(pairs, store)
+    trainer.curriculum.log_shares(trainer.state)
     assert capsys.readouterr().err == ""
 
 

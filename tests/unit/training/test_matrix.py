@@ -150,13 +150,13 @@ def test_ranks_and_micro_batches_sum_to_the_gradient_of_one_batch(
 @pytest.mark.parametrize("variant", [variant for variant in VARIANTS if variant not in TRANSLATING])
 def test_dev_has_the_same_loss_at_every_validation(variant: str, pairs: PreparedPairs, tmp_path: Path) -> None:
     one, other = (make_trainer(variant, pairs, tmp_path) for _ in range(2))
-    found = one.validation()
+    found = one.validation(one.dev)
     assert (found.bleu, found.chrf, one.translator) == (None, None, None)
-    assert found == one.validation() == other.validation()
+    assert found == one.validation(one.dev) == other.validation(other.dev)
     one.try_longest_dev()  # translates nothing
     one.warn_of_dev()
     step_on(one, STEPS)
-    assert one.validation().loss < found.loss
+    assert one.validation(one.dev).loss < found.loss
 
 
 @pytest.mark.parametrize("variant", TRANSLATING)

@@ -25,7 +25,6 @@ from nmt.training.validation import (
     dev_nll,
     perplexity,
     rank_validation,
-    should_stop,
     validate,
     validate_loss,
 )
@@ -153,15 +152,6 @@ def test_the_shares_of_the_ranks_are_put_together_in_the_order_of_dev(model: Mod
 def test_a_huge_loss_has_a_perplexity_that_is_still_a_number() -> None:
     assert perplexity(2.0) == math.exp(2)
     assert perplexity(700.5) == perplexity(1e9) == math.exp(700)
-
-
-@pytest.mark.parametrize(
-    ("patience", "stale", "expected"), [(None, 1000, False), (2, 1, False), (2, 2, True), (2, 3, True)]
-)
-def test_a_training_should_stop_after_as_many_validations_as_it_has_patience(
-    patience: int | None, stale: int, expected: bool
-) -> None:
-    assert should_stop(TrainingState(stale=stale), TrainingConfig(patience=patience)) is expected
 
 
 @pytest.mark.parametrize(

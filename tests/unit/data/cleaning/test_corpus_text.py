@@ -91,6 +91,18 @@ def test_train_is_cleaned_while_dev_and_test_stay_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_shards")
+def test_the_text_of_a_guard_stays_whole_and_out_of_train_and_is_no_test_set(tmp_path: Path) -> None:
+    general = [("it is general", "es ist allgemein"), (" as it  is ", "wie es ist")]
+    guard = corpus(tmp_path, "guard", general, tags=["<2de>"])
+    train = corpus(tmp_path, "train", [("a", "b"), *general])
+    counts = write(tmp_path, {"train": train, "guard": guard} | held_out(tmp_path))
+    assert counts["pairs"] == {"train": 1, "dev": 1, "test": {"t": 1}, "guard": 2}
+    assert pairs_of(tmp_path, "guard") == [(f"<2de> {source}", target) for source, target in general]
+    assert pairs_of(tmp_path, "train") == [("a", "b")]
+    without = write(tmp_path, {"train": train} | held_out(tmp_path), "without")
+    assert "guard" not in without["pairs"]
+
+
 def test_what_is_missing_of_dev_and_test_is_split_off_the_cleaned_text(tmp_path: Path) -> None:
     pairs = lettered("a", 100)
     train = corpus(tmp_path, "train", pairs + pairs[:20] + [("same", "same")])
