@@ -21,6 +21,7 @@ RANKS = [
     {"data"},
     {"data.reading"},
     {"data.cleaning"},
+    {"data.augmenting"},
     {"data.encoding", "evaluation"},
     {"model"},
     {"inference"},

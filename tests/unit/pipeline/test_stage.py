@@ -169,7 +169,7 @@ def load(folder: Path, recipe: type[Recipe] = Recipe, **training: Any) -> Run:
 
 def due(run: Run) -> list[str]:
     """Name the stages of a run that are to be made."""
-    return [stage.name for stage in STAGES if stage.due(run) is not None]
+    return [stage.name for stage in STAGES if stage.is_wanted(run) and stage.due(run) is not None]
 
 
 @pytest.fixture(scope="module")
