@@ -10,7 +10,7 @@ from nmt.errors import ArtifactError, StorageError
 from nmt.files import digest, read_json
 from nmt.inference.engines.native import check_precision
 from nmt.locks import holder_of, holding_folder
-from nmt.pipeline import bundle, evaluation, ids, text, tokenizer, training
+from nmt.pipeline import alignment, bundle, evaluation, ids, text, tokenizer, training
 from nmt.pipeline.manifest import Manifest
 from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage
@@ -18,7 +18,7 @@ from nmt.training.checkpoint import step_of
 from nmt.training.distributed import joined
 from nmt.training.log import METRICS, import_summary_writer
 
-STAGES = [text.STAGE, tokenizer.STAGE, ids.STAGE, training.STAGE, bundle.STAGE, evaluation.STAGE]
+STAGES = [text.STAGE, alignment.STAGE, tokenizer.STAGE, ids.STAGE, training.STAGE, bundle.STAGE, evaluation.STAGE]
 SAMPLES = 5  # translations shown at the end of a run
 GRAMMAR = (
     "This model knows only the grammar and the words of the built-in corpus: sentences about daily life, as main, "
@@ -49,12 +49,16 @@ def run_stages(run: Run, last: str = "evaluate", *, dry_run: bool = False) -> No
 
 
 def stages_of(run: Run, last: str) -> list[Stage]:
-    """Return the stages of `run` up to `last`: no other objective than translation has an evaluation."""
-    names = [stage.name for stage in STAGES]
-    stages = STAGES[: names.index(last) + 1]
-    return [
-        stage for stage in stages if stage is not evaluation.STAGE or run.recipe.training.objective == "translation"
-    ]
+    """Return the stages of `run` up to `last`.
+
+    No other objective than translation has an evaluation, and words are aligned only if something is made from that.
+    """
+    names, recipe = [stage.name for stage in STAGES], run.recipe
+    left_out = {
+        alignment.STAGE.name: not recipe.needs_alignment,
+        evaluation.STAGE.name: recipe.training.objective != "translation",
+    }
+    return [stage for stage in STAGES[: names.index(last) + 1] if not left_out.get(stage.name)]
 
 
 def run_stage(stage: Stage, run: Run, *, is_writable: bool) -> None:

@@ -21,6 +21,7 @@ RANKS = [
     {"data"},
     {"data.reading"},
     {"data.cleaning"},
+    {"alignment"},
     {"data.encoding", "evaluation"},
     {"model"},
     {"inference"},
