@@ -163,6 +163,11 @@ class Recipe(Section):
             raise ValueError(f"{given} needs tokenizer.joint = true")
 
     @property
+    def needs_alignment(self) -> bool:
+        """Whether something is made from the alignment of words in the training text."""
+        return False
+
+    @property
     def masks_needed(self) -> int:
         """The masks that the objective needs of the tokenizer."""
         if self.training.objective in ("translation", "language-model"):

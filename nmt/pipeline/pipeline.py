@@ -10,7 +10,7 @@ from nmt.errors import ArtifactError, StorageError
 from nmt.files import digest, read_json, remove
 from nmt.inference.engines.native import check_precision
 from nmt.locks import holder_of, holding_folder
-from nmt.pipeline import augmentation, bundle, evaluation, ids, text, tokenizer, training
+from nmt.pipeline import alignment, augmentation, bundle, evaluation, ids, text, tokenizer, training
 from nmt.pipeline.manifest import Manifest, work_folder
 from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage
@@ -20,6 +20,7 @@ from nmt.training.log import METRICS, import_summary_writer
 
 STAGES = [
     text.STAGE,
+    alignment.STAGE,
     augmentation.STAGE,
     tokenizer.STAGE,
     ids.STAGE,
@@ -61,7 +62,7 @@ def run_stages(run: Run, last: str = "evaluate", *, dry_run: bool = False) -> No
 def stages_of(run: Run, last: str) -> list[Stage]:
     """Return the stages of `run` up to `last` that its recipe asks for.
 
-    No other objective than translation has an evaluation.
+    No other objective than translation has an evaluation, and words are aligned only if something is made from that.
     """
     names = [stage.name for stage in STAGES]
     stages = [stage for stage in STAGES[: names.index(last) + 1] if stage.is_wanted(run)]

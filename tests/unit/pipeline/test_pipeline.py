@@ -14,6 +14,7 @@ from runs import corpus, make_run, unpack_old_run
 
 from nmt import console, locks
 from nmt.config.compatibility import RECIPE, knobs_with
+from nmt.config.recipe import Recipe
 from nmt.config.toml import LoadedRecipe, check
 from nmt.errors import UsageError
 from nmt.files import read_json
@@ -29,7 +30,7 @@ from nmt.training.distributed import Ranks
 
 
 def test_the_stages_go_from_text_to_scores() -> None:
-    names = ["text", "augmentation", "tokenizer", "prepare", "train", "bundle", "evaluate"]
+    names = ["text", "alignment", "augmentation", "tokenizer", "prepare", "train", "bundle", "evaluate"]
     assert [stage.name for stage in STAGES] == names
     assert STAGES[names.index("train")] is training.STAGE
 
@@ -87,6 +88,14 @@ def test_a_stage_that_the_recipe_no_longer_asks_for_leaves_nothing(tmp_path: Pat
     run_stages(make_run(tmp_path), "prepare")
     assert "augmentation" not in made[4:]
     assert not folder.exists()
+
+
+def test_words_are_aligned_where_something_is_made_from_that(
+    tmp_path: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recipe, "needs_alignment", True)
+    run_stages(make_run(tmp_path), "prepare")
+    assert made == ["text", "alignment", "tokenizer", "prepare"]
 
 
 def test_a_device_or_a_package_that_is_missing_is_found_before_the_first_stage(
