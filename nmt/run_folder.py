@@ -18,6 +18,8 @@ class RunFolder:
         self.diverged = path / "diverged.jsonl"
         """The sentence pairs of the step where a training diverged, one JSON object a line."""
         self.text = path / "prepared" / "text"  # the cleaned pairs
+        self.alignment = path / "prepared" / "alignment"  # the aligned words of the training pairs, if they are needed
+        self.augmentation = path / "prepared" / "augmentation"  # pairs made from them, if the recipe asks for some
         self.tokenizer = path / "tokenizer"  # the SentencePiece models
         self.ids = path / "prepared" / "ids"  # the encoded pairs
         self.checkpoints = path / "checkpoints"  # resumable training states
@@ -34,6 +36,8 @@ class RunFolder:
         """The folders of the stages, by their names in their order."""
         return {
             "text": self.text,
+            "alignment": self.alignment,
+            "augmentation": self.augmentation,
             "tokenizer": self.tokenizer,
             "prepare": self.ids,
             "train": self.checkpoints,

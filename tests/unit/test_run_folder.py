@@ -21,6 +21,8 @@ def test_the_names_of_a_run_folder() -> None:
         "tensorboard": "tensorboard",
         "diverged": "diverged.jsonl",
         "text": "prepared/text",
+        "alignment": "prepared/alignment",
+        "augmentation": "prepared/augmentation",
         "tokenizer": "tokenizer",
         "ids": "prepared/ids",
         "checkpoints": "checkpoints",
