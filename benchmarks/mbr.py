@@ -2,8 +2,8 @@
 
     python benchmarks/mbr.py MODEL SOURCE REFERENCE --lines 500
 
-translates the first lines of a test set by the beam, and by MBR of samples and of the n best, and prints a table. Seconds
-are those of one core's work, whatever else the machine does.
+translates the first lines of a test set by the beam, and by MBR of samples and of the n best, and prints a table.
+Seconds are those of one core's work, whatever else the machine does.
 """
 
 import argparse
