@@ -17,6 +17,7 @@ class RunFolder:
         self.tensorboard = path / "tensorboard"  # the curves of the training, if the recipe asks for them
         self.diverged = path / "diverged.jsonl"
         """The sentence pairs of the step where a training diverged, one JSON object a line."""
+        self.synthetic = path / "prepared" / "synthetic"  # the pairs that models made, where the recipe wants some
         self.text = path / "prepared" / "text"  # the cleaned pairs
         self.tokenizer = path / "tokenizer"  # the SentencePiece models
         self.ids = path / "prepared" / "ids"  # the encoded pairs
@@ -33,6 +34,7 @@ class RunFolder:
     def stages(self) -> dict[str, Path]:
         """The folders of the stages, by their names in their order."""
         return {
+            "synthetic": self.synthetic,
             "text": self.text,
             "tokenizer": self.tokenizer,
             "prepare": self.ids,

@@ -21,16 +21,27 @@ from nmt.locks import holding_folder
 from nmt.model import int8
 from nmt.pipeline import pipeline, tokenizer, training
 from nmt.pipeline.manifest import Manifest, making
-from nmt.pipeline.pipeline import GRAMMAR, STAGES, best_checkpoint, run_stages, show_results
+from nmt.pipeline.pipeline import GRAMMAR, STAGES, best_checkpoint, run_stages, show_results, stages_of
 from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage, digests_of
 from nmt.pipeline.stage_cache import StageCache
 from nmt.training.distributed import Ranks
 
 
-def test_the_stages_go_from_text_to_scores() -> None:
-    assert [stage.name for stage in STAGES] == ["text", "tokenizer", "prepare", "train", "bundle", "evaluate"]
-    assert STAGES[3] is training.STAGE
+def test_the_stages_go_from_text_to_scores(tmp_path: Path) -> None:
+    stages = stages_of(make_run(tmp_path), "evaluate")
+    assert [stage.name for stage in stages] == ["text", "tokenizer", "prepare", "train", "bundle", "evaluate"]
+    assert stages[3] is training.STAGE
+
+
+def test_the_pairs_of_a_model_are_made_first_where_the_recipe_asks_for_some(tmp_path: Path) -> None:
+    corpora = {
+        "train": {"a": corpus(tmp_path, "a")},
+        "dev": corpus(tmp_path, "b"),
+        "test": {"c": corpus(tmp_path, "c")},
+    }
+    run = make_run(tmp_path, distillation={"teacher": "big/model"}, data=corpora)
+    assert [stage.name for stage in stages_of(run, "tokenizer")] == ["synthetic", "text", "tokenizer"]
 
 
 class Rank(Ranks):
@@ -54,9 +65,12 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return make
 
-    stages = [Stage(each.name, each.folder, each.effects, lambda _: {}, note(each)) for each in STAGES]
+    stages = [
+        Stage(each.name, each.folder, each.effects, lambda _: {}, note(each), is_wanted=each.is_wanted)
+        for each in STAGES
+    ]
     monkeypatch.setattr(pipeline, "STAGES", stages)
-    monkeypatch.setattr(training, "STAGE", stages[3])
+    monkeypatch.setattr(training, "STAGE", next(stage for stage in stages if stage.name == "train"))
     return names
 
 
@@ -113,7 +127,7 @@ def test_the_plan_names_the_reason_of_each_stage_and_writes_nothing(
     ]
     assert not (tmp_path / "new").exists()
     run = make_run(tmp_path)
-    for stage in pipeline.STAGES[:3]:
+    for stage in stages_of(run, "prepare"):
         Manifest(stage.name, {RECIPE: knobs_with(stage.effects, run.recipe)}).write(stage.folder(run))
     skipped = [f"{name}: skipped, its inputs have not changed" for name in ("text", "tokenizer", "prepare")]
     rest = ["bundle: runs, because train runs", "evaluate: runs, because bundle runs"]
@@ -121,7 +135,9 @@ def test_the_plan_names_the_reason_of_each_stage_and_writes_nothing(
     shutil.move(run.folder.text, tmp_path / "away")
     unless = ", unless text makes the same files as before"
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "STAGES", [pipeline.STAGES[0], tokenizer.STAGE])  # which reads the manifest of the text
+        patch.setattr(
+            pipeline, "STAGES", [*stages_of(run, "text"), tokenizer.STAGE]
+        )  # which reads the manifest of the text
         assert plan("run", "tokenizer") == ["text: runs: not made yet", f"tokenizer: runs, because text runs{unless}"]
     shutil.move(tmp_path / "away", run.folder.text)
     (run.folder.checkpoints / "step-00001000").mkdir(parents=True)
