@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from nmt.inference.translator import Candidate, Translation
+    from nmt.inference.results import Candidate, Translation
 
 Format = Literal["text", "tsv", "jsonl"]
 

@@ -28,7 +28,8 @@ from nmt.files import is_stream
 
 if TYPE_CHECKING:
     from nmt.commands.line_parts import SharedOutput
-    from nmt.inference.translator import Translation, Translator
+    from nmt.inference.results import Translation
+    from nmt.inference.translator import Translator
 
 MAX_WAIT = 50
 """Milliseconds that a line waits for more to share its batch: unnoticed by a human, long for a program that writes."""

@@ -10,6 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from nmt.config.augmentation import AugmentationConfig
 from nmt.config.data import CORPUS, CleaningConfig, DataConfig, LanguagesConfig
 from nmt.config.decoding import DecodingConfig, EvaluationConfig, ExpectedConfig
 from nmt.config.model import ModelConfig
@@ -38,6 +39,7 @@ class Recipe(Section):
     data: DataConfig
     distillation: DistillationConfig | None = None
     cleaning: CleaningConfig = CleaningConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
     tokenizer: TokenizerConfig = TokenizerConfig()
     model: ModelConfig = ModelConfig()
     batching: BatchingConfig = BatchingConfig()
@@ -100,6 +102,7 @@ class Recipe(Section):
             )
         if self.tokenizer.model_type == "word" and self.data.tags and is_used:
             raise ValueError(f'tags: {self.data.tags[0]!r} is no piece with tokenizer.model_type = "word"')
+        self.check_augmentation()
         self.check_monolingual()
         self.check_objective()
         self.check_synthetic()
@@ -112,6 +115,19 @@ class Recipe(Section):
                 "256 pieces are bytes"
             )
         return self
+
+    def check_augmentation(self) -> None:
+        """Raise ValueError where pairs are to be added to what holds no pairs of sentences."""
+        if not (rates := self.augmentation.rates):
+            return
+        key = f"augmentation.{next(iter(rates))}"
+        if self.training.objective != "translation":
+            raise ValueError(f'{key}: training.objective = "{self.training.objective}" has no pairs: leave it out')
+        for name, corpus in self.data.train.items():
+            kind = "trees" if corpus.trees is not None else "task" if corpus.task is not None else None
+            if kind:
+                section = "data.train" if name == CORPUS else f"data.train.{name}"
+                raise ValueError(f"{key} changes pairs of sentences, and {section}.{kind} has others: leave it out")
 
     def check_monolingual(self) -> None:
         """Raise ValueError where monolingual text or masks fit neither the languages nor the tokenizer."""
@@ -197,10 +213,13 @@ class Recipe(Section):
                 key = "data.train." if name == CORPUS else f"data.train.{name}."
                 found[name] = Translated(f"{key}translate_with", models, corpus.synthetic or SyntheticConfig(), sides)
             elif self.distillation is not None:
-                found[name] = Translated(
-                    TEACHER, names_of(self.distillation.teacher), self.distillation, (0,)
-                )
+                found[name] = Translated(TEACHER, names_of(self.distillation.teacher), self.distillation, (0,))
         return found
+
+    @property
+    def needs_alignment(self) -> bool:
+        """Whether something is made from the alignment of words in the training text."""
+        return False
 
     @property
     def masks_needed(self) -> int:

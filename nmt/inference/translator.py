@@ -7,7 +7,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -34,6 +33,7 @@ from nmt.inference.engines.loading import EnginePlan, open_bundles
 from nmt.inference.engines.workers import Workers
 from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Request, Row, by_batch, length_penalty, nan_error
 from nmt.inference.report import Report
+from nmt.inference.results import Candidate, Output, PairScore, Translation
 from nmt.inference.segments import Segment, Segmenter
 from nmt.inference.sources import UNBOUND, Chunk, Source, SourceReader, check_trees
 
@@ -41,62 +41,6 @@ R = TypeVar("R")
 FIRST_CHUNK, LARGEST_CHUNK = 32, 2048
 """Lines of the first chunk and, doubling, of the largest: early answers first, then full batches."""
 AS_MANY = "give as many prefixes as lines; a blank one leaves the start to the model"
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One hypothesis of a line."""
-
-    text: str  # one line
-    score: float
-    """Log-probability over the length penalty; the sum over the segments of a long line; 0 for a blank line."""
-    pieces: list[str]  # output of the model, without EOS
-    token_scores: list[float] | None = None
-    """Log-probability of each piece, EOS last; a line in segments has an EOS after each segment."""
-    alignment: list[tuple[int, int]] | None = None  # pairs of a source word and a target word, counted from 0
-    unrestored: list[str] | None = None
-    """Protected text missing from the translation, because the model left out its placeholder; None without
-    protection."""
-    invented: int = 0  # number of placeholders in the output that stood for nothing; they are not in the text
-
-
-@dataclass(frozen=True)
-class Translation:
-    """The translation of one line."""
-
-    source: str
-    candidates: list[Candidate]
-    """Best first, samples in the order drawn; fewer than wanted where the search found fewer."""
-
-    @property
-    def text(self) -> str:
-        """The best hypothesis, one line."""
-        return self.candidates[0].text
-
-    @property
-    def score(self) -> float:
-        """The score of the best hypothesis."""
-        return self.candidates[0].score
-
-
-@dataclass(frozen=True)
-class Output:
-    """A hypothesis of a segment; scores and attention are empty unless wanted."""
-
-    src: list[int]
-    tgt: list[int]  # pieces of both sides, without EOS
-    score: float
-    token_scores: list[float]
-    attention: Matrix
-
-
-@dataclass(frozen=True)
-class PairScore:
-    """The score of a given translation."""
-
-    score: float  # log-probability over the length penalty; NaN where a side is blank or too long for the model
-    pieces: list[str]  # pieces of the target
-    token_scores: list[float]  # log-probability of each piece, EOS last
 
 
 class Translator:

@@ -7,18 +7,28 @@ from nmt import console
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.devices import pick_device
 from nmt.errors import ArtifactError, StorageError
-from nmt.files import digest, read_json
+from nmt.files import digest, read_json, remove
 from nmt.inference.engines.native import check_precision
 from nmt.locks import holder_of, holding_folder
-from nmt.pipeline import bundle, evaluation, ids, synthetic, text, tokenizer, training
-from nmt.pipeline.manifest import Manifest
+from nmt.pipeline import alignment, augmentation, bundle, evaluation, ids, synthetic, text, tokenizer, training
+from nmt.pipeline.manifest import Manifest, work_folder
 from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage
 from nmt.training.checkpoint import step_of
 from nmt.training.distributed import joined
 from nmt.training.log import METRICS, import_summary_writer
 
-STAGES = [synthetic.STAGE, text.STAGE, tokenizer.STAGE, ids.STAGE, training.STAGE, bundle.STAGE, evaluation.STAGE]
+STAGES = [
+    synthetic.STAGE,
+    text.STAGE,
+    alignment.STAGE,
+    augmentation.STAGE,
+    tokenizer.STAGE,
+    ids.STAGE,
+    training.STAGE,
+    bundle.STAGE,
+    evaluation.STAGE,
+]
 SAMPLES = 5  # translations shown at the end of a run
 GRAMMAR = (
     "This model knows only the grammar and the words of the built-in corpus: sentences about daily life, as main, "
@@ -43,6 +53,8 @@ def run_stages(run: Run, last: str = "evaluate", *, dry_run: bool = False) -> No
         elif run.ranks.is_main:
             with holding_folder(run.folder.path) as is_writable:
                 run.begin(is_writable=is_writable)
+                if is_writable:
+                    remove_unwanted(run)
                 for stage in stages:
                     run_stage(stage, run, is_writable=is_writable)
         elif not dry_run:
@@ -56,6 +68,14 @@ def stages_of(run: Run, last: str) -> list[Stage]:
     """Return the stages of `run` up to `last` that its recipe asks for."""
     names = [stage.name for stage in STAGES]
     return [stage for stage in STAGES[: names.index(last) + 1] if stage.is_wanted(run)]
+
+
+def remove_unwanted(run: Run) -> None:
+    """Remove the folders of stages that the recipe no longer asks for."""
+    for stage in STAGES:
+        if not stage.is_wanted(run) and stage.folder(run).exists():
+            remove(work_folder(stage.folder(run)))
+            remove(stage.folder(run))
 
 
 def run_stage(stage: Stage, run: Run, *, is_writable: bool) -> None:

@@ -10,7 +10,8 @@ from nmt.config.inference import InferenceConfig, Options
 from nmt.data.languages import best_match
 from nmt.errors import UsageError
 from nmt.inference.report import Report
-from nmt.inference.translator import Translation, Translator
+from nmt.inference.results import Translation
+from nmt.inference.translator import Translator
 from nmt.server.batching import Batcher, SharedEngine, Ticket
 
 

@@ -10,8 +10,8 @@ from pydantic import Field
 from nmt.config.inference import Options
 from nmt.data.languages import english_name
 from nmt.documents.lines import LineTranslator
+from nmt.inference.results import Candidate, Translation
 from nmt.inference.segments import join
-from nmt.inference.translator import Candidate, Translation
 from nmt.server.batching import Ticket
 from nmt.server.body import Body, parse
 from nmt.server.errors import bad_request

@@ -22,6 +22,8 @@ def test_the_names_of_a_run_folder() -> None:
         "diverged": "diverged.jsonl",
         "synthetic": "prepared/synthetic",
         "text": "prepared/text",
+        "alignment": "prepared/alignment",
+        "augmentation": "prepared/augmentation",
         "tokenizer": "tokenizer",
         "ids": "prepared/ids",
         "checkpoints": "checkpoints",

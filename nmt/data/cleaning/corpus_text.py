@@ -42,11 +42,14 @@ def iterate_text(folder: Path, split: str) -> Iterator[Pair]:
         yield from read_pairs(path)
 
 
-def sides_of_train(folder: Path, data: DataConfig, languages: LanguagesConfig) -> tuple[Iterator[str], Iterator[str]]:
-    """Return the lines of both sides of `train`, monolingual ones on the side of their language alone."""
+def sides_of_train(
+    folders: Iterable[Path], data: DataConfig, languages: LanguagesConfig
+) -> tuple[Iterator[str], Iterator[str]]:
+    """Return the lines of both sides of shards, monolingual ones on the side of their language alone."""
+    paths = [path for folder in folders for path in shard_paths(folder)]
 
     def lines(side: int) -> Iterator[str]:
-        for path in shard_paths(folder / "train"):
+        for path in paths:
             corpus = data.monolingual.get(corpus_of(path))
             if corpus is None or languages.pair.index(corpus.language) == side:
                 yield from (pair[side] for pair in read_pairs(path))

@@ -35,20 +35,20 @@ def test_corpora_with_models_are_translated_and_the_others_are_not() -> None:
     assert (found["mono"].key, found["mono"].section) == ("data.train.mono.translate_with", "data.train.mono.synthetic")
     assert (found["mono"].models, found["mono"].readable, found["mono"].config) == (
         ["back/model"],
-        {1},
+        (1,),
         SyntheticConfig(),
     )
-    assert (found["both"].groups, found["both"].readable) == ([["one"], ["two"]], {0, 1})
+    assert (found["both"].groups, found["both"].readable) == ([["one"], ["two"]], (0, 1))
     assert recipe({"real": FILES}).translated == {}
     assert recipe(MONO).translated["train"].key == "data.train.translate_with"
     own = recipe({"mono": {**MONO, "language": "en"}}).translated["mono"]
-    assert own.readable == {0}
+    assert own.readable == (0,)
 
 
 def test_a_teacher_translates_the_sources_of_all_other_corpora() -> None:
     found = recipe({"real": FILES, "mono": MONO}, distillation={"teacher": ["a", "b"], "ensemble": True}).translated
     assert (found["real"].key, found["real"].section) == ("distillation.teacher", "distillation")
-    assert (found["real"].groups, found["real"].readable) == ([["a", "b"]], {0})
+    assert (found["real"].groups, found["real"].readable) == ([["a", "b"]], (0,))
     assert found["mono"].models == ["back/model"]
     assert [found[name].config.keep_original for name in ("real", "mono")] == [False, True]
     scored = recipe(FILES, distillation={"teacher": "a", "score_with": "b", "keep_share": 0.5}).translated["train"]

@@ -14,6 +14,7 @@ from runs import corpus, make_run, unpack_old_run
 
 from nmt import console, locks
 from nmt.config.compatibility import RECIPE, knobs_with
+from nmt.config.recipe import Recipe
 from nmt.config.toml import LoadedRecipe, check
 from nmt.errors import UsageError
 from nmt.files import read_json
@@ -28,19 +29,15 @@ from nmt.pipeline.stage_cache import StageCache
 from nmt.training.distributed import Ranks
 
 
-def test_the_stages_go_from_text_to_scores(tmp_path: Path) -> None:
-    stages = stages_of(make_run(tmp_path), "evaluate")
-    assert [stage.name for stage in stages] == ["text", "tokenizer", "prepare", "train", "bundle", "evaluate"]
-    assert stages[3] is training.STAGE
+def test_the_stages_go_from_text_to_scores() -> None:
+    names = ["synthetic", "text", "alignment", "augmentation", "tokenizer", "prepare", "train", "bundle", "evaluate"]
+    assert [stage.name for stage in STAGES] == names
+    assert STAGES[names.index("train")] is training.STAGE
 
 
 def test_the_pairs_of_a_model_are_made_first_where_the_recipe_asks_for_some(tmp_path: Path) -> None:
-    corpora = {
-        "train": {"a": corpus(tmp_path, "a")},
-        "dev": corpus(tmp_path, "b"),
-        "test": {"c": corpus(tmp_path, "c")},
-    }
-    run = make_run(tmp_path, distillation={"teacher": "big/model"}, data=corpora)
+    held_out = {"dev": corpus(tmp_path, "c"), "test": {"d": corpus(tmp_path, "d")}}
+    run = make_run(tmp_path, distillation={"teacher": "big/model"}, data=held_out)
     assert [stage.name for stage in stages_of(run, "tokenizer")] == ["synthetic", "text", "tokenizer"]
 
 
@@ -70,7 +67,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         for each in STAGES
     ]
     monkeypatch.setattr(pipeline, "STAGES", stages)
-    monkeypatch.setattr(training, "STAGE", next(stage for stage in stages if stage.name == "train"))
+    monkeypatch.setattr(training, "STAGE", stages[STAGES.index(training.STAGE)])
     return names
 
 
@@ -87,6 +84,24 @@ def test_stages_run_up_to_the_last_that_is_asked_for(tmp_path: Path, made: list[
     run_stages(make_run(tmp_path), "prepare")
     assert made == ["text", "tokenizer", "prepare"]
     assert (tmp_path / "run" / "lock.json").is_file()
+
+
+def test_a_stage_that_the_recipe_no_longer_asks_for_leaves_nothing(tmp_path: Path, made: list[str]) -> None:
+    run_stages(make_run(tmp_path, augmentation={"upper": 0.1}), "prepare")
+    assert made == ["text", "augmentation", "tokenizer", "prepare"]
+    folder = tmp_path / "run" / "prepared" / "augmentation"
+    assert folder.is_dir()
+    run_stages(make_run(tmp_path), "prepare")
+    assert "augmentation" not in made[4:]
+    assert not folder.exists()
+
+
+def test_words_are_aligned_where_something_is_made_from_that(
+    tmp_path: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recipe, "needs_alignment", True)
+    run_stages(make_run(tmp_path), "prepare")
+    assert made == ["text", "alignment", "tokenizer", "prepare"]
 
 
 def test_a_device_or_a_package_that_is_missing_is_found_before_the_first_stage(

@@ -177,12 +177,12 @@ def test_the_pairs_with_the_best_scores_stay_in_their_order(tmp_path: Path, mode
     least = run_of(tmp_path, {"mono": mono(tmp_path, models, min_score=limit - 1e-4)}, folder="least")
     assert made(least) == best
     assert not (least.folder.synthetic / "scored").exists()
-    with pytest.raises(DataError, match=r"^mono: no synthetic pair of 7 lines; dropped: .*low score 7$"):
+    with pytest.raises(DataError, match=r"^mono: no synthetic pair of 7 lines; dropped: .*low score 6$"):
         made(run_of(tmp_path, {"mono": mono(tmp_path, models, min_score=-1e-9)}, folder="none"))
 
 
 def test_the_best_of_several_samples_is_that_of_the_best_dual_score(tmp_path: Path, models: Path) -> None:
-    settings = {"method": "sampling", "best_of": 3, "score_with": str(models / "en-de")}
+    settings: dict[str, Any] = {"method": "sampling", "best_of": 3, "score_with": str(models / "en-de")}
     found = made(run_of(tmp_path, {"mono": mono(tmp_path, models, **settings)}))
     options = Options(n_best=3, sampling=SamplingConfig())
     samples = Translator.load(models / "de-en", device="cpu").translate(GERMAN, options)

@@ -9,7 +9,7 @@ import pytest
 from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import InferenceConfig, Options
 from nmt.errors import ArtifactError, DataError, UsageError
-from nmt.inference.translator import Candidate, Translation
+from nmt.inference.results import Candidate, Translation
 from nmt.server.batching import Ticket
 from nmt.server.models import Models, Route, Served, joined
 
