@@ -24,7 +24,8 @@ from nmt.data.word_noise import with_noise
 from nmt.errors import StorageError
 from nmt.files import JsonObject
 from nmt.inference.report import WARNINGS, Report
-from nmt.inference.translator import LARGEST_CHUNK, Translation, Translator
+from nmt.inference.results import Translation
+from nmt.inference.translator import LARGEST_CHUNK, Translator
 from nmt.pipeline.translators import Maker
 from nmt.training.distributed import Ranks
 
