@@ -123,6 +123,8 @@ class Recipe(Section):
         key = f"augmentation.{next(iter(rates))}"
         if self.training.objective != "translation":
             raise ValueError(f'{key}: training.objective = "{self.training.objective}" has no pairs: leave it out')
+        if self.augmentation.inline_tags and self.training.init_from is None and self.tokenizer.placeholders < 2:
+            raise ValueError("augmentation.inline_tags needs tokenizer.placeholders of at least 2")
         for name, corpus in self.data.train.items():
             kind = "trees" if corpus.trees is not None else "task" if corpus.task is not None else None
             if kind:
@@ -219,7 +221,7 @@ class Recipe(Section):
     @property
     def needs_alignment(self) -> bool:
         """Whether something is made from the alignment of words in the training text."""
-        return False
+        return self.augmentation.needs_alignment
 
     @property
     def masks_needed(self) -> int:

@@ -223,6 +223,12 @@ class Run:
                 f"{data.placeholders_for}: the model that training.init_from names has no placeholders",
                 hint='set data.protect = "none" and codes = "drop", or train without init_from',
             )
+        if tokenizer and self.recipe.augmentation.inline_tags and tokenizer.placeholders < 2:
+            raise RecipeError(
+                f"augmentation.inline_tags: the model that training.init_from names has {tokenizer.placeholders} "
+                "placeholders, not 2",
+                hint="leave it out, or train without init_from",
+            )
         given = f'training.objective = "{self.recipe.training.objective}"'
         if tokenizer and len(tokenizer.masks) < (needed := self.recipe.masks_needed):
             raise RecipeError(
