@@ -33,8 +33,22 @@ class AugmentationConfig(Section):
     """A pair joined with those after it in its corpus, as a paragraph; each but the last must end in a mark."""
     join_most: Annotated[int, Field(ge=2, le=32)] = 8
     """The most pairs of a joined one; their number is drawn from 2 up to it."""
+    single_words: Rate = 0.0
+    """A word of the source and its most frequent translation, as a pair of their own; rare words are taken more often
+    than frequent ones. Needs the alignment of words, which is made first, as the next two do."""
+    copied_tokens: Rate = 0.0
+    """Both sides with the same invented name, number, code or address, in the place of a name or number that both have,
+    or in brackets at the end: what is rare is to be copied."""
+    inline_tags: Rate = 0.0
+    """Both sides with placeholders around words that are aligned, or before one, as text with tags has them that
+    `nmt translate --protect` or a document's reader protects; needs `tokenizer.placeholders` of at least 2."""
     seed: Seed = 1
     """Seed of all draws: which pairs are taken, and what is changed in them."""
+
+    @property
+    def needs_alignment(self) -> bool:
+        """Whether a kind is made from aligned words."""
+        return any((self.single_words, self.copied_tokens, self.inline_tags))
 
     @property
     def rates(self) -> dict[str, float]:

@@ -87,6 +87,7 @@ class ExpectedConfig(Section):
 class SamplingConfig(Section):
     """Settings of drawing translations at random, in place of the search for the best."""
 
+    affects: ClassVar[frozenset[Effect]] = frozenset({"synthetic"})
     temperature: Annotated[PositiveFloat, Field(le=100)] = 1.0
     """Divisor of the logits: under 1 likely pieces become likelier, over 1 less so."""
     top_k: Annotated[NonNegativeInt, Field(le=10**9)] = 0

@@ -175,16 +175,18 @@ class Translator:
         *,
         prefixes: Iterable[str] | None = None,
         ready: Callable[[float], bool] | None = None,
+        first_chunk: int = FIRST_CHUNK,
     ) -> Iterator[Translation]:
         """Translate `lines` as they arrive, in order, holding a bounded number of them.
 
         Lines are batched by length within a chunk. A chunk ends when it is full, or when `ready`, called with the
         time.monotonic() of its first line, returns False because no other line is there; with `ready` each chunk is
-        translated before more is read. Raises DataError where the numbers of prefixes and lines differ.
+        translated before more is read. The first chunk has at most `first_chunk` lines, which double up to
+        `LARGEST_CHUNK`. Raises DataError where the numbers of prefixes and lines differ.
         """
         options = options or Options()
         readable = UpToError(lines)
-        chunks = self._chunks(readable, prefixes, ready)
+        chunks = self._chunks(readable, prefixes, ready, first_chunk)
         ahead = chunks if ready is None else iter(())
         for chunk in chunks:
             yield from self._run(itertools.chain([chunk], ahead), options)
@@ -195,10 +197,13 @@ class Translator:
         return self._chunk([line], None).rows
 
     def _chunks(
-        self, lines: UpToError[str], prefixes: Iterable[str] | None, ready: Callable[[float], bool] | None
+        self,
+        lines: UpToError[str],
+        prefixes: Iterable[str] | None,
+        ready: Callable[[float], bool] | None,
+        size: int,
     ) -> Iterator[Chunk]:
         starts = None if prefixes is None else iter(prefixes)
-        size = FIRST_CHUNK
         for line in lines:
             chunk, since = [line], time.monotonic()
             while len(chunk) < size and (ready is None or ready(since)) and (more := next(lines, None)) is not None:

@@ -34,7 +34,9 @@ def inputs(run: Run) -> JsonObject:
         "languages": list(recipe.languages.pair),
         "tags": {name: corpus.tags for name, corpus in recipe.data.train.items()},
         "symbols": recipe.tokenizer.user_defined_symbols,
-        **({"limits": limits, "placeholders": run.placeholders} if limits else {}),
+        **({"limits": limits} if limits else {}),
+        **({"placeholders": run.placeholders} if limits or recipe.augmentation.inline_tags else {}),
+        **({"alignment": digests_of(run.folder.alignment)} if recipe.augmentation.needs_alignment else {}),
     }
 
 
@@ -56,6 +58,7 @@ def make(run: Run, manifest: Manifest) -> None:
         recipe.model.max_length,
         placeholders=run.placeholders,
         symbols=tuple(recipe.tokenizer.user_defined_symbols),
+        alignment=run.folder.alignment if recipe.augmentation.needs_alignment else None,
     )
     with resuming(run.folder.augmentation, manifest) as folder:
         manifest.counts = write_augmentation(plan, folder, workers=run.workers).to_json()

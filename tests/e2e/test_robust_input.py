@@ -8,7 +8,7 @@ from conftest import ROOT, TINY, Run
 
 PAGE = (ROOT / "docs" / "robust-input.md").read_text(encoding="utf-8")
 SECTION = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)[0]
-KINDS = ["upper", "title", "lower", "no_final_mark", "typos", "join"]
+KINDS = ["upper", "title", "lower", "no_final_mark", "typos", "join", "single_words", "copied_tokens"]
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +44,9 @@ def test_a_run_without_added_pairs_has_none_to_print(home: Path, nmt_here: Run) 
     assert "runs/plain: no pairs were added to its training text" in failed.err
     failed = nmt_here("data", "added", "runs/mine", "--kind", "lowr", cwd=home)
     assert failed.code == 2
-    assert "--kind lowr: none of this run's kinds, upper, title, lower, no_final_mark, typos, join" in failed.err
+    assert f"--kind lowr: none of this run's kinds, {', '.join(KINDS)}" in failed.err
 
 
 def test_the_table_of_the_page_has_all_kinds() -> None:
-    assert re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE) == KINDS
+    assert re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE) == [*KINDS, "inline_tags"]
     assert re.findall(r"^(\w+) = ", SECTION, re.MULTILINE) == KINDS

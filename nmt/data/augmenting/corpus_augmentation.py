@@ -16,10 +16,16 @@ from typing import Self
 import pyarrow as pa
 
 from nmt import console
+from nmt.alignment.corpus_alignment import read_alignment, read_dictionary
+from nmt.alignment.words import Link, split_words
 from nmt.config.augmentation import AugmentationConfig
 from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig
+from nmt.data.augmenting.aligned_pair import AlignedPair
+from nmt.data.augmenting.copied_tokens import with_copied_token
+from nmt.data.augmenting.inline_tags import with_inline_tags
 from nmt.data.augmenting.joining import Joiner
 from nmt.data.augmenting.rewriting import Rewriter
+from nmt.data.augmenting.single_words import WordPicker
 from nmt.data.cleaning.corpus_text import COLUMNS, read_pairs
 from nmt.data.cleaning.funnel import SAMPLES, cut
 from nmt.data.pairs import Pair
@@ -42,6 +48,7 @@ class AugmentationPlan:
     max_length: int  # longest side in pieces, EOS included
     placeholders: int = 0  # those that the tokenizer has
     symbols: tuple[str, ...] = ()  # pieces of the user, which keep their letters
+    alignment: Path | None = None  # the folder that `write_alignment` filled, for the kinds that need it
 
 
 @dataclass
@@ -127,6 +134,10 @@ class _Context:
         kept = "|".join([SPELLED.pattern, *map(re.escape, symbols)])
         return Rewriter(self.plan.languages.pair, re.compile(kept))
 
+    @cached_property
+    def picker(self) -> WordPicker:
+        return WordPicker(read_dictionary(self.plan.alignment) if self.plan.alignment else [])
+
     def joiner(self, corpus: str) -> Joiner:
         """Return what joins the pairs of `corpus`, whose cleaning has the limits."""
         cleaning = self.plan.data.cleaning_of(corpus, self.plan.cleaning)
@@ -145,7 +156,7 @@ def _augment_shard(context: _Context, number: int) -> JsonObject:
     if (card := card_of(path)) is not None:
         return card
     text = shard_path(context.plan.text / "train", number)
-    shard = _Shard(context, corpus_of(text), list(read_pairs(text)))
+    shard = _Shard(context, number, corpus_of(text), list(read_pairs(text)))
     kinds: dict[str, Made] = {}
     samples: dict[str, list[tuple[Pair, Pair]]] = {}
     rows: list[tuple[str, str, str]] = []
@@ -169,27 +180,46 @@ def _augment_shard(context: _Context, number: int) -> JsonObject:
 class _Shard:
     """The pairs of one shard of a corpus, without the tags of its sources."""
 
-    def __init__(self, context: _Context, corpus: str, pairs: list[Pair]) -> None:
-        self.context, self.corpus = context, corpus
+    def __init__(self, context: _Context, number: int, corpus: str, pairs: list[Pair]) -> None:
+        self.context, self.number, self.corpus = context, number, corpus
         self.prefix = "".join(f"{tag} " for tag in context.plan.data.training_corpora[corpus].tags)
         self.pairs = [(source.removeprefix(self.prefix), target) for source, target in pairs]
 
     def with_tags(self, pair: Pair) -> Pair:
         return self.prefix + pair[0], pair[1]
 
+    @cached_property
+    def links(self) -> list[list[Link]]:
+        """The links of each pair, between words without those of the tags."""
+        folder, tags = self.context.plan.alignment, len(split_words(self.prefix))
+        if folder is None:
+            return [[] for _ in self.pairs]
+        return [[(i - tags, j) for i, j in links] for links in read_alignment(folder, self.number)]
+
     def made(self, kind: str) -> Iterator[tuple[int, Pair | None]]:
         """Yield the number of each pair that is drawn for `kind`, and what is made of it; None where nothing is."""
-        config, rewriter, joiner = self.context.plan.config, self.context.rewriter, self.context.joiner(self.corpus)
+        config = self.context.plan.config
         most = config.rates[kind] * 2**64
         for index, pair in enumerate(self.pairs):
             drawn = draw(config.seed, kind, pair)
             if drawn >= most:
                 continue
-            rng = random.Random(drawn)
-            if kind == "join":
-                yield index, joiner.join(self.pairs[index : index + rng.randint(2, config.join_most)])
-            else:
-                yield index, rewriter.rewrite(kind, pair, rng)
+            yield index, self.change(kind, index, random.Random(drawn))
+
+    def change(self, kind: str, index: int, rng: random.Random) -> Pair | None:
+        """Return what `kind` makes of the pair of this index; None where that is nothing."""
+        context, pair = self.context, self.pairs[index]
+        match kind:
+            case "join":
+                count = rng.randint(2, context.plan.config.join_most)
+                return context.joiner(self.corpus).join(self.pairs[index : index + count])
+            case "single_words":
+                return context.picker.pick(AlignedPair(pair), rng)
+            case "copied_tokens":
+                return with_copied_token(AlignedPair(pair, self.links[index]), rng)
+            case "inline_tags":
+                return with_inline_tags(AlignedPair(pair, self.links[index]), context.plan.placeholders, rng)
+        return context.rewriter.rewrite(kind, pair, rng)
 
 
 def draw(seed: int, kind: str, pair: Pair) -> int:

@@ -9,6 +9,8 @@ from sections import finding
 from nmt.config.augmentation import AugmentationConfig
 from nmt.config.recipe import Recipe
 
+ALIGNED = ["single_words", "copied_tokens", "inline_tags"]
+
 
 def recipe(**values: Any) -> Recipe:
     base = {"name": "x", "languages": {"source": "en", "target": "de"}, "augmentation": {"lower": 0.1}}
@@ -21,7 +23,7 @@ def test_the_rates_are_those_above_zero_in_the_order_of_the_section() -> None:
     assert list(config.rates.items()) == [("upper", 0.25), ("typos", 1.0), ("join", 0.5)]
 
 
-@pytest.mark.parametrize("kind", ["upper", "title", "lower", "no_final_mark", "typos", "join"])
+@pytest.mark.parametrize("kind", ["upper", "title", "lower", "no_final_mark", "typos", "join", *ALIGNED])
 def test_a_rate_is_a_share(kind: str) -> None:
     assert finding(AugmentationConfig, **{kind: -0.1}) == (kind, "Input should be greater than or equal to 0")
     assert finding(AugmentationConfig, **{kind: 1.1}) == (kind, "Input should be less than or equal to 1")
@@ -61,6 +63,18 @@ def test_what_has_no_pairs_of_sentences_has_no_augmentation(values: dict[str, An
         recipe(**values)
     assert message in str(caught.value)
     recipe(**values, augmentation={"seed": 2})
+
+
+@pytest.mark.parametrize("kind", ALIGNED)
+def test_kinds_of_aligned_words_need_the_alignment(kind: str) -> None:
+    assert recipe(augmentation={kind: 0.1}, tokenizer={"placeholders": 2}).needs_alignment
+    assert not recipe().needs_alignment
+
+
+def test_inline_tags_need_two_placeholders_unless_another_model_has_them() -> None:
+    with pytest.raises(ValidationError, match="inline_tags needs tokenizer"):
+        recipe(augmentation={"inline_tags": 0.1}, tokenizer={"placeholders": 1})
+    recipe(augmentation={"inline_tags": 0.1}, training={"init_from": "model"})
 
 
 def test_pairs_of_sentences_may_be_augmented() -> None:

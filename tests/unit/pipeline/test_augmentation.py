@@ -39,7 +39,7 @@ def test_tokenizer_and_ids_depend_on_the_additional_pairs(root: Path) -> None:
         ({"augmentation": {"lower": 0.2}}, ["augmentation.lower"]),
         ({"augmentation": {"lower": 0.1, "seed": 2}}, ["augmentation.seed"]),
         ({"languages": {"source": "en", "target": "tr"}}, ["languages"]),
-        ({"tokenizer": {"user_defined_symbols": ["<sep>"]}}, ["placeholders", "symbols"][1:]),
+        ({"tokenizer": {"user_defined_symbols": ["<sep>"]}}, ["symbols"]),
         ({"cleaning": {"max_pieces": 9}}, []),
         ({"training": {"seed": 2}}, []),
     ],
@@ -56,6 +56,15 @@ def test_rates_seed_languages_and_symbols_are_inputs(root: Path, sections: dict[
 def test_limits_are_inputs_where_pairs_are_joined(root: Path, sections: dict[str, Any]) -> None:
     base = make_run(root, augmentation={"join": 0.1})
     assert changes(STAGE, make_run(root, augmentation={"join": 0.1}, **sections), base) == ["limits.a", "limits.b"]
+
+
+@pytest.mark.parametrize("kind", ["single_words", "copied_tokens", "inline_tags"])
+def test_the_alignment_is_an_input_of_the_kinds_that_need_it(root: Path, kind: str) -> None:
+    record(root / "run" / "prepared" / "alignment", **{"train/00000.txt": "5"})
+    run = make_run(root, augmentation={kind: 0.1})
+    assert STAGE.inputs(run)["alignment"] == {"train/00000.txt": "5"}
+    assert ("placeholders" in STAGE.inputs(run)) == (kind == "inline_tags")
+    assert "alignment" not in STAGE.inputs(make_run(root, augmentation={"lower": 0.1}))
 
 
 def test_the_pairs_of_each_kind_are_logged_and_idle_kinds_warned_of(

@@ -7,6 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from nmt.alignment.corpus_alignment import DICTIONARY, alignment_path
+from nmt.alignment.pharaoh import write_links
+from nmt.alignment.words import split_words
 from nmt.config.augmentation import AugmentationConfig
 from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig
 from nmt.data.augmenting import corpus_augmentation
@@ -111,6 +114,27 @@ def test_tags_stay_in_front_once_and_symbols_keep_their_letters(tmp_path: Path) 
     write_augmentation(plan, tmp_path / "out", workers=1)
     assert made(tmp_path / "out", "upper") == [("<2de> A <sep> B.", "C <sep> D."), ("<2de> TWO.", "ZWEI.")]
     assert made(tmp_path / "out", "join") == [("<2de> A <sep> b. Two.", "C <sep> d. Zwei.")]
+
+
+def test_kinds_of_aligned_words_have_the_links_of_their_pair_behind_the_tags(tmp_path: Path) -> None:
+    rows = [("<2de> Tom sleeps.", "Schläft Tom."), ("<2de> dogs 77", "77 Hunde")]
+    config = {"single_words": 1.0, "copied_tokens": 1.0, "inline_tags": 1.0}
+    plan = plan_of(tmp_path, config, ("tagged", rows), placeholders=2, alignment=tmp_path / "alignment")
+    path = alignment_path(tmp_path / "alignment", 0)
+    path.parent.mkdir(parents=True)
+    first = len(split_words("<2de> "))
+    links = [[(0, 1), (1, 0), (2, 2)], [(0, 1), (1, 0)]]
+    path.write_text("".join(f"{write_links((first + i, j) for i, j in each)}\n" for each in links), encoding="utf-8")
+    (tmp_path / "alignment" / DICTIONARY).write_text("dogs\tHunde\t0.9\t4\n", encoding="utf-8")
+    counts = write_augmentation(plan, tmp_path / "out", workers=1)
+    assert made(tmp_path / "out", "single_words") == [("<2de> dogs", "Hunde")]
+    assert counts.kinds["single_words"] == Made(chosen=2, made=1)
+    tagged = made(tmp_path / "out", "inline_tags")
+    assert [source.split()[0].startswith("<2de>") for source, _ in tagged] == [True, True]
+    assert {("⟦" in source) and ("⟦" in target) for source, target in tagged} == {True}
+    copied = made(tmp_path / "out", "copied_tokens")
+    assert len(copied) == 2
+    assert all(set(source.split()) & set(target.rstrip(".").split()) for source, target in copied)
 
 
 def test_processes_and_other_kinds_change_nothing(tmp_path: Path) -> None:
