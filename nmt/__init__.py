@@ -14,10 +14,12 @@ from nmt.version import __version__
 if TYPE_CHECKING:
     from nmt.config.decoding import SamplingConfig
     from nmt.config.inference import Options
-    from nmt.inference.translator import Candidate, PairScore, Translation, Translator
+    from nmt.inference.results import Candidate, PairScore, Translation
+    from nmt.inference.translator import Translator
 
 _HOMES = {
-    **dict.fromkeys(("Candidate", "PairScore", "Translation", "Translator"), "nmt.inference.translator"),
+    **dict.fromkeys(("Candidate", "PairScore", "Translation"), "nmt.inference.results"),
+    "Translator": "nmt.inference.translator",
     "Options": "nmt.config.inference",
     "SamplingConfig": "nmt.config.decoding",
 }
