@@ -27,6 +27,7 @@ COMMANDS = {
         "train": "Train the model of RECIPE, resuming if a checkpoint exists, and write its bundle.",
     },
     "From a model to translations": {
+        "learn": "Write a bundle that has learned from CORRECTIONS in seconds, with its scores beside those of MODEL.",
         "translate": "Translate raw text with MODEL: one line out for every line in, in order, as soon as it is done.",
         "score": "Score given translations with MODEL: one line out for every pair, in order.",
         "evaluate": "Score translations by BLEU, chrF and TER with their signatures: those of MODEL, or --hypotheses.",

@@ -4,9 +4,9 @@ import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from nmt.cards import Card, writer_of
 from nmt.config.compatibility import completed
@@ -60,6 +60,18 @@ class Imported(Section):
         return f"{self.origin} ({', '.join(facts)})"
 
 
+class Learned(Section):
+    """The origin of a model that `nmt learn` made from another one."""
+
+    parent: str  # digest in the config of the bundle that was corrected
+    corrections: str  # digest of the corrections
+    general: str  # digest of the general pairs that were replayed and scored
+    pairs: int  # corrections
+    settings: JsonObject  # of LearningConfig
+    before: dict[str, dict[str, dict[str, float | str]]] = Field(default_factory=dict)
+    """Scores of the parent, by test and metric, as in `scores.json`."""
+
+
 class BundleConfig(Section):
     """The content of `config.json`."""
 
@@ -75,8 +87,17 @@ class BundleConfig(Section):
     training_lines: TrainingLines | None = None  # lengths of the training lines; missing in bundles of older versions
     quantized: Quantized | None = None  # where the weights are in int8, see `nmt.model.preparation`
     imported: Imported | None = None  # where another package trained it
+    learned: Learned | None = None  # where it learned from corrections
     files: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of the weights and of the tokenizer's files; set by `write_bundle`."""
+
+    @model_serializer(mode="wrap")
+    def as_known_before(self, write: SerializerFunctionWrapHandler) -> JsonObject:
+        """Leave out `learned` where it is None: an older nmt, which does not know it, reads such a bundle."""
+        values: JsonObject = write(self)
+        if values["learned"] is None:
+            del values["learned"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -164,10 +185,7 @@ def card(config: BundleConfig, scores: "dict[str, Scores]") -> str:
         use,
         "```",
         "",
-        f"It was imported from {config.imported.source}; `lock.json` has the digests of its files."
-        if config.imported
-        else "`lock.json` says what it was made from: the whole recipe, digests of the data, versions, seed. "
-        "`nmt run lock.json` repeats the run.",
+        *origins(config),
     ]
     if config.quantized:
         lines += [
@@ -178,7 +196,26 @@ def card(config: BundleConfig, scores: "dict[str, Scores]") -> str:
         ]
     if scores:
         lines += ["", *score_table(scores)]
+    if config.learned:
+        before = cast("dict[str, Scores]", config.learned.before)
+        lines += ["", "Before the corrections:", "", *score_table(before)]
     return "\n".join(lines) + "\n"
+
+
+def origins(config: BundleConfig) -> list[str]:
+    """Return where the model comes from, and what `lock.json` holds."""
+    lines = []
+    if config.imported:
+        lines.append(f"It was imported from {config.imported.source}; `lock.json` has the digests of its files.")
+    if config.learned:
+        lines.append(
+            f"It has learned {config.learned.pairs:,} corrections by `nmt learn`, beginning as the bundle whose "
+            f"`config.json` has the digest `{config.learned.parent}`; `lock.json` has the lock of that bundle."
+        )
+    return lines or [
+        "`lock.json` says what it was made from: the whole recipe, digests of the data, versions, seed. "
+        "`nmt run lock.json` repeats the run."
+    ]
 
 
 def score_table(scores: "dict[str, Scores]") -> list[str]:

@@ -78,7 +78,9 @@ def results_of(lock: JsonObject) -> JsonObject:
 def read_lock(path: Path) -> Lock:
     """Read a lock of any format up to FORMAT. Raises ArtifactError where it is missing, damaged or of another one."""
     values = read_record(path) or {}
-    again = "an imported model has no run" if "imported" in values else "`nmt run` writes it anew"
+    again = "`nmt run` writes it anew"
+    if "imported" in values or "learned" in values:
+        again = f"a model that {'was imported' if 'imported' in values else 'learned corrections'} has no run"
     number = values.get("format", 1)
     if type(number) is not int or not 1 <= number <= FORMAT:
         message = f"{path}: a lock of format {shown(number)}; this nmt {__version__} reads formats 1 to {FORMAT}"

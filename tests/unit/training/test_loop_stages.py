@@ -135,7 +135,7 @@ def whole(
     return values(trainer), trainer.state, facts(store)
 
 
-@pytest.mark.parametrize("step", range(1, 17))
+@pytest.mark.parametrize("step", [1, 6, 7, 8, 13, 14, 15])
 def test_a_training_interrupted_at_any_step_of_any_stage_ends_with_the_same_bits_and_log(
     step: int,
     whole: tuple[dict[str, Tensor], TrainingState, list[dict[str, Any]]],
