@@ -20,6 +20,7 @@ def test_the_names_of_a_run_folder() -> None:
         "log": "log.jsonl",
         "tensorboard": "tensorboard",
         "diverged": "diverged.jsonl",
+        "synthetic": "prepared/synthetic",
         "text": "prepared/text",
         "alignment": "prepared/alignment",
         "augmentation": "prepared/augmentation",

@@ -30,9 +30,15 @@ from nmt.training.distributed import Ranks
 
 
 def test_the_stages_go_from_text_to_scores() -> None:
-    names = ["text", "alignment", "augmentation", "tokenizer", "prepare", "train", "bundle", "evaluate"]
+    names = ["synthetic", "text", "alignment", "augmentation", "tokenizer", "prepare", "train", "bundle", "evaluate"]
     assert [stage.name for stage in STAGES] == names
     assert STAGES[names.index("train")] is training.STAGE
+
+
+def test_the_pairs_of_a_model_are_made_first_where_the_recipe_asks_for_some(tmp_path: Path) -> None:
+    held_out = {"dev": corpus(tmp_path, "c"), "test": {"d": corpus(tmp_path, "d")}}
+    run = make_run(tmp_path, distillation={"teacher": "big/model"}, data=held_out)
+    assert [stage.name for stage in stages_of(run, "tokenizer")] == ["synthetic", "text", "tokenizer"]
 
 
 class Rank(Ranks):
@@ -144,7 +150,9 @@ def test_the_plan_names_the_reason_of_each_stage_and_writes_nothing(
     shutil.move(run.folder.text, tmp_path / "away")
     unless = ", unless text makes the same files as before"
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "STAGES", [pipeline.STAGES[0], tokenizer.STAGE])  # which reads the manifest of the text
+        patch.setattr(
+            pipeline, "STAGES", [*stages_of(run, "text"), tokenizer.STAGE]
+        )  # which reads the manifest of the text
         assert plan("run", "tokenizer") == ["text: runs: not made yet", f"tokenizer: runs, because text runs{unless}"]
     shutil.move(tmp_path / "away", run.folder.text)
     (run.folder.checkpoints / "step-00001000").mkdir(parents=True)
