@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from nmt.evaluation.checks import Checks, describe
 from nmt.inference.protocol import Matrix
 
 
@@ -20,6 +21,13 @@ class Candidate:
     """Protected text missing from the translation, because the model left out its placeholder; None without
     protection."""
     invented: int = 0  # number of placeholders in the output that stood for nothing; they are not in the text
+    checks: Checks | None = None
+    """Checks that the text fails against its line; empty where it passes, None unless wanted."""
+
+    @property
+    def failures(self) -> str:
+        """The failed checks in words, as in `numbers missing: 1,500; tags invented: <b>`."""
+        return describe(self.checks or {})
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,11 @@ class Translation:
     def score(self) -> float:
         """The score of the best hypothesis."""
         return self.candidates[0].score
+
+    @property
+    def checks(self) -> Checks | None:
+        """The checks that the best hypothesis fails."""
+        return self.candidates[0].checks
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,11 @@ class SourceReader:
         if self.tokenizer.target.trees is not None:
             raise UsageError("a tree has its words from its line: there is no alignment to find")
 
+    def check_text(self) -> None:
+        """Raise UsageError where translations are no text whose numbers and tags could be compared with their line."""
+        if self.tokenizer.target.trees is not None:
+            raise UsageError("the checks are for text, and these translations are trees")
+
     def split(self, source: Source, least: int = 0) -> tuple[list[Segment], bool]:
         """Return the segments of `source`, and whether a sentence was cut; see `Segmenter.split`.
 

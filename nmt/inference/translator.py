@@ -27,11 +27,13 @@ from nmt.data.placeholders import Protector, check_tags, protector_for
 from nmt.data.reading.streams import UpToError
 from nmt.data.sentences import SentenceSplitter
 from nmt.errors import DataError, UsageError
+from nmt.evaluation.checks import Checker
 from nmt.inference.alignment import SPACE, align_segments
 from nmt.inference.bundle import BundleConfig
 from nmt.inference.engines.loading import EnginePlan, open_bundles
 from nmt.inference.engines.workers import Workers
-from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Request, Row, by_batch, length_penalty, nan_error
+from nmt.inference.mbr import choose, request_of
+from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Row, by_batch, length_penalty, nan_error
 from nmt.inference.report import Report
 from nmt.inference.results import Candidate, Output, PairScore, Translation
 from nmt.inference.segments import Segment, Segmenter
@@ -70,6 +72,7 @@ class Translator:
         segmenter = Segmenter(tokenizer, max_length - 1, splitter, decoding.segments, lines)
         self.reader = SourceReader(tokenizer, segmenter, protector, tuple(tags))
         self.target_splitter = SentenceSplitter(target)
+        self.checker = Checker((source, target))
         self.report = Report()
         """Report on all lines since the translator was made, or since the report was last replaced."""
         self._counting = threading.Lock()
@@ -77,7 +80,8 @@ class Translator:
 
     @property
     def batch_tokens(self) -> int:
-        return self.decoding.batch_tokens or self.engine.batch_tokens
+        share = max(1, self.decoding.mbr // DecodingConfig().beam_size)  # hypotheses to a row beyond the usual ones
+        return self.decoding.batch_tokens or max(1, self.engine.batch_tokens // share)
 
     @property
     def protector(self) -> Protector | None:
@@ -171,16 +175,18 @@ class Translator:
         *,
         prefixes: Iterable[str] | None = None,
         ready: Callable[[float], bool] | None = None,
+        first_chunk: int = FIRST_CHUNK,
     ) -> Iterator[Translation]:
         """Translate `lines` as they arrive, in order, holding a bounded number of them.
 
         Lines are batched by length within a chunk. A chunk ends when it is full, or when `ready`, called with the
         time.monotonic() of its first line, returns False because no other line is there; with `ready` each chunk is
-        translated before more is read. Raises DataError where the numbers of prefixes and lines differ.
+        translated before more is read. The first chunk has at most `first_chunk` lines, which double up to
+        `LARGEST_CHUNK`. Raises DataError where the numbers of prefixes and lines differ.
         """
         options = options or Options()
         readable = UpToError(lines)
-        chunks = self._chunks(readable, prefixes, ready)
+        chunks = self._chunks(readable, prefixes, ready, first_chunk)
         ahead = chunks if ready is None else iter(())
         for chunk in chunks:
             yield from self._run(itertools.chain([chunk], ahead), options)
@@ -191,10 +197,13 @@ class Translator:
         return self._chunk([line], None).rows
 
     def _chunks(
-        self, lines: UpToError[str], prefixes: Iterable[str] | None, ready: Callable[[float], bool] | None
+        self,
+        lines: UpToError[str],
+        prefixes: Iterable[str] | None,
+        ready: Callable[[float], bool] | None,
+        size: int,
     ) -> Iterator[Chunk]:
         starts = None if prefixes is None else iter(prefixes)
-        size = FIRST_CHUNK
         for line in lines:
             chunk, since = [line], time.monotonic()
             while len(chunk) < size and (ready is None or ready(since)) and (more := next(lines, None)) is not None:
@@ -233,9 +242,9 @@ class Translator:
         """
         if options.alignment:
             self.reader.check_alignment()
-        most = self.decoding.beam_size if options.sampling is None else math.inf
-        if not 1 <= options.n_best <= most:
-            raise UsageError(f"n_best = {options.n_best} must be 1 to the beam size, {self.decoding.beam_size}")
+        if options.check:
+            self.reader.check_text()
+        request = request_of(self.decoding, options, self.trees)
         begun: deque[Chunk] = deque()
 
         def batches() -> Iterator[list[Row]]:
@@ -245,7 +254,6 @@ class Translator:
                 if not chunk.batches:
                     return
 
-        request = Request(self.decoding, options.n_best, options.sampling, self.trees)
         for hypotheses in self.engine.search(batches(), request):
             begun[0].take(hypotheses)
             if begun[0].is_done:
@@ -255,6 +263,8 @@ class Translator:
 
     def _finish(self, chunk: Chunk, options: Options) -> Iterator[Translation]:
         hypotheses = [chunk.hypotheses[index] for index in range(len(chunk.rows))]
+        if self.decoding.mbr:
+            hypotheses = [choose(of_row, self.tokenizer.target, options.n_best) for of_row in hypotheses]
         of_rows = iter(self._details(chunk.rows, hypotheses, options))
         lines = zip(chunk.lines, chunk.sources, chunk.segments, strict=True)
         for number, (line, source, segments) in enumerate(lines, chunk.first):
@@ -265,6 +275,7 @@ class Translator:
                 self._judge(number, source, best, [part[0] for part in parts], options)
             self.report.unrestored += [number] * len(best.unrestored or [])
             self.report.invented += [number] * best.invented
+            self.report.add_checks(number, best.checks or {})
             yield Translation(line, candidates)
 
     def _judge(self, number: int, source: Source, best: Candidate, outputs: Sequence[Output], options: Options) -> None:
@@ -272,7 +283,8 @@ class Translator:
         lengths = [len(output.tgt) + 1 for output in outputs]
         penalties = [length_penalty(length, self.decoding.length_penalty) for length in lengths]
         total = sum(output.score * penalty for output, penalty in zip(outputs, penalties, strict=True))
-        log_prob = total / sum(lengths) if options.sampling is None else 0.0  # samples are improbable by nature
+        is_drawn = request_of(self.decoding, options, self.trees).sampling is not None
+        log_prob = 0.0 if is_drawn else total / sum(lengths)  # samples are improbable by nature
         if self.trees is not None:  # the search leaves nothing else to be wrong
             self.report.judge_probability(number, log_prob)
             return
@@ -377,6 +389,7 @@ class Translator:
             self._alignment(outputs, segments, source) if options.alignment else None,
             restored.missing if self.protector else None,
             restored.unknown,
+            self.checker.check(source.text, restored.text) if options.check else None,
         )
 
     def _alignment(self, outputs: list[Output], segments: list[Segment], line: Source) -> list[tuple[int, int]]:

@@ -30,4 +30,13 @@ def say(_: Run, manifest: Manifest) -> None:
         console.log(f"alignment: pairs too long to be aligned: {counts.too_long:,}")
 
 
-STAGE = Stage("alignment", lambda run: run.folder.alignment, frozenset(), inputs, make, say, lambda _: {})
+STAGE = Stage(
+    "alignment",
+    lambda run: run.folder.alignment,
+    frozenset(),
+    inputs,
+    make,
+    say,
+    lambda _: {},
+    lambda run: run.recipe.needs_alignment,
+)

@@ -22,6 +22,7 @@ RANKS = [
     {"data.reading"},
     {"data.cleaning"},
     {"alignment"},
+    {"data.augmenting"},
     {"data.encoding", "evaluation"},
     {"model"},
     {"inference"},
