@@ -68,6 +68,7 @@ def test_the_commands_are_these() -> None:
             "inspect model",
             "inspect search",
             "key",
+            "learn",
             "plot",
             "prepare",
         ),
