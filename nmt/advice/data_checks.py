@@ -140,7 +140,7 @@ def check_data(checkup: Checkup) -> Finding:
     first: dict[str, list[Pair]] = {name: [] for name in corpora}
 
     def read(name: str) -> Iterator[Pair]:
-        split = "train" if is_train(name) else "validation" if name == "dev" else "test"
+        split = "train" if is_train(name) else "validation" if name in ("dev", "guard") else "test"
         anomalies[name], checkup.pairs[name] = Counter(), 0
         for source, target in islice(checkup.plan.read(corpora[name], split, anomalies[name]), READ):
             checkup.pairs[name] += 1
@@ -279,7 +279,8 @@ def sampled(checkup: Checkup) -> DataConfig:
     few = max(1, min(data.dev_pairs, total // 100))
     test = {name: config for name, config in data.test.items() if f"test.{name}" not in checkup.left_out}
     if checkup.left_out:
-        stand_ins = {"dev": None, "dev_pairs": few} if "dev" in checkup.left_out else {}
+        stand_ins: dict[str, object] = {"dev": None, "dev_pairs": few} if "dev" in checkup.left_out else {}
+        stand_ins |= {"guard": None} if "guard" in checkup.left_out else {}
         data = data.model_copy(update={**stand_ins, "test": test, "test_pairs": few if data.test else data.test_pairs})
     # Large enough for dev and test to be split off.
     wanted = max(SAMPLE, 4 * ((not data.dev) * data.dev_pairs + (not data.test) * data.test_pairs))

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nmt.data.pairs import Pair, is_blank
-from nmt.data.reading.archives import read_lines
+from nmt.data.reading.archives import find_file, open_bytes
+from nmt.data.reading.streams import decode_lines
 from nmt.errors import DataError
 
 COLUMNS = (2, 3)  # source and correction, and maybe the machine's output
@@ -43,8 +44,10 @@ def read_corrections(path: Path) -> Corrections:
 
     Raises DataError where a line is no row of it, or nothing is left to learn from.
     """
-    found = Corrections(path)
-    for number, line in enumerate(read_lines(path), 1):
+    found, file = Corrections(path), find_file(path)
+    with open_bytes(file) as stream:
+        lines = list(decode_lines(stream, str(path), are_texts=False))
+    for number, line in enumerate(lines, 1):
         if is_blank(line):
             found.blank.append(number)
             continue
