@@ -7,6 +7,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -103,7 +104,7 @@ def learn(model: Path, corrections: Path, output: Path, config: LearningConfig) 
         general=digest_json([general.replay, general.dev]),
         pairs=len(found.pairs),
         settings=config.model_dump(exclude={"replay", "dev", "run", "device"}),
-        before=before,
+        before=cast("dict[str, dict[str, dict[str, float | str]]]", before),
     )
     learned_config = bundle.config.model_copy(update={"learned": learned})
     with replacing(output) as scratch:

@@ -27,7 +27,7 @@ def test_the_example_of_the_page_is_learned(nmt_here: Run, tiny: TinyRun, tmp_pa
 def test_scores_are_printed_for_programs(nmt_here: Run, tiny: TinyRun, tmp_path: Path) -> None:
     path = tmp_path / "c.tsv"
     path.write_text(EXAMPLE, encoding="utf-8")
-    options = ["-o", tmp_path / "new", "--bound", "100", "--epochs", "1", "--json"]
+    options: list[str | Path] = ["-o", tmp_path / "new", "--bound", "100", "--epochs", "1", "--json"]
     said = nmt_here("learn", tiny.model, path, *options)
     facts = json.loads(said.out)
     assert facts["corrections"] == 2

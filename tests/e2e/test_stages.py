@@ -94,7 +94,7 @@ def test_a_fine_tuning_that_forgets_ends_by_its_guard_with_the_best_bundle_and_e
         + '[training.guard]\nmetric = "loss"\nbound = 0.3\n[data.guard]\nbuiltin = "dev"\npairs = 10\nseed = 5\n',
         encoding="utf-8",
     )
-    options = ["--init-from", tiny.model, "--run-dir", tmp_path / "run"]
+    options: list[str | Path] = ["--init-from", tiny.model, "--run-dir", tmp_path / "run"]
     said = nmt_here("run", path, *options, env={"NMT_NO_REPORT": ""})
     assert said.code == 8, said.err
     last = said.messages[-1]

@@ -10,7 +10,7 @@ from conftest import TinyRun, tree
 
 from nmt.config.learning import LearningConfig
 from nmt.data.cleaning.corpus_text import read_text
-from nmt.data.encoding.dataset import DrawnPairs
+from nmt.data.encoding.dataset import DrawnPairs, Ids
 from nmt.data.pairs import Pair
 from nmt.errors import DataError, ForgottenError, UsageError
 from nmt.inference.bundle import open_bundle
@@ -149,7 +149,7 @@ def test_pairs_are_drawn_over_all_shards_in_their_order(tiny: TinyRun) -> None:
 
 def test_each_epoch_has_every_correction_once_and_its_share_of_general_pairs() -> None:
     rng = np.random.default_rng(1)
-    sides = [[rng.integers(4, 9, int(rng.integers(1, 9))) for _ in range(220)] for _ in range(2)]
+    sides: list[list[Ids]] = [[rng.integers(4, 9, int(rng.integers(1, 9))) for _ in range(220)] for _ in range(2)]
     bounds = {CORRECTIONS: (0, 20), GENERAL: (20, 220)}
     steps = plan(DrawnPairs(*sides), bounds, LearningConfig(epochs=3, replay_share=0.75, tokens_per_step=60))
     rows = np.concatenate(steps)
