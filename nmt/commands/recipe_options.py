@@ -97,11 +97,8 @@ def run_recipe(recipe: str, where: RunConfig, last: str = "evaluate") -> None:
     """Run the stages of `recipe` up to `last`, and show the results of the last of all."""
     began = time.monotonic()
     run = open_run(recipe, where)
-    from nmt.pipeline.pipeline import (
-        refuse_forgotten,
-        run_stages,
-        show_results,
-    )  # start-up time, and after the recipe's own errors
+    # Start-up time, and after the recipe's own errors.
+    from nmt.pipeline.pipeline import refuse_forgotten, run_stages, show_results
 
     run_stages(run, last, dry_run=where.dry_run)
     if where.dry_run:
