@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 
-from nmt.inference.translator import Candidate, Translation
+from nmt.inference.results import Candidate, Translation
 
 Pairs = list[tuple[int, int]]
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}

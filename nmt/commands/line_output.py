@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from nmt.inference.translator import Candidate, Translation
+    from nmt.inference.results import Candidate, Translation
 
 Format = Literal["text", "tsv", "jsonl"]
 
@@ -44,4 +44,6 @@ def _object(candidate: Candidate) -> dict[str, object]:
         found["alignment"] = candidate.alignment
     if candidate.unrestored is not None:
         found["unrestored"] = candidate.unrestored
+    if candidate.unmet is not None:
+        found["unmet"] = candidate.unmet
     return found

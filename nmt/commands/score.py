@@ -21,7 +21,7 @@ from nmt.data.reading.streams import UpToError
 from nmt.errors import DataError
 
 if TYPE_CHECKING:
-    from nmt.inference.translator import PairScore
+    from nmt.inference.results import PairScore
 
 CHUNK = 2048  # pairs read at once, to be batched by length
 app = new_app("Score.")

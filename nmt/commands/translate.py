@@ -15,7 +15,15 @@ from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.line_input import open_input, read_beside
 from nmt.commands.line_output import Format, render
-from nmt.commands.model_options import Inference, Models, Search, check_device, load_translator
+from nmt.commands.model_options import (
+    Glossary,
+    Inference,
+    Models,
+    Search,
+    check_device,
+    load_translator,
+    read_terms,
+)
 from nmt.commands.options import Input, OptionsOf, Output, command, option_name, writing
 from nmt.config.decoding import DecodingConfig, SamplingConfig
 from nmt.config.inference import InferenceConfig, Options
@@ -28,7 +36,8 @@ from nmt.files import is_stream
 
 if TYPE_CHECKING:
     from nmt.commands.line_parts import SharedOutput
-    from nmt.inference.translator import Translation, Translator
+    from nmt.inference.results import Translation
+    from nmt.inference.translator import Translator
 
 MAX_WAIT = 50
 """Milliseconds that a line waits for more to share its batch: unnoticed by a human, long for a program that writes."""
@@ -106,6 +115,7 @@ def translate(
     written: Annotated[OutputConfig, OptionsOf("Output")],
     search: Search,
     sampling: Sampling,
+    files: Glossary,
     inference: Inference,
 ) -> None:
     """Translate raw text with MODEL: one line out for every line in, in order, as soon as it is done.
@@ -116,16 +126,21 @@ def translate(
     """
     # Everything else is checked before the model, which takes seconds to load.
     check(sample, search, sampling, inference)
+    if sample and files.glossary:
+        raise UsageError("--glossary is for the search, not for --sample", hint="--avoid is for both")
+    terms = read_terms(files, inference)
     check_device(inference)
     if kind := written.document:
         check_document(kind, prefix, sample, errors)
-        translate_document(kind, input, output, written.column, lambda: load_translator(models, search, inference))
+        translate_document(
+            kind, input, output, written.column, lambda: load_translator(models, search, inference, terms)
+        )
         return
     options = wanted(written, sampling if sample else None)
     with open_output(output, input, inference) as (file, shared):
         reader = open_input(input, errors, max_wait_ms / 1000)
         prefixes = read_beside(prefix, reader, input) if prefix else None
-        translator = load_translator(models, search, inference)
+        translator = load_translator(models, search, inference, terms)
         check_model(translator, options)
         if reader.interactive and console.is_live():
             console.log("ready: type a line, Ctrl-D ends")
@@ -140,9 +155,9 @@ def translate(
                 report = translator.report
             else:
                 settings = {"search": translator.decoding, "sampling": options.sampling, "output": written}
-                shared.begin(models, inference, settings)
+                shared.begin(models, inference, settings, terms)
                 report = shared.translate(translator, reader, prefixes, options, written.form, progress.update)
-    for warning in report.warnings():
+    for warning in [*report.warnings(), *report.unused]:
         console.warn(warning)
 
 

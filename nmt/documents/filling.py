@@ -9,7 +9,7 @@ from nmt.data.placeholders import SPELLED
 from nmt.documents.placing import by_alignment, by_placeholders, spell
 from nmt.documents.units import LETTER, Kind, Part, Unit
 from nmt.errors import DataError
-from nmt.inference.translator import Translation
+from nmt.inference.results import Translation
 
 MOST_TAGS = 500
 """Tags of a unit that are placed by alignment; the time for it grows with tags times words."""

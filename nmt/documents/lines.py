@@ -6,7 +6,8 @@ from functools import cached_property
 
 from nmt.config.inference import Options
 from nmt.errors import UsageError
-from nmt.inference.translator import Translation, Translator
+from nmt.inference.results import Translation
+from nmt.inference.translator import Translator
 
 
 @dataclass

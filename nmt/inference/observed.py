@@ -23,9 +23,10 @@ from nmt.files import Json, JsonObject
 from nmt.inference.engines.native import NativeEngine, pad_pairs
 from nmt.inference.protocol import Hypothesis, Request, Row, length_penalty
 from nmt.inference.report import ODD_PIECE, Report
+from nmt.inference.results import Candidate
 from nmt.inference.search import search
 from nmt.inference.trace import Extension, Tracer
-from nmt.inference.translator import Candidate, Translator
+from nmt.inference.translator import Translator
 from nmt.model.protocol import LayerMaps
 
 

@@ -38,6 +38,8 @@ WARNINGS = {
     "improbable": "translations that are improbable to the model itself",
     "unrestored": "placeholders that could not be restored, their text is missing",
     "invented": "placeholders that stand for nothing, taken out of translations",
+    "unmet": "terms of the glossary that translations lack",
+    "unavoided": "translations that hold a phrase to avoid",
 }
 """The kinds of lines in a report and their sentences, in order."""
 
@@ -46,7 +48,7 @@ WARNINGS = {
 class Report:
     """Line numbers, counted from 1, of input lines that need attention and of translations that look wrong.
 
-    See `WARNINGS`; a line stands once for each match or placeholder in `beyond`, `unrestored` and `invented`.
+    See `WARNINGS`; a line stands once for each match or placeholder or term in `beyond`, `unrestored` and `invented`.
     """
 
     lines: int = 0  # number of lines read
@@ -64,6 +66,9 @@ class Report:
     improbable: list[int] = field(default_factory=list)
     unrestored: list[int] = field(default_factory=list)
     invented: list[int] = field(default_factory=list)
+    unmet: list[int] = field(default_factory=list)
+    unavoided: list[int] = field(default_factory=list)
+    terms: int | None = None  # number of terms of the glossary that the lines hold; None without a glossary
 
     def warnings(self, *, numbered: bool = True) -> list[str]:
         """Return a sentence for each kind that occurred, with the numbers of its lines where they are `numbered`."""
@@ -74,6 +79,13 @@ class Report:
             if lines
         ]
 
+    @property
+    def unused(self) -> list[str]:
+        """A sentence in a list where a glossary was of no use, else an empty one."""
+        if self.terms != 0 or not self.lines:
+            return []
+        return ["no line holds a term of the glossary: is its first column in the source language?"]
+
     def of_line(self, number: int) -> list[str]:
         """Return the sentence of each kind in which line `number` occurred."""
         return [warning for kind, warning in WARNINGS.items() if number in getattr(self, kind)]
@@ -81,6 +93,8 @@ class Report:
     def add(self, following: "Report") -> None:
         """Add the report on the lines that follow."""
         self.lines = following.lines
+        if following.terms is not None:
+            self.terms = (self.terms or 0) + following.terms
         for kind in WARNINGS:
             getattr(self, kind).extend(getattr(following, kind))
 

@@ -7,7 +7,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -26,6 +25,7 @@ from nmt.data.encoding.trees import TreePieces
 from nmt.data.pairs import is_blank
 from nmt.data.placeholders import Protector, check_tags, protector_for
 from nmt.data.reading.streams import UpToError
+from nmt.data.reading.terms import Terms
 from nmt.data.sentences import SentenceSplitter
 from nmt.errors import DataError, UsageError
 from nmt.inference.alignment import SPACE, align_segments
@@ -34,69 +34,17 @@ from nmt.inference.engines.loading import EnginePlan, open_bundles
 from nmt.inference.engines.workers import Workers
 from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Request, Row, by_batch, length_penalty, nan_error
 from nmt.inference.report import Report
+from nmt.inference.results import Candidate, Output, PairScore, Translation
 from nmt.inference.segments import Segment, Segmenter
 from nmt.inference.sources import UNBOUND, Chunk, Source, SourceReader, check_trees
+from nmt.inference.terms import TermEncoder, Wanted
 
 R = TypeVar("R")
 FIRST_CHUNK, LARGEST_CHUNK = 32, 2048
 """Lines of the first chunk and, doubling, of the largest: early answers first, then full batches."""
+ROUNDS = 8  # the most further searches for translations without the phrases to avoid
+NATIVE = "take the engine native"
 AS_MANY = "give as many prefixes as lines; a blank one leaves the start to the model"
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One hypothesis of a line."""
-
-    text: str  # one line
-    score: float
-    """Log-probability over the length penalty; the sum over the segments of a long line; 0 for a blank line."""
-    pieces: list[str]  # output of the model, without EOS
-    token_scores: list[float] | None = None
-    """Log-probability of each piece, EOS last; a line in segments has an EOS after each segment."""
-    alignment: list[tuple[int, int]] | None = None  # pairs of a source word and a target word, counted from 0
-    unrestored: list[str] | None = None
-    """Protected text missing from the translation, because the model left out its placeholder; None without
-    protection."""
-    invented: int = 0  # number of placeholders in the output that stood for nothing; they are not in the text
-
-
-@dataclass(frozen=True)
-class Translation:
-    """The translation of one line."""
-
-    source: str
-    candidates: list[Candidate]
-    """Best first, samples in the order drawn; fewer than wanted where the search found fewer."""
-
-    @property
-    def text(self) -> str:
-        """The best hypothesis, one line."""
-        return self.candidates[0].text
-
-    @property
-    def score(self) -> float:
-        """The score of the best hypothesis."""
-        return self.candidates[0].score
-
-
-@dataclass(frozen=True)
-class Output:
-    """A hypothesis of a segment; scores and attention are empty unless wanted."""
-
-    src: list[int]
-    tgt: list[int]  # pieces of both sides, without EOS
-    score: float
-    token_scores: list[float]
-    attention: Matrix
-
-
-@dataclass(frozen=True)
-class PairScore:
-    """The score of a given translation."""
-
-    score: float  # log-probability over the length penalty; NaN where a side is blank or too long for the model
-    pieces: list[str]  # pieces of the target
-    token_scores: list[float]  # log-probability of each piece, EOS last
 
 
 class Translator:
@@ -128,6 +76,7 @@ class Translator:
         self.target_splitter = SentenceSplitter(target)
         self.report = Report()
         """Report on all lines since the translator was made, or since the report was last replaced."""
+        self.terms: TermEncoder | None = None  # see `with_terms`
         self._counting = threading.Lock()
         self.bundle: BundleConfig | None = None  # config of the first bundle, where `load` made the translator
 
@@ -150,12 +99,13 @@ class Translator:
         *paths: Path | str,
         decoding: Mapping[str, object] | None = None,
         precision: InferencePrecision | None = None,
+        terms: Terms | None = None,
         **settings: object,
     ) -> Self:
         """Load the bundle at each of `paths`; several form an ensemble.
 
         `decoding` replaces settings of the first bundle, and `precision` the one of this name; `settings` are fields of
-        `InferenceConfig`, such as `device`.
+        `InferenceConfig`, such as `device`. Translations keep to `terms`, see `with_terms`.
         With more than one of `devices`, the processes translate different batches. Raises ArtifactError, UsageError.
         """
         if not paths:
@@ -176,6 +126,9 @@ class Translator:
             raise UsageError("the precision of an export is its own", hint="nmt export has --quantization")
         if inference.engine != "native":
             bundles[0].check_float32()
+        encoder = None if terms is None else TermEncoder(terms, tokenizer)
+        if encoder is not None and inference.engine != "native":
+            raise UsageError(f"the engine {inference.engine} has no glossary and avoids no phrases", hint=NATIVE)
         plan = EnginePlan([bundle.path for bundle in bundles], inference, search.precision)
         engine = plan.load() if inference.devices == 1 else Workers(plan)
         longest = min(bundle.config.model.max_length for bundle in bundles)
@@ -189,13 +142,22 @@ class Translator:
             languages=config.languages,
             lines=config.training_lines,
         )
-        translator.bundle = config
+        translator.bundle, translator.terms = config, encoder
         return translator
 
     def with_engine(self, engine: Engine) -> Self:
         """Return a translator with the same tokenizer and settings, another engine, and a report of its own."""
         other = copy.copy(self)
         other.engine, other.report = engine, Report()
+        return other
+
+    def with_terms(self, terms: Terms | None) -> Self:
+        """Return a translator that keeps to `terms`, with the same model and a report of its own.
+
+        Raises DataError, UsageError where the model cannot; see `TermEncoder`.
+        """
+        other = self.with_engine(self.engine)
+        other.terms = None if terms is None else TermEncoder(terms, self.tokenizer)
         return other
 
     def translate_all(self, lines: Sequence[str]) -> list[str]:
@@ -205,7 +167,7 @@ class Translator:
         """
         self.report = Report()
         texts = [translation.text for translation in self.stream(lines)]
-        for warning in self.report.warnings():
+        for warning in [*self.report.warnings(), *self.report.unused]:
             console.warn(warning)
         return texts
 
@@ -278,8 +240,17 @@ class Translator:
             for segments, start in zip(parts, starts, strict=True)
             for segment, begun in zip(segments, itertools.chain([start], itertools.repeat([])), strict=False)
         ]
+        wanted = [Wanted()] * len(rows)
+        if self.terms is not None:
+            texts = (text for pair in zip(sources, parts, strict=True) for text in self.reader.texts(*pair))
+            wanted = [*map(self.terms.wanted, texts)]
+            rows = [
+                one.added_to(row, row.limit(self.decoding, self.engine.target_limit))
+                for one, row in zip(wanted, rows, strict=True)
+            ]
+            self._count_terms(sum(count for one in wanted for _, count in one.counts))
         batches = by_tokens([len(row.ids) + 1 for row in rows], self.batch_tokens, self.engine.workers)
-        return Chunk(first, lines, sources, parts, rows, batches)
+        return Chunk(first, lines, sources, parts, rows, wanted, batches)
 
     def _run(self, chunks: Iterator[Chunk], options: Options) -> Iterator[Translation]:
         """Translate `chunks`, up to and including the first chunk of only blank lines: no engine answers it.
@@ -292,6 +263,8 @@ class Translator:
         most = self.decoding.beam_size if options.sampling is None else math.inf
         if not 1 <= options.n_best <= most:
             raise UsageError(f"n_best = {options.n_best} must be 1 to the beam size, {self.decoding.beam_size}")
+        if options.sampling is not None and self.terms is not None and self.terms.terms.entries:
+            raise UsageError("a glossary and sampling exclude each other", hint="search, or leave out the glossary")
         begun: deque[Chunk] = deque()
 
         def batches() -> Iterator[list[Row]]:
@@ -301,27 +274,43 @@ class Translator:
                 if not chunk.batches:
                     return
 
-        request = Request(self.decoding, options.n_best, options.sampling, self.trees)
+        edges = None if self.terms is None else self.terms.edges
+        request = Request(self.decoding, options.n_best, options.sampling, self.trees, edges)
         for hypotheses in self.engine.search(batches(), request):
             begun[0].take(hypotheses)
             if begun[0].is_done:
-                yield from self._finish(begun.popleft(), options)
+                yield from self._finish(begun.popleft(), options, request)
         for chunk in begun:
-            yield from self._finish(chunk, options)
+            yield from self._finish(chunk, options, request)
 
-    def _finish(self, chunk: Chunk, options: Options) -> Iterator[Translation]:
+    def _finish(self, chunk: Chunk, options: Options, request: Request) -> Iterator[Translation]:
+        self._search_again(chunk, request)
         hypotheses = [chunk.hypotheses[index] for index in range(len(chunk.rows))]
-        of_rows = iter(self._details(chunk.rows, hypotheses, options))
+        of_rows = zip(self._details(chunk.rows, hypotheses, options), chunk.wanted, strict=True)
         lines = zip(chunk.lines, chunk.sources, chunk.segments, strict=True)
         for number, (line, source, segments) in enumerate(lines, chunk.first):
-            parts = [next(of_rows) for _ in segments]
-            candidates = self._join(parts, segments, source, options)
+            found = [next(of_rows) for _ in segments]
+            parts, wanted = [part for part, _ in found], [one for _, one in found]
+            candidates = self._join(parts, segments, source, options, wanted)
             best = candidates[0]
             if segments:
                 self._judge(number, source, best, [part[0] for part in parts], options)
             self.report.unrestored += [number] * len(best.unrestored or [])
             self.report.invented += [number] * best.invented
+            self.report.unmet += [number] * len(best.unmet or [])
+            self.report.unavoided += [number] * any(one.avoids and one.avoids.is_in(best.text) for one in wanted)
             yield Translation(line, candidates)
+
+    def _search_again(self, chunk: Chunk, request: Request) -> None:
+        """Search those rows of `chunk` again whose hypotheses hold a phrase to avoid, in pieces as yet unknown."""
+        for _ in range(ROUNDS):
+            if not (again := chunk.to_search_again(self.tokenizer.target.decode)):
+                return
+            rows, search = [*again.values()], partial(self.engine.search, request=request)
+            lengths = [len(row.ids) + 1 for row in rows]
+            of_rows = by_batch(rows, lengths, self.batch_tokens, search, self.engine.workers)
+            for index, hypotheses in zip(again, of_rows, strict=True):
+                chunk.rows[index], chunk.hypotheses[index] = again[index], hypotheses or chunk.hypotheses[index]
 
     def _judge(self, number: int, source: Source, best: Candidate, outputs: Sequence[Output], options: Options) -> None:
         """Report the best candidate of line `number`, joined from `outputs`, if it looks wrong."""
@@ -365,6 +354,12 @@ class Translator:
             first = self.report.lines + 1
             self.report.lines += len(lines)
         return first
+
+    def _count_terms(self, number: int) -> None:
+        """Add to the terms of the report, where there is a glossary."""
+        if self.terms is not None and self.terms.terms.entries:
+            with self._counting:
+                self.report.terms = (self.report.terms or 0) + number
 
     def _read(self, lines: Sequence[str], first: int) -> list[Source]:
         """Encode `lines`, numbered from `first`, and report the text that could not be protected."""
@@ -412,14 +407,26 @@ class Translator:
         return by_batch(pairs, lengths, self.batch_tokens, work, self.engine.workers)
 
     def _join(
-        self, parts: list[list[Output]], segments: list[Segment], source: Source, options: Options
+        self,
+        parts: list[list[Output]],
+        segments: list[Segment],
+        source: Source,
+        options: Options,
+        wanted: Sequence[Wanted],
     ) -> list[Candidate]:
         """Return the candidates of a line: the k-th joins the k-th best hypotheses of its segments."""
         most = max(map(len, parts), default=1)
         of_candidates = ([part[min(k, len(part) - 1)] for part in parts] for k in range(most))
-        return [self._candidate(outputs, segments, source, options) for outputs in of_candidates]
+        return [self._candidate(outputs, segments, source, options, wanted) for outputs in of_candidates]
 
-    def _candidate(self, outputs: list[Output], segments: list[Segment], source: Source, options: Options) -> Candidate:
+    def _candidate(
+        self,
+        outputs: list[Output],
+        segments: list[Segment],
+        source: Source,
+        options: Options,
+        wanted: Sequence[Wanted],
+    ) -> Candidate:
         """Join one hypothesis of each segment of `source`; a blank line has no segments."""
         pieces = self.tokenizer.target.pieces([i for output in outputs for i in output.tgt])
         texts = self.tokenizer.target.decode([output.tgt for output in outputs])
@@ -433,7 +440,14 @@ class Translator:
             self._alignment(outputs, segments, source) if options.alignment else None,
             restored.missing if self.protector else None,
             restored.unknown,
+            self._unmet(texts, wanted),
         )
+
+    def _unmet(self, texts: Sequence[str], wanted: Sequence[Wanted]) -> list[str] | None:
+        """Return the targets that `texts`, the translations of segments, lack; None without a glossary."""
+        if self.terms is None or not self.terms.terms.entries:
+            return None
+        return [target for text, one in zip(texts, wanted, strict=True) for target in one.missing(text)]
 
     def _alignment(self, outputs: list[Output], segments: list[Segment], line: Source) -> list[tuple[int, int]]:
         """Return the word alignment of `line`, without its tags and without invented placeholders."""

@@ -10,7 +10,7 @@ from nmt.documents.html import html_parts
 from nmt.documents.lines import LineTranslator
 from nmt.documents.translating import translate_document
 from nmt.inference.report import Report
-from nmt.inference.translator import Translation
+from nmt.inference.results import Translation
 from nmt.server.batching import Ticket
 from nmt.server.models import Route
 

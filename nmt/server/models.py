@@ -8,9 +8,11 @@ from pathlib import Path
 from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import InferenceConfig, Options
 from nmt.data.languages import best_match
+from nmt.data.reading.terms import Terms
 from nmt.errors import UsageError
 from nmt.inference.report import Report
-from nmt.inference.translator import Translation, Translator
+from nmt.inference.results import Translation
+from nmt.inference.translator import Translator
 from nmt.server.batching import Batcher, SharedEngine, Ticket
 
 
@@ -26,11 +28,17 @@ class Served:
 
     @classmethod
     def load(
-        cls, name: str | None, path: Path, search: DecodingConfig, inference: InferenceConfig, wait: float
+        cls,
+        name: str | None,
+        path: Path,
+        search: DecodingConfig,
+        inference: InferenceConfig,
+        wait: float,
+        terms: Terms | None = None,
     ) -> "Served":
         """Load the bundle at `path`, by default under the name of its recipe. Raises ArtifactError, UsageError."""
         given = inference.model_dump(exclude_unset=True)
-        translator = Translator.load(path, decoding=search.model_dump(exclude_unset=True), **given)
+        translator = Translator.load(path, decoding=search.model_dump(exclude_unset=True), terms=terms, **given)
         assert translator.bundle is not None
         languages = translator.bundle.languages
         batcher = Batcher(translator.engine, wait)
@@ -43,12 +51,14 @@ class Served:
         ticket: Ticket,
         *,
         prefixes: Sequence[str] | None = None,
+        terms: Terms | None = None,
     ) -> tuple[list[Translation], Report]:
-        """Translate `lines` together with those of other requests.
+        """Translate `lines` together with those of other requests; `terms` take the place of the model's own.
 
         Returns the report on them, too. Raises GoneError where the time of `ticket` is over, DataError, UsageError.
         """
         translator = self.translator.with_engine(SharedEngine(self.batcher, ticket))
+        translator = translator if terms is None else translator.with_terms(terms)
         return translator.translate(lines, options, prefixes=prefixes), translator.report
 
 
@@ -78,11 +88,16 @@ class Route:
         ticket: Ticket,
         *,
         prefixes: Sequence[str] | None = None,
+        terms: Terms | None = None,
     ) -> tuple[list[Translation], list[Report]]:
         """Translate `lines`; return the report of each model on them, too.
 
         By way of a third language, scores are the sums of both, and alignments are joined. See `Served.translate`.
+        Raises UsageError where there are `terms` by way of a third language.
         """
+        if terms is not None and self.pivot:
+            problem = f"a glossary goes with one model: {self.source} becomes {self.target} by way of {self.pivot}"
+            raise UsageError(problem, hint="leave out glossary and avoid")
         ticket.spend(sum(map(len, lines)))
         *before, last = self.models
         firsts: list[list[Translation]] = []
@@ -93,7 +108,7 @@ class Route:
             texts = [translation.text for translation in found]
             firsts.append(found)
             reports.append(report)
-        translations, report = last.translate(texts, options, ticket, prefixes=prefixes)
+        translations, report = last.translate(texts, options, ticket, prefixes=prefixes, terms=terms)
         for found in reversed(firsts):
             translations = [joined(*pair) for pair in zip(found, translations, strict=True)]
         return translations, [*reports, report]

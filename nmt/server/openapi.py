@@ -128,6 +128,8 @@ class HypothesisAnswer(Answer):
     """Log-probability of each piece, EOS last."""
     unrestored: list[str] | None = None
     """Protected text that is missing from the translation."""
+    unmet: list[str] | None = None
+    """Targets of the glossary that the translation lacks."""
 
 
 class PartAnswer(Answer):

@@ -16,7 +16,7 @@ from nmt.config.inference import Options
 from nmt.config.serving import ServingConfig
 from nmt.data.languages import best_match, spelled
 from nmt.errors import ArtifactError, NmtError
-from nmt.inference.translator import Translation
+from nmt.inference.results import Translation
 from nmt.server.batching import GoneError, Ticket
 from nmt.server.detection import Detected, detect
 from nmt.server.documents import translate_fragments

@@ -11,7 +11,8 @@ import torch
 from conftest import Run, TinyRun
 from precisions import in_int8
 
-from nmt.inference.translator import Translation, Translator
+from nmt.inference.results import Translation
+from nmt.inference.translator import Translator
 from nmt.tasks.grammar import generate
 
 TIE = 1e-5

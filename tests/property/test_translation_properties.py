@@ -14,7 +14,8 @@ from precisions import precisions
 from nmt.config.decoding import InferencePrecision
 from nmt.config.inference import Options
 from nmt.inference.report import Report
-from nmt.inference.translator import Translation, Translator
+from nmt.inference.results import Translation
+from nmt.inference.translator import Translator
 from nmt.tasks.grammar import generate
 
 TIE = 1e-5

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from nmt.commands.line_output import Format, render
-from nmt.inference.translator import Candidate, Translation
+from nmt.inference.results import Candidate, Translation
 
 PLAIN = Translation(
     "a dog",

@@ -20,7 +20,8 @@ from nmt.config.inference import InferenceConfig, Options
 from nmt.errors import ArtifactError, InUseError, StorageError
 from nmt.files import digest_file
 from nmt.inference.report import Report
-from nmt.inference.translator import Candidate, Translation, Translator
+from nmt.inference.results import Candidate, Translation
+from nmt.inference.translator import Translator
 from nmt.locks import holding_output
 from nmt.training.distributed import Ranks
 from nmt.version import __version__

@@ -6,7 +6,7 @@ from documents import Recorder, backwards, translation, unaligned, upper
 
 from nmt.documents.filling import MOST_TAGS, DocumentReport, Setting
 from nmt.documents.translating import translate_html
-from nmt.inference.translator import Translation
+from nmt.inference.results import Translation
 
 PAGE = "<p>a b</p><p>c <b>d e</b> <code>F</code> f</p>"
 

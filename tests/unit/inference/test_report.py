@@ -1,6 +1,7 @@
 """The report: which translations look wrong, and how each kind is worded."""
 
 from dataclasses import fields
+from typing import Any
 
 import pytest
 
@@ -8,8 +9,9 @@ from nmt.inference.report import Report, has_loop, list_lines
 
 
 def test_each_kind_has_its_sentence_in_this_order() -> None:
-    kinds = [kind.name for kind in fields(Report) if kind.name != "lines"]
-    report = Report(9, **{name: [number] for number, name in enumerate(sorted(kinds), 1)})
+    kinds = [kind.name for kind in fields(Report) if kind.name not in ("lines", "terms")]
+    numbers: dict[str, Any] = {name: [number] for number, name in enumerate(sorted(kinds), 1)}
+    report = Report(9, **numbers)
     number = {name: f"1 (line {number})" for number, name in enumerate(sorted(kinds), 1)}
     assert report.warnings() == [
         f"input lines not UTF-8, each wrong byte now U+FFFD: {number['replaced']}",
@@ -26,15 +28,26 @@ def test_each_kind_has_its_sentence_in_this_order() -> None:
         f"translations that are improbable to the model itself: {number['improbable']}",
         f"placeholders that could not be restored, their text is missing: {number['unrestored']}",
         f"placeholders that stand for nothing, taken out of translations: {number['invented']}",
+        f"terms of the glossary that translations lack: {number['unmet']}",
+        f"translations that hold a phrase to avoid: {number['unavoided']}",
     ]
     assert Report(lines=9).warnings() == []
 
 
 def test_the_report_on_the_lines_that_follow_is_added_to_each_kind() -> None:
-    kinds = [kind.name for kind in fields(Report) if kind.name != "lines"]
-    report, following = (Report(last, **{name: [last] for name in kinds}) for last in (5, 9))
-    report.add(following)
-    assert report == Report(9, **{name: [5, 9] for name in kinds})
+    kinds = [kind.name for kind in fields(Report) if kind.name not in ("lines", "terms")]
+    numbers: dict[str, Any] = {name: [5] for name in kinds}
+    report = Report(5, **numbers)
+    report.add(Report(9, **{name: [9] for name in numbers}, terms=2))
+    assert report == Report(9, **{name: [5, 9] for name in numbers}, terms=2)
+    report.add(Report(12, terms=3))
+    assert report.terms == 5
+
+
+@pytest.mark.parametrize(("lines", "terms", "is_said"), [(9, 0, True), (9, 1, False), (9, None, False), (0, 0, False)])
+def test_a_glossary_without_a_term_in_any_line_is_said(lines: int, terms: int | None, is_said: bool) -> None:
+    sentence = "no line holds a term of the glossary: is its first column in the source language?"
+    assert Report(lines, terms=terms).unused == [sentence] * is_said
 
 
 def test_ten_lines_of_a_kind_are_listed_and_all_are_counted() -> None:

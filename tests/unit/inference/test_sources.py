@@ -15,9 +15,10 @@ from nmt.data.sentences import SentenceSplitter
 from nmt.errors import UsageError
 from nmt.inference.protocol import Hypothesis, Matrix, Request, Row
 from nmt.inference.report import Report
+from nmt.inference.results import Candidate
 from nmt.inference.segments import Segment, Segmenter, join
 from nmt.inference.sources import SourceReader
-from nmt.inference.translator import Candidate, Translator
+from nmt.inference.translator import Translator
 from nmt.tasks.grammar import generate
 
 TAGS = ["<2de>", "<news>"]

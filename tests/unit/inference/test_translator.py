@@ -15,8 +15,9 @@ from nmt.errors import ArtifactError, DataError, UsageError
 from nmt.inference.engines.native import NativeEngine
 from nmt.inference.protocol import Engine, Hypothesis, Matrix, Request, Row
 from nmt.inference.report import Report
+from nmt.inference.results import Candidate, Translation
 from nmt.inference.sources import Chunk
-from nmt.inference.translator import FIRST_CHUNK, LARGEST_CHUNK, Candidate, Translation, Translator
+from nmt.inference.translator import FIRST_CHUNK, LARGEST_CHUNK, Translator
 from nmt.tasks.grammar import generate
 
 LIMIT = 63

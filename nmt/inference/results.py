@@ -1,0 +1,63 @@
+"""The results of a translator: translations with their candidates, outputs of segments, scores of pairs."""
+
+from dataclasses import dataclass
+
+from nmt.inference.protocol import Matrix
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One hypothesis of a line."""
+
+    text: str  # one line
+    score: float
+    """Log-probability over the length penalty; the sum over the segments of a long line; 0 for a blank line."""
+    pieces: list[str]  # output of the model, without EOS
+    token_scores: list[float] | None = None
+    """Log-probability of each piece, EOS last; a line in segments has an EOS after each segment."""
+    alignment: list[tuple[int, int]] | None = None  # pairs of a source word and a target word, counted from 0
+    unrestored: list[str] | None = None
+    """Protected text missing from the translation, because the model left out its placeholder; None without
+    protection."""
+    invented: int = 0  # number of placeholders in the output that stood for nothing; they are not in the text
+    unmet: list[str] | None = None
+    """Targets of the glossary that the translation lacks, each as often as it is missing; None without a glossary."""
+
+
+@dataclass(frozen=True)
+class Translation:
+    """The translation of one line."""
+
+    source: str
+    candidates: list[Candidate]
+    """Best first, samples in the order drawn; fewer than wanted where the search found fewer."""
+
+    @property
+    def text(self) -> str:
+        """The best hypothesis, one line."""
+        return self.candidates[0].text
+
+    @property
+    def score(self) -> float:
+        """The score of the best hypothesis."""
+        return self.candidates[0].score
+
+
+@dataclass(frozen=True)
+class Output:
+    """A hypothesis of a segment; scores and attention are empty unless wanted."""
+
+    src: list[int]
+    tgt: list[int]  # pieces of both sides, without EOS
+    score: float
+    token_scores: list[float]
+    attention: Matrix
+
+
+@dataclass(frozen=True)
+class PairScore:
+    """The score of a given translation."""
+
+    score: float  # log-probability over the length penalty; NaN where a side is blank or too long for the model
+    pieces: list[str]  # pieces of the target
+    token_scores: list[float]  # log-probability of each piece, EOS last
