@@ -2,8 +2,9 @@
 
     python benchmarks/glossary.py --model BUNDLE --source FILE --reference FILE [--beam-size 5] [--precision int8]
 
-The terms of a line are one or two words of its reference, by turns, that the translation without a glossary lacks: so each
-line has to be translated otherwise. Both ways take turns, `rounds` times; figures are medians of the processor's time.
+The terms of a line are one or two words of its reference, by turns, that the translation without a glossary lacks: so
+each line has to be translated otherwise. Both ways take turns, `rounds` times; figures are medians of the processor's
+time.
 """
 
 from __future__ import annotations

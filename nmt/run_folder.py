@@ -17,7 +17,10 @@ class RunFolder:
         self.tensorboard = path / "tensorboard"  # the curves of the training, if the recipe asks for them
         self.diverged = path / "diverged.jsonl"
         """The sentence pairs of the step where a training diverged, one JSON object a line."""
+        self.synthetic = path / "prepared" / "synthetic"  # the pairs that models made, where the recipe wants some
         self.text = path / "prepared" / "text"  # the cleaned pairs
+        self.alignment = path / "prepared" / "alignment"  # the aligned words of the training pairs, if they are needed
+        self.augmentation = path / "prepared" / "augmentation"  # pairs made from them, if the recipe asks for some
         self.tokenizer = path / "tokenizer"  # the SentencePiece models
         self.ids = path / "prepared" / "ids"  # the encoded pairs
         self.checkpoints = path / "checkpoints"  # resumable training states
@@ -33,7 +36,10 @@ class RunFolder:
     def stages(self) -> dict[str, Path]:
         """The folders of the stages, by their names in their order."""
         return {
+            "synthetic": self.synthetic,
             "text": self.text,
+            "alignment": self.alignment,
+            "augmentation": self.augmentation,
             "tokenizer": self.tokenizer,
             "prepare": self.ids,
             "train": self.checkpoints,

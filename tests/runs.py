@@ -10,12 +10,14 @@ import torch
 from conftest import GOLDEN
 
 from nmt.config.compatibility import RECIPE, changed_inputs, knobs_with
+from nmt.config.data import LanguagesConfig
 from nmt.config.model import ModelConfig
 from nmt.config.toml import LoadedRecipe, check
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.files import read_json, write_json
-from nmt.inference.bundle import LOCK, open_bundle, write_bundle
+from nmt.inference.bundle import LOCK, WEIGHTS, open_bundle, write_bundle
 from nmt.model.families import build
+from nmt.model.tensors import load_tensors
 from nmt.pipeline.manifest import Manifest
 from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage
@@ -75,6 +77,17 @@ def unpack_format_1(folder: Path) -> tuple[Path, dict[str, Any]]:
     return folder / "format-1" / "model", record
 
 
+def write_translator(folder: Path, source: str, target: str, *, seed: int = 2) -> Path:
+    """Write a bundle of a tiny model drawn at random, as if it translated from `source` to `target`."""
+    origin, _ = unpack_format_1(folder.with_name(f"{folder.name}-origin"))
+    bundle = open_bundle(write_random(folder.with_name(f"{folder.name}-random"), origin, seed=seed, max_length=64))
+    languages = LanguagesConfig(source=source, target=target)
+    decoding = bundle.config.decoding.model_copy(update={"min_length": 4})  # a random model would leave lines blank
+    config = bundle.config.model_copy(update={"languages": languages, "decoding": decoding})
+    write_bundle(folder, load_tensors(bundle.path / WEIGHTS), bundle.path, read_json(bundle.path / LOCK), config)
+    return folder
+
+
 def copy_scored(run: Path, folder: Path, **changes: object) -> Path:
     """Copy what a comparison reads of a run folder, and change its lock: `sessions__0__device` is a key in a list."""
     shutil.copytree(run, folder, ignore=shutil.ignore_patterns("*.safetensors", "*.model", "model"))
@@ -89,12 +102,12 @@ def copy_scored(run: Path, folder: Path, **changes: object) -> Path:
     return folder
 
 
-def write_random(folder: Path, origin: Path, **model: object) -> Path:
+def write_random(folder: Path, origin: Path, *, seed: int = 2, **model: object) -> Path:
     """Write a bundle of a pre-norm model drawn at random, which likes to end, with the vocabulary of that at `origin`.
 
     As a trained one it writes neither padding nor BOS; it searches without a length penalty.
     """
-    torch.manual_seed(2)
+    torch.manual_seed(seed)
     bundle = open_bundle(origin)
     shape = {"d_model": 32, "heads": 4, "ffn": 32, "max_length": 16, "norm": "pre", **model}
     config = ModelConfig.model_validate(shape)

@@ -373,7 +373,7 @@ def open_tokenizer(checkup: Checkup) -> tuple[str, Path]:
         return "the run folder's tokenizer", run.folder.tokenizer.absolute()
     folder = checkup.scratch / "tokenizer"
     folder.mkdir()
-    sides = sides_of_train(checkup.text, checkup.recipe.data, checkup.recipe.languages)
+    sides = sides_of_train([checkup.text / "train"], checkup.recipe.data, checkup.recipe.languages)
     tokenizer_training.train(*sides, config, folder, seed=seed, tags=tags)
     return f"a tokenizer of {config.vocab_size:,} pieces, trained on {checkup.size}", folder
 

@@ -10,6 +10,7 @@ from nmt import console
 
 if TYPE_CHECKING:
     from nmt.evaluation.analysis import Analysis, Flaw, Group
+    from nmt.evaluation.checks import CheckCount
     from nmt.evaluation.robustness import Robustness
     from nmt.evaluation.survival import Survival
 
@@ -20,6 +21,7 @@ Table = tuple[list[str], list[list[str]]]
 SHOWN = 8  # numbers of lines in a cell; --json has all
 SCORES = ["lines", "BLEU", "chrF", "length ratio"]
 FLAWS = ["lines", "share", "in references", "line numbers"]
+CHECKS = ["lines", "missing in", "invented in", "of references: missing", "invented", "lines that fail alone"]
 SURVIVAL = ["source", "reference", "hypothesis", "kept", "share", "lines that lack some"]
 
 
@@ -65,6 +67,9 @@ def tables(analyses: Mapping[str, Analysis]) -> list[Table]:
             lambda each: {name.replace("_", " "): _flaw(flaw) for name, flaw in each["flaws"].items()},
         ),
         _table("kept", SURVIVAL, analyses, lambda each: {kind: _kept(kept) for kind, kept in each["survival"].items()}),
+        _table(
+            "check", CHECKS, analyses, lambda each: {kind: _checked(count) for kind, count in each["checks"].items()}
+        ),
     ]
     return [(headers, rows) for headers, rows in found if rows]
 
@@ -109,6 +114,12 @@ def _kept(found: Survival) -> list[str]:
     counts = (found["source"], found["in_reference"], found["in_hypothesis"], found["kept"])
     share = "" if found["share"] is None else f"{found['share']:.1%}"
     return [*(f"{count:,}" for count in counts), share, _numbers(found["lines"])]
+
+
+def _checked(found: CheckCount) -> list[str]:
+    own = found["lines"], found["missing"], found["invented"]
+    counts = *own, found["reference_missing"], found["reference_invented"]
+    return [*(f"{count:,}" for count in counts), _numbers(found["failing"])]
 
 
 def _numbers(lines: Sequence[int]) -> str:

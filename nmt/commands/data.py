@@ -152,6 +152,29 @@ def funnel(
         console.log(f"funnel: drawn to {output}")
 
 
+@command(app, "nmt data added runs/mine --kind typos")
+def added(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, runs/NAME, whose text is prepared.")],
+    kind: Annotated[
+        str | None, typer.Option(metavar="KIND", help="Print the pairs of this kind alone, a key of [augmentation].")
+    ] = None,
+) -> None:
+    """Print the pairs that [augmentation] added to the training text of RUN: kind, source and target, with tabs."""
+    from nmt.data.augmenting.corpus_augmentation import read_added  # start-up time
+
+    folder = RunFolder(run).augmentation
+    counts = (read_record(folder / MANIFEST, counts=dict) or {}).get("counts")
+    if counts is None:
+        hint = "a recipe asks for some by the rates of [augmentation]"
+        raise ArtifactError(f"{run}: no pairs were added to its training text", hint=hint)
+    kinds = list(dict.fromkeys(name for corpus in counts["corpora"].values() for name in corpus))
+    if kind is not None and kind not in kinds:
+        raise UsageError(f"--kind {kind}: none of this run's kinds, {', '.join(kinds)}")
+    for name, pair in read_added(folder):
+        if kind in (None, name):
+            console.out("\t".join([name, *(side.replace("\t", " ") for side in pair)]))
+
+
 @command(app, "nmt data synthesize folder --task reverse --split train --pairs 200", "synthesize")
 def data_synthesize(
     folder: Annotated[

@@ -15,7 +15,8 @@ def render(form: Format, number: int, translation: Translation) -> str:
     """Return the translation of line `number` as whole lines: one, or in `tsv` one for each hypothesis.
 
     `text` is the best hypothesis, followed by ` ||| ` and its alignment if it has one; `tsv` is line number, score,
-    text and alignment; `jsonl` is an object with `source` and `hypotheses`.
+    text, alignment and failed checks, of the last two those that are wanted; `jsonl` is an object with `source` and
+    `hypotheses`.
     """
     if form == "jsonl":
         hypotheses = [_object(candidate) for candidate in translation.candidates]
@@ -23,7 +24,7 @@ def render(form: Format, number: int, translation: Translation) -> str:
     if form == "text":
         return " ||| ".join([translation.text, *_pharaoh(translation.candidates[0])]) + "\n"
     return "".join(
-        "\t".join([str(number), f"{one.score:.6f}", one.text.replace("\t", " "), *_pharaoh(one)]) + "\n"
+        "\t".join([str(number), f"{one.score:.6f}", _cell(one.text), *_pharaoh(one), *_failed(one)]) + "\n"
         for one in translation.candidates
     )
 
@@ -33,6 +34,15 @@ def _pharaoh(candidate: Candidate) -> list[str]:
     if candidate.alignment is None:
         return []
     return [" ".join(f"{source}-{target}" for source, target in candidate.alignment)]
+
+
+def _failed(candidate: Candidate) -> list[str]:
+    """Return the failed checks in a list, empty without checks."""
+    return [] if candidate.checks is None else [_cell(candidate.failures)]
+
+
+def _cell(text: str) -> str:
+    return text.replace("\t", " ")
 
 
 def _object(candidate: Candidate) -> dict[str, object]:
@@ -46,4 +56,6 @@ def _object(candidate: Candidate) -> dict[str, object]:
         found["unrestored"] = candidate.unrestored
     if candidate.unmet is not None:
         found["unmet"] = candidate.unmet
+    if candidate.checks is not None:
+        found["checks"] = candidate.checks
     return found

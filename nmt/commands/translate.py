@@ -60,6 +60,9 @@ class OutputConfig(Section):
     """Write the word alignment: pairs of source and target positions, from 0."""
     alignment_layer: Layers | None = None
     """Decoder layer whose attention gives the alignment; by default the last but one."""
+    check: bool = False
+    """Compare numbers, addresses, tags and placeholders of each translation with those of its line; count, at the end,
+    the lines that lack or invent some, and with tsv and jsonl say which."""
 
     @property
     def document(self) -> DocumentKind | None:
@@ -76,10 +79,10 @@ class OutputConfig(Section):
         return "text" if self.n_best == 1 else "tsv"
 
     @model_validator(mode="after")
-    def check(self) -> Self:
+    def exclude(self) -> Self:
         """Raise UsageError where options exclude each other."""
-        if self.document and (self.n_best > 1 or self.alignment):
-            option = "--alignment" if self.alignment else "--n-best"
+        if self.document and (self.n_best > 1 or self.alignment or self.check):
+            option = "--alignment" if self.alignment else "--check" if self.check else "--n-best"
             raise UsageError(f"{option} is for lines, and --format {self.document} for a document")
         if self.column is not None and self.format != "csv":
             raise UsageError("--column is a table's", hint="add --format csv")
@@ -159,6 +162,8 @@ def translate(
                 report = shared.translate(translator, reader, prefixes, options, written.form, progress.update)
     for warning in [*report.warnings(), *report.unused]:
         console.warn(warning)
+    if written.check and not report.failed:
+        console.log(f"translate: lines that pass all checks: {report.lines:,} of {report.lines:,}")
 
 
 def wanted(written: OutputConfig, sampling: SamplingConfig | None) -> Options:
@@ -169,6 +174,7 @@ def wanted(written: OutputConfig, sampling: SamplingConfig | None) -> Options:
         token_scores=written.form == "jsonl",
         alignment=written.alignment,
         alignment_layer=written.alignment_layer,
+        check=written.check,
     )
 
 
@@ -200,16 +206,22 @@ def write_lines(file: BinaryIO, form: Format, translations: Iterable[Translation
         file.write(render(form, number, translation).encode())
         file.flush()
         progress.update(number)
+        if translation.checks:
+            console.detail(f"line {number}: {translation.candidates[0].failures}")
 
 
 def check_model(translator: Translator, options: Options) -> None:
     """Raise UsageError where the model cannot give what `options` ask for."""
+    if options.check:
+        translator.reader.check_text()
     if options.alignment and translator.protector is not None:
         raise UsageError("--alignment and placeholders exclude each other", hint="add --protect none")
     if options.alignment:
         next(iter(translator.engine.attention([], options.alignment_layer)), None)
-    beam = translator.decoding.beam_size
-    if options.sampling is None and options.n_best > beam:
+    beam, mbr = translator.decoding.beam_size, translator.decoding.mbr
+    if mbr and options.n_best > mbr:
+        raise UsageError(f"--n-best {options.n_best} is more than the {mbr} hypotheses of --mbr", hint="raise --mbr")
+    if options.sampling is None and not mbr and options.n_best > beam:
         raise UsageError(f"--n-best {options.n_best} is more than the beam of {beam}", hint="raise --beam-size")
 
 
@@ -236,5 +248,6 @@ def check(sample: bool, search: DecodingConfig, sampling: SamplingConfig, infere
     names = [option_name(SamplingConfig, key) for key in SamplingConfig.model_fields if key in given]
     if names and not sample:
         raise UsageError(f"{', '.join(names)}: for translations drawn at random", hint="add --sample")
-    if inference.engine != "native" and sample:
-        raise UsageError(f"the engine {inference.engine} has no --sample", hint="leave out --engine")
+    if inference.engine != "native" and (sample or (search.mbr and search.mbr_from == "sampling")):
+        option, hint = ("--sample", "") if sample else ("--mbr of samples", ", or take --mbr-from n_best")
+        raise UsageError(f"the engine {inference.engine} has no {option}", hint=f"leave out --engine{hint}")

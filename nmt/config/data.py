@@ -8,12 +8,12 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from nmt.config.section import Affects, AsBefore, Count, Effect, Name, Natural, Section, Seed, cut, shown
 from nmt.config.symbols import Tag
+from nmt.config.synthetic import Share, SyntheticConfig, names_of
 from nmt.config.tasks import TaskConfig
 from nmt.files import Json, JsonObject
 
 Format = Literal["tsv", "csv", "jsonl", "parquet", "tmx", "xliff", "po", "wmt", "xlsx"]
 """Formats of files that hold both sides."""
-Share = Annotated[float, Field(gt=0, le=1)]
 
 
 def possible_urls(urls: str | list[str]) -> str | list[str]:
@@ -259,6 +259,42 @@ class TrainingCorpusConfig(CorpusConfig):
         return values
 
 
+class TrainingPairsConfig(TrainingCorpusConfig):
+    """A corpus of [data.train]: pairs, or monolingual text with a model that makes pairs of it."""
+
+    one_sided: ClassVar[tuple[str, ...]] = ("monolingual",)
+    monolingual: str | list[str] | None = None
+    """Files of plain text of one language, one sentence a line, of which `translate_with` makes pairs: back-translation
+    (Sennrich et al. 2016), where the text is of the target language. Text to pretrain on is in [data.monolingual]."""
+    language: Name | None = None
+    """Language of the text in `monolingual`; by default the target language."""
+    translate_with: Annotated[str | list[str] | None, Affects()] = None
+    """Bundle of a model that translates `monolingual`, such as `runs/de-en/model`. Of a corpus of pairs it translates
+    the side that it reads, and the pairs that it makes join the original ones (Nguyen et al. 2020, data
+    diversification). Of several models each translates all lines. A relative path starts where those of data files
+    do."""
+    synthetic: SyntheticConfig | None = None
+    """How `translate_with` makes pairs; by default with the model's own search."""
+
+    @model_validator(mode="after")
+    def has_what_it_takes_to_translate(self) -> Self:
+        models = names_of(self.translate_with)
+        if self.translate_with is not None and not all(models or [""]):
+            raise ValueError("translate_with names no model")
+        if self.monolingual is not None and not models:
+            raise ValueError(
+                "monolingual needs translate_with, a model that makes pairs of the text; to pretrain on the text as it "
+                "is, give it as [data.monolingual.NAME] text = ..."
+            )
+        if self.language is not None and self.monolingual is None:
+            raise ValueError("language applies to monolingual alone, and there is none")
+        if self.synthetic is not None and not models:
+            raise ValueError("synthetic applies to translate_with alone, and there is none")
+        if self.monolingual is not None and self.synthetic and not self.synthetic.keep_original:
+            raise ValueError("synthetic.keep_original is for corpora of pairs, not for monolingual: leave it out")
+        return self
+
+
 class MonolingualConfig(TrainingCorpusConfig):
     """Text of one language to train on: the lines of `text`, or one side of the pairs of any other origin.
 
@@ -293,7 +329,7 @@ class DataConfig(Section):
     """The corpora. A missing dev or test set is split off the cleaned training text."""
 
     affects: ClassVar[frozenset[Effect]] = frozenset({"text"})
-    train: dict[Name, TrainingCorpusConfig] = Field(default_factory=dict)
+    train: dict[Name, TrainingPairsConfig] = Field(default_factory=dict)
     """Training pairs: one corpus, or several, each under a name of its own: [data.train.NAME]."""
     monolingual: dict[Name, MonolingualConfig] = Field(default_factory=dict)
     """Monolingual text to train on: [data.monolingual.NAME]."""

@@ -36,6 +36,13 @@ class DecodingConfig(Section):
     """Segments of long lines. auto: lines with more sentences or pieces than 99% of the training lines are cut into
     segments of at most as many; if the model does not say these figures, lines too long for it are cut into sentences.
     sentence: each sentence is a segment. fill: lines too long for the model are cut into ones as long as it takes."""
+    mbr: Annotated[NonNegativeInt, Field(le=1000)] = 0
+    """Hypotheses of a segment of which the one most like all of them by chrF is taken: minimum Bayes risk (Eikema and
+    Aziz 2020). 0 takes the one with the best score."""
+    mbr_from: Literal["sampling", "n_best"] = "sampling"
+    """Origin of the hypotheses of `mbr`: drawn at random, or the best ones of a beam of at least as many."""
+    mbr_temperature: Annotated[PositiveFloat, Field(le=100)] = 1.0
+    """Temperature at which the hypotheses of `mbr` are drawn."""
     precision: InferencePrecision = "float32"
     """Precision of the native engine: float32 is exact; bfloat16, and int8 on a CPU, are faster."""
 
@@ -80,6 +87,7 @@ class ExpectedConfig(Section):
 class SamplingConfig(Section):
     """Settings of drawing translations at random, in place of the search for the best."""
 
+    affects: ClassVar[frozenset[Effect]] = frozenset({"synthetic"})
     temperature: Annotated[PositiveFloat, Field(le=100)] = 1.0
     """Divisor of the logits: under 1 likely pieces become likelier, over 1 less so."""
     top_k: Annotated[NonNegativeInt, Field(le=10**9)] = 0

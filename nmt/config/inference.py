@@ -36,6 +36,7 @@ class Options:
     token_scores: bool = False  # add the log-probability of every piece
     alignment: bool = False  # add the alignment of the words of source and translation
     alignment_layer: int | None = None  # decoder layer, from 1, whose attention aligns; by default the last but one
+    check: bool = False  # add the checks of numbers, addresses, tags and placeholders that each hypothesis fails
 
 
 class InferenceConfig(Section):

@@ -10,10 +10,12 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from nmt.config.augmentation import AugmentationConfig
 from nmt.config.data import CORPUS, CleaningConfig, DataConfig, LanguagesConfig
 from nmt.config.decoding import DecodingConfig, EvaluationConfig, ExpectedConfig
 from nmt.config.model import ModelConfig
 from nmt.config.section import Affects, Name, Section
+from nmt.config.synthetic import TEACHER, DistillationConfig, SyntheticConfig, Translated, names_of
 from nmt.config.tokenizer import TokenizerConfig
 from nmt.config.training import (
     OBJECTIVES,
@@ -35,7 +37,9 @@ class Recipe(Section):
     """One line for `nmt recipe list`."""
     languages: LanguagesConfig
     data: DataConfig
+    distillation: DistillationConfig | None = None
     cleaning: CleaningConfig = CleaningConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
     tokenizer: TokenizerConfig = TokenizerConfig()
     model: ModelConfig = ModelConfig()
     batching: BatchingConfig = BatchingConfig()
@@ -98,8 +102,10 @@ class Recipe(Section):
             )
         if self.tokenizer.model_type == "word" and self.data.tags and is_used:
             raise ValueError(f'tags: {self.data.tags[0]!r} is no piece with tokenizer.model_type = "word"')
+        self.check_augmentation()
         self.check_monolingual()
         self.check_objective()
+        self.check_synthetic()
         tests = list(self.data.test) or ["held-out"]
         if unknown := [test for test in self.expected if test not in tests]:
             raise ValueError(f"expected.{unknown[0]}: no such test set, which are {', '.join(tests)}")
@@ -109,6 +115,21 @@ class Recipe(Section):
                 "256 pieces are bytes"
             )
         return self
+
+    def check_augmentation(self) -> None:
+        """Raise ValueError where pairs are to be added to what holds no pairs of sentences."""
+        if not (rates := self.augmentation.rates):
+            return
+        key = f"augmentation.{next(iter(rates))}"
+        if self.training.objective != "translation":
+            raise ValueError(f'{key}: training.objective = "{self.training.objective}" has no pairs: leave it out')
+        if self.augmentation.inline_tags and self.training.init_from is None and self.tokenizer.placeholders < 2:
+            raise ValueError("augmentation.inline_tags needs tokenizer.placeholders of at least 2")
+        for name, corpus in self.data.train.items():
+            kind = "trees" if corpus.trees is not None else "task" if corpus.task is not None else None
+            if kind:
+                section = "data.train" if name == CORPUS else f"data.train.{name}"
+                raise ValueError(f"{key} changes pairs of sentences, and {section}.{kind} has others: leave it out")
 
     def check_monolingual(self) -> None:
         """Raise ValueError where monolingual text or masks fit neither the languages nor the tokenizer."""
@@ -145,6 +166,62 @@ class Recipe(Section):
             raise ValueError(f"{given} needs tokenizer.masks of at least {self.masks_needed}")
         if not self.tokenizer.joint:
             raise ValueError(f"{given} needs tokenizer.joint = true")
+
+    def check_synthetic(self) -> None:
+        """Raise ValueError where synthetic pairs fit neither the languages, the splits nor the tokenizer."""
+        for name, corpus in self.data.train.items():
+            if corpus.language not in (None, *self.languages.pair):
+                raise ValueError(
+                    f"data.train.{name}.language = {corpus.language!r}: neither languages.source = "
+                    f"{self.languages.source!r} nor languages.target = {self.languages.target!r}"
+                )
+        translated = self.translated
+        if self.distillation is not None:
+            if not names_of(self.distillation.teacher) or not all(names_of(self.distillation.teacher)):
+                raise ValueError("distillation.teacher names no model")
+            if not any(each.key == TEACHER for each in translated.values()):
+                raise ValueError(
+                    "distillation: all corpora of data.train have translate_with, or there are none: "
+                    "nothing is left for the teacher to translate"
+                )
+        missing = [split for split, there in (("dev", self.data.dev), ("test", self.data.test)) if not there]
+        if missing and translated and not self.data.train.keys() - translated.keys():
+            raise ValueError(
+                f"data.{missing[0]}: all training pairs are synthetic, and none can be split off: give it files"
+            )
+        for each in translated.values():
+            noise, is_noised = each.config.noise, each.config.method == "noised"
+            if is_noised and each.readable == (0,):
+                raise ValueError(
+                    f'{each.section}.method = "noised": the translations are targets, and noise is for sources: take '
+                    '"beam" or "sampling"'
+                )
+            symbols = self.tokenizer.user_defined_symbols
+            if is_noised and noise.blank and noise.symbol not in symbols and self.training.init_from is None:
+                raise ValueError(
+                    f"{each.section}.noise.symbol = {noise.symbol!r} is none of tokenizer.user_defined_symbols: add it "
+                    "there, or set blank = 0"
+                )
+
+    @property
+    def translated(self) -> dict[str, Translated]:
+        """The corpora of `data.train` of which a model makes synthetic pairs, by name."""
+        found: dict[str, Translated] = {}
+        for name, corpus in self.data.train.items():
+            if models := names_of(corpus.translate_with):
+                sides: tuple[int, ...] = (0, 1)
+                if corpus.monolingual is not None:
+                    sides = (self.languages.pair.index(corpus.language or self.languages.target),)
+                key = "data.train." if name == CORPUS else f"data.train.{name}."
+                found[name] = Translated(f"{key}translate_with", models, corpus.synthetic or SyntheticConfig(), sides)
+            elif self.distillation is not None:
+                found[name] = Translated(TEACHER, names_of(self.distillation.teacher), self.distillation, (0,))
+        return found
+
+    @property
+    def needs_alignment(self) -> bool:
+        """Whether something is made from the alignment of words in the training text."""
+        return self.augmentation.needs_alignment
 
     @property
     def masks_needed(self) -> int:

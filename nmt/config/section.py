@@ -9,9 +9,12 @@ from pydantic.fields import FieldInfo
 from nmt.errors import worded
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Effect = Literal["text", "tokenizer", "ids", "weights", "updates", "training", "decoding", "bundle"]
-"""A result that a knob changes: the cleaned text, the tokenizer, the ids, the shapes of the weights, the updates, the
-rest of a training (its length, checkpoints and validations), all translations and scores, or the bundle."""
+Effect = Literal[
+    "synthetic", "text", "augmentation", "tokenizer", "ids", "weights", "updates", "training", "decoding", "bundle"
+]
+"""A result that a knob changes: the synthetic pairs, the cleaned text, the pairs added to it, the tokenizer, the ids,
+the shapes of the weights, the updates, the rest of a training (its length, checkpoints and validations), all
+translations and scores, or the bundle."""
 LARGEST = 10**12  # far more than any data have, and what 64-bit integers hold even in products
 Count = Annotated[int, Field(gt=0, le=LARGEST)]
 Natural = Annotated[int, Field(ge=0, le=LARGEST)]

@@ -18,6 +18,7 @@ import regex
 from nmt.data.languages import script_of, scripts_of
 from nmt.data.pairs import is_blank
 from nmt.errors import DataError
+from nmt.evaluation.checks import CheckCount, CheckKind, count_checks
 from nmt.evaluation.metrics import MetricName, MetricScore, Scores, Statistics
 from nmt.evaluation.survival import ItemKind, Languages, Survival, count_survivors
 
@@ -74,6 +75,7 @@ class Analysis(TypedDict):
     by_label: dict[str, list[Group]]  # by kind of label, such as `domain`
     flaws: dict[FlawName, Flaw]
     survival: dict[ItemKind, Survival]
+    checks: dict[CheckKind, CheckCount]  # against the source alone
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def analyze(texts: Texts, statistics: Statistics, training_words: Mapping[str, i
         by_label={kind: group(labels, _commonest(labels)) for kind, labels in texts.labels.items()},
         flaws=find_flaws(texts),
         survival=count_survivors(texts.sources, texts.hypotheses, texts.references, texts.languages),
+        checks=count_checks(texts.sources, texts.hypotheses, texts.references, texts.languages),
     )
 
 

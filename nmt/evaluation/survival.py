@@ -31,7 +31,8 @@ _ADDRESS = re.compile(
     rf"{WEB_ADDRESSES}|\bwww\.[^\s<>\u3000-\u303f\uff00-\uffef]*[\w/]"
     r"|(?<![A-Za-z0-9_.+-])[A-Za-z0-9_.+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
 )
-_VARIABLE = re.compile(rf"{VARIABLES}|{SPELLED.pattern}|#[A-Z][A-Z0-9_]*#")  # the last as in WMT's chats
+VARIABLE = re.compile(rf"{VARIABLES}|{SPELLED.pattern}|#[A-Z][A-Z0-9_]*#")
+"""Matches tags, variables and placeholders; the last as in WMT's chats."""
 _SPACES = "\u00a0\u2009\u202f"  # within a number; an ordinary space too where decimals have a comma
 _NUMBER = re.compile(
     rf"(?<!\d)\d{{1,3}}(?:[ {_SPACES}]\d{{3}})+(?!\d)(?:[.,\u066b]\d+)?|\d+(?:[.,'\u2019\u066b\u066c]\d+)*"
@@ -82,7 +83,7 @@ def count_survivors(
     an initial capital within a sentence, that the reference has too. Addresses and placeholders are compared letter
     for letter. Of several reference sets, each must keep an item.
     """
-    from_mark, to_mark = map(_decimal_mark, languages)
+    from_mark, to_mark = map(decimal_mark_of, languages)
     kinds = _kinds(from_mark, to_mark)
     found = {
         kind: Survival(source=0, in_reference=0, in_hypothesis=0, kept=0, share=None, lines=list[int]())
@@ -116,8 +117,8 @@ def _kinds(
             lambda items, text: _kept_numbers(items, list(numbers_in(text, to_mark))),
         ),
         "names": (_names, _kept_names),
-        "addresses": (lambda text: _verbatim(_addresses(text)), _kept_text),
-        "placeholders": (lambda text: _verbatim(_VARIABLE.findall(text)), _kept_text),
+        "addresses": (lambda text: _verbatim(addresses_in(text)), _kept_text),
+        "placeholders": (lambda text: _verbatim(VARIABLE.findall(text)), _kept_text),
     }
 
 
@@ -129,18 +130,20 @@ def _kept_text(items: Items, text: str) -> Items:
     return +Counter({item: min(count, text.count(item.spelled)) for item, count in items.items()})
 
 
-def _addresses(text: str) -> list[str]:
+def addresses_in(text: str) -> list[str]:
+    """Return the web and e-mail addresses of `text`, in order."""
     return _ADDRESS.findall(text) if "://" in text or "www." in text or "@" in text else []
 
 
 def _plain(text: str) -> str:
     """Return `text` without its addresses and placeholders, whose digits and words are no items."""
-    for address in _addresses(text):
+    for address in addresses_in(text):
         text = text.replace(address, " ")
-    return _VARIABLE.sub(" ", text)
+    return VARIABLE.sub(" ", text)
 
 
-def _decimal_mark(language: str | None) -> str | None:
+def decimal_mark_of(language: str | None) -> str | None:
+    """Return the mark before decimals in a language, given by its code; None where it is not known."""
     return None if language is None else "." if standard_code(language) in POINT_LANGUAGES else ","
 
 

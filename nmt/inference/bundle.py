@@ -101,9 +101,7 @@ class Bundle:
 
     def check_translates(self) -> None:
         """Raise UsageError where the model was trained for another objective than translation."""
-        if (objective := self.config.objective) != "translation":
-            hint = FINE_TUNE.format(path=self.path) if objective != "masked" else "an encoder alone does not translate"
-            raise UsageError(f"{self.path}: was trained for {objective}, not translation", hint=hint)
+        check_translates(self.path, self.config)
 
 
 def write_bundle(
@@ -124,6 +122,13 @@ def write_bundle(
     BUNDLE.write(folder, config.model_dump())
     write_json(folder / LOCK, without_results(lock, BUNDLED))
     add_scores(folder, config, {})
+
+
+def check_translates(path: Path, config: BundleConfig) -> None:
+    """Raise UsageError where the model at `path` was trained for another objective than translation."""
+    if (objective := config.objective) != "translation":
+        hint = FINE_TUNE.format(path=path) if objective != "masked" else "an encoder alone does not translate"
+        raise UsageError(f"{path}: was trained for {objective}, not translation", hint=hint)
 
 
 def without_results(lock: JsonObject, stages: Collection[str]) -> JsonObject:
@@ -185,23 +190,30 @@ def score_table(scores: "dict[str, Scores]") -> list[str]:
     ]
 
 
+AGAIN = "copy the bundle again, or make it again with `nmt run`"
+
+
 def open_bundle(path: Path) -> Bundle:
     """Open the bundle at `path`, and verify its files. Raises ArtifactError."""
-    again = "copy the bundle again, or make it again with `nmt run`"
+    config = read_config(path)
+    BUNDLE.verify(path, config.files, hint=AGAIN)
+    tokenizer = Tokenizer.load(path)
+    for name in (WEIGHTS, *tokenizer.files):
+        if name not in config.files:
+            raise ArtifactError(f"{path / CONFIG}: damaged: its files do not list {name}", hint=AGAIN)
+    return Bundle(path, config, tokenizer)
+
+
+def read_config(path: Path) -> BundleConfig:
+    """Read the config of the bundle at `path`, without a look at its other files. Raises ArtifactError."""
     if not path.is_dir():
         raise ArtifactError(f"{path}: no such bundle", hint="after `nmt run` it is runs/NAME/model")
     if (inner := path / "model" / CONFIG).is_file():
         raise ArtifactError(f"{path}: a run folder, not a bundle", hint=f"take {inner.parent}")
-    values = BUNDLE.read(path, hint=again)
+    values = BUNDLE.read(path, hint=AGAIN)
     try:
-        config = BundleConfig.model_validate(completed(values, BundleConfig))
+        return BundleConfig.model_validate(completed(values, BundleConfig))
     except ValidationError as error:
         # Its digest is right, so it is as another nmt wrote it.
-        hint = f"use {writer_of(values)}" if "nmt" in values else again
+        hint = f"use {writer_of(values)}" if "nmt" in values else AGAIN
         raise ArtifactError(f"{path / CONFIG}: {first_error(error)}", hint=hint) from None
-    BUNDLE.verify(path, config.files, hint=again)
-    tokenizer = Tokenizer.load(path)
-    for name in (WEIGHTS, *tokenizer.files):
-        if name not in config.files:
-            raise ArtifactError(f"{path / CONFIG}: damaged: its files do not list {name}", hint=again)
-    return Bundle(path, config, tokenizer)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from nmt.data.encoding.trees import CLOSE
 from nmt.data.pairs import is_blank
+from nmt.evaluation.checks import KINDS, Checks
 
 LOOP, LOOP_PIECES = 4, 8
 """A hypothesis is a loop if it repeats up to LOOP_PIECES pieces LOOP times in a row, and its source does not."""
@@ -42,13 +43,17 @@ WARNINGS = {
     "unavoided": "translations that hold a phrase to avoid",
 }
 """The kinds of lines in a report and their sentences, in order."""
+FAILURES = tuple(f"{kind} {what}" for kind in KINDS for what in ("missing", "invented"))
+FAILING = "translations that fail a check against their lines"
 
 
 @dataclass
 class Report:
     """Line numbers, counted from 1, of input lines that need attention and of translations that look wrong.
 
-    See `WARNINGS`; a line stands once for each match or placeholder or term in `beyond`, `unrestored` and `invented`.
+    See `WARNINGS`; a line stands once for each match, placeholder or term in `beyond`, `unrestored`, `invented` and
+    `unmet`. `failed` has the lines that fail checks, by check and whether items are missing or invented: `numbers
+    missing`.
     """
 
     lines: int = 0  # number of lines read
@@ -69,15 +74,22 @@ class Report:
     unmet: list[int] = field(default_factory=list)
     unavoided: list[int] = field(default_factory=list)
     terms: int | None = None  # number of terms of the glossary that the lines hold; None without a glossary
+    failed: dict[str, list[int]] = field(default_factory=dict)
 
     def warnings(self, *, numbered: bool = True) -> list[str]:
         """Return a sentence for each kind that occurred, with the numbers of its lines where they are `numbered`."""
         found = [(warning, getattr(self, kind)) for kind, warning in WARNINGS.items()]
-        return [
+        said = [
             f"{warning}: {len(lines):,}{f' ({list_lines(lines)})' if numbered else ''}"
             for warning, lines in found
             if lines
         ]
+        if self.failed:
+            lines = sorted({number for lines in self.failed.values() for number in lines})
+            where = f" ({list_lines(lines)})" if numbered else ""
+            counts = ", ".join(f"{kind} in {len(self.failed[kind]):,}" for kind in FAILURES if kind in self.failed)
+            said.append(f"{FAILING}: {len(lines):,}{where}: {counts}")
+        return said
 
     @property
     def unused(self) -> list[str]:
@@ -88,7 +100,9 @@ class Report:
 
     def of_line(self, number: int) -> list[str]:
         """Return the sentence of each kind in which line `number` occurred."""
-        return [warning for kind, warning in WARNINGS.items() if number in getattr(self, kind)]
+        said = [warning for kind, warning in WARNINGS.items() if number in getattr(self, kind)]
+        failed = [kind for kind in FAILURES if number in self.failed.get(kind, ())]
+        return said + ([f"{FAILING}: {', '.join(failed)}"] if failed else [])
 
     def add(self, following: "Report") -> None:
         """Add the report on the lines that follow."""
@@ -97,6 +111,8 @@ class Report:
             self.terms = (self.terms or 0) + following.terms
         for kind in WARNINGS:
             getattr(self, kind).extend(getattr(following, kind))
+        for failure, lines in following.failed.items():
+            self.failed.setdefault(failure, []).extend(lines)
 
     def judge(
         self, number: int, source: str, translation: str, pieces: Sequence[str], *, expected: float, log_prob: float
@@ -118,6 +134,13 @@ class Report:
             self.short.append(number)
         else:
             self.judge_probability(number, log_prob)
+
+    def add_checks(self, number: int, checks: Checks) -> None:
+        """Record the `checks` that the translation of line `number` fails."""
+        for kind, finding in checks.items():
+            for what, items in (("missing", finding["missing"]), ("invented", finding["invented"])):
+                if items:
+                    self.failed.setdefault(f"{kind} {what}", []).append(number)
 
     def judge_probability(self, number: int, log_prob: float) -> None:
         """Record line `number` if its translation has a mean `log_prob` of a piece that is too low."""

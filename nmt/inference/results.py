@@ -1,7 +1,8 @@
-"""The results of a translator: translations with their candidates, outputs of segments, scores of pairs."""
+"""The results of translating and scoring: translations with their hypotheses, and scores of given ones."""
 
 from dataclasses import dataclass
 
+from nmt.evaluation.checks import Checks, describe
 from nmt.inference.protocol import Matrix
 
 
@@ -22,6 +23,13 @@ class Candidate:
     invented: int = 0  # number of placeholders in the output that stood for nothing; they are not in the text
     unmet: list[str] | None = None
     """Targets of the glossary that the translation lacks, each as often as it is missing; None without a glossary."""
+    checks: Checks | None = None
+    """Checks that the text fails against its line; empty where it passes, None unless wanted."""
+
+    @property
+    def failures(self) -> str:
+        """The failed checks in words, as in `numbers missing: 1,500; tags invented: <b>`."""
+        return describe(self.checks or {})
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,11 @@ class Translation:
     def score(self) -> float:
         """The score of the best hypothesis."""
         return self.candidates[0].score
+
+    @property
+    def checks(self) -> Checks | None:
+        """The checks that the best hypothesis fails."""
+        return self.candidates[0].checks
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """From a raw line to rows of pieces (tags, placeholders, segments), and from its placeholders back to their text."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -16,6 +16,7 @@ from nmt.inference.protocol import Hypothesis, Row, least_tree, nan_error
 from nmt.inference.segments import Segment, Segmenter, join
 from nmt.inference.terms import Decode, Wanted
 
+ROUNDS = 8  # the most further searches for translations without the phrases to avoid
 UNBOUND = "search without decoding.well_formed"
 
 
@@ -69,6 +70,14 @@ class Chunk:
         self.hypotheses.update(zip(self.batches[self.done], hypotheses, strict=True))
         self.done += 1
 
+    def search_again(self, search: Callable[[list[Row]], list[list[Hypothesis]]], decode: Decode) -> None:
+        """Search those rows again whose hypotheses hold a phrase to avoid, in pieces as yet unknown."""
+        for _ in range(ROUNDS):
+            if not (again := self.to_search_again(decode)):
+                return
+            for index, hypotheses in zip(again, search([*again.values()]), strict=True):
+                self.rows[index], self.hypotheses[index] = again[index], hypotheses or self.hypotheses[index]
+
     def to_search_again(self, decode: Decode) -> dict[int, Row]:
         """Return, by index, the rows with hypotheses that hold a phrase to avoid, which now avoid its pieces there."""
         again: dict[int, Row] = {}
@@ -111,6 +120,11 @@ class SourceReader:
             raise UsageError("an alignment and placeholders exclude each other", hint='load with protect = "none"')
         if self.tokenizer.target.trees is not None:
             raise UsageError("a tree has its words from its line: there is no alignment to find")
+
+    def check_text(self) -> None:
+        """Raise UsageError where translations are no text whose numbers and tags could be compared with their line."""
+        if self.tokenizer.target.trees is not None:
+            raise UsageError("the checks are for text, and these translations are trees")
 
     def split(self, source: Source, least: int = 0) -> tuple[list[Segment], bool]:
         """Return the segments of `source`, and whether a sentence was cut; see `Segmenter.split`.

@@ -151,6 +151,16 @@ class TermEncoder:
         bits[BOS_ID] = OPENS | JOINS
         return bytes(bits)
 
+    @property
+    def has_glossary(self) -> bool:
+        """Whether there are terms, and not only phrases to avoid."""
+        return bool(self.terms.entries)
+
+    def unmet(self, texts: Sequence[str], wanted: Sequence[Wanted]) -> list[str] | None:
+        """Return the targets that `texts`, the translations of segments, lack; None without a glossary."""
+        missing = [target for text, one in zip(texts, wanted, strict=True) for target in one.missing(text)]
+        return missing if self.has_glossary else None
+
     def wanted(self, text: str) -> Wanted:
         """Return the terms of `text`, a segment of a source."""
         text = self.tokenizer.source.normalize(text)

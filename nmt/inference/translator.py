@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -28,10 +29,12 @@ from nmt.data.reading.streams import UpToError
 from nmt.data.reading.terms import Terms
 from nmt.data.sentences import SentenceSplitter
 from nmt.errors import DataError, UsageError
+from nmt.evaluation.checks import Checker
 from nmt.inference.alignment import SPACE, align_segments
 from nmt.inference.bundle import BundleConfig
 from nmt.inference.engines.loading import EnginePlan, open_bundles
 from nmt.inference.engines.workers import Workers
+from nmt.inference.mbr import choose, request_of
 from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Request, Row, by_batch, length_penalty, nan_error
 from nmt.inference.report import Report
 from nmt.inference.results import Candidate, Output, PairScore, Translation
@@ -42,7 +45,6 @@ from nmt.inference.terms import TermEncoder, Wanted
 R = TypeVar("R")
 FIRST_CHUNK, LARGEST_CHUNK = 32, 2048
 """Lines of the first chunk and, doubling, of the largest: early answers first, then full batches."""
-ROUNDS = 8  # the most further searches for translations without the phrases to avoid
 NATIVE = "take the engine native"
 AS_MANY = "give as many prefixes as lines; a blank one leaves the start to the model"
 
@@ -74,6 +76,7 @@ class Translator:
         segmenter = Segmenter(tokenizer, max_length - 1, splitter, decoding.segments, lines)
         self.reader = SourceReader(tokenizer, segmenter, protector, tuple(tags))
         self.target_splitter = SentenceSplitter(target)
+        self.checker = Checker((source, target))
         self.report = Report()
         """Report on all lines since the translator was made, or since the report was last replaced."""
         self.terms: TermEncoder | None = None  # see `with_terms`
@@ -82,7 +85,8 @@ class Translator:
 
     @property
     def batch_tokens(self) -> int:
-        return self.decoding.batch_tokens or self.engine.batch_tokens
+        share = max(1, self.decoding.mbr // DecodingConfig().beam_size)  # hypotheses to a row beyond the usual ones
+        return self.decoding.batch_tokens or max(1, self.engine.batch_tokens // share)
 
     @property
     def protector(self) -> Protector | None:
@@ -189,16 +193,18 @@ class Translator:
         *,
         prefixes: Iterable[str] | None = None,
         ready: Callable[[float], bool] | None = None,
+        first_chunk: int = FIRST_CHUNK,
     ) -> Iterator[Translation]:
         """Translate `lines` as they arrive, in order, holding a bounded number of them.
 
         Lines are batched by length within a chunk. A chunk ends when it is full, or when `ready`, called with the
         time.monotonic() of its first line, returns False because no other line is there; with `ready` each chunk is
-        translated before more is read. Raises DataError where the numbers of prefixes and lines differ.
+        translated before more is read. The first chunk has at most `first_chunk` lines, which double up to
+        `LARGEST_CHUNK`. Raises DataError where the numbers of prefixes and lines differ.
         """
         options = options or Options()
         readable = UpToError(lines)
-        chunks = self._chunks(readable, prefixes, ready)
+        chunks = self._chunks(readable, prefixes, ready, first_chunk)
         ahead = chunks if ready is None else iter(())
         for chunk in chunks:
             yield from self._run(itertools.chain([chunk], ahead), options)
@@ -209,10 +215,13 @@ class Translator:
         return self._chunk([line], None).rows
 
     def _chunks(
-        self, lines: UpToError[str], prefixes: Iterable[str] | None, ready: Callable[[float], bool] | None
+        self,
+        lines: UpToError[str],
+        prefixes: Iterable[str] | None,
+        ready: Callable[[float], bool] | None,
+        size: int,
     ) -> Iterator[Chunk]:
         starts = None if prefixes is None else iter(prefixes)
-        size = FIRST_CHUNK
         for line in lines:
             chunk, since = [line], time.monotonic()
             while len(chunk) < size and (ready is None or ready(since)) and (more := next(lines, None)) is not None:
@@ -244,10 +253,8 @@ class Translator:
         if self.terms is not None:
             texts = (text for pair in zip(sources, parts, strict=True) for text in self.reader.texts(*pair))
             wanted = [*map(self.terms.wanted, texts)]
-            rows = [
-                one.added_to(row, row.limit(self.decoding, self.engine.target_limit))
-                for one, row in zip(wanted, rows, strict=True)
-            ]
+            limit = partial(Row.limit, decoding=self.decoding, longest=self.engine.target_limit)
+            rows = [one.added_to(row, limit(row)) for one, row in zip(wanted, rows, strict=True)]
             self._count_terms(sum(count for one in wanted for _, count in one.counts))
         batches = by_tokens([len(row.ids) + 1 for row in rows], self.batch_tokens, self.engine.workers)
         return Chunk(first, lines, sources, parts, rows, wanted, batches)
@@ -260,10 +267,11 @@ class Translator:
         """
         if options.alignment:
             self.reader.check_alignment()
-        most = self.decoding.beam_size if options.sampling is None else math.inf
-        if not 1 <= options.n_best <= most:
-            raise UsageError(f"n_best = {options.n_best} must be 1 to the beam size, {self.decoding.beam_size}")
-        if options.sampling is not None and self.terms is not None and self.terms.terms.entries:
+        if options.check:
+            self.reader.check_text()
+        edges = None if self.terms is None else self.terms.edges
+        request = replace(request_of(self.decoding, options, self.trees), edges=edges)
+        if request.sampling is not None and self.terms is not None and self.terms.has_glossary:
             raise UsageError("a glossary and sampling exclude each other", hint="search, or leave out the glossary")
         begun: deque[Chunk] = deque()
 
@@ -274,8 +282,6 @@ class Translator:
                 if not chunk.batches:
                     return
 
-        edges = None if self.terms is None else self.terms.edges
-        request = Request(self.decoding, options.n_best, options.sampling, self.trees, edges)
         for hypotheses in self.engine.search(batches(), request):
             begun[0].take(hypotheses)
             if begun[0].is_done:
@@ -284,8 +290,10 @@ class Translator:
             yield from self._finish(chunk, options, request)
 
     def _finish(self, chunk: Chunk, options: Options, request: Request) -> Iterator[Translation]:
-        self._search_again(chunk, request)
+        chunk.search_again(partial(self._search, request=request), self.tokenizer.target.decode)
         hypotheses = [chunk.hypotheses[index] for index in range(len(chunk.rows))]
+        if self.decoding.mbr:
+            hypotheses = [choose(of_row, self.tokenizer.target, options.n_best) for of_row in hypotheses]
         of_rows = zip(self._details(chunk.rows, hypotheses, options), chunk.wanted, strict=True)
         lines = zip(chunk.lines, chunk.sources, chunk.segments, strict=True)
         for number, (line, source, segments) in enumerate(lines, chunk.first):
@@ -299,25 +307,20 @@ class Translator:
             self.report.invented += [number] * best.invented
             self.report.unmet += [number] * len(best.unmet or [])
             self.report.unavoided += [number] * any(one.avoids and one.avoids.is_in(best.text) for one in wanted)
+            self.report.add_checks(number, best.checks or {})
             yield Translation(line, candidates)
 
-    def _search_again(self, chunk: Chunk, request: Request) -> None:
-        """Search those rows of `chunk` again whose hypotheses hold a phrase to avoid, in pieces as yet unknown."""
-        for _ in range(ROUNDS):
-            if not (again := chunk.to_search_again(self.tokenizer.target.decode)):
-                return
-            rows, search = [*again.values()], partial(self.engine.search, request=request)
-            lengths = [len(row.ids) + 1 for row in rows]
-            of_rows = by_batch(rows, lengths, self.batch_tokens, search, self.engine.workers)
-            for index, hypotheses in zip(again, of_rows, strict=True):
-                chunk.rows[index], chunk.hypotheses[index] = again[index], hypotheses or chunk.hypotheses[index]
+    def _search(self, rows: list[Row], request: Request) -> list[list[Hypothesis]]:
+        lengths, search = [len(row.ids) + 1 for row in rows], partial(self.engine.search, request=request)
+        return by_batch(rows, lengths, self.batch_tokens, search, self.engine.workers)
 
     def _judge(self, number: int, source: Source, best: Candidate, outputs: Sequence[Output], options: Options) -> None:
         """Report the best candidate of line `number`, joined from `outputs`, if it looks wrong."""
         lengths = [len(output.tgt) + 1 for output in outputs]
         penalties = [length_penalty(length, self.decoding.length_penalty) for length in lengths]
         total = sum(output.score * penalty for output, penalty in zip(outputs, penalties, strict=True))
-        log_prob = total / sum(lengths) if options.sampling is None else 0.0  # samples are improbable by nature
+        is_drawn = request_of(self.decoding, options, self.trees).sampling is not None
+        log_prob = 0.0 if is_drawn else total / sum(lengths)  # samples are improbable by nature
         if self.trees is not None:  # the search leaves nothing else to be wrong
             self.report.judge_probability(number, log_prob)
             return
@@ -357,7 +360,7 @@ class Translator:
 
     def _count_terms(self, number: int) -> None:
         """Add to the terms of the report, where there is a glossary."""
-        if self.terms is not None and self.terms.terms.entries:
+        if self.terms is not None and self.terms.has_glossary:
             with self._counting:
                 self.report.terms = (self.report.terms or 0) + number
 
@@ -440,14 +443,9 @@ class Translator:
             self._alignment(outputs, segments, source) if options.alignment else None,
             restored.missing if self.protector else None,
             restored.unknown,
-            self._unmet(texts, wanted),
+            self.terms.unmet(texts, wanted) if self.terms else None,
+            self.checker.check(source.text, restored.text) if options.check else None,
         )
-
-    def _unmet(self, texts: Sequence[str], wanted: Sequence[Wanted]) -> list[str] | None:
-        """Return the targets that `texts`, the translations of segments, lack; None without a glossary."""
-        if self.terms is None or not self.terms.terms.entries:
-            return None
-        return [target for text, one in zip(texts, wanted, strict=True) for target in one.missing(text)]
 
     def _alignment(self, outputs: list[Output], segments: list[Segment], line: Source) -> list[tuple[int, int]]:
         """Return the word alignment of `line`, without its tags and without invented placeholders."""

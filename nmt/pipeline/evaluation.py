@@ -109,4 +109,11 @@ def names_of_tests(run: Run) -> list[str]:
     return sorted(names, key=[*run.recipe.data.test, *names].index)
 
 
-STAGE = Stage("evaluate", lambda run: run.folder.evaluation, frozenset(), inputs, make)
+STAGE = Stage(
+    "evaluate",
+    lambda run: run.folder.evaluation,
+    frozenset(),
+    inputs,
+    make,
+    is_wanted=lambda run: run.recipe.training.objective == "translation",
+)

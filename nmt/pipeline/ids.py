@@ -5,6 +5,7 @@ from nmt.config.inference import TrainingLines
 from nmt.data.cleaning.funnel import IdsCounts, show_funnel
 from nmt.data.encoding.corpus_ids import IdsPlan, write_ids
 from nmt.files import JsonObject
+from nmt.pipeline import augmentation
 from nmt.pipeline.manifest import Manifest, resuming
 from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage, digests_of
@@ -17,6 +18,7 @@ def inputs(run: Run) -> JsonObject:
         "keep_text": run.recipe.tokenizer.sampling is not None,
         "text": digests_of(run.folder.text, "train", "dev"),
         "tokenizer": digests_of(run.folder.tokenizer),
+        **augmentation.digests_for(run),
     }
 
 
@@ -25,7 +27,15 @@ def make(run: Run, manifest: Manifest) -> None:
     recipe, longest = run.recipe, run.recipe.model.max_length
     keep_text = recipe.tokenizer.sampling is not None
     folders, source = (run.folder.text, run.folder.tokenizer), recipe.languages.source
-    plan = IdsPlan(*folders, recipe.data, recipe.cleaning, longest, keep_text=keep_text, source_language=source)
+    plan = IdsPlan(
+        *folders,
+        recipe.data,
+        recipe.cleaning,
+        longest,
+        keep_text=keep_text,
+        source_language=source,
+        augmentation=augmentation.folder_of(run),
+    )
     with resuming(run.folder.ids, manifest) as folder:
         manifest.counts = write_ids(plan, folder, workers=run.workers).to_json()
 

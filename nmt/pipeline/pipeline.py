@@ -7,18 +7,28 @@ from nmt import console
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.devices import pick_device
 from nmt.errors import ArtifactError, StorageError
-from nmt.files import digest, read_json
+from nmt.files import digest, read_json, remove
 from nmt.inference.engines.native import check_precision
 from nmt.locks import holder_of, holding_folder
-from nmt.pipeline import bundle, evaluation, ids, text, tokenizer, training
-from nmt.pipeline.manifest import Manifest
+from nmt.pipeline import alignment, augmentation, bundle, evaluation, ids, synthetic, text, tokenizer, training
+from nmt.pipeline.manifest import Manifest, work_folder
 from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage
 from nmt.training.checkpoint import step_of
 from nmt.training.distributed import joined
 from nmt.training.log import METRICS, import_summary_writer
 
-STAGES = [text.STAGE, tokenizer.STAGE, ids.STAGE, training.STAGE, bundle.STAGE, evaluation.STAGE]
+STAGES = [
+    synthetic.STAGE,
+    text.STAGE,
+    alignment.STAGE,
+    augmentation.STAGE,
+    tokenizer.STAGE,
+    ids.STAGE,
+    training.STAGE,
+    bundle.STAGE,
+    evaluation.STAGE,
+]
 SAMPLES = 5  # translations shown at the end of a run
 GRAMMAR = (
     "This model knows only the grammar and the words of the built-in corpus: sentences about daily life, as main, "
@@ -30,7 +40,8 @@ GRAMMAR = (
 def run_stages(run: Run, last: str = "evaluate", *, dry_run: bool = False) -> None:
     """Run every stage up to `last` whose manifest does not hold, or say so in a `dry_run`. Raises NmtError.
 
-    Under torchrun the first rank holds the run folder and runs all stages, and every rank the training. In a folder
+    Under torchrun the first rank holds the run folder and runs all stages; the other ranks share the translation of
+    synthetic pairs and the training. In a folder
     that cannot be written, a finished run is skipped stage by stage, and another one is a StorageError.
     """
     stages = stages_of(run, last)
@@ -42,19 +53,29 @@ def run_stages(run: Run, last: str = "evaluate", *, dry_run: bool = False) -> No
         elif run.ranks.is_main:
             with holding_folder(run.folder.path) as is_writable:
                 run.begin(is_writable=is_writable)
+                if is_writable:
+                    remove_unwanted(run)
                 for stage in stages:
                     run_stage(stage, run, is_writable=is_writable)
-        elif not dry_run and training.STAGE in stages and run.ranks.any(False)[0]:
-            training.STAGE.make(run, Manifest(training.STAGE.name, {}))
+        elif not dry_run:
+            if synthetic.STAGE in stages:
+                synthetic.join(run)
+            if training.STAGE in stages and run.ranks.any(False)[0]:
+                training.STAGE.make(run, Manifest(training.STAGE.name, {}))
 
 
 def stages_of(run: Run, last: str) -> list[Stage]:
-    """Return the stages of `run` up to `last`: no other objective than translation has an evaluation."""
+    """Return the stages of `run` up to `last` that its recipe asks for."""
     names = [stage.name for stage in STAGES]
-    stages = STAGES[: names.index(last) + 1]
-    return [
-        stage for stage in stages if stage is not evaluation.STAGE or run.recipe.training.objective == "translation"
-    ]
+    return [stage for stage in STAGES[: names.index(last) + 1] if stage.is_wanted(run)]
+
+
+def remove_unwanted(run: Run) -> None:
+    """Remove the folders of stages that the recipe no longer asks for."""
+    for stage in STAGES:
+        if not stage.is_wanted(run) and stage.folder(run).exists():
+            remove(work_folder(stage.folder(run)))
+            remove(stage.folder(run))
 
 
 def run_stage(stage: Stage, run: Run, *, is_writable: bool) -> None:
@@ -74,6 +95,8 @@ def run_stage(stage: Stage, run: Run, *, is_writable: bool) -> None:
             run.drop_results(stage.name)
         stage.run(run, due)
         run.add_result(stage.name, stage.folder(run))
+    if stage is synthetic.STAGE:
+        run.ranks.any(False)  # the other ranks need not wait any longer
 
 
 def show_plan(run: Run, stages: Sequence[Stage]) -> None:

@@ -63,7 +63,8 @@ def relative_names(recipe: Recipe, *, local: bool = False) -> list[str]:
     data = recipe.data
     named = [name for corpus in data.corpora for name in corpus.file_names]
     named += [corpus.dataset for corpus in data.corpora if local and corpus.dataset]
-    names = [*named, *([recipe.training.init_from] if recipe.training.init_from else [])]
+    models = [name for translated in recipe.translated.values() for name in translated.names]
+    names = [*named, *dict.fromkeys(models), *([recipe.training.init_from] if recipe.training.init_from else [])]
     downloads = {part for name in data.downloads for part in (name, name.rpartition(".")[0])}  # as it is, or compressed
     return [
         name for name in names if not name.startswith(("sacrebleu:", "/")) and name.partition("/")[0] not in downloads

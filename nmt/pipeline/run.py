@@ -21,6 +21,7 @@ from nmt.pipeline.lock import FORMAT, Locked, results_of, with_session
 from nmt.pipeline.manifest import Manifest
 from nmt.pipeline.recipe_file import recipe_as_run
 from nmt.pipeline.stage_cache import StageCache
+from nmt.pipeline.translators import Maker, digests_of_models, makers_of
 from nmt.run_folder import RunFolder
 from nmt.training.checkpoint import Checkpoints
 from nmt.training.distributed import Ranks
@@ -80,12 +81,35 @@ class Run:
 
     @cached_property
     def data_digests(self) -> dict[str, dict[str, str]]:
-        """SHA-256 of every input file, by corpus."""
+        """SHA-256 of every input file, by corpus, and of the models that translate it."""
         downloads, languages = self.recipe.data.downloads, self.recipe.languages
-        return {
+        digests = {
             name: corpus_digests(corpus, root=self.root, local=self.local, downloads=downloads, languages=languages)
             for name, corpus in self.corpora.items()
         }
+        for name, translated in self.recipe.translated.items():
+            digests[train_key(name)] |= self.models_as_recorded(name) or digests_of_models(translated, self.root)
+        return digests
+
+    def models_as_recorded(self, corpus: str) -> dict[str, str] | None:
+        """Return the digests in the lock of the models that have translated a corpus, if one of them is gone since."""
+        names = self.recipe.translated[corpus].names
+        if all((self.root / name).exists() for name in names) or Manifest.read(self.folder.synthetic) is None:
+            return None
+        recorded = ((self.recorded() or {}).get("data") or {}).get(train_key(corpus)) or {}
+        return {name: recorded[name] for name in names} if recorded.keys() >= {*names} else None
+
+    def open_makers(self) -> list[Maker]:
+        """Return what makes the synthetic pairs of training corpora, unless they are made and a model is gone since.
+
+        Raises NmtError where a model cannot make them, see `makers_of`.
+        """
+        return [
+            maker
+            for name, translated in self.recipe.translated.items()
+            if self.models_as_recorded(name) is None
+            for maker in makers_of(name, translated, self.recipe.languages, self.root, self.folder.path)
+        ]
 
     @cached_property
     def hub_commits(self) -> dict[str, str | None]:
@@ -151,6 +175,7 @@ class Run:
         """
         resolve_tokenizer(self.recipe.evaluation.tokenize, self.recipe.languages.target)  # fails now or never
         self.refuse_other_folder()
+        self.open_makers()
         if self.as_begun:
             console.log(f"an older nmt began this run, which goes on with its values of {', '.join(self.as_begun)}")
         if is_writable or self.locked:
@@ -197,6 +222,12 @@ class Run:
             raise RecipeError(
                 f"{data.placeholders_for}: the model that training.init_from names has no placeholders",
                 hint='set data.protect = "none" and codes = "drop", or train without init_from',
+            )
+        if tokenizer and self.recipe.augmentation.inline_tags and tokenizer.placeholders < 2:
+            raise RecipeError(
+                f"augmentation.inline_tags: the model that training.init_from names has {tokenizer.placeholders} "
+                "placeholders, not 2",
+                hint="leave it out, or train without init_from",
             )
         given = f'training.objective = "{self.recipe.training.objective}"'
         if tokenizer and len(tokenizer.masks) < (needed := self.recipe.masks_needed):

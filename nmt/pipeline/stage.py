@@ -38,6 +38,7 @@ class Stage:
     say: Callable[[Run, Manifest], None] = lambda _run, _manifest: None  # log the counts of what was made
     origin: Callable[[Run], JsonObject | None] = lambda _: None
     """Return what the files depend on beside the inputs; None where that is not known, or the stage is not cached."""
+    is_wanted: Callable[[Run], bool] = lambda _: True  # whether the recipe asks for the stage
 
     def run(self, run: Run, due: Due | None) -> None:
         """Take the folder from the cache, or make it, or keep the one that is there where the stage is not `due`."""

@@ -5,13 +5,13 @@ from uuid import uuid4
 
 from nmt import console
 from nmt.config.data import CorpusConfig
-from nmt.data.cleaning.corpus_text import TextPlan, write_text
+from nmt.data.cleaning.corpus_text import SyntheticText, TextPlan, write_text
 from nmt.data.cleaning.funnel import TextCounts, numbers, show_funnel
 from nmt.data.reading.corpus import READING
 from nmt.files import JsonObject
 from nmt.pipeline.manifest import Manifest, resuming
 from nmt.pipeline.run import Run, train_key
-from nmt.pipeline.stage import Stage
+from nmt.pipeline.stage import Stage, digests_of
 
 
 def inputs(run: Run) -> JsonObject:
@@ -21,6 +21,7 @@ def inputs(run: Run) -> JsonObject:
         "order": list(data.training_corpora),  # which no digest of a JSON object shows
         "placeholders": run.placeholders if data.placeholders_for else None,
         "files": run.data_digests,
+        **({"synthetic": digests_of(run.folder.synthetic)} if run.recipe.translated else {}),
     }
 
 
@@ -56,7 +57,22 @@ def text_plan(run: Run, commits: Mapping[str, str | None]) -> TextPlan:
             "test": {name: at_commit(f"test.{name}", corpus) for name, corpus in data.test.items()},
         }
     )
-    return TextPlan(pinned, recipe.cleaning, recipe.languages, run.root, run.local, placeholders=run.placeholders)
+    made = {
+        name: SyntheticText(
+            [run.folder.synthetic / name / str(number) for number in range(len(each.groups))],
+            keep_original=each.config.keep_original and recipe.data.train[name].monolingual is None,
+        )
+        for name, each in recipe.translated.items()
+    }
+    return TextPlan(
+        pinned,
+        recipe.cleaning,
+        recipe.languages,
+        run.root,
+        run.local,
+        placeholders=run.placeholders,
+        synthetic=made,
+    )
 
 
 def say(run: Run, manifest: Manifest) -> None:

@@ -5,6 +5,7 @@ from nmt.config.compatibility import RECIPE, changed_inputs, knobs_with
 from nmt.data.cleaning.corpus_text import sides_of_train
 from nmt.data.encoding import tokenizer_training
 from nmt.files import JsonObject
+from nmt.pipeline import augmentation
 from nmt.pipeline.manifest import Manifest, making
 from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage, digests_of
@@ -14,7 +15,11 @@ def inputs(run: Run) -> JsonObject:
     """Return the tags and the digests of the training text, or those of the initial model's tokenizer."""
     if run.initial:
         return {"init": run.initial.tokenizer_files, RECIPE: {}}
-    return {"tags": run.recipe.data.tags, "text": digests_of(run.folder.text, "train")}
+    return {
+        "tags": run.recipe.data.tags,
+        "text": digests_of(run.folder.text, "train"),
+        **augmentation.digests_for(run),
+    }
 
 
 def make(run: Run, manifest: Manifest) -> None:
@@ -24,7 +29,9 @@ def make(run: Run, manifest: Manifest) -> None:
         with making(run.folder.tokenizer, manifest) as scratch:
             run.initial.copy_tokenizer(scratch)
         return
-    sides = sides_of_train(run.folder.text, run.recipe.data, run.recipe.languages)
+    added = augmentation.folder_of(run)
+    folders = [run.folder.text / "train", *([added] if added else [])]
+    sides = sides_of_train(folders, run.recipe.data, run.recipe.languages)
     with making(run.folder.tokenizer, manifest) as scratch:
         manifest.counts = tokenizer_training.train(
             *sides, config, scratch, seed=run.recipe.training.seed, tags=run.recipe.data.tags
@@ -60,7 +67,7 @@ def has_own_settings(run: Run) -> bool:
         return False
     knobs = knobs_with(STAGE.effects, run.recipe)
     changed = changed_inputs(made.inputs, {RECIPE: knobs, "tags": run.recipe.data.tags}, STAGE.effects)
-    return set(changed) <= {"text"}
+    return {key.partition(".")[0] for key in changed} <= {"text", "augmentation"}
 
 
 STAGE = Stage("tokenizer", lambda run: run.folder.tokenizer, frozenset({"tokenizer"}), inputs, make, say, origin)

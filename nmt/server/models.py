@@ -8,8 +8,10 @@ from pathlib import Path
 from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import InferenceConfig, Options
 from nmt.data.languages import best_match
+from nmt.data.placeholders import split_tags
 from nmt.data.reading.terms import Terms
 from nmt.errors import UsageError
+from nmt.evaluation.checks import Checker
 from nmt.inference.report import Report
 from nmt.inference.results import Translation
 from nmt.inference.translator import Translator
@@ -92,14 +94,18 @@ class Route:
     ) -> tuple[list[Translation], list[Report]]:
         """Translate `lines`; return the report of each model on them, too.
 
-        By way of a third language, scores are the sums of both, and alignments are joined. See `Served.translate`.
-        Raises UsageError where there are `terms` by way of a third language.
+        By way of a third language, scores are the sums of both, alignments are joined, and the checks compare the first
+        language with the last. See `Served.translate`. Raises UsageError where there are `terms` by way of one.
         """
         if terms is not None and self.pivot:
             problem = f"a glossary goes with one model: {self.source} becomes {self.target} by way of {self.pivot}"
             raise UsageError(problem, hint="leave out glossary and avoid")
-        ticket.spend(sum(map(len, lines)))
         *before, last = self.models
+        if before and options.check:
+            plain = dataclasses.replace(options, check=False)
+            of_route = self.translate(lines, plain, ticket, prefixes=prefixes)
+            return self._checked(*of_route), of_route[1]
+        ticket.spend(sum(map(len, lines)))
         firsts: list[list[Translation]] = []
         reports: list[Report] = []
         texts = lines
@@ -112,6 +118,18 @@ class Route:
         for found in reversed(firsts):
             translations = [joined(*pair) for pair in zip(found, translations, strict=True)]
         return translations, [*reports, report]
+
+    def _checked(self, translations: Sequence[Translation], reports: Sequence[Report]) -> list[Translation]:
+        """Add to translations by way of a third language, and to their last report, the checks that they fail."""
+        checker, found = Checker((self.source, self.target)), []
+        for number, translation in enumerate(translations, 1):
+            text = split_tags(translation.source, self.models[0].translator.tokenizer.tags)[1]
+            candidates = [
+                dataclasses.replace(one, checks=checker.check(text, one.text)) for one in translation.candidates
+            ]
+            found.append(Translation(translation.source, candidates))
+            reports[-1].add_checks(number, found[-1].checks or {})
+        return found
 
 
 def joined(first: Translation, second: Translation) -> Translation:

@@ -113,6 +113,15 @@ class TranslatedFile(Answer):
     """Lines that look wrong."""
 
 
+class FindingAnswer(Answer):
+    """A check that a translation fails."""
+
+    missing: list[str]
+    """Items of the line that the translation lacks."""
+    invented: list[str]
+    """Items of the translation that the line lacks."""
+
+
 class HypothesisAnswer(Answer):
     """One of the translations of a line."""
 
@@ -130,6 +139,8 @@ class HypothesisAnswer(Answer):
     """Protected text that is missing from the translation."""
     unmet: list[str] | None = None
     """Targets of the glossary that the translation lacks."""
+    checks: dict[str, FindingAnswer] | None = None
+    """Checks that the translation fails: numbers, urls, emails, tags, placeholders; empty where it passes."""
 
 
 class PartAnswer(Answer):

@@ -52,6 +52,8 @@ class TranslateLinesBody(Body):
     """Add pairs of words, source and translation, separated by white space and counted from 0."""
     token_scores: bool = False
     """Add the pieces with their log-probabilities."""
+    check: bool = False
+    """Compare numbers, addresses, tags and placeholders of each translation with those of its line."""
     parts: bool = False
     """Answer for each part of a line that the model translates by itself, mostly a sentence. `before` is what stands
     before its translation in that of the line: a space, or nothing."""
@@ -66,7 +68,7 @@ async def translate(request: Request) -> JSONResponse:
         raise bad_request("a line holds a line break: /translate takes texts of several lines")
     if body.parts and body.prefixes is not None:
         raise bad_request("parts of lines have no prefixes")
-    options = Options(n_best=body.n_best, token_scores=body.token_scores, alignment=body.alignment)
+    options = Options(n_best=body.n_best, token_scores=body.token_scores, alignment=body.alignment, check=body.check)
 
     def work(ticket: Ticket) -> dict[str, object]:
         route = route_of(service, body)
@@ -160,6 +162,8 @@ def described_candidate(candidate: Candidate, tags: int) -> dict[str, object]:
         values["unrestored"] = candidate.unrestored
     if candidate.unmet:
         values["unmet"] = candidate.unmet
+    if candidate.checks is not None:
+        values["checks"] = candidate.checks
     return values
 
 

@@ -48,7 +48,17 @@ def test_the_commands_are_these() -> None:
     assert [" ".join(words) for words in COMMANDS] == [
         *("", "cache", "cache list", "cache prune"),
         *("checkpoints", "checkpoints average", "checkpoints list", "checkpoints verify", "compare"),
-        *("data", "data clean", "data filters", "data funnel", "data inspect", "data synthesize", "doctor", "evaluate"),
+        *(
+            "data",
+            "data added",
+            "data clean",
+            "data filters",
+            "data funnel",
+            "data inspect",
+            "data synthesize",
+            "doctor",
+            "evaluate",
+        ),
         *(
             "export",
             "import",

@@ -48,7 +48,7 @@ def test_every_hypothesis_holds_them_in_int8_and_in_an_ensemble_too(
     tiny_model: Path, int8_model: Path, glossary: Path, nmt_here: Run
 ) -> None:
     for models in ([int8_model], [tiny_model, tiny_model]):
-        arguments = ["--glossary", glossary, "--n-best", "3", "--beam-size", "3", "--format", "jsonl"]
+        arguments: list[str | Path] = ["--glossary", glossary, "--n-best", "3", "--beam-size", "3", "--format", "jsonl"]
         said = nmt_here("translate", *models, *arguments, *CPU, stdin=TEXT)
         found = [json.loads(line)["hypotheses"] for line in said.lines]
         assert [len(hypotheses) for hypotheses in found] == [3, 1, 3, 3]
@@ -94,7 +94,7 @@ def test_a_phrase_may_be_avoided_for_a_phrase_of_the_source_alone(
 
 
 def test_terms_without_room_are_counted(tiny_model: Path, glossary: Path, nmt_here: Run) -> None:
-    arguments = ["--glossary", glossary, "--max-length-ratio", "0.1", "--format", "jsonl"]
+    arguments: list[str | Path] = ["--glossary", glossary, "--max-length-ratio", "0.1", "--format", "jsonl"]
     said = nmt_here("translate", tiny_model, *arguments, *CPU, stdin=TEXT)
     assert "nmt: warning: terms of the glossary that translations lack: 3 (line 1, 3)" in said.messages
     assert json.loads(said.lines[0])["hypotheses"][0]["unmet"] == ["Gebäude"]
@@ -103,7 +103,7 @@ def test_terms_without_room_are_counted(tiny_model: Path, glossary: Path, nmt_he
 def test_a_phrase_to_avoid_in_a_prefix_is_counted(tiny_model: Path, tmp_path: Path, nmt_here: Run) -> None:
     (tmp_path / "avoid.txt").write_text("Hund\n", encoding="utf-8")
     (tmp_path / "begun.de").write_text("Der Hund\n", encoding="utf-8")
-    arguments = ["--avoid", tmp_path / "avoid.txt", "--prefix", tmp_path / "begun.de"]
+    arguments: list[str | Path] = ["--avoid", tmp_path / "avoid.txt", "--prefix", tmp_path / "begun.de"]
     said = nmt_here("translate", tiny_model, *arguments, *CPU, stdin=b"The dog sleeps.\n")
     assert "nmt: warning: translations that hold a phrase to avoid: 1 (line 1)" in said.messages
 
@@ -128,7 +128,7 @@ def test_a_document_and_an_evaluation_keep_to_them(
     tiny_model: Path, glossary: Path, tmp_path: Path, nmt_here: Run
 ) -> None:
     (tmp_path / "page.html").write_text("<p>A <b>small dog</b> sleeps.</p>", encoding="utf-8")
-    arguments = ["--glossary", glossary, "--format", "html", "-i", tmp_path / "page.html"]
+    arguments: list[str | Path] = ["--glossary", glossary, "--format", "html", "-i", tmp_path / "page.html"]
     assert "Gebäude" in nmt_here("translate", tiny_model, *arguments, *CPU).out
     for name in ("test.en", "test.de"):
         (tmp_path / name).write_bytes(TEXT)
@@ -140,7 +140,7 @@ def test_a_document_and_an_evaluation_keep_to_them(
 def test_what_cannot_be_is_said_in_one_line(tiny_model: Path, tmp_path: Path, glossary: Path, nmt_here: Run) -> None:
     odd = tmp_path / "odd.tsv"
     odd.write_text("cat\tKatze\ndog\t猫\n", encoding="utf-8")
-    use = ["translate", tiny_model, *CPU]
+    use: list[str | Path] = ["translate", tiny_model, *CPU]
     said = nmt_here(*use, "--glossary", odd, stdin=TEXT)
     assert said == (3, "", f"nmt: {odd}:2: the model has no pieces for '猫'\n")
     said = nmt_here(*use, "--glossary", glossary, "--engine", "ctranslate2", stdin=TEXT)

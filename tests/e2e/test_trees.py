@@ -91,6 +91,12 @@ def test_a_run_scores_brackets_before_bleu(run: Path) -> None:
     assert [event["step"] for event in dev if "strict-f1" in event] == [100, 200]
 
 
+def test_trees_have_no_numbers_and_tags_to_check(run: Path, nmt_here: Run) -> None:
+    said = nmt_here("translate", run / "model", "--check", "--device", "cpu", stdin=b"the cat\n")
+    assert (said.code, said.out) == (2, "")
+    assert said.messages == ["nmt: the checks are for text, and these translations are trees"]
+
+
 def test_files_of_trees_are_scored_as_the_run_scored_them(run: Path, nmt_here: Run, tmp_path: Path) -> None:
     hypotheses, reference = run / "evaluation" / "test.de", tmp_path / "ref.ptb"
     _, targets = read_text(run / "prepared" / "text", "test.test")

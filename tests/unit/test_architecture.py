@@ -21,6 +21,8 @@ RANKS = [
     {"data"},
     {"data.reading"},
     {"data.cleaning"},
+    {"alignment"},
+    {"data.augmenting"},
     {"data.encoding", "evaluation"},
     {"model"},
     {"inference"},

@@ -6,7 +6,7 @@ left in its folder. The result depends on the text alone, not on the number of p
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import compress, islice
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -42,11 +42,14 @@ def iterate_text(folder: Path, split: str) -> Iterator[Pair]:
         yield from read_pairs(path)
 
 
-def sides_of_train(folder: Path, data: DataConfig, languages: LanguagesConfig) -> tuple[Iterator[str], Iterator[str]]:
-    """Return the lines of both sides of `train`, monolingual ones on the side of their language alone."""
+def sides_of_train(
+    folders: Iterable[Path], data: DataConfig, languages: LanguagesConfig
+) -> tuple[Iterator[str], Iterator[str]]:
+    """Return the lines of both sides of shards, monolingual ones on the side of their language alone."""
+    paths = [path for folder in folders for path in shard_paths(folder)]
 
     def lines(side: int) -> Iterator[str]:
-        for path in shard_paths(folder / "train"):
+        for path in paths:
             corpus = data.monolingual.get(corpus_of(path))
             if corpus is None or languages.pair.index(corpus.language) == side:
                 yield from (pair[side] for pair in read_pairs(path))
@@ -65,6 +68,18 @@ def read_pairs(path: Path) -> Iterator[Pair]:
 
 
 @dataclass(frozen=True)
+class SyntheticText:
+    """The synthetic pairs of a training corpus."""
+
+    folders: list[Path]  # of shards
+    keep_original: bool  # whether the pairs of the corpus itself come first
+
+    def pairs(self) -> Iterator[Pair]:
+        for folder in self.folders:
+            yield from iterate_text(folder.parent, folder.name)
+
+
+@dataclass(frozen=True)
 class TextPlan:
     """The inputs of the text stage."""
 
@@ -75,6 +90,7 @@ class TextPlan:
     local: bool  # whether Hub datasets are read from folders under `root`
     placeholders: int | None = None  # placeholders that the tokenizer has, None where it is not known
     split_off: bool = True  # whether missing dev and test sets are split off the training text
+    synthetic: Mapping[str, SyntheticText] = field(default_factory=dict)  # by training corpus
 
     @property
     def held_out(self) -> dict[str, CorpusConfig]:
@@ -104,8 +120,22 @@ class TextPlan:
             placeholders=self.placeholders,
         )
 
+    def read_train(self, corpus: str, anomalies: Counter[str], stdin: BinaryIO | None = None) -> Iterator[Pair]:
+        """Yield the raw pairs of a training corpus, and the synthetic ones."""
+        synthetic = self.synthetic.get(corpus)
+        if synthetic is None or synthetic.keep_original:
+            yield from self.read(self.data.training_corpora[corpus], "train", anomalies, stdin)
+        if synthetic is not None:
+            yield from synthetic.pairs()
+
     def cleaning_of(self, corpus: str) -> CleaningConfig:
-        return self.data.cleaning_of(corpus, self.cleaning)
+        """Return the cleaning of a training corpus.
+
+        A synthetic pair of which one side is in dev or test equals none of their pairs, so sides are compared.
+        """
+        cleaning = self.data.cleaning_of(corpus, self.cleaning)
+        drops_sides = cleaning.drop_leaked_sides or (corpus in self.synthetic and cleaning.drop_leaked)
+        return cleaning.model_copy(update={"drop_leaked_sides": drops_sides})
 
     def languages_of(self, corpus: str) -> LanguagesConfig:
         """Return the languages of the sides, which are one for monolingual text."""
@@ -234,8 +264,8 @@ def _clean(context: _Context, anomalies: Anomalies, workers: int, stdin: BinaryI
 
     def tasks() -> Iterator[tuple[int, str, list[Pair]]]:
         number = 0
-        for corpus, config in plan.data.training_corpora.items():
-            pairs = plan.read(config, "train", anomalies[corpus], stdin)
+        for corpus in plan.data.training_corpora:
+            pairs = plan.read_train(corpus, anomalies[corpus], stdin)
             while chunk := list(islice(pairs, SHARD)):
                 # The pairs of a shard that a killed call has written are read, but not sent.
                 yield number, corpus, chunk if card_of(shard_path(context.folder, number)) is None else []
@@ -336,12 +366,12 @@ class _Assignment:
     def draw(self, sizes: Mapping[str, int]) -> dict[str, list[tuple[Pair, Pair]]]:
         """Draw distinct pairs for splits of these sizes; return each with its tags and without.
 
-        They are in the order of the corpora, and monolingual only where all text is. Raises DataError where they would
-        be more than half of the distinct pairs.
+        They are in the order of the corpora, none of a corpus with synthetic pairs, and monolingual only where all text
+        is. Raises DataError where they would be more than half of the distinct pairs.
         """
         firsts = self.splits == TRAIN
         for corpus, part in zip(self.corpora, np.split(firsts, self.starts[1:-1]), strict=True):
-            part &= corpus in self.plan.data.train or not self.plan.data.train
+            part &= (corpus in self.plan.data.train or not self.plan.data.train) and corpus not in self.plan.synthetic
         firsts &= ~repeated(self.keys("duplicates"), firsts)
         total, count = sum(sizes.values()), int(firsts.sum())
         if 2 * total > count:

@@ -1,7 +1,7 @@
 """The funnel: counts of pairs read, dropped and kept, of the whole text and of each corpus, as manifests hold them."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Self
 
 from nmt import console
@@ -123,6 +123,14 @@ class IdsCounts:
     corpora: dict[str, EncodedCounts] = field(default_factory=dict)  # by training corpus
     dev_cut: int = 0  # pairs of dev that were cut to the model's maximum length
     training_lines: dict[str, float] | None = None  # fields of `TrainingLines`; None in old manifests
+    augmented: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Pairs added to the training text, by kind and training corpus."""
+
+    def add_augmented(self, corpus: str, kinds: Mapping[str, int]) -> None:
+        """Count the pairs of each kind that were added to a shard of `corpus`."""
+        for kind, pairs in kinds.items():
+            corpora = self.augmented.setdefault(kind, {})
+            corpora[corpus] = corpora.get(corpus, 0) + pairs
 
     def to_json(self) -> JsonObject:
         splits = {"train": asdict(self.train), "dev": asdict(self.dev)}
@@ -135,6 +143,7 @@ class IdsCounts:
             },
             "dev_cut": self.dev_cut,
             **({"training_lines": self.training_lines} if self.training_lines else {}),
+            **({"augmented": self.augmented} if self.augmented else {}),
             "samples": self.funnel.samples,
         }
 
@@ -150,6 +159,7 @@ class IdsCounts:
             corpora={name: EncodedCounts(**corpus) for name, corpus in corpora.items()},
             dev_cut=values["dev_cut"],
             training_lines=values.get("training_lines"),
+            augmented=values.get("augmented", {}),
             **splits,
         )
 
@@ -183,6 +193,7 @@ def show_funnel(stage: str, counts: TextCounts | IdsCounts, data: DataConfig) ->
 
 
 READ, SPLIT_OFF, KEPT = "read", "split off", "kept"  # the steps that are no filter
+ADDED = "added: "  # before the kind of an augmentation
 
 
 @dataclass(frozen=True)
@@ -192,10 +203,14 @@ class Step:
     name: str
     pairs: int
     corpora: dict[str, int]  # the pairs of each corpus; empty where they are unknown
+    is_added: bool = False  # whether its pairs are more, not fewer
 
 
 def steps_of(text: TextCounts, ids: IdsCounts | None = None) -> list[Step]:
-    """Return the steps of the training pairs: read, dropped by each filter, split off, dropped by pieces, kept."""
+    """Return the steps of the training pairs.
+
+    They are read, dropped by each filter, split off, added by augmentation, dropped by pieces, and kept.
+    """
 
     def step(name: str, corpora: dict[str, int]) -> Step:
         return Step(name, sum(corpora.values()), corpora)
@@ -209,6 +224,10 @@ def steps_of(text: TextCounts, ids: IdsCounts | None = None) -> list[Step]:
         steps.append(step(SPLIT_OFF, split))
     if ids is None:
         return [*steps, step(KEPT, left)]
+    for kind, corpora in ids.augmented.items():
+        added = {name: corpora.get(name, 0) for name in left}
+        steps.append(replace(step(f"{ADDED}{kind}", added), is_added=True))
+        left = {name: left[name] + added[name] for name in left}
     kept = {name: ids.corpora[name].pairs if name in ids.corpora else 0 for name in left}
     for name, count in ids.funnel.dropped.items():
         of_corpora = {}

@@ -20,12 +20,12 @@ BAR = 0.72  # height of a bar as a share of its row
 def draw_funnel(text: TextCounts, ids: IdsCounts | None, path: Path) -> None:
     """Draw the funnel to `path`, an .svg or a .png; the same counts give the same bytes.
 
-    The pairs read and kept have a scale of their own, beside which the dropped ones would be too few to see.
+    The pairs read, added and kept have a scale of their own, beside which the dropped ones would be too few to see.
     """
     steps, corpora = steps_of(text, ids), list(text.train)
     read = steps[0].pairs
-    ends = [step for step in steps if step.name in (READ, KEPT)]
-    losses = [step for step in steps if step.name not in (READ, KEPT) and step.pairs]
+    ends = [step for step in steps if step.name in (READ, KEPT) or step.is_added]
+    losses = [step for step in steps if step not in ends and step.pairs]
     idle = [step.name for step in steps if not step.pairs]
     with rc_context({"svg.hashsalt": "nmt", "svg.fonttype": "none", "font.size": 9}):
         heights = [len(ends), max(len(losses), 1)]

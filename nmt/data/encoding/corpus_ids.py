@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike
 
 from nmt import console
 from nmt.config.data import CleaningConfig, DataConfig
+from nmt.data.augmenting.corpus_augmentation import kinds_of
 from nmt.data.cleaning.corpus_text import COLUMNS, listed, read_pairs
 from nmt.data.cleaning.funnel import EncodedCounts, Funnel, IdsCounts
 from nmt.data.cleaning.statistics import quantile
@@ -43,10 +44,11 @@ class IdsPlan:
     max_length: int  # longest side in pieces, EOS included
     keep_text: bool = False  # whether the text is stored too, for subword regularization in training
     source_language: str | None = None  # whose abbreviations the count of sentences knows
+    augmentation: Path | None = None  # the folder that `write_augmentation` filled
 
 
 def write_ids(plan: IdsPlan, folder: Path, *, workers: int) -> IdsCounts:
-    """Encode `train` and `dev` of the cleaned text into `folder`.
+    """Encode `train`, with the pairs added to it, and `dev` of the cleaned text into `folder`.
 
     A pair of train is dropped if a side has no piece, more than `max_pieces`, or over `max_piece_ratio` times as many
     as the other, or does not fit into `max_length` with EOS; sides of dev are cut to `max_length` instead. Ids are
@@ -66,6 +68,7 @@ def write_ids(plan: IdsPlan, folder: Path, *, workers: int) -> IdsCounts:
             for funnel in (counts.funnel, counts.funnels.setdefault(card["corpus"], Funnel())):
                 funnel.add(Funnel(**card["funnel"]))
             lines.add(card.get("lines", {}))
+            counts.add_augmented(card["corpus"], card.get("augmented", {}))
             progress.update(counts.funnel.read)
     if not counts.train.pairs:
         unit, dropped = "pair" if plan.data.train else "line", listed(counts.funnel.dropped)
@@ -118,6 +121,9 @@ def _encode_shard(encoder: _Encoder, task: tuple[str, int]) -> JsonObject:
     if (card := card_of(path)) is not None:
         return card
     text = shard_path(plan.text / split, number)
+    added = None
+    if split == "train" and plan.augmentation is not None:
+        added = shard_path(plan.augmentation, number)
     corpus, funnel, counts, of_lines = corpus_of(text), Funnel(), EncodedCounts(), LineLengths()
     tokenizer = encoder.tokenizer
     types = [np.min_scalar_type(size - 1) for size in (tokenizer.source_size, tokenizer.target_size)]
@@ -132,7 +138,7 @@ def _encode_shard(encoder: _Encoder, task: tuple[str, int]) -> JsonObject:
     card = {"split": split, "corpus": corpus, "rows": 0, "tokens": {}, "cut": 0, "funnel": {}}
 
     def batches() -> Iterator[Sequence[object]]:
-        pairs = list(read_pairs(text))
+        pairs = [*read_pairs(text), *(read_pairs(added) if added else [])]
         for start in range(0, len(pairs), ROWS):
             chunk = pairs[start : start + ROWS]
             if split == "dev" and plan.data.protect is not None:
@@ -156,6 +162,8 @@ def _encode_shard(encoder: _Encoder, task: tuple[str, int]) -> JsonObject:
         card.update(rows=tokens.pop("pairs"), tokens=tokens, funnel=asdict(funnel))
         if split == "train":
             card["lines"] = {name: dict(sorted(histogram.items())) for name, histogram in vars(of_lines).items()}
+        if added:
+            card["augmented"] = dict(Counter(kinds_of(added)))
 
     write_shard(path, pa.schema(columns), corpus, batches(), card)
     return card

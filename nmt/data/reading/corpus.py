@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from nmt.config.data import CorpusConfig, DownloadConfig, LanguagesConfig, MonolingualConfig
+from nmt.config.data import CorpusConfig, DownloadConfig, LanguagesConfig, MonolingualConfig, TrainingPairsConfig
 from nmt.data.languages import best_pair
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import (
@@ -55,7 +55,8 @@ def read_corpus(
 ) -> Iterator[Pair]:
     """Yield the raw pairs (source, target) of a corpus, at most `config.pairs` of them.
 
-    A monolingual line is a pair of itself; of an origin of pairs, the side of its language is read alone.
+    A monolingual line is a pair of itself, also where a model is to make pairs of such lines; for [data.monolingual],
+    of an origin of pairs, the side of its language is read alone.
     Relative names start at `root`; missing files are looked up in `downloads`. With `local` (--data-dir was given) a
     Hub dataset is read from a folder under `root`, without network. The name `-` is `stdin`, if given. Sides of
     unequal length are an error at the end of the shorter side, not before. `anomalies` counts, by name, dropped
@@ -73,6 +74,8 @@ def read_corpus(
         pairs = _read_task(config, default_split)
     elif isinstance(config, MonolingualConfig) and config.text is not None:
         pairs = ((line, line) for name in _as_list(config.text) for line in files.lines(name, anomalies))
+    elif isinstance(config, TrainingPairsConfig) and config.monolingual is not None:
+        pairs = ((line, line) for name in _as_list(config.monolingual) for line in files.lines(name, anomalies))
     elif config.dataset is not None:
         pairs = read_dataset(config, root, local, config.split or default_split, wanted)
     elif config.trees is not None:

@@ -36,7 +36,7 @@ def made(*systems: str) -> list[tuple[list[str], list[list[str]]]]:
 
 
 def test_one_system_has_a_row_for_each_group_flaw_and_kind() -> None:
-    length, words, rarest, domain, flaws, kept = made("bad")
+    length, words, rarest, domain, flaws, kept, checks = made("bad")
     assert length == (
         ["lines", "words", "words of references", "length ratio", "brevity penalty"],
         [["3", "8", "12", "0.667", "0.607"]],
@@ -67,10 +67,18 @@ def test_one_system_has_a_row_for_each_group_flaw_and_kind() -> None:
             ["placeholders", "1", "1", "0", "0", "0.0%", "3"],
         ],
     )
+    assert checks == (
+        ["check", "lines", "missing in", "invented in", "of references: missing", "invented", "lines that fail alone"],
+        [
+            ["numbers", "1", "1", "0", "0", "0", "3"],
+            *([kind, "0", "0", "0", "0", "0", ""] for kind in ("urls", "emails", "tags")),
+            ["placeholders", "1", "1", "0", "0", "0", "3"],
+        ],
+    )
 
 
 def test_systems_stand_beside_each_other() -> None:
-    *_, flaws, _ = made("good", "bad")
+    *_, flaws, _, _ = made("good", "bad")
     assert flaws[0][:3] == ["flaw", "system", "lines"]
     assert [row[:3] for row in flaws[1][:3]] == [
         ["copied", "good", "0"],
@@ -88,7 +96,13 @@ def test_tables_are_printed_whole_and_many_numbers_of_lines_cut(
     texts = Texts(sources, sources, [["x"] * 10])
     show({"": analyze(texts, counted({"": sources}, texts.references[0])[""])})
     printed = capsys.readouterr().out.split("\n\n")
-    assert [table.split("  ")[0].strip() for table in printed] == ["lines", "words of the source", "flaw", "kept"]
+    assert [table.split("  ")[0].strip() for table in printed] == [
+        "lines",
+        "words of the source",
+        "flaw",
+        "kept",
+        "check",
+    ]
     assert printed[2].split("\n")[1].endswith("10     100.0%  0              1, 2, 3, 4, 5, 6, 7, 8 and 2 more")
 
 

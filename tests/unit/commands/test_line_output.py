@@ -5,6 +5,7 @@ import json
 import pytest
 
 from nmt.commands.line_output import Format, render
+from nmt.evaluation.checks import Checks
 from nmt.inference.results import Candidate, Translation
 
 PLAIN = Translation(
@@ -46,6 +47,22 @@ def test_json_holds_all_there_is_of_every_hypothesis() -> None:
     }
     blank = {"text": "", "score": 0.0, "pieces": [], "token_scores": [], "alignment": []}
     assert json.loads(render("jsonl", 7, BLANK)) == {"source": "", "hypotheses": [blank]}
+
+
+def test_checks_are_the_last_column_and_a_key() -> None:
+    failed: Checks = {
+        "numbers": {"missing": ["1,500", "7"], "invented": []},
+        "tags": {"missing": ["</b>"], "invented": ["<b\tc>"]},
+    }
+    found = Translation("a", [Candidate("b", -1.0, [], alignment=[(0, 0)], checks=failed)])
+    assert render("text", 7, found) == "b ||| 0-0\n"
+    assert render("tsv", 7, found) == (
+        "7\t-1.000000\tb\t0-0\tnumbers missing: 1,500, 7; tags missing: </b>; tags invented: <b c>\n"
+    )
+    assert json.loads(render("jsonl", 7, found))["hypotheses"][0]["checks"] == failed
+    passed = Translation("a", [Candidate("b", -1.0, [], checks={})])
+    assert render("tsv", 7, passed) == "7\t-1.000000\tb\t\n"
+    assert json.loads(render("jsonl", 7, passed))["hypotheses"][0]["checks"] == {}
 
 
 @pytest.mark.parametrize("form", ["text", "tsv", "jsonl"])

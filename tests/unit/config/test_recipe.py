@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from nmt.config import data, decoding, model, tokenizer, training
+from nmt.config import augmentation, data, decoding, model, synthetic, tokenizer, training
 from nmt.config.model import ModelConfig
 from nmt.config.recipe import Recipe
 from nmt.config.section import Section, section_of
@@ -41,10 +41,14 @@ def test_every_section_is_in_the_recipe_and_explained() -> None:
     reached = set(sections())
     defined = {
         value
-        for value in [v for module in (data, decoding, model, tokenizer, training) for v in vars(module).values()]
+        for value in [
+            v
+            for module in (augmentation, data, decoding, model, synthetic, tokenizer, training)
+            for v in vars(module).values()
+        ]
         if isinstance(value, type) and issubclass(value, Section)
     }
-    assert reached == defined - {Section, TaskConfig, decoding.SamplingConfig} | {Recipe}
+    assert reached == defined - {Section, TaskConfig, data.TrainingCorpusConfig} | {Recipe}
     for section in reached:
         assert section.__doc__, section
         # A class without a docstring would show that of its base.

@@ -274,7 +274,11 @@ def test_a_shipped_recipe_resolved_means_the_same(name: str) -> None:
 def test_a_resolved_recipe_holds_every_knob() -> None:
     named = MINIMAL.replace("[data.train]", "[data.train.NAME]")
     sections = [
+        "translate_with = 'x'",
         "[data.train.NAME.cleaning]\nmax_pieces = 9",
+        "[data.train.NAME.synthetic]\nbeam_size = 1",
+        "[data.train.real]\nfiles = 'x'",
+        "[distillation]\nteacher = 'x'",
         "[data.dev]\nfiles = 'x'",
         "[data.test.NAME]\nfiles = 'x'",
         f"[data.downloads.NAME]\nurl = 'https://example.org/x'\nsha256 = '{'0' * 64}'",
@@ -291,7 +295,7 @@ def test_a_resolved_recipe_holds_every_knob() -> None:
     )
     assert check(tree, "resolved").data.downloads["NAME"].url == "https://example.org/x"
     for knob in knobs():
-        value: Any = of_lines if "monolingual" in knob.key else tree
+        value: Any = of_lines if "data.monolingual" in knob.key else tree
         for part in knob.key.split("."):
             if value == "none":  # a section that is switched off
                 break
@@ -368,7 +372,8 @@ def test_a_section_is_explained_key_by_key_and_all_without_a_key() -> None:
     assert {knob.key for knob in explain("data.test.NAME")} == {
         knob.key.replace("train.NAME", "test.NAME")
         for knob in explain("data.train")
-        if ".weight" not in knob.key and ".cleaning." not in knob.key
+        if knob.key.removeprefix("data.train.NAME.").partition(".")[0]
+        not in ("weight", "cleaning", "monolingual", "language", "translate_with", "synthetic")
     }
     assert explain(None) == list(knobs())
 

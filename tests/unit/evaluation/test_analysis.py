@@ -22,6 +22,7 @@ from nmt.evaluation.analysis import (
     scripts_in,
     words_in,
 )
+from nmt.evaluation.checks import count_checks
 from nmt.evaluation.metrics import TEXT_METRICS, Statistics, count, score
 from nmt.evaluation.survival import count_survivors
 
@@ -97,6 +98,7 @@ def test_every_score_has_its_signature_and_all_of_it_is_json(texts: Texts, analy
         ]
     found = count_survivors(texts.sources, texts.hypotheses, texts.references, texts.languages)
     assert analysis["survival"] == found
+    assert analysis["checks"] == count_checks(texts.sources, texts.hypotheses, texts.references, texts.languages)
 
 
 def names(groups: list[Group]) -> dict[str, int]:

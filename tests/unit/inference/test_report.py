@@ -9,9 +9,9 @@ from nmt.inference.report import Report, has_loop, list_lines
 
 
 def test_each_kind_has_its_sentence_in_this_order() -> None:
-    kinds = [kind.name for kind in fields(Report) if kind.name not in ("lines", "terms")]
-    numbers: dict[str, Any] = {name: [number] for number, name in enumerate(sorted(kinds), 1)}
-    report = Report(9, **numbers)
+    kinds = [kind.name for kind in fields(Report) if kind.name not in {"lines", "failed", "terms"}]
+    of_kinds: dict[str, Any] = {name: [number] for number, name in enumerate(sorted(kinds), 1)}
+    report = Report(9, **of_kinds)
     number = {name: f"1 (line {number})" for number, name in enumerate(sorted(kinds), 1)}
     assert report.warnings() == [
         f"input lines not UTF-8, each wrong byte now U+FFFD: {number['replaced']}",
@@ -34,20 +34,41 @@ def test_each_kind_has_its_sentence_in_this_order() -> None:
     assert Report(lines=9).warnings() == []
 
 
-def test_the_report_on_the_lines_that_follow_is_added_to_each_kind() -> None:
-    kinds = [kind.name for kind in fields(Report) if kind.name not in ("lines", "terms")]
-    numbers: dict[str, Any] = {name: [5] for name in kinds}
-    report = Report(5, **numbers)
-    report.add(Report(9, **{name: [9] for name in numbers}, terms=2))
-    assert report == Report(9, **{name: [5, 9] for name in numbers}, terms=2)
-    report.add(Report(12, terms=3))
-    assert report.terms == 5
-
-
 @pytest.mark.parametrize(("lines", "terms", "is_said"), [(9, 0, True), (9, 1, False), (9, None, False), (0, 0, False)])
 def test_a_glossary_without_a_term_in_any_line_is_said(lines: int, terms: int | None, is_said: bool) -> None:
     sentence = "no line holds a term of the glossary: is its first column in the source language?"
     assert Report(lines, terms=terms).unused == [sentence] * is_said
+
+
+def test_the_report_on_the_lines_that_follow_is_added_to_each_kind() -> None:
+    kinds = [kind.name for kind in fields(Report) if kind.name not in {"lines", "failed", "terms"}]
+    of_kinds: dict[int, dict[str, Any]] = {last: {name: [last] for name in kinds} for last in (5, 9)}
+    report, following = (Report(last, **of_kinds[last]) for last in (5, 9))
+    report.failed, following.failed = {"numbers missing": [5]}, {"tags invented": [9], "numbers missing": [7, 9]}
+    report.add(following)
+    failed = {"numbers missing": [5, 7, 9], "tags invented": [9]}
+    of_kinds[9] = {name: [5, 9] for name in kinds} | {"failed": failed}
+    assert report == Report(9, **of_kinds[9])
+    report.add(Report(9, terms=2))
+    report.add(Report(12, terms=3))
+    assert report.terms == 5
+
+
+def test_lines_that_fail_checks_are_counted_once_and_by_check() -> None:
+    report = Report(lines=20)
+    report.add_checks(3, {"tags": {"missing": [], "invented": ["<b>", "</b>"]}})
+    report.add_checks(
+        7, {"numbers": {"missing": ["1,500"], "invented": ["1.600"]}, "tags": {"missing": ["<b>"], "invented": []}}
+    )
+    report.add_checks(8, {"numbers": {"missing": ["7"], "invented": []}})
+    counts = "numbers missing in 2, numbers invented in 1, tags missing in 1, tags invented in 1"
+    said = "translations that fail a check against their lines: 3"
+    assert report.warnings() == [f"{said} (line 3, 7, 8): {counts}"]
+    assert report.warnings(numbered=False) == [f"{said}: {counts}"]
+    assert report.of_line(7) == [
+        "translations that fail a check against their lines: numbers missing, numbers invented, tags missing"
+    ]
+    assert report.of_line(9) == []
 
 
 def test_ten_lines_of_a_kind_are_listed_and_all_are_counted() -> None:

@@ -9,10 +9,11 @@ import pytest
 import torch
 from runs import unpack_format_1
 
-from nmt.config.decoding import DecodingConfig
+from nmt.config.decoding import DecodingConfig, SamplingConfig
 from nmt.config.inference import Options
 from nmt.errors import ArtifactError, DataError, UsageError
 from nmt.inference.engines.native import NativeEngine
+from nmt.inference.mbr import expected_utilities
 from nmt.inference.protocol import Engine, Hypothesis, Matrix, Request, Row
 from nmt.inference.report import Report
 from nmt.inference.results import Candidate, Translation
@@ -404,3 +405,35 @@ def test_the_engine_knows_how_much_to_translate_at_once_where_no_setting_says_it
 ) -> None:
     other = Translator(Parrot([]), translator.tokenizer, DecodingConfig(batch_tokens=given), max_length=9)
     assert other.batch_tokens == taken
+
+
+@pytest.mark.parametrize(
+    "decoding",
+    [{"mbr": 8}, {"mbr": 5, "mbr_temperature": 0.4}, {"mbr": 4, "mbr_from": "n_best"}],
+    ids=["samples", "cold samples", "best"],
+)
+def test_the_least_risk_is_that_of_the_candidates_and_does_not_depend_on_the_batch(
+    tiny_model: Path, lines: list[str], decoding: dict[str, Any]
+) -> None:
+    translator = Translator.load(tiny_model, device="cpu", decoding=decoding)
+    plain = Translator.load(tiny_model, device="cpu")
+    sampling = SamplingConfig(temperature=decoding.get("mbr_temperature", 1.0))
+    texts = [line for line in lines if len(plain.rows(line)) == 1][:6]
+    drawn = plain.translate(texts, Options(decoding["mbr"], sampling=None if "mbr_from" in decoding else sampling))
+    found = translator.translate(texts, Options(2))
+    for translation, candidates in zip(found, drawn, strict=True):
+        of_line = [one.text for one in candidates.candidates]
+        utilities = expected_utilities(of_line)
+        assert utilities[of_line.index(translation.text)] == max(utilities)
+        assert translation.candidates[0].score in [one.score for one in candidates.candidates]
+        assert len({one.text for one in translation.candidates}) == min(2, len(set(of_line)))
+    alone = [translator.translate([line])[0].text for line in texts]
+    assert [one.text for one in found] == alone == translator.translate_all(texts)
+    assert not translator.report.improbable or "mbr_from" in decoding
+
+
+def test_hypotheses_of_least_risk_share_the_memory_of_the_usual_ones(tiny_model: Path) -> None:
+    usual = Translator.load(tiny_model, device="cpu").batch_tokens
+    assert Translator.load(tiny_model, device="cpu", decoding={"mbr": 4}).batch_tokens == usual
+    assert Translator.load(tiny_model, device="cpu", decoding={"mbr": 32}).batch_tokens == usual // 8
+    assert Translator.load(tiny_model, device="cpu", decoding={"mbr": 32, "batch_tokens": 99}).batch_tokens == 99

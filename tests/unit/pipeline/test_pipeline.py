@@ -14,6 +14,7 @@ from runs import corpus, make_run, unpack_old_run
 
 from nmt import console, locks
 from nmt.config.compatibility import RECIPE, knobs_with
+from nmt.config.recipe import Recipe
 from nmt.config.toml import LoadedRecipe, check
 from nmt.errors import UsageError
 from nmt.files import read_json
@@ -21,7 +22,7 @@ from nmt.locks import holding_folder
 from nmt.model import int8
 from nmt.pipeline import pipeline, tokenizer, training
 from nmt.pipeline.manifest import Manifest, making
-from nmt.pipeline.pipeline import GRAMMAR, STAGES, best_checkpoint, run_stages, show_results
+from nmt.pipeline.pipeline import GRAMMAR, STAGES, best_checkpoint, run_stages, show_results, stages_of
 from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage, digests_of
 from nmt.pipeline.stage_cache import StageCache
@@ -29,8 +30,15 @@ from nmt.training.distributed import Ranks
 
 
 def test_the_stages_go_from_text_to_scores() -> None:
-    assert [stage.name for stage in STAGES] == ["text", "tokenizer", "prepare", "train", "bundle", "evaluate"]
-    assert STAGES[3] is training.STAGE
+    names = ["synthetic", "text", "alignment", "augmentation", "tokenizer", "prepare", "train", "bundle", "evaluate"]
+    assert [stage.name for stage in STAGES] == names
+    assert STAGES[names.index("train")] is training.STAGE
+
+
+def test_the_pairs_of_a_model_are_made_first_where_the_recipe_asks_for_some(tmp_path: Path) -> None:
+    held_out = {"dev": corpus(tmp_path, "c"), "test": {"d": corpus(tmp_path, "d")}}
+    run = make_run(tmp_path, distillation={"teacher": "big/model"}, data=held_out)
+    assert [stage.name for stage in stages_of(run, "tokenizer")] == ["synthetic", "text", "tokenizer"]
 
 
 class Rank(Ranks):
@@ -54,9 +62,12 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return make
 
-    stages = [Stage(each.name, each.folder, each.effects, lambda _: {}, note(each)) for each in STAGES]
+    stages = [
+        Stage(each.name, each.folder, each.effects, lambda _: {}, note(each), is_wanted=each.is_wanted)
+        for each in STAGES
+    ]
     monkeypatch.setattr(pipeline, "STAGES", stages)
-    monkeypatch.setattr(training, "STAGE", stages[3])
+    monkeypatch.setattr(training, "STAGE", stages[STAGES.index(training.STAGE)])
     return names
 
 
@@ -73,6 +84,24 @@ def test_stages_run_up_to_the_last_that_is_asked_for(tmp_path: Path, made: list[
     run_stages(make_run(tmp_path), "prepare")
     assert made == ["text", "tokenizer", "prepare"]
     assert (tmp_path / "run" / "lock.json").is_file()
+
+
+def test_a_stage_that_the_recipe_no_longer_asks_for_leaves_nothing(tmp_path: Path, made: list[str]) -> None:
+    run_stages(make_run(tmp_path, augmentation={"upper": 0.1}), "prepare")
+    assert made == ["text", "augmentation", "tokenizer", "prepare"]
+    folder = tmp_path / "run" / "prepared" / "augmentation"
+    assert folder.is_dir()
+    run_stages(make_run(tmp_path), "prepare")
+    assert "augmentation" not in made[4:]
+    assert not folder.exists()
+
+
+def test_words_are_aligned_where_something_is_made_from_that(
+    tmp_path: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recipe, "needs_alignment", True)
+    run_stages(make_run(tmp_path), "prepare")
+    assert made == ["text", "alignment", "tokenizer", "prepare"]
 
 
 def test_a_device_or_a_package_that_is_missing_is_found_before_the_first_stage(
@@ -113,7 +142,7 @@ def test_the_plan_names_the_reason_of_each_stage_and_writes_nothing(
     ]
     assert not (tmp_path / "new").exists()
     run = make_run(tmp_path)
-    for stage in pipeline.STAGES[:3]:
+    for stage in stages_of(run, "prepare"):
         Manifest(stage.name, {RECIPE: knobs_with(stage.effects, run.recipe)}).write(stage.folder(run))
     skipped = [f"{name}: skipped, its inputs have not changed" for name in ("text", "tokenizer", "prepare")]
     rest = ["bundle: runs, because train runs", "evaluate: runs, because bundle runs"]
@@ -121,7 +150,9 @@ def test_the_plan_names_the_reason_of_each_stage_and_writes_nothing(
     shutil.move(run.folder.text, tmp_path / "away")
     unless = ", unless text makes the same files as before"
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "STAGES", [pipeline.STAGES[0], tokenizer.STAGE])  # which reads the manifest of the text
+        patch.setattr(
+            pipeline, "STAGES", [*stages_of(run, "text"), tokenizer.STAGE]
+        )  # which reads the manifest of the text
         assert plan("run", "tokenizer") == ["text: runs: not made yet", f"tokenizer: runs, because text runs{unless}"]
     shutil.move(tmp_path / "away", run.folder.text)
     (run.folder.checkpoints / "step-00001000").mkdir(parents=True)

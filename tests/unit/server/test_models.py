@@ -97,6 +97,20 @@ def test_a_third_language_gives_the_translation_of_the_translation(served: Serve
     ] * 2
 
 
+def test_by_way_of_a_third_language_the_first_is_checked_against_the_last(served: Served) -> None:
+    route = Route((of_pair(served, "de", "en"), of_pair(served, "en", "it")))
+    lines = ["Ein Hund.", "12 Hunde"]
+    found, reports = route.translate(lines, Options(check=True, n_best=2), Ticket(chars=17))
+    assert found[1].checks == {"numbers": {"missing": ["12"], "invented": []}}
+    assert [one.checks for one in found[0].candidates] == [{}, {}]
+    assert [report.failed for report in reports] == [{}, {"numbers missing": [2]}]
+    plain, _ = route.translate(lines, Options(n_best=2), Ticket())
+    assert [[one.text for one in each.candidates] for each in plain] == [
+        [one.text for one in each.candidates] for each in found
+    ]
+    assert plain[1].checks is None
+
+
 def test_alignments_are_joined() -> None:
     def translation(source: str, text: str, alignment: list[tuple[int, int]] | None) -> Translation:
         return Translation(source, [Candidate(text, -1.0, [], alignment=alignment)])

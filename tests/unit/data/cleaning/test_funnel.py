@@ -156,6 +156,26 @@ def test_what_two_filters_dropped_of_which_corpus_is_unknown_unless_it_was_count
     assert steps_of(text_counts(), ids)[-1].corpora == {"news": 16, "talks": 0}
 
 
+def test_pairs_that_were_added_are_steps_by_kind_before_those_dropped_by_pieces() -> None:
+    ids = ids_counts(max_pieces=1)
+    for corpus, kinds in (("news", {"upper": 3, "join": 1}), ("talks", {"join": 2}), ("news", {"join": 4})):
+        ids.add_augmented(corpus, kinds)
+    steps = [(step.name, step.corpora) for step in steps_of(text_counts(), ids) if step.is_added]
+    assert steps == [
+        ("added: upper", {"news": 3, "talks": 0}),
+        ("added: join", {"news": 5, "talks": 2}),
+    ]
+    assert [step.name for step in steps_of(text_counts(), ids)][-4:] == [
+        "added: upper",
+        "added: join",
+        "max_pieces",
+        "kept",
+    ]
+    ids.funnels = {"news": funnel(18), "talks": funnel(5)}
+    assert IdsCounts.from_json(ids.to_json()).augmented == ids.augmented
+    assert "augmented" not in IdsCounts().to_json()
+
+
 def test_small_shares_are_not_none() -> None:
     assert (percent(1, 100_000), percent(0, 9), percent(1, 3)) == ("<0.01%", "0.00%", "33.33%")
     assert (percent(5, 100_000), percent(49, 10**6)) == ("0.01%", "<0.01%")

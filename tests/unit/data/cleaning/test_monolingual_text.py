@@ -111,7 +111,7 @@ def test_a_line_is_on_the_side_of_its_language_for_the_tokenizer(tmp_path: Path)
         "test": {"t": pairs(tmp_path, "dev", [("x", "y")])},
     }
     config, _ = write(tmp_path, data)
-    assert [list(side) for side in sides_of_train(tmp_path / "text", config, EN_DE)] == [
+    assert [list(side) for side in sides_of_train([tmp_path / "text" / "train"], config, EN_DE)] == [
         ["one", "two"],
         ["eins", "drei"],
     ]

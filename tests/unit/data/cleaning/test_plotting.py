@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from nmt.data.cleaning.funnel import Funnel, Step, TextCounts
+from nmt.data.cleaning.funnel import EncodedCounts, Funnel, IdsCounts, Step, TextCounts
 from nmt.data.cleaning.plotting import COLORS, color_of, draw_bars, draw_funnel
 
 
@@ -43,6 +43,14 @@ def test_bars_are_stacked_by_corpus_and_grey_where_the_corpus_is_unknown() -> No
     assert [text.get_text() for text in axes.texts] == ["10 (50.00%)", "5 (25.00%)"]
     assert axes.get_xlim() == (0, 12.5)
     assert axes.get_ylim() == (1.6, -0.6)
+
+
+def test_pairs_that_were_added_are_on_the_scale_of_those_read(tmp_path: Path) -> None:
+    ids = IdsCounts(corpora={"news": EncodedCounts(12)}, augmented={"upper": {"news": 3}})
+    draw_funnel(counts("news"), ids, tmp_path / "f.svg")
+    text = (tmp_path / "f.svg").read_text()
+    assert text.index(">added: upper<") < text.index("dropped by each filter")
+    assert ">3 (30.00%)<" in text
 
 
 def test_colours_repeat_after_the_last() -> None:

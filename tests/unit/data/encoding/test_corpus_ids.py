@@ -1,18 +1,22 @@
 """From cleaned text to ids: what is encoded, what is dropped and cut, and what is counted, by corpus."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from nmt.config.data import CleaningConfig, DataConfig
 from nmt.config.tokenizer import TokenizerConfig
+from nmt.data.augmenting.corpus_augmentation import SCHEMA
 from nmt.data.cleaning.corpus_text import COLUMNS
 from nmt.data.cleaning.funnel import IdsCounts
 from nmt.data.encoding import corpus_ids
 from nmt.data.encoding.corpus_ids import IdsPlan, write_ids
+from nmt.data.encoding.dataset import PreparedPairs
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.encoding.tokenizer_training import train
 from nmt.data.shards import corpus_of, read_shard, shard_path, shard_paths, write_shard
@@ -51,6 +55,26 @@ def write_pairs(folder: Path, *shards: tuple[str, Pairs]) -> None:
     for number, (corpus, pairs) in enumerate(shards):
         columns = [[source for source, _ in pairs], [target for _, target in pairs]]
         write_shard(shard_path(folder, number), pa.schema(COLUMNS), corpus, [columns])
+
+
+def test_pairs_that_were_added_follow_their_shard_and_are_counted_by_kind(tmp_path: Path, folder: Path) -> None:
+    write_pairs(tmp_path / "text" / "train", ("a", [("one", "ONE")]), ("b", [("two", "TWO")]))
+    write_pairs(tmp_path / "text" / "dev", ("dev", [("ten", "TEN")]))
+    for number, rows in enumerate([[("three", "THREE", "upper"), ("four", "FOUR", "join")], []]):
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        path = shard_path(tmp_path / "added", number)
+        write_shard(path, SCHEMA, "ab"[number], [columns] if columns else [])
+    data = DataConfig.model_validate({"train": {name: {"files": "a.tsv"} for name in "ab"}})
+    plan = IdsPlan(tmp_path / "text", folder, data, CleaningConfig(), 100, augmentation=tmp_path / "added")
+    counts = write_ids(plan, tmp_path / "ids", workers=1)
+    assert counts.augmented == {"upper": {"a": 1}, "join": {"a": 1}}
+    assert [counts.corpora[name].pairs for name in "ab"] == [3, 1]
+    pairs = PreparedPairs(tmp_path / "ids" / "train")
+    assert pairs.corpora == {"a": (0, 3), "b": (3, 4)}
+    sources = Tokenizer.load(folder).source.decode([row.tolist() for row in pairs.sides(np.arange(4))[0]])
+    assert sources == ["one", "three", "four", "two"]
+    without = write_ids(replace(plan, augmentation=None), tmp_path / "alone", workers=1)
+    assert (without.train.pairs, without.augmented) == (2, {})
 
 
 def text_of(root: Path, train_pairs: Pairs, dev: Pairs) -> Path:

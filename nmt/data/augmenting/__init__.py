@@ -1,0 +1,1 @@
+"""Changed pairs to train on beside the cleaned ones."""
