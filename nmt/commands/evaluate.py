@@ -107,15 +107,18 @@ def evaluate(
     texts = evaluation.read_texts(source, reference, hypotheses or [])
     systems = [source.name] if source and not hypotheses else list(texts.systems)
     beside = evaluation.read_beside(depth, texts, systems, model, is_tested=not no_significance)
-    bundle, translate = open_bundle(model).config if model and hypotheses else None, None
+    bundle, translate, count_pieces = open_bundle(model).config if model and hypotheses else None, None, None
     if model and source and not hypotheses:
         translator = load_translator([model], search, inference, terms)
         bundle, translate = translator.bundle, translator.translate_all
+        count_pieces = evaluation.piece_counter(translator.tokenizer)
         texts.systems[source.name] = translations = translate(texts.sources)
         if output is not None:
             write_lines(output, translations)
     config, languages = settle(settings, bundle, target_language)
-    results = evaluation.score_systems(texts, beside, config, languages, depth, translate, chosen=chosen or [])
+    results = evaluation.score_systems(
+        texts, beside, config, languages, depth, translate, chosen=chosen or [], count_pieces=count_pieces
+    )
     show(results, as_json=as_json, as_latex=as_latex)
 
 
