@@ -102,7 +102,7 @@ def test_terms_without_room_are_counted(tiny_model: Path, glossary: Path, nmt_he
 
 def test_a_phrase_to_avoid_in_a_prefix_is_counted(tiny_model: Path, tmp_path: Path, nmt_here: Run) -> None:
     (tmp_path / "avoid.txt").write_text("Hund\n", encoding="utf-8")
-    (tmp_path / "begun.de").write_text("Der Hund\n", encoding="utf-8")
+    (tmp_path / "begun.de").write_text("Der Hund und\n", encoding="utf-8")
     arguments: list[str | Path] = ["--avoid", tmp_path / "avoid.txt", "--prefix", tmp_path / "begun.de"]
     said = nmt_here("translate", tiny_model, *arguments, *CPU, stdin=b"The dog sleeps.\n")
     assert "nmt: warning: translations that hold a phrase to avoid: 1 (line 1)" in said.messages
