@@ -19,7 +19,7 @@ from nmt.alignment.words import Link
 
 LEXICAL_ITERATIONS, ITERATIONS = 5, 5
 """Iterations of expectation maximization where all places are equally likely (IBM model 1), and then with jumps."""
-EMPTY = 0.2  # probability that a word is the translation of none (Liang et al. 2006)
+EMPTY = 0.1  # probability that a word is the translation of none
 FARTHEST = 8  # jumps of as many words or more are equally likely
 LEAST = 1e-7  # the smallest probability of a translation, that of pairs that were never seen
 LONGEST = 200  # words of the longest side that is aligned

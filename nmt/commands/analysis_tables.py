@@ -62,11 +62,12 @@ def robustness_tables(found: Robustness) -> list[Table]:
             signatures[key] = [*signatures.get(key, []), variant["name"]]
     words = found["single_words"]
     flaws = {name.replace("_", " "): count for name, count in words["flaws"].items()}
-    counts = [words["words"], words["long"], *flaws.values()]
+    far = {} if words["over_long"] is None else {"over 3x pieces": words["over_long"]}
+    counts = {"single words": words["words"], "long": words["long"], **far, **flaws}
     return [
         (["written", "lines changed", "metric", "plain", "so written", "difference"], rows),
         (["metric", "signature", "written"], [[*key, ", ".join(names)] for key, names in signatures.items()]),
-        (["single words", "long", *flaws], [[f"{count:,}" for count in counts]]),
+        (list(counts), [[f"{count:,}" for count in counts.values()]]),
     ]
 
 

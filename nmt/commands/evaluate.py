@@ -106,18 +106,21 @@ def evaluate(
     texts = evaluation.read_texts(source, reference, hypotheses or [])
     systems = [source.name] if source and not hypotheses else list(texts.systems)
     beside = evaluation.read_beside(depth, texts, systems, model, is_tested=not no_significance)
-    bundle, translate, trust = open_bundle(model).config if model and hypotheses else None, None, None
+    bundle = open_bundle(model).config if model and hypotheses else None
+    translate, count_pieces, trust = None, None, None
     if model and source and not hypotheses:
         translator = load_translator([model], search, inference)
         bundle, translate = translator.bundle, translator.translate_all
+        count_pieces = evaluation.piece_counter(translator.tokenizer)
         if depth.calibrate or depth.confidence:
             trust = calibrating.Trust.of(model, translator, texts.sources, is_fitted=depth.calibrate)
-        translations = trust.translations if trust else translate(texts.sources)
-        texts.systems[source.name] = translations
+        texts.systems[source.name] = translations = trust.translations if trust else translate(texts.sources)
         if output is not None:
             write_lines(output, translations)
     config, languages = settle(settings, bundle, target_language)
-    results = evaluation.score_systems(texts, beside, config, languages, depth, translate, chosen=chosen or [])
+    results = evaluation.score_systems(
+        texts, beside, config, languages, depth, translate, chosen=chosen or [], count_pieces=count_pieces
+    )
     reliability = trust.settle(texts.references, config) if trust else None
     show(results, reliability, as_json=as_json, as_latex=as_latex)
 

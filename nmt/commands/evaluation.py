@@ -11,6 +11,7 @@ from nmt import console
 from nmt.config.analysis import AnalysisConfig
 from nmt.config.decoding import EvaluationConfig
 from nmt.data.cleaning.corpus_text import iterate_text
+from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.reading.archives import read_lines
 from nmt.data.reading.line_scores import read_line_scores
 from nmt.data.reading.scored_texts import ScoredTexts, align_texts, holds_test_set
@@ -18,7 +19,7 @@ from nmt.errors import DataError, UsageError
 from nmt.evaluation.analysis import Analysis, Texts, analyze, count_words
 from nmt.evaluation.line_scores import LineScores, match_systems, split_name
 from nmt.evaluation.metrics import ALL_METRICS, BRACKETS, METRICS, TEXT_METRICS, MetricName, with_brackets
-from nmt.evaluation.robustness import Robustness, compare_writings
+from nmt.evaluation.robustness import PieceCounter, Robustness, compare_writings
 from nmt.evaluation.scoring import choose_tokenizer, count_systems, figures_of_brackets
 from nmt.evaluation.significance import TESTED, Counted, TestedScore, compare, read_seed
 from nmt.evaluation.survival import Languages
@@ -60,10 +61,11 @@ def score_systems(
     translate: Translate | None,
     *,
     chosen: Sequence[str],
+    count_pieces: PieceCounter | None = None,
 ) -> Results:
     """Score the systems by the `chosen` metrics, or else the usual ones, test their differences, and analyze them.
 
-    `translate` is the model's, None where given translations are scored.
+    `translate` and `count_pieces` are the model's, None where given translations are scored.
     """
     names = choose_metrics(chosen, texts, depth)
     counted, said = count_systems(
@@ -96,6 +98,7 @@ def score_systems(
             tokenize=choose_tokenizer(config.tokenize, languages[1], texts.references)[0],
             lowercase=config.lowercase,
             chrf_word_order=config.chrf_word_order,
+            count_pieces=count_pieces,
         )
     brackets = {system: each for system, found in counted.items() if (each := figures_of_brackets(found))}
     return Results(compare(merged, tested, beside.seed), brackets, analyses, robustness, said, beside.is_tested)
@@ -107,6 +110,18 @@ def choose_metrics(chosen: Sequence[str], texts: ScoredTexts, depth: AnalysisCon
         return [name for name in ALL_METRICS if name in chosen or (depth.analysis and name in TESTED)]
     usual = TEXT_METRICS if depth.analysis else METRICS if len(texts.systems) == 1 else TESTED
     return with_brackets(usual, texts.references)
+
+
+def piece_counter(tokenizer: Tokenizer) -> PieceCounter | None:
+    """Return what counts the pieces of sources and translations; None where these are trees."""
+    if tokenizer.target.trees:
+        return None
+
+    def count(sources: Sequence[str], translations: Sequence[str]) -> list[tuple[int, int]]:
+        rows = zip(tokenizer.source.encode(sources), tokenizer.target.encode(translations), strict=True)
+        return [(len(source), len(target)) for source, target in rows]
+
+    return count
 
 
 def _say_and_translate(translate: Translate, name: str, sources: Sequence[str]) -> list[str]:

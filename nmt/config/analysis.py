@@ -23,8 +23,8 @@ class AnalysisConfig(Section):
     scores: Annotated[list[str], Flag(metavar="METRIC:VERSION=FILE...")] = Field(default_factory=list)
     """Scores of the lines that were made elsewhere: comet:wmt22-comet-da=FILE; of several systems a file each."""
     robustness: bool = False
-    """Let MODEL translate the source in capitals, in title case, with typing errors, without marks at the end, and word
-    by word too, and show the scores beside the plain ones."""
+    """Let MODEL translate the source in capitals, title case and lower case, with typing errors, without marks at the
+    end, and word by word too, and show the scores beside the plain ones."""
 
     confidence: bool = False
     """Compare MODEL's confidence in each translation with its chrF: the mean error, and a table of tenths of the

@@ -6,23 +6,27 @@ training data lack (Belinkov and Bisk 2018).
 
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
+from nmt.data.augmenting.casing import Casing
+from nmt.data.augmenting.final_marks import without_final_mark
 from nmt.data.languages import scripts_of
 from nmt.evaluation.analysis import FlawName, Texts, flaw_tests, scripts_in, words_in
 from nmt.evaluation.metrics import MetricName, Scores, score
+from nmt.evaluation.survival import Languages
 
-VariantName = Literal["capitals", "title case", "typos", "no final mark"]
+VariantName = Literal["capitals", "title case", "lower case", "typos", "no final mark"]
+PieceCounter = Callable[[Sequence[str], Sequence[str]], Iterable[tuple[int, int]]]
+"""Returns the pieces of each source and of its translation, EOS not counted."""
 SCORED: tuple[MetricName, ...] = ("bleu", "chrf")
 TYPO_SHARE = 0.1  # of the words that are long enough for one; of a line at least one word
 TYPO_LETTERS = 4  # letters of the shortest word with a typing error, whose first letter stays
 MOST_WORDS = 1000  # single words that are translated, the first of the test set
+TIMES = 3  # pieces of its translation for each piece of a word from which on it says far too much
 LONG = 4  # words of the translation of a single word from which on it says too much
-_WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 _LONG_WORD = re.compile(rf"[^\W\d_]{{{TYPO_LETTERS},}}")
-_FINAL = re.compile(r"[\s.!?\u2026\u3002\uff01\uff1f\u061f\u06d4\u0964]+$")
 
 
 class Variant(TypedDict):
@@ -39,6 +43,7 @@ class SingleWords(TypedDict):
 
     words: int
     long: int  # translations of `LONG` words or more
+    over_long: int | None  # of more than `TIMES` the pieces of the word; None where they were not counted
     flaws: dict[FlawName, int]
 
 
@@ -56,16 +61,6 @@ class Writing:
     write: Callable[[str], str]
     lowercase: bool = False  # score without case, which the source does not show
     prepare: Callable[[str], str] = str  # what is done to hypotheses and references before they are scored
-
-
-def title_case(line: str) -> str:
-    """Return `line` with a capital at the start of each word."""
-    return _WORD.sub(lambda word: word[0][:1].upper() + word[0][1:], line)
-
-
-def without_final_mark(line: str) -> str:
-    """Return `line` without the marks at its end; a line of marks alone stays as it is."""
-    return _FINAL.sub("", line) or line
 
 
 def with_typos(line: str, seed: int = 1) -> str:
@@ -86,12 +81,20 @@ def with_typos(line: str, seed: int = 1) -> str:
     return line
 
 
-WRITINGS: dict[VariantName, Writing] = {
-    "capitals": Writing(str.upper, lowercase=True),
-    "title case": Writing(title_case, lowercase=True),
-    "typos": Writing(with_typos),
-    "no final mark": Writing(without_final_mark, prepare=without_final_mark),
-}
+def writings(languages: Languages) -> dict[VariantName, Writing]:
+    """Return the ways of writing sources of two languages.
+
+    Before they are scored without case, translations of capitals and their references are written in capitals, since
+    those of some letters are others: SS of the German sharp s.
+    """
+    source, target = map(Casing, languages)
+    return {
+        "capitals": Writing(source.upper, lowercase=True, prepare=target.upper),
+        "title case": Writing(source.title, lowercase=True),
+        "lower case": Writing(source.lower, lowercase=True),
+        "typos": Writing(with_typos),
+        "no final mark": Writing(without_final_mark, prepare=without_final_mark),
+    }
 
 
 def single_words(sources: Sequence[str]) -> list[str]:
@@ -107,6 +110,7 @@ def compare_writings(
     tokenize: str,
     lowercase: bool,
     chrf_word_order: int,
+    count_pieces: PieceCounter | None = None,
 ) -> Robustness:
     """Score translations of the sources in each way of writing beside the plain `hypotheses`.
 
@@ -114,7 +118,7 @@ def compare_writings(
     Single words have no references; their flaws are counted.
     """
     variants = []
-    for name, writing in WRITINGS.items():
+    for name, writing in writings(texts.languages).items():
         sources = [writing.write(source) for source in texts.sources]
         changed = sum(new != old for new, old in zip(sources, texts.sources, strict=True))
         if not changed:  # as in a script without capitals
@@ -134,14 +138,23 @@ def compare_writings(
         variants.append(Variant(name=name, changed=changed, plain=plain, scores=scores))
     words = single_words(texts.sources)
     own = scripts_of(texts.languages[1] or "") or scripts_in(texts.references[0])
-    return Robustness(variants=variants, single_words=judge_words(words, translate("single words", words), own))
+    found = judge_words(words, translate("single words", words), own, count_pieces)
+    return Robustness(variants=variants, single_words=found)
 
 
-def judge_words(words: Sequence[str], hypotheses: Sequence[str], own: frozenset[str]) -> SingleWords:
+def judge_words(
+    words: Sequence[str], hypotheses: Sequence[str], own: frozenset[str], count_pieces: PieceCounter | None = None
+) -> SingleWords:
     """Count the translations of single words that have flaws or say too much; `own` are the scripts of the target.
 
     A copy may be right, as of a name; without references it counts as any other.
     """
     pairs = list(zip(words, hypotheses, strict=True))
     flaws = {name: sum(has(word, text) for word, text in pairs) for name, has in flaw_tests(own).items()}
-    return SingleWords(words=len(words), long=sum(len(words_in(text)) >= LONG for text in hypotheses), flaws=flaws)
+    pieces = count_pieces(words, hypotheses) if count_pieces else None
+    return SingleWords(
+        words=len(words),
+        long=sum(len(words_in(text)) >= LONG for text in hypotheses),
+        over_long=None if pieces is None else sum(target > TIMES * source for source, target in pieces),
+        flaws=flaws,
+    )

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from itertools import count, islice
 from typing import Literal
 
-from nmt.tasks.grammar_phrases import EnDe
+from nmt.tasks.grammar_marks import EnDe, Links, links_of, plain
 from nmt.tasks.grammar_sentences import Writer
 
 Split = Literal["train", "dev", "test", "unseen"]
@@ -31,9 +31,9 @@ LONGEST = 24  # words of the longest source, the unseen set aside
 LONGEST_UNSEEN = 28
 
 
-def _unseen(rng: random.Random) -> Iterator[EnDe]:
+def _unseen(rng: random.Random, *, marked: bool) -> Iterator[EnDe]:
     """Alternate sentences with held-out combinations and longer sentences without any."""
-    novel, known = Writer(rng, novel=True), Writer(rng)
+    novel, known = Writer(rng, novel=True, marked=marked), Writer(rng, marked=marked)
     while True:
         while True:
             novel.draw.fresh = False
@@ -47,9 +47,9 @@ def _unseen(rng: random.Random) -> Iterator[EnDe]:
         yield pair
 
 
-def _seen(rng: random.Random, rng_of_long: random.Random) -> Iterator[EnDe]:
+def _seen(rng: random.Random, rng_of_long: random.Random, *, marked: bool) -> Iterator[EnDe]:
     """Draw sentences of every kind; one in eight is of the kind that is longer in the unseen set."""
-    usual, longer = Writer(rng), Writer(rng_of_long)
+    usual, longer = Writer(rng, marked=marked), Writer(rng_of_long, marked=marked)
     for number in count():
         writer, draw = (longer, longer.long) if number % 8 == 0 else (usual, None)
         pair = writer.sentence(draw)
@@ -62,11 +62,12 @@ def _digest(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
 
 
-def _distinct(split: Split, seed: int) -> Iterator[EnDe]:
+def _distinct(split: Split, seed: int, *, marked: bool = False) -> Iterator[EnDe]:
     rng, rng_of_long = (random.Random(_digest(f"{name} {seed}")) for name in (split, f"long {split}"))
     seen: set[int] = set()
-    for pair in _unseen(rng) if split == "unseen" else _seen(rng, rng_of_long):
-        digest = _digest(pair[0])
+    drawn = _unseen(rng, marked=marked) if split == "unseen" else _seen(rng, rng_of_long, marked=marked)
+    for pair in drawn:
+        digest = _digest(plain(pair[0]))
         if digest not in seen and (split == "unseen" or _SHARES.get(digest % 16, "train") == split):
             seen.add(digest)
             yield pair
@@ -83,3 +84,12 @@ def generate(split: Split, pairs: int, seed: int = 1) -> Iterator[EnDe]:
     (`held_out`); the rest are longer than `LONGEST` words.
     """
     return islice(_distinct(split, seed), pairs)
+
+
+def generate_aligned(split: Split, pairs: int, seed: int = 1) -> Iterator[tuple[EnDe, Links, Links]]:
+    """Yield the pairs of `generate`, each with its sure links, and its possible links, the sure ones among them.
+
+    A link is of an English and a German word, counted from 0 between spaces, punctuation marks being part of them.
+    """
+    for pair in islice(_distinct(split, seed, marked=True), pairs):
+        yield (plain(pair[0]), plain(pair[1])), *links_of(pair)

@@ -133,10 +133,12 @@ def test_a_model_translates_the_source_in_other_ways_of_writing_too(tiny: TinyRu
     said = nmt_here(*words, "--max-extra-length", "2", "--no-significance", "--json", cwd=texts)
     found = json.loads(said.out)
     variants = found["robustness"]["variants"]
-    names = ["capitals", "title case", "typos", "no final mark"]
+    names = ["capitals", "title case", "lower case", "typos", "no final mark"]
     assert [variant["name"] for variant in variants] == names
-    assert variants[2]["plain"]["bleu"] == found["bleu"]
+    assert variants[3]["plain"]["bleu"] == found["bleu"]
     assert [line for line in said.messages if line.startswith("evaluate: ")] == [
         f"evaluate: {name}" for name in [*names, "single words"]
     ]
-    assert found["robustness"]["single_words"]["words"] > 5
+    words = found["robustness"]["single_words"]
+    assert words["words"] > 5
+    assert 0 <= words["over_long"] <= words["words"]

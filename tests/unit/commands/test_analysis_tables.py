@@ -115,7 +115,7 @@ def test_ways_of_writing_have_rows_beside_the_plain_scores_and_signatures() -> N
             scores={"bleu": {"score": found, "signature": signature}},
         )
 
-    words = SingleWords(words=2000, long=3, flaws={"copied": 4, "wrong_script": 0})
+    words = SingleWords(words=2000, long=3, over_long=None, flaws={"copied": 4, "wrong_script": 0})
     variants = [
         variant("capitals", 30.0, 2.5, "lc"),
         variant("title case", 30.0, 9.0, "lc"),
@@ -133,3 +133,8 @@ def test_ways_of_writing_have_rows_beside_the_plain_scores_and_signatures() -> N
         (["metric", "signature", "written"], [["BLEU", "lc", "capitals, title case"], ["BLEU", "m", "typos"]]),
         (["single words", "long", "copied", "wrong script"], [["2,000", "3", "4", "0"]]),
     ]
+    counted = robustness_tables(Robustness(variants=variants, single_words={**words, "over_long": 1234}))
+    assert counted[2] == (
+        ["single words", "long", "over 3x pieces", "copied", "wrong script"],
+        [["2,000", "3", "1,234", "4", "0"]],
+    )

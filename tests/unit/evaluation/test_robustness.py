@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from nmt.data.augmenting.final_marks import without_final_mark
 from nmt.evaluation.analysis import Texts
 from nmt.evaluation.metrics import score
 from nmt.evaluation.robustness import (
@@ -11,35 +12,10 @@ from nmt.evaluation.robustness import (
     compare_writings,
     judge_words,
     single_words,
-    title_case,
     with_typos,
-    without_final_mark,
 )
 
 LATIN = frozenset({"LATIN"})
-
-
-@pytest.mark.parametrize(
-    ("line", "title"),
-    [("a dog's life, 2nd part", "A Dog's Life, 2Nd Part"), ("\u00e9t\u00e9 iPhone", "\u00c9t\u00e9 IPhone"), ("", "")],
-)
-def test_title_case_has_a_capital_in_each_word(line: str, title: str) -> None:
-    assert title_case(line) == title
-
-
-@pytest.mark.parametrize(
-    ("line", "without"),
-    [
-        ("A dog. ", "A dog"),
-        ("Why?!", "Why"),
-        ("a.b", "a.b"),
-        ("...", "..."),
-        ("\u72d7\u3002", "\u72d7"),
-        ("(A.)", "(A.)"),
-    ],
-)
-def test_marks_at_the_end_are_left_out_unless_nothing_else_is_there(line: str, without: str) -> None:
-    assert without_final_mark(line) == without
 
 
 LINE = "several children walk towards another playground"
@@ -80,11 +56,19 @@ def test_translations_of_words_are_judged() -> None:
     hypotheses = ["ein Hund ist da", "", "muh muh muh", "Oslo", "\u0441", "eine Henne"]
     found = judge_words(words, hypotheses, LATIN)
     assert found == {
-        "words": 6, "long": 1, "flaws": {"copied": 1, "empty": 1, "repeated": 1, "wrong_script": 1},
+        "words": 6, "long": 1, "over_long": None, "flaws": {"copied": 1, "empty": 1, "repeated": 1, "wrong_script": 1},
     }  # fmt: skip
 
 
-SOURCES = ["see the small dog now.", "the old cat sleeps here!"]
+def test_words_are_over_long_from_three_times_their_pieces_on() -> None:
+    def count(sources: Sequence[str], translations: Sequence[str]) -> list[tuple[int, int]]:
+        return [(len(source), len(text)) for source, text in zip(sources, translations, strict=True)]
+
+    found = judge_words(["ab", "ab", "a"], ["cccccc", "ccccccc", "cccc"], LATIN, count)
+    assert found["over_long"] == 2
+
+
+SOURCES = ["See the small dog now.", "the old cat sleeps here!"]
 REFERENCES = [["sieh den kleinen Hund jetzt.", "die alte Katze schl\u00e4ft hier!"]]
 
 
@@ -110,10 +94,10 @@ def test_each_way_of_writing_is_scored_beside_the_plain_one() -> None:
     assert echo.asked["capitals"] == [source.upper() for source in SOURCES]
     assert echo.asked["title case"][0] == "See The Small Dog Now."
     assert echo.asked["typos"] == [with_typos(source) for source in SOURCES]
-    assert echo.asked["no final mark"] == ["see the small dog now", "the old cat sleeps here"]
-    assert list(echo.asked)[4:] == ["single words"]
-    capitals, _, typos, final = found["variants"]
-    assert [variant["changed"] for variant in found["variants"]] == [2, 2, 2, 2]
+    assert echo.asked["no final mark"] == ["See the small dog now", "the old cat sleeps here"]
+    assert list(echo.asked)[5:] == ["single words"]
+    capitals, _, _, typos, final = found["variants"]
+    assert [variant["changed"] for variant in found["variants"]] == [2, 2, 1, 2, 2]
     assert round(capitals["plain"]["bleu"]["score"], 9) == 100
     assert "case:lc" in capitals["scores"]["bleu"]["signature"].split("|")
     assert capitals["scores"] == score(
@@ -126,6 +110,19 @@ def test_each_way_of_writing_is_scored_beside_the_plain_one() -> None:
     assert final["plain"]["bleu"]["score"] < 100
     assert found["single_words"]["words"] == 9
     assert found["single_words"]["flaws"]["copied"] == 9
+
+
+def test_capitals_are_those_of_the_languages_and_compared_as_such() -> None:
+    asked: dict[str, Sequence[str]] = {}
+
+    def translate(name: str, sources: Sequence[str]) -> list[str]:
+        asked[name] = sources
+        return ["DIE STRASSE IST LANG." if name == "capitals" else source for source in sources]
+
+    texts = Texts(["yol iyi"], ["x"], [["die Straße ist lang."]], ("tr", "de"))
+    found = compare_writings(texts, translate, tokenize="13a", lowercase=False, chrf_word_order=0)
+    assert asked["capitals"] == ["YOL İYİ"]
+    assert round(found["variants"][0]["scores"]["chrf"]["score"], 6) == 100
 
 
 def test_a_way_of_writing_that_changes_nothing_is_left_out() -> None:
