@@ -33,8 +33,8 @@ def calibrated(tiny: TinyRun, nmt_here: Run, tmp_path_factory: pytest.TempPathFa
 
 
 def write_sides(home: Path) -> None:
-    for name, seed in (("dev", 5), ("test", 6)):
-        for side, texts in zip(("en", "de"), zip(*generate("test", 110, seed), strict=True), strict=True):
+    for name, seed, lines in (("dev", 5, 110), ("test", 6, 30)):
+        for side, texts in zip(("en", "de"), zip(*generate("test", lines, seed), strict=True), strict=True):
             (home / f"{name}.{side}").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
 
 
@@ -125,8 +125,8 @@ def test_the_confidence_of_a_calibrated_model_is_judged_on_other_text(calibrated
     assert "calibration error" in said.out
     found = nmt_here("evaluate", calibrated, *files(home, "test"), "--confidence", "--json", *CPU).out
     reliability = json.loads(found)["confidence"]
-    assert reliability["lines"] == sum(one["lines"] for one in reliability["bins"]) == 110
-    assert reliability["error"] < 10
+    assert reliability["lines"] == sum(one["lines"] for one in reliability["bins"]) == 30
+    assert reliability["error"] < 15
 
 
 def test_unsure_lines_are_marked_withheld_and_counted_one_for_one(calibrated: Path, nmt_here: Run) -> None:
