@@ -49,10 +49,12 @@ def run_eflomal(sources: Sequence[Words], targets: Sequence[Words], method: Symm
         for path, lines in zip(names, (sources, targets), strict=False):
             path.write_text("".join(f"{' '.join(line)}\n" for line in lines), encoding="utf-8", newline="\n")
         given = [part for option, path in zip("stfr", names, strict=True) for part in (f"-{option}", str(path))]
-        done = subprocess.run([program, *given], capture_output=True, text=True, errors="replace", check=False)
-        said = [line for line in done.stderr.split("\n") if line.strip()]
-        if done.returncode:
-            raise UsageError(f"{EFLOMAL} ended with {done.returncode}: {(said or ['it said nothing'])[-1][:SHOWN]}")
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen([program, *given], **pipes, text=True, errors="replace") as process:
+            _, messages = process.communicate()
+        if code := process.returncode:
+            said = [line for line in messages.split("\n") if line.strip()] or ["it said nothing"]
+            raise UsageError(f"{EFLOMAL} ended with {code}: {said[-1][:SHOWN]}")
         directions = [_read(path) for path in names[2:]]
     if any(len(lines) != len(sources) for lines in directions):
         raise UsageError(f"{EFLOMAL} wrote {len(directions[0]):,} lines for {len(sources):,} pairs")
