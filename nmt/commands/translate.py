@@ -194,7 +194,7 @@ def begin(
 ) -> None:
     """Let the ranks agree on all that the translations depend on."""
     settings = {"search": translator.decoding, "sampling": options.sampling, "output": written}
-    shared.begin(models, inference, settings, translator.terms and translator.terms.terms)
+    shared.begin(models, inference, settings, translator.terms.terms if translator.terms else None)
 
 
 def conclude(report: Report, written: OutputConfig) -> None:
