@@ -87,11 +87,13 @@ class SharedOutput:
         options: Options,
         form: Format,
         update: Callable[[int], None],
+        *,
+        is_withheld: bool = False,
     ) -> Report:
         """Translate the lines of `reader`, in turns with the other ranks; on the first rank write all of them.
 
-        `update` gets the number of the line that this rank has reached. Returns the report on all lines, on the first
-        rank. Raises StorageError there where a part is missing in the end.
+        `update` gets the number of the line that this rank has reached; unsure translations may be withheld. Returns
+        the report on all lines, on the first rank. Raises StorageError there where a part is missing in the end.
         """
         paths, first, turn = [], 1, self.ranks.take()
         for number, lines in enumerate(chunks(reader.lines)):
@@ -101,7 +103,10 @@ class SharedOutput:
                 if read_part(path) is None:
                     translator.report = Report(lines=first - 1)
                     translations = translator.translate(lines, options, prefixes=begun)
-                    texts = [render(form, at, translation) for at, translation in enumerate(translations, first)]
+                    texts = [
+                        render(form, at, translation, is_withheld=is_withheld)
+                        for at, translation in enumerate(translations, first)
+                    ]
                     write_part(path, translator.report, "".join(texts))
                 update(first - 1 + len(lines))
                 turn = self.ranks.take()

@@ -56,12 +56,25 @@ class OutputConfig(Section):
     """Compare numbers, addresses, tags and placeholders of each translation with those of its line; count, at the end,
     the lines that lack or invent some, and with tsv and jsonl say which."""
 
+    confidence: bool = False
+    """Write the confidence in each translation: the chrF to expect of it, 0 to 100. MODEL needs a calibration, see
+    `nmt evaluate --calibrate`."""
+    min_confidence: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Least confidence; translations of less are counted at the end, and treated as `below` says."""
+    below: Literal["mark", "withhold"] = "mark"
+    """Translations of less than the least confidence: mark them, by `[?] ` before the text or by a key of jsonl, or
+    withhold them, which leaves a blank text."""
+
     @property
     def document(self) -> DocumentKind | None:
         """The format of the document; None for lines."""
         if self.format is None or self.format == "text" or self.format == "tsv" or self.format == "jsonl":
             return None
         return self.format
+
+    @property
+    def withholds(self) -> bool:
+        return self.below == "withhold"
 
     @property
     def form(self) -> Format:
@@ -73,13 +86,17 @@ class OutputConfig(Section):
     @model_validator(mode="after")
     def exclude(self) -> Self:
         """Raise UsageError where options exclude each other."""
-        if self.document and (self.n_best > 1 or self.alignment or self.check):
-            option = "--alignment" if self.alignment else "--check" if self.check else "--n-best"
+        of_lines = {"n-best": self.n_best > 1, "alignment": self.alignment, "check": self.check}
+        of_lines |= {"confidence": self.confidence, "min-confidence": self.min_confidence is not None}
+        if self.document and any(of_lines.values()):
+            option = "--" + next(name for name, is_given in of_lines.items() if is_given)
             raise UsageError(f"{option} is for lines, and --format {self.document} for a document")
         if self.column is not None and self.format != "csv":
             raise UsageError("--column is a table's", hint="add --format csv")
         if self.form == "text" and self.n_best > 1:
             raise UsageError(f"--format text has one translation a line, not {self.n_best}", hint="take tsv or jsonl")
+        if self.below == "withhold" and self.min_confidence is None:
+            raise UsageError("--below is for translations of little confidence", hint="add --min-confidence")
         if self.alignment_layer is not None and not self.alignment:
             raise UsageError("--alignment-layer says which layer --alignment takes", hint="add --alignment")
         return self
@@ -140,12 +157,14 @@ def translate(
             if shared is None:
                 translator.report.replaced = reader.replaced
                 translations = translator.stream(reader.lines, options, prefixes=prefixes, ready=reader.ready)
-                write_lines(file, written.form, translations, progress)
+                write_lines(file, written, translations, progress)
                 report = translator.report
             else:
                 settings = {"search": translator.decoding, "sampling": options.sampling, "output": written}
                 shared.begin(models, inference, settings)
-                report = shared.translate(translator, reader, prefixes, options, written.form, progress.update)
+                report = shared.translate(
+                    translator, reader, prefixes, options, written.form, progress.update, is_withheld=written.withholds
+                )
     for warning in report.warnings():
         console.warn(warning)
     if written.check and not report.failed:
@@ -161,6 +180,8 @@ def wanted(written: OutputConfig, sampling: SamplingConfig | None) -> Options:
         alignment=written.alignment,
         alignment_layer=written.alignment_layer,
         check=written.check,
+        confidence=written.confidence or written.min_confidence is not None,
+        min_confidence=written.min_confidence or 0.0,
     )
 
 
@@ -186,10 +207,12 @@ def open_output(
         yield shared.file, shared
 
 
-def write_lines(file: BinaryIO, form: Format, translations: Iterable[Translation], progress: console.Progress) -> None:
+def write_lines(
+    file: BinaryIO, written: OutputConfig, translations: Iterable[Translation], progress: console.Progress
+) -> None:
     """Write each of `translations` as soon as it is there."""
     for number, translation in enumerate(translations, start=1):
-        file.write(render(form, number, translation).encode())
+        file.write(render(written.form, number, translation, is_withheld=written.withholds).encode())
         file.flush()
         progress.update(number)
         if translation.checks:
@@ -200,6 +223,11 @@ def check_model(translator: Translator, options: Options) -> None:
     """Raise UsageError where the model cannot give what `options` ask for."""
     if options.check:
         translator.reader.check_text()
+    if options.confidence:
+        calibration = translator.check_calibration()
+        if calibration.precision != translator.decoding.precision:
+            own = translator.decoding.precision
+            console.log(f"translate: the confidence was calibrated in {calibration.precision}, and this is {own}")
     if options.alignment and translator.protector is not None:
         raise UsageError("--alignment and placeholders exclude each other", hint="add --protect none")
     if options.alignment:

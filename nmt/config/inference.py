@@ -36,6 +36,9 @@ class Options:
     token_scores: bool = False  # add the log-probability of every piece
     alignment: bool = False  # add the alignment of the words of source and translation
     alignment_layer: int | None = None  # decoder layer, from 1, whose attention aligns; by default the last but one
+    confidence: bool = False  # add the chrF to expect of each hypothesis, by the calibration of the model
+    min_confidence: float = 0.0  # confidence under which the translation of a line is marked as unsure
+    features: bool = False  # add what the confidence is computed from
     check: bool = False  # add the checks of numbers, addresses, tags and placeholders that each hypothesis fails
 
 

@@ -37,6 +37,7 @@ WARNINGS = {
     "spelled": "translations that are largely unknown characters or spelled in bytes",
     "short": "translations that are far shorter than their lines",
     "improbable": "translations that are improbable to the model itself",
+    "unsure": "translations of less than the least confidence",
     "unrestored": "placeholders that could not be restored, their text is missing",
     "invented": "placeholders that stand for nothing, taken out of translations",
 }
@@ -66,6 +67,7 @@ class Report:
     spelled: list[int] = field(default_factory=list)
     short: list[int] = field(default_factory=list)
     improbable: list[int] = field(default_factory=list)
+    unsure: list[int] = field(default_factory=list)
     unrestored: list[int] = field(default_factory=list)
     invented: list[int] = field(default_factory=list)
     failed: dict[str, list[int]] = field(default_factory=dict)

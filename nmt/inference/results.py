@@ -24,6 +24,10 @@ class Candidate:
     checks: Checks | None = None
     """Checks that the text fails against its line; empty where it passes, None unless wanted."""
 
+    confidence: float | None = None
+    """The chrF to expect of the text, 0 to 100, and 100 of a blank line; None unless wanted."""
+    features: tuple[float, ...] | None = None  # see `confidence.FEATURES`
+
     @property
     def failures(self) -> str:
         """The failed checks in words, as in `numbers missing: 1,500; tags invented: <b>`."""
@@ -37,6 +41,7 @@ class Translation:
     source: str
     candidates: list[Candidate]
     """Best first, samples in the order drawn; fewer than wanted where the search found fewer."""
+    is_unsure: bool = False  # whether the confidence of the best one is under the least that was wanted
 
     @property
     def text(self) -> str:

@@ -30,6 +30,7 @@ from nmt.errors import DataError, UsageError
 from nmt.evaluation.checks import Checker
 from nmt.inference.alignment import SPACE, align_segments, align_words
 from nmt.inference.bundle import BundleConfig
+from nmt.inference.confidence import Calibration, features_of, no_calibration, read_calibration
 from nmt.inference.engines.loading import EnginePlan, open_bundles
 from nmt.inference.engines.workers import Workers
 from nmt.inference.mbr import choose, request_of
@@ -77,6 +78,8 @@ class Translator:
         """Report on all lines since the translator was made, or since the report was last replaced."""
         self._counting = threading.Lock()
         self.bundle: BundleConfig | None = None  # config of the first bundle, where `load` made the translator
+        self.path: Path | None = None  # the only bundle, where `load` made the translator
+        self.calibration: Calibration | None = None  # of the only bundle
 
     @property
     def batch_tokens(self) -> int:
@@ -138,6 +141,8 @@ class Translator:
             lines=config.training_lines,
         )
         translator.bundle = config
+        if len(bundles) == 1:
+            translator.path, translator.calibration = bundles[0].path, read_calibration(bundles[0])
         return translator
 
     def with_engine(self, engine: Engine) -> Self:
@@ -192,6 +197,12 @@ class Translator:
             yield from self._run(itertools.chain([chunk], ahead), options)
         readable.check()
 
+    def check_calibration(self) -> Calibration:
+        """Return the calibration of the model. Raises UsageError where it has none, as several models have none."""
+        if self.calibration is None:
+            raise no_calibration(self.path)
+        return self.calibration
+
     def rows(self, line: str) -> list[Row]:
         """Return the rows of the segments of `line`, in order; a blank line has none."""
         return self._chunk([line], None).rows
@@ -244,6 +255,8 @@ class Translator:
             self.reader.check_alignment()
         if options.check:
             self.reader.check_text()
+        if options.confidence:
+            self.check_calibration()
         request = request_of(self.decoding, options, self.trees)
         begun: deque[Chunk] = deque()
 
@@ -276,7 +289,9 @@ class Translator:
             self.report.unrestored += [number] * len(best.unrestored or [])
             self.report.invented += [number] * best.invented
             self.report.add_checks(number, best.checks or {})
-            yield Translation(line, candidates)
+            is_unsure = best.confidence is not None and best.confidence < options.min_confidence
+            self.report.unsure += [number] * is_unsure
+            yield Translation(line, candidates, is_unsure)
 
     def _judge(self, number: int, source: Source, best: Candidate, outputs: Sequence[Output], options: Options) -> None:
         """Report the best candidate of line `number`, joined from `outputs`, if it looks wrong."""
@@ -288,7 +303,7 @@ class Translator:
         if self.trees is not None:  # the search leaves nothing else to be wrong
             self.report.judge_probability(number, log_prob)
             return
-        expected = self.reader.segmenter.ratio * (len(source.ids) - len(source.head))
+        expected = self._expected(source)
         self.report.judge(number, source.text, best.text, best.pieces, expected=expected, log_prob=log_prob)
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[PairScore]:
@@ -377,7 +392,8 @@ class Translator:
     def _details(self, rows: list[Row], of_rows: list[list[Hypothesis]], options: Options) -> list[list[Output]]:
         """Add the token scores and the attention that `options` ask for to the hypotheses of each of `rows`."""
         pairs = [(row.ids, h.ids) for row, hypotheses in zip(rows, of_rows, strict=True) for h in hypotheses]
-        scores = iter(self._by_batch(pairs, self.engine.score)) if options.token_scores else itertools.repeat([])
+        is_scored = options.token_scores or options.confidence or options.features
+        scores = iter(self._by_batch(pairs, self.engine.score)) if is_scored else itertools.repeat([])
         matrices: Iterator[Matrix] = itertools.repeat([])
         if options.alignment:
             matrices = iter(self._by_batch(pairs, partial(self.engine.attention, layer=options.alignment_layer)))
@@ -404,6 +420,7 @@ class Translator:
         texts = self.tokenizer.target.decode([output.tgt for output in outputs])
         restored = self.reader.restore(self.reader.joined(texts), source)
         token_scores = [score for output in outputs for score in output.token_scores]
+        features = features_of(token_scores, pieces, self._expected(source)) if token_scores else None
         return Candidate(
             restored.text,
             sum((output.score for output in outputs), 0.0),
@@ -413,7 +430,13 @@ class Translator:
             restored.missing if self.protector else None,
             restored.unknown,
             self.checker.check(source.text, restored.text) if options.check else None,
+            self.check_calibration().confidence(features) if options.confidence else None,
+            features if options.features else None,
         )
+
+    def _expected(self, source: Source) -> float:
+        """Return the number of pieces to expect of the translation of `source`."""
+        return self.reader.segmenter.ratio * (len(source.ids) - len(source.head))
 
     def _alignment(self, outputs: list[Output], segments: list[Segment], line: Source) -> list[tuple[int, int]]:
         """Return the word alignment of `line`, without its tags and without invented placeholders."""

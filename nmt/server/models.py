@@ -88,6 +88,8 @@ class Route:
         language with the last. See `Served.translate`.
         """
         *before, last = self.models
+        if before and options.confidence:
+            raise UsageError("a confidence is of one model, and this is by way of a third language")
         if before and options.check:
             plain = dataclasses.replace(options, check=False)
             of_route = self.translate(lines, plain, ticket, prefixes=prefixes)

@@ -45,6 +45,8 @@ class TranslateLinesBody(Body):
     """Add pairs of words, source and translation, separated by white space and counted from 0."""
     token_scores: bool = False
     """Add the pieces with their log-probabilities."""
+    confidence: bool = False
+    """Add the chrF to expect of each translation, of a model with a calibration."""
     check: bool = False
     """Compare numbers, addresses, tags and placeholders of each translation with those of its line."""
     parts: bool = False
@@ -61,7 +63,13 @@ async def translate(request: Request) -> JSONResponse:
         raise bad_request("a line holds a line break: /translate takes texts of several lines")
     if body.parts and body.prefixes is not None:
         raise bad_request("parts of lines have no prefixes")
-    options = Options(n_best=body.n_best, token_scores=body.token_scores, alignment=body.alignment, check=body.check)
+    options = Options(
+        n_best=body.n_best,
+        token_scores=body.token_scores,
+        alignment=body.alignment,
+        confidence=body.confidence,
+        check=body.check,
+    )
 
     def work(ticket: Ticket) -> dict[str, object]:
         route = route_of(service, body)
@@ -140,6 +148,8 @@ def described_candidate(candidate: Candidate, tags: int) -> dict[str, object]:
         values |= {"pieces": candidate.pieces, "token_scores": candidate.token_scores}
     if candidate.unrestored:
         values["unrestored"] = candidate.unrestored
+    if candidate.confidence is not None:
+        values["confidence"] = candidate.confidence
     if candidate.checks is not None:
         values["checks"] = candidate.checks
     return values

@@ -26,6 +26,7 @@ def test_each_kind_has_its_sentence_in_this_order() -> None:
         f"translations that are largely unknown characters or spelled in bytes: {number['spelled']}",
         f"translations that are far shorter than their lines: {number['short']}",
         f"translations that are improbable to the model itself: {number['improbable']}",
+        f"translations of less than the least confidence: {number['unsure']}",
         f"placeholders that could not be restored, their text is missing: {number['unrestored']}",
         f"placeholders that stand for nothing, taken out of translations: {number['invented']}",
     ]
