@@ -10,6 +10,7 @@ from nmt import console
 
 if TYPE_CHECKING:
     from nmt.evaluation.analysis import Analysis, Flaw, Group
+    from nmt.evaluation.calibration import Reliability
     from nmt.evaluation.checks import CheckCount
     from nmt.evaluation.robustness import Robustness
     from nmt.evaluation.survival import Survival
@@ -25,11 +26,28 @@ CHECKS = ["lines", "missing in", "invented in", "of references: missing", "inven
 SURVIVAL = ["source", "reference", "hypothesis", "kept", "share", "lines that lack some"]
 
 
-def show(analyses: Mapping[str, Analysis], robustness: Robustness | None = None) -> None:
+def show(
+    analyses: Mapping[str, Analysis], robustness: Robustness | None = None, reliability: Reliability | None = None
+) -> None:
     """Print a table for each kind of group, of the flaws and of what survives, with all systems side by side."""
-    for headers, rows in [*tables(analyses), *(robustness_tables(robustness) if robustness else [])]:
+    others = [
+        *(robustness_tables(robustness) if robustness else []),
+        *(confidence_tables(reliability) if reliability else []),
+    ]
+    for headers, rows in [*tables(analyses), *others]:
         console.out("")
         console.whole_table(headers, rows)
+
+
+def confidence_tables(found: Reliability) -> list[Table]:
+    """Return a table of the lines by their confidence, and one of how well it agrees with the chrF measured."""
+    rows = [[f"{one['confidence']:.1f}", f"{one['lines']:,}", f"{one['score']:.1f}"] for one in found["bins"]]
+    known = [found["correlation"], found["rank_correlation"]]
+    figures = [f"{found['lines']:,}", f"{found['error']:.2f}", *("" if one is None else f"{one:.3f}" for one in known)]
+    return [
+        (["confidence", "lines", "chrF of lines"], rows),
+        (["lines", "calibration error", "correlation", "rank correlation"], [figures]),
+    ]
 
 
 def robustness_tables(found: Robustness) -> list[Table]:

@@ -12,7 +12,7 @@ import typer
 from nmt import console
 from nmt.commands import analysis_tables, score_tables
 from nmt.commands.group import new_app
-from nmt.commands.model_options import Inference, Search, check_device, load_translator
+from nmt.commands.model_options import Glossary, Inference, Search, check_device, load_translator, read_terms
 from nmt.commands.options import OptionsOf, command, writing
 from nmt.config.analysis import AnalysisConfig
 from nmt.config.decoding import EvaluationConfig
@@ -22,6 +22,7 @@ from nmt.files import check_output
 
 if TYPE_CHECKING:
     from nmt.commands.evaluation import Results
+    from nmt.evaluation.calibration import Reliability
     from nmt.evaluation.survival import Languages
     from nmt.inference.bundle import BundleConfig
 
@@ -80,6 +81,7 @@ def evaluate(
     settings: Metrics,
     depth: Depth,
     search: Search,
+    files: Glossary,
     inference: Inference,
 ) -> None:
     """Score translations by BLEU, chrF and TER with their signatures: those of MODEL, or --hypotheses.
@@ -87,53 +89,61 @@ def evaluate(
     Scores have 95% intervals. Several files of hypotheses are compared with the first: differences with intervals and
     two-sided p-values, by paired approximate randomization (ar) and bootstrap (bs). --json has an object for each.
     """
-    from nmt.commands import evaluation  # start-up time
+    from nmt.commands import calibrating, evaluation  # start-up time
     from nmt.inference.bundle import open_bundle  # start-up time
 
     if not reference:
         raise UsageError("evaluate needs --reference FILE")
     check_printing(depth, as_json=as_json, as_latex=as_latex)
     check_language(target_language, settings)
+    terms = read_terms(files, inference)
     check_device(inference)
     if output is not None:
         check_output(output)
     if hypotheses:
-        are_for_translating = bool(output or search.model_fields_set or inference.model_fields_set)
+        are_for_translating = bool(output or terms or search.model_fields_set or inference.model_fields_set)
         check_untranslated(source, depth, are_for_translating=are_for_translating)
     elif model is None or source is None:
         raise UsageError("evaluate takes MODEL with --source, or --hypotheses")
     texts = evaluation.read_texts(source, reference, hypotheses or [])
     systems = [source.name] if source and not hypotheses else list(texts.systems)
     beside = evaluation.read_beside(depth, texts, systems, model, is_tested=not no_significance)
-    bundle, translate, count_pieces = open_bundle(model).config if model and hypotheses else None, None, None
+    bundle = open_bundle(model).config if model and hypotheses else None
+    translate, count_pieces, trust = None, None, None
     if model and source and not hypotheses:
-        translator = load_translator([model], search, inference)
+        translator = load_translator([model], search, inference, terms)
         bundle, translate = translator.bundle, translator.translate_all
         count_pieces = evaluation.piece_counter(translator.tokenizer)
-        texts.systems[source.name] = translations = translate(texts.sources)
+        if depth.calibrate or depth.confidence:
+            trust = calibrating.Trust.of(model, translator, texts.sources, is_fitted=depth.calibrate)
+        texts.systems[source.name] = translations = trust.translations if trust else translate(texts.sources)
         if output is not None:
             write_lines(output, translations)
     config, languages = settle(settings, bundle, target_language)
     results = evaluation.score_systems(
         texts, beside, config, languages, depth, translate, chosen=chosen or [], count_pieces=count_pieces
     )
-    show(results, as_json=as_json, as_latex=as_latex)
+    reliability = trust.settle(texts.references, config) if trust else None
+    show(results, reliability, as_json=as_json, as_latex=as_latex)
 
 
 def check_printing(depth: AnalysisConfig, *, as_json: bool, as_latex: bool) -> None:
     """Raise UsageError where the ways of printing exclude each other."""
     if as_json and as_latex:
         raise UsageError("--json and --latex are two ways of printing", hint="give one of them")
-    if (depth.analysis or depth.robustness) and as_latex:
-        raise UsageError("--latex prints scores alone", hint="leave out --analysis and --robustness, or print --json")
+    if (depth.analysis or depth.robustness or depth.confidence) and as_latex:
+        hint = "leave out --analysis, --robustness and --confidence, or print --json"
+        raise UsageError("--latex prints scores alone", hint=hint)
 
 
 def check_untranslated(source: Path | None, depth: AnalysisConfig, *, are_for_translating: bool) -> None:
     """Raise UsageError where options do not go together with `--hypotheses`."""
     if are_for_translating or (source and not depth.analysis):
         raise UsageError("--hypotheses are scored as they are", hint="leave out the options for translating")
-    if depth.robustness:
-        raise UsageError("--robustness has MODEL translate", hint="leave out --hypotheses")
+    wanted = (("robustness", depth.robustness), ("confidence", depth.confidence), ("calibrate", depth.calibrate))
+    for option, is_given in wanted:
+        if is_given:
+            raise UsageError(f"--{option} has MODEL translate", hint="leave out --hypotheses")
     if depth.analysis and source is None:
         raise UsageError("--analysis needs the source of --hypotheses", hint="add --source FILE")
 
@@ -148,7 +158,7 @@ def settle(
     return own.model_copy(update=update), (source, target_language or target)
 
 
-def show(results: Results, *, as_json: bool, as_latex: bool) -> None:
+def show(results: Results, reliability: Reliability | None, *, as_json: bool, as_latex: bool) -> None:
     """Print scores and analyses, after warnings of what is to be said of the texts."""
     for flaw in results.said:
         console.warn(flaw)
@@ -159,6 +169,7 @@ def show(results: Results, *, as_json: bool, as_latex: bool) -> None:
                 **({"brackets": results.brackets[system]} if results.brackets else {}),
                 **({"analysis": results.analyses[system]} if results.analyses else {}),
                 **({"robustness": results.robustness} if results.robustness else {}),
+                **({"confidence": reliability} if reliability else {}),
             }
             for system, scores in results.scores.items()
         }
@@ -172,7 +183,7 @@ def show(results: Results, *, as_json: bool, as_latex: bool) -> None:
     if results.brackets and not (as_json or as_latex):
         score_tables.show_brackets(results.brackets)
     if not as_json:
-        analysis_tables.show(results.analyses, results.robustness)
+        analysis_tables.show(results.analyses, results.robustness, reliability)
 
 
 def write_lines(path: Path, lines: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -11,21 +12,48 @@ if TYPE_CHECKING:
 Format = Literal["text", "tsv", "jsonl"]
 
 
-def render(form: Format, number: int, translation: Translation) -> str:
+MARK = "[?] "
+"""Before the text of a translation of less than the least confidence."""
+
+
+def render(form: Format, number: int, translation: Translation, *, is_withheld: bool = False) -> str:
     """Return the translation of line `number` as whole lines: one, or in `tsv` one for each hypothesis.
 
-    `text` is the best hypothesis, followed by ` ||| ` and its alignment if it has one; `tsv` is line number, score,
-    text, alignment and failed checks, of the last two those that are wanted; `jsonl` is an object with `source` and
-    `hypotheses`.
+    `text` is the best hypothesis, followed by ` ||| ` and its alignment, and by ` ||| ` and its confidence, if it has
+    them; `tsv` is line number, score, text, and alignment, confidence and failed checks, those that are wanted; `jsonl`
+    is an object with `source` and `hypotheses`, and with `is_unsure` for a translation of less than the least
+    confidence, which is marked in the other forms. Where it `is_withheld`, its texts are empty, its pieces left out.
     """
+    mark = ""
+    if translation.is_unsure and is_withheld:
+        translation = replace(translation, candidates=[_withheld(one) for one in translation.candidates])
+    elif translation.is_unsure:
+        mark = MARK
     if form == "jsonl":
         hypotheses = [_object(candidate) for candidate in translation.candidates]
-        return json.dumps({"source": translation.source, "hypotheses": hypotheses}, ensure_ascii=False) + "\n"
+        unsure = {"is_unsure": True} if translation.is_unsure else {}
+        return json.dumps({"source": translation.source, **unsure, "hypotheses": hypotheses}, ensure_ascii=False) + "\n"
     if form == "text":
-        return " ||| ".join([translation.text, *_pharaoh(translation.candidates[0])]) + "\n"
+        best = translation.candidates[0]
+        return " ||| ".join([mark + translation.text, *_pharaoh(best), *_confidence(best)]) + "\n"
     return "".join(
-        "\t".join([str(number), f"{one.score:.6f}", _cell(one.text), *_pharaoh(one), *_failed(one)]) + "\n"
+        "\t".join(
+            [str(number), f"{one.score:.6f}", mark + _cell(one.text), *_pharaoh(one), *_confidence(one), *_failed(one)]
+        )
+        + "\n"
         for one in translation.candidates
+    )
+
+
+def _withheld(candidate: Candidate) -> Candidate:
+    """Return a hypothesis of which only the scores are left, in as many columns."""
+    return replace(
+        candidate,
+        text="",
+        pieces=[],
+        token_scores=candidate.token_scores and [],
+        alignment=candidate.alignment and [],
+        checks=candidate.checks and {},
     )
 
 
@@ -34,6 +62,11 @@ def _pharaoh(candidate: Candidate) -> list[str]:
     if candidate.alignment is None:
         return []
     return [" ".join(f"{source}-{target}" for source, target in candidate.alignment)]
+
+
+def _confidence(candidate: Candidate) -> list[str]:
+    """Return the confidence in a list, empty without one."""
+    return [] if candidate.confidence is None else [f"{candidate.confidence:.2f}"]
 
 
 def _failed(candidate: Candidate) -> list[str]:
@@ -54,6 +87,10 @@ def _object(candidate: Candidate) -> dict[str, object]:
         found["alignment"] = candidate.alignment
     if candidate.unrestored is not None:
         found["unrestored"] = candidate.unrestored
+    if candidate.unmet is not None:
+        found["unmet"] = candidate.unmet
+    if candidate.confidence is not None:
+        found["confidence"] = round(candidate.confidence, 2)
     if candidate.checks is not None:
         found["checks"] = candidate.checks
     return found

@@ -15,6 +15,7 @@ from nmt.commands.line_output import Format, render
 from nmt.commands.options import writing
 from nmt.config.inference import InferenceConfig, Options
 from nmt.config.section import Section
+from nmt.data.reading.terms import Terms
 from nmt.errors import StorageError
 from nmt.files import (
     JsonObject,
@@ -54,13 +55,21 @@ class SharedOutput:
     file: BinaryIO  # what the first rank writes
     folder: Path = Path()  # of the parts, once `begin` has named it
 
-    def begin(self, models: Sequence[Path], inference: InferenceConfig, given: Mapping[str, Section | None]) -> None:
+    def begin(
+        self,
+        models: Sequence[Path],
+        inference: InferenceConfig,
+        given: Mapping[str, Section | None],
+        terms: Terms | None = None,
+    ) -> None:
         """Let the first rank make the folder of the parts made with the settings `given`, and say how many are done.
 
         Raises ArtifactError where the ranks differ in settings or models, StorageError where one sees no such folder.
         """
         settings = {name: section and section.model_dump() for name, section in given.items()}
         settings |= made_with(models, inference)
+        if terms is not None:
+            settings["terms"] = asdict(terms)
         digests = {name: digest_json(value)[:12] for name, value in settings.items()}
         self.ranks.check_equal(digests, "give all of them the same command, models and version")
         self.folder = parts_beside(self.output) / digest_json(settings)[:16]
@@ -87,11 +96,13 @@ class SharedOutput:
         options: Options,
         form: Format,
         update: Callable[[int], None],
+        *,
+        is_withheld: bool = False,
     ) -> Report:
         """Translate the lines of `reader`, in turns with the other ranks; on the first rank write all of them.
 
-        `update` gets the number of the line that this rank has reached. Returns the report on all lines, on the first
-        rank. Raises StorageError there where a part is missing in the end.
+        `update` gets the number of the line that this rank has reached; unsure translations may be withheld. Returns
+        the report on all lines, on the first rank. Raises StorageError there where a part is missing in the end.
         """
         paths, first, turn = [], 1, self.ranks.take()
         for number, lines in enumerate(chunks(reader.lines)):
@@ -101,7 +112,10 @@ class SharedOutput:
                 if read_part(path) is None:
                     translator.report = Report(lines=first - 1)
                     translations = translator.translate(lines, options, prefixes=begun)
-                    texts = [render(form, at, translation) for at, translation in enumerate(translations, first)]
+                    texts = [
+                        render(form, at, translation, is_withheld=is_withheld)
+                        for at, translation in enumerate(translations, first)
+                    ]
                     write_part(path, translator.report, "".join(texts))
                 update(first - 1 + len(lines))
                 turn = self.ranks.take()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, Self
 
@@ -13,12 +14,20 @@ from pydantic import Field, PositiveInt, model_validator
 
 from nmt import console
 from nmt.commands.group import new_app
-from nmt.commands.line_input import open_input, read_beside
+from nmt.commands.line_input import Reader, open_input, read_beside
 from nmt.commands.line_output import Format, render
-from nmt.commands.model_options import Inference, Models, Search, check_device, load_translator
+from nmt.commands.model_options import (
+    Glossary,
+    Inference,
+    Models,
+    Search,
+    check_device,
+    load_translator,
+    read_terms,
+)
 from nmt.commands.options import Input, OptionsOf, Output, command, option_name, writing
 from nmt.config.decoding import DecodingConfig, SamplingConfig
-from nmt.config.inference import InferenceConfig, Options
+from nmt.config.inference import InferenceConfig, Options, TermsConfig
 from nmt.config.model import Layers
 from nmt.config.section import Section
 from nmt.data.reading.archives import count_lines
@@ -28,6 +37,7 @@ from nmt.files import is_stream
 
 if TYPE_CHECKING:
     from nmt.commands.line_parts import SharedOutput
+    from nmt.inference.report import Report
     from nmt.inference.results import Translation
     from nmt.inference.translator import Translator
 
@@ -56,12 +66,25 @@ class OutputConfig(Section):
     """Compare numbers, addresses, tags and placeholders of each translation with those of its line; count, at the end,
     the lines that lack or invent some, and with tsv and jsonl say which."""
 
+    confidence: bool = False
+    """Write the confidence in each translation: the chrF to expect of it, 0 to 100. MODEL needs a calibration, see
+    `nmt evaluate --calibrate`."""
+    min_confidence: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Least confidence; translations of less are counted at the end, and treated as `below` says."""
+    below: Literal["mark", "withhold"] = "mark"
+    """Translations of less than the least confidence: mark them, by `[?] ` before the text or by a key of jsonl, or
+    withhold them, which leaves a blank text."""
+
     @property
     def document(self) -> DocumentKind | None:
         """The format of the document; None for lines."""
         if self.format is None or self.format == "text" or self.format == "tsv" or self.format == "jsonl":
             return None
         return self.format
+
+    @property
+    def withholds(self) -> bool:
+        return self.below == "withhold"
 
     @property
     def form(self) -> Format:
@@ -73,13 +96,17 @@ class OutputConfig(Section):
     @model_validator(mode="after")
     def exclude(self) -> Self:
         """Raise UsageError where options exclude each other."""
-        if self.document and (self.n_best > 1 or self.alignment or self.check):
-            option = "--alignment" if self.alignment else "--check" if self.check else "--n-best"
+        of_lines = {"n-best": self.n_best > 1, "alignment": self.alignment, "check": self.check}
+        of_lines |= {"confidence": self.confidence, "min-confidence": self.min_confidence is not None}
+        if self.document and any(of_lines.values()):
+            option = "--" + next(name for name, is_given in of_lines.items() if is_given)
             raise UsageError(f"{option} is for lines, and --format {self.document} for a document")
         if self.column is not None and self.format != "csv":
             raise UsageError("--column is a table's", hint="add --format csv")
         if self.form == "text" and self.n_best > 1:
             raise UsageError(f"--format text has one translation a line, not {self.n_best}", hint="take tsv or jsonl")
+        if self.below == "withhold" and self.min_confidence is None:
+            raise UsageError("--below is for translations of little confidence", hint="add --min-confidence")
         if self.alignment_layer is not None and not self.alignment:
             raise UsageError("--alignment-layer says which layer --alignment takes", hint="add --alignment")
         return self
@@ -110,6 +137,7 @@ def translate(
     written: Annotated[OutputConfig, OptionsOf("Output")],
     search: Search,
     sampling: Sampling,
+    files: Glossary,
     inference: Inference,
 ) -> None:
     """Translate raw text with MODEL: one line out for every line in, in order, as soon as it is done.
@@ -119,20 +147,20 @@ def translate(
     for example, the text inside a document is translated in place.
     """
     # Everything else is checked before the model, which takes seconds to load.
-    check(sample, search, sampling, inference)
+    check(sample, search, sampling, inference, files)
     check_device(inference)
+    load = partial(load_translator, models, search, inference, read_terms(files, inference))
     if kind := written.document:
         check_document(kind, prefix, sample, errors)
-        translate_document(kind, input, output, written.column, lambda: load_translator(models, search, inference))
+        translate_document(kind, input, output, written.column, load)
         return
     options = wanted(written, sampling if sample else None)
     with open_output(output, input, inference) as (file, shared):
         reader = open_input(input, errors, max_wait_ms / 1000)
         prefixes = read_beside(prefix, reader, input) if prefix else None
-        translator = load_translator(models, search, inference)
+        translator = load()
         check_model(translator, options)
-        if reader.interactive and console.is_live():
-            console.log("ready: type a line, Ctrl-D ends")
+        announce(reader)
         is_live = console.is_live() and not console.QUIET
         # A pipe can be read once only; and only a terminal shows the progress.
         total = count_lines(input) if input and input.is_file() and is_live else None
@@ -140,13 +168,38 @@ def translate(
             if shared is None:
                 translator.report.replaced = reader.replaced
                 translations = translator.stream(reader.lines, options, prefixes=prefixes, ready=reader.ready)
-                write_lines(file, written.form, translations, progress)
+                write_lines(file, written, translations, progress)
                 report = translator.report
             else:
-                settings = {"search": translator.decoding, "sampling": options.sampling, "output": written}
-                shared.begin(models, inference, settings)
-                report = shared.translate(translator, reader, prefixes, options, written.form, progress.update)
-    for warning in report.warnings():
+                begin(shared, translator, models, inference, written, options)
+                report = shared.translate(
+                    translator, reader, prefixes, options, written.form, progress.update, is_withheld=written.withholds
+                )
+    conclude(report, written)
+
+
+def announce(reader: Reader) -> None:
+    """Say on a terminal that lines may be typed."""
+    if reader.interactive and console.is_live():
+        console.log("ready: type a line, Ctrl-D ends")
+
+
+def begin(
+    shared: SharedOutput,
+    translator: Translator,
+    models: Sequence[Path],
+    inference: InferenceConfig,
+    written: OutputConfig,
+    options: Options,
+) -> None:
+    """Let the ranks agree on all that the translations depend on."""
+    settings = {"search": translator.decoding, "sampling": options.sampling, "output": written}
+    shared.begin(models, inference, settings, translator.terms.terms if translator.terms else None)
+
+
+def conclude(report: Report, written: OutputConfig) -> None:
+    """Say what is to be said of the lines and of their translations."""
+    for warning in [*report.warnings(), *report.unused]:
         console.warn(warning)
     if written.check and not report.failed:
         console.log(f"translate: lines that pass all checks: {report.lines:,} of {report.lines:,}")
@@ -161,6 +214,8 @@ def wanted(written: OutputConfig, sampling: SamplingConfig | None) -> Options:
         alignment=written.alignment,
         alignment_layer=written.alignment_layer,
         check=written.check,
+        confidence=written.confidence or written.min_confidence is not None,
+        min_confidence=written.min_confidence or 0.0,
     )
 
 
@@ -186,10 +241,12 @@ def open_output(
         yield shared.file, shared
 
 
-def write_lines(file: BinaryIO, form: Format, translations: Iterable[Translation], progress: console.Progress) -> None:
+def write_lines(
+    file: BinaryIO, written: OutputConfig, translations: Iterable[Translation], progress: console.Progress
+) -> None:
     """Write each of `translations` as soon as it is there."""
     for number, translation in enumerate(translations, start=1):
-        file.write(render(form, number, translation).encode())
+        file.write(render(written.form, number, translation, is_withheld=written.withholds).encode())
         file.flush()
         progress.update(number)
         if translation.checks:
@@ -200,6 +257,11 @@ def check_model(translator: Translator, options: Options) -> None:
     """Raise UsageError where the model cannot give what `options` ask for."""
     if options.check:
         translator.reader.check_text()
+    if options.confidence:
+        calibration = translator.check_calibration()
+        if calibration.precision != translator.decoding.precision:
+            own = translator.decoding.precision
+            console.log(f"translate: the confidence was calibrated in {calibration.precision}, and this is {own}")
     if options.alignment and translator.protector is not None:
         raise UsageError("--alignment and placeholders exclude each other", hint="add --protect none")
     if options.alignment:
@@ -226,8 +288,12 @@ def check_document(kind: DocumentKind, prefix: Path | None, sample: bool, errors
             raise UsageError(f"{option} is for lines, and --format {kind} for a document")
 
 
-def check(sample: bool, search: DecodingConfig, sampling: SamplingConfig, inference: InferenceConfig) -> None:
+def check(
+    sample: bool, search: DecodingConfig, sampling: SamplingConfig, inference: InferenceConfig, files: TermsConfig
+) -> None:
     """Raise UsageError where options exclude each other, whatever the model."""
+    if sample and files.glossary:
+        raise UsageError("--glossary is for the search, not for --sample", hint="--avoid is for both")
     if sample and search.model_fields_set & {"beam_size", "length_penalty"}:
         raise UsageError("--beam-size and --length-penalty are for the search, not for --sample")
     given = sampling.model_fields_set

@@ -26,9 +26,18 @@ class AnalysisConfig(Section):
     """Let MODEL translate the source in capitals, title case and lower case, with typing errors, without marks at the
     end, and word by word too, and show the scores beside the plain ones."""
 
+    confidence: bool = False
+    """Compare MODEL's confidence in each translation with its chrF: the mean error, and a table of tenths of the
+    lines."""
+    calibrate: bool = False
+    """Fit MODEL's confidence to the chrF of these lines, which it must not have been trained on, and store it in
+    MODEL."""
+
     @model_validator(mode="after")
     def check(self) -> Self:
         for option, files in (("--training-source", self.training_source), ("--labels", self.labels)):
             if files and not self.analysis:
                 raise UsageError(f"{option} groups the lines of an analysis", hint="add --analysis")
+        if self.calibrate and self.confidence:
+            raise UsageError("--calibrate fits the confidence to these lines", hint="give --confidence other ones")
         return self

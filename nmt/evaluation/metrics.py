@@ -63,6 +63,10 @@ class LineStatistics:
         # Numbers of Python are computed several times as fast as those of numpy.
         return np.array([self.scorer._compute_score_from_stats(row).score for row in sums.tolist()])
 
+    def line_scores(self) -> list[float]:
+        """Return the score of each line by itself."""
+        return [self.scorer._compute_score_from_stats(row).score for row in self.lines]
+
     def signature(self, **more: str | int) -> str:
         """Return sacreBLEU's signature, with `more` entries as its tests add them: `seed`, and `bs` or `ar`."""
         signature = self.scorer.get_signature()

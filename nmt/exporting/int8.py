@@ -7,7 +7,8 @@ import torch
 from nmt.config.inference import InferenceConfig
 from nmt.exporting.parity import Agreement, check, compare, describe_sample, draw_sample, read_sample
 from nmt.files import check_new_folder, read_json, replacing
-from nmt.inference.bundle import BUNDLE, CONFIG, INT8, LOCK, Quantized, open_bundle, write_bundle
+from nmt.inference.bundle import BUNDLE, CONFIG, INT8, LOCK, WEIGHTS, Quantized, open_bundle, write_bundle
+from nmt.inference.confidence import read_calibration, write_calibration
 from nmt.inference.engines.native import NativeEngine, check_kernel, check_precision, load_model
 from nmt.model.preparation import prepare, quantize_model
 
@@ -40,4 +41,7 @@ def export_int8(path: Path, folder: Path, *, sample: Path | None) -> dict[str, A
         written = open_bundle(scratch).config
         measured = origin.model_copy(update={"parity": parity})
         BUNDLE.write(scratch, written.model_copy(update={"quantized": measured}).model_dump())
+        if calibration := read_calibration(bundle):  # which says in which precision it was made
+            own = calibration.model_copy(update={"weights": written.files[WEIGHTS]})
+            write_calibration(scratch, own)
     return parity

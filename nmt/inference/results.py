@@ -21,8 +21,14 @@ class Candidate:
     """Protected text missing from the translation, because the model left out its placeholder; None without
     protection."""
     invented: int = 0  # number of placeholders in the output that stood for nothing; they are not in the text
+    unmet: list[str] | None = None
+    """Targets of the glossary that the translation lacks, each as often as it is missing; None without a glossary."""
     checks: Checks | None = None
     """Checks that the text fails against its line; empty where it passes, None unless wanted."""
+
+    confidence: float | None = None
+    """The chrF to expect of the text, 0 to 100, and 100 of a blank line; None unless wanted."""
+    features: tuple[float, ...] | None = None  # see `confidence.FEATURES`
 
     @property
     def failures(self) -> str:
@@ -37,6 +43,7 @@ class Translation:
     source: str
     candidates: list[Candidate]
     """Best first, samples in the order drawn; fewer than wanted where the search found fewer."""
+    is_unsure: bool = False  # whether the confidence of the best one is under the least that was wanted
 
     @property
     def text(self) -> str:

@@ -3,18 +3,43 @@
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, Run
+from conftest import ROOT, Run, TinyRun
 from servers import serving
+
+from nmt.tasks.grammar import generate
 
 PAGE = (ROOT / "docs" / "quality.md").read_text(encoding="utf-8")
 LINES = ["A small dog sleeps.", "The 12 dogs of <b>Anna</b> cost 1,500.5.", "", "Two men write to a@b.example."]
 TEXT = "".join(f"{line}\n" for line in LINES).encode()
 CPU = ["--device", "cpu"]
 FAILING = "nmt: warning: translations that fail a check against their lines: "
+
+
+@pytest.fixture(scope="module")
+def calibrated(tiny: TinyRun, nmt_here: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a bundle whose confidence is fitted to text of the grammar."""
+    home = tmp_path_factory.mktemp("calibrated")
+    model = tiny.copy_model(home / "model")
+    write_sides(home)
+    said = nmt_here("evaluate", model, *files(home, "dev"), "--calibrate", "--metrics", "chrf", *CPU)
+    assert said.code == 0, said.err
+    assert said.messages[-1] == f"evaluate: confidence fitted to 110 lines: {model / 'calibration.json'}"
+    return model
+
+
+def write_sides(home: Path) -> None:
+    for name, seed, lines in (("dev", 5, 110), ("test", 6, 30)):
+        for side, texts in zip(("en", "de"), zip(*generate("test", lines, seed), strict=True), strict=True):
+            (home / f"{name}.{side}").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+
+
+def files(home: Path, name: str) -> list[str | Path]:
+    return ["--source", home / f"{name}.en", "--reference", home / f"{name}.de"]
 
 
 def translated(nmt: Run, model: Path, *options: str) -> list[str]:
@@ -24,10 +49,8 @@ def translated(nmt: Run, model: Path, *options: str) -> list[str]:
 
 
 def test_the_examples_of_the_page_run(tiny_model: Path, nmt_here: Run, tmp_path: Path) -> None:
-    (tmp_path / "runs" / "mine").mkdir(parents=True)
-    (tmp_path / "runs" / "mine" / "model").symlink_to(tiny_model)
-    for side in ("en", "de"):
-        (tmp_path / f"test.{side}").write_bytes(TEXT)
+    shutil.copytree(tiny_model, tmp_path / "runs" / "mine" / "model")
+    write_sides(tmp_path)
     blocks = re.findall(r"^```\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     commands = [line for block in blocks for line in block.split("\n") if line.startswith("nmt ")]
     assert commands
@@ -93,3 +116,112 @@ def test_what_is_found_does_not_depend_on_the_batch(tiny_model: Path, nmt_here: 
         for other in same:
             assert (other[0], other[2:]) == (one[0], one[2:])
             assert float(other[1]) == pytest.approx(float(one[1]), abs=1e-4)
+
+
+def test_the_confidence_of_a_calibrated_model_is_judged_on_other_text(calibrated: Path, nmt_here: Run) -> None:
+    home = calibrated.parent
+    said = nmt_here("evaluate", calibrated, *files(home, "test"), "--confidence", "--metrics", "chrf", *CPU)
+    assert said.code == 0, said.err
+    assert "calibration error" in said.out
+    found = nmt_here("evaluate", calibrated, *files(home, "test"), "--confidence", "--json", *CPU).out
+    reliability = json.loads(found)["confidence"]
+    assert reliability["lines"] == sum(one["lines"] for one in reliability["bins"]) == 30
+    assert reliability["error"] < 15
+
+
+def test_unsure_lines_are_marked_withheld_and_counted_one_for_one(calibrated: Path, nmt_here: Run) -> None:
+    plain = translated(nmt_here, calibrated)
+    table = [row.split("\t") for row in translated(nmt_here, calibrated, "--confidence", "--format", "tsv")]
+    confidences = [float(row[3]) for row in table]
+    assert confidences[2] == 100.0, "a blank line"
+    assert translated(nmt_here, calibrated, "--confidence") == [
+        f"{text} ||| {row[3]}" for text, row in zip(plain, table, strict=True)
+    ]
+    least = f"{sorted(confidences)[1] + 0.01:.2f}"
+    unsure = [confidence < float(least) for confidence in confidences]
+    said = nmt_here("translate", calibrated, "--min-confidence", least, *CPU, stdin=TEXT)
+    marked = [f"[?] {text}" if is_unsure else text for text, is_unsure in zip(plain, unsure, strict=True)]
+    assert [line.split(" ||| ")[0] for line in said.lines] == marked
+    count = f"translations of less than the least confidence: {sum(unsure)} (line "
+    assert any(message.startswith(f"nmt: warning: {count}") for message in said.messages)
+    withheld = translated(nmt_here, calibrated, "--min-confidence", least, "--below", "withhold")
+    kept = ["" if is_unsure else text for text, is_unsure in zip(plain, unsure, strict=True)]
+    assert [line.split(" ||| ")[0] for line in withheld] == kept
+    with serving(calibrated) as server:
+        answer = server.post("/v1/translate", lines=LINES, source="en", target="de", confidence=True).body
+    found = [line["candidates"][0]["confidence"] for line in answer["translations"]]
+    assert found == pytest.approx(confidences, abs=0.02)
+
+
+def test_int8_says_that_the_confidence_was_calibrated_in_float32(
+    calibrated: Path, nmt_here: Run, tmp_path: Path
+) -> None:
+    exported = tmp_path / "int8"
+    said = nmt_here("export", calibrated, "--to", "int8", "-o", exported, "--sample", calibrated.parent / "test.en")
+    assert said.code == 0, said.err
+    said = nmt_here("translate", exported, "--confidence", *CPU, stdin=TEXT)
+    assert said.code == 0
+    assert "translate: the confidence was calibrated in float32, and this is int8" in said.messages
+    said = nmt_here("translate", calibrated, "--confidence", *CPU, stdin=TEXT)
+    assert not [message for message in said.messages if "calibrated in" in message]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--below", "withhold"], "--below is for translations of little confidence (add --min-confidence)"),
+        (["--confidence", "--format", "html"], "--confidence is for lines, and --format html for a document"),
+        (["--min-confidence", "5", "--format", "po"], "--min-confidence is for lines, and --format po for a document"),
+        (
+            ["--min-confidence", "5"],
+            "{0}: has no calibration, so no confidence (calibrate it on text that it was not trained on: "
+            "nmt evaluate {0} --source DEV --reference DEV --calibrate)",
+        ),
+    ],
+)
+def test_a_confidence_that_cannot_be_is_refused_in_one_line(
+    tiny_model: Path, nmt_here: Run, options: list[str], message: str
+) -> None:
+    said = nmt_here("translate", tiny_model, *options, *CPU, stdin=TEXT)
+    assert (said.code, said.out, said.messages) == (2, "", [f"nmt: {message.format(tiny_model)}"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--calibrate", "--confidence"],
+            "--calibrate fits the confidence to these lines (give --confidence other ones)",
+        ),
+        (
+            ["--confidence", "--latex"],
+            "--latex prints scores alone (leave out --analysis, --robustness and --confidence, or print --json)",
+        ),
+        (
+            ["--confidence"],
+            "{0}: has no calibration, so no confidence (calibrate it on text that it was not trained on: "
+            "nmt evaluate {0} --source DEV --reference DEV --calibrate)",
+        ),
+    ],
+)
+def test_a_confidence_that_cannot_be_judged_is_refused(
+    calibrated: Path, tiny_model: Path, nmt_here: Run, options: list[str], message: str
+) -> None:
+    said = nmt_here("evaluate", tiny_model, *files(calibrated.parent, "test"), *options, *CPU)
+    assert (said.code, said.out, said.messages) == (2, "", [f"nmt: {message.format(tiny_model)}"])
+
+
+def test_too_few_lines_calibrate_nothing(tiny: TinyRun, nmt_here: Run, tmp_path: Path) -> None:
+    model = tiny.copy_model(tmp_path / "model")
+    for side in ("en", "de"):
+        (tmp_path / f"dev.{side}").write_bytes(TEXT)
+    said = nmt_here("evaluate", model, *files(tmp_path, "dev"), "--calibrate", "--no-significance", *CPU)
+    assert said.code == 3
+    assert said.messages[-1] == "nmt: 3 lines to calibrate on: 100 are the least (give more lines)"
+    assert not (model / "calibration.json").exists()
+
+
+def test_given_translations_have_no_confidence(calibrated: Path, nmt_here: Run) -> None:
+    text = calibrated.parent / "test.de"
+    said = nmt_here("evaluate", "--hypotheses", text, "--reference", text, "--calibrate")
+    assert said.messages == ["nmt: --calibrate has MODEL translate (leave out --hypotheses)"]

@@ -65,6 +65,38 @@ def test_checks_are_the_last_column_and_a_key() -> None:
     assert json.loads(render("jsonl", 7, passed))["hypotheses"][0]["checks"] == {}
 
 
+SURE = [Candidate("ein Hund", -1.0, ["x"], [-0.5], [(0, 0)], checks={}, confidence=61.237)]
+
+
+def test_the_confidence_stands_after_the_alignment() -> None:
+    found = Translation("a", SURE)
+    assert render("text", 7, found) == "ein Hund ||| 0-0 ||| 61.24\n"
+    assert render("tsv", 7, found, is_withheld=True) == "7\t-1.000000\tein Hund\t0-0\t61.24\t\n"
+    row = json.loads(render("jsonl", 7, found))
+    assert (row["hypotheses"][0]["confidence"], "is_unsure" in row) == (61.24, False)
+
+
+def test_an_unsure_translation_is_marked_or_withheld() -> None:
+    found = Translation("a", SURE, is_unsure=True)
+    assert render("text", 7, found) == "[?] ein Hund ||| 0-0 ||| 61.24\n"
+    assert render("tsv", 7, found) == "7\t-1.000000\t[?] ein Hund\t0-0\t61.24\t\n"
+    row = json.loads(render("jsonl", 7, found))
+    assert (row["is_unsure"], row["hypotheses"][0]["text"]) == (True, "ein Hund")
+    assert render("text", 7, found, is_withheld=True) == " ||| 0-0 ||| 61.24\n".replace("0-0", "")
+    assert render("tsv", 7, found, is_withheld=True) == "7\t-1.000000\t\t\t61.24\t\n"
+    row = json.loads(render("jsonl", 7, found, is_withheld=True))
+    kept = {
+        "text": "",
+        "score": -1.0,
+        "pieces": [],
+        "token_scores": [],
+        "alignment": [],
+        "confidence": 61.24,
+        "checks": {},
+    }
+    assert row == {"source": "a", "is_unsure": True, "hypotheses": [kept]}
+
+
 @pytest.mark.parametrize("form", ["text", "tsv", "jsonl"])
 def test_a_line_of_output_ends_in_one_line_feed(form: Format) -> None:
     for translation in (PLAIN, FULL, BLANK):
