@@ -120,7 +120,7 @@ def general_text(bundle: Bundle, config: LearningConfig) -> General:
     Raises UsageError where there is none, DataError where it is too little.
     """
     run = RunFolder(config.run or bundle.path.absolute().parent)
-    has_run = bool(shard_paths(run.text / "train"))
+    has_run = (run.text / "train").is_dir()
     if config.run is not None and not has_run:
         raise UsageError(
             f"{config.run}: no run folder with its prepared text", hint="give --replay FILE, or `nmt prepare`"
