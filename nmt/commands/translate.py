@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, Self
 
@@ -13,12 +14,20 @@ from pydantic import Field, PositiveInt, model_validator
 
 from nmt import console
 from nmt.commands.group import new_app
-from nmt.commands.line_input import open_input, read_beside
+from nmt.commands.line_input import Reader, open_input, read_beside
 from nmt.commands.line_output import Format, render
-from nmt.commands.model_options import Inference, Models, Search, check_device, load_translator
+from nmt.commands.model_options import (
+    Glossary,
+    Inference,
+    Models,
+    Search,
+    check_device,
+    load_translator,
+    read_terms,
+)
 from nmt.commands.options import Input, OptionsOf, Output, command, option_name, writing
 from nmt.config.decoding import DecodingConfig, SamplingConfig
-from nmt.config.inference import InferenceConfig, Options
+from nmt.config.inference import InferenceConfig, Options, TermsConfig
 from nmt.config.model import Layers
 from nmt.config.section import Section
 from nmt.data.reading.archives import count_lines
@@ -28,6 +37,7 @@ from nmt.files import is_stream
 
 if TYPE_CHECKING:
     from nmt.commands.line_parts import SharedOutput
+    from nmt.inference.report import Report
     from nmt.inference.results import Translation
     from nmt.inference.translator import Translator
 
@@ -127,6 +137,7 @@ def translate(
     written: Annotated[OutputConfig, OptionsOf("Output")],
     search: Search,
     sampling: Sampling,
+    files: Glossary,
     inference: Inference,
 ) -> None:
     """Translate raw text with MODEL: one line out for every line in, in order, as soon as it is done.
@@ -136,20 +147,20 @@ def translate(
     for example, the text inside a document is translated in place.
     """
     # Everything else is checked before the model, which takes seconds to load.
-    check(sample, search, sampling, inference)
+    check(sample, search, sampling, inference, files)
     check_device(inference)
+    load = partial(load_translator, models, search, inference, read_terms(files, inference))
     if kind := written.document:
         check_document(kind, prefix, sample, errors)
-        translate_document(kind, input, output, written.column, lambda: load_translator(models, search, inference))
+        translate_document(kind, input, output, written.column, load)
         return
     options = wanted(written, sampling if sample else None)
     with open_output(output, input, inference) as (file, shared):
         reader = open_input(input, errors, max_wait_ms / 1000)
         prefixes = read_beside(prefix, reader, input) if prefix else None
-        translator = load_translator(models, search, inference)
+        translator = load()
         check_model(translator, options)
-        if reader.interactive and console.is_live():
-            console.log("ready: type a line, Ctrl-D ends")
+        announce(reader)
         is_live = console.is_live() and not console.QUIET
         # A pipe can be read once only; and only a terminal shows the progress.
         total = count_lines(input) if input and input.is_file() and is_live else None
@@ -160,12 +171,35 @@ def translate(
                 write_lines(file, written, translations, progress)
                 report = translator.report
             else:
-                settings = {"search": translator.decoding, "sampling": options.sampling, "output": written}
-                shared.begin(models, inference, settings)
+                begin(shared, translator, models, inference, written, options)
                 report = shared.translate(
                     translator, reader, prefixes, options, written.form, progress.update, is_withheld=written.withholds
                 )
-    for warning in report.warnings():
+    conclude(report, written)
+
+
+def announce(reader: Reader) -> None:
+    """Say on a terminal that lines may be typed."""
+    if reader.interactive and console.is_live():
+        console.log("ready: type a line, Ctrl-D ends")
+
+
+def begin(
+    shared: SharedOutput,
+    translator: Translator,
+    models: Sequence[Path],
+    inference: InferenceConfig,
+    written: OutputConfig,
+    options: Options,
+) -> None:
+    """Let the ranks agree on all that the translations depend on."""
+    settings = {"search": translator.decoding, "sampling": options.sampling, "output": written}
+    shared.begin(models, inference, settings, translator.terms.terms if translator.terms else None)
+
+
+def conclude(report: Report, written: OutputConfig) -> None:
+    """Say what is to be said of the lines and of their translations."""
+    for warning in [*report.warnings(), *report.unused]:
         console.warn(warning)
     if written.check and not report.failed:
         console.log(f"translate: lines that pass all checks: {report.lines:,} of {report.lines:,}")
@@ -254,8 +288,12 @@ def check_document(kind: DocumentKind, prefix: Path | None, sample: bool, errors
             raise UsageError(f"{option} is for lines, and --format {kind} for a document")
 
 
-def check(sample: bool, search: DecodingConfig, sampling: SamplingConfig, inference: InferenceConfig) -> None:
+def check(
+    sample: bool, search: DecodingConfig, sampling: SamplingConfig, inference: InferenceConfig, files: TermsConfig
+) -> None:
     """Raise UsageError where options exclude each other, whatever the model."""
+    if sample and files.glossary:
+        raise UsageError("--glossary is for the search, not for --sample", hint="--avoid is for both")
     if sample and search.model_fields_set & {"beam_size", "length_penalty"}:
         raise UsageError("--beam-size and --length-penalty are for the search, not for --sample")
     given = sampling.model_fields_set

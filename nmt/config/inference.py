@@ -67,6 +67,17 @@ class InferenceConfig(Section):
         return self
 
 
+class TermsConfig(Section):
+    """Files of terms that translations keep to; no part of a recipe."""
+
+    glossary: Annotated[str | None, Flag(metavar="FILE")] = None
+    """Terms, one a line: SOURCE, TAB, TARGET. Where a line holds SOURCE, its translation holds TARGET, as words;
+    several targets stand between |, and any of them will do."""
+    avoid: Annotated[str | None, Flag(metavar="FILE")] = None
+    """Phrases that no translation holds, one a line, in whatever case; after a TAB, a phrase of the source where alone
+    this one is avoided."""
+
+
 class AttentionConfig(Section):
     """The part of a model's attention that is shown, and by which measure; no part of a recipe."""
 

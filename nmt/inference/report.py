@@ -40,6 +40,8 @@ WARNINGS = {
     "unsure": "translations of less than the least confidence",
     "unrestored": "placeholders that could not be restored, their text is missing",
     "invented": "placeholders that stand for nothing, taken out of translations",
+    "unmet": "terms of the glossary that translations lack",
+    "unavoided": "translations that hold a phrase to avoid",
 }
 """The kinds of lines in a report and their sentences, in order."""
 FAILURES = tuple(f"{kind} {what}" for kind in KINDS for what in ("missing", "invented"))
@@ -50,8 +52,9 @@ FAILING = "translations that fail a check against their lines"
 class Report:
     """Line numbers, counted from 1, of input lines that need attention and of translations that look wrong.
 
-    See `WARNINGS`; a line stands once for each match or placeholder in `beyond`, `unrestored` and `invented`. `failed`
-    has the lines that fail checks, by check and whether items are missing or invented: `numbers missing`.
+    See `WARNINGS`; a line stands once for each match, placeholder or term in `beyond`, `unrestored`, `invented` and
+    `unmet`. `failed` has the lines that fail checks, by check and whether items are missing or invented: `numbers
+    missing`.
     """
 
     lines: int = 0  # number of lines read
@@ -70,6 +73,9 @@ class Report:
     unsure: list[int] = field(default_factory=list)
     unrestored: list[int] = field(default_factory=list)
     invented: list[int] = field(default_factory=list)
+    unmet: list[int] = field(default_factory=list)
+    unavoided: list[int] = field(default_factory=list)
+    terms: int | None = None  # number of terms of the glossary that the lines hold; None without a glossary
     failed: dict[str, list[int]] = field(default_factory=dict)
 
     def warnings(self, *, numbered: bool = True) -> list[str]:
@@ -87,6 +93,13 @@ class Report:
             said.append(f"{FAILING}: {len(lines):,}{where}: {counts}")
         return said
 
+    @property
+    def unused(self) -> list[str]:
+        """A sentence in a list where a glossary was of no use, else an empty one."""
+        if self.terms != 0 or not self.lines:
+            return []
+        return ["no line holds a term of the glossary: is its first column in the source language?"]
+
     def of_line(self, number: int) -> list[str]:
         """Return the sentence of each kind in which line `number` occurred."""
         said = [warning for kind, warning in WARNINGS.items() if number in getattr(self, kind)]
@@ -96,6 +109,8 @@ class Report:
     def add(self, following: "Report") -> None:
         """Add the report on the lines that follow."""
         self.lines = following.lines
+        if following.terms is not None:
+            self.terms = (self.terms or 0) + following.terms
         for kind in WARNINGS:
             getattr(self, kind).extend(getattr(following, kind))
         for failure, lines in following.failed.items():

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -25,6 +26,7 @@ from nmt.data.encoding.trees import TreePieces
 from nmt.data.pairs import is_blank
 from nmt.data.placeholders import Protector, check_tags, protector_for
 from nmt.data.reading.streams import UpToError
+from nmt.data.reading.terms import Terms
 from nmt.data.sentences import SentenceSplitter
 from nmt.errors import DataError, UsageError
 from nmt.evaluation.checks import Checker
@@ -34,15 +36,17 @@ from nmt.inference.confidence import Calibration, features_of, no_calibration, r
 from nmt.inference.engines.loading import EnginePlan, open_bundles
 from nmt.inference.engines.workers import Workers
 from nmt.inference.mbr import choose, request_of
-from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Row, by_batch, length_penalty, nan_error
+from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Request, Row, by_batch, length_penalty, nan_error
 from nmt.inference.report import Report
 from nmt.inference.results import Candidate, Output, PairScore, Translation
 from nmt.inference.segments import Segment, Segmenter
 from nmt.inference.sources import UNBOUND, Chunk, Source, SourceReader, check_trees
+from nmt.inference.terms import TermEncoder, Wanted
 
 R = TypeVar("R")
 FIRST_CHUNK, LARGEST_CHUNK = 32, 2048
 """Lines of the first chunk and, doubling, of the largest: early answers first, then full batches."""
+NATIVE = "take the engine native"
 AS_MANY = "give as many prefixes as lines; a blank one leaves the start to the model"
 
 
@@ -76,6 +80,7 @@ class Translator:
         self.checker = Checker((source, target))
         self.report = Report()
         """Report on all lines since the translator was made, or since the report was last replaced."""
+        self.terms: TermEncoder | None = None  # see `with_terms`
         self._counting = threading.Lock()
         self.bundle: BundleConfig | None = None  # config of the first bundle, where `load` made the translator
         self.path: Path | None = None  # the only bundle, where `load` made the translator
@@ -101,12 +106,13 @@ class Translator:
         *paths: Path | str,
         decoding: Mapping[str, object] | None = None,
         precision: InferencePrecision | None = None,
+        terms: Terms | None = None,
         **settings: object,
     ) -> Self:
         """Load the bundle at each of `paths`; several form an ensemble.
 
         `decoding` replaces settings of the first bundle, and `precision` the one of this name; `settings` are fields of
-        `InferenceConfig`, such as `device`.
+        `InferenceConfig`, such as `device`. Translations keep to `terms`, see `with_terms`.
         With more than one of `devices`, the processes translate different batches. Raises ArtifactError, UsageError.
         """
         if not paths:
@@ -127,6 +133,9 @@ class Translator:
             raise UsageError("the precision of an export is its own", hint="nmt export has --quantization")
         if inference.engine != "native":
             bundles[0].check_float32()
+        encoder = None if terms is None else TermEncoder(terms, tokenizer)
+        if encoder is not None and inference.engine != "native":
+            raise UsageError(f"the engine {inference.engine} has no glossary and avoids no phrases", hint=NATIVE)
         plan = EnginePlan([bundle.path for bundle in bundles], inference, search.precision)
         engine = plan.load() if inference.devices == 1 else Workers(plan)
         longest = min(bundle.config.model.max_length for bundle in bundles)
@@ -140,7 +149,7 @@ class Translator:
             languages=config.languages,
             lines=config.training_lines,
         )
-        translator.bundle = config
+        translator.bundle, translator.terms = config, encoder
         if len(bundles) == 1:
             translator.path, translator.calibration = bundles[0].path, read_calibration(bundles[0])
         return translator
@@ -151,6 +160,15 @@ class Translator:
         other.engine, other.report = engine, Report()
         return other
 
+    def with_terms(self, terms: Terms | None) -> Self:
+        """Return a translator that keeps to `terms`, with the same model and a report of its own.
+
+        Raises DataError, UsageError where the model cannot; see `TermEncoder`.
+        """
+        other = self.with_engine(self.engine)
+        other.terms = None if terms is None else TermEncoder(terms, self.tokenizer)
+        return other
+
     def translate_all(self, lines: Sequence[str]) -> list[str]:
         """Translate `lines` in the batches of `stream`, so that scores equal those of `nmt translate`.
 
@@ -158,7 +176,7 @@ class Translator:
         """
         self.report = Report()
         texts = [translation.text for translation in self.stream(lines)]
-        for warning in self.report.warnings():
+        for warning in [*self.report.warnings(), *self.report.unused]:
             console.warn(warning)
         return texts
 
@@ -242,8 +260,15 @@ class Translator:
             for segments, start in zip(parts, starts, strict=True)
             for segment, begun in zip(segments, itertools.chain([start], itertools.repeat([])), strict=False)
         ]
+        wanted = [Wanted()] * len(rows)
+        if self.terms is not None:
+            texts = (text for pair in zip(sources, parts, strict=True) for text in self.reader.texts(*pair))
+            wanted = [*map(self.terms.wanted, texts)]
+            limit = partial(Row.limit, decoding=self.decoding, longest=self.engine.target_limit)
+            rows = [one.added_to(row, limit(row)) for one, row in zip(wanted, rows, strict=True)]
+            self._count_terms(sum(count for one in wanted for _, count in one.counts))
         batches = by_tokens([len(row.ids) + 1 for row in rows], self.batch_tokens, self.engine.workers)
-        return Chunk(first, lines, sources, parts, rows, batches)
+        return Chunk(first, lines, sources, parts, rows, wanted, batches)
 
     def _run(self, chunks: Iterator[Chunk], options: Options) -> Iterator[Translation]:
         """Translate `chunks`, up to and including the first chunk of only blank lines: no engine answers it.
@@ -257,7 +282,10 @@ class Translator:
             self.reader.check_text()
         if options.confidence:
             self.check_calibration()
-        request = request_of(self.decoding, options, self.trees)
+        edges = None if self.terms is None else self.terms.edges
+        request = replace(request_of(self.decoding, options, self.trees), edges=edges)
+        if request.sampling is not None and self.terms is not None and self.terms.has_glossary:
+            raise UsageError("a glossary and sampling exclude each other", hint="search, or leave out the glossary")
         begun: deque[Chunk] = deque()
 
         def batches() -> Iterator[list[Row]]:
@@ -270,28 +298,36 @@ class Translator:
         for hypotheses in self.engine.search(batches(), request):
             begun[0].take(hypotheses)
             if begun[0].is_done:
-                yield from self._finish(begun.popleft(), options)
+                yield from self._finish(begun.popleft(), options, request)
         for chunk in begun:
-            yield from self._finish(chunk, options)
+            yield from self._finish(chunk, options, request)
 
-    def _finish(self, chunk: Chunk, options: Options) -> Iterator[Translation]:
+    def _finish(self, chunk: Chunk, options: Options, request: Request) -> Iterator[Translation]:
+        chunk.search_again(partial(self._search, request=request), self.tokenizer.target.decode)
         hypotheses = [chunk.hypotheses[index] for index in range(len(chunk.rows))]
         if self.decoding.mbr:
             hypotheses = [choose(of_row, self.tokenizer.target, options.n_best) for of_row in hypotheses]
-        of_rows = iter(self._details(chunk.rows, hypotheses, options))
+        of_rows = zip(self._details(chunk.rows, hypotheses, options), chunk.wanted, strict=True)
         lines = zip(chunk.lines, chunk.sources, chunk.segments, strict=True)
         for number, (line, source, segments) in enumerate(lines, chunk.first):
-            parts = [next(of_rows) for _ in segments]
-            candidates = self._join(parts, segments, source, options)
+            found = [next(of_rows) for _ in segments]
+            parts, wanted = [part for part, _ in found], [one for _, one in found]
+            candidates = self._join(parts, segments, source, options, wanted)
             best = candidates[0]
             if segments:
                 self._judge(number, source, best, [part[0] for part in parts], options)
             self.report.unrestored += [number] * len(best.unrestored or [])
             self.report.invented += [number] * best.invented
+            self.report.unmet += [number] * len(best.unmet or [])
+            self.report.unavoided += [number] * any(one.avoids and one.avoids.is_in(best.text) for one in wanted)
             self.report.add_checks(number, best.checks or {})
             is_unsure = best.confidence is not None and best.confidence < options.min_confidence
             self.report.unsure += [number] * is_unsure
             yield Translation(line, candidates, is_unsure)
+
+    def _search(self, rows: list[Row], request: Request) -> list[list[Hypothesis]]:
+        lengths, search = [len(row.ids) + 1 for row in rows], partial(self.engine.search, request=request)
+        return by_batch(rows, lengths, self.batch_tokens, search, self.engine.workers)
 
     def _judge(self, number: int, source: Source, best: Candidate, outputs: Sequence[Output], options: Options) -> None:
         """Report the best candidate of line `number`, joined from `outputs`, if it looks wrong."""
@@ -360,6 +396,12 @@ class Translator:
             self.report.lines += len(lines)
         return first
 
+    def _count_terms(self, number: int) -> None:
+        """Add to the terms of the report, where there is a glossary."""
+        if self.terms is not None and self.terms.has_glossary:
+            with self._counting:
+                self.report.terms = (self.report.terms or 0) + number
+
     def _read(self, lines: Sequence[str], first: int) -> list[Source]:
         """Encode `lines`, numbered from `first`, and report the text that could not be protected."""
         sources = self.reader.read(lines)
@@ -407,14 +449,26 @@ class Translator:
         return by_batch(pairs, lengths, self.batch_tokens, work, self.engine.workers)
 
     def _join(
-        self, parts: list[list[Output]], segments: list[Segment], source: Source, options: Options
+        self,
+        parts: list[list[Output]],
+        segments: list[Segment],
+        source: Source,
+        options: Options,
+        wanted: Sequence[Wanted],
     ) -> list[Candidate]:
         """Return the candidates of a line: the k-th joins the k-th best hypotheses of its segments."""
         most = max(map(len, parts), default=1)
         of_candidates = ([part[min(k, len(part) - 1)] for part in parts] for k in range(most))
-        return [self._candidate(outputs, segments, source, options) for outputs in of_candidates]
+        return [self._candidate(outputs, segments, source, options, wanted) for outputs in of_candidates]
 
-    def _candidate(self, outputs: list[Output], segments: list[Segment], source: Source, options: Options) -> Candidate:
+    def _candidate(
+        self,
+        outputs: list[Output],
+        segments: list[Segment],
+        source: Source,
+        options: Options,
+        wanted: Sequence[Wanted],
+    ) -> Candidate:
         """Join one hypothesis of each segment of `source`; a blank line has no segments."""
         pieces = self.tokenizer.target.pieces([i for output in outputs for i in output.tgt])
         texts = self.tokenizer.target.decode([output.tgt for output in outputs])
@@ -429,6 +483,7 @@ class Translator:
             self._alignment(outputs, segments, source) if options.alignment else None,
             restored.missing if self.protector else None,
             restored.unknown,
+            self.terms.unmet(texts, wanted) if self.terms else None,
             self.checker.check(source.text, restored.text) if options.check else None,
             self.check_calibration().confidence(features) if options.confidence else None,
             features if options.features else None,
