@@ -14,12 +14,14 @@ from nmt.version import __version__
 if TYPE_CHECKING:
     from nmt.config.decoding import SamplingConfig
     from nmt.config.inference import Options
+    from nmt.data.reading.terms import Terms
     from nmt.inference.results import Candidate, PairScore, Translation
     from nmt.inference.translator import Translator
 
 _HOMES = {
     **dict.fromkeys(("Candidate", "PairScore", "Translation"), "nmt.inference.results"),
     "Translator": "nmt.inference.translator",
+    "Terms": "nmt.data.reading.terms",
     "Options": "nmt.config.inference",
     "SamplingConfig": "nmt.config.decoding",
 }
@@ -30,7 +32,7 @@ _TOO_LATE = (
     f"beside other busy processes (import Translator first, or set GOMP_SPINCOUNT={WAITING['GOMP_SPINCOUNT']})"
 )
 
-__all__ = ["Candidate", "Options", "PairScore", "SamplingConfig", "Translation", "Translator", "__version__"]
+__all__ = ["Candidate", "Options", "PairScore", "SamplingConfig", "Terms", "Translation", "Translator", "__version__"]
 
 
 def __getattr__(name: str) -> object:

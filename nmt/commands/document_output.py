@@ -39,5 +39,6 @@ def translate_file(
             if languages := translator.bundle and translator.bundle.languages:
                 setting = replace(setting, languages=(languages.source, languages.target))
             file.write(translate_document(content, kind, lines, setting))
-    for warning in [*setting.report.warnings(), *translator.report.warnings(numbered=False)]:
+    report = translator.report
+    for warning in [*setting.report.warnings(), *report.warnings(numbered=False), *report.unused]:
         console.warn(warning)

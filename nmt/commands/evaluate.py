@@ -12,7 +12,7 @@ import typer
 from nmt import console
 from nmt.commands import analysis_tables, score_tables
 from nmt.commands.group import new_app
-from nmt.commands.model_options import Inference, Search, check_device, load_translator
+from nmt.commands.model_options import Glossary, Inference, Search, check_device, load_translator, read_terms
 from nmt.commands.options import OptionsOf, command, writing
 from nmt.config.analysis import AnalysisConfig
 from nmt.config.decoding import EvaluationConfig
@@ -81,6 +81,7 @@ def evaluate(
     settings: Metrics,
     depth: Depth,
     search: Search,
+    files: Glossary,
     inference: Inference,
 ) -> None:
     """Score translations by BLEU, chrF and TER with their signatures: those of MODEL, or --hypotheses.
@@ -95,11 +96,12 @@ def evaluate(
         raise UsageError("evaluate needs --reference FILE")
     check_printing(depth, as_json=as_json, as_latex=as_latex)
     check_language(target_language, settings)
+    terms = read_terms(files, inference)
     check_device(inference)
     if output is not None:
         check_output(output)
     if hypotheses:
-        are_for_translating = bool(output or search.model_fields_set or inference.model_fields_set)
+        are_for_translating = bool(output or terms or search.model_fields_set or inference.model_fields_set)
         check_untranslated(source, depth, are_for_translating=are_for_translating)
     elif model is None or source is None:
         raise UsageError("evaluate takes MODEL with --source, or --hypotheses")
@@ -109,7 +111,7 @@ def evaluate(
     bundle = open_bundle(model).config if model and hypotheses else None
     translate, count_pieces, trust = None, None, None
     if model and source and not hypotheses:
-        translator = load_translator([model], search, inference)
+        translator = load_translator([model], search, inference, terms)
         bundle, translate = translator.bundle, translator.translate_all
         count_pieces = evaluation.piece_counter(translator.tokenizer)
         if depth.calibrate or depth.confidence:

@@ -87,6 +87,8 @@ def _object(candidate: Candidate) -> dict[str, object]:
         found["alignment"] = candidate.alignment
     if candidate.unrestored is not None:
         found["unrestored"] = candidate.unrestored
+    if candidate.unmet is not None:
+        found["unmet"] = candidate.unmet
     if candidate.confidence is not None:
         found["confidence"] = round(candidate.confidence, 2)
     if candidate.checks is not None:

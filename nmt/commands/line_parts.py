@@ -15,6 +15,7 @@ from nmt.commands.line_output import Format, render
 from nmt.commands.options import writing
 from nmt.config.inference import InferenceConfig, Options
 from nmt.config.section import Section
+from nmt.data.reading.terms import Terms
 from nmt.errors import StorageError
 from nmt.files import (
     JsonObject,
@@ -54,13 +55,21 @@ class SharedOutput:
     file: BinaryIO  # what the first rank writes
     folder: Path = Path()  # of the parts, once `begin` has named it
 
-    def begin(self, models: Sequence[Path], inference: InferenceConfig, given: Mapping[str, Section | None]) -> None:
+    def begin(
+        self,
+        models: Sequence[Path],
+        inference: InferenceConfig,
+        given: Mapping[str, Section | None],
+        terms: Terms | None = None,
+    ) -> None:
         """Let the first rank make the folder of the parts made with the settings `given`, and say how many are done.
 
         Raises ArtifactError where the ranks differ in settings or models, StorageError where one sees no such folder.
         """
         settings = {name: section and section.model_dump() for name, section in given.items()}
         settings |= made_with(models, inference)
+        if terms is not None:
+            settings["terms"] = asdict(terms)
         digests = {name: digest_json(value)[:12] for name, value in settings.items()}
         self.ranks.check_equal(digests, "give all of them the same command, models and version")
         self.folder = parts_beside(self.output) / digest_json(settings)[:16]

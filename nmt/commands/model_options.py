@@ -10,7 +10,9 @@ import typer
 
 from nmt.commands.options import OptionsOf
 from nmt.config.decoding import DecodingConfig
-from nmt.config.inference import InferenceConfig
+from nmt.config.inference import InferenceConfig, TermsConfig
+from nmt.data.reading.terms import Terms
+from nmt.errors import UsageError
 
 if TYPE_CHECKING:
     from nmt.inference.translator import Translator
@@ -27,6 +29,21 @@ Scoring = Annotated[
 ]
 Inference = Annotated[InferenceConfig, OptionsOf("Model and device")]
 
+Glossary = Annotated[TermsConfig, OptionsOf("Terms")]
+
+
+def read_terms(files: TermsConfig, inference: InferenceConfig) -> Terms | None:
+    """Read the files of terms; None where there are none.
+
+    Raises DataError, and UsageError where the engine knows no terms.
+    """
+    if files.glossary is None and files.avoid is None:
+        return None
+    if inference.engine != "native":
+        option = "--avoid" if files.glossary is None else "--glossary"
+        raise UsageError(f"the engine {inference.engine} has no {option}", hint="leave out --engine")
+    return Terms.read(*(None if name is None else Path(name) for name in (files.glossary, files.avoid)))
+
 
 def check_device(inference: InferenceConfig) -> None:
     """Check before the work that the device is there. Raises UsageError."""
@@ -35,9 +52,11 @@ def check_device(inference: InferenceConfig) -> None:
     loading.check_device(inference)
 
 
-def load_translator(models: Sequence[Path], search: DecodingConfig, inference: InferenceConfig) -> Translator:
+def load_translator(
+    models: Sequence[Path], search: DecodingConfig, inference: InferenceConfig, terms: Terms | None = None
+) -> Translator:
     """Load `models` with the settings of `search` that were given, in place of the first model's own."""
     from nmt.inference.translator import Translator  # start-up time
 
     given = inference.model_dump(exclude_unset=True)
-    return Translator.load(*models, decoding=search.model_dump(exclude_unset=True), **given)
+    return Translator.load(*models, decoding=search.model_dump(exclude_unset=True), terms=terms, **given)

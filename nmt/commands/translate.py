@@ -15,7 +15,15 @@ from nmt import console
 from nmt.commands.group import new_app
 from nmt.commands.line_input import open_input, read_beside
 from nmt.commands.line_output import Format, render
-from nmt.commands.model_options import Inference, Models, Search, check_device, load_translator
+from nmt.commands.model_options import (
+    Glossary,
+    Inference,
+    Models,
+    Search,
+    check_device,
+    load_translator,
+    read_terms,
+)
 from nmt.commands.options import Input, OptionsOf, Output, command, option_name, writing
 from nmt.config.decoding import DecodingConfig, SamplingConfig
 from nmt.config.inference import InferenceConfig, Options
@@ -56,6 +64,9 @@ class OutputConfig(Section):
     """Compare numbers, addresses, tags and placeholders of each translation with those of its line; count, at the end,
     the lines that lack or invent some, and with tsv and jsonl say which."""
 
+    repair: bool = False
+    """Check, and search again where a check fails: what is missing is asked for, what is invented avoided. A
+    translation that passes then replaces the first."""
     confidence: bool = False
     """Write the confidence in each translation: the chrF to expect of it, 0 to 100. MODEL needs a calibration, see
     `nmt evaluate --calibrate`."""
@@ -87,7 +98,11 @@ class OutputConfig(Section):
     def exclude(self) -> Self:
         """Raise UsageError where options exclude each other."""
         of_lines = {"n-best": self.n_best > 1, "alignment": self.alignment, "check": self.check}
-        of_lines |= {"confidence": self.confidence, "min-confidence": self.min_confidence is not None}
+        of_lines |= {
+            "repair": self.repair,
+            "confidence": self.confidence,
+            "min-confidence": self.min_confidence is not None,
+        }
         if self.document and any(of_lines.values()):
             option = "--" + next(name for name, is_given in of_lines.items() if is_given)
             raise UsageError(f"{option} is for lines, and --format {self.document} for a document")
@@ -127,6 +142,7 @@ def translate(
     written: Annotated[OutputConfig, OptionsOf("Output")],
     search: Search,
     sampling: Sampling,
+    files: Glossary,
     inference: Inference,
 ) -> None:
     """Translate raw text with MODEL: one line out for every line in, in order, as soon as it is done.
@@ -137,16 +153,23 @@ def translate(
     """
     # Everything else is checked before the model, which takes seconds to load.
     check(sample, search, sampling, inference)
+    if written.repair:
+        check_repair(sample, prefix, inference)
+    if sample and files.glossary:
+        raise UsageError("--glossary is for the search, not for --sample", hint="--avoid is for both")
+    terms = read_terms(files, inference)
     check_device(inference)
     if kind := written.document:
         check_document(kind, prefix, sample, errors)
-        translate_document(kind, input, output, written.column, lambda: load_translator(models, search, inference))
+        translate_document(
+            kind, input, output, written.column, lambda: load_translator(models, search, inference, terms)
+        )
         return
     options = wanted(written, sampling if sample else None)
     with open_output(output, input, inference) as (file, shared):
         reader = open_input(input, errors, max_wait_ms / 1000)
         prefixes = read_beside(prefix, reader, input) if prefix else None
-        translator = load_translator(models, search, inference)
+        translator = load_translator(models, search, inference, terms)
         check_model(translator, options)
         if reader.interactive and console.is_live():
             console.log("ready: type a line, Ctrl-D ends")
@@ -161,13 +184,13 @@ def translate(
                 report = translator.report
             else:
                 settings = {"search": translator.decoding, "sampling": options.sampling, "output": written}
-                shared.begin(models, inference, settings)
+                shared.begin(models, inference, settings, terms)
                 report = shared.translate(
                     translator, reader, prefixes, options, written.form, progress.update, is_withheld=written.withholds
                 )
-    for warning in report.warnings():
+    for warning in [*report.warnings(), *report.unused]:
         console.warn(warning)
-    if written.check and not report.failed:
+    if options.check and not report.failed:
         console.log(f"translate: lines that pass all checks: {report.lines:,} of {report.lines:,}")
 
 
@@ -179,7 +202,8 @@ def wanted(written: OutputConfig, sampling: SamplingConfig | None) -> Options:
         token_scores=written.form == "jsonl",
         alignment=written.alignment,
         alignment_layer=written.alignment_layer,
-        check=written.check,
+        check=written.check or written.repair,
+        repair=written.repair,
         confidence=written.confidence or written.min_confidence is not None,
         min_confidence=written.min_confidence or 0.0,
     )
@@ -252,6 +276,15 @@ def check_document(kind: DocumentKind, prefix: Path | None, sample: bool, errors
     for option, is_given in (("--prefix", prefix), ("--sample", sample), ("--errors", errors != "strict")):
         if is_given:
             raise UsageError(f"{option} is for lines, and --format {kind} for a document")
+
+
+def check_repair(sample: bool, prefix: Path | None, inference: InferenceConfig) -> None:
+    """Raise UsageError where an option excludes a repair."""
+    if sample or prefix:
+        option = "--sample" if sample else "--prefix"
+        raise UsageError(f"--repair and {option} exclude each other", hint="leave one of them out")
+    if inference.engine != "native":
+        raise UsageError(f"the engine {inference.engine} has no --repair", hint="leave out --engine")
 
 
 def check(sample: bool, search: DecodingConfig, sampling: SamplingConfig, inference: InferenceConfig) -> None:

@@ -39,6 +39,7 @@ class Options:
     confidence: bool = False  # add the chrF to expect of each hypothesis, by the calibration of the model
     min_confidence: float = 0.0  # confidence under which the translation of a line is marked as unsure
     features: bool = False  # add what the confidence is computed from
+    repair: bool = False  # search again for hypotheses that pass the checks, which are to be wanted
     check: bool = False  # add the checks of numbers, addresses, tags and placeholders that each hypothesis fails
 
 
@@ -65,6 +66,17 @@ class InferenceConfig(Section):
         if self.export is not None and self.engine == "native":
             raise UsageError("--export is for another engine than the native one", hint="add --engine ctranslate2")
         return self
+
+
+class TermsConfig(Section):
+    """Files of terms that translations keep to; no part of a recipe."""
+
+    glossary: Annotated[str | None, Flag(metavar="FILE")] = None
+    """Terms, one a line: SOURCE, TAB, TARGET. Where a line holds SOURCE, its translation holds TARGET, as words;
+    several targets stand between |, and any of them will do."""
+    avoid: Annotated[str | None, Flag(metavar="FILE")] = None
+    """Phrases that no translation holds, one a line, in whatever case; after a TAB, a phrase of the source where alone
+    this one is avoided."""
 
 
 class AttentionConfig(Section):

@@ -24,6 +24,28 @@ Matrix = list[list[float]]
 Pair = tuple[list[int], list[int]]  # ids of a source and of a target, both without EOS
 
 
+ANYWHERE, JOINED, SENTENCE_START, NOWHERE = range(4)
+"""Places where the search may put a spelling of a term: anywhere; behind a mark that no space follows, as a hyphen; at
+the start of a sentence; nowhere but where the model puts it."""
+BEGINS, ENDS, JOINS, OPENS = 1, 2, 4, 8
+"""Bits of a piece: its first character goes on with the word before it; its last character is within a word; what is
+`JOINED` may follow it; a sentence may begin after it."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """A term that every hypothesis is to hold, as words."""
+
+    count: int  # how often
+    spellings: tuple[tuple[tuple[int, ...], int], ...]
+    """Pieces of each of its spellings with their place; any of them will do, and one is `ANYWHERE`."""
+
+    @property
+    def room(self) -> int:
+        """Pieces of the shortest spelling that may be put anywhere."""
+        return min(len(pieces) for pieces, place in self.spellings if place == ANYWHERE)
+
+
 @dataclass(frozen=True)
 class Row:
     """One source to translate."""
@@ -32,6 +54,8 @@ class Row:
     prefix: list[int] = field(default_factory=list)  # pieces with which every hypothesis begins
     forbidden: frozenset[int] = frozenset()  # pieces that no hypothesis holds, none of them in the prefix
     words: tuple[tuple[int, ...], ...] = ()  # of a tree, the pieces of each word
+    needs: tuple[Need, ...] = ()  # terms that every hypothesis is to hold, which fit its limit
+    avoided: tuple[tuple[int, ...], ...] = ()  # pieces of phrases that no hypothesis holds, but for those of a term
 
     def limit(self, decoding: DecodingConfig, longest: int) -> int:
         """Return the length limit of hypotheses in pieces, EOS included; `longest` is the limit of the model."""
@@ -67,6 +91,7 @@ class Request:
     n_best: int = 1  # hypotheses wanted of each row; at most the beam size, or any number of samples
     sampling: SamplingConfig | None = None  # draw `n_best` samples instead of searching
     trees: TreePieces | None = None  # search among trees over the words of each row alone
+    edges: bytes | None = None  # where rows have terms, the bits of each piece: `BEGINS` and so on
 
 
 class Engine(Protocol):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from nmt.data.encoding.trees import CLOSE
 from nmt.data.pairs import is_blank
 from nmt.evaluation.checks import KINDS, Checks
+from nmt.inference.results import Candidate
 
 LOOP, LOOP_PIECES = 4, 8
 """A hypothesis is a loop if it repeats up to LOOP_PIECES pieces LOOP times in a row, and its source does not."""
@@ -40,9 +41,13 @@ WARNINGS = {
     "unsure": "translations of less than the least confidence",
     "unrestored": "placeholders that could not be restored, their text is missing",
     "invented": "placeholders that stand for nothing, taken out of translations",
+    "unmet": "terms of the glossary that translations lack",
+    "unavoided": "translations that hold a phrase to avoid",
 }
 """The kinds of lines in a report and their sentences, in order."""
 FAILURES = tuple(f"{kind} {what}" for kind in KINDS for what in ("missing", "invented"))
+TRIED = "translations searched again for failed checks"
+JUDGED = ("looping", "emptied", "copied", "spelled", "short", "improbable")
 FAILING = "translations that fail a check against their lines"
 
 
@@ -50,8 +55,9 @@ FAILING = "translations that fail a check against their lines"
 class Report:
     """Line numbers, counted from 1, of input lines that need attention and of translations that look wrong.
 
-    See `WARNINGS`; a line stands once for each match or placeholder in `beyond`, `unrestored` and `invented`. `failed`
-    has the lines that fail checks, by check and whether items are missing or invented: `numbers missing`.
+    See `WARNINGS`; a line stands once for each match, placeholder or term in `beyond`, `unrestored`, `invented` and
+    `unmet`. `failed` has the lines that fail checks, by check and whether items are missing or invented: `numbers
+    missing`.
     """
 
     lines: int = 0  # number of lines read
@@ -70,7 +76,12 @@ class Report:
     unsure: list[int] = field(default_factory=list)
     unrestored: list[int] = field(default_factory=list)
     invented: list[int] = field(default_factory=list)
+    unmet: list[int] = field(default_factory=list)
+    unavoided: list[int] = field(default_factory=list)
+    terms: int | None = None  # number of terms of the glossary that the lines hold; None without a glossary
     failed: dict[str, list[int]] = field(default_factory=dict)
+    tried: list[int] = field(default_factory=list)  # lines that were searched again for failed checks
+    repaired: list[int] = field(default_factory=list)  # of these, those that pass now
 
     def warnings(self, *, numbered: bool = True) -> list[str]:
         """Return a sentence for each kind that occurred, with the numbers of its lines where they are `numbered`."""
@@ -80,12 +91,22 @@ class Report:
             for warning, lines in found
             if lines
         ]
+        if self.tried:
+            where = f" ({list_lines(self.tried)})" if numbered else ""
+            said.append(f"{TRIED}: {len(self.tried):,}{where}, of which pass now: {len(self.repaired):,}")
         if self.failed:
             lines = sorted({number for lines in self.failed.values() for number in lines})
             where = f" ({list_lines(lines)})" if numbered else ""
             counts = ", ".join(f"{kind} in {len(self.failed[kind]):,}" for kind in FAILURES if kind in self.failed)
             said.append(f"{FAILING}: {len(lines):,}{where}: {counts}")
         return said
+
+    @property
+    def unused(self) -> list[str]:
+        """A sentence in a list where a glossary was of no use, else an empty one."""
+        if self.terms != 0 or not self.lines:
+            return []
+        return ["no line holds a term of the glossary: is its first column in the source language?"]
 
     def of_line(self, number: int) -> list[str]:
         """Return the sentence of each kind in which line `number` occurred."""
@@ -96,8 +117,12 @@ class Report:
     def add(self, following: "Report") -> None:
         """Add the report on the lines that follow."""
         self.lines = following.lines
+        if following.terms is not None:
+            self.terms = (self.terms or 0) + following.terms
         for kind in WARNINGS:
             getattr(self, kind).extend(getattr(following, kind))
+        self.tried += following.tried
+        self.repaired += following.repaired
         for failure, lines in following.failed.items():
             self.failed.setdefault(failure, []).extend(lines)
 
@@ -121,6 +146,24 @@ class Report:
             self.short.append(number)
         else:
             self.judge_probability(number, log_prob)
+
+    def take_judgement(self, number: int, alone: "Report") -> None:
+        """Record line `number` in the kinds of translations that look wrong in which it is in a report of its own."""
+        for kind in JUDGED:
+            getattr(self, kind).extend([number] * bool(getattr(alone, kind)))
+
+    def add_best(self, number: int, best: Candidate) -> None:
+        """Record what the best candidate of line `number` lacks, has invented, or fails."""
+        self.unrestored += [number] * len(best.unrestored or [])
+        self.invented += [number] * best.invented
+        self.unmet += [number] * len(best.unmet or [])
+        self.add_checks(number, best.checks or {})
+
+    def is_unsure(self, number: int, best: Candidate, least: float) -> bool:
+        """Return whether the confidence in the best candidate of line `number` is under `least`, and record it."""
+        is_unsure = best.confidence is not None and best.confidence < least
+        self.unsure += [number] * is_unsure
+        return is_unsure
 
     def add_checks(self, number: int, checks: Checks) -> None:
         """Record the `checks` that the translation of line `number` fails."""

@@ -21,6 +21,8 @@ class Candidate:
     """Protected text missing from the translation, because the model left out its placeholder; None without
     protection."""
     invented: int = 0  # number of placeholders in the output that stood for nothing; they are not in the text
+    unmet: list[str] | None = None
+    """Targets of the glossary that the translation lacks, each as often as it is missing; None without a glossary."""
     checks: Checks | None = None
     """Checks that the text fails against its line; empty where it passes, None unless wanted."""
 

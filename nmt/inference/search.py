@@ -17,6 +17,7 @@ from nmt.config.decoding import SamplingConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.inference.constraints import Constraints, pad
 from nmt.inference.protocol import Hypothesis, Request, Row, length_penalty
+from nmt.inference.term_constraint import TermConstraint
 from nmt.model.protocol import Model
 
 BLOCK = 64  # pieces of the vocabulary in a block: only the blocks with the highest maxima are searched
@@ -25,6 +26,10 @@ SMALL = 1e-30  # sums of exponentials this small, or as large, are computed with
 SHRINK = {"cpu": 31 / 32, "cuda": 1 / 2}
 """Finished sentences leave the batch once at most this share of it is unfinished; to copy the others costs a GPU more
 than to compute all."""
+LEAST_WIDTH = 4
+"""Hypotheses of each sentence with terms, where the beam is smaller: some are to hold none yet, some all."""
+WAIT, NEVER = 1, 10**9
+"""Pieces for which hypotheses that lack terms are waited for once there are as many finished ones as wanted."""
 LOOK_EVERY = {"cpu": 1, "cuda": 4}
 """Steps from one look at which sentences are finished to the next; for each look the host waits for a GPU."""
 
@@ -38,13 +43,24 @@ def search(
     Beam size 1 is greedy search: it takes the likeliest piece at each step and ends at its first EOS. A row has no
     hypothesis where the model's output is not a number. An `observer` is called after each step.
     """
+    bound = [index for index, row in enumerate(rows) if row.needs]
+    if 0 < len(bound) < len(rows):  # the others are searched as they would be without any terms
+        free = [index for index, row in enumerate(rows) if not row.needs]
+        results: list[list[Hypothesis]] = [[] for _ in rows]
+        for indices in (bound, free):
+            found = search(models, [rows[index] for index in indices], request, observer)
+            for index, hypotheses in zip(indices, found, strict=True):
+                results[index] = hypotheses
+        return results
     device = models[0].device
     longest = min(model.position_limit for model in models)
-    constraints = Constraints(request.decoding, rows, longest, device, request.trees)
+    constraints = Constraints(request.decoding, rows, longest, device, request.trees, request.edges)
     decoder = Decoder(models, pad([[*row.ids, EOS_ID] for row in rows], device), constraints)
     if request.sampling is not None:
         keys = [sample_key(row, request.sampling.seed) for row in rows]
         return walk(decoder, request.n_best, Sampler(request.sampling, torch.tensor(keys, device=device)), observer)
+    if constraints.terms is not None:
+        return term_search(decoder, constraints.terms, request.n_best, observer)
     if request.decoding.beam_size == 1:
         return walk(decoder, 1, None, observer)
     return beam_search(decoder, request.n_best, observer)
@@ -178,6 +194,69 @@ def beam_search(decoder: Decoder, n_best: int, observer: Observer | None = None)
         decoder.reorder(chosen)
 
 
+def term_search(
+    decoder: Decoder, terms: TermConstraint, n_best: int, observer: Observer | None = None
+) -> list[list[Hypothesis]]:
+    """Search as `beam_search` among hypotheses that hold all `terms`, with a beam that those on the way share.
+
+    Those that hold all end a sentence by the same rule; those that lack some are waited for only a little longer than
+    the `n_best` finished ones took, as no bound for them would ever be reached.
+    """
+    size, device, decoding = decoder.size, decoder.device, decoder.constraints.decoding
+    width, alpha = max(decoding.beam_size, LEAST_WIDTH), decoding.length_penalty
+    state = BeamState(
+        torch.arange(size, device=device),
+        torch.full((size, 1, 1), BOS_ID, device=device),
+        torch.zeros(size, 1, device=device),
+        torch.full((size, width, 1), BOS_ID, device=device),
+        torch.full((size, width), -torch.inf, device=device),
+    )
+    enough = torch.full((size,), NEVER, device=device)  # (B) length of the hypotheses when n best were finished
+    results: list[list[Hypothesis]] = [[] for _ in range(size)]
+    while True:
+        candidates = []
+        for part, logits, norms in decoder.next(state.tokens):
+            totals = state.totals[part]
+            leading = logits.gather(2, terms.following) + (totals - norms)[..., None]
+            candidates.append(terms.choose(extend_each(totals, logits, norms, width), leading, width, part))
+        totals, parents, tokens, has_all = map(torch.cat, zip(*candidates, strict=True))
+        left, finished, finished_scores = finish(state, totals, parents, tokens, alpha)
+        order = torch.arange(left.size(1), device=device).masked_fill(left == -torch.inf, left.size(1))
+        going_on = order.topk(width, largest=False).indices
+        chosen = parents.gather(1, going_on)
+        histories = state.tokens
+        state = BeamState(
+            state.sentences,
+            append(histories, chosen, tokens.gather(1, going_on)),
+            left.gather(1, going_on),
+            finished,
+            finished_scores,
+        )
+        if observer is not None:
+            observer(histories, (totals, parents, tokens), state)
+        length = state.tokens.size(-1) - 1
+        enough = torch.where(state.finished_scores[:, n_best - 1] > -torch.inf, enough.clamp(max=length), enough)
+        is_waited_for = has_all.gather(1, going_on) | (length < enough + WAIT)[:, None]
+        totals = state.totals.masked_fill(~is_waited_for, -torch.inf)
+        bound = totals.amax(1) / length_penalty(decoder.constraints.limits, alpha)
+        is_going = state.finished_scores[:, n_best - 1] < bound
+        if decoder.is_done(is_going, length):
+            collect(state.select((~is_going).nonzero()[:, 0]), results, n_best)
+            going = in_place(is_going)
+            if not len(going):
+                return results
+            state, chosen, enough = state.select(going), chosen[going], enough[going]
+            decoder.keep_sentences(going)
+        decoder.reorder(chosen)
+
+
+def extend_each(totals: Tensor, logits: Tensor, norms: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return totals and pieces (B, K, count) of the best extensions of each hypothesis, see `extend`."""
+    rows = logits.flatten(0, 1)[:, None], norms.flatten()[:, None]
+    found, _, tokens = extend(totals.flatten()[:, None], *rows, count)
+    return found.unflatten(0, totals.shape), tokens.unflatten(0, totals.shape)
+
+
 def in_place(kept: Tensor) -> Tensor:
     """Return the indices where `kept` (B) is true, in an order that moves as few of them as possible."""
     indices = torch.arange(int(kept.sum()), device=kept.device)
@@ -229,8 +308,21 @@ def advance(
     if (missing := 2 * beam_size - totals.size(1)) > 0:  # a vocabulary smaller than the beam
         totals = F.pad(totals, (0, missing), value=-torch.inf)
         parents, tokens = F.pad(parents, (0, missing)), F.pad(tokens, (0, missing))
-    ends = tokens == EOS_ID
+    totals, finished, finished_scores = finish(state, totals, parents, tokens, alpha)
+    totals, going = totals.topk(beam_size)
+    parents = parents.gather(1, going)
+    histories = append(state.tokens, parents, tokens.gather(1, going))
+    return BeamState(state.sentences, histories, totals, finished, finished_scores), parents
 
+
+def finish(
+    state: BeamState, totals: Tensor, parents: Tensor, tokens: Tensor, alpha: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Take the candidates that end, among the first as many as the beam size, to the finished hypotheses.
+
+    Returns the totals without those that end, the best finished hypotheses, and their scores.
+    """
+    beam_size, ends = state.finished.size(1), tokens == EOS_ID
     finished, finished_scores = state.finished, state.finished_scores
     if ends.is_cuda or bool(ends.any()):  # on a GPU to ask costs more than to compute
         ended = append(state.tokens, parents[:, :beam_size], tokens[:, :beam_size])
@@ -240,11 +332,7 @@ def advance(
         finished = F.pad(finished, (0, ended.size(-1) - finished.size(-1)), value=PAD_ID)
         finished = gather(torch.cat([finished, ended], dim=1), best)
         totals = totals.masked_fill(ends, -torch.inf)
-
-    totals, going = totals.topk(beam_size)
-    parents = parents.gather(1, going)
-    histories = append(state.tokens, parents, tokens.gather(1, going))
-    return BeamState(state.sentences, histories, totals, finished, finished_scores), parents
+    return totals, finished, finished_scores
 
 
 def append(histories: Tensor, chosen: Tensor, tokens: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """From a raw line to rows of pieces (tags, placeholders, segments), and from its placeholders back to their text."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 
@@ -14,7 +14,9 @@ from nmt.errors import UsageError
 from nmt.inference.alignment import SPACE
 from nmt.inference.protocol import Hypothesis, Row, least_tree, nan_error
 from nmt.inference.segments import Segment, Segmenter, join
+from nmt.inference.terms import Decode, Wanted
 
+ROUNDS = 8  # the most further searches for translations without the phrases to avoid
 UNBOUND = "search without decoding.well_formed"
 
 
@@ -51,6 +53,7 @@ class Chunk:
     sources: list[Source]
     segments: list[list[Segment]]  # of each line, a row each
     rows: list[Row]
+    wanted: list[Wanted]  # terms of each row
     batches: list[list[int]]  # indices of the rows in each batch
     hypotheses: dict[int, list[Hypothesis]] = field(default_factory=dict)
     """Hypotheses by row, of the batches done so far."""
@@ -66,6 +69,23 @@ class Chunk:
             raise nan_error()
         self.hypotheses.update(zip(self.batches[self.done], hypotheses, strict=True))
         self.done += 1
+
+    def search_again(self, search: Callable[[list[Row]], list[list[Hypothesis]]], decode: Decode) -> None:
+        """Search those rows again whose hypotheses hold a phrase to avoid, in pieces as yet unknown."""
+        for _ in range(ROUNDS):
+            if not (again := self.to_search_again(decode)):
+                return
+            for index, hypotheses in zip(again, search([*again.values()]), strict=True):
+                self.rows[index], self.hypotheses[index] = again[index], hypotheses or self.hypotheses[index]
+
+    def to_search_again(self, decode: Decode) -> dict[int, Row]:
+        """Return, by index, the rows with hypotheses that hold a phrase to avoid, which now avoid its pieces there."""
+        again: dict[int, Row] = {}
+        for index, (row, wanted) in enumerate(zip(self.rows, self.wanted, strict=True)):
+            found = [phrase for one in self.hypotheses[index] for phrase in wanted.phrases(one.ids, decode)]
+            if new := [phrase for phrase in dict.fromkeys(found) if phrase not in row.avoided]:
+                again[index] = replace(row, avoided=(*row.avoided, *new))
+        return again
 
 
 @dataclass(frozen=True)
@@ -92,6 +112,10 @@ class SourceReader:
             words = len(line.split()) - len(text.split())
             sources.append(Source(text, spelled, one.kept, one.beyond, head, ids, words))
         return sources
+
+    def expected_pieces(self, source: Source) -> float:
+        """Return the number of pieces to expect of the translation of `source`."""
+        return self.segmenter.ratio * (len(source.ids) - len(source.head))
 
     def check_alignment(self) -> None:
         """Raise UsageError where translations have no words to align with those of their line."""
@@ -138,6 +162,12 @@ class SourceReader:
             parts = [" ".join(spelled[:middle]), " ".join(spelled[middle:])]
         for part, of_part in zip(parts, self.tokenizer.source.encode(parts, tagged=False), strict=True):
             yield from self._with_words(part, head, head + of_part)
+
+    def texts(self, source: Source, segments: Sequence[Segment]) -> list[str]:
+        """Return the text of each of the `segments` of `source`, of several in the normal form."""
+        if len(segments) == 1:
+            return [source.spelled]
+        return self.tokenizer.source.decode([segment.ids[len(source.head) :] for segment in segments])
 
     def joined(self, texts: Sequence[str]) -> str:
         """Return the translation of a line from those of its segments; trees get a bracket around them."""

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -25,24 +26,28 @@ from nmt.data.encoding.trees import TreePieces
 from nmt.data.pairs import is_blank
 from nmt.data.placeholders import Protector, check_tags, protector_for
 from nmt.data.reading.streams import UpToError
+from nmt.data.reading.terms import Terms
 from nmt.data.sentences import SentenceSplitter
 from nmt.errors import DataError, UsageError
 from nmt.evaluation.checks import Checker
-from nmt.inference.alignment import SPACE, align_segments
 from nmt.inference.bundle import BundleConfig
-from nmt.inference.confidence import Calibration, features_of, no_calibration, read_calibration
+from nmt.inference.candidates import Joiner
+from nmt.inference.confidence import Calibration, no_calibration, read_calibration
 from nmt.inference.engines.loading import EnginePlan, open_bundles
 from nmt.inference.engines.workers import Workers
 from nmt.inference.mbr import choose, request_of
-from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Row, by_batch, length_penalty, nan_error
+from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Request, Row, by_batch, length_penalty, nan_error
+from nmt.inference.repair import check_options, terms_for
 from nmt.inference.report import Report
 from nmt.inference.results import Candidate, Output, PairScore, Translation
 from nmt.inference.segments import Segment, Segmenter
 from nmt.inference.sources import UNBOUND, Chunk, Source, SourceReader, check_trees
+from nmt.inference.terms import TermEncoder, Wanted
 
 R = TypeVar("R")
 FIRST_CHUNK, LARGEST_CHUNK = 32, 2048
 """Lines of the first chunk and, doubling, of the largest: early answers first, then full batches."""
+NATIVE = "take the engine native"
 AS_MANY = "give as many prefixes as lines; a blank one leaves the start to the model"
 
 
@@ -76,6 +81,7 @@ class Translator:
         self.checker = Checker((source, target))
         self.report = Report()
         """Report on all lines since the translator was made, or since the report was last replaced."""
+        self.terms: TermEncoder | None = None  # see `with_terms`
         self._counting = threading.Lock()
         self.bundle: BundleConfig | None = None  # config of the first bundle, where `load` made the translator
         self.path: Path | None = None  # the only bundle, where `load` made the translator
@@ -101,12 +107,13 @@ class Translator:
         *paths: Path | str,
         decoding: Mapping[str, object] | None = None,
         precision: InferencePrecision | None = None,
+        terms: Terms | None = None,
         **settings: object,
     ) -> Self:
         """Load the bundle at each of `paths`; several form an ensemble.
 
         `decoding` replaces settings of the first bundle, and `precision` the one of this name; `settings` are fields of
-        `InferenceConfig`, such as `device`.
+        `InferenceConfig`, such as `device`. Translations keep to `terms`, see `with_terms`.
         With more than one of `devices`, the processes translate different batches. Raises ArtifactError, UsageError.
         """
         if not paths:
@@ -127,6 +134,9 @@ class Translator:
             raise UsageError("the precision of an export is its own", hint="nmt export has --quantization")
         if inference.engine != "native":
             bundles[0].check_float32()
+        encoder = None if terms is None else TermEncoder(terms, tokenizer)
+        if encoder is not None and inference.engine != "native":
+            raise UsageError(f"the engine {inference.engine} has no glossary and avoids no phrases", hint=NATIVE)
         plan = EnginePlan([bundle.path for bundle in bundles], inference, search.precision)
         engine = plan.load() if inference.devices == 1 else Workers(plan)
         longest = min(bundle.config.model.max_length for bundle in bundles)
@@ -140,7 +150,7 @@ class Translator:
             languages=config.languages,
             lines=config.training_lines,
         )
-        translator.bundle = config
+        translator.bundle, translator.terms = config, encoder
         if len(bundles) == 1:
             translator.path, translator.calibration = bundles[0].path, read_calibration(bundles[0])
         return translator
@@ -151,6 +161,15 @@ class Translator:
         other.engine, other.report = engine, Report()
         return other
 
+    def with_terms(self, terms: Terms | None) -> Self:
+        """Return a translator that keeps to `terms`, with the same model and a report of its own.
+
+        Raises DataError, UsageError where the model cannot; see `TermEncoder`.
+        """
+        other = self.with_engine(self.engine)
+        other.terms = None if terms is None else TermEncoder(terms, self.tokenizer)
+        return other
+
     def translate_all(self, lines: Sequence[str]) -> list[str]:
         """Translate `lines` in the batches of `stream`, so that scores equal those of `nmt translate`.
 
@@ -158,7 +177,7 @@ class Translator:
         """
         self.report = Report()
         texts = [translation.text for translation in self.stream(lines)]
-        for warning in self.report.warnings():
+        for warning in [*self.report.warnings(), *self.report.unused]:
             console.warn(warning)
         return texts
 
@@ -169,6 +188,7 @@ class Translator:
 
         Raises DataError where a prefix is longer than the model's targets, or the numbers of prefixes and lines differ.
         """
+        check_options(options, prefixes)
         if prefixes is not None and len(prefixes) != len(lines):
             raise DataError(f"{len(lines):,} lines but {len(prefixes):,} prefixes")
         return list(self._run(iter([self._chunk(lines, prefixes)]), options or Options()))
@@ -190,6 +210,7 @@ class Translator:
         `LARGEST_CHUNK`. Raises DataError where the numbers of prefixes and lines differ.
         """
         options = options or Options()
+        check_options(options, prefixes)
         readable = UpToError(lines)
         chunks = self._chunks(readable, prefixes, ready, first_chunk)
         ahead = chunks if ready is None else iter(())
@@ -242,8 +263,15 @@ class Translator:
             for segments, start in zip(parts, starts, strict=True)
             for segment, begun in zip(segments, itertools.chain([start], itertools.repeat([])), strict=False)
         ]
+        wanted = [Wanted()] * len(rows)
+        if self.terms is not None:
+            texts = (text for pair in zip(sources, parts, strict=True) for text in self.reader.texts(*pair))
+            wanted = [*map(self.terms.wanted, texts)]
+            limit = partial(Row.limit, decoding=self.decoding, longest=self.engine.target_limit)
+            rows = [one.added_to(row, limit(row)) for one, row in zip(wanted, rows, strict=True)]
+            self._count_terms(sum(count for one in wanted for _, count in one.counts))
         batches = by_tokens([len(row.ids) + 1 for row in rows], self.batch_tokens, self.engine.workers)
-        return Chunk(first, lines, sources, parts, rows, batches)
+        return Chunk(first, lines, sources, parts, rows, wanted, batches)
 
     def _run(self, chunks: Iterator[Chunk], options: Options) -> Iterator[Translation]:
         """Translate `chunks`, up to and including the first chunk of only blank lines: no engine answers it.
@@ -257,7 +285,10 @@ class Translator:
             self.reader.check_text()
         if options.confidence:
             self.check_calibration()
-        request = request_of(self.decoding, options, self.trees)
+        edges = None if self.terms is None else self.terms.edges
+        request = replace(request_of(self.decoding, options, self.trees), edges=edges)
+        if request.sampling is not None and self.terms is not None and self.terms.has_glossary:
+            raise UsageError("a glossary and sampling exclude each other", hint="search, or leave out the glossary")
         begun: deque[Chunk] = deque()
 
         def batches() -> Iterator[list[Row]]:
@@ -270,28 +301,56 @@ class Translator:
         for hypotheses in self.engine.search(batches(), request):
             begun[0].take(hypotheses)
             if begun[0].is_done:
-                yield from self._finish(begun.popleft(), options)
+                yield from self._finish(begun.popleft(), options, request)
         for chunk in begun:
-            yield from self._finish(chunk, options)
+            yield from self._finish(chunk, options, request)
 
-    def _finish(self, chunk: Chunk, options: Options) -> Iterator[Translation]:
+    def _finish(self, chunk: Chunk, options: Options, request: Request) -> Iterator[Translation]:
+        chunk.search_again(partial(self._search, request=request), self.tokenizer.target.decode)
         hypotheses = [chunk.hypotheses[index] for index in range(len(chunk.rows))]
         if self.decoding.mbr:
             hypotheses = [choose(of_row, self.tokenizer.target, options.n_best) for of_row in hypotheses]
-        of_rows = iter(self._details(chunk.rows, hypotheses, options))
+        joiner = Joiner(self.tokenizer, self.reader, self.checker, self.terms, self.calibration)
+        of_rows = zip(self._details(chunk.rows, hypotheses, options), chunk.wanted, strict=True)
         lines = zip(chunk.lines, chunk.sources, chunk.segments, strict=True)
         for number, (line, source, segments) in enumerate(lines, chunk.first):
-            parts = [next(of_rows) for _ in segments]
-            candidates = self._join(parts, segments, source, options)
+            found = [next(of_rows) for _ in segments]
+            parts, wanted = [part for part, _ in found], [one for _, one in found]
+            first = joiner.join(parts, segments, source, options, wanted)
+            again = self._repair(number, line, first[0], options) if options.repair else None
+            candidates = again or first
             best = candidates[0]
-            if segments:
+            if segments and again is None:
                 self._judge(number, source, best, [part[0] for part in parts], options)
-            self.report.unrestored += [number] * len(best.unrestored or [])
-            self.report.invented += [number] * best.invented
-            self.report.add_checks(number, best.checks or {})
-            is_unsure = best.confidence is not None and best.confidence < options.min_confidence
-            self.report.unsure += [number] * is_unsure
-            yield Translation(line, candidates, is_unsure)
+            self.report.add_best(number, best)
+            self.report.unavoided += [number] * any(one.avoids and one.avoids.is_in(best.text) for one in wanted)
+            yield Translation(line, candidates, self.report.is_unsure(number, best, options.min_confidence))
+
+    def _repair(self, number: int, line: str, best: Candidate, options: Options) -> list[Candidate] | None:
+        """Return candidates of a line whose `best` one fails checks, by a search with constraints; None if they fail.
+
+        Each line is searched by itself, so that the result does not depend on the batch.
+        """
+        if not best.checks:
+            return None
+        self.report.tried.append(number)
+        try:
+            own = self.terms.terms if self.terms else Terms()
+            searcher = self.with_terms(terms_for(best.checks, self.checker.languages, own))
+        except DataError:  # terms that contradict each other, or of which the model has no pieces
+            return None
+        searcher.decoding = self.decoding.model_copy(update={"mbr": 0})
+        count = min(options.n_best, self.decoding.beam_size)
+        (again,) = searcher.translate([line], replace(options, n_best=count, repair=False))
+        if again.checks:
+            return None
+        self.report.repaired.append(number)
+        self.report.take_judgement(number, searcher.report)
+        return again.candidates
+
+    def _search(self, rows: list[Row], request: Request) -> list[list[Hypothesis]]:
+        lengths, search = [len(row.ids) + 1 for row in rows], partial(self.engine.search, request=request)
+        return by_batch(rows, lengths, self.batch_tokens, search, self.engine.workers)
 
     def _judge(self, number: int, source: Source, best: Candidate, outputs: Sequence[Output], options: Options) -> None:
         """Report the best candidate of line `number`, joined from `outputs`, if it looks wrong."""
@@ -303,7 +362,7 @@ class Translator:
         if self.trees is not None:  # the search leaves nothing else to be wrong
             self.report.judge_probability(number, log_prob)
             return
-        expected = self._expected(source)
+        expected = self.reader.expected_pieces(source)
         self.report.judge(number, source.text, best.text, best.pieces, expected=expected, log_prob=log_prob)
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[PairScore]:
@@ -336,6 +395,12 @@ class Translator:
             first = self.report.lines + 1
             self.report.lines += len(lines)
         return first
+
+    def _count_terms(self, number: int) -> None:
+        """Add to the terms of the report, where there is a glossary."""
+        if self.terms is not None and self.terms.has_glossary:
+            with self._counting:
+                self.report.terms = (self.report.terms or 0) + number
 
     def _read(self, lines: Sequence[str], first: int) -> list[Source]:
         """Encode `lines`, numbered from `first`, and report the text that could not be protected."""
@@ -382,49 +447,3 @@ class Translator:
     def _by_batch(self, pairs: list[Pair], work: Callable[[Iterable[list[Pair]]], Iterator[list[R]]]) -> list[R]:
         lengths = [1 + max(len(src), len(tgt)) for src, tgt in pairs]
         return by_batch(pairs, lengths, self.batch_tokens, work, self.engine.workers)
-
-    def _join(
-        self, parts: list[list[Output]], segments: list[Segment], source: Source, options: Options
-    ) -> list[Candidate]:
-        """Return the candidates of a line: the k-th joins the k-th best hypotheses of its segments."""
-        most = max(map(len, parts), default=1)
-        of_candidates = ([part[min(k, len(part) - 1)] for part in parts] for k in range(most))
-        return [self._candidate(outputs, segments, source, options) for outputs in of_candidates]
-
-    def _candidate(self, outputs: list[Output], segments: list[Segment], source: Source, options: Options) -> Candidate:
-        """Join one hypothesis of each segment of `source`; a blank line has no segments."""
-        pieces = self.tokenizer.target.pieces([i for output in outputs for i in output.tgt])
-        texts = self.tokenizer.target.decode([output.tgt for output in outputs])
-        restored = self.reader.restore(self.reader.joined(texts), source)
-        token_scores = [score for output in outputs for score in output.token_scores]
-        features = features_of(token_scores, pieces, self._expected(source)) if token_scores else None
-        return Candidate(
-            restored.text,
-            sum((output.score for output in outputs), 0.0),
-            pieces,
-            token_scores if options.token_scores else None,
-            self._alignment(outputs, segments, source) if options.alignment else None,
-            restored.missing if self.protector else None,
-            restored.unknown,
-            self.checker.check(source.text, restored.text) if options.check else None,
-            self.check_calibration().confidence(features) if options.confidence else None,
-            features if options.features else None,
-        )
-
-    def _expected(self, source: Source) -> float:
-        """Return the number of pieces to expect of the translation of `source`."""
-        return self.reader.segmenter.ratio * (len(source.ids) - len(source.head))
-
-    def _alignment(self, outputs: list[Output], segments: list[Segment], line: Source) -> list[tuple[int, int]]:
-        """Return the word alignment of `line`, without its tags and without invented placeholders."""
-        tags, parts = len(line.head), []
-        for output, segment in zip(outputs, segments, strict=True):
-            pieces = self.tokenizer.target.pieces(output.tgt)
-            invented = self.reader.invented(pieces, line)
-            kept = [index for index in range(len(pieces)) if index not in invented]
-            attention = [output.attention[index][tags:] for index in kept]
-            source = self.tokenizer.source.pieces(output.src[tags:])
-            if segment.is_glued:
-                source[0] = source[0].removeprefix(SPACE)  # by which the tokenizer begins every text
-            parts.append((attention, source, [pieces[index] for index in kept]))
-        return align_segments(parts, line.words)

@@ -36,8 +36,14 @@ class Maker:
         """Load the models as `nmt translate` does, with the search and the tags of the recipe."""
         config = self.config
         search = {} if config.beam_size is None else {"beam_size": config.beam_size}
-        settings = {"tags": config.tags, "device": device, "threads": threads}
-        return Translator.load(*self.models, decoding=search, precision=config.precision, **settings)
+        return Translator.load(
+            *self.models,
+            decoding=search,
+            precision=config.precision,
+            tags=config.tags,
+            device=device,
+            threads=threads,
+        )
 
     def load_scorer(self, device: str, threads: int | None) -> Translator | None:
         """Load the model in the other direction, if there is one."""

@@ -9,6 +9,7 @@ from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import InferenceConfig, Options
 from nmt.data.languages import best_match
 from nmt.data.placeholders import split_tags
+from nmt.data.reading.terms import Terms
 from nmt.errors import UsageError
 from nmt.evaluation.checks import Checker
 from nmt.inference.report import Report
@@ -29,11 +30,17 @@ class Served:
 
     @classmethod
     def load(
-        cls, name: str | None, path: Path, search: DecodingConfig, inference: InferenceConfig, wait: float
+        cls,
+        name: str | None,
+        path: Path,
+        search: DecodingConfig,
+        inference: InferenceConfig,
+        wait: float,
+        terms: Terms | None = None,
     ) -> "Served":
         """Load the bundle at `path`, by default under the name of its recipe. Raises ArtifactError, UsageError."""
         given = inference.model_dump(exclude_unset=True)
-        translator = Translator.load(path, decoding=search.model_dump(exclude_unset=True), **given)
+        translator = Translator.load(path, decoding=search.model_dump(exclude_unset=True), terms=terms, **given)
         assert translator.bundle is not None
         languages = translator.bundle.languages
         batcher = Batcher(translator.engine, wait)
@@ -46,12 +53,14 @@ class Served:
         ticket: Ticket,
         *,
         prefixes: Sequence[str] | None = None,
+        terms: Terms | None = None,
     ) -> tuple[list[Translation], Report]:
-        """Translate `lines` together with those of other requests.
+        """Translate `lines` together with those of other requests; `terms` take the place of the model's own.
 
         Returns the report on them, too. Raises GoneError where the time of `ticket` is over, DataError, UsageError.
         """
         translator = self.translator.with_engine(SharedEngine(self.batcher, ticket))
+        translator = translator if terms is None else translator.with_terms(terms)
         return translator.translate(lines, options, prefixes=prefixes), translator.report
 
 
@@ -81,15 +90,20 @@ class Route:
         ticket: Ticket,
         *,
         prefixes: Sequence[str] | None = None,
+        terms: Terms | None = None,
     ) -> tuple[list[Translation], list[Report]]:
         """Translate `lines`; return the report of each model on them, too.
 
         By way of a third language, scores are the sums of both, alignments are joined, and the checks compare the first
-        language with the last. See `Served.translate`.
+        language with the last. See `Served.translate`. Raises UsageError where there are `terms` by way of one.
         """
+        if terms is not None and self.pivot:
+            problem = f"a glossary goes with one model: {self.source} becomes {self.target} by way of {self.pivot}"
+            raise UsageError(problem, hint="leave out glossary and avoid")
         *before, last = self.models
-        if before and options.confidence:
-            raise UsageError("a confidence is of one model, and this is by way of a third language")
+        if before and (options.confidence or options.repair):
+            what = "confidence" if options.confidence else "repair"
+            raise UsageError(f"a {what} is of one model, and this is by way of a third language")
         if before and options.check:
             plain = dataclasses.replace(options, check=False)
             of_route = self.translate(lines, plain, ticket, prefixes=prefixes)
@@ -103,7 +117,7 @@ class Route:
             texts = [translation.text for translation in found]
             firsts.append(found)
             reports.append(report)
-        translations, report = last.translate(texts, options, ticket, prefixes=prefixes)
+        translations, report = last.translate(texts, options, ticket, prefixes=prefixes, terms=terms)
         for found in reversed(firsts):
             translations = [joined(*pair) for pair in zip(found, translations, strict=True)]
         return translations, [*reports, report]

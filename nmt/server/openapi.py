@@ -137,6 +137,8 @@ class HypothesisAnswer(Answer):
     """Log-probability of each piece, EOS last."""
     unrestored: list[str] | None = None
     """Protected text that is missing from the translation."""
+    unmet: list[str] | None = None
+    """Targets of the glossary that the translation lacks."""
     confidence: float | None = None
     """Expected chrF of the translation, 0 to 100."""
     checks: dict[str, FindingAnswer] | None = None

@@ -16,6 +16,7 @@ from nmt import console
 from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import InferenceConfig
 from nmt.config.serving import ServingConfig
+from nmt.data.reading.terms import Terms
 from nmt.errors import NmtError, UsageError
 from nmt.server.app import create_app, guarded
 from nmt.server.connections import Connection
@@ -72,14 +73,18 @@ class Server(uvicorn.Server):
 
 
 def run(
-    named: Sequence[tuple[str | None, Path]], serving: ServingConfig, search: DecodingConfig, inference: InferenceConfig
+    named: Sequence[tuple[str | None, Path]],
+    serving: ServingConfig,
+    search: DecodingConfig,
+    inference: InferenceConfig,
+    read_terms: Callable[[], Terms | None],
 ) -> None:
     """Serve the bundles at paths under their names until a signal ends it; on SIGHUP load them again.
 
     Raises ArtifactError, UsageError.
     """
 
-    load = partial(load_models, named, search, inference, serving.batch_wait_ms / 1000)
+    load = partial(load_models, named, search, inference, serving.batch_wait_ms / 1000, read_terms)
     gate = Gate(serving)
     with bind(serving.host, serving.port) as listener:
         service = Service(load(), serving, gate)
@@ -98,13 +103,18 @@ def run(
 
 
 def load_models(
-    named: Sequence[tuple[str | None, Path]], search: DecodingConfig, inference: InferenceConfig, wait: float
+    named: Sequence[tuple[str | None, Path]],
+    search: DecodingConfig,
+    inference: InferenceConfig,
+    wait: float,
+    read_terms: Callable[[], Terms | None] = lambda: None,
 ) -> Models:
     """Load the bundles at paths under their names; none stays loaded where one cannot be. See `Served.load`."""
     served: list[Served] = []
+    terms = read_terms()
     try:
         for name, path in named:
-            served.append(Served.load(name, path, search, inference, wait))
+            served.append(Served.load(name, path, search, inference, wait, terms))
         models = Models.of(served)
     except NmtError:
         for one in served:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from nmt.config.inference import Options
 from nmt.data.languages import english_name
+from nmt.data.reading.terms import Terms
 from nmt.documents.lines import LineTranslator
 from nmt.inference.results import Candidate, Translation
 from nmt.inference.segments import join
@@ -21,6 +22,8 @@ from nmt.server.openapi import ERRORS, ModelAnswer, TranslatedLines, body_of
 from nmt.server.service import Service
 
 router = APIRouter(prefix="/v1", tags=["nmt"], responses=ERRORS)
+MOST_TERMS = 1000
+Phrase = Annotated[str, Field(min_length=1, max_length=200)]
 Lines = Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS)]
 
 
@@ -41,12 +44,18 @@ class TranslateLinesBody(Body):
     """Beginnings of the translations, one a line; a blank one leaves the start to the model."""
     tags: Annotated[list[Code], Field(max_length=32)] = Field(default_factory=list)
     """Tags of the model, put before each line."""
+    glossary: Annotated[dict[Phrase, Phrase | list[Phrase]], Field(max_length=MOST_TERMS)] | None = None
+    """Translations of terms, by the term; of several any will do. They take the place of the server's own glossary."""
+    avoid: Annotated[list[Phrase], Field(max_length=MOST_TERMS)] | None = None
+    """Phrases that no translation is to hold, in place of the server's own."""
     alignment: bool = False
     """Add pairs of words, source and translation, separated by white space and counted from 0."""
     token_scores: bool = False
     """Add the pieces with their log-probabilities."""
     confidence: bool = False
     """Add the chrF to expect of each translation, of a model with a calibration."""
+    repair: bool = False
+    """Check, and search again where a check fails."""
     check: bool = False
     """Compare numbers, addresses, tags and placeholders of each translation with those of its line."""
     parts: bool = False
@@ -68,7 +77,8 @@ async def translate(request: Request) -> JSONResponse:
         token_scores=body.token_scores,
         alignment=body.alignment,
         confidence=body.confidence,
-        check=body.check,
+        check=body.check or body.repair,
+        repair=body.repair,
     )
 
     def work(ticket: Ticket) -> dict[str, object]:
@@ -80,7 +90,7 @@ async def translate(request: Request) -> JSONResponse:
         of_lines = [translator.reader.parts(line, body.tags) if body.parts else [line] for line in body.lines]
         texts = [text for parts in of_lines for text in parts]
         tagged = [" ".join([*body.tags, text]) for text in texts]
-        translations, reports = route.translate(tagged, options, ticket, prefixes=body.prefixes)
+        translations, reports = route.translate(tagged, options, ticket, prefixes=body.prefixes, terms=terms_of(body))
         done = zip(texts, translations, count(1), strict=False)
         rest = iter([Part(text, one, [w for r in reports for w in r.of_line(n)]) for text, one, n in done])
         return {
@@ -92,11 +102,17 @@ async def translate(request: Request) -> JSONResponse:
                 described(line, [*islice(rest, len(parts))], body)
                 for line, parts in zip(body.lines, of_lines, strict=True)
             ],
-            "warnings": [warning for report in reports for warning in report.warnings()],
+            "warnings": [
+                warning
+                for report in reports
+                for warning in [*report.warnings(), *(report.unused if body.glossary else [])]
+            ],
         }
 
     tags = sum(len(tag) + 1 for tag in body.tags)
     chars = sum(len(line) + tags for line in body.lines) + sum(map(len, body.prefixes or ()))
+    chars += sum(len(term) + sum(map(len, [*targets])) for term, targets in (body.glossary or {}).items())
+    chars += sum(map(len, body.avoid or ()))
     return JSONResponse(await service.run(request, chars, work))
 
 
@@ -110,6 +126,13 @@ def route_of(service: Service, body: TranslateLinesBody) -> Route:
     if body.source is None or body.target is None:
         raise bad_request("say source and target, or model")
     return service.route(body.source, body.target)
+
+
+def terms_of(body: TranslateLinesBody) -> Terms | None:
+    """Return the terms that `body` gives; None for those of the server. Raises DataError."""
+    if body.glossary is None and body.avoid is None:
+        return None
+    return Terms.of(body.glossary, body.avoid or [])
 
 
 class Part(NamedTuple):
@@ -148,6 +171,8 @@ def described_candidate(candidate: Candidate, tags: int) -> dict[str, object]:
         values |= {"pieces": candidate.pieces, "token_scores": candidate.token_scores}
     if candidate.unrestored:
         values["unrestored"] = candidate.unrestored
+    if candidate.unmet:
+        values["unmet"] = candidate.unmet
     if candidate.confidence is not None:
         values["confidence"] = candidate.confidence
     if candidate.checks is not None:

@@ -119,6 +119,15 @@ class SentencePieceModel:
         """Return the ids of each word of a tree."""
         return self._encode_texts(words, -1, tagged=False)
 
+    def encode_inside(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each text where it stands in a line with no space before it; none where they are unknown.
+
+        They are so for models whose pieces have the ids of a vocabulary.
+        """
+        if self.vocabulary is not None:
+            return [[] for _ in texts]
+        return [cast(list[int], self._fragments.encode(self.normalize(text), out_type=int)) for text in texts]
+
     def _encode_texts(self, lines: Sequence[str], threads: int, *, tagged: bool) -> list[list[int]]:
         if self.form is None:
             return self._encode([plain(line) for line in lines], threads)

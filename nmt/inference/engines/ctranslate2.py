@@ -229,6 +229,8 @@ class CTranslate2Engine:
     def search(self, batches: Iterable[list[Row]], request: Request) -> Iterator[list[list[Hypothesis]]]:
         if request.sampling is not None:
             raise UsageError("sampling needs the native engine", hint="CTranslate2 cannot draw by a seed of one's own")
+        if request.edges is not None:
+            raise UsageError("a glossary needs the native engine", hint="CTranslate2 asks for no phrases")
         return self._in_order(batches, lambda rows: self._start_search(rows, request))
 
     def score(self, batches: Iterable[list[Pair]]) -> Iterator[list[list[float]]]:

@@ -9,7 +9,7 @@ from nmt.inference.report import Report, has_loop, list_lines
 
 
 def test_each_kind_has_its_sentence_in_this_order() -> None:
-    kinds = [kind.name for kind in fields(Report) if kind.name not in {"lines", "failed"}]
+    kinds = [kind.name for kind in fields(Report) if kind.name not in {"lines", "failed", "terms"}]
     of_kinds: dict[str, Any] = {name: [number] for number, name in enumerate(sorted(kinds), 1)}
     report = Report(9, **of_kinds)
     number = {name: f"1 (line {number})" for number, name in enumerate(sorted(kinds), 1)}
@@ -29,12 +29,20 @@ def test_each_kind_has_its_sentence_in_this_order() -> None:
         f"translations of less than the least confidence: {number['unsure']}",
         f"placeholders that could not be restored, their text is missing: {number['unrestored']}",
         f"placeholders that stand for nothing, taken out of translations: {number['invented']}",
+        f"terms of the glossary that translations lack: {number['unmet']}",
+        f"translations that hold a phrase to avoid: {number['unavoided']}",
     ]
     assert Report(lines=9).warnings() == []
 
 
+@pytest.mark.parametrize(("lines", "terms", "is_said"), [(9, 0, True), (9, 1, False), (9, None, False), (0, 0, False)])
+def test_a_glossary_without_a_term_in_any_line_is_said(lines: int, terms: int | None, is_said: bool) -> None:
+    sentence = "no line holds a term of the glossary: is its first column in the source language?"
+    assert Report(lines, terms=terms).unused == [sentence] * is_said
+
+
 def test_the_report_on_the_lines_that_follow_is_added_to_each_kind() -> None:
-    kinds = [kind.name for kind in fields(Report) if kind.name not in {"lines", "failed"}]
+    kinds = [kind.name for kind in fields(Report) if kind.name not in {"lines", "failed", "terms"}]
     of_kinds: dict[int, dict[str, Any]] = {last: {name: [last] for name in kinds} for last in (5, 9)}
     report, following = (Report(last, **of_kinds[last]) for last in (5, 9))
     report.failed, following.failed = {"numbers missing": [5]}, {"tags invented": [9], "numbers missing": [7, 9]}
@@ -42,6 +50,9 @@ def test_the_report_on_the_lines_that_follow_is_added_to_each_kind() -> None:
     failed = {"numbers missing": [5, 7, 9], "tags invented": [9]}
     of_kinds[9] = {name: [5, 9] for name in kinds} | {"failed": failed}
     assert report == Report(9, **of_kinds[9])
+    report.add(Report(9, terms=2))
+    report.add(Report(12, terms=3))
+    assert report.terms == 5
 
 
 def test_lines_that_fail_checks_are_counted_once_and_by_check() -> None:

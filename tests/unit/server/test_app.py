@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from servers import ask
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp
 from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import InferenceConfig
 from nmt.config.serving import QuotaConfig, ServingConfig
+from nmt.data.reading.terms import Terms
 from nmt.server.app import create_app, guarded
 from nmt.server.guard import Record
 from nmt.server.keys import add_key
@@ -108,3 +110,39 @@ async def test_where_keys_are_wanted_all_translations_need_one(models: Models, t
     settings = (await ask(app(models), "/frontend/settings")).body
     assert (settings["apiKeys"], settings["keyRequired"]) == (False, False)
     assert (await ask(of, "/languages")).status == (await ask(of, "/health")).status == 200
+
+
+async def test_a_request_brings_terms_of_its_own(models: Models) -> None:
+    of = app(models, max_chars=1000)
+    asked: dict[str, object] = {"lines": ["A small dog sleeps.", "The dogs sleep."], "source": "en", "target": "de"}
+
+    async def answer(**more: object) -> Any:
+        return await ask(of, "/v1/translate", json.dumps({**asked, **more}).encode(), JSON)
+
+    plain = (await answer()).body["translations"]
+    bound = (await answer(glossary={"dog": ["Gebäude", "Haus"]}, n_best=2)).body
+    assert all(re.search(r"\b(Gebäude|Haus)\b", one["text"]) for one in bound["translations"][0]["candidates"])
+    assert bound["translations"][1]["candidates"][0]["text"] == plain[1]["candidates"][0]["text"]
+    first = plain[0]["candidates"][0]["text"].split()[0]
+    avoiding = (await answer(avoid=[first])).body["translations"]
+    assert first.lower() not in avoiding[0]["candidates"][0]["text"].lower().split()
+    unused = "no line holds a term of the glossary: is its first column in the source language?"
+    assert unused in (await answer(glossary={"Hund": "dog"})).body["warnings"]
+    assert (await answer(glossary={"dog": " "})).body == {"error": "term 'dog': the target is blank"}
+    assert (await answer(glossary={"dog": []})).status == (await answer(glossary={"dog": 7})).status == 400
+    assert (await answer(glossary={"dog": "猫"})).body == {"error": "term 'dog': the model has no pieces for '猫'"}
+    too_many = {f"term{number}": "Hund" for number in range(1001)}
+    assert (await answer(glossary=too_many)).status == 400
+    assert "characters in one request" in (await answer(glossary={"a" * 99: ["b" * 199] * 5})).body["error"]
+
+
+async def test_a_server_keeps_to_a_glossary_of_its_own(tiny_model: Path) -> None:
+    terms = Terms.of({"dog": "Gebäude"})
+    model = Served.load(None, tiny_model, DecodingConfig(), InferenceConfig(device="cpu"), 0.0, terms)
+    of = app(Models.of([model]))
+    found = (await ask(of, "/translate", BODY, JSON)).body["translatedText"]
+    assert re.search(r"\bGebäude\b", found)
+    own = json.dumps({"lines": ["A small dog sleeps."], "source": "en", "target": "de", "glossary": {"dog": "Haus"}})
+    (line,) = (await ask(of, "/v1/translate", own.encode(), JSON)).body["translations"]
+    assert re.search(r"\bHaus\b", line["candidates"][0]["text"])
+    model.batcher.close()

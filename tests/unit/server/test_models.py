@@ -8,6 +8,7 @@ import pytest
 
 from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import InferenceConfig, Options
+from nmt.data.reading.terms import Terms
 from nmt.errors import ArtifactError, DataError, UsageError
 from nmt.inference.results import Candidate, Translation
 from nmt.server.batching import Ticket
@@ -127,3 +128,13 @@ def test_the_characters_of_a_route_are_counted_once_for_all_its_models(served: S
     assert ticket.chars == 4
     with pytest.raises(DataError, match="unpacks to more text"):
         Route((served,)).translate(["A dog."], Options(), ticket)
+
+
+def test_by_way_of_a_third_language_there_are_no_terms(served: Served) -> None:
+    models = Models.of([of_pair(served, "de", "en"), of_pair(served, "en", "it")])
+    route = models.route("de", "it")
+    assert route is not None
+    with pytest.raises(UsageError) as error:
+        route.translate(LINES, Options(), Ticket(), terms=Terms.of({"dog": "Hund"}))
+    problem = "a glossary goes with one model: de becomes it by way of en"
+    assert str(error.value) == f"{problem} (leave out glossary and avoid)"
