@@ -29,6 +29,8 @@ COMMANDS = {
     "From a model to translations": {
         "translate": "Translate raw text with MODEL: one line out for every line in, in order, as soon as it is done.",
         "score": "Score given translations with MODEL: one line out for every pair, in order.",
+        "align": "Align the words of SOURCE and TARGET: one line out for every pair, such as 0-0 1-2, a source and a "
+        "target word.",
         "evaluate": "Score translations by BLEU, chrF and TER with their signatures: those of MODEL, or --hypotheses.",
         "serve": "Serve each MODEL over HTTP, with a page for people and the interface of LibreTranslate for programs.",
         "key": "Make an API key for `nmt serve`: print it, this once, and add its hash to FILE.",

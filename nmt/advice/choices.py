@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from nmt.advice.survey import Machine, PieceLengths, TextSurvey
+from nmt.data.augmenting.casing import has_case
 from nmt.data.languages import primary_subtag, scripts_of, standard_tag
 from nmt.data.placeholders import MARKUP
 from nmt.evaluation.metrics import tokenizer_for
@@ -65,6 +66,7 @@ def choose(
     return {
         "data": choose_data(survey, held_out),
         "cleaning": choose_cleaning(survey, lengths),
+        "augmentation": choose_augmentation(survey),
         "tokenizer": vocabulary,
         "model": choose_model(survey, vocabulary, lengths, machine),
         "batching": [tokens],
@@ -112,6 +114,19 @@ def choose_cleaning(survey: TextSurvey, lengths: PieceLengths) -> list[Choice]:
     if not is_latin and min(side.own_script for side in survey.sides) >= 0.9:
         shares = " and ".join(f"{side.own_script:.1%} of {side.language}" for side in survey.sides)
         choices.append(choice("min_script", 0.5, shares=shares))
+    return choices
+
+
+def choose_augmentation(survey: TextSurvey) -> list[Choice]:
+    """Choose the rates of pairs that are added in other ways of writing; case is for sources that have it."""
+    choices = []
+    if has_case(survey.sides[0].language):
+        choices += [choice("upper", 0.05), choice("title", 0.01), choice("lower", 0.02)]
+    choices += [choice("no_final_mark", 0.05), choice("typos", 0.03), choice("join", 0.02)]
+    if survey.pairs < LARGE:
+        choices += [choice("single_words", 0.02), choice("copied_tokens", 0.01)]
+        if survey.markup.share >= MARKED and survey.markup.most >= 2:
+            choices.append(choice("inline_tags", 0.02))
     return choices
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from nmt.advice.checkup import READ, Checkup, Finding, is_train
 from nmt.advice.normal_form import count_changes
 from nmt.advice.sides import PAIRS, check_columns, side_problems
-from nmt.config.data import CorpusConfig, DataConfig, MonolingualConfig
+from nmt.config.data import CorpusConfig, DataConfig, language_of_lines
 from nmt.data.cleaning.corpus_text import iterate_text, read_text, sides_of_train, write_text
 from nmt.data.cleaning.filters import duplicate_filters, filters
 from nmt.data.cleaning.funnel import Funnel, numbers
@@ -76,6 +76,18 @@ def initial_tokenizer(checkup: Checkup) -> Path:
     assert checkup.run.initial is not None
     folder = Path(checkup.run.initial.tokenizer)
     return folder if folder.exists() else checkup.run.folder.tokenizer
+
+
+def check_synthetic(checkup: Checkup) -> Finding:
+    """List the models that make synthetic pairs, which raise NmtError where they cannot."""
+    pair = checkup.recipe.languages.pair
+    facts = []
+    for maker in checkup.run.open_makers():
+        direction = " to ".join(pair[::-1] if maker.side else pair)
+        facts.append(f"{maker.name}, {direction}, {maker.config.method}")
+    if facts:
+        facts.append("nothing is translated here: later checks take the text as it is")
+    return Finding("OK", "; ".join(facts) or "not asked for")
 
 
 def check_filters(checkup: Checkup) -> Finding:
@@ -153,7 +165,7 @@ def check_data(checkup: Checkup) -> Finding:
         for source, target in read(name):
             targets.setdefault(source, set()).add(target)
     sources, pairs = ({name: set[str]() for name in held_out} for _ in range(2))
-    texts = {name for name, config in corpora.items() if isinstance(config, MonolingualConfig)}
+    texts = {name for name, config in corpora.items() if language_of_lines(config, languages)}
     for corpus, (source, target) in ((name, pair) for name in corpora if is_train(name) for pair in read(name)):
         for name, targets in held_out.items() if corpus not in texts else ():
             if source in targets:

@@ -53,6 +53,7 @@ CHECKS: list[tuple[str, Callable[[Checkup], Finding], tuple[str, ...]]] = [
     ("schedule", training.check_schedule, ()),
     ("export", training.check_export, ()),
     ("symbols", data.check_symbols, ()),
+    ("synthetic", data.check_synthetic, ()),
     ("filters", data.check_filters, ()),
     ("downloads", data.check_downloads, ()),
     ("data", data.check_data, ("downloads",)),

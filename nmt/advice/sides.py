@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from nmt.advice.survey import read, share_in_script
-from nmt.config.data import CorpusConfig, Format, LanguagesConfig, MonolingualConfig
+from nmt.config.data import CorpusConfig, Format, LanguagesConfig, language_of_lines
 from nmt.data.identification import share_swapped
 from nmt.data.languages import script_of, scripts_of
 from nmt.data.pairs import Pair
@@ -43,8 +43,8 @@ def side_problems(
     """
     if config.task is not None:
         return []
-    is_text = isinstance(config, MonolingualConfig)
-    codes = (config.language,) if isinstance(config, MonolingualConfig) else languages.pair
+    language = language_of_lines(config, languages)
+    is_text, codes = language is not None, languages.pair if language is None else (language,)
     lines = [[pair[side] for pair in pairs if pair[side].strip()] for side in range(len(codes))]
     for code, side in zip(codes, lines, strict=True):
         if (kind := kind_of(side)) in NO_TEXT:

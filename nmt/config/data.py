@@ -310,6 +310,15 @@ class MonolingualConfig(TrainingCorpusConfig):
     """Take only this many lines, the first ones; `builtin` and `task` need it."""
 
 
+def language_of_lines(corpus: CorpusConfig, languages: LanguagesConfig) -> str | None:
+    """Return the language of a corpus that is read as lines of one language; None of a corpus of pairs."""
+    if isinstance(corpus, MonolingualConfig):
+        return corpus.language
+    if isinstance(corpus, TrainingPairsConfig) and corpus.monolingual is not None:
+        return corpus.language or languages.target
+    return None
+
+
 class DownloadConfig(Section):
     """A file to download if it is not in the data folder; corpora name it as if it were there."""
 

@@ -103,6 +103,7 @@ class Recipe(Section):
         if self.tokenizer.model_type == "word" and self.data.tags and is_used:
             raise ValueError(f'tags: {self.data.tags[0]!r} is no piece with tokenizer.model_type = "word"')
         self.check_augmentation()
+        self.check_guided_alignment()
         self.check_monolingual()
         self.check_objective()
         self.check_synthetic()
@@ -130,6 +131,28 @@ class Recipe(Section):
             if kind:
                 section = "data.train" if name == CORPUS else f"data.train.{name}"
                 raise ValueError(f"{key} changes pairs of sentences, and {section}.{kind} has others: leave it out")
+
+    def check_guided_alignment(self) -> None:
+        """Raise ValueError where no attention can be guided by aligned words."""
+        if not (weight := self.training.guided_alignment):
+            return
+        given = f"training.guided_alignment = {weight:g}"
+        if self.training.objective != "translation":
+            raise ValueError(f'{given}: training.objective = "{self.training.objective}" has no pairs: leave it out')
+        if self.model.architecture != "encoder-decoder":
+            raise ValueError(
+                f'{given} needs model.architecture = "encoder-decoder": "{self.model.architecture}" has no attention '
+                "over the source alone"
+            )
+        if self.model.attention_kernel != "softmax":
+            raise ValueError(
+                f'{given} needs model.attention_kernel = "softmax": weights of "{self.model.attention_kernel}" are no '
+                "probabilities"
+            )
+        if self.tokenizer.sampling is not None:
+            raise ValueError(f"{given} needs fixed pieces: leave out tokenizer.sampling")
+        if any(corpus.trees is not None or corpus.task is not None for corpus in self.data.train.values()):
+            raise ValueError(f"{given} needs pairs of sentences, and a corpus has trees or a task: leave it out")
 
     def check_monolingual(self) -> None:
         """Raise ValueError where monolingual text or masks fit neither the languages nor the tokenizer."""
@@ -221,7 +244,7 @@ class Recipe(Section):
     @property
     def needs_alignment(self) -> bool:
         """Whether something is made from the alignment of words in the training text."""
-        return self.augmentation.needs_alignment
+        return self.augmentation.needs_alignment or self.training.guided_alignment > 0
 
     @property
     def masks_needed(self) -> int:

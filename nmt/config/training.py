@@ -92,6 +92,10 @@ class TrainingConfig(Section):
     source_loss: Annotated[float, Field(ge=0, le=1000)] = 0.0
     """Weight of the loss of the source's pieces beside the target's, for a `decoder-only` model, which can predict
     both; the perplexity stays the target's."""
+    guided_alignment: Annotated[float, Field(ge=0, le=1000), Affects("updates", "bundle")] = 0.0
+    """Weight of the loss by which the first cross-attention head of the last decoder layer but one learns to attend
+    where an alignment of the training text's words says, for an `encoder-decoder` (Chen et al. 2016; Garg et al. 2019:
+    0.05); that head then places tags and aligns words. The stage `alignment` finds the words."""
     precision: Precision = "float32"
     """Precision of forward and backward passes; weights and Adam's moments are float32 always."""
     device: Annotated[Literal["auto", "cpu", "cuda"], Affects()] = "auto"

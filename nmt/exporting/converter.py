@@ -34,7 +34,7 @@ class StackConverter(Converter):  # type: ignore[misc]  # the package has no typ
     def __init__(self, model: Model, config: ModelConfig, tokenizer: Tokenizer, least_positions: int = 0) -> None:
         """Sines and cosines are written for `least_positions`, be they more than the model's."""
         self.config, self.tokenizer = config, tokenizer
-        self.pre_norm = config.norm == "pre"
+        self.pre_norm, self.aligns = config.norm == "pre", model.aligns
         self.tensors = model.all_tensors()
         if config.positions == "sinusoidal" and len(self.tensors[TABLE]) < least_positions:
             self.tensors[TABLE] = SinusoidalPositions.encodings(least_positions, config.d_model)
@@ -111,7 +111,7 @@ class TransformerConverter(StackConverter):
                 config.heads,
                 self.pre_norm,
                 alignment_layer=self.alignment_layer - 1,  # counted from 0
-                alignment_heads=config.heads,  # of which it is the mean
+                alignment_heads=1 if self.aligns else config.heads,  # the first ones, of which it is the mean
                 **self.shared,
             ),
         )

@@ -72,6 +72,7 @@ class BundleConfig(Section):
     evaluation: EvaluationConfig
     protect: str | None = None  # regular expression of text to keep unchanged; missing in bundles of older versions
     objective: Objective = "translation"  # what it was trained for
+    aligns: bool = False  # whether a head was trained to align, by `training.guided_alignment`
     training_lines: TrainingLines | None = None  # lengths of the training lines; missing in bundles of older versions
     quantized: Quantized | None = None  # where the weights are in int8, see `nmt.model.preparation`
     imported: Imported | None = None  # where another package trained it

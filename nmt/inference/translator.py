@@ -30,6 +30,7 @@ from nmt.data.reading.terms import Terms
 from nmt.data.sentences import SentenceSplitter
 from nmt.errors import DataError, UsageError
 from nmt.evaluation.checks import Checker
+from nmt.inference.alignment import align_words
 from nmt.inference.bundle import BundleConfig
 from nmt.inference.candidates import Joiner
 from nmt.inference.confidence import Calibration, no_calibration, read_calibration
@@ -383,6 +384,29 @@ class Translator:
             raise nan_error()
         scores = iter(of_pairs)
         return [self._pair_score(tgt, next(scores) if fit else []) for tgt, fit in zip(encoded, fits, strict=True)]
+
+    def align(self, sources: Sequence[str], targets: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Return the word alignment of each target as the translation of its source, by attention.
+
+        A pair with a side that is blank, or too long for the model, has none. Raises UsageError where the engine gives
+        no attention, with placeholders, and of trees.
+        """
+        self.reader.check_alignment()
+        read = self._read(sources, self._count(sources))
+        encoded = self._encode_targets(targets, read)
+        pairs = {
+            index: (source.ids, tgt)
+            for index, (source, tgt) in enumerate(zip(read, encoded, strict=True))
+            if not source.is_blank and len(source.ids) < self.max_length and 0 < len(tgt) < self.engine.target_limit
+        }
+        matrices = self._by_batch(list(pairs.values()), partial(self.engine.attention, layer=None))
+        links: list[list[tuple[int, int]]] = [[] for _ in read]
+        models = self.tokenizer.source, self.tokenizer.target
+        for (index, sides), attention in zip(pairs.items(), matrices, strict=True):
+            tags = len(read[index].head)
+            source, target = (model.pieces(ids) for model, ids in zip(models, sides, strict=True))
+            links[index] = align_words([row[tags:] for row in attention], source[tags:], target)[1]
+        return links
 
     def _pair_score(self, tgt: list[int], token_scores: list[float]) -> PairScore:
         penalty = length_penalty(len(token_scores), self.decoding.length_penalty)

@@ -4,7 +4,7 @@ Shapes as in `nmt.model.layers`.
 """
 
 from collections.abc import Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from torch import Tensor, nn
 
@@ -13,6 +13,9 @@ from nmt.model import layers
 from nmt.model.cache import DecoderCache, columns
 from nmt.model.embedding import EmbeddingModel
 from nmt.model.int8 import to_float
+
+if TYPE_CHECKING:
+    from nmt.data.encoding.dataset import Batch
 
 
 class Transformer(EmbeddingModel):
@@ -32,9 +35,19 @@ class Transformer(EmbeddingModel):
         return cast("Sequence[DecoderLayer]", self.decoder)
 
     def hidden(self, src: Tensor, tgt_in: Tensor, *, src_padded: bool = True) -> Tensor:
+        return self._hidden(src, tgt_in, src_padded)
+
+    def guided_loss_inputs(self, batch: "Batch") -> tuple[Tensor, Tensor, Tensor]:
+        """Return the `loss_inputs` of `batch`, and the log-weights (B, T, S) of the head that aligns."""
+        found: list[Tensor] = []
+        hidden = self._hidden(batch.src, batch.tgt_in, batch.src_padded, found).flatten(0, 1)
+        return hidden.index_select(0, batch.label_indices), batch.real_labels, found[0]
+
+    def _hidden(self, src: Tensor, tgt_in: Tensor, src_padded: bool, found: list[Tensor] | None = None) -> Tensor:
+        """Return the hidden states; append to `found` the log-weights of the head that aligns."""
         mask = self.padding_mask(src) if src_padded else None
         offsets = self.draw_offsets(len(src), src.device)
-        return self.decode(tgt_in, self.encode(src, mask, offsets), mask, offsets)
+        return self.decode(tgt_in, self.encode(src, mask, offsets), mask, offsets, found)
 
     def encode(self, src: Tensor, mask: Tensor | None, offsets: Tensor | None = None) -> Tensor:
         """Return the memory (B, S, D) of `src` (B, S); `mask` is its `padding_mask`, None where nothing is padded.
@@ -47,14 +60,22 @@ class Transformer(EmbeddingModel):
         return self.encoder_norm(x)
 
     def decode(
-        self, tgt_in: Tensor, memory: Tensor, memory_mask: Tensor | None, offsets: Tensor | None = None
+        self,
+        tgt_in: Tensor,
+        memory: Tensor,
+        memory_mask: Tensor | None,
+        offsets: Tensor | None = None,
+        found: list[Tensor] | None = None,
     ) -> Tensor:
-        """Return the decoder's output (B, T, D) for a whole target (B, T), which starts at the positions `offsets`."""
+        """Return the decoder's output (B, T, D) for a whole target (B, T), which starts at the positions `offsets`.
+
+        The log-weights (B, T, S) of the head that aligns are appended to `found`.
+        """
         # Padding stands at the right, so that the causal mask hides it from every real position.
         causal_mask = layers.causal_mask(tgt_in, self.window)
         x, rotation = self.embed(self.target_embedding(tgt_in), self.positions_of(tgt_in, offsets))
-        for layer in self.decoder:
-            x = layer(x, memory, causal_mask, memory_mask, rotation)
+        for number, layer in enumerate(self.decoder, 1):
+            x = layer(x, memory, causal_mask, memory_mask, rotation, found if number == self.aligning_layer else None)
         return self.decoder_norm(x)
 
     def start_cache(self, src: Tensor) -> DecoderCache:
@@ -134,13 +155,20 @@ class DecoderLayer(layers.Residual):
         causal_mask: Tensor | None,
         memory_mask: Tensor | None,
         rotation: Tensor | None = None,
+        found: list[Tensor] | None = None,
     ) -> Tensor:
-        """Map `x` (B, T, D) to the same shape, with `memory` (B, S, D); masks broadcast to (B, H, T, T or S)."""
+        """Map `x` (B, T, D) to the same shape, with `memory` (B, S, D); masks broadcast to (B, H, T, T or S).
+
+        The log-weights (B, T, S) of the first head over the memory are appended to `found`.
+        """
 
         def attend_to_target(x: Tensor) -> Tensor:
             return self.self_attention(x, rotation, causal_mask, is_causal=True)
 
         x = self.residual(x, self.self_attention_norm, attend_to_target)
+        if found is not None:
+            inputs = self.cross_attention_norm(x) if self.pre_norm else x
+            found.append(self.cross_attention.log_weights(inputs, memory, memory_mask))
         x = self.residual(x, self.cross_attention_norm, lambda x: self.cross_attention(x, memory, memory_mask))
         return self.residual(x, self.feed_forward_norm, self.feed_forward)
 

@@ -227,6 +227,18 @@ class Attention(nn.Module):
             return linear_weights(scores, mask)
         return softmax(scores if mask is None else scores.add_(prepare_mask(mask)))
 
+    def log_weights(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the logarithms (B, T, S), in float32, of the weights of the first head, for guided attention.
+
+        `x`, `memory` and `mask` are as in `forward`, but nothing is dropped.
+        """
+
+        def project(part: Linear, x: Tensor) -> Tensor:
+            return F.linear(x, part.weight[: self.size], None if part.bias is None else part.bias[: self.size])
+
+        scores = (project(self.query, x) @ project(self.key_value, memory).transpose(1, 2)).float() * self.scale
+        return (scores if mask is None else scores + prepare_mask(mask)[:, 0]).log_softmax(-1)
+
     def norms(self, weights: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return the norms of what each position adds to the output: by head (B, H, T, S), and of the sum (B, T, S).
 

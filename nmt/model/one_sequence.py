@@ -111,12 +111,15 @@ class OneSequence(EmbeddingModel):
     def attentions(self) -> dict[AttentionKind, list[layers.Attention]]:
         return {self.stack_name: [layer.self_attention for layer in self.stack]}
 
-    def attention(self, src: Tensor, tgt_in: Tensor, layer: int) -> Tensor:
+    def attention(self, src: Tensor, tgt_in: Tensor, layer: int | None = None) -> Tensor:
         """Return the weights (B, T, S) of the target over the source in layer `layer`, from 1, averaged over its heads.
 
-        A row is a part of what a position attends to: the rest is of the target so far.
+        By default it is the layer that aligns. A row is a part of what a position attends to: the rest is of the target
+        so far.
         """
-        (weights,) = self.attention_weights(src, tgt_in, [self.stack[layer - 1].self_attention])
+        (weights,) = self.attention_weights(
+            src, tgt_in, [self.stack[(layer or self.aligning_layer) - 1].self_attention]
+        )
         starts = (src != self.pad_id).sum(1, keepdim=True)
         return self.target_rows(weights.mean(1), starts, tgt_in.size(1))[..., : src.size(1)]
 

@@ -82,6 +82,7 @@ class Model(Network, ABC):
     position_limit: int  # longest target in pieces, EOS included
     decoder_depth: int  # layers that attend over the source
     generator: Linear  # output layer, from hidden states (..., D) to logits (..., V)
+    aligns = False  # whether the first head of the layer that aligns was trained to, see `guided_loss_inputs`
 
     @abstractmethod
     def hidden(self, src: Tensor, tgt_in: Tensor, *, src_padded: bool = True) -> Tensor:
@@ -106,10 +107,19 @@ class Model(Network, ABC):
     def attentions(self) -> dict[AttentionKind, list[Attention]]:
         """Return the attention of each layer by kind; of one stack over both sides, the kind is the stack's."""
 
-    def attention(self, src: Tensor, tgt_in: Tensor, layer: int) -> Tensor:
-        """Return the attention weights (B, T, S) of layer `layer`, from 1, over `src`, averaged over its heads."""
-        (weights,) = self.attention_weights(src, tgt_in, self.attentions()["cross"][layer - 1 : layer])
-        return weights.mean(1)
+    @property
+    def aligning_layer(self) -> int:
+        """The layer, from 1, whose attention aligns: the last but one (Garg et al. 2019)."""
+        return max(self.decoder_depth - 1, 1)
+
+    def attention(self, src: Tensor, tgt_in: Tensor, layer: int | None = None) -> Tensor:
+        """Return the attention weights (B, T, S) of layer `layer`, from 1, over `src`, averaged over its heads.
+
+        By default it is the layer that aligns, and its first head alone if that was trained to.
+        """
+        number = layer or self.aligning_layer
+        (weights,) = self.attention_weights(src, tgt_in, self.attentions()["cross"][number - 1 : number])
+        return weights[:, 0] if layer is None and self.aligns else weights.mean(1)
 
     def attention_maps(self, src: Tensor, tgt_in: Tensor) -> dict[AttentionKind, list[LayerMaps]]:
         """Return the attention of each layer by kind, of pairs without padding, as a pass has it.
@@ -175,6 +185,13 @@ class Model(Network, ABC):
             raise ValueError("the model predicts no source")
         hidden = self.hidden(batch.src, batch.tgt_in, src_padded=batch.src_padded).flatten(0, 1)  # (B * T, D)
         return hidden.index_select(0, batch.label_indices), batch.real_labels
+
+    def guided_loss_inputs(self, batch: "Batch") -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002
+        """Return the `loss_inputs` of `batch`, and the log-weights (B, T, S) of the head that is trained to align.
+
+        Raises ValueError where the model has no attention over the source alone.
+        """
+        raise ValueError("the model has no attention over the source alone")
 
 
 def shares(norms: Tensor) -> Tensor:

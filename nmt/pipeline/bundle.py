@@ -48,6 +48,7 @@ def config_of(recipe: Recipe, lines: TrainingLines | None) -> BundleConfig:
         evaluation=recipe.evaluation,
         protect=recipe.data.protect,
         objective=recipe.training.objective,
+        aligns=recipe.training.guided_alignment > 0,
         training_lines=lines,
     )
 

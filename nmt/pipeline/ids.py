@@ -1,5 +1,7 @@
 """The stage `prepare`: the cleaned text encoded, and cleaned by pieces."""
 
+from pathlib import Path
+
 from nmt import console
 from nmt.config.inference import TrainingLines
 from nmt.data.cleaning.funnel import IdsCounts, show_funnel
@@ -19,7 +21,13 @@ def inputs(run: Run) -> JsonObject:
         "text": digests_of(run.folder.text, "train", "dev"),
         "tokenizer": digests_of(run.folder.tokenizer),
         **augmentation.digests_for(run),
+        **({"alignment": digests_of(folder)} if (folder := alignment_of(run)) else {}),
     }
+
+
+def alignment_of(run: Run) -> Path | None:
+    """Return the folder of aligned words; None where no attention is to be guided by them."""
+    return run.folder.alignment if run.recipe.training.guided_alignment else None
 
 
 def make(run: Run, manifest: Manifest) -> None:
@@ -35,6 +43,7 @@ def make(run: Run, manifest: Manifest) -> None:
         keep_text=keep_text,
         source_language=source,
         augmentation=augmentation.folder_of(run),
+        alignment=alignment_of(run),
     )
     with resuming(run.folder.ids, manifest) as folder:
         manifest.counts = write_ids(plan, folder, workers=run.workers).to_json()

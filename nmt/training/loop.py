@@ -316,7 +316,9 @@ class Trainer:
 
     def accumulate(self, batches: list[Batch], seed: int, tokens: int) -> bool:
         """Compute the gradients of this rank; return whether the memory sufficed."""
-        losses = {"smoothing": self.config.label_smoothing, "source_loss": self.config.source_loss}
+        config = self.config
+        weights = {"source_loss": config.source_loss, "guided_alignment": config.guided_alignment}
+        losses = {"smoothing": config.label_smoothing, **weights}
         try:
             on_device = [batch.to(self.device) for batch in batches]
             self.updater.accumulate(on_device, seed=seed, tokens=tokens, **losses)

@@ -9,6 +9,7 @@ from nmt.data.encoding.dataset import Batch
 from nmt.data.encoding.noise import MARKS, Corruption, Denoising, LanguageModel, Masking, Noise, Span
 from nmt.data.encoding.tokenizer import EOS_ID, Tokenizer
 from nmt.model.protocol import Model
+from nmt.training.guided_attention import guided_loss
 from nmt.training.loss import smoothed_loss
 
 
@@ -41,13 +42,17 @@ def corruption_of(recipe: Recipe, tokenizer: Tokenizer, corpora: Mapping[str, Sp
 
 
 def translation_loss(
-    model: Model, batch: Batch, *, smoothing: float, source_loss: float = 0.0
+    model: Model, batch: Batch, *, smoothing: float, source_loss: float = 0.0, guided_alignment: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """Return the label-smoothed loss and the negative log-likelihood of `batch`, each summed over its real labels.
 
-    With `source_loss` the loss of the source's pieces is added, times this weight.
+    With `source_loss` the loss of the source's pieces is added, times this weight, and with `guided_alignment` the loss
+    of guided attention.
     """
-    hidden, labels = model.loss_inputs(batch, with_source=source_loss > 0)
+    if guided_alignment and batch.links is not None:
+        hidden, labels, log_weights = model.guided_loss_inputs(batch)
+    else:
+        hidden, labels = model.loss_inputs(batch, with_source=source_loss > 0)
     parts = [batch.target_tokens, len(labels) - batch.target_tokens] if source_loss else [len(labels)]
     output, compiled = model.generator, model.compiled
     (loss, nll), *of_source = (
@@ -56,4 +61,6 @@ def translation_loss(
     )
     for more, _ in of_source:
         loss = loss + source_loss * more
+    if guided_alignment and batch.links is not None:
+        loss = loss + guided_alignment * guided_loss(log_weights, batch)
     return loss, nll

@@ -72,9 +72,12 @@ class Updater(Generic[Net]):
         smoothing: float,
         tokens: int,
         source_loss: float = 0.0,
+        guided_alignment: float = 0.0,
     ) -> None:
         """Sum the gradients of the translation loss over `batches`, as `sum_gradients` does."""
-        loss = partial(translation_loss, smoothing=smoothing, source_loss=source_loss)
+        loss = partial(
+            translation_loss, smoothing=smoothing, source_loss=source_loss, guided_alignment=guided_alignment
+        )
         self.sum_gradients(batches, loss, seed=seed, tokens=tokens)
 
     def sum_gradients(self, batches: list[Micro], loss_of: Loss[Net, Micro], *, seed: int, tokens: int) -> None:

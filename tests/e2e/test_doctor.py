@@ -25,7 +25,8 @@ GOOD = (
 )
 SIZES: dict[Split, int] = {"train": 400, "dev": 10, "test": 20}
 CHECKS = [
-    *("run folder", "device", "compiler", "tensorboard", "schedule", "export", "symbols", "filters", "downloads"),
+    *("run folder", "device", "compiler", "tensorboard", "schedule", "export", "symbols", "synthetic", "filters"),
+    "downloads",
     *(
         "data",
         "leakage",

@@ -46,7 +46,7 @@ def tidy(text: str) -> str:
 
 def test_the_commands_are_these() -> None:
     assert [" ".join(words) for words in COMMANDS] == [
-        *("", "cache", "cache list", "cache prune"),
+        *("", "align", "cache", "cache list", "cache prune"),
         *("checkpoints", "checkpoints average", "checkpoints list", "checkpoints verify", "compare"),
         *(
             "data",

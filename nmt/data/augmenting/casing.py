@@ -5,13 +5,20 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nmt.data.languages import standard_code
+from nmt.data.languages import scripts_of, standard_code
 
 _DOTTED = frozenset({"az", "crh", "gag", "tr"})  # languages that have an i with a dot and one without
 _UPPER_DOTTED = str.maketrans("i\u0131", "\u0130I")
 _LOWER_DOTTED = str.maketrans("\u0130I", "i\u0131")
+_CASED = frozenset({"LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "DESERET", "GLAGOLITIC", "COPTIC", "ADLAM", "CHEROKEE"})
 _TONOS = "\u0301"
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
+
+
+def has_case(language: str) -> bool:
+    """Return whether `language` is written in a script with capitals; True where its script is not known."""
+    scripts = scripts_of(language)
+    return not scripts or bool(scripts & _CASED)
 
 
 @dataclass(frozen=True)

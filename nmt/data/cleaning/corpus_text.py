@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nmt import console
-from nmt.config.data import CleaningConfig, CorpusConfig, DataConfig, LanguagesConfig
+from nmt.config.data import CleaningConfig, CorpusConfig, DataConfig, LanguagesConfig, language_of_lines
 from nmt.data.cleaning.duplicates import Keys, Mask, repeated
 from nmt.data.cleaning.filters import DUPLICATES, clean, duplicate_filters, filters, fixer
 from nmt.data.cleaning.funnel import SAMPLES, Funnel, TextCounts, cut
@@ -134,13 +134,20 @@ class TextPlan:
         A synthetic pair of which one side is in dev or test equals none of their pairs, so sides are compared.
         """
         cleaning = self.data.cleaning_of(corpus, self.cleaning)
+        drops_copies = cleaning.drop_copies and self.language_of(corpus) is None
         drops_sides = cleaning.drop_leaked_sides or (corpus in self.synthetic and cleaning.drop_leaked)
-        return cleaning.model_copy(update={"drop_leaked_sides": drops_sides})
+        return cleaning.model_copy(update={"drop_copies": drops_copies, "drop_leaked_sides": drops_sides})
+
+    def language_of(self, corpus: str) -> str | None:
+        """Return the language of a training corpus whose text is lines, of which no pairs were made; else None."""
+        if corpus in self.synthetic:
+            return None
+        return language_of_lines(self.data.training_corpora[corpus], self.languages)
 
     def languages_of(self, corpus: str) -> LanguagesConfig:
         """Return the languages of the sides, which are one for monolingual text."""
-        if monolingual := self.data.monolingual.get(corpus):
-            return LanguagesConfig(source=monolingual.language, target=monolingual.language)
+        if language := self.language_of(corpus):
+            return LanguagesConfig(source=language, target=language)
         return self.languages
 
     def with_filter(self, name: str) -> set[str]:
@@ -250,12 +257,12 @@ class _Context:
 
     @classmethod
     def of(cls, plan: TextPlan, folder: Path, held_out: Sequence[Pair], keys: Sequence[str] = ()) -> Self:
-        lines = _as_lines(held_out) if plan.data.monolingual else []
+        lines = _as_lines(held_out) if any(map(plan.language_of, plan.data.training_corpora)) else []
         return cls(plan, folder, HeldOut.of(held_out), HeldOut.of(lines), keys)
 
     def held_out_of(self, corpus: str) -> HeldOut:
         """Return the keys of the pairs, or lines, that must not be in a training corpus."""
-        return self.held_out_lines if corpus in self.plan.data.monolingual else self.held_out
+        return self.held_out if self.plan.language_of(corpus) is None else self.held_out_lines
 
 
 def _clean(context: _Context, anomalies: Anomalies, workers: int, stdin: BinaryIO | None) -> list[JsonObject]:
@@ -293,7 +300,7 @@ def _clean_shard(cleaner: _Context, task: tuple[int, str, list[Pair]]) -> JsonOb
             plan.languages_of(corpus),
             held_out=cleaner.held_out_of(corpus),
             funnel=funnel,
-            monolingual=corpus in plan.data.monolingual,
+            monolingual=plan.language_of(corpus) is not None,
         )
     )
     schema = pa.schema([*COLUMNS, *((name, pa.uint64()) for name in cleaner.keys)])
@@ -371,7 +378,8 @@ class _Assignment:
         """
         firsts = self.splits == TRAIN
         for corpus, part in zip(self.corpora, np.split(firsts, self.starts[1:-1]), strict=True):
-            part &= (corpus in self.plan.data.train or not self.plan.data.train) and corpus not in self.plan.synthetic
+            is_line = self.plan.language_of(corpus) is not None
+            part &= (not is_line or not self.plan.data.train) and corpus not in self.plan.synthetic
         firsts &= ~repeated(self.keys("duplicates"), firsts)
         total, count = sum(sizes.values()), int(firsts.sum())
         if 2 * total > count:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice, repeat
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,14 @@ import pyarrow as pa
 from numpy.typing import DTypeLike
 
 from nmt import console
+from nmt.alignment.corpus_alignment import read_alignment
 from nmt.config.data import CleaningConfig, DataConfig
 from nmt.data.augmenting.corpus_augmentation import kinds_of
 from nmt.data.cleaning.corpus_text import COLUMNS, listed, read_pairs
 from nmt.data.cleaning.funnel import EncodedCounts, Funnel, IdsCounts
 from nmt.data.cleaning.statistics import quantile
+from nmt.data.encoding.dataset import LINKS
+from nmt.data.encoding.piece_links import rows_of_links
 from nmt.data.encoding.tokenizer import UNK_ID, Tokenizer
 from nmt.data.pairs import Pair
 from nmt.data.placeholders import Protector, split_tags
@@ -45,6 +48,7 @@ class IdsPlan:
     keep_text: bool = False  # whether the text is stored too, for subword regularization in training
     source_language: str | None = None  # whose abbreviations the count of sentences knows
     augmentation: Path | None = None  # the folder that `write_augmentation` filled
+    alignment: Path | None = None  # the folder that `write_alignment` filled, if pieces are to be aligned
 
 
 def write_ids(plan: IdsPlan, folder: Path, *, workers: int) -> IdsCounts:
@@ -127,18 +131,14 @@ def _encode_shard(encoder: _Encoder, task: tuple[str, int]) -> JsonObject:
     corpus, funnel, counts, of_lines = corpus_of(text), Funnel(), EncodedCounts(), LineLengths()
     tokenizer = encoder.tokenizer
     types = [np.min_scalar_type(size - 1) for size in (tokenizer.source_size, tokenizer.target_size)]
-    lengths = pa.from_numpy_dtype(np.min_scalar_type(plan.max_length))
-    columns = [
-        ("src", pa.list_(pa.from_numpy_dtype(types[0]))),
-        ("tgt", pa.list_(pa.from_numpy_dtype(types[1]))),
-        ("src_length", lengths),
-        ("tgt_length", lengths),
-        *(COLUMNS if plan.keep_text else []),
-    ]
+    lengths = np.min_scalar_type(plan.max_length)
+    aligned = plan.alignment if split == "train" else None
     card = {"split": split, "corpus": corpus, "rows": 0, "tokens": {}, "cut": 0, "funnel": {}}
 
     def batches() -> Iterator[Sequence[object]]:
         pairs = [*read_pairs(text), *(read_pairs(added) if added else [])]
+        # Added pairs have no links.
+        of_words = chain(read_alignment(aligned, number), repeat([])) if aligned is not None else None
         for start in range(0, len(pairs), ROWS):
             chunk = pairs[start : start + ROWS]
             if split == "dev" and plan.data.protect is not None:
@@ -146,8 +146,10 @@ def _encode_shard(encoder: _Encoder, task: tuple[str, int]) -> JsonObject:
                 chunk = [_protected(pair, protector, tokenizer.tags) for pair in chunk]
             src = tokenizer.source.encode([source for source, _ in chunk], threads=encoder.threads)
             tgt = tokenizer.target.encode([target for _, target in chunk], threads=encoder.threads)
+            links = [] if of_words is None else list(islice(of_words, len(chunk)))
             if split == "train":
-                chunk, src, tgt = _fitting(chunk, src, tgt, plan, corpus, funnel)
+                kept = _fitting(chunk, src, tgt, plan, corpus, funnel)
+                chunk, src, tgt = [chunk[i] for i in kept], [src[i] for i in kept], [tgt[i] for i in kept]
                 of_lines.count((source for source, _ in chunk), src, SentenceSplitter(plan.source_language))
             else:
                 longest = plan.max_length - 1
@@ -157,6 +159,9 @@ def _encode_shard(encoder: _Encoder, task: tuple[str, int]) -> JsonObject:
             values = [array.values.to_numpy() for array, _ in arrays]
             counts.add(EncodedCounts(len(chunk), *map(len, values), *(int((ids == UNK_ID).sum()) for ids in values)))
             texts = [[pair[side] for pair in chunk] for side in range(2)] if plan.keep_text else []
+            if of_words is not None:
+                rows = rows_of_links([links[index] for index in kept], chunk, src, tgt, tokenizer)
+                texts.append(_ragged(rows, lengths)[0])
             yield [*(array for array, _ in arrays), *(lengths for _, lengths in arrays), *texts]
         tokens = asdict(counts)
         card.update(rows=tokens.pop("pairs"), tokens=tokens, funnel=asdict(funnel))
@@ -165,8 +170,18 @@ def _encode_shard(encoder: _Encoder, task: tuple[str, int]) -> JsonObject:
         if added:
             card["augmented"] = dict(Counter(kinds_of(added)))
 
+    columns = _columns(types, lengths, keep_text=plan.keep_text, aligned=aligned is not None)
     write_shard(path, pa.schema(columns), corpus, batches(), card)
     return card
+
+
+def _columns(
+    types: Sequence[DTypeLike], lengths: DTypeLike, *, keep_text: bool, aligned: bool
+) -> list[tuple[str, pa.DataType]]:
+    """Return the columns of a shard: ids of `types`, their `lengths`, the text if it is kept, the links if aligned."""
+    source, target, length = map(pa.from_numpy_dtype, (*types, lengths))
+    columns = [("src", pa.list_(source)), ("tgt", pa.list_(target)), ("src_length", length), ("tgt_length", length)]
+    return [*columns, *(COLUMNS if keep_text else []), *([(LINKS, pa.list_(length))] if aligned else [])]
 
 
 def _protected(pair: Pair, protector: Protector, tags: Sequence[str]) -> Pair:
@@ -176,10 +191,8 @@ def _protected(pair: Pair, protector: Protector, tags: Sequence[str]) -> Pair:
     return " ".join([*prefix, source]), target
 
 
-def _fitting(
-    pairs: Sequence[Pair], src: Rows, tgt: Rows, plan: IdsPlan, corpus: str, funnel: Funnel
-) -> tuple[list[Pair], Rows, Rows]:
-    """Keep the encoded pairs whose lengths are allowed; count them in `funnel`."""
+def _fitting(pairs: Sequence[Pair], src: Rows, tgt: Rows, plan: IdsPlan, corpus: str, funnel: Funnel) -> list[int]:
+    """Return the indices of the encoded pairs whose lengths are allowed; count them in `funnel`."""
     cleaning = plan.data.cleaning_of(corpus, plan.cleaning)
     limit = min(cleaning.max_pieces or plan.max_length, plan.max_length - 1)
     ratio = cleaning.max_piece_ratio
@@ -198,7 +211,7 @@ def _fitting(
             kept.append(index)
     funnel.read += len(pairs)
     funnel.kept += len(kept)
-    return [pairs[index] for index in kept], [src[index] for index in kept], [tgt[index] for index in kept]
+    return kept
 
 
 def _ragged(rows: Rows, kind: DTypeLike) -> tuple[pa.ListArray, pa.Array]:

@@ -21,6 +21,7 @@ from nmt.data.shards import corpus_of, read_shard, shard_paths
 
 Ids = NDArray[np.uint8 | np.uint16 | np.uint32 | np.int64]
 TEXT = ("source", "target")  # the columns of the text
+LINKS = "links"  # the column of aligned pieces: source and target of each link in turn
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class Batch:
     """(N) indices of the real labels in `labels`, flattened; computed before a GPU has the batch, to save a wait."""
     src_padded: bool = field(default=True, kw_only=True)
     """Whether `src` may hold padding; known before a GPU has the batch."""
+    links: Tensor | None = field(default=None, kw_only=True)
+    """(3, L) aligned pieces: sentence, target piece, source piece; None where the pairs have no alignment."""
+    link_shares: Tensor | None = field(default=None, kw_only=True)
+    """(L) one divided by the number of the links of the link's target piece."""
 
     @property
     def target_tokens(self) -> int:
@@ -51,7 +56,12 @@ class Batch:
             return self
         tensors = (self.src, self.tgt_in, self.labels, self.label_indices)
         on_device = (tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors)
-        return Batch(*on_device, src_padded=self.src_padded)
+        links = {
+            name: tensor.pin_memory().to(device, non_blocking=True)
+            for name, tensor in (("links", self.links), ("link_shares", self.link_shares))
+            if tensor is not None
+        }
+        return Batch(*on_device, src_padded=self.src_padded, **links)
 
 
 class Pairs(ABC):
@@ -76,7 +86,11 @@ class Pairs(ABC):
         tgt_in[:, 0] = BOS_ID
         tgt_in[:, 1:] = np.where(labels[:, :-1] == EOS_ID, PAD_ID, labels[:, :-1])
         tensors = (torch.from_numpy(ids) for ids in (src, tgt_in, labels, np.flatnonzero(labels != PAD_ID)))
-        return Batch(*tensors, src_padded=bool((src[:, -1] == PAD_ID).any()))
+        return Batch(*tensors, src_padded=bool((src[:, -1] == PAD_ID).any()), **_linked(self.links(rows)))
+
+    def links(self, indices: Ints) -> list[Ids] | None:  # noqa: ARG002
+        """Return the aligned pieces of pairs, source and target in turn; None where there is no alignment."""
+        return None
 
 
 class PreparedPairs(Pairs):
@@ -103,6 +117,8 @@ class PreparedPairs(Pairs):
         self.tgt_lengths = _lengths([batch.column("tgt_length") for batch in batches])
         self.texts = [[batch.column(side) for side in TEXT] for batch in batches if TEXT[0] in batch.schema.names]
         """Both sides of the text of each record batch, if it was kept."""
+        self.link_columns = [_views(batch.column(LINKS)) for batch in batches if LINKS in batch.schema.names]
+        """The aligned pieces of each record batch, if there is an alignment."""
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -110,6 +126,9 @@ class PreparedPairs(Pairs):
     def sides(self, indices: Ints) -> tuple[list[Ids], list[Ids]]:
         positions = self._positions(indices)
         return _rows(self.src_columns, positions), _rows(self.tgt_columns, positions)
+
+    def links(self, indices: Ints) -> list[Ids] | None:
+        return _rows(self.link_columns, self._positions(indices)) if self.link_columns else None
 
     def _positions(self, indices: Ints) -> list[tuple[int, int]]:
         """Return the record batch of each pair, and its row there. Raises IndexError."""
@@ -225,6 +244,18 @@ def _rows(columns: list[tuple[memoryview, Ids]], positions: list[tuple[int, int]
         offsets, values = columns[number]
         rows.append(values[offsets[row] : offsets[row + 1]])
     return rows
+
+
+def _linked(links: list[Ids] | None) -> dict[str, Tensor]:
+    """Return `Batch.links` and their shares, of the links of each pair."""
+    if links is None:
+        return {}
+    pairs = np.concatenate(links).reshape(-1, 2).astype(np.int64)
+    rows = np.repeat(np.arange(len(links)), [len(row) // 2 for row in links])
+    targets = np.stack([rows, pairs[:, 1]])
+    _, inverse, counts = np.unique(targets, axis=1, return_inverse=True, return_counts=True)
+    shares = (1 / counts[inverse.ravel()]).astype(np.float32)
+    return {"links": torch.from_numpy(np.vstack([targets, pairs[:, 0]])), "link_shares": torch.from_numpy(shares)}
 
 
 def _padded(rows: list[Ids]) -> Ints:

@@ -8,7 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from nmt.config.data import CorpusConfig, DownloadConfig, LanguagesConfig, MonolingualConfig, TrainingPairsConfig
+from nmt.config.data import (
+    CorpusConfig,
+    DownloadConfig,
+    LanguagesConfig,
+    MonolingualConfig,
+    TrainingPairsConfig,
+    language_of_lines,
+)
 from nmt.data.languages import best_pair
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import (
@@ -91,7 +98,7 @@ def read_corpus(
     first = next(pairs, None)
     if first is None:
         left_out = ", ".join(f"{name} {count:,}" for name, count in anomalies.items())
-        units = "lines" if isinstance(config, MonolingualConfig) else "pairs"
+        units = "pairs" if language_of_lines(config, languages) is None else "lines"
         raise DataError(f"{describe(config)}: no {units} in it", hint=f"found in it: {left_out}" if left_out else None)
     yield first
     yield from pairs

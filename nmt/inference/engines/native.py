@@ -37,6 +37,7 @@ def load_model(bundle: Bundle) -> Model:
         check_shapes(read_shapes(path, *[INT8] * in_int8), config, *sizes, in_int8=in_int8)
         model = build_undrawn(config, *sizes, in_int8=in_int8)
         model.load_weights(load_tensors(path))
+        model.aligns = bundle.config.aligns
     except ValueError as error:
         raise ArtifactError(f"{path}: does not hold this model: {error}") from None
     return model
@@ -140,16 +141,15 @@ class NativeEngine:
         """Return the attention of the target pieces of each pair, for an ensemble the mean; see `Engine`.
 
         The attention of a piece is taken at the step that predicts it, by default in the last layer but one (Garg et
-        al. 2019). The step that has the piece as input (Chen et al. 2020) attends to the source of the next piece:
-        measured in each layer of a model with three.
+        al. 2019), there of its first head alone where that was trained to align. The step that has the piece as input
+        (Chen et al. 2020) attends to the source of the next piece: measured in each layer of a model with three.
         """
         depths = [model.decoder_depth for model in self.models]
         if layer is not None and not 1 <= layer <= min(depths):
             raise UsageError(f"there is no decoder layer {layer}: the model has {min(depths)}, counted from 1")
-        layers = [layer or max(depth - 1, 1) for depth in depths]
         for batch in batches:
             src, tgt_in = pad_pairs(batch, self.device)
             with self._one_at_a_time:
-                of_models = [model.attention(src, tgt_in, at) for model, at in zip(self.models, layers, strict=True)]
+                of_models = [model.attention(src, tgt_in, layer) for model in self.models]
             weights = torch.stack(of_models).mean(0).cpu()
             yield [rows[: len(tgt), : len(src)].tolist() for rows, (src, tgt) in zip(weights, batch, strict=True)]

@@ -77,6 +77,8 @@ def reason(key: str, survey: TextSurvey, machine: Machine = CPU) -> str:
 
 
 OF_ALL = {"hard_vocab_limit": False, "normalization": "nmt_nfkc", "target_normalization": "nfc"}
+WRITTEN = {"upper": 0.05, "title": 0.01, "lower": 0.02, "no_final_mark": 0.05, "typos": 0.03, "join": 0.02}
+WORDS = {"single_words": 0.02, "copied_tokens": 0.01}
 FEW_ON_CPU = """
 data = { dev_pairs = 250, test_pairs = 250 }
 cleaning = { max_pieces = 90 }
@@ -180,8 +182,21 @@ def test_all_choices_are_those_of_a_written_recipe(
 ) -> None:
     choices, wanted = choices_of(survey, machine, held_out), tomllib.loads(recipe)
     wanted["tokenizer"] |= OF_ALL
-    assert " ".join(choices) == "data cleaning tokenizer model batching optimizer training evaluation"
+    wanted["augmentation"] = WRITTEN | (WORDS if survey.pairs < 1_000_000 else {})
+    assert " ".join(choices) == "data cleaning augmentation tokenizer model batching optimizer training evaluation"
     assert {name: {one.key: one.value for one in section} for name, section in choices.items()} == wanted
+
+
+def test_case_is_augmented_where_the_source_has_it_and_tags_where_pairs_have_two() -> None:
+    def keys(**facts: Any) -> list[str]:
+        return [one.key for one in choices_of(survey_of(29_000, **facts))["augmentation"]]
+
+    assert keys(**JAPANESE) == ["no_final_mark", "typos", "join", "single_words", "copied_tokens"]
+    assert keys(**CHINESE)[:3] == ["upper", "title", "lower"]
+    sides = side("en"), side("de")
+    for most, has_tags in ((1, False), (2, True)):
+        survey = TextSurvey(sides, {"a": 29_000}, 1.1, Markup(0.005, most))
+        assert ("inline_tags" in [one.key for one in choices_of(survey)["augmentation"]]) is has_tags
 
 
 def test_every_reason_is_the_reason_of_some_choice() -> None:
@@ -225,6 +240,7 @@ def test_every_choice_has_a_reason_and_together_they_are_a_recipe(
 @pytest.mark.parametrize(
     ("key", "machine", "last", "before", "first", "after"),
     [
+        ("augmentation.single_words", CPU, 999_999, 0.02, 1_000_000, None),
         ("tokenizer.vocab_size", CPU, 1999, 1000, 2000, 2000),
         ("tokenizer.vocab_size", CPU, 9999, 2000, 10_000, 4000),
         ("tokenizer.vocab_size", CPU, 24_999, 4000, 25_000, 8000),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import sacrebleu
 from checkups import CORPORA, TRAIN, checkup_of, write_corpora
 from conftest import TinyRun
 from huggingface_hub import constants
+from runs import write_translator
 from sacrebleu.tokenizers import tokenizer_ja_mecab
 
 from nmt.advice import data_checks
@@ -26,6 +28,7 @@ from nmt.advice.data_checks import (
     check_normal_form,
     check_shares,
     check_symbols,
+    check_synthetic,
     check_vocabulary,
 )
 from nmt.config.toml import load_recipe
@@ -458,3 +461,22 @@ def test_monolingual_text_is_examined_as_lines_of_its_language(tmp_path: Path) -
     (tmp_path / "small.de").write_text("2,5\n" * 600, encoding="utf-8")
     with pytest.raises(DataError, match=r"^small\.de: nearly each line of de seems to be a score, such as "):
         check_data(checkup_of(tmp_path, objective, train=named))
+
+
+def test_models_of_synthetic_pairs_are_opened_and_their_lines_are_no_swapped_pairs(tmp_path: Path) -> None:
+    model = write_translator(tmp_path / "back", "de", "en")
+    lines = [f"Der Hund sieht die Katze und den Vogel Nummer {word}." for word in "abcdefghijklmnopqrstuvwxyz" * 8]
+    (tmp_path / "news.de").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    assert str(check_synthetic(checkup_of(tmp_path))) == "not asked for"
+    write_corpora(tmp_path)
+    mono = f'[data.train.mono]\nmonolingual = "news.de"\ntranslate_with = {json.dumps(str(model))}\n'
+    checkup = checkup_of(tmp_path, train=CORPORA + mono)
+    assert str(check_synthetic(checkup)) == (
+        f"mono by {model}, de to en, beam; nothing is translated here: later checks take the text as it is"
+    )
+    assert str(check_data(checkup)) == (
+        "pairs of train.large 600, train.small 200, dev 10, test.test 20; lines of train.mono 208; UTF-8, each line "
+        "with its translation"
+    )
+    assert "copies" not in str(check_cleaning(checkup))
+    assert checkup.sample.funnels["mono"].kept == 26

@@ -67,7 +67,7 @@ def test_an_error_is_kept_with_its_kind_and_the_scratch_folder_is_removed(
 def test_every_check_comes_after_those_that_it_needs() -> None:
     names = [name for name, _, _ in CHECKS]
     assert all(need in names[: names.index(name)] for name, _, needs in CHECKS for need in needs)
-    assert len(set(names)) == len(names) == 20
+    assert len(set(names)) == len(names) == 21
 
 
 def test_the_run_folder_is_new_or_of_this_recipe(tmp_path: Path) -> None:

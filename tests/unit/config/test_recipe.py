@@ -162,6 +162,31 @@ def test_a_value_out_of_bounds_is_refused(section: str, key: str, value: Any) ->
             'decoding.precision = "int8" has no model.attention_kernel = "linear"; take "float32" or "bfloat16"',
         ),
         (
+            {"training": {"guided_alignment": 0.05}, "model": {"architecture": "prefix-lm"}},
+            'training.guided_alignment = 0.05 needs model.architecture = "encoder-decoder": "prefix-lm" has no '
+            "attention over the source alone",
+        ),
+        (
+            {"training": {"guided_alignment": 1.0}, "model": {"attention_kernel": "linear"}},
+            'training.guided_alignment = 1 needs model.attention_kernel = "softmax": weights of "linear" are no '
+            "probabilities",
+        ),
+        (
+            {"training": {"guided_alignment": 1.0}, "tokenizer": {"sampling": 0.1}},
+            "training.guided_alignment = 1 needs fixed pieces: leave out tokenizer.sampling",
+        ),
+        (
+            {
+                "training": {"guided_alignment": 1.0, "objective": "denoising"},
+                "data": {"monolingual": {"a": {"language": "en", "text": "a"}}},
+            },
+            'training.guided_alignment = 1: training.objective = "denoising" has no pairs: leave it out',
+        ),
+        (
+            {"training": {"guided_alignment": 1.0}, "data": {"train": {"task": "copy", "pairs": 10}}},
+            "training.guided_alignment = 1 needs pairs of sentences, and a corpus has trees or a task: leave it out",
+        ),
+        (
             {"data": {"train": {"files": "a.tsv", "tags": ["<mask>"]}}, "tokenizer": {"masks": 1}},
             "tags: '<mask>' is a piece of tokenizer.masks",
         ),

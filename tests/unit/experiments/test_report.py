@@ -68,6 +68,15 @@ def test_text_of_the_data_is_text(facts_of_tiny: JsonObject) -> None:
     assert {one["dir"] for one in found.all("dd")} == {"auto"}
 
 
+def test_bars_of_the_funnel_are_no_wider_than_the_widest(facts_of_tiny: JsonObject) -> None:
+    changed = deepcopy(facts_of_tiny)
+    funnel = changed["runs"][0]["funnel"]
+    steps = [("read", 100), ("added: upper", 25), ("kept", 125)]
+    funnel["steps"] = [{"name": name, "pairs": pairs, "corpora": {}} for name, pairs in steps]
+    widths = re.findall(r'<td class="bar"[^>]*><span style="width: ([\d.]+)%"', page(changed))
+    assert widths[:3] == ["80.0", "20.0", "100.0"]
+
+
 def test_a_run_of_which_little_is_left_has_a_page_too(facts_of_tiny: JsonObject) -> None:
     changed = deepcopy(facts_of_tiny)
     run = changed["runs"][0]

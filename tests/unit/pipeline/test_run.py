@@ -309,6 +309,16 @@ def test_tags_and_placeholders_that_the_initial_tokenizer_lacks_are_refused(tmp_
         run.refuse_other_folder()
     run.initial_tokenizer = tokenizer([], 1)
     run.refuse_other_folder()
+    run = make_run(tmp_path, augmentation={"inline_tags": 0.1})
+    run.initial, run.initial_tokenizer = InitialModel("", "", "", {}), tokenizer([], 1)
+    with pytest.raises(RecipeError) as caught:
+        run.refuse_other_folder()
+    assert str(caught.value) == (
+        "augmentation.inline_tags: the model that training.init_from names has 1 placeholders, not 2 "
+        "(leave it out, or train without init_from)"
+    )
+    run.initial_tokenizer = tokenizer([], 2)
+    run.refuse_other_folder()
 
 
 def test_monolingual_text_needs_a_joint_initial_tokenizer(tmp_path: Path) -> None:

@@ -39,6 +39,10 @@ SECTIONS: dict[str, Any] = {
 MODEL = {"d_model": 16, "heads": 4, "ffn": 24, "max_length": 16, "positions": "rotary", "norm": "pre"}
 VARIANTS: dict[str, dict[str, Any]] = {
     "encoder-decoder": {"model": {"architecture": "encoder-decoder"}},
+    "encoder-decoder, guided": {
+        "model": {"architecture": "encoder-decoder"},
+        "training": {"guided_alignment": 0.5},
+    },
     "encoder-decoder, window": {"model": {"architecture": "encoder-decoder", "attention_window": 1}},
     "decoder-only": {"model": {"architecture": "decoder-only"}},
     "decoder-only, source too": {"model": {"architecture": "decoder-only"}, "training": {"source_loss": 0.3}},
@@ -73,10 +77,29 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> PreparedPairs:
     folder, rng = tmp_path_factory.mktemp("matrix") / "train", np.random.default_rng(1)
     sides = [[rng.integers(4, V, int(rng.integers(1, 10))).tolist() for _ in range(60)] for _ in range(2)]
     ids = pa.list_(pa.uint8())
-    schema = pa.schema([("src", ids), ("tgt", ids), ("src_length", pa.uint8()), ("tgt_length", pa.uint8())])
-    columns = [*sides, *([len(row) for row in side] for side in sides)]
+    lengths = [[len(row) for row in side] for side in sides]
+    of_pairs = [
+        [place for j in range(target) for place in (j % source, j)] for source, target in zip(*lengths, strict=True)
+    ]
+    schema = pa.schema(
+        [("src", ids), ("tgt", ids), ("src_length", pa.uint8()), ("tgt_length", pa.uint8()), ("links", ids)]
+    )
+    columns = [*sides, *lengths, of_pairs]
     write_shard(shard_path(folder, 0), schema, "train", [columns])
     return PreparedPairs(folder)
+
+
+def test_guided_attention_changes_the_gradient(pairs: PreparedPairs, tmp_path: Path) -> None:
+    gradients = []
+    for variant in ("encoder-decoder", "encoder-decoder, guided"):
+        trainer = make_trainer(variant, pairs, tmp_path, dropout=0.0)
+        (step,) = [step for step, _ in zip(trainer.steps.steps(0, 0), range(1), strict=False)]
+        trainer.accumulate(step.micro_batches, 1, step.target_tokens)
+        gradients.append(trainer.updater.reduced.clone())
+    plain, guided = gradients
+    assert plain[-1] == guided[-1]  # the log-likelihood
+    assert plain[-2] < guided[-2]
+    assert not torch.equal(plain[:-2], guided[:-2])
 
 
 def make_trainer(variant: str, pairs: PreparedPairs, folder: Path, *, dropout: float = 0.1) -> Trainer:

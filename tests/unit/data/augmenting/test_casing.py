@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from nmt.data.augmenting.casing import Casing
+from nmt.data.augmenting.casing import Casing, has_case
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,24 @@ def test_lower_case_is_that_of_the_language(language: str, line: str, lower: str
 )
 def test_titles_have_a_capital_at_the_start_of_each_word(language: str, line: str, title: str) -> None:
     assert Casing(language).title(line) == title
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ("en", True),
+        ("ru", True),
+        ("el", True),
+        ("hy", True),
+        ("ja", False),
+        ("ar", False),
+        ("hi", False),
+        ("ko", False),
+        ("xx-none", True),
+    ],
+)
+def test_some_languages_have_capitals(language: str, expected: bool) -> None:
+    assert has_case(language) is expected
 
 
 def test_what_is_kept_keeps_its_letters() -> None:

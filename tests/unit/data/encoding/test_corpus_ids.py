@@ -77,6 +77,37 @@ def test_pairs_that_were_added_follow_their_shard_and_are_counted_by_kind(tmp_pa
     assert (without.train.pairs, without.augmented) == (2, {})
 
 
+def test_aligned_words_become_aligned_pieces_of_the_pairs_that_stay(tmp_path: Path, folder: Path) -> None:
+    train_pairs = [("one two", "ONE TWO"), ("one " * 9, "TWO"), ("two one", "ONE TWO"), ("ten", "TEN")]
+    write_pairs(tmp_path / "text" / "train", ("a", train_pairs))
+    write_pairs(tmp_path / "text" / "dev", ("dev", [("ten", "TEN")]))
+    write_shard(shard_path(tmp_path / "added", 0), SCHEMA, "a", [[["six"], ["SIX"], ["upper"]]])
+    links = tmp_path / "alignment" / "train" / "00000.txt"
+    links.parent.mkdir(parents=True)
+    links.write_text("0-0 1-1\n0-0\n0-1 1-0\n\n")
+    data = DataConfig.model_validate({"train": {"a": {"files": "a.tsv"}}})
+    plan = IdsPlan(tmp_path / "text", folder, data, CleaningConfig(max_pieces=16), 100)
+    plan = replace(plan, alignment=tmp_path / "alignment", augmentation=tmp_path / "added")
+    write_ids(plan, tmp_path / "ids", workers=1)
+    pairs, tokenizer = PreparedPairs(tmp_path / "ids" / "train"), Tokenizer.load(folder)
+    assert len(pairs) == 4
+    batch = pairs.collate([1, 3, 0])
+    assert batch.links is not None
+    assert batch.link_shares is not None
+    source, target = tokenizer.source.pieces(batch.src[0].tolist()), tokenizer.target.pieces(batch.labels[0].tolist())
+    words = [0, 0]
+    for side, pieces in enumerate((source, target)):
+        words[side] = next(i for i, piece in enumerate(pieces) if i and piece.startswith("\u2581"))
+    found = [(int(s), int(t)) for row, t, s in batch.links.T if row == 0]
+    ends = pairs.src_lengths[1] - 1, pairs.tgt_lengths[1] - 1
+    expected = {(i, j) for i in range(words[0]) for j in range(words[1], ends[1])}
+    expected |= {(i, j) for i in range(words[0], ends[0]) for j in range(words[1])}
+    assert set(found) == expected
+    assert set(batch.links[0].tolist()) == {0, 2}  # the added pair has no alignment
+    assert float(batch.link_shares[batch.links[0] == 0].sum()) == pytest.approx(ends[1])
+    assert PreparedPairs(tmp_path / "ids" / "dev").collate([0]).links is None
+
+
 def text_of(root: Path, train_pairs: Pairs, dev: Pairs) -> Path:
     write_pairs(root / "text" / "train", ("train", train_pairs))
     write_pairs(root / "text" / "dev", ("dev", dev))
