@@ -36,7 +36,8 @@ class TermsOfLines(TermEncoder):
     def __init__(self, translator: Translator, terms: Mapping[str, Sequence[str]]) -> None:
         words = dict.fromkeys(word for several in terms.values() for word in several)
         super().__init__(Terms.of(dict(zip(words, words, strict=True))), translator.tokenizer)
-        targets: dict[str, Target] = {word: one.counts[0][0] for word in words if (one := super().wanted(word)).counts}
+        found = super().wanted
+        targets: dict[str, Target] = {word: one.counts[0][0] for word in words if (one := found(word)).counts}
         self.of_line = {
             line: Wanted(tuple((targets[word], 1) for word in several if word in targets))
             for line, several in terms.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, Self
 
@@ -26,7 +27,7 @@ from nmt.commands.model_options import (
 )
 from nmt.commands.options import Input, OptionsOf, Output, command, option_name, writing
 from nmt.config.decoding import DecodingConfig, SamplingConfig
-from nmt.config.inference import InferenceConfig, Options
+from nmt.config.inference import InferenceConfig, Options, TermsConfig
 from nmt.config.model import Layers
 from nmt.config.section import Section
 from nmt.data.reading.archives import count_lines
@@ -152,24 +153,21 @@ def translate(
     for example, the text inside a document is translated in place.
     """
     # Everything else is checked before the model, which takes seconds to load.
-    check(sample, search, sampling, inference)
+    check(sample, search, sampling, inference, files)
     if written.repair:
         check_repair(sample, prefix, inference)
-    if sample and files.glossary:
-        raise UsageError("--glossary is for the search, not for --sample", hint="--avoid is for both")
-    terms = read_terms(files, inference)
     check_device(inference)
+    terms = read_terms(files, inference)
+    load = partial(load_translator, models, search, inference, terms)
     if kind := written.document:
         check_document(kind, prefix, sample, errors)
-        translate_document(
-            kind, input, output, written.column, lambda: load_translator(models, search, inference, terms)
-        )
+        translate_document(kind, input, output, written.column, load)
         return
     options = wanted(written, sampling if sample else None)
     with open_output(output, input, inference) as (file, shared):
         reader = open_input(input, errors, max_wait_ms / 1000)
         prefixes = read_beside(prefix, reader, input) if prefix else None
-        translator = load_translator(models, search, inference, terms)
+        translator = load()
         check_model(translator, options)
         if reader.interactive and console.is_live():
             console.log("ready: type a line, Ctrl-D ends")
@@ -287,8 +285,12 @@ def check_repair(sample: bool, prefix: Path | None, inference: InferenceConfig) 
         raise UsageError(f"the engine {inference.engine} has no --repair", hint="leave out --engine")
 
 
-def check(sample: bool, search: DecodingConfig, sampling: SamplingConfig, inference: InferenceConfig) -> None:
+def check(
+    sample: bool, search: DecodingConfig, sampling: SamplingConfig, inference: InferenceConfig, files: TermsConfig
+) -> None:
     """Raise UsageError where options exclude each other, whatever the model."""
+    if sample and files.glossary:
+        raise UsageError("--glossary is for the search, not for --sample", hint="--avoid is for both")
     if sample and search.model_fields_set & {"beam_size", "length_penalty"}:
         raise UsageError("--beam-size and --length-penalty are for the search, not for --sample")
     given = sampling.model_fields_set

@@ -62,11 +62,14 @@ class Wanted:
         """Return the shortest runs of the pieces `ids` whose text holds a phrase to avoid, if the text of all does."""
         if self.avoids is None or not self.avoids.is_in(decode([ids])[0]):
             return []
-        found = []
+        found: list[tuple[int, ...]] = []
+        last = -1
         for end in range(1, len(ids) + 1):
             texts = decode([ids[start:end] for start in range(end)])
-            held = [start for start, text in enumerate(texts) if self.avoids.is_in(text)]
-            found += [tuple(ids[held[-1] : end])] if held else []
+            held = [start for start in range(last + 1, end) if self.avoids.is_in(texts[start])]
+            if held:
+                last = held[-1]
+                found.append(tuple(ids[last:end]))
         return list(dict.fromkeys(found))
 
     def added_to(self, row: Row, limit: int) -> Row:

@@ -102,7 +102,7 @@ def test_terms_without_room_are_counted(tiny_model: Path, glossary: Path, nmt_he
 
 def test_a_phrase_to_avoid_in_a_prefix_is_counted(tiny_model: Path, tmp_path: Path, nmt_here: Run) -> None:
     (tmp_path / "avoid.txt").write_text("Hund\n", encoding="utf-8")
-    (tmp_path / "begun.de").write_text("Der Hund\n", encoding="utf-8")
+    (tmp_path / "begun.de").write_text("Der Hund und\n", encoding="utf-8")
     arguments: list[str | Path] = ["--avoid", tmp_path / "avoid.txt", "--prefix", tmp_path / "begun.de"]
     said = nmt_here("translate", tiny_model, *arguments, *CPU, stdin=b"The dog sleeps.\n")
     assert "nmt: warning: translations that hold a phrase to avoid: 1 (line 1)" in said.messages
@@ -139,10 +139,14 @@ def test_a_document_and_an_evaluation_keep_to_them(
 
 def test_what_cannot_be_is_said_in_one_line(tiny_model: Path, tmp_path: Path, glossary: Path, nmt_here: Run) -> None:
     odd = tmp_path / "odd.tsv"
-    odd.write_text("cat\tKatze\ndog\t猫\n", encoding="utf-8")
+    odd.write_text("cat\tKatze\ndog\n", encoding="utf-8")
     use: list[str | Path] = ["translate", tiny_model, *CPU]
     said = nmt_here(*use, "--glossary", odd, stdin=TEXT)
-    assert said == (3, "", f"nmt: {odd}:2: the model has no pieces for '猫'\n")
+    hint = "a line is SOURCE, TAB, TARGET; several targets stand between |"
+    assert said == (3, "", f"nmt: {odd}:2: 1 column in place of 2 ({hint})\n")
+    odd.write_text("cat\tKatze\n\u200b\tHund\n", encoding="utf-8")
+    said = nmt_here(*use, "--glossary", odd, stdin=TEXT)
+    assert said == (3, "", f"nmt: {odd}:2: '\\u200b' is blank to the model\n")
     said = nmt_here(*use, "--glossary", glossary, "--engine", "ctranslate2", stdin=TEXT)
     assert said == (2, "", "nmt: the engine ctranslate2 has no --glossary (leave out --engine)\n")
     said = nmt_here(*use, "--avoid", odd, "--engine", "ctranslate2", stdin=TEXT)

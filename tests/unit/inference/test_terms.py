@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.data.encoding.tokenizer import BOS_ID, Tokenizer
+from nmt.data.encoding.tokenizer import BOS_ID, UNK_ID, Tokenizer
 from nmt.data.reading.terms import Avoided, Terms
 from nmt.errors import DataError, UsageError
 from nmt.inference.protocol import ANYWHERE, BEGINS, ENDS, JOINED, JOINS, NOWHERE, OPENS, SENTENCE_START, Row
@@ -55,9 +55,14 @@ def test_terms_are_read_in_the_normal_form_of_the_model(tokenizer: Tokenizer) ->
     assert texts(encoder.wanted("a caf\u00e9")) == [("M\u00e4nner", 1)]
 
 
-def test_what_the_vocabulary_cannot_spell_is_refused_with_its_place(tokenizer: Tokenizer) -> None:
-    with pytest.raises(DataError) as error:
-        TermEncoder(Terms.of({"dog": ["Hund", "猫"]}), tokenizer)
+def test_what_the_vocabulary_cannot_spell_is_refused_with_its_place(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    TermEncoder(Terms.of({"dog": "猫"}), tokenizer)  # which single bytes spell
+    with monkeypatch.context() as patch:
+        patch.setattr(tokenizer.target, "encode", lambda lines: [[UNK_ID] if "猫" in line else [9] for line in lines])
+        with pytest.raises(DataError) as error:
+            TermEncoder(Terms.of({"dog": ["Hund", "猫"]}), tokenizer)
     assert str(error.value) == "term 'dog': the model has no pieces for '猫'"
     with pytest.raises(DataError) as error:
         TermEncoder(Terms.of({"\u200b": "Hund"}), tokenizer)
