@@ -49,8 +49,8 @@ def run_eflomal(sources: Sequence[Words], targets: Sequence[Words], method: Symm
         for path, lines in zip(names, (sources, targets), strict=False):
             path.write_text("".join(f"{' '.join(line)}\n" for line in lines), encoding="utf-8", newline="\n")
         given = [part for option, path in zip("stfr", names, strict=True) for part in (f"-{option}", str(path))]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        with subprocess.Popen([program, *given], **pipes, text=True, errors="replace") as process:
+        pipe = subprocess.PIPE
+        with subprocess.Popen([program, *given], stdout=pipe, stderr=pipe, text=True, errors="replace") as process:
             _, messages = process.communicate()
         if code := process.returncode:
             said = [line for line in messages.split("\n") if line.strip()] or ["it said nothing"]

@@ -27,7 +27,10 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 NO_REPORT = {"NMT_NO_REPORT": "1"}  # each would take seconds; `nmt report RUN` makes one later
 PROCESS_MEMORY = 2**30  # bytes of a run on a CPU, besides those of its parameters
 PARAMETER_MEMORY = 24  # bytes of a parameter: weight, gradient, two moments, and the copies for validation and output
-PREPARED: tuple[tuple[Effect, ...], ...] = (("text",), ("text", "augmentation", "tokenizer", "ids"))
+PREPARED: tuple[tuple[Effect, ...], ...] = (
+    ("synthetic", "text"),
+    ("synthetic", "text", "augmentation", "tokenizer", "ids"),
+)
 """Effects of the knobs that the text depends on, and all prepared data."""
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from nmt.config.data import LanguagesConfig
 from nmt.config.synthetic import SyntheticConfig, Translated
+from nmt.data.encoding.tokenizer import Tokenizer
+from nmt.data.placeholders import check_tags
 from nmt.errors import RecipeError, UsageError
 from nmt.files import digest_file
 from nmt.inference.bundle import CONFIG, BundleConfig, check_translates, read_config
@@ -56,7 +58,7 @@ def makers_of(corpus: str, translated: Translated, languages: LanguagesConfig, r
     """Return what makes the synthetic pairs of a corpus for the run in the folder `run`.
 
     Relative names of models start at `root`. Raises ArtifactError where a model is missing or damaged, UsageError where
-    it does not translate or lies in `run`, RecipeError where it reads something else than the corpus has.
+    it does not translate, lacks a tag or lies in `run`, RecipeError where it reads something else than the corpus has.
     """
     config = translated.config
     scorer = None if config.score_with is None else root / config.score_with
@@ -75,6 +77,8 @@ def makers_of(corpus: str, translated: Translated, languages: LanguagesConfig, r
             )
         if scorer is not None:
             _check_scorer(scorer, translated, languages.pair if sides[0] else languages.pair[::-1], run)
+        if config.tags:
+            check_tags(config.tags, Tokenizer.load(paths[0]).tags)
         makers.append(Maker(corpus, number, paths, sides[0], config, scorer))
     return makers
 

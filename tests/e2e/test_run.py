@@ -304,7 +304,10 @@ def test_a_run_folder_that_is_a_file_is_one_line(nmt_here: Run, recipe: Path, tm
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nosuch"], "nosuch: no such recipe (give a TOML file, or one of architectures-multi30k, demo, "),
+        (
+            ["nosuch"],
+            "nosuch: no such recipe (give a TOML file, or one of architectures-multi30k, backtranslation-multi30k, ",
+        ),
         (["demmo"], "; did you mean 'demo'?)"),
         (["demo", "--set", "model.head=8"], "--set model.head=8: unknown key model.head (did you mean 'heads'?)"),
         (

@@ -176,10 +176,12 @@ def test_every_shape_gives_the_log_probabilities_of_a_native_pass_and_its_transl
             assert not fit or one[0].score == pytest.approx(two[0].score, abs=1e-4)
 
 
+@pytest.mark.parametrize("aligns", [False, True])
 @pytest.mark.parametrize("decoder_layers", [1, 2, 4])
-def test_the_attention_is_that_of_the_native_engine(decoder_layers: int, tmp_path: Path) -> None:
+def test_the_attention_is_that_of_the_native_engine(decoder_layers: int, aligns: bool, tmp_path: Path) -> None:
     shape = {**PRE_NORM, "decoder_layers": decoder_layers}
     model = random_model(shape, tokenizer(joint=True), likes={})
+    model.aligns = aligns
     engine, native = exported(model, shape, tokenizer(joint=True), tmp_path), NativeEngine([model])
     pairs = [*zip(rows(40), rows(80)[40:], strict=True), ([5, 6], [])]
     batches = [pairs[:1], pairs[1:]]

@@ -396,3 +396,10 @@ def test_a_teacher_is_of_the_direction_of_the_recipe_there_and_of_another_run(tm
     shutil.copytree(models / "en-de", tmp_path / "run" / "model")
     with pytest.raises(UsageError, match=r"model: lies in the folder of the run that would learn from it "):
         run_stages(run(tmp_path / "run" / "model"), "text")
+
+
+def test_a_tag_that_the_model_lacks_is_found_before_anything_runs(tmp_path: Path, models: Path) -> None:
+    run = run_of(tmp_path, {"mono": mono(tmp_path, models, tags=["<2xx>"])})
+    with pytest.raises(UsageError, match=r"^'<2xx>' is not a tag of the model: it has "):
+        run_stages(run, "text")
+    assert not run.folder.path.exists()
