@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from nmt import console
 from nmt.commands.group import new_app
-from nmt.commands.line_input import open_input, read_beside
+from nmt.commands.line_input import Reader, open_input, read_beside
 from nmt.commands.line_output import Format, render
 from nmt.commands.model_options import (
     Glossary,
@@ -37,6 +37,7 @@ from nmt.files import is_stream
 
 if TYPE_CHECKING:
     from nmt.commands.line_parts import SharedOutput
+    from nmt.inference.report import Report
     from nmt.inference.results import Translation
     from nmt.inference.translator import Translator
 
@@ -157,8 +158,7 @@ def translate(
     if written.repair:
         check_repair(sample, prefix, inference)
     check_device(inference)
-    terms = read_terms(files, inference)
-    load = partial(load_translator, models, search, inference, terms)
+    load = partial(load_translator, models, search, inference, read_terms(files, inference))
     if kind := written.document:
         check_document(kind, prefix, sample, errors)
         translate_document(kind, input, output, written.column, load)
@@ -169,8 +169,7 @@ def translate(
         prefixes = read_beside(prefix, reader, input) if prefix else None
         translator = load()
         check_model(translator, options)
-        if reader.interactive and console.is_live():
-            console.log("ready: type a line, Ctrl-D ends")
+        announce(reader)
         is_live = console.is_live() and not console.QUIET
         # A pipe can be read once only; and only a terminal shows the progress.
         total = count_lines(input) if input and input.is_file() and is_live else None
@@ -181,14 +180,37 @@ def translate(
                 write_lines(file, written, translations, progress)
                 report = translator.report
             else:
-                settings = {"search": translator.decoding, "sampling": options.sampling, "output": written}
-                shared.begin(models, inference, settings, terms)
+                begin(shared, translator, models, inference, written, options)
                 report = shared.translate(
                     translator, reader, prefixes, options, written.form, progress.update, is_withheld=written.withholds
                 )
+    conclude(report, written)
+
+
+def announce(reader: Reader) -> None:
+    """Say on a terminal that lines may be typed."""
+    if reader.interactive and console.is_live():
+        console.log("ready: type a line, Ctrl-D ends")
+
+
+def begin(
+    shared: SharedOutput,
+    translator: Translator,
+    models: Sequence[Path],
+    inference: InferenceConfig,
+    written: OutputConfig,
+    options: Options,
+) -> None:
+    """Let the ranks agree on all that the translations depend on."""
+    settings = {"search": translator.decoding, "sampling": options.sampling, "output": written}
+    shared.begin(models, inference, settings, translator.terms.terms if translator.terms else None)
+
+
+def conclude(report: Report, written: OutputConfig) -> None:
+    """Say what is to be said of the lines and of their translations."""
     for warning in [*report.warnings(), *report.unused]:
         console.warn(warning)
-    if options.check and not report.failed:
+    if (written.check or written.repair) and not report.failed:
         console.log(f"translate: lines that pass all checks: {report.lines:,} of {report.lines:,}")
 
 
