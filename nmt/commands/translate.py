@@ -155,9 +155,7 @@ def translate(
     """
     # Everything else is checked before the model, which takes seconds to load.
     check(sample, search, sampling, inference, files)
-    if written.repair:
-        check_repair(sample, prefix, inference)
-    check_device(inference)
+    check_repair(written, sample, prefix, inference)
     load = partial(load_translator, models, search, inference, read_terms(files, inference))
     if kind := written.document:
         check_document(kind, prefix, sample, errors)
@@ -298,8 +296,11 @@ def check_document(kind: DocumentKind, prefix: Path | None, sample: bool, errors
             raise UsageError(f"{option} is for lines, and --format {kind} for a document")
 
 
-def check_repair(sample: bool, prefix: Path | None, inference: InferenceConfig) -> None:
-    """Raise UsageError where an option excludes a repair."""
+def check_repair(written: OutputConfig, sample: bool, prefix: Path | None, inference: InferenceConfig) -> None:
+    """Raise UsageError where an option excludes a repair, and where the device is not there."""
+    check_device(inference)
+    if not written.repair:
+        return
     if sample or prefix:
         option = "--sample" if sample else "--prefix"
         raise UsageError(f"--repair and {option} exclude each other", hint="leave one of them out")
