@@ -52,6 +52,7 @@ def facts_of(run: FinishedRun, beside: ScoresBeside | None = None) -> JsonObject
         "results": {stage: result.files for stage, result in lock.results.items()},
         "recipe": lock.recipe,
         "recipe_toml": resolved_toml(run.recipe),
+        "synthetic": synthetic_of(run),
         "funnel": funnel,
         "lengths": lengths,
         "training": training_of(run),
@@ -88,6 +89,13 @@ def training_of(run: FinishedRun) -> JsonObject:
         **taken,
         "events": [event for event in run.log if "kind" in event and event["kind"] not in ("train", "dev")],
     }
+
+
+def synthetic_of(run: FinishedRun) -> JsonObject:
+    """Return the lines that models translated for each corpus, and the pairs that this made."""
+    made = run.results.get("synthetic")
+    counts: JsonObject = ((made and made.counts) or {}).get("corpora") or {}
+    return {corpus: {"lines": each["lines"], "pairs": each["pairs"]} for corpus, each in counts.items()}
 
 
 def funnel_of(run: FinishedRun, missing: list[str]) -> JsonObject | None:

@@ -70,6 +70,9 @@ def test_the_example_runs_and_each_pair_is_a_translation_of_a_line(home: Path, n
     assert "runs/de-en/model" in lock["data"]["train.news"]
     assert next(iter(lock["results"])) == "synthetic"
     assert nmt_here("run", recipe, "--dry-run", cwd=home).lines[0] == "synthetic: skipped, its inputs have not changed"
+    assert nmt_here("report", folder.path, cwd=home).code == 0
+    row = f"Synthetic pairs of news</th><td>{len(pairs)} of 400 lines translated</td>"
+    assert row in (folder.path / "report.html").read_text(encoding="utf-8")
     assert nmt_here("run", folder.recipe, "--run-dir", folder.path, "--data-dir", home, cwd=home).code == 0
 
 
