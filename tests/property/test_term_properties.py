@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from itertools import pairwise, product
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from random_models import ALPHAS, SEEDS, SENTENCES, V, few, forced_scores, make_model
 
 from nmt.config.decoding import DecodingConfig
+from nmt.config.model import ModelConfig
 from nmt.data.encoding.tokenizer import BOS_ID
 from nmt.inference import search as searching
 from nmt.inference.protocol import ANYWHERE, BEGINS, ENDS, JOINED, JOINS, NOWHERE, Hypothesis, Need, Request, Row
+from nmt.model.families import build
 
 PIECES = st.integers(4, V - 1)
 EDGES = st.lists(st.integers(0, 15), min_size=V, max_size=V).map(lambda bits: bytes([0, 0, JOINS, 0, *bits[4:]]))
@@ -143,3 +146,21 @@ def test_a_spelling_is_put_only_where_its_place_is() -> None:
         for seed in range(20):
             (found,) = run(make_model(seed, sharpness=0.1), [Row([4], needs=(need,))], edges, beam_size=4)
             assert held(found[0].ids, need, edges) >= 1
+
+
+@pytest.mark.parametrize("architecture", ["decoder-only", "prefix-lm"])
+@pytest.mark.parametrize("beam", [1, 4])
+def test_models_of_one_sequence_hold_terms_alone_and_in_a_batch(architecture: str, beam: int) -> None:
+    torch.manual_seed(1)
+    shape = {"d_model": 8, "heads": 2, "ffn": 12, "decoder_layers": 2, "max_length": 40, "tied_embeddings": "all"}
+    model = build(ModelConfig.model_validate({**shape, "architecture": architecture}), V, V).double().eval()
+    phrase, word, clause = (Need(count, ((ids, ANYWHERE),)) for count, ids in ((1, (6, 7)), (2, (8,)), (1, (9, 4, 5))))
+    of = [Row([4, 5, 6], needs=(phrase, word)), Row([7]), Row([9] * 7, needs=(clause,))]
+    found = run(model, of, bytes(V), beam_size=beam)
+    assert all(
+        held(one.ids, need, bytes(V)) >= need.count
+        for row, (one, *_) in zip(of, found, strict=True)
+        for need in row.needs
+    )
+    alone = [run(model, [row], bytes(V), beam_size=beam)[0] for row in of]
+    assert [[one.ids for one in each] for each in found] == [[one.ids for one in each] for each in alone]

@@ -16,7 +16,7 @@ from nmt.config.synthetic import WordNoiseConfig
 from nmt.data.cleaning.corpus_text import iterate_text
 from nmt.data.pairs import Pair
 from nmt.data.word_noise import with_noise
-from nmt.errors import ArtifactError, DataError, RecipeError, StorageError, UsageError
+from nmt.errors import ArtifactError, DataError, StorageError
 from nmt.files import read_json
 from nmt.inference.translator import Translator
 from nmt.pipeline import synthetic, synthetic_pairs, text
@@ -348,58 +348,3 @@ def test_dev_and_test_are_split_off_the_other_corpora(tmp_path: Path, models: Pa
     held_out = [*iterate_text(run.folder.text, "dev"), *iterate_text(run.folder.text, "test.held-out")]
     assert train == [line for line in GERMAN if line not in {target for _, target in held_out}]
     assert len(train) == 4
-
-
-@pytest.mark.parametrize(
-    ("corpus", "message"),
-    [
-        ({"translate_with": "en-de"}, "data.train.mono.translate_with: {}/en-de translates en to de, not de to en"),
-        ({"language": "en"}, "data.train.mono.translate_with: {}/de-en translates de to en, not en to de"),
-        (
-            {"synthetic": {"score_with": "de-en", "keep_share": 0.5}},
-            "data.train.mono.synthetic.score_with: {}/de-en translates de to en, not en to de (it scores pairs in the "
-            "direction in which they were not made)",
-        ),
-        (
-            {"translate_with": ["de-en", "en-de"], "synthetic": {"ensemble": True}},
-            "data.train.mono.translate_with: models of both directions cannot be an ensemble (set ensemble = false)",
-        ),
-        (
-            {"translate_with": ["de-en", "en-de"], "synthetic": {"method": "noised"}},
-            "data.train.mono.translate_with: {}/en-de makes targets, and the noise of data.train.mono.synthetic.method "
-            'is for sources (take method = "beam" or "sampling")',
-        ),
-    ],
-)
-def test_models_of_other_directions_are_refused(
-    tmp_path: Path, models: Path, corpus: dict[str, Any], message: str
-) -> None:
-    origin = mono(tmp_path, models) if not isinstance(corpus.get("translate_with"), list) else pairs(tmp_path)
-    for name in ("en-de", "de-en"):
-        shutil.copytree(models / name, tmp_path / name)
-    given = {**origin, "translate_with": "de-en", **corpus}
-    run = run_of(tmp_path, {"mono": given}, tokenizer={"user_defined_symbols": ["<blank>"]})
-    with pytest.raises(RecipeError) as caught:
-        run_stages(run, "text")
-    assert str(caught.value) == message.format(tmp_path)
-    assert not run.folder.path.exists()
-
-
-def test_a_teacher_is_of_the_direction_of_the_recipe_there_and_of_another_run(tmp_path: Path, models: Path) -> None:
-    def run(teacher: Path) -> Run:
-        return run_of(tmp_path, {"real": pairs(tmp_path)}, distillation={"teacher": str(teacher)})
-
-    with pytest.raises(RecipeError, match=r"^distillation\.teacher: .*/de-en translates de to en, not en to de$"):
-        run_stages(run(models / "de-en"), "text")
-    with pytest.raises(ArtifactError, match=r"/nothing: no such bundle "):
-        run_stages(run(models / "nothing"), "text")
-    shutil.copytree(models / "en-de", tmp_path / "run" / "model")
-    with pytest.raises(UsageError, match=r"model: lies in the folder of the run that would learn from it "):
-        run_stages(run(tmp_path / "run" / "model"), "text")
-
-
-def test_a_tag_that_the_model_lacks_is_found_before_anything_runs(tmp_path: Path, models: Path) -> None:
-    run = run_of(tmp_path, {"mono": mono(tmp_path, models, tags=["<2xx>"])})
-    with pytest.raises(UsageError, match=r"^'<2xx>' is not a tag of the model: it has "):
-        run_stages(run, "text")
-    assert not run.folder.path.exists()

@@ -1,5 +1,6 @@
 import gc
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,12 @@ def test_a_batch_moves_as_a_whole_and_from_pinned_memory(monkeypatch: pytest.Mon
     assert {tensor.device.type for tensor in (moved.src, moved.tgt_in, moved.labels, moved.label_indices)} == {"meta"}
     assert [id(tensor) for tensor in pinned] == [id(tensor) for tensor in tensors]
     assert not moved.src_padded
+    assert (moved.links, moved.link_shares) == (None, None)
+    linked = replace(batch, links=torch.ones(3, 1), link_shares=torch.ones(1)).to(torch.device("meta"))
+    assert linked.links is not None
+    assert linked.link_shares is not None
+    assert {linked.links.device.type, linked.link_shares.device.type} == {"meta"}
+    assert (linked.links.shape, linked.link_shares.shape) == ((3, 1), (1,))
 
 
 def test_a_batch_knows_whether_its_sources_are_padded(pairs: PreparedPairs) -> None:
