@@ -66,6 +66,9 @@ class OutputConfig(Section):
     """Compare numbers, addresses, tags and placeholders of each translation with those of its line; count, at the end,
     the lines that lack or invent some, and with tsv and jsonl say which."""
 
+    repair: bool = False
+    """Check, and search again where a check fails: what is missing is asked for, what is invented avoided. A
+    translation that passes then replaces the first."""
     confidence: bool = False
     """Write the confidence in each translation: the chrF to expect of it, 0 to 100. MODEL needs a calibration, see
     `nmt evaluate --calibrate`."""
@@ -97,7 +100,11 @@ class OutputConfig(Section):
     def exclude(self) -> Self:
         """Raise UsageError where options exclude each other."""
         of_lines = {"n-best": self.n_best > 1, "alignment": self.alignment, "check": self.check}
-        of_lines |= {"confidence": self.confidence, "min-confidence": self.min_confidence is not None}
+        of_lines |= {
+            "repair": self.repair,
+            "confidence": self.confidence,
+            "min-confidence": self.min_confidence is not None,
+        }
         if self.document and any(of_lines.values()):
             option = "--" + next(name for name, is_given in of_lines.items() if is_given)
             raise UsageError(f"{option} is for lines, and --format {self.document} for a document")
@@ -148,7 +155,7 @@ def translate(
     """
     # Everything else is checked before the model, which takes seconds to load.
     check(sample, search, sampling, inference, files)
-    check_device(inference)
+    check_repair(written, sample, prefix, inference)
     load = partial(load_translator, models, search, inference, read_terms(files, inference))
     if kind := written.document:
         check_document(kind, prefix, sample, errors)
@@ -201,7 +208,7 @@ def conclude(report: Report, written: OutputConfig) -> None:
     """Say what is to be said of the lines and of their translations."""
     for warning in [*report.warnings(), *report.unused]:
         console.warn(warning)
-    if written.check and not report.failed:
+    if (written.check or written.repair) and not report.failed:
         console.log(f"translate: lines that pass all checks: {report.lines:,} of {report.lines:,}")
 
 
@@ -213,7 +220,8 @@ def wanted(written: OutputConfig, sampling: SamplingConfig | None) -> Options:
         token_scores=written.form == "jsonl",
         alignment=written.alignment,
         alignment_layer=written.alignment_layer,
-        check=written.check,
+        check=written.check or written.repair,
+        repair=written.repair,
         confidence=written.confidence or written.min_confidence is not None,
         min_confidence=written.min_confidence or 0.0,
     )
@@ -286,6 +294,18 @@ def check_document(kind: DocumentKind, prefix: Path | None, sample: bool, errors
     for option, is_given in (("--prefix", prefix), ("--sample", sample), ("--errors", errors != "strict")):
         if is_given:
             raise UsageError(f"{option} is for lines, and --format {kind} for a document")
+
+
+def check_repair(written: OutputConfig, sample: bool, prefix: Path | None, inference: InferenceConfig) -> None:
+    """Raise UsageError where an option excludes a repair, and where the device is not there."""
+    check_device(inference)
+    if not written.repair:
+        return
+    if sample or prefix:
+        option = "--sample" if sample else "--prefix"
+        raise UsageError(f"--repair and {option} exclude each other", hint="leave one of them out")
+    if inference.engine != "native":
+        raise UsageError(f"the engine {inference.engine} has no --repair", hint="leave out --engine")
 
 
 def check(

@@ -39,6 +39,7 @@ class Options:
     confidence: bool = False  # add the chrF to expect of each hypothesis, by the calibration of the model
     min_confidence: float = 0.0  # confidence under which the translation of a line is marked as unsure
     features: bool = False  # add what the confidence is computed from
+    repair: bool = False  # search again for hypotheses that pass the checks, which are to be wanted
     check: bool = False  # add the checks of numbers, addresses, tags and placeholders that each hypothesis fails
 
 

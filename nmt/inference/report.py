@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from nmt.data.encoding.trees import CLOSE
 from nmt.data.pairs import is_blank
 from nmt.evaluation.checks import KINDS, Checks
+from nmt.inference.results import Candidate
 
 LOOP, LOOP_PIECES = 4, 8
 """A hypothesis is a loop if it repeats up to LOOP_PIECES pieces LOOP times in a row, and its source does not."""
@@ -45,6 +46,8 @@ WARNINGS = {
 }
 """The kinds of lines in a report and their sentences, in order."""
 FAILURES = tuple(f"{kind} {what}" for kind in KINDS for what in ("missing", "invented"))
+TRIED = "translations searched again for failed checks"
+JUDGED = ("looping", "emptied", "copied", "spelled", "short", "improbable")
 FAILING = "translations that fail a check against their lines"
 
 
@@ -77,6 +80,8 @@ class Report:
     unavoided: list[int] = field(default_factory=list)
     terms: int | None = None  # number of terms of the glossary that the lines hold; None without a glossary
     failed: dict[str, list[int]] = field(default_factory=dict)
+    tried: list[int] = field(default_factory=list)  # lines that were searched again for failed checks
+    repaired: list[int] = field(default_factory=list)  # of these, those that pass now
 
     def warnings(self, *, numbered: bool = True) -> list[str]:
         """Return a sentence for each kind that occurred, with the numbers of its lines where they are `numbered`."""
@@ -86,6 +91,9 @@ class Report:
             for warning, lines in found
             if lines
         ]
+        if self.tried:
+            where = f" ({list_lines(self.tried)})" if numbered else ""
+            said.append(f"{TRIED}: {len(self.tried):,}{where}, of which pass now: {len(self.repaired):,}")
         if self.failed:
             lines = sorted({number for lines in self.failed.values() for number in lines})
             where = f" ({list_lines(lines)})" if numbered else ""
@@ -113,6 +121,8 @@ class Report:
             self.terms = (self.terms or 0) + following.terms
         for kind in WARNINGS:
             getattr(self, kind).extend(getattr(following, kind))
+        self.tried += following.tried
+        self.repaired += following.repaired
         for failure, lines in following.failed.items():
             self.failed.setdefault(failure, []).extend(lines)
 
@@ -136,6 +146,24 @@ class Report:
             self.short.append(number)
         else:
             self.judge_probability(number, log_prob)
+
+    def take_judgement(self, number: int, alone: "Report") -> None:
+        """Record line `number` in the kinds of translations that look wrong in which it is in a report of its own."""
+        for kind in JUDGED:
+            getattr(self, kind).extend([number] * bool(getattr(alone, kind)))
+
+    def add_best(self, number: int, best: Candidate) -> None:
+        """Record what the best candidate of line `number` lacks, has invented, or fails."""
+        self.unrestored += [number] * len(best.unrestored or [])
+        self.invented += [number] * best.invented
+        self.unmet += [number] * len(best.unmet or [])
+        self.add_checks(number, best.checks or {})
+
+    def is_unsure(self, number: int, best: Candidate, least: float) -> bool:
+        """Return whether the confidence in the best candidate of line `number` is under `least`, and record it."""
+        is_unsure = best.confidence is not None and best.confidence < least
+        self.unsure += [number] * is_unsure
+        return is_unsure
 
     def add_checks(self, number: int, checks: Checks) -> None:
         """Record the `checks` that the translation of line `number` fails."""

@@ -113,6 +113,10 @@ class SourceReader:
             sources.append(Source(text, spelled, one.kept, one.beyond, head, ids, words))
         return sources
 
+    def expected_pieces(self, source: Source) -> float:
+        """Return the number of pieces to expect of the translation of `source`."""
+        return self.segmenter.ratio * (len(source.ids) - len(source.head))
+
     def check_alignment(self) -> None:
         """Raise UsageError where translations have no words to align with those of their line."""
         # The words that a placeholder stands for cannot be aligned, as the model has not seen them.

@@ -30,13 +30,15 @@ from nmt.data.reading.terms import Terms
 from nmt.data.sentences import SentenceSplitter
 from nmt.errors import DataError, UsageError
 from nmt.evaluation.checks import Checker
-from nmt.inference.alignment import SPACE, align_segments, align_words
+from nmt.inference.alignment import align_words
 from nmt.inference.bundle import BundleConfig
-from nmt.inference.confidence import Calibration, features_of, no_calibration, read_calibration
+from nmt.inference.candidates import Joiner
+from nmt.inference.confidence import Calibration, no_calibration, read_calibration
 from nmt.inference.engines.loading import EnginePlan, open_bundles
 from nmt.inference.engines.workers import Workers
 from nmt.inference.mbr import choose, request_of
 from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Request, Row, by_batch, length_penalty, nan_error
+from nmt.inference.repair import check_options, terms_for
 from nmt.inference.report import Report
 from nmt.inference.results import Candidate, Output, PairScore, Translation
 from nmt.inference.segments import Segment, Segmenter
@@ -187,6 +189,7 @@ class Translator:
 
         Raises DataError where a prefix is longer than the model's targets, or the numbers of prefixes and lines differ.
         """
+        check_options(options, prefixes)
         if prefixes is not None and len(prefixes) != len(lines):
             raise DataError(f"{len(lines):,} lines but {len(prefixes):,} prefixes")
         return list(self._run(iter([self._chunk(lines, prefixes)]), options or Options()))
@@ -208,6 +211,7 @@ class Translator:
         `LARGEST_CHUNK`. Raises DataError where the numbers of prefixes and lines differ.
         """
         options = options or Options()
+        check_options(options, prefixes)
         readable = UpToError(lines)
         chunks = self._chunks(readable, prefixes, ready, first_chunk)
         ahead = chunks if ready is None else iter(())
@@ -307,23 +311,43 @@ class Translator:
         hypotheses = [chunk.hypotheses[index] for index in range(len(chunk.rows))]
         if self.decoding.mbr:
             hypotheses = [choose(of_row, self.tokenizer.target, options.n_best) for of_row in hypotheses]
+        joiner = Joiner(self.tokenizer, self.reader, self.checker, self.terms, self.calibration)
         of_rows = zip(self._details(chunk.rows, hypotheses, options), chunk.wanted, strict=True)
         lines = zip(chunk.lines, chunk.sources, chunk.segments, strict=True)
         for number, (line, source, segments) in enumerate(lines, chunk.first):
             found = [next(of_rows) for _ in segments]
             parts, wanted = [part for part, _ in found], [one for _, one in found]
-            candidates = self._join(parts, segments, source, options, wanted)
+            first = joiner.join(parts, segments, source, options, wanted)
+            again = self._repair(number, line, first[0], options) if options.repair else None
+            candidates = again or first
             best = candidates[0]
-            if segments:
+            if segments and again is None:
                 self._judge(number, source, best, [part[0] for part in parts], options)
-            self.report.unrestored += [number] * len(best.unrestored or [])
-            self.report.invented += [number] * best.invented
-            self.report.unmet += [number] * len(best.unmet or [])
+            self.report.add_best(number, best)
             self.report.unavoided += [number] * any(one.avoids and one.avoids.is_in(best.text) for one in wanted)
-            self.report.add_checks(number, best.checks or {})
-            is_unsure = best.confidence is not None and best.confidence < options.min_confidence
-            self.report.unsure += [number] * is_unsure
-            yield Translation(line, candidates, is_unsure)
+            yield Translation(line, candidates, self.report.is_unsure(number, best, options.min_confidence))
+
+    def _repair(self, number: int, line: str, best: Candidate, options: Options) -> list[Candidate] | None:
+        """Return candidates of a line whose `best` one fails checks, by a search with constraints; None if they fail.
+
+        Each line is searched by itself, so that the result does not depend on the batch.
+        """
+        if not best.checks:
+            return None
+        self.report.tried.append(number)
+        try:
+            own = self.terms.terms if self.terms else Terms()
+            searcher = self.with_terms(terms_for(best.checks, self.checker.languages, own))
+        except DataError:  # terms that contradict each other, or of which the model has no pieces
+            return None
+        searcher.decoding = self.decoding.model_copy(update={"mbr": 0})
+        count = min(options.n_best, self.decoding.beam_size)
+        (again,) = searcher.translate([line], replace(options, n_best=count, repair=False))
+        if again.checks:
+            return None
+        self.report.repaired.append(number)
+        self.report.take_judgement(number, searcher.report)
+        return again.candidates
 
     def _search(self, rows: list[Row], request: Request) -> list[list[Hypothesis]]:
         lengths, search = [len(row.ids) + 1 for row in rows], partial(self.engine.search, request=request)
@@ -339,7 +363,7 @@ class Translator:
         if self.trees is not None:  # the search leaves nothing else to be wrong
             self.report.judge_probability(number, log_prob)
             return
-        expected = self._expected(source)
+        expected = self.reader.expected_pieces(source)
         self.report.judge(number, source.text, best.text, best.pieces, expected=expected, log_prob=log_prob)
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[PairScore]:
@@ -447,62 +471,3 @@ class Translator:
     def _by_batch(self, pairs: list[Pair], work: Callable[[Iterable[list[Pair]]], Iterator[list[R]]]) -> list[R]:
         lengths = [1 + max(len(src), len(tgt)) for src, tgt in pairs]
         return by_batch(pairs, lengths, self.batch_tokens, work, self.engine.workers)
-
-    def _join(
-        self,
-        parts: list[list[Output]],
-        segments: list[Segment],
-        source: Source,
-        options: Options,
-        wanted: Sequence[Wanted],
-    ) -> list[Candidate]:
-        """Return the candidates of a line: the k-th joins the k-th best hypotheses of its segments."""
-        most = max(map(len, parts), default=1)
-        of_candidates = ([part[min(k, len(part) - 1)] for part in parts] for k in range(most))
-        return [self._candidate(outputs, segments, source, options, wanted) for outputs in of_candidates]
-
-    def _candidate(
-        self,
-        outputs: list[Output],
-        segments: list[Segment],
-        source: Source,
-        options: Options,
-        wanted: Sequence[Wanted],
-    ) -> Candidate:
-        """Join one hypothesis of each segment of `source`; a blank line has no segments."""
-        pieces = self.tokenizer.target.pieces([i for output in outputs for i in output.tgt])
-        texts = self.tokenizer.target.decode([output.tgt for output in outputs])
-        restored = self.reader.restore(self.reader.joined(texts), source)
-        token_scores = [score for output in outputs for score in output.token_scores]
-        features = features_of(token_scores, pieces, self._expected(source)) if token_scores else None
-        return Candidate(
-            restored.text,
-            sum((output.score for output in outputs), 0.0),
-            pieces,
-            token_scores if options.token_scores else None,
-            self._alignment(outputs, segments, source) if options.alignment else None,
-            restored.missing if self.protector else None,
-            restored.unknown,
-            self.terms.unmet(texts, wanted) if self.terms else None,
-            self.checker.check(source.text, restored.text) if options.check else None,
-            self.check_calibration().confidence(features) if options.confidence else None,
-            features if options.features else None,
-        )
-
-    def _expected(self, source: Source) -> float:
-        """Return the number of pieces to expect of the translation of `source`."""
-        return self.reader.segmenter.ratio * (len(source.ids) - len(source.head))
-
-    def _alignment(self, outputs: list[Output], segments: list[Segment], line: Source) -> list[tuple[int, int]]:
-        """Return the word alignment of `line`, without its tags and without invented placeholders."""
-        tags, parts = len(line.head), []
-        for output, segment in zip(outputs, segments, strict=True):
-            pieces = self.tokenizer.target.pieces(output.tgt)
-            invented = self.reader.invented(pieces, line)
-            kept = [index for index in range(len(pieces)) if index not in invented]
-            attention = [output.attention[index][tags:] for index in kept]
-            source = self.tokenizer.source.pieces(output.src[tags:])
-            if segment.is_glued:
-                source[0] = source[0].removeprefix(SPACE)  # by which the tokenizer begins every text
-            parts.append((attention, source, [pieces[index] for index in kept]))
-        return align_segments(parts, line.words)

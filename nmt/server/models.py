@@ -101,8 +101,9 @@ class Route:
             problem = f"a glossary goes with one model: {self.source} becomes {self.target} by way of {self.pivot}"
             raise UsageError(problem, hint="leave out glossary and avoid")
         *before, last = self.models
-        if before and options.confidence:
-            raise UsageError("a confidence is of one model, and this is by way of a third language")
+        if before and (options.confidence or options.repair):
+            what = "confidence" if options.confidence else "repair"
+            raise UsageError(f"a {what} is of one model, and this is by way of a third language")
         if before and options.check:
             plain = dataclasses.replace(options, check=False)
             of_route = self.translate(lines, plain, ticket, prefixes=prefixes)

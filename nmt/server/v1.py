@@ -54,6 +54,8 @@ class TranslateLinesBody(Body):
     """Add the pieces with their log-probabilities."""
     confidence: bool = False
     """Add the chrF to expect of each translation, of a model with a calibration."""
+    repair: bool = False
+    """Check, and search again where a check fails."""
     check: bool = False
     """Compare numbers, addresses, tags and placeholders of each translation with those of its line."""
     parts: bool = False
@@ -75,7 +77,8 @@ async def translate(request: Request) -> JSONResponse:
         token_scores=body.token_scores,
         alignment=body.alignment,
         confidence=body.confidence,
-        check=body.check,
+        check=body.check or body.repair,
+        repair=body.repair,
     )
 
     def work(ticket: Ticket) -> dict[str, object]:

@@ -225,3 +225,40 @@ def test_given_translations_have_no_confidence(calibrated: Path, nmt_here: Run) 
     text = calibrated.parent / "test.de"
     said = nmt_here("evaluate", "--hypotheses", text, "--reference", text, "--calibrate")
     assert said.messages == ["nmt: --calibrate has MODEL translate (leave out --hypotheses)"]
+
+
+REPAIRED = ["The woman sees 7.", "A small dog sleeps.", "Do 12 cats sleep?", "<b>Lena</b> sleeps.", "7", "Lena has 3."]
+SHORT = ["--max-extra-length", "0"]
+
+
+def test_lines_that_fail_are_repaired_counted_and_alike_in_every_batch(tiny_model: Path, nmt_here: Run) -> None:
+    stdin = "".join(f"{line}\n" for line in REPAIRED).encode()
+    said = nmt_here("translate", tiny_model, "--repair", "--format", "tsv", *SHORT, *CPU, stdin=stdin)
+    plain = nmt_here("translate", tiny_model, "--check", "--format", "tsv", *SHORT, *CPU, stdin=stdin)
+    before, after = ([row.split("\t") for row in each.lines] for each in (plain, said))
+    failing = [number for number, row in enumerate(before, 1) if row[3]]
+    passing = [number for number in failing if not after[number - 1][3]]
+    assert passing
+    count = f"{len(failing)} (line {', '.join(map(str, failing))}), of which pass now: {len(passing)}"
+    assert f"nmt: warning: translations searched again for failed checks: {count}" in said.messages
+    for number, (old, new) in enumerate(zip(before, after, strict=True), 1):
+        assert (old[2] == new[2]) == (number not in passing)
+    single = nmt_here("translate", tiny_model, "--repair", "--batch-tokens", "1", *SHORT, *CPU, stdin=stdin)
+    assert single.lines == [row[2] for row in after]
+    with serving(tiny_model, *SHORT) as server:
+        answer = server.post("/v1/translate", lines=REPAIRED, source="en", target="de", repair=True).body
+    assert [line["candidates"][0]["text"] for line in answer["translations"]] == single.lines
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--sample"], "--repair and --sample exclude each other (leave one of them out)"),
+        (["--prefix", "x"], "--repair and --prefix exclude each other (leave one of them out)"),
+        (["--engine", "ctranslate2"], "the engine ctranslate2 has no --repair (leave out --engine)"),
+        (["--format", "html"], "--repair is for lines, and --format html for a document"),
+    ],
+)
+def test_what_excludes_a_repair_is_refused(tiny_model: Path, nmt_here: Run, options: list[str], message: str) -> None:
+    said = nmt_here("translate", tiny_model, "--repair", *options, *CPU, stdin=TEXT)
+    assert (said.code, said.out, said.messages) == (2, "", [f"nmt: {message}"])

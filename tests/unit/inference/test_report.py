@@ -6,10 +6,14 @@ from typing import Any
 import pytest
 
 from nmt.inference.report import Report, has_loop, list_lines
+from nmt.inference.results import Candidate
+
+OTHERS = {"lines", "failed", "terms", "tried", "repaired"}
+"""Fields that are no kinds of lines, or share a sentence."""
 
 
 def test_each_kind_has_its_sentence_in_this_order() -> None:
-    kinds = [kind.name for kind in fields(Report) if kind.name not in {"lines", "failed", "terms"}]
+    kinds = [kind.name for kind in fields(Report) if kind.name not in OTHERS]
     of_kinds: dict[str, Any] = {name: [number] for number, name in enumerate(sorted(kinds), 1)}
     report = Report(9, **of_kinds)
     number = {name: f"1 (line {number})" for number, name in enumerate(sorted(kinds), 1)}
@@ -42,7 +46,7 @@ def test_a_glossary_without_a_term_in_any_line_is_said(lines: int, terms: int | 
 
 
 def test_the_report_on_the_lines_that_follow_is_added_to_each_kind() -> None:
-    kinds = [kind.name for kind in fields(Report) if kind.name not in {"lines", "failed", "terms"}]
+    kinds = [kind.name for kind in fields(Report) if kind.name not in OTHERS]
     of_kinds: dict[int, dict[str, Any]] = {last: {name: [last] for name in kinds} for last in (5, 9)}
     report, following = (Report(last, **of_kinds[last]) for last in (5, 9))
     report.failed, following.failed = {"numbers missing": [5]}, {"tags invented": [9], "numbers missing": [7, 9]}
@@ -62,6 +66,12 @@ def test_lines_that_fail_checks_are_counted_once_and_by_check() -> None:
         7, {"numbers": {"missing": ["1,500"], "invented": ["1.600"]}, "tags": {"missing": ["<b>"], "invented": []}}
     )
     report.add_checks(8, {"numbers": {"missing": ["7"], "invented": []}})
+    report.tried, report.repaired = [2, 3, 7, 8], [2]
+    assert (
+        report.warnings()[0]
+        == "translations searched again for failed checks: 4 (line 2, 3, 7, 8), of which pass now: 1"
+    )
+    report.tried = []
     counts = "numbers missing in 2, numbers invented in 1, tags missing in 1, tags invented in 1"
     said = "translations that fail a check against their lines: 3"
     assert report.warnings() == [f"{said} (line 3, 7, 8): {counts}"]
@@ -170,3 +180,19 @@ def test_a_line_has_the_sentences_of_its_kinds_alone() -> None:
         ["input lines translated in segments", "translations that repeat themselves"],
         [],
     ]
+
+
+def test_lines_that_were_searched_again_are_judged_by_a_report_of_their_own() -> None:
+    report = Report(lines=9, looping=[1])
+    report.take_judgement(7, Report(lines=1, looping=[1], improbable=[1], segmented=[1]))
+    assert (report.looping, report.improbable, report.segmented) == ([1, 7], [7], [])
+    report.add(Report(lines=12, tried=[10, 11], repaired=[11]))
+    assert (report.lines, report.tried, report.repaired) == (12, [10, 11], [11])
+
+
+def test_a_confidence_under_the_least_is_recorded() -> None:
+    report = Report(lines=3)
+    assert report.is_unsure(2, Candidate("a", -1.0, [], confidence=39.9), 40.0)
+    assert not report.is_unsure(3, Candidate("a", -1.0, [], confidence=40.0), 40.0)
+    assert not report.is_unsure(3, Candidate("a", -1.0, []), 40.0)
+    assert report.unsure == [2]
