@@ -134,10 +134,13 @@ def test_only_training_and_what_ranks_above_it_see_a_whole_recipe(module: str) -
 
 
 @modules
-def test_evaluation_knows_lines_trees_languages_errors_and_the_version_alone(module: str) -> None:
+def test_evaluation_knows_lines_their_other_ways_of_writing_trees_languages_errors_and_the_version_alone(
+    module: str,
+) -> None:
     if top(module) == "evaluation":
         found = {known(name) if top(name) == "data" else top(name) for name in own_imports(MODULES[module])}
         assert found <= {
+            "data.augmenting",
             "data.languages",
             "data.pairs",
             "data.placeholders",
