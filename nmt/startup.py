@@ -1,7 +1,10 @@
 """The start and the end of the program: the signals that end it, and the numbers of the standard streams."""
 
+import _thread
 import os
 import signal
+import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 
@@ -13,6 +16,8 @@ if hasattr(signal, "SIGHUP"):
 
 EXIT_CODE = 1
 """The exit code of the program, once it is known; until then that of a bug."""
+
+SOON = 0.02  # seconds, in which a finalizer is at its end
 
 
 def handle_endings(handler: Handler | signal.Handlers) -> None:
@@ -28,6 +33,27 @@ def end_at_once(number: int, _frame: FrameType | None = None) -> None:
         os.write(2, f"nmt: {ENDINGS[signal.Signals(number)]}\n".encode())
     finally:
         os._exit(128 + number)
+
+
+def raise_again(lost: "sys.UnraisableHookArgs") -> None:
+    """Let the exception of a signal come again that Python ignored, as it came within a finalizer; show any other.
+
+    For `sys.unraisablehook`.
+    """
+    error = lost.exc_value
+    if (
+        not isinstance(error, KeyboardInterrupt | SystemExit)
+        or threading.current_thread() is not threading.main_thread()
+    ):
+        sys.__unraisablehook__(lost)
+        return
+    kind, values = type(error), error.args
+
+    def handler(_number: int, _frame: FrameType | None) -> None:
+        raise kind(*values)
+
+    signal.signal(signal.SIGINT, handler)
+    threading.Timer(SOON, _thread.interrupt_main).start()
 
 
 def end_without_cleanup() -> None:

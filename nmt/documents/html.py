@@ -112,6 +112,13 @@ class _Tokenizer(HTMLParser):
                 token.raw = UNFINISHED.sub("&lt;", token.raw)
         return [token for token in tokens if token.raw]
 
+    def parse_marked_section(self, i: int, report: bool = True) -> int:
+        """Take what begins like `<![CDATA[` but goes on otherwise for a comment (HTML standard, section 13.2.5.42)."""
+        try:
+            return super().parse_marked_section(i, report)
+        except AssertionError:  # of the parser in Python 3.11, which expects a name there
+            return self.parse_bogus_comment(i, report)
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         kind = "text" if "<" in tag else "point" if tag in VOID else "start"  # a tag within a tag is none
         self._add(Token(kind, "", tag, {name: value or "" for name, value in attrs}))

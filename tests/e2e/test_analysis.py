@@ -60,14 +60,14 @@ def test_an_analysis_of_a_model_groups_by_the_words_of_its_training_text(
 def test_an_analysis_is_printed_as_tables_of_all_systems(nmt_here: Run, texts: Path) -> None:
     words = ("evaluate", "--reference", "test.de", "--source", "test.en", "--analysis", "--hypotheses")
     tables = nmt_here(*words, "hyp.de", "test.de", "--metrics", "ter", cwd=texts).out.split("\n\n")
-    assert [table.split()[0] for table in tables] == ["system", "metric", "lines", "words", "flaw", "kept"]
+    assert [table.split()[0] for table in tables] == ["system", "metric", "lines", "words", "flaw", "kept", "check"]
     assert [row.split()[1] for row in tables[0].split("\n")[1:4]] == ["BLEU", "chrF", "TER"]
     assert [row.split()[:3] for row in tables[4].split("\n")[1:3]] == [
         ["copied", "hyp.de", "0"],
         ["copied", "test.de", "0"],
     ]
     one = nmt_here(*words, "hyp.de", "--no-significance", cwd=texts).out.split("\n\n")
-    assert [table.split()[0] for table in one] == ["test", "lines", "words", "flaw", "kept"]
+    assert [table.split()[0] for table in one] == ["test", "lines", "words", "flaw", "kept", "check"]
 
 
 def test_scores_made_elsewhere_have_intervals_and_tests_beside_the_others(nmt_here: Run, texts: Path) -> None:
@@ -93,7 +93,7 @@ def test_scores_made_elsewhere_have_intervals_and_tests_beside_the_others(nmt_he
         (
             ["--analysis", "--source", "test.en", "--latex"],
             2,
-            "--latex prints scores alone (leave out --analysis and --robustness, or print --json)",
+            "--latex prints scores alone (leave out --analysis, --robustness and --confidence, or print --json)",
         ),
         (["--robustness"], 2, "--robustness has MODEL translate (leave out --hypotheses)"),
         (["--labels", "labels"], 2, "--labels groups the lines of an analysis (add --analysis)"),

@@ -60,7 +60,7 @@ def test_the_lock_says_where_it_came_from(made: Path, nmt_here: Run) -> None:
     said = nmt_here("run", made / "lock.json")
     assert (said.code, said.err) == (
         4,
-        f"nmt: {made / 'lock.json'}: not the lock of a run (an imported model has no run)\n",
+        f"nmt: {made / 'lock.json'}: not the lock of a run (a model that was imported has no run)\n",
     )
     facts = json.loads(nmt_here("inspect", "model", made, "--json").out)
     assert (facts["training"], facts["imported"], facts["tokenizer"]["tags"]) == (None, imported, TAGS)

@@ -77,7 +77,7 @@ def test_explain_prints_every_key_or_those_of_a_section_or_one(nmt_here: Run) ->
     assert [line.split(" ")[0] for line in section if line and not line.startswith(" ")] == [
         *("decoding.beam_size", "decoding.length_penalty", "decoding.max_extra_length", "decoding.max_length_ratio"),
         *("decoding.min_length", "decoding.no_repeat_ngram", "decoding.well_formed", "decoding.batch_tokens"),
-        *("decoding.segments", "decoding.precision"),
+        *("decoding.segments", "decoding.mbr", "decoding.mbr_from", "decoding.mbr_temperature", "decoding.precision"),
     ]
     assert nmt_here("recipe", "explain", "decoding.beam_size") == (
         *(

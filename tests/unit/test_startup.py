@@ -79,3 +79,33 @@ def test_a_process_that_may_not_wait_for_its_libraries_ends_by_its_exit_code() -
         done = subprocess.run([sys.executable, "-c", script + rest], capture_output=True, check=False)
         assert (done.returncode, done.stdout) == (code, b"")
         assert done.stderr.endswith(b"it broke\n" if code == 4 else b"ValueError\n")
+
+
+INSIDE_FINALIZER = """
+import signal, sys, time
+from nmt import cli
+
+class Last:
+    def __del__(self):
+        signal.raise_signal({number})
+        len([])
+
+def program(**_):
+    try:
+        Last()
+        time.sleep(20)
+    except KeyboardInterrupt:  # as Typer does
+        return 130
+
+cli.program = program
+from nmt.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_comes_within_a_finalizer_still_ends_the_program(number: signal.Signals) -> None:
+    script = INSIDE_FINALIZER.format(number=int(number))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=25)
+    code, word = SIGNALS[number]
+    assert (done.returncode, done.stderr) == (code, f"nmt: {word}\n")

