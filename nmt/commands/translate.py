@@ -297,8 +297,7 @@ def check_document(kind: DocumentKind, prefix: Path | None, sample: bool, errors
 
 
 def check_repair(written: OutputConfig, sample: bool, prefix: Path | None, inference: InferenceConfig) -> None:
-    """Raise UsageError where an option excludes a repair, and where the device is not there."""
-    check_device(inference)
+    """Raise UsageError where an option excludes a repair."""
     if not written.repair:
         return
     if sample or prefix:
@@ -311,7 +310,7 @@ def check_repair(written: OutputConfig, sample: bool, prefix: Path | None, infer
 def check(
     sample: bool, search: DecodingConfig, sampling: SamplingConfig, inference: InferenceConfig, files: TermsConfig
 ) -> None:
-    """Raise UsageError where options exclude each other, whatever the model."""
+    """Raise UsageError where options exclude each other, whatever the model, or the device is not there."""
     if sample and files.glossary:
         raise UsageError("--glossary is for the search, not for --sample", hint="--avoid is for both")
     if sample and search.model_fields_set & {"beam_size", "length_penalty"}:
@@ -323,3 +322,4 @@ def check(
     if inference.engine != "native" and (sample or (search.mbr and search.mbr_from == "sampling")):
         option, hint = ("--sample", "") if sample else ("--mbr of samples", ", or take --mbr-from n_best")
         raise UsageError(f"the engine {inference.engine} has no {option}", hint=f"leave out --engine{hint}")
+    check_device(inference)

@@ -65,6 +65,10 @@ class TrainingState:
             own["ranked"] = [(values.get("best"), values["best_step"])]
         return TypeAdapter(cls).validate_python(own)
 
+    def unranked(self, metric: str) -> Self:
+        """Return the state without what it knows of validations, which `metric` ranks from now on."""
+        return dataclasses.replace(self, metric=metric, ranked=[], losses=[], stale=0, stage_best=None, stage_stale=0)
+
     @property
     def best(self) -> float | None:
         return self.ranked[0][0] if self.ranked else None

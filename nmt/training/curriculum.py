@@ -10,6 +10,7 @@ from nmt.config.curriculum import StageConfig
 from nmt.config.recipe import Recipe
 from nmt.files import JsonObject
 from nmt.training.checkpoint import TrainingState
+from nmt.training.log import TrainingLog
 from nmt.training.optimizer import learning_rate
 
 WHOLE = "training"  # name of the only stage of a recipe without stages
@@ -32,6 +33,16 @@ class Curriculum:
     def title(self, state: TrainingState) -> str:
         """Return the stage for messages: `stage 2 of 3, general`."""
         return f"stage {len(state.stage_ends) + 1} of {len(self.stages)}, {self.stage(state).name}"
+
+    def announce(self, state: TrainingState, log: TrainingLog) -> None:
+        """Say which stage the next step is of, and write down where it begins."""
+        stage, title = self.stage(state), self.title(state)
+        log.set_stage(title, stage.name)
+        if state.step == began(state):
+            console.log(f"train: {title}, begins after step {state.step:,}")
+            # At its first step: resumed just before it, the log drops that line and gets it again.
+            log.record("stage", state.step + 1, {"name": stage.name, "corpora": self.shares(stage)})
+        self.log_shares(state, f"{title}: ")
 
     def weights(self, stage: StageConfig) -> dict[str, float]:
         """Return how often an epoch of `stage` sees each pair of each corpus."""

@@ -20,14 +20,14 @@ from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.errors import ArtifactError, DivergedError, UsageError, explaining_shortage, is_out_of_memory
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.evaluation.scoring import choose_tokenizer
-from nmt.files import JsonObject, digest_json, read_json, remove, remove_partials, write_json, write_text
+from nmt.files import digest_json, read_json, remove, remove_partials, write_json, write_text
 from nmt.inference.protocol import BATCH_TOKENS
 from nmt.model.families import build
 from nmt.run_folder import RunFolder
 from nmt.training import forgetting, memory
 from nmt.training.checkpoint import Checkpoint, Checkpoints, TrainingState, refuse_other, step_of
 from nmt.training.checkpoint_writer import CheckpointWriter
-from nmt.training.curriculum import Curriculum, began
+from nmt.training.curriculum import Curriculum
 from nmt.training.distributed import Ranks, checksum
 from nmt.training.forgetting import ForgettingGuard
 from nmt.training.guard import MAX_SKIPPED_IN_A_ROW
@@ -208,15 +208,7 @@ class Trainer:
                     "each step stay, but dropout and rounding differ from an uninterrupted run"
                 )
         if self.state.metric != self.config.best_metric:
-            self.state = dataclasses.replace(
-                self.state,
-                metric=self.config.best_metric,
-                ranked=[],
-                losses=[],
-                stale=0,
-                stage_best=None,
-                stage_stale=0,
-            )
+            self.state = self.state.unranked(self.config.best_metric)
         if self.guard:
             self.guard.bind(self.state)
         self.state.ranks = self.ranks.size
@@ -323,15 +315,8 @@ class Trainer:
         """Draw the steps of the stage of the state, where the recipe has stages, and say so."""
         if not self.curriculum.is_given:
             return
-        state, title = self.state, self.curriculum.title(self.state)
-        stage = self.curriculum.stage(state)
-        self.steps = self.steps_of(stage)
-        log.set_stage(title, stage.name)
-        if state.step == began(state):
-            console.log(f"train: {title}, begins after step {state.step:,}")
-            # At its first step: resumed just before it, the log drops that line and gets it again.
-            log.record("stage", state.step + 1, {"name": stage.name, "corpora": self.curriculum.shares(stage)})
-        self.curriculum.log_shares(state, f"{title}: ")
+        self.steps = self.steps_of(self.curriculum.stage(self.state))
+        self.curriculum.announce(self.state, log)
 
     def rate(self) -> float:
         """Return the learning rate of the last update."""
@@ -433,7 +418,7 @@ class Trainer:
         """
         back = min(self.state.step - step + 1, len(self.recent))
         step, indices = self.state.step - back + 1, self.recent[-back]
-        rows = self.pairs_as_text(indices)
+        rows = self.pairs.as_text(indices, self.tokenizer)
         if self.ranks.is_main:
             write_text(self.folder.diverged, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         return DivergedError(
@@ -442,17 +427,6 @@ class Trainer:
             f"{len(rows):,} sentence pairs of that step are in {self.folder.diverged}",
             hint="likely causes: learning_rate too high, warmup_steps too short, no clip_norm, or broken pairs",
         )
-
-    def pairs_as_text(self, indices: Ints) -> list[JsonObject]:
-        models = self.tokenizer.source, self.tokenizer.target
-        texts = (
-            model.decode([ids.tolist() for ids in side])
-            for model, side in zip(models, self.pairs.sides(indices), strict=True)
-        )
-        return [
-            {"pair": index + 1, "source": source, "target": target}
-            for index, source, target in zip(indices.tolist(), *texts, strict=True)
-        ]
 
     def log_updates(self, log: TrainingLog) -> None:
         """Write the line of the updates since the last one."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from nmt.data.encoding.batching import Ints
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID, Tokenizer
 from nmt.data.shards import corpus_of, read_shard, shard_paths
+from nmt.files import JsonObject
 
 Ids = NDArray[np.uint8 | np.uint16 | np.uint32 | np.int64]
 TEXT = ("source", "target")  # the columns of the text
@@ -73,6 +74,16 @@ class Pairs(ABC):
     @abstractmethod
     def sides(self, indices: Ints) -> tuple[list[Ids], list[Ids]]:
         """Return the source ids and the target ids of pairs, without BOS and EOS."""
+
+    def as_text(self, indices: Ints, tokenizer: Tokenizer) -> list[JsonObject]:
+        """Return pairs for people to read: the number of each, from 1, and both sides as text."""
+        models = tokenizer.source, tokenizer.target
+        sides = zip(models, self.sides(indices), strict=True)
+        texts = [model.decode([ids.tolist() for ids in side]) for model, side in sides]
+        return [
+            {"pair": index + 1, "source": source, "target": target}
+            for index, source, target in zip(indices.tolist(), *texts, strict=True)
+        ]
 
     def labels(self, indices: Ints) -> int:
         """Count the real labels of pairs, EOS included."""

@@ -21,11 +21,6 @@ from nmt.version import __version__
 IDENTITY = {"data": "abc", "model": {"d_model": 4}}
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Checkpoints:
-    return Checkpoints(tmp_path / "checkpoints", keep=3)
-
-
 def weights(value: float) -> dict[str, Tensor]:
     return {"a.weight": torch.full((2, 3), float(value)), "b": torch.arange(4.0) * value}
 

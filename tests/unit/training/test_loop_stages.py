@@ -2,13 +2,12 @@
 
 import json
 import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from trainers import make_trainer, two, values, write_ids
+from trainers import make_trainer, two, values
 
 from nmt.config.training import BatchingConfig
 from nmt.data.encoding.dataset import PreparedPairs
@@ -32,20 +31,6 @@ GUARD = {"guard": {"bound": 1.0}}
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> None:
     torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def two_corpora(tmp_path_factory: pytest.TempPathFactory) -> PreparedPairs:
-    """Return 30 pairs of one corpus and 10 of another."""
-    folder = tmp_path_factory.mktemp("two") / "train"
-    for number, (corpus, count) in enumerate([("large", 30), ("small", 10)]):
-        write_ids(folder, number, corpus, count)
-    return PreparedPairs(folder)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Checkpoints:
-    return Checkpoints(tmp_path / "checkpoints", 3)
 
 
 def trainer_of(
