@@ -40,7 +40,7 @@ def make(run: Run, manifest: Manifest) -> None:
 
     The times of the translations are no result: the manifest omits their file.
     """
-    folder, target = run.folder, run.recipe.languages.target
+    folder = run.folder
     config = open_bundle(folder.bundle).config
     scores: dict[str, Scores] = {}
     brackets: JsonObject = {}
@@ -51,6 +51,7 @@ def make(run: Run, manifest: Manifest) -> None:
             brackets |= {test.name: test.brackets} if test.brackets else {}
             times[test.name] = {"lines": len(test.hypotheses), "seconds": round(test.seconds, 3)}
             text = "".join(line + "\n" for line in test.hypotheses)
+            target = run.recipe.languages_of(f"test.{test.name}").target
             (scratch / f"{test.name}.{target}").write_text(text, encoding="utf-8", newline="\n")
         write_json(scratch / folder.scores.name, scores)
         if brackets:
@@ -62,15 +63,17 @@ def make(run: Run, manifest: Manifest) -> None:
 def score_tests(run: Run, bundle: Path) -> Iterator[Scored]:
     """Translate each test set of `run` with a bundle, and score it."""
     recipe = run.recipe
-    translator = Translator.load(bundle, device=recipe.training.device)
+    loaded = Translator.load(bundle, device=recipe.training.device, to=recipe.languages.target)
     for test in names_of_tests(run):
+        languages = recipe.languages_of(f"test.{test}")
+        translator = loaded.with_direction(languages.target, languages.source)
         sources, references = read_text(run.folder.text, f"test.{test}")
         began = time.perf_counter()
         hypotheses = translator.translate_all(sources)
         seconds = time.perf_counter() - began
         for flaw in out_of_reach(translator.tokenizer.target, references):
             console.warn(f"{test}: {flaw}")
-        counted = count_test(test, hypotheses, references, recipe.evaluation, recipe.languages.target)
+        counted = count_test(test, hypotheses, references, recipe.evaluation, languages.target)
         scores = {name: statistics.score() for name, statistics in counted.items()}
         yield Scored(test, hypotheses, scores, figures_of_brackets(counted), seconds)
 

@@ -8,7 +8,7 @@ import pytest
 from documents import upper
 
 from nmt.commands.document_output import translate_file
-from nmt.config.data import LanguagesConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.inference.report import Report
 
 
