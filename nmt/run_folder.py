@@ -30,6 +30,7 @@ class RunFolder:
         self.brackets = (
             self.evaluation / "brackets.json"
         )  # of every test set of trees, what EVALB prints: {test: {...}}
+        self.reliability = self.evaluation / "confidence.json"  # of every test set, how reliable the confidence is
         self.times = self.evaluation / "times.json"  # of the translation of every test set: {test: {lines, seconds}}
 
     @property

@@ -14,6 +14,7 @@ from nmt.advice.survey import Machine, PieceLengths, TextSurvey
 from nmt.data.augmenting.casing import has_case
 from nmt.data.languages import primary_subtag, scripts_of, standard_tag
 from nmt.data.placeholders import MARKUP
+from nmt.evaluation.calibration import LEAST_LINES
 from nmt.evaluation.metrics import tokenizer_for
 from nmt.evaluation.scoring import ORDER
 from nmt.version import install_hint
@@ -73,6 +74,7 @@ def choose(
         "optimizer": choose_optimizer(model_scale(survey, machine), int(steps.value)),
         "training": choose_training(survey, machine, steps),
         "evaluation": choose_evaluation(survey),
+        "confidence": choose_confidence(survey, held_out),
     }
 
 
@@ -234,6 +236,12 @@ def choose_evaluation(survey: TextSurvey) -> list[Choice]:
         return []
     case = {"zh": "", "char": "char"}.get(tokenize, "extra")
     return [choice("tokenize", tokenize, case, install=install_hint(tokenize[:2]))]
+
+
+def choose_confidence(survey: TextSurvey, held_out: set[str]) -> list[Choice]:
+    """Choose to calibrate the confidence, unless the pairs that are split off as dev are too few for it."""
+    has_enough = "dev" in held_out or survey.pairs // 20 >= LEAST_LINES
+    return [choice("calibrate", True)] if has_enough else []
 
 
 def data_warnings(survey: TextSurvey) -> list[str]:

@@ -90,8 +90,9 @@ def evaluate(
     Scores have 95% intervals. Several files of hypotheses are compared with the first: differences with intervals and
     two-sided p-values, by paired approximate randomization (ar) and bootstrap (bs). --json has an object for each.
     """
-    from nmt.commands import calibrating, evaluation  # start-up time
+    from nmt.commands import evaluation  # start-up time
     from nmt.inference.bundle import open_bundle  # start-up time
+    from nmt.inference.calibrating import Trust  # start-up time
 
     if not reference:
         raise UsageError("evaluate needs --reference FILE")
@@ -116,7 +117,7 @@ def evaluate(
         bundle, translate, direction = translator.bundle, translator.translate_all, translator.direction
         count_pieces = evaluation.piece_counter(translator.tokenizer)
         if depth.calibrate or depth.confidence:
-            trust = calibrating.Trust.of(model, translator, texts.sources, is_fitted=depth.calibrate)
+            trust = Trust.of(model, translator, texts.sources, is_fitted=depth.calibrate)
         texts.systems[source.name] = translations = trust.translations if trust else translate(texts.sources)
         if output is not None:
             write_lines(output, translations)

@@ -60,6 +60,15 @@ class EvaluationConfig(Section):
     """Word n-grams in chrF: 0 is chrF2, 2 is chrF2++."""
 
 
+class ConfidenceConfig(Section):
+    """The confidence in a translation, which is the chrF to expect of it."""
+
+    affects: ClassVar[frozenset[Effect]] = frozenset({"bundle"})
+    calibrate: bool = False
+    """Fit it to the translations of dev, of which 100 lines are the least, store it in the bundle, and judge it on the
+    test sets."""
+
+
 class ExpectedConfig(Section):
     """The score that a recipe is to reach on a test set, for `nmt reproduce`; it is part of no fingerprint."""
 

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from nmt.config.augmentation import AugmentationConfig
 from nmt.config.data import CORPUS, CleaningConfig, DataConfig
-from nmt.config.decoding import DecodingConfig, EvaluationConfig, ExpectedConfig
+from nmt.config.decoding import ConfidenceConfig, DecodingConfig, EvaluationConfig, ExpectedConfig
 from nmt.config.languages import LanguagesConfig, with_tags
 from nmt.config.model import ModelConfig
 from nmt.config.section import Affects, Name, Section
@@ -52,6 +52,7 @@ class Recipe(Section):
     training: TrainingConfig = TrainingConfig()
     decoding: DecodingConfig = DecodingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    confidence: ConfidenceConfig = ConfidenceConfig()
     expected: dict[Name, ExpectedConfig] = Field(default_factory=dict)
     """Expected scores by test set, for `nmt reproduce`."""
     sweep: Annotated[dict[Name, JsonObject], Affects()] = Field(default_factory=dict)
@@ -123,6 +124,7 @@ class Recipe(Section):
         self.check_objective()
         self.check_stages()
         self.check_guard()
+        self.check_confidence()
         self.check_synthetic()
         tests = list(self.data.test) or self.languages.directions or ["held-out"]
         if unknown := [test for test in self.expected if test not in tests]:
@@ -259,6 +261,18 @@ class Recipe(Section):
                 "training.guard needs training.init_from or several training.stages: it compares with the "
                 "score before a fine-tuning"
             )
+
+    def check_confidence(self) -> None:
+        """Raise ValueError where there are no translations of sentences to calibrate the confidence on."""
+        if not self.confidence.calibrate:
+            return
+        if self.training.objective != "translation":
+            raise ValueError(
+                f'confidence.calibrate: training.objective = "{self.training.objective}" makes no translations: '
+                "leave it out"
+            )
+        if self.tokenizer.trees or self.data.dev_is_of_trees:
+            raise ValueError("confidence.calibrate fits the chrF of sentences, and these are trees: leave it out")
 
     def check_synthetic(self) -> None:
         """Raise ValueError where synthetic pairs fit neither the languages, the splits nor the tokenizer."""

@@ -200,7 +200,7 @@ def test_facts(
     words: Mapping[str, int] | None,
     missing: list[str],
 ) -> JsonObject:
-    """Return the scores of a test set with their intervals, its analysis, and its best and worst lines.
+    """Return the scores of a test set, its analysis, its best and worst lines, and how reliable the confidence is.
 
     The scores are those recorded and those `beside`, and `words` are those of the training sources.
     """
@@ -208,7 +208,7 @@ def test_facts(
         metric: {**score.model_dump(), "interval": None} for metric, score in run.scores[test].items()
     }
     if counted is None:
-        return {"scores": scores, "lines": None, "analysis": None, "extremes": None}
+        return {"scores": scores, "lines": None, "analysis": None, "extremes": None, "reliability": None}
     tested = {metric: counted[metric] for metric in counted if metric in scores} | dict(beside)
     for metric, found in significance.compare({test: tested}, tested)[test].items():
         if metric in beside:
@@ -218,10 +218,12 @@ def test_facts(
         else:
             scores[metric]["interval"] = found.get("interval")
     lines, languages = run.lines(test), run.languages_of(test)
+    reliability = read_record(run.folder.reliability) or {}
     texts = Texts(lines.sources, lines.hypotheses, [lines.references], (languages.source, languages.target))
     return {
         "scores": scores,
         "lines": len(lines.sources),
         "analysis": analyze(texts, counted, words),
         "extremes": extremes(lines, counted, spaced=tokenizer_for(languages.target) in SPACED),
+        "reliability": reliability.get(test),
     }

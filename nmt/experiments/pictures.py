@@ -164,6 +164,20 @@ def length_picture(lengths: JsonObject, source: str, target: str) -> Markup:
     return result[0]
 
 
+def reliability_picture(test: str, reliability: JsonObject) -> Markup:
+    """Draw the mean chrF of lines by their mean confidence, beside the line on which both are equal."""
+    xs, ys = ([one[key] for one in reliability["bins"]] for key in ("confidence", "score"))
+    said = "; ".join(f"{x:.0f}: {y:.1f}" for x, y in zip(xs, ys, strict=True))
+    with drawing(f"Mean chrF of {test} by confidence. {said}.") as (axes, result):
+        axes.plot([0, 100], [0, 100], color=LINE, label="equal")
+        axes.plot(xs, ys, color=COLORS[0], marker=MARKERS[0], markersize=4, label="measured")
+        axes.set_xlabel("confidence")
+        axes.set_xlim(0, 100)
+        axes.set_ylim(0, 100)
+        axes.legend()
+    return result[0]
+
+
 def groups_picture(test: str, groups: Sequence[JsonObject], what: str) -> Markup:
     """Draw BLEU and chrF of groups of lines of a test set as bars."""
     metrics = {"bleu": "BLEU", "chrf": "chrF"}

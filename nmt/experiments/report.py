@@ -186,6 +186,11 @@ def pictures_of(run: JsonObject) -> JsonObject:
         "curves": pictures.curve_pictures(run["curves"]),
         "lengths": pictures.length_picture(lengths, run["source"], run["target"]) if lengths else None,
         "groups": {test: group_pictures(test, analysis) for test, analysis in analyses.items()},
+        "reliability": {
+            test: pictures.reliability_picture(test, found["reliability"])
+            for test, found in run["tests"].items()
+            if found["reliability"]
+        },
         "attention": [attention_pictures(number, line) for number, line in enumerate(run["attention"], 1)],
     }
 

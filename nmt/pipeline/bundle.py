@@ -1,5 +1,6 @@
 """The stage `bundle`, which averages checkpoints and ships the mean, and other averages of a run's checkpoints."""
 
+import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -8,8 +9,9 @@ from nmt.config.compatibility import changed_inputs
 from nmt.config.inference import TrainingLines
 from nmt.config.recipe import Recipe
 from nmt.errors import ArtifactError
-from nmt.files import JsonObject, check_new_folder, read_json, replacing
+from nmt.files import JsonObject, check_new_folder, is_missing, read_json, replacing
 from nmt.inference.bundle import CARD, LOCK, SCORES, BundleConfig, add_scores, open_bundle, write_bundle
+from nmt.inference.confidence import FILE as CALIBRATION
 from nmt.pipeline import evaluation
 from nmt.pipeline.ids import training_lines
 from nmt.pipeline.manifest import Manifest, making
@@ -35,6 +37,8 @@ def make(run: Run, manifest: Manifest) -> None:
     scored = Manifest.read(folder.evaluation)
     if scored and not changed_inputs(scored.inputs, evaluation.inputs(run), evaluation.STAGE.effects):
         add_scores(folder.bundle, open_bundle(folder.bundle).config, read_json(folder.scores))
+        if not is_missing(folder.evaluation / CALIBRATION):
+            shutil.copyfile(folder.evaluation / CALIBRATION, folder.bundle / CALIBRATION)
     console.log(f"bundle: {folder.bundle}")
 
 

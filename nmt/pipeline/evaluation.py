@@ -1,5 +1,6 @@
 """The stage `evaluate`: every test set translated with the bundle, and scored."""
 
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,10 +10,14 @@ from nmt import console
 from nmt.config.decoding import EvaluationConfig
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.tokenizer import SentencePieceModel
+from nmt.errors import DataError
+from nmt.evaluation.calibration import Reliability
 from nmt.evaluation.metrics import METRICS, Scores, Statistics, with_brackets
 from nmt.evaluation.scoring import count_systems, figures_of_brackets
 from nmt.files import JsonObject, entries, write_json
 from nmt.inference.bundle import CONFIG, WEIGHTS, add_scores, open_bundle
+from nmt.inference.calibrating import Trust
+from nmt.inference.confidence import FILE as CALIBRATION
 from nmt.inference.translator import Translator
 from nmt.pipeline.manifest import Manifest, making
 from nmt.pipeline.run import Run
@@ -27,12 +32,17 @@ class Scored(NamedTuple):
     scores: Scores
     brackets: dict[str, float] | None  # the figures of brackets, where the references are trees
     seconds: float  # of the translation, from text to text, with the model loaded
+    reliability: Reliability | None = None  # of the confidence, where the run calibrates it
 
 
 def inputs(run: Run) -> JsonObject:
-    """Return the digests of the test sets, and of the bundle's weights and config, which holds all settings."""
+    """Return the digests of the test sets, and of the bundle's weights and config, which holds all settings.
+
+    A run that calibrates the confidence needs dev too.
+    """
     bundle = digests_of(run.folder.bundle)
-    return {"text": digests_of(run.folder.text, "test."), "weights": bundle[WEIGHTS], "config": bundle[CONFIG]}
+    dev = {"dev": digests_of(run.folder.text, "dev/")} if run.recipe.confidence.calibrate else {}
+    return {"text": digests_of(run.folder.text, "test."), "weights": bundle[WEIGHTS], "config": bundle[CONFIG], **dev}
 
 
 def make(run: Run, manifest: Manifest) -> None:
@@ -45,10 +55,14 @@ def make(run: Run, manifest: Manifest) -> None:
     scores: dict[str, Scores] = {}
     brackets: JsonObject = {}
     times: JsonObject = {}
+    reliability: JsonObject = {}
     with making(folder.evaluation, manifest, changing=(folder.times.name,)) as scratch:
+        if run.recipe.confidence.calibrate:
+            calibrate(run)
         for test in score_tests(run, folder.bundle):
             scores[test.name] = test.scores
             brackets |= {test.name: test.brackets} if test.brackets else {}
+            reliability |= {test.name: test.reliability} if test.reliability else {}
             times[test.name] = {"lines": len(test.hypotheses), "seconds": round(test.seconds, 3)}
             text = "".join(line + "\n" for line in test.hypotheses)
             target = run.recipe.languages_of(f"test.{test.name}").target
@@ -56,26 +70,43 @@ def make(run: Run, manifest: Manifest) -> None:
         write_json(scratch / folder.scores.name, scores)
         if brackets:
             write_json(scratch / folder.brackets.name, brackets)
+        if reliability:
+            write_json(scratch / folder.reliability.name, reliability)
+            shutil.copyfile(folder.bundle / CALIBRATION, scratch / CALIBRATION)
         write_json(scratch / folder.times.name, times)
         add_scores(folder.bundle, config, scores)
+
+
+def calibrate(run: Run) -> None:
+    """Fit the confidence of the bundle to dev; warn where dev is too short for it."""
+    recipe, bundle = run.recipe, run.folder.bundle
+    sources, references = read_text(run.folder.text, "dev")
+    translator = Translator.load(bundle, device=recipe.training.device, to=recipe.languages.target)
+    try:
+        Trust.of(bundle, translator, sources, is_fitted=True).settle([references], recipe.evaluation)
+    except DataError as error:
+        console.warn(f"the bundle gets no confidence: dev has {error}")
 
 
 def score_tests(run: Run, bundle: Path) -> Iterator[Scored]:
     """Translate each test set of `run` with a bundle, and score it."""
     recipe = run.recipe
     loaded = Translator.load(bundle, device=recipe.training.device, to=recipe.languages.target)
+    is_calibrated = recipe.confidence.calibrate and loaded.calibration is not None
     for test in names_of_tests(run):
         languages = recipe.languages_of(f"test.{test}")
         translator = loaded.with_direction(languages.target, languages.source)
         sources, references = read_text(run.folder.text, f"test.{test}")
         began = time.perf_counter()
-        hypotheses = translator.translate_all(sources)
+        trust = Trust.of(bundle, translator, sources, is_fitted=False) if is_calibrated else None
+        hypotheses = trust.translations if trust else translator.translate_all(sources)
         seconds = time.perf_counter() - began
         for flaw in out_of_reach(translator.tokenizer.target, references):
             console.warn(f"{test}: {flaw}")
         counted = count_test(test, hypotheses, references, recipe.evaluation, languages.target)
         scores = {name: statistics.score() for name, statistics in counted.items()}
-        yield Scored(test, hypotheses, scores, figures_of_brackets(counted), seconds)
+        reliability = trust.settle([references], recipe.evaluation) if trust else None
+        yield Scored(test, hypotheses, scores, figures_of_brackets(counted), seconds, reliability)
 
 
 def count_test(

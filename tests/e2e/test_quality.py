@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, Run, TinyRun
+from conftest import ROOT, TINY, Result, Run, TinyRun
+from pages import check_page
 from servers import serving
 
+from nmt.data.cleaning.corpus_text import read_text
+from nmt.evaluation import calibration
+from nmt.files import read_json, write_json
 from nmt.tasks.grammar import generate
 
 PAGE = (ROOT / "docs" / "quality.md").read_text(encoding="utf-8")
@@ -48,8 +52,10 @@ def translated(nmt: Run, model: Path, *options: str) -> list[str]:
     return said.lines
 
 
-def test_the_examples_of_the_page_run(tiny_model: Path, nmt_here: Run, tmp_path: Path) -> None:
-    shutil.copytree(tiny_model, tmp_path / "runs" / "mine" / "model")
+def test_the_examples_of_the_page_run(tiny: TinyRun, nmt_here: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(TINY.replace('"tiny"', '"mine"'), encoding="utf-8")
+    lock = tiny.copy(tmp_path / "runs" / "mine") / "lock.json"
+    write_json(lock, {**read_json(lock), "recipe": {**read_json(lock)["recipe"], "name": "mine"}})
     write_sides(tmp_path)
     blocks = re.findall(r"^```\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     commands = [line for block in blocks for line in block.split("\n") if line.startswith("nmt ")]
@@ -262,3 +268,46 @@ def test_lines_that_fail_are_repaired_counted_and_alike_in_every_batch(tiny_mode
 def test_what_excludes_a_repair_is_refused(tiny_model: Path, nmt_here: Run, options: list[str], message: str) -> None:
     said = nmt_here("translate", tiny_model, "--repair", *options, *CPU, stdin=TEXT)
     assert (said.code, said.out, said.messages) == (2, "", [f"nmt: {message}"])
+
+
+def test_a_run_calibrates_on_dev_and_its_report_draws_how_reliable_the_confidence_is(
+    tiny: TinyRun, nmt_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, on = tiny.copy(tmp_path / "run"), ("--set", "confidence.calibrate=true")
+
+    def run(*options: str) -> Result:
+        said = nmt_here("run", tiny.recipe, "--run-dir", folder, *options, env={"NMT_NO_REPORT": "0"})
+        assert said.code == 0, said.err
+        return said
+
+    said, model = run(*on), folder / "model"
+    short = "dev has 10 lines to calibrate on: 100 are the least (give more lines)"
+    assert f"nmt: warning: the bundle gets no confidence: {short}" in said.messages
+    assert not (model / "calibration.json").exists()
+    shutil.rmtree(folder / "evaluation")
+    monkeypatch.setattr(calibration, "LEAST_LINES", 10)
+    monkeypatch.setattr(calibration, "GROUP", 5)
+    said = run(*on)
+    assert f"evaluate: confidence fitted to 10 lines: {model / 'calibration.json'}" in said.messages
+    fitted = (model / "calibration.json").read_bytes()
+    assert (folder / "evaluation" / "test.de").read_bytes() == (tiny.folder / "evaluation" / "test.de").read_bytes()
+    found = read_json(folder / "evaluation" / "confidence.json")["test"]
+    judged = nmt_here("evaluate", model, *of_tiny(folder, tmp_path), "--confidence", "--json", *CPU)
+    again = json.loads(judged.out)["confidence"]
+    assert (again["lines"], again["error"]) == (20, pytest.approx(found["error"], abs=1e-3))
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    check_page(page)
+    assert "Mean chrF of test by confidence. " in page
+    assert f"is off by {found['error']:.1f} chrF on the mean of a tenth" in page
+    shutil.rmtree(model)
+    assert any(message.startswith("evaluate: skipped") for message in run(*on).messages)
+    assert (model / "calibration.json").read_bytes() == fitted
+    run()
+    assert not (model / "calibration.json").exists()
+    assert not (folder / "evaluation" / "confidence.json").exists()
+
+
+def of_tiny(folder: Path, home: Path) -> list[str | Path]:
+    for side, lines in zip(("en", "de"), read_text(folder / "prepared" / "text", "test.test"), strict=True):
+        (home / f"own.{side}").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return files(home, "own")

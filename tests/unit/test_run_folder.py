@@ -31,6 +31,7 @@ def test_the_names_of_a_run_folder() -> None:
         "evaluation": "evaluation",
         "scores": "evaluation/scores.json",
         "brackets": "evaluation/brackets.json",
+        "reliability": "evaluation/confidence.json",
         "times": "evaluation/times.json",
     }
 

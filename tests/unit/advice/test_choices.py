@@ -184,7 +184,10 @@ def test_all_choices_are_those_of_a_written_recipe(
     choices, wanted = choices_of(survey, machine, held_out), tomllib.loads(recipe)
     wanted["tokenizer"] |= OF_ALL
     wanted["augmentation"] = WRITTEN | (WORDS if survey.pairs < 1_000_000 else {})
-    assert " ".join(choices) == "data cleaning augmentation tokenizer model batching optimizer training evaluation"
+    sections = "data cleaning augmentation tokenizer model batching optimizer training evaluation confidence"
+    assert " ".join(choices) == sections
+    has_enough = "dev" in held_out or survey.pairs >= 2000
+    wanted["confidence"] = {"calibrate": True} if has_enough else {}
     assert {name: {one.key: one.value for one in section} for name, section in choices.items()} == wanted
 
 

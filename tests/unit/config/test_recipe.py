@@ -394,3 +394,19 @@ def test_what_goes_together_is_sound() -> None:
         assert recipe(data=corpora, training={"objective": "masked"}, **masked).masks_needed == 1
     # The tokenizer of the initial model counts, which is not known here.
     assert recipe(data=LINES, training={"objective": "denoising", "init_from": "x"}).tokenizer.masks == 0
+
+
+def test_a_confidence_is_calibrated_on_translations_of_sentences() -> None:
+    on: dict[str, Any] = {"confidence": {"calibrate": True}}
+    assert recipe(**on).confidence.calibrate
+    with pytest.raises(ValidationError, match=r'confidence\.calibrate: training\.objective = "masked" makes no'):
+        recipe(
+            **on,
+            data={"monolingual": {"a": {"files": "a.txt", "language": "en"}}},
+            model={"architecture": "encoder-only"},
+            training={"objective": "masked"},
+            tokenizer={"masks": 1},
+        )
+    for given in ({"train": {"trees": "a.ptb"}}, {"train": {"files": "a.tsv"}, "dev": {"trees": "a.ptb"}}):
+        with pytest.raises(ValidationError, match=r"confidence\.calibrate fits the chrF of sentences, and these are"):
+            recipe(**on, data=given, tokenizer={"trees": True, "normalization": "nfc"})

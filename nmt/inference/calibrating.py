@@ -1,4 +1,4 @@
-"""The confidence of translations in `nmt evaluate`: it is fitted to a test set, or judged on one."""
+"""The confidence in the translations of a set of lines: it is fitted to their chrF, or judged by it."""
 
 from __future__ import annotations
 
