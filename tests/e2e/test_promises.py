@@ -132,7 +132,7 @@ def test_terms_repair_confidence_and_alignment_together_depend_on_no_batch_and_e
     translator = Translator.load(model, device="cpu", decoding=of, terms=terms)
     wanted = Options(check=True, repair=True, confidence=True, min_confidence=30, alignment=True)
     together = list(translator.stream(given, wanted))
-    assert translator.report.terms > 10
+    assert (translator.report.terms or 0) > 10
     alone = [next(translator.stream([line], wanted)) for line in given]
     assert differing(alone, together) == []
     same = [(one, other) for one, other in zip(alone, together, strict=True) if one.text == other.text]
@@ -142,7 +142,7 @@ def test_terms_repair_confidence_and_alignment_together_depend_on_no_batch_and_e
         assert ours.confidence == pytest.approx(theirs.confidence, abs=1e-2)
 
     search = [f"--{key.replace('_', '-')}={value}" for key, value in of.items()]
-    options = [*search, "--glossary", glossary, "--avoid", avoid, "--device", "cpu"]
+    options: list[str | Path] = [*search, "--glossary", glossary, "--avoid", avoid, "--device", "cpu"]
     plain = [one.text for one in translator.stream(given)]
     assert nmt_here("translate", model, *options, stdin=source.read_bytes()).lines == plain
     assert nmt_here("evaluate", model, *files, *options, "-o", tmp_path / "out", "--metrics", "chrf").code == 0
