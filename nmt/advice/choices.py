@@ -113,7 +113,8 @@ def choose_cleaning(survey: TextSurvey, lengths: PieceLengths) -> list[Choice]:
         choices.append(choice("max_characters", 100 * math.ceil(longest / 100), longest=longest))
     if ratio > 1.5:
         choices.append(choice("max_ratio", max(4.0, math.ceil(2.5 * ratio * 2) / 2), ratio=ratio))
-    is_latin = all(scripts_of(side.language) == LATIN for side in survey.sides)
+    # Of several directions a side has several languages.
+    is_latin = all(scripts_of(code) == LATIN for side in survey.sides for code in side.language.split(", "))
     if not is_latin and min(side.own_script for side in survey.sides) >= 0.9:
         shares = " and ".join(f"{side.own_script:.1%} of {side.language}" for side in survey.sides)
         choices.append(choice("min_script", 0.5, shares=shares))

@@ -42,6 +42,7 @@ def test_a_table_becomes_a_recipe_of_its_directions(tmp_path: Path, capsys: pyte
     assert recipe.data.temperature == 1.5
     assert (recipe.data.dev_pairs, recipe.data.test_pairs) == (24, 24)
     assert recipe.augmentation.single_words == 0
+    assert recipe.cleaning.min_script is None
     assert recipe.evaluation.tokenize == "auto"
     assert "found: 5,380 training pairs" in capsys.readouterr().out
 
