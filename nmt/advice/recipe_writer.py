@@ -18,7 +18,8 @@ from nmt.advice.survey import (
     fit_tokenizer,
     survey_text,
 )
-from nmt.config.data import CorpusConfig, LanguagesConfig
+from nmt.config.data import CorpusConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.config.tokenizer import TokenizerConfig
 from nmt.config.toml import load_recipe, to_toml
 from nmt.data.reading.corpus import TEST_SET, describe

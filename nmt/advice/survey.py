@@ -14,7 +14,8 @@ from pathlib import Path
 
 from nmt import console
 from nmt.advice.normal_form import Changes, count_changes
-from nmt.config.data import CorpusConfig, LanguagesConfig
+from nmt.config.data import CorpusConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.config.tokenizer import TokenizerConfig
 from nmt.cores import cores
 from nmt.data.cleaning.statistics import Lengths, SideStatistics

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nmt import console
 from nmt.commands.options import OptionsOf
 from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import InferenceConfig, TermsConfig
@@ -62,4 +63,8 @@ def load_translator(
     from nmt.inference.translator import Translator  # start-up time
 
     given = inference.model_dump(exclude_unset=True)
-    return Translator.load(*models, decoding=search.model_dump(exclude_unset=True), terms=terms, **given)
+    translator = Translator.load(*models, decoding=search.model_dump(exclude_unset=True), terms=terms, **given)
+    if not translator.direction.is_trained:
+        source, target = translator.direction.languages
+        console.warn(f"the model was not trained to translate {source} to {target}: expect little of it (zero-shot)")
+    return translator

@@ -46,6 +46,11 @@ class Options:
 class InferenceConfig(Section):
     """How models are loaded to translate or to score; no part of a recipe."""
 
+    to: Annotated[str | None, Flag(metavar="CODE")] = None
+    """Language to translate into, of a model of several directions."""
+    from_: Annotated[str | None, Flag("--from", "CODE")] = None
+    """Language of the source, of a model of several directions; by default the only one that leads to the target, or
+    any."""
     tags: Annotated[list[str], Flag("--tag", "TAG")] = Field(default_factory=list)
     """Tag of the model to put before every source line; may be given several times."""
     protect: Annotated[str | None, Flag(metavar="REGEX")] = None

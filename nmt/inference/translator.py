@@ -16,10 +16,10 @@ from typing import Self, TypeVar
 from pydantic import ValidationError
 
 from nmt import console
-from nmt.config.data import LanguagesConfig
 from nmt.config.decoding import DecodingConfig, InferencePrecision
 from nmt.config.inference import InferenceConfig, Options, TrainingLines
 from nmt.config.section import first_error
+from nmt.data.directions import Direction, choose_direction
 from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.encoding.trees import TreePieces
@@ -68,18 +68,15 @@ class Translator:
         max_length: int,
         protector: Protector | None = None,
         tags: Sequence[str] = (),
-        languages: LanguagesConfig | None = None,
+        direction: Direction | None = None,
         lines: TrainingLines | None = None,
     ) -> None:
         self.engine, self.tokenizer, self.decoding = engine, tokenizer, decoding
         check_trees(tokenizer, decoding)
         self.max_length = max_length  # longest source in pieces, EOS included
-        source, target = (languages.source, languages.target) if languages else (None, None)
-        splitter = SentenceSplitter(source)
-        segmenter = Segmenter(tokenizer, max_length - 1, splitter, decoding.segments, lines)
+        segmenter = Segmenter(tokenizer, max_length - 1, SentenceSplitter(), decoding.segments, lines)
         self.reader = SourceReader(tokenizer, segmenter, protector, tuple(tags))
-        self.target_splitter = SentenceSplitter(target)
-        self.checker = Checker((source, target))
+        self._face(direction or Direction(None, None))
         self.report = Report()
         """Report on all lines since the translator was made, or since the report was last replaced."""
         self.terms: TermEncoder | None = None  # see `with_terms`
@@ -102,6 +99,13 @@ class Translator:
     def trees(self) -> TreePieces | None:
         """The pieces of trees, if the search is among well-formed ones."""
         return self.tokenizer.target.trees if self.decoding.well_formed else None
+
+    def _face(self, direction: Direction) -> None:
+        """Translate in `direction` from now on."""
+        self.direction = direction
+        self.reader = self.reader.facing(direction)
+        self.target_splitter = SentenceSplitter(direction.target)
+        self.checker = Checker(direction.languages)
 
     @classmethod
     def load(
@@ -129,6 +133,7 @@ class Translator:
         except ValidationError as error:
             prefix = "decoding." if error.title == DecodingConfig.__name__ else ""
             raise UsageError(prefix + first_error(error)) from None
+        direction = choose_direction(config.languages, inference.from_, inference.to)
         check_tags(inference.tags, tokenizer.tags)
         is_own = "protect" not in inference.model_fields_set
         protector = protector_for(config.protect if is_own else inference.protect, tokenizer.placeholders)
@@ -150,13 +155,25 @@ class Translator:
             max_length=longest,
             protector=protector,
             tags=inference.tags,
-            languages=config.languages,
+            direction=direction,
             lines=config.training_lines,
         )
         translator.bundle, translator.terms, translator.has_terms = config, encoder, has_terms
         if len(bundles) == 1:
             translator.path, translator.calibration = bundles[0].path, read_calibration(bundles[0])
         return translator
+
+    def facing(self, direction: Direction) -> Self:
+        """Return a translator in `direction`, with the same model and settings, and a report of its own."""
+        other = self.with_engine(self.engine)
+        other._face(direction)
+        return other
+
+    def with_direction(self, to: str | None = None, from_: str | None = None) -> Self:
+        """Return a translator of the same model into the language `to`, see `choose_direction`. Raises UsageError."""
+        if self.bundle is None:
+            raise UsageError("only a translator that was loaded from a bundle knows the directions of its model")
+        return self.facing(choose_direction(self.bundle.languages, from_, to))
 
     def with_engine(self, engine: Engine) -> Self:
         """Return a translator with the same tokenizer and settings, another engine, and a report of its own."""

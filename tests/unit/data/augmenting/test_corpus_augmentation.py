@@ -11,7 +11,8 @@ from nmt.alignment.corpus_alignment import DICTIONARY, alignment_path
 from nmt.alignment.pharaoh import write_links
 from nmt.alignment.words import split_words
 from nmt.config.augmentation import AugmentationConfig
-from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig
+from nmt.config.data import CleaningConfig, DataConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.augmenting import corpus_augmentation
 from nmt.data.augmenting.corpus_augmentation import (
     AugmentationCounts,
