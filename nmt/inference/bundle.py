@@ -95,8 +95,8 @@ class BundleConfig(Section):
 
     @model_serializer(mode="wrap")
     def as_known_before(self, write: SerializerFunctionWrapHandler) -> JsonObject:
-        """Leave out `learned`, `has_terms` and `languages.directions` where there are none: an older nmt, which does not
-        know them, reads such a bundle.
+        """Leave out `learned`, `has_terms` and `languages.directions` where there are none: an older nmt, which does
+        not know them, reads such a bundle.
         """
         values: JsonObject = write(self)
         if not self.languages.directions:
