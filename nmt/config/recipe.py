@@ -167,6 +167,11 @@ class Recipe(Section):
             raise ValueError(f'{key}: training.objective = "{self.training.objective}" has no pairs: leave it out')
         if self.augmentation.inline_tags and self.training.init_from is None and self.tokenizer.placeholders < 2:
             raise ValueError("augmentation.inline_tags needs tokenizer.placeholders of at least 2")
+        if self.augmentation.terms and self.training.init_from is None:
+            if not self.tokenizer.joint:
+                raise ValueError("augmentation.terms needs tokenizer.joint = true: sources hold words of the target")
+            if self.tokenizer.model_type == "word":
+                raise ValueError('augmentation.terms: its marks are no pieces with tokenizer.model_type = "word"')
         for name, corpus in self.data.train.items():
             kind = "trees" if corpus.trees is not None else "task" if corpus.task is not None else None
             if kind:

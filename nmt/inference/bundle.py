@@ -85,6 +85,7 @@ class BundleConfig(Section):
     protect: str | None = None  # regular expression of text to keep unchanged; missing in bundles of older versions
     objective: Objective = "translation"  # what it was trained for
     aligns: bool = False  # whether a head was trained to align, by `training.guided_alignment`
+    has_terms: bool = False  # whether it takes terms from its source, by `augmentation.terms`
     training_lines: TrainingLines | None = None  # lengths of the training lines; missing in bundles of older versions
     quantized: Quantized | None = None  # where the weights are in int8, see `nmt.model.preparation`
     imported: Imported | None = None  # where another package trained it
@@ -94,14 +95,16 @@ class BundleConfig(Section):
 
     @model_serializer(mode="wrap")
     def as_known_before(self, write: SerializerFunctionWrapHandler) -> JsonObject:
-        """Leave out `learned` and `languages.directions` where there are none: an older nmt, which does not know them,
-        reads such a bundle.
+        """Leave out `learned`, `has_terms` and `languages.directions` where there are none: an older nmt, which does
+        not know them, reads such a bundle.
         """
         values: JsonObject = write(self)
         if not self.languages.directions:
             del values["languages"]["directions"]
         if values["learned"] is None:
             del values["learned"]
+        if not values["has_terms"]:
+            del values["has_terms"]
         return values
 
 

@@ -217,11 +217,12 @@ class SourceReader:
         return {of_sides[0][piece]: of_sides[1][piece] for piece in pieces}
 
     def forbidden(self, segment: Segment, prefix: Sequence[int]) -> frozenset[int]:
-        """Return the ids of the placeholders that a translation of `segment` may not hold: those of nothing in it."""
+        """Return the ids of pieces that a translation of `segment` may not hold: marks, and placeholders not in it."""
+        marks = self.tokenizer.term_marks
         if not self._placeholders:
-            return frozenset()
+            return marks.difference(prefix)
         held = {self._placeholders.get(piece) for piece in segment.ids}
-        return frozenset(self._placeholders.values()).difference(held, prefix)
+        return frozenset(self._placeholders.values()).difference(held, prefix) | marks.difference(prefix)
 
     def restore(self, output: str, source: Source) -> Restored:
         """Replace the placeholders in the model's `output` by their text, and remove those without any.

@@ -218,7 +218,7 @@ class Run:
         self.checkpoints.refuse_other(self.training_identity)
 
     def refuse_other_symbols(self) -> None:
-        """Raise RecipeError where the tokenizer of the initial model lacks the recipe's tags, placeholders or masks.
+        """Raise RecipeError where the tokenizer of the initial model lacks tags, placeholders, marks or masks.
 
         Raises it as well where it is not the joint one that monolingual text, masked pairs and a source loss need.
         """
@@ -238,6 +238,11 @@ class Run:
             raise RecipeError(
                 f"augmentation.inline_tags: the model that training.init_from names has {tokenizer.placeholders} "
                 "placeholders, not 2",
+                hint="leave it out, or train without init_from",
+            )
+        if tokenizer and self.recipe.augmentation.terms and not tokenizer.term_marks:
+            raise RecipeError(
+                "augmentation.terms: the model that training.init_from names has no marks for terms",
                 hint="leave it out, or train without init_from",
             )
         given = f'training.objective = "{self.recipe.training.objective}"'

@@ -27,6 +27,7 @@ from nmt.data.augmenting.inline_tags import with_inline_tags
 from nmt.data.augmenting.joining import Joiner
 from nmt.data.augmenting.rewriting import Rewriter
 from nmt.data.augmenting.single_words import WordPicker
+from nmt.data.augmenting.term_annotations import TermAnnotator
 from nmt.data.cleaning.corpus_text import COLUMNS, read_pairs
 from nmt.data.cleaning.funnel import SAMPLES, cut
 from nmt.data.pairs import Pair
@@ -143,6 +144,11 @@ class _Context:
     def picker(self) -> WordPicker:
         return WordPicker(read_dictionary(self.plan.alignment) if self.plan.alignment else [])
 
+    @cached_property
+    def annotator(self) -> TermAnnotator:
+        entries = read_dictionary(self.plan.alignment) if self.plan.alignment else []
+        return TermAnnotator(self.plan.config.terms_most, {entry.source: entry.count for entry in entries})
+
     def joiner(self, corpus: str) -> Joiner:
         """Return what joins the pairs of `corpus`, whose cleaning has the limits."""
         cleaning = self.plan.data.cleaning_of(corpus, self.plan.cleaning)
@@ -228,6 +234,8 @@ class _Shard:
                 return with_copied_token(AlignedPair(pair, self.links[index]), rng)
             case "inline_tags":
                 return with_inline_tags(AlignedPair(pair, self.links[index]), context.plan.placeholders, rng)
+            case "terms":
+                return context.annotator.annotate(AlignedPair(pair, self.links[index]), rng)
         return self.rewriter.rewrite(kind, pair, rng)
 
 
