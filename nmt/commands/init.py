@@ -49,17 +49,17 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the recipe.")] = False,
 ) -> None:
     """Survey your own data, and write a recipe for it that says why each value was chosen."""
+    from nmt.advice import recipe_writer, table_recipe  # start-up time
+
     if table is not None:
         if source or target or train or dev or test:
             raise UsageError(
                 "--table has the languages and all files", hint="leave out SRC, TGT, --train, --dev, --test"
             )
-        from nmt.advice.table import initialize_table  # start-up time
-
-        initialize_table(table, output, name, force, columns, skip_bad=skip_bad)
+        table_recipe.initialize_table(table, output, name, force, columns, skip_bad=skip_bad)
         return
     if source is None or target is None or not train:
         raise UsageError("init takes SRC, TGT and --train FILE, or --table FILE")
-    from nmt.advice.recipe_writer import initialize  # start-up time
-
-    initialize(source, target, train, dev or [], test or [], output, name, force, columns, skip_bad=skip_bad)
+    recipe_writer.initialize(
+        source, target, train, dev or [], test or [], output, name, force, columns, skip_bad=skip_bad
+    )

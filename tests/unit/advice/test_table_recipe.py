@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.advice.table import initialize_table, read_table
+from nmt.advice.table_recipe import initialize_table, read_table
 from nmt.config.toml import load_recipe
 from nmt.errors import DataError, NmtError, UsageError
 from nmt.tasks.grammar import generate
