@@ -17,7 +17,8 @@ from nmt.commands.model_options import Inference, check_device, load_translator
 from nmt.commands.options import Output, command, writing
 from nmt.config.decoding import DecodingConfig
 from nmt.data.pairs import is_blank
-from nmt.data.reading.archives import read_lines
+from nmt.data.reading.archives import find_file, open_bytes, read_lines
+from nmt.data.reading.streams import decode_lines
 from nmt.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -32,8 +33,13 @@ app = new_app("Align.")
 
 @command(app, "nmt align text.en text.de > text.align")
 def align(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Source text, plain or compressed.")],
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="Its translations, line by line.")],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="SOURCE", help="Source text, plain or compressed; alone, pairs with a tab between."),
+    ],
+    target: Annotated[
+        Path | None, typer.Argument(metavar="TARGET", help="Its translations, line by line.", show_default=False)
+    ] = None,
     *,
     output: Output = None,
     model: Annotated[
@@ -68,11 +74,8 @@ def align(
     if model is not None:
         check_device(inference)
     with writing(output) as file:
-        sides = [list(read_lines(path)) for path in (source, target)]
-        if len(sides[0]) != len(sides[1]):
-            raise DataError(f"{source} has {len(sides[0]):,} lines but {target} has {len(sides[1]):,}")
-        known = read_references(reference, source, len(sides[0])) if reference else None
-        sources, targets = sides
+        sources, targets = read_sides(source, target)
+        known = read_references(reference, source, len(sources)) if reference else None
         if model is not None:
             links = by_model(model, inference, sources, targets)
         else:
@@ -82,6 +85,22 @@ def align(
     report(links, sources, targets)
     if known is not None:
         show_agreement(links, known)
+
+
+def read_sides(source: Path, target: Path | None) -> tuple[list[str], list[str]]:
+    """Return the lines of two files, or the columns of one. Raises DataError where they are not line by line."""
+    if target is not None:
+        sources, targets = (list(read_lines(path)) for path in (source, target))
+        if len(sources) != len(targets):
+            raise DataError(f"{source} has {len(sources):,} lines but {target} has {len(targets):,}")
+        return sources, targets
+    with open_bytes(find_file(source)) as stream:
+        rows = [line.split("\t") for line in decode_lines(stream, str(source), are_texts=False)]
+    for number, row in enumerate(rows, 1):
+        if len(row) != 2:
+            hint = "a line is SOURCE, a tab, TARGET; or name two files"
+            raise DataError(f"{source}, line {number:,}: {len(row) - 1:,} tabs, where a pair has one", hint=hint)
+    return [row[0] for row in rows], [row[1] for row in rows]
 
 
 def by_pairs(

@@ -162,6 +162,7 @@ def added(
     """Print the pairs that [augmentation] added to the training text of RUN: kind, source and target, with tabs."""
     from nmt.data.augmenting.corpus_augmentation import read_added  # start-up time
 
+    RunFolder(run).check()
     folder = RunFolder(run).augmentation
     counts = (read_record(folder / MANIFEST, counts=dict) or {}).get("counts")
     if counts is None:

@@ -1,5 +1,6 @@
 """The constraints of hypotheses: prefixes, lengths, repetition, placeholders, trees. They act on the logits."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -11,6 +12,9 @@ from nmt.data.encoding.trees import TreePieces
 from nmt.inference.protocol import Row
 from nmt.inference.term_constraint import Avoided, TermConstraint
 from nmt.inference.trees import TreeConstraint
+
+LIKELY = math.log(0.5)
+"""Log-probability of EOS above which a hypothesis would end."""
 
 
 def pad(rows: Sequence[list[int]], device: torch.device) -> Tensor:
@@ -53,11 +57,12 @@ class Constraints:
             if constraint is not None:
                 constraint.keep_sentences(sentences)
 
-    def apply(self, logits: Tensor, histories: Tensor, part: "slice[int, int, int]") -> None:
+    def apply(self, logits: Tensor, norms: Tensor, histories: Tensor, part: "slice[int, int, int]") -> None:
         """Set `logits` (b, K, V) to minus infinity for pieces that may not follow `histories` (b, K, T).
 
-        Both are of the sentences `part`. Padding, BOS and the forbidden pieces never follow; a prefix is forced; at its
-        limit a hypothesis ends. See `TreeConstraint` for trees.
+        All are of the sentences `part`; `norms` (b, K) are the log-norms of `logits`. Padding, BOS and the forbidden
+        pieces never follow; a prefix is forced; at its limit a hypothesis ends. In greedy search one that would end,
+        and lacks terms, goes on with them. See `TreeConstraint` for trees.
         """
         step = histories.size(-1)  # of the next piece, from 1
         forced = None
@@ -69,6 +74,7 @@ class Constraints:
         if self.terms is not None:
             following = self.terms.follow(histories, part)
             of_terms = logits.gather(2, following)
+            is_over = (logits[..., EOS_ID] - norms > LIKELY) & (self.decoding.beam_size == 1)
         if (size := self.decoding.no_repeat_ngram) and step > size:
             windows = histories[..., 1:].unfold(-1, size, 1)  # (B, K, windows, size)
             same = (windows[..., :-1] == histories[..., None, step - size + 1 :]).all(-1)
@@ -81,7 +87,7 @@ class Constraints:
         if step <= self.decoding.min_length:
             logits[..., EOS_ID] = -torch.inf
         if self.terms is not None:
-            self.terms.apply(logits, following, of_terms, step, part)
+            self.terms.apply(logits, following, of_terms, is_over, step, part)
         if forced is not None:
             is_forced = forced != PAD_ID
             logits.masked_fill_(is_forced, -torch.inf)

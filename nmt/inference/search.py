@@ -26,8 +26,8 @@ SMALL = 1e-30  # sums of exponentials this small, or as large, are computed with
 SHRINK = {"cpu": 31 / 32, "cuda": 1 / 2}
 """Finished sentences leave the batch once at most this share of it is unfinished; to copy the others costs a GPU more
 than to compute all."""
-LEAST_WIDTH = 4
-"""Hypotheses of each sentence with terms, where the beam is smaller: some are to hold none yet, some all."""
+LEAST_WIDTH = 3
+"""Hypotheses of each sentence with terms, where the beam is smaller: one is to hold none yet, one some, one all."""
 WAIT, NEVER = 1, 10**9
 """Pieces for which hypotheses that lack terms are waited for once there are as many finished ones as wanted."""
 LOOK_EVERY = {"cpu": 1, "cuda": 4}
@@ -103,7 +103,7 @@ class Decoder:
                 norms = torch.full(logits.shape[:2], math.log(len(self.models)), device=self.device)
             else:
                 norms = log_norms(logits)
-            self.constraints.apply(logits, histories[part], part)
+            self.constraints.apply(logits, norms, histories[part], part)
             yield part, logits, norms
 
     def reorder(self, parents: Tensor) -> None:
@@ -200,7 +200,7 @@ def term_search(
     """Search as `beam_search` among hypotheses that hold all `terms`, with a beam that those on the way share.
 
     Those that hold all end a sentence by the same rule; those that lack some are waited for only a little longer than
-    the `n_best` finished ones took, as no bound for them would ever be reached.
+    the `n_best` finished ones took, as no bound for them would ever be reached. Greedy search ends at the first one.
     """
     size, device, decoding = decoder.size, decoder.device, decoder.constraints.decoding
     width, alpha = max(decoding.beam_size, LEAST_WIDTH), decoding.length_penalty
@@ -240,6 +240,9 @@ def term_search(
         totals = state.totals.masked_fill(~is_waited_for, -torch.inf)
         bound = totals.amax(1) / length_penalty(decoder.constraints.limits, alpha)
         is_going = state.finished_scores[:, n_best - 1] < bound
+        if decoding.beam_size == 1:
+            is_going &= enough == NEVER
+        state.totals.masked_fill_(~is_going[:, None], -torch.inf)  # nothing is added while it is still in the batch
         if decoder.is_done(is_going, length):
             collect(state.select((~is_going).nonzero()[:, 0]), results, n_best)
             going = in_place(is_going)

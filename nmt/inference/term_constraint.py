@@ -139,15 +139,17 @@ class TermConstraint:
         self.following = torch.cat([going, beginning], -1)
         return self.following
 
-    def apply(self, logits: Tensor, following: Tensor, kept: Tensor, step: int, part: Part) -> None:
+    def apply(self, logits: Tensor, following: Tensor, kept: Tensor, is_over: Tensor, step: int, part: Part) -> None:
         """Set `logits` (b, K, V) to minus infinity where a term would be missing in the end.
 
-        A hypothesis ends with all terms alone, and in the end there is room for those that are left. The logits of the
-        pieces `following` (b, K, F), from `follow`, become `kept`, those before other constraints.
+        A hypothesis ends with all terms alone, and in the end there is room for those that are left. One that lacks
+        some where `is_over` (b, K) goes on with them. The logits of the pieces `following` (b, K, F), from `follow`,
+        become `kept`, those before other constraints.
         """
         counts, rooms, room = self.counts[part, None], self.rooms[part, None], self.limits[part] - step - 1
         met = self.met(self.at, None, part)
-        logits[..., EOS_ID].masked_fill_((met < counts).any(-1), -torch.inf)
+        lacks = (met < counts).any(-1)
+        logits[..., EOS_ID].masked_fill_(lacks, -torch.inf)
         left = ((counts - met) * rooms).sum(-1)  # (b, K) pieces of the terms that are left
         goes_on = torch.ones_like(left, dtype=torch.bool)[..., None]
         left_on = ((counts - self.met(self.at, goes_on, part)[:, :, 0]) * rooms).sum(-1)  # after a piece that goes on
@@ -161,6 +163,8 @@ class TermConstraint:
             needed = torch.where(self.has(following, BEGINS), left_on[..., None], left[..., None])
             needed = needed - of_term.repeat(1, 1, 2) + self.rest
             kept = kept.masked_fill(needed > room[:, None, None], -torch.inf)
+        leads_on = ((following != PAD_ID) & (kept > -torch.inf)).any(-1)
+        logits.masked_fill_((is_over & lacks & leads_on)[..., None], -torch.inf)
         logits.scatter_(2, following, torch.where(following == PAD_ID, -torch.inf, kept))
 
     def banks(self, following: Tensor, part: Part) -> Tensor:

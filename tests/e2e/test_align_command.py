@@ -54,6 +54,17 @@ def test_pairs_are_aligned_by_what_they_teach(nmt_here: Run, files: list[Path], 
     assert float(agreement.split("AER ")[1].split("%")[0]) < 15
 
 
+def test_pairs_in_one_file_are_aligned_alike(nmt_here: Run, files: list[Path], tmp_path: Path) -> None:
+    sides = [path.read_text(encoding="utf-8").splitlines() for path in files]
+    pairs = write(tmp_path / "pairs.tsv", ["\t".join(pair) for pair in zip(*sides, strict=True)])
+    assert nmt_here("align", pairs) == nmt_here("align", *files)
+    said = nmt_here("align", write(tmp_path / "bad.tsv", ["a\tb", "a b", "a\tb"]))
+    hint = "(a line is SOURCE, a tab, TARGET; or name two files)"
+    assert (said.code, said.out, said.err) == (
+        3, "", f"nmt: {tmp_path / 'bad.tsv'}, line 2: 0 tabs, where a pair has one {hint}\n"
+    )  # fmt: skip
+
+
 def test_methods_differ(nmt_here: Run, files: list[Path], tmp_path: Path) -> None:
     sizes = []
     for method in ("intersection", "union"):

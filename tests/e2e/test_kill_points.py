@@ -1,4 +1,4 @@
-"""Killed at any of twenty points, also in the midst of a write: run again, and the end is the same, bit for bit."""
+"""Killed at any of many points, also in the midst of a write: run again, and the end is the same, bit for bit."""
 
 import itertools
 import json
@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from conftest import TINY, Run, tree
 
 from nmt import cards, cli, files
 from nmt.model import tensors
+from nmt.tasks.grammar import generate
 from nmt.training import checkpoint, checkpoint_writer
 from nmt.training.checkpoint import Checkpoints
 from nmt.training.log import LogFile
@@ -35,9 +36,55 @@ RECIPE = (
     .replace("average_checkpoints = 2", "average_checkpoints = 2\nkeep_checkpoints = 2\nema_decay = 0.9")
     + "[decoding]\nbeam_size = 1\nmax_extra_length = 0\n"
 )
-POINTS = 20
+EVERYTHING = (
+    RECIPE.replace("[data.train]", "[data.train.pairs]")
+    .replace("pairs = 800", 'pairs = 200\ntranslate_with = "model"')
+    .replace(
+        "[data.dev]",
+        """\
+[data.train.mono]
+monolingual = "mono.en"
+language = "en"
+translate_with = "model"
+[data.train.mono.synthetic]
+method = "sampling"
+[data.guard]
+builtin = "test"
+pairs = 3
+[data.dev]""",
+    )
+    .replace("[cleaning]\nmax_pieces = 62", "[cleaning]\nmax_pieces = 62\ndrop_leaked = false")
+    .replace("vocab_size = 400", "vocab_size = 400\nplaceholders = 2")
+    .replace("decoder_layers = 1", "decoder_layers = 2")
+    + """\
+[augmentation]
+upper = 0.1
+no_final_mark = 0.1
+typos = 0.1
+join = 0.1
+single_words = 0.1
+copied_tokens = 0.1
+inline_tags = 0.1
+[training.guard]
+bound = 100
+[[training.stages]]
+name = "all"
+steps = 7
+[[training.stages]]
+name = "tune"
+corpora = { pairs = 1, mono = 0.5 }
+steps = 5
+restart_schedule = true
+"""
+)
+"""All that makes, weights or compares text in the course of a run, together."""
+POINTS = {"plain": 20, "everything": 10}
+"""Points at which a run is killed: of one whose data are prepared, and of one from its beginning."""
 FOLDERS = {
+    "synthetic": "prepared/synthetic",
     "text": "prepared/text",
+    "alignment": "prepared/alignment",
+    "augmentation": "prepared/augmentation",
     "tokenizer": "tokenizer",
     "prepare": "prepared/ids",
     "train": "checkpoints",
@@ -128,30 +175,47 @@ def locked_results(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def home(nmt_here: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Prepare the data and train without an interruption."""
-    home = tmp_path_factory.mktemp("kill_points")
-    (home / "tiny.toml").write_text(RECIPE, encoding="utf-8")
-    assert nmt_here("prepare", home / "tiny.toml", "--run-dir", home / "base").code == 0
-    shutil.copytree(home / "base", home / "whole")
-    assert in_child(home / "tiny.toml", home / "whole", home / "whole.txt") == 0, (home / "whole.txt").read_text()
-    return home
+def home_of(nmt_here: Run, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that prepares the data of the plain recipe, and trains either without an interruption."""
+
+    @cache
+    def home_of(kind: str) -> Path:
+        home = tmp_path_factory.mktemp(kind)
+        (home / "tiny.toml").write_text(RECIPE if kind == "plain" else EVERYTHING, encoding="utf-8")
+        if kind == "plain":
+            assert nmt_here("prepare", home / "tiny.toml", "--run-dir", home / "base").code == 0
+            shutil.copytree(home / "base", home / "whole")
+        else:
+            shutil.copytree(tiny_model, home / "model")
+            text = "".join(f"{source}\n" for source, _ in generate("train", 60, 9))
+            (home / "mono.en").write_text(text, encoding="utf-8")
+        assert in_child(home / "tiny.toml", home / "whole", home / "whole.txt") == 0, (home / "whole.txt").read_text()
+        return home
+
+    return home_of
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
 @pytest.mark.parametrize(
-    "number", [pytest.param(number, marks=[pytest.mark.slow] * (number % 2)) for number in range(POINTS)]
+    ("kind", "number"),
+    [
+        pytest.param(kind, number, marks=[pytest.mark.slow] * (number % 2))
+        for kind, count in POINTS.items()
+        for number in range(count)
+    ],
 )
 def test_a_run_killed_at_any_point_ends_with_the_bits_of_one_left_alone(
-    home: Path, tmp_path: Path, number: int
+    home_of: Callable[[str], Path], tmp_path: Path, kind: str, number: int
 ) -> None:
+    home, parts = home_of(kind), POINTS[kind]
     points = int((home / "whole.points").read_text(encoding="ascii"))
     assert points > 10 * STEPS, "too few points to be random"
     rng = random.Random(f"kill {number}")
-    # One in each twentieth of the run, so that they lie everywhere.
-    point = rng.randrange(number * points // POINTS, (number + 1) * points // POINTS) + 1
+    # One in each part of the run, so that they lie everywhere.
+    point = rng.randrange(number * points // parts, (number + 1) * points // parts) + 1
     folder, said, recipe = tmp_path / "run", tmp_path / "said.txt", home / "tiny.toml"
-    shutil.copytree(home / "base", folder)
+    if kind == "plain":
+        shutil.copytree(home / "base", folder)
     in_background = number % 4 in (1, 2)
     ended = in_child(recipe, folder, said, point, in_background=in_background)
     assert ended == -signal.SIGKILL, said.read_text()
@@ -159,7 +223,8 @@ def test_a_run_killed_at_any_point_ends_with_the_bits_of_one_left_alone(
     whole = home / "whole"
     found = Checkpoints(folder / "checkpoints", 2).survey()
     assert [each.verdict for each in found] == ["whole"] * len(found), f"point {point}"
-    assert {"text", "tokenizer", "prepare"} <= locked_results(folder).keys()
+    if kind == "plain":
+        assert {"text", "tokenizer", "prepare"} <= locked_results(folder).keys()
     assert in_child(recipe, folder, said, in_background=in_background) == 0, said.read_text()
     assert tree(folder).keys() == tree(whole).keys(), f"leftovers of point {point}"
     assert tree(folder / "checkpoints") == tree(whole / "checkpoints"), f"point {point}"

@@ -11,12 +11,19 @@ import torch
 from conftest import Run, TinyRun
 from precisions import in_int8
 
+from nmt import Options, Terms
+from nmt.config.decoding import DecodingConfig
+from nmt.evaluation.calibration import Fit
+from nmt.inference.bundle import open_bundle
+from nmt.inference.confidence import calibration_of, write_calibration
 from nmt.inference.results import Translation
 from nmt.inference.translator import Translator
 from nmt.tasks.grammar import generate
 
 TIE = 1e-5
 """Hypotheses with scores closer than this are ties."""
+FITTED = Fit([-2.0, *[0.0] * 5], [1.0] * 6, [10.0, *[0.0] * 5], [(-20.0, 5.0), (20.0, 95.0)])
+"""A calibration by the mean log-probability of the pieces alone."""
 SAME = 1e-4
 """What the same sum of log-probabilities may differ by, computed in another way."""
 LINES = 1000
@@ -103,6 +110,45 @@ def test_real_lines_are_translated_alone_as_in_batches(translator: Translator, d
     text = gzip.decompress((data / "multi30k" / "test_2016_flickr.en.gz").read_bytes()).decode()
     found = text.split("\n")[:LINES]
     assert differing([translator.translate([line])[0] for line in found], translator.translate(found)) == []
+
+
+@pytest.mark.parametrize("of", [{"beam_size": 1}, {"beam_size": 4}, {"beam_size": 4, "mbr": 3, "mbr_from": "n_best"}])
+def test_terms_repair_confidence_and_alignment_together_depend_on_no_batch_and_everyone_writes_the_same(
+    tiny: TinyRun, nmt_here: Run, tmp_path: Path, of: dict[str, int | str]
+) -> None:
+    model, glossary, avoid = tiny.copy_model(tmp_path / "model"), tmp_path / "terms.tsv", tmp_path / "avoid.txt"
+    glossary.write_text("the\tHaus\na\tKatze|Hund\n", encoding="utf-8")
+    avoid.write_text("Frau\nder\n", encoding="utf-8")
+    pairs = [*generate("test", 20, 8)]
+    given = [source if number % 3 else f"{source} <b>{number}</b>" for number, (source, _) in enumerate(pairs)]
+    source, reference = tmp_path / "text.en", tmp_path / "text.de"
+    source.write_text("".join(f"{line}\n" for line in given), encoding="utf-8")
+    reference.write_text("".join(f"{line}\n" for _, line in pairs), encoding="utf-8")
+    files: list[str | Path] = ["--source", source, "--reference", reference]
+    write_calibration(model, calibration_of(FITTED, open_bundle(model), DecodingConfig(), "chrF", 500))
+
+    terms = Terms.of({"the": "Haus", "a": ["Katze", "Hund"]}, avoid=["Frau", "der"])
+    of = {**of, "max_extra_length": 0}
+    translator = Translator.load(model, device="cpu", decoding=of, terms=terms)
+    wanted = Options(check=True, repair=True, confidence=True, min_confidence=30, alignment=True)
+    together = list(translator.stream(given, wanted))
+    assert (translator.report.terms or 0) > 10
+    alone = [next(translator.stream([line], wanted)) for line in given]
+    assert differing(alone, together) == []
+    same = [(one, other) for one, other in zip(alone, together, strict=True) if one.text == other.text]
+    for one, other in same:
+        ours, theirs = one.candidates[0], other.candidates[0]
+        assert (ours.checks, ours.alignment, ours.unmet) == (theirs.checks, theirs.alignment, theirs.unmet)
+        assert ours.confidence == pytest.approx(theirs.confidence, abs=1e-2)
+
+    search = [f"--{key.replace('_', '-')}={value}" for key, value in of.items()]
+    options: list[str | Path] = [*search, "--glossary", glossary, "--avoid", avoid, "--device", "cpu"]
+    plain = [one.text for one in translator.stream(given)]
+    assert nmt_here("translate", model, *options, stdin=source.read_bytes()).lines == plain
+    assert nmt_here("evaluate", model, *files, *options, "-o", tmp_path / "out", "--metrics", "chrf").code == 0
+    assert (tmp_path / "out").read_text(encoding="utf-8").splitlines() == plain
+    found = nmt_here("translate", model, *options, "--repair", "--confidence", stdin=source.read_bytes()).lines
+    assert [line.rpartition(" ||| ")[0] for line in found] == [one.text for one in together]
 
 
 def test_run_translate_and_evaluate_give_the_same_text_and_the_same_score(

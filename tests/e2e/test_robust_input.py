@@ -42,6 +42,10 @@ def test_a_run_without_added_pairs_has_none_to_print(home: Path, nmt_here: Run) 
     failed = nmt_here("data", "added", "runs/plain", cwd=home)
     assert (failed.code, failed.out) == (4, "")
     assert "runs/plain: no pairs were added to its training text" in failed.err
+    failed = nmt_here("data", "added", "runs", cwd=home)
+    assert (failed.code, failed.err) == (
+        4, "nmt: runs: not a run folder (name a folder that `nmt run` made, such as runs/demo)\n"
+    )  # fmt: skip
     failed = nmt_here("data", "added", "runs/mine", "--kind", "lowr", cwd=home)
     assert failed.code == 2
     assert f"--kind lowr: none of this run's kinds, {', '.join(KINDS)}" in failed.err

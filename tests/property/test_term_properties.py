@@ -1,6 +1,7 @@
 """Terms in the search: every hypothesis holds them, alone or in any batch, at any beam size."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise, product
 
 import pytest
@@ -93,6 +94,31 @@ def test_a_row_with_terms_does_not_depend_on_its_batch(data: st.DataObject, seed
     together = run(model, of, edges, beam_size=beam)
     alone = [run(model, [row], edges, beam_size=beam)[0] for row in of]
     assert [[one.ids for one in found] for found in together] == [[one.ids for one in found] for found in alone]
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_finished_row_that_waits_in_a_large_batch_stays_as_it_is(beam: int, seed: int) -> None:
+    model, need = make_model(seed, end_bias=1.0), Need(1, (((6, 7), ANYWHERE),))
+    of = [Row([4 + first, 4 + second], needs=(need,)) for first in range(7) for second in range(7)]
+    together = run(model, of, bytes(V), beam_size=beam, length_penalty=1.0)
+    alone = [run(model, [row], bytes(V), beam_size=beam, length_penalty=1.0)[0] for row in of]
+    assert [[one.ids for one in found] for found in together] == [[one.ids for one in found] for found in alone]
+
+
+def count(steps: list[int], histories: torch.Tensor, *_: object) -> None:
+    steps.append(histories.size(-1))
+
+
+def test_greedy_search_ends_with_its_first_hypothesis_that_holds_all_terms() -> None:
+    row, waited = Row([4, 5], needs=(Need(1, (((6, 7), ANYWHERE),)),)), {1: 0, 3: 0}
+    for seed, beam in product(range(20), waited):
+        steps: list[int] = []
+        request = Request(DecodingConfig(beam_size=beam, max_extra_length=14, length_penalty=2.0), 1, edges=bytes(V))
+        model = make_model(seed)
+        ((found,),) = searching.search([model], [row], request, partial(count, steps))
+        waited[beam] += len(steps) - len(found.ids) - 1
+    assert waited[1] == 0 < waited[3]
 
 
 @few

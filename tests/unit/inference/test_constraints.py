@@ -7,7 +7,7 @@ from torch import Tensor
 from nmt.config.decoding import DecodingConfig
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from nmt.inference.constraints import Constraints, pad
-from nmt.inference.protocol import Row
+from nmt.inference.protocol import ANYWHERE, Need, Row
 
 CPU = torch.device("cpu")
 SIZE = 8
@@ -22,7 +22,8 @@ def constraints(*rows: Row, longest: int = 99, **settings: float) -> Constraints
 def allowed(of: Constraints, *histories: list[int]) -> list[set[int]]:
     """Return the pieces that may follow the only hypothesis of each sentence; check that their logits stay."""
     logits = torch.arange(1.0, SIZE + 1).repeat(len(histories), 1, 1)
-    of.apply(logits, torch.tensor([[[BOS_ID, *history]] for history in histories]), slice(0, len(histories)))
+    rows = torch.tensor([[[BOS_ID, *history]] for history in histories])
+    of.apply(logits, logits.logsumexp(-1), rows, slice(0, len(histories)))
     may: Tensor = logits > -torch.inf
     assert torch.equal(logits[may], torch.arange(1.0, SIZE + 1).expand_as(logits)[may])
     return [set(row[0].nonzero()[:, 0].tolist()) for row in may]
@@ -101,7 +102,8 @@ def test_the_constraints_stay_with_their_sentences() -> None:
 
 def test_each_hypothesis_of_a_sentence_has_its_own_history() -> None:
     logits = torch.zeros(1, 2, SIZE)
-    constraints(no_repeat_ngram=1).apply(logits, torch.tensor([[[BOS_ID, 5], [BOS_ID, 6]]]), slice(0, 1))
+    histories = torch.tensor([[[BOS_ID, 5], [BOS_ID, 6]]])
+    constraints(no_repeat_ngram=1).apply(logits, logits.logsumexp(-1), histories, slice(0, 1))
     assert [row.isinf().nonzero()[:, 0].tolist() for row in logits[0]] == [
         sorted({PAD_ID, BOS_ID, 5}),
         sorted({PAD_ID, BOS_ID, 6}),
@@ -112,3 +114,17 @@ def test_rows_are_padded_at_the_right() -> None:
     assert pad([[5, 6], [], [7]], CPU).tolist() == [[5, 6], [PAD_ID, PAD_ID], [7, PAD_ID]]
     assert pad([[], []], CPU).shape == (2, 0)
     assert pad([[]], CPU).dtype == torch.long
+
+
+@pytest.mark.parametrize(("beam_size", "certain", "expected"), [(1, 9.0, {7}), (1, 0.0, None), (4, 9.0, None)])
+def test_greedy_search_goes_on_with_a_term_where_it_would_end(
+    beam_size: int, certain: float, expected: set[int] | None
+) -> None:
+    row = Row([4], needs=(Need(1, (((7,), ANYWHERE),)),))
+    decoding = DecodingConfig(max_extra_length=9, beam_size=beam_size)
+    of = Constraints(decoding, [row], 99, CPU, edges=bytes(SIZE))
+    logits = torch.zeros(1, 1, SIZE)
+    logits[..., EOS_ID] = certain  # EOS has 0.999 of the probability, or as much as any piece
+    of.apply(logits, logits.logsumexp(-1), torch.tensor([[[BOS_ID, 5]]]), slice(0, 1))
+    may = set((logits[0, 0] > -torch.inf).nonzero()[:, 0].tolist())
+    assert may == (expected or set(range(SIZE)) - {PAD_ID, BOS_ID, EOS_ID})

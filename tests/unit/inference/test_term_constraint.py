@@ -34,11 +34,11 @@ def following(of: TermConstraint, *row: int) -> set[int]:
     return set(of.follow(histories([*row]), ALL).flatten().tolist()) - {PAD_ID}
 
 
-def allowed(of: TermConstraint, *row: int) -> set[int]:
-    """Return the pieces that may follow a history."""
+def allowed(of: TermConstraint, *row: int, is_over: bool = False) -> set[int]:
+    """Return the pieces that may follow a history, after which the model would end if it `is_over`."""
     logits = torch.zeros(1, 1, SIZE)
     next_pieces = of.follow(histories([*row]), ALL)
-    of.apply(logits, next_pieces, logits.gather(2, next_pieces), len(row) + 1, ALL)
+    of.apply(logits, next_pieces, logits.gather(2, next_pieces), torch.tensor([[is_over]]), len(row) + 1, ALL)
     return set((logits[0, 0] > -torch.inf).nonzero()[:, 0].tolist()) - {PAD_ID, BOS_ID}
 
 
@@ -98,10 +98,18 @@ def test_in_the_end_there_is_room_for_the_terms_alone() -> None:
     assert allowed(of, A, B) >= {C, EOS_ID}
 
 
+def test_what_would_end_without_a_term_goes_on_with_its_next_piece() -> None:
+    of = constraint(need(A, B), need(C))
+    assert allowed(of, A, is_over=True) == {A, B, C}  # it goes on, begins again, or another one begins
+    assert EOS_ID in allowed(of, A, B, C, is_over=True)
+    inside = constraint(need(GOING, B))
+    assert allowed(inside, A, is_over=True) == allowed(inside, A) >= {C}  # no term can begin within a word
+
+
 def test_pieces_of_a_term_outweigh_other_constraints() -> None:
     of, logits = constraint(need(A, B)), torch.full((1, 1, SIZE), -torch.inf)
     next_pieces = of.follow(histories([A]), ALL)
-    of.apply(logits, next_pieces, torch.ones(next_pieces.shape), 2, ALL)
+    of.apply(logits, next_pieces, torch.ones(next_pieces.shape), torch.tensor([[False]]), 2, ALL)
     assert logits[0, 0, [A, B]].tolist() == [1.0, 1.0]
     assert logits[0, 0, PAD_ID] == -torch.inf
 
