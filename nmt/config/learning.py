@@ -20,7 +20,7 @@ class LearningConfig(Section):
     or pairs of --replay; these pairs are not replayed."""
     run: Annotated[Path | None, Flag(metavar="RUN")] = None
     """The run folder whose text is taken; by default the one that MODEL lies in."""
-    epochs: Annotated[int, Field(gt=0, le=1000)] = 12
+    epochs: Annotated[int, Field(gt=0, le=1000)] = 10
     """How often each correction is learned from."""
     replay_share: Annotated[float, Field(gt=0, lt=1)] = 0.8
     """The share of the pairs that are general, drawn anew each epoch."""
