@@ -10,7 +10,7 @@ import torch
 from conftest import GOLDEN
 
 from nmt.config.compatibility import RECIPE, changed_inputs, knobs_with
-from nmt.config.data import LanguagesConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.config.model import ModelConfig
 from nmt.config.toml import LoadedRecipe, check
 from nmt.data.encoding.tokenizer import BOS_ID, EOS_ID, PAD_ID

@@ -15,8 +15,9 @@ import numpy as np
 from nmt.advice.checkup import READ, Checkup, Finding, is_train
 from nmt.advice.normal_form import count_changes
 from nmt.advice.sides import PAIRS, check_columns, side_problems
-from nmt.config.data import CorpusConfig, DataConfig, language_of_lines
-from nmt.data.cleaning.corpus_text import iterate_text, read_text, sides_of_train, write_text
+from nmt.config.data import DEV, CorpusConfig, DataConfig, language_of_lines
+from nmt.config.languages import LanguagesConfig
+from nmt.data.cleaning.corpus_text import DEVS, iterate_text, read_dev_sets, read_text, sides_of_train, write_text
 from nmt.data.cleaning.filters import duplicate_filters, filters
 from nmt.data.cleaning.funnel import Funnel, numbers
 from nmt.data.cleaning.keys import HeldOut
@@ -80,9 +81,9 @@ def initial_tokenizer(checkup: Checkup) -> Path:
 
 def check_synthetic(checkup: Checkup) -> Finding:
     """List the models that make synthetic pairs, which raise NmtError where they cannot."""
-    pair = checkup.recipe.languages.pair
     facts = []
     for maker in checkup.run.open_makers():
+        pair = checkup.run.languages_of(maker.corpus).pair
         direction = " to ".join(pair[::-1] if maker.side else pair)
         facts.append(f"{maker.name}, {direction}, {maker.config.method}")
     if facts:
@@ -95,7 +96,7 @@ def check_filters(checkup: Checkup) -> Finding:
     corpora: dict[str, list[str]] = {}
     for name in checkup.recipe.data.training_corpora:
         config = checkup.plan.cleaning_of(name)
-        names = [*filters(config, checkup.recipe.languages, HeldOut()), *duplicate_filters(config)]
+        names = [*filters(config, checkup.plan.languages_of(name), HeldOut()), *duplicate_filters(config)]
         corpora.setdefault(", ".join(names) or "none", []).append(name)
     if len(corpora) == 1:
         return Finding("OK", next(iter(corpora)))
@@ -127,13 +128,14 @@ def to_fetch(config: CorpusConfig, checkup: Checkup) -> dict[str, str]:
     if config.dataset is not None:
         is_here = checkup.run.local or is_cached(config)
         return {} if is_here else {f"dataset {config.dataset}": "the Hugging Face Hub"}
-    return {name: origin for name in config.file_names if (origin := mirrors(name, checkup))}
+    languages = checkup.recipe.languages.of(config.direction)
+    return {name: origin for name in config.file_names if (origin := mirrors(name, checkup, languages))}
 
 
-def mirrors(name: str, checkup: Checkup) -> str:
+def mirrors(name: str, checkup: Checkup, languages: LanguagesConfig) -> str:
     """Return the URLs of a file that is neither among the data nor in a cache; "" where it is, or has no URL."""
     if name.startswith(TEST_SET):
-        return " and ".join(sacrebleu_missing(name.removeprefix(TEST_SET), checkup.recipe.languages))
+        return " and ".join(sacrebleu_missing(name.removeprefix(TEST_SET), languages))
     downloads = checkup.recipe.data.downloads
     file = download_of(checkup.run.root / name, downloads)
     if file is None or is_fetched(file, downloads[file]):
@@ -145,14 +147,15 @@ def mirrors(name: str, checkup: Checkup) -> str:
 def check_data(checkup: Checkup) -> Finding:
     """Read every corpus, check its sides, and find the sentences of dev and test that are in train."""
     corpora = {name: config for name, config in checkup.run.corpora.items() if name not in checkup.left_out}
-    downloads, languages = checkup.recipe.data.downloads, checkup.recipe.languages
-    for config in corpora.values():
-        check_columns(config, languages, checkup.run.root, downloads)
+    downloads = checkup.recipe.data.downloads
+    languages = {name: checkup.recipe.languages.of(config.direction) for name, config in corpora.items()}
+    for name, config in corpora.items():
+        check_columns(config, languages[name], checkup.run.root, downloads)
     anomalies: dict[str, Counter[str]] = {}
     first: dict[str, list[Pair]] = {name: [] for name in corpora}
 
     def read(name: str) -> Iterator[Pair]:
-        split = "train" if is_train(name) else "validation" if name in ("dev", "guard") else "test"
+        split = "train" if is_train(name) else "test" if name.startswith("test.") else "validation"
         anomalies[name], checkup.pairs[name] = Counter(), 0
         for source, target in islice(checkup.plan.read(corpora[name], split, anomalies[name]), READ):
             checkup.pairs[name] += 1
@@ -165,7 +168,7 @@ def check_data(checkup: Checkup) -> Finding:
         for source, target in read(name):
             targets.setdefault(source, set()).add(target)
     sources, pairs = ({name: set[str]() for name in held_out} for _ in range(2))
-    texts = {name for name, config in corpora.items() if language_of_lines(config, languages)}
+    texts = {name for name, config in corpora.items() if language_of_lines(config, languages[name])}
     for corpus, (source, target) in ((name, pair) for name in corpora if is_train(name) for pair in read(name)):
         for name, targets in held_out.items() if corpus not in texts else ():
             if source in targets:
@@ -185,7 +188,7 @@ def check_data(checkup: Checkup) -> Finding:
         facts.append(f"read no further than {READ:,} pairs: {', '.join(cut)}")
     problems = []
     for name, config in corpora.items():
-        found = side_problems(config, languages, first[name], checkup.run.root, downloads)
+        found = side_problems(config, languages[name], first[name], checkup.run.root, downloads)
         problems += [(f"{name}: {problem}", tip) for problem, tip in found]
     return Finding.of("; ".join(facts), problems)
 
@@ -250,22 +253,26 @@ def check_metric(checkup: Checkup) -> Finding:
     evaluation, metric = checkup.recipe.evaluation, checkup.recipe.training.best_metric
     if checkup.recipe.training.objective != "translation":
         return Finding("OK", f"the {METRICS[metric]} of dev ranks the checkpoints; there are no other scores")
-    tokenize = resolve_tokenizer(evaluation.tokenize, checkup.recipe.languages.target)
-    _, references = read_text(checkup.text, "dev")
-    tokens, problems = mean_tokens(tokenize, references), []
-    if weakness := weakness_of(tokenize, references):
-        problem, better = weakness
-        if better != CHRF:
-            problems.append((problem, f'set evaluation.tokenize = "{better}"'))
-        elif metric == "bleu":
-            problems.append((problem, 'set training.best_metric = "chrf"'))
-    elif metric == "bleu" and tokens < ORDER:
-        problems.append((f"BLEU counts n-grams of up to {ORDER}", 'set training.best_metric = "chrf"'))
-    if metric in ("bleu", "chrf") and are_trees(references):
-        problems.append(("dev is of trees", 'set training.best_metric = "strict-f1"'))
-    problems += [(said, "correct or remove these lines of dev") for said in blank_references([references])]
-    facts = f"{METRICS[metric]} ranks the checkpoints; BLEU's tokenizer is {tokenize}: {tokens:.1f} words a dev line"
-    return Finding.of(facts, problems)
+    facts, problems = [f"{METRICS[metric]} ranks the checkpoints"], []
+    for name, pairs in read_dev_sets(checkup.text).items():
+        references = [target for _, target in pairs]
+        tokenize = resolve_tokenizer(evaluation.tokenize, checkup.recipe.languages_of(name).target)
+        tokens, of_set = mean_tokens(tokenize, references), []
+        if weakness := weakness_of(tokenize, references):
+            problem, better = weakness
+            if better != CHRF:
+                of_set.append((problem, f'set evaluation.tokenize = "{better}"'))
+            elif metric == "bleu":
+                of_set.append((problem, 'set training.best_metric = "chrf"'))
+        elif metric == "bleu" and tokens < ORDER:
+            of_set.append((f"BLEU counts n-grams of up to {ORDER}", 'set training.best_metric = "chrf"'))
+        if metric in ("bleu", "chrf") and are_trees(references):
+            of_set.append(("dev is of trees", 'set training.best_metric = "strict-f1"'))
+        of_set += [(said, "correct or remove these lines of dev") for said in blank_references([references])]
+        where = "" if name == DEV else f"{name}: "
+        problems += [(f"{where}{problem}", tip) for problem, tip in of_set]
+        facts.append(f"{where}BLEU's tokenizer is {tokenize}: {tokens:.1f} words a dev line")
+    return Finding.of("; ".join(facts), problems)
 
 
 def hardly_kept(name: str, funnel: Funnel) -> list[tuple[str, str]]:
@@ -290,12 +297,15 @@ def sampled(checkup: Checkup) -> DataConfig:
     total = sum(sizes.values())
     few = max(1, min(data.dev_pairs, total // 100))
     test = {name: config for name, config in data.test.items() if f"test.{name}" not in checkup.left_out}
+    devs = {name: config for name, config in data.devs.items() if f"{DEVS}{name}" not in checkup.left_out}
     if checkup.left_out:
-        stand_ins: dict[str, object] = {"dev": None, "dev_pairs": few} if "dev" in checkup.left_out else {}
+        stand_ins: dict[str, object] = {"devs": devs}
+        if "dev" in checkup.left_out or (data.devs and not devs):
+            stand_ins |= {"dev": None, "dev_pairs": few}
         stand_ins |= {"guard": None} if "guard" in checkup.left_out else {}
         data = data.model_copy(update={**stand_ins, "test": test, "test_pairs": few if data.test else data.test_pairs})
     # Large enough for dev and test to be split off.
-    wanted = max(SAMPLE, 4 * ((not data.dev) * data.dev_pairs + (not data.test) * data.test_pairs))
+    wanted = max(SAMPLE, 4 * ((not data.dev_sets) * data.dev_pairs + (not data.test) * data.test_pairs))
     first: dict[str, dict[str, CorpusConfig]] = {"train": {}, "monolingual": {}}
     for name, corpus in data.training_corpora.items():
         pairs = max(SMALLEST, math.ceil(wanted * sizes[name] / total))

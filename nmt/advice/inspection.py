@@ -24,7 +24,11 @@ def inspect_text(text: NamedCorpus, stdin: BinaryIO | None) -> JsonObject:
     with console.Progress("inspect", text.corpus.pairs, unit="pairs") as progress:
         for number in statistics.read(pairs):
             progress.update(number)
-    return {"languages": text.languages.model_dump(), "odd": dict(anomalies), **statistics.report()}
+    return {
+        "languages": text.languages.model_dump(exclude_defaults=True),
+        "odd": dict(anomalies),
+        **statistics.report(),
+    }
 
 
 def show(report: JsonObject) -> None:

@@ -6,7 +6,8 @@ from itertools import islice
 from pathlib import Path
 
 from nmt.advice.survey import read, share_in_script
-from nmt.config.data import CorpusConfig, Format, LanguagesConfig, language_of_lines
+from nmt.config.data import CorpusConfig, Format, language_of_lines
+from nmt.config.languages import LanguagesConfig
 from nmt.data.identification import share_swapped
 from nmt.data.languages import script_of, scripts_of
 from nmt.data.pairs import Pair

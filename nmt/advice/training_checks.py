@@ -20,7 +20,7 @@ from nmt.training import memory, profiling
 from nmt.training.log import summary_writer
 from nmt.training.loop import Trainer
 from nmt.training.optimizer import learning_rate
-from nmt.training.validation import DevSet
+from nmt.training.validation import DevSet, dev_parts
 from nmt.version import install_hint
 
 EPOCHS = 200  # maximum number of epochs without a warning
@@ -120,7 +120,8 @@ def planned_tokens(checkup: Checkup) -> int:
 def open_trainer(checkup: Checkup) -> Trainer:
     """Return a trainer of the sample that writes nothing. Raises UsageError where the model has no room."""
     scratch, recipe = checkup.scratch, checkup.recipe
-    dev = DevSet(*read_text(checkup.text, "dev"), PreparedPairs(scratch / "ids" / "dev"))
+    ids = PreparedPairs(scratch / "ids" / "dev")
+    dev = DevSet(*read_text(checkup.text, "dev"), ids, dev_parts(recipe, ids.corpora))
     with explaining_shortage("the model alone does not fit into the memory", "take a smaller model"):
         return Trainer(recipe, checkup.tokenizer, checkup.train, dev, RunFolder(scratch), data="")
 

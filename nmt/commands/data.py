@@ -116,7 +116,14 @@ def clean(
     paths, counts = clean_files(text, held_out, output, config, workers=workers, stdin=stdin)
     names = [str(path) for path in paths]
     if as_json:
-        console.json_out({"files": files, "written": names, "languages": languages.model_dump(), **counts.to_json()})
+        console.json_out(
+            {
+                "files": files,
+                "written": names,
+                "languages": languages.model_dump(exclude_defaults=True),
+                **counts.to_json(),
+            }
+        )
         return
     for name, count in counts.anomalies[CORPUS].items():
         console.log(f"clean: found in the text: {name} {count:,}")

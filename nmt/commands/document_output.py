@@ -36,8 +36,11 @@ def translate_file(
         with console.Progress("translate", None, unit="texts", shown=not console.QUIET) as progress:
             lines = LineTranslator(translator, progress.update)
             setting = Setting(placeholders=lines.placeholders, column=column, name=name)
-            if languages := translator.bundle and translator.bundle.languages:
-                setting = replace(setting, languages=(languages.source, languages.target))
+            source, target = translator.direction.languages
+            if source is None and translator.direction.tags:
+                raise UsageError(f"--format {kind}: several languages lead to {target}", hint="say which: --from CODE")
+            if source and target:
+                setting = replace(setting, languages=(source, target))
             file.write(translate_document(content, kind, lines, setting))
     report = translator.report
     for warning in [*setting.report.warnings(), *report.warnings(numbered=False), *report.unused]:

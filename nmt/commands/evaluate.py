@@ -22,6 +22,7 @@ from nmt.files import check_output
 
 if TYPE_CHECKING:
     from nmt.commands.evaluation import Results
+    from nmt.data.directions import Direction
     from nmt.evaluation.calibration import Reliability
     from nmt.evaluation.survival import Languages
     from nmt.inference.bundle import BundleConfig
@@ -110,17 +111,17 @@ def evaluate(
     systems = [source.name] if source and not hypotheses else list(texts.systems)
     beside = evaluation.read_beside(depth, texts, systems, model, is_tested=not no_significance)
     bundle = open_bundle(model).config if model and hypotheses else None
-    translate, count_pieces, trust = None, None, None
+    translate, count_pieces, trust, direction = None, None, None, None
     if model and source and not hypotheses:
         translator = load_translator([model], search, inference, terms)
-        bundle, translate = translator.bundle, translator.translate_all
+        bundle, translate, direction = translator.bundle, translator.translate_all, translator.direction
         count_pieces = evaluation.piece_counter(translator.tokenizer)
         if depth.calibrate or depth.confidence:
             trust = Trust.of(model, translator, texts.sources, is_fitted=depth.calibrate)
         texts.systems[source.name] = translations = trust.translations if trust else translate(texts.sources)
         if output is not None:
             write_lines(output, translations)
-    config, languages = settle(settings, bundle, target_language)
+    config, languages = settle(settings, bundle, direction, target_language)
     results = evaluation.score_systems(
         texts, beside, config, languages, depth, translate, chosen=chosen or [], count_pieces=count_pieces
     )
@@ -150,12 +151,17 @@ def check_untranslated(source: Path | None, depth: AnalysisConfig, *, are_for_tr
 
 
 def settle(
-    given: EvaluationConfig, bundle: BundleConfig | None, target_language: str | None
+    given: EvaluationConfig, bundle: BundleConfig | None, direction: Direction | None, target_language: str | None
 ) -> tuple[EvaluationConfig, Languages]:
-    """Return the settings of the metrics, those of the model where none are given, and the languages."""
+    """Return the settings of the metrics, those of the model where none are given, and the languages.
+
+    `direction` is the one in which the model translates.
+    """
     own = bundle.evaluation if bundle else EvaluationConfig()
     update = given.model_dump(exclude_unset=True) | ({"tokenize": "auto"} if target_language else {})
-    source, target = bundle.languages.pair if bundle else (None, None)
+    source, target = direction.languages if direction else (None, None)
+    if bundle and not bundle.languages.directions:
+        source, target = bundle.languages.pair
     return own.model_copy(update=update), (source, target_language or target)
 
 

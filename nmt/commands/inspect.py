@@ -13,6 +13,7 @@ from nmt.commands.model_options import OF_MODEL, Model, check_device, load_trans
 from nmt.commands.options import OptionsOf, check_picture, command
 from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import AttentionConfig, InferenceConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.files import Json, replacing
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Shown = Annotated[AttentionConfig, OptionsOf("Attention")]
 SETTINGS = tuple(name for name in DecodingConfig.model_fields if name != "batch_tokens")  # one line is one batch
 Search = Annotated[DecodingConfig, OptionsOf("Search", only=SETTINGS, default=OF_MODEL)]
-Inference = Annotated[InferenceConfig, OptionsOf("Model and device", only=("tags", "protect", "device", "threads"))]
+OF_MODEL_AND_DEVICE = ("to", "from_", "tags", "protect", "device", "threads")
+Inference = Annotated[InferenceConfig, OptionsOf("Model and device", only=OF_MODEL_AND_DEVICE)]
 LABELS = {
     "source_piece": "to encode a source piece",
     "source_pair": "more for each source position that it attends to",
@@ -120,7 +122,7 @@ def inspect_model(model: Model, *, as_json: AsJson = False) -> None:
     if as_json:
         console.json_out(found)
         return
-    console.heading(f"{model}: {found['name']}, {' to '.join(found['languages'].values())}, by nmt {found['nmt']}")
+    console.heading(f"{model}: {found['name']}, {LanguagesConfig(**found['languages']).title}, by nmt {found['nmt']}")
     for title, values in found.items():
         if isinstance(values, dict) and title != "languages":
             console.out("")

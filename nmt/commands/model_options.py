@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nmt import console
 from nmt.commands.options import OptionsOf
 from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import InferenceConfig, TermsConfig
@@ -37,12 +38,15 @@ def read_terms(files: TermsConfig, inference: InferenceConfig) -> Terms | None:
 
     Raises DataError, and UsageError where the engine knows no terms.
     """
+    if files.glossary_mode and files.glossary is None:
+        raise UsageError("--glossary-mode is for --glossary, and there is none", hint="leave it out")
     if files.glossary is None and files.avoid is None:
         return None
-    if inference.engine != "native":
-        option = "--avoid" if files.glossary is None else "--glossary"
+    if inference.engine != "native" and (files.avoid is not None or files.glossary_mode == "hard"):
+        option = "--avoid" if files.avoid is not None else "--glossary-mode hard"
         raise UsageError(f"the engine {inference.engine} has no {option}", hint="leave out --engine")
-    return Terms.read(*(None if name is None else Path(name) for name in (files.glossary, files.avoid)))
+    glossary, avoid = (None if name is None else Path(name) for name in (files.glossary, files.avoid))
+    return Terms.read(glossary, avoid, files.glossary_mode)
 
 
 def check_device(inference: InferenceConfig) -> None:
@@ -59,4 +63,8 @@ def load_translator(
     from nmt.inference.translator import Translator  # start-up time
 
     given = inference.model_dump(exclude_unset=True)
-    return Translator.load(*models, decoding=search.model_dump(exclude_unset=True), terms=terms, **given)
+    translator = Translator.load(*models, decoding=search.model_dump(exclude_unset=True), terms=terms, **given)
+    if not translator.direction.is_trained:
+        source, target = translator.direction.languages
+        console.warn(f"the model was not trained to translate {source} to {target}: expect little of it (zero-shot)")
+    return translator

@@ -42,16 +42,23 @@ class AugmentationConfig(Section):
     inline_tags: Rate = 0.0
     """Both sides with placeholders around words that are aligned, or before one, as text with tags has them that
     `nmt translate --protect` or a document's reader protects; needs `tokenizer.placeholders` of at least 2."""
+    terms: Rate = 0.0
+    """The source with the translations of some aligned words or phrases behind them, between marks that are pieces of
+    the tokenizer; the target stays (Dinu et al. 2019, section 3). A model trained so takes the terms of `nmt translate
+    --glossary` from its source, without constraints of the search. Needs the alignment and `tokenizer.joint`."""
+    terms_most: Annotated[int, Field(ge=1, le=16)] = 3
+    """The most terms of a source for `terms`; their number is drawn from 1 up to it."""
     seed: Seed = 1
     """Seed of all draws: which pairs are taken, and what is changed in them."""
 
     @property
     def needs_alignment(self) -> bool:
         """Whether a kind is made from aligned words."""
-        return any((self.single_words, self.copied_tokens, self.inline_tags))
+        return any((self.single_words, self.copied_tokens, self.inline_tags, self.terms))
 
     @property
     def rates(self) -> dict[str, float]:
         """The rates above 0 by kind, in the order of the section."""
-        values = {name: getattr(self, name) for name in type(self).model_fields if name not in ("join_most", "seed")}
+        others = ("join_most", "terms_most", "seed")
+        values = {name: getattr(self, name) for name in type(self).model_fields if name not in others}
         return {name: rate for name, rate in values.items() if rate}

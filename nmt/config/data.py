@@ -1,12 +1,14 @@
-"""The sections [languages], [data] and [cleaning]."""
+"""The sections [data] and [cleaning]."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from nmt.config.languages import Direction, LanguagesConfig
 from nmt.config.section import Affects, AsBefore, Count, Effect, Name, Natural, Section, Seed, cut, shown
 from nmt.config.symbols import Tag
 from nmt.config.synthetic import Share, SyntheticConfig, names_of
@@ -36,20 +38,6 @@ def check_url(url: str) -> None:
             raise ValueError("no host, or no port")
     except ValueError as error:  # of half a pair of brackets, a port out of range, a name that is too long
         raise ValueError(f"{cut(url)} is no address: {error}") from None
-
-
-class LanguagesConfig(Section):
-    """The direction of translation."""
-
-    affects: ClassVar[frozenset[Effect]] = frozenset({"text", "bundle"})
-    source: Name
-    """Code of the source language, as in ISO 639-1: `en`."""
-    target: Name
-    """Code of the target language; chooses BLEU's tokenization."""
-
-    @property
-    def pair(self) -> tuple[str, str]:
-        return self.source, self.target
 
 
 class CleaningConfig(Section):
@@ -180,6 +168,8 @@ class CorpusConfig(TaskConfig):
     """Take only this many pairs, the first ones; `builtin` and `task` need it."""
     seed: Seed = 1
     """Seed of the generator of `builtin` or `task`."""
+    direction: Direction | None = None
+    """Direction of a corpus where there are several: one of `languages.directions`."""
     tags: list[Tag] = Field(default_factory=list)
     """Words put before each source, such as `<2de>` or `<news>`; each is one piece of the tokenizer."""
 
@@ -336,6 +326,8 @@ class DownloadConfig(Section):
 UNFIT_FOR_TREES: JsonObject = {"entities": False, "unicode": None, "max_characters": None, "max_ratio": None}
 """The cleaning of trees in place of what could make brackets, and of limits that brackets exceed."""
 CORPUS = "train"  # name of the training corpus where the recipe names none
+DEV = "dev"  # name of the dev set where the recipe names none
+GUARD = "guard"  # the general text of a fine-tuning's guard
 
 
 class DataConfig(Section):
@@ -348,6 +340,8 @@ class DataConfig(Section):
     """Monolingual text to train on: [data.monolingual.NAME]."""
     dev: CorpusConfig | None = None
     """Pairs for validation during training; where all training text is monolingual, both sides of each are lines."""
+    devs: dict[Name, CorpusConfig] = Field(default_factory=dict)
+    """Several dev sets by name, in place of `dev`: each gets its own scores, and their means rank checkpoints."""
     test: dict[Name, CorpusConfig] = Field(default_factory=dict)
     """Test sets by name; each gets its own scores."""
     guard: CorpusConfig | None = None
@@ -356,11 +350,14 @@ class DataConfig(Section):
     """Files to download, by name."""
     temperature: Annotated[Annotated[float, Field(ge=1)] | None, Affects("updates", neutral=1)] = None
     """Give the smaller corpora more weight: one of n pairs, the largest having m, is seen (m/n)^(1 - 1/temperature)
-    times an epoch (Arivazhagan et al. 2019, section 4.2); by default every pair once."""
+    times an epoch (Arivazhagan et al. 2019, section 4.2); by default every pair once. Of several directions, the
+    corpora of one count together."""
     dev_pairs: Count = 1000
-    """Pairs split off the training pairs where `dev` is missing; lines, where all training text is monolingual."""
+    """Pairs split off the training pairs where `dev` is missing, of each direction where there are several; lines,
+    where all training text is monolingual."""
     test_pairs: Count = 1000
-    """Pairs split off the training pairs, as the test set `held-out`, where `test` is missing."""
+    """Pairs split off the training pairs, as the test set `held-out`, where `test` is missing; of several directions
+    each has a test set of its name."""
     split_seed: Seed = 1
     """Seed of the split."""
     protect: Annotated[str | None, Affects("text", "ids", "decoding")] = None
@@ -379,6 +376,8 @@ class DataConfig(Section):
     def corpora_agree(self) -> Self:
         if not self.training_corpora:
             raise ValueError("no corpus to train on: give train or monolingual")
+        if self.dev is not None and self.devs:
+            raise ValueError("dev and devs exclude each other: give the one dev set a name too")
         if twice := [name for name in self.monolingual if name in self.train]:
             raise ValueError(f"monolingual.{twice[0]}: a corpus of train has this name too")
         weighted = [name for name, corpus in self.training_corpora.items() if corpus.weight is not None]
@@ -405,8 +404,12 @@ class DataConfig(Section):
         corpora = self.training_corpora
         replays = {name: replay for name in pairs if (replay := corpora[name].replay)}
         own = {name: n for name, n in pairs.items() if name not in replays}
-        most = max(own.values(), default=0)
-        weights = {name: corpora[name].weight or ((most / n) ** power if n else 1.0) for name, n in own.items()}
+        groups = Counter[str]()
+        for name, n in own.items():
+            groups[corpora[name].direction or name] += n
+        most = max(groups.values(), default=0)
+        sizes = {name: groups[corpora[name].direction or name] for name in own}
+        weights = {name: corpora[name].weight or ((most / n) ** power if n else 1.0) for name, n in sizes.items()}
         # Of a stage without any other corpus, a replayed one is all there is.
         rest, seen = 1 - sum(replays.values()), sum(weights[name] * n for name, n in own.items())
         for name, share in replays.items():
@@ -436,8 +439,20 @@ class DataConfig(Section):
         return (config.cleaning or common).model_copy(update={**as_one_side, **as_trees})
 
     @property
+    def dev_sets(self) -> dict[str, CorpusConfig]:
+        """The dev sets by name, the only one as `dev`; none where they are split off."""
+        return {DEV: self.dev} if self.dev else self.devs
+
+    @property
+    def held_out(self) -> dict[str, CorpusConfig]:
+        """The sets that are not trained on, as a message names them: `dev`, `devs.NAME`, `guard`, `test.NAME`."""
+        dev = {name if self.dev else f"devs.{name}": corpus for name, corpus in self.dev_sets.items()}
+        guard = {GUARD: self.guard} if self.guard else {}
+        return {**dev, **guard, **{f"test.{name}": corpus for name, corpus in self.test.items()}}
+
+    @property
     def dev_is_of_trees(self) -> bool:
-        corpora = [self.dev] if self.dev else [*self.train.values()]
+        corpora = [*(self.dev_sets or self.train).values()]
         return bool(corpora) and all(corpus.trees is not None for corpus in corpora)
 
     @property
@@ -447,8 +462,7 @@ class DataConfig(Section):
 
     @property
     def corpora(self) -> list[CorpusConfig]:
-        held_out = [corpus for corpus in (self.dev, self.guard) if corpus]
-        return [*self.training_corpora.values(), *held_out, *self.test.values()]
+        return [*self.training_corpora.values(), *self.held_out.values()]
 
     @property
     def tags(self) -> list[str]:

@@ -46,6 +46,11 @@ class Options:
 class InferenceConfig(Section):
     """How models are loaded to translate or to score; no part of a recipe."""
 
+    to: Annotated[str | None, Flag(metavar="CODE")] = None
+    """Language to translate into, of a model of several directions."""
+    from_: Annotated[str | None, Flag("--from", "CODE")] = None
+    """Language of the source, of a model of several directions; by default the only one that leads to the target, or
+    any."""
     tags: Annotated[list[str], Flag("--tag", "TAG")] = Field(default_factory=list)
     """Tag of the model to put before every source line; may be given several times."""
     protect: Annotated[str | None, Flag(metavar="REGEX")] = None
@@ -74,6 +79,9 @@ class TermsConfig(Section):
     glossary: Annotated[str | None, Flag(metavar="FILE")] = None
     """Terms, one a line: SOURCE, TAB, TARGET. Where a line holds SOURCE, its translation holds TARGET, as words;
     several targets stand between |, and any of them will do."""
+    glossary_mode: Literal["soft", "hard"] | None = None
+    """Soft: the terms stand in the source, and a model for terms (augmentation.terms) takes them from it, in the form
+    that fits. Hard: the search holds to them as they are written. By default soft for a model for terms."""
     avoid: Annotated[str | None, Flag(metavar="FILE")] = None
     """Phrases that no translation holds, one a line, in whatever case; after a TAB, a phrase of the source where alone
     this one is avoided."""

@@ -11,8 +11,9 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from nmt.config.augmentation import AugmentationConfig
-from nmt.config.data import CORPUS, CleaningConfig, DataConfig, LanguagesConfig
+from nmt.config.data import CORPUS, CleaningConfig, DataConfig
 from nmt.config.decoding import ConfidenceConfig, DecodingConfig, EvaluationConfig, ExpectedConfig
+from nmt.config.languages import LanguagesConfig, with_tags
 from nmt.config.model import ModelConfig
 from nmt.config.section import Affects, Name, Section
 from nmt.config.synthetic import TEACHER, DistillationConfig, SyntheticConfig, Translated, names_of
@@ -26,6 +27,9 @@ from nmt.config.training import (
     TrainingConfig,
 )
 from nmt.files import Json, JsonObject
+
+CORPORA = ("train", "dev", "devs", "guard", "test")
+"""The keys of [data] that hold corpora of pairs."""
 
 
 class Recipe(Section):
@@ -63,6 +67,16 @@ class Recipe(Section):
             case {"data": dict(data), "cleaning": dict(common)}:
                 completed = {key: _with_cleaning(data[key], common) for key in ("train", "monolingual") if key in data}
                 return {**values, "data": {**data, **completed}}
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def complete_tags(cls, values: Json) -> Json:
+        """Put the tag of the target language before those of each corpus, where there are several directions."""
+        match values:
+            case {"data": dict(data), "languages": {"directions": [*directions]}}:
+                tagged = {key: with_tags(data[key], directions) for key in CORPORA if key in data}
+                return {**values, "data": {**data, **tagged}}
         return values
 
     @model_validator(mode="after")
@@ -103,6 +117,7 @@ class Recipe(Section):
             )
         if self.tokenizer.model_type == "word" and self.data.tags and is_used:
             raise ValueError(f'tags: {self.data.tags[0]!r} is no piece with tokenizer.model_type = "word"')
+        self.check_directions()
         self.check_augmentation()
         self.check_guided_alignment()
         self.check_monolingual()
@@ -111,7 +126,7 @@ class Recipe(Section):
         self.check_guard()
         self.check_confidence()
         self.check_synthetic()
-        tests = list(self.data.test) or ["held-out"]
+        tests = list(self.data.test) or self.languages.directions or ["held-out"]
         if unknown := [test for test in self.expected if test not in tests]:
             raise ValueError(f"expected.{unknown[0]}: no such test set, which are {', '.join(tests)}")
         if self.tokenizer.byte_fallback and self.tokenizer.vocab_size < 300:
@@ -120,6 +135,28 @@ class Recipe(Section):
                 "256 pieces are bytes"
             )
         return self
+
+    def check_directions(self) -> None:
+        """Raise ValueError where a corpus is of no direction of the recipe, or a direction has no corpus."""
+        directions, data = self.languages.directions, self.data
+        corpora = {name if name == CORPUS else f"train.{name}": corpus for name, corpus in data.train.items()}
+        for name, corpus in {**corpora, **data.held_out}.items():
+            if corpus.direction and not directions:
+                raise ValueError(f"data.{name}.direction needs languages.directions, in place of source and target")
+            if directions and corpus.direction not in directions:
+                key, known = f"data.{name}.direction", ", ".join(directions)
+                if corpus.direction is None:
+                    raise ValueError(f"missing key {key}: one of languages.directions, {known}")
+                raise ValueError(f"{key} = {corpus.direction!r}: none of languages.directions, which are {known}")
+        if not directions:
+            return
+        if untaught := [one for one in directions if one not in {corpus.direction for corpus in data.train.values()}]:
+            raise ValueError(f'languages.directions: no corpus of data.train has direction = "{untaught[0]}"')
+        if self.training.objective != "translation" or data.monolingual:
+            given = "data.monolingual" if data.monolingual else f'training.objective = "{self.training.objective}"'
+            raise ValueError(f"{given}: languages.directions are for translation from data.train alone")
+        if self.augmentation.single_words:
+            raise ValueError("augmentation.single_words: the dictionary is of one direction, and there are several")
 
     def check_augmentation(self) -> None:
         """Raise ValueError where pairs are to be added to what holds no pairs of sentences."""
@@ -130,6 +167,11 @@ class Recipe(Section):
             raise ValueError(f'{key}: training.objective = "{self.training.objective}" has no pairs: leave it out')
         if self.augmentation.inline_tags and self.training.init_from is None and self.tokenizer.placeholders < 2:
             raise ValueError("augmentation.inline_tags needs tokenizer.placeholders of at least 2")
+        if self.augmentation.terms and self.training.init_from is None:
+            if not self.tokenizer.joint:
+                raise ValueError("augmentation.terms needs tokenizer.joint = true: sources hold words of the target")
+            if self.tokenizer.model_type == "word":
+                raise ValueError('augmentation.terms: its marks are no pieces with tokenizer.model_type = "word"')
         for name, corpus in self.data.train.items():
             kind = "trees" if corpus.trees is not None else "task" if corpus.task is not None else None
             if kind:
@@ -240,10 +282,11 @@ class Recipe(Section):
     def check_synthetic(self) -> None:
         """Raise ValueError where synthetic pairs fit neither the languages, the splits nor the tokenizer."""
         for name, corpus in self.data.train.items():
-            if corpus.language not in (None, *self.languages.pair):
+            languages = self.languages.of(corpus.direction)
+            if corpus.language not in (None, *languages.pair):
                 raise ValueError(
                     f"data.train.{name}.language = {corpus.language!r}: neither languages.source = "
-                    f"{self.languages.source!r} nor languages.target = {self.languages.target!r}"
+                    f"{languages.source!r} nor languages.target = {languages.target!r}"
                 )
         translated = self.translated
         if self.distillation is not None:
@@ -254,7 +297,7 @@ class Recipe(Section):
                     "distillation: all corpora of data.train have translate_with, or there are none: "
                     "nothing is left for the teacher to translate"
                 )
-        missing = [split for split, there in (("dev", self.data.dev), ("test", self.data.test)) if not there]
+        missing = [split for split, there in (("dev", self.data.dev_sets), ("test", self.data.test)) if not there]
         if missing and translated and not self.data.train.keys() - translated.keys():
             raise ValueError(
                 f"data.{missing[0]}: all training pairs are synthetic, and none can be split off: give it files"
@@ -281,12 +324,20 @@ class Recipe(Section):
             if models := names_of(corpus.translate_with):
                 sides: tuple[int, ...] = (0, 1)
                 if corpus.monolingual is not None:
-                    sides = (self.languages.pair.index(corpus.language or self.languages.target),)
+                    languages = self.languages.of(corpus.direction)
+                    sides = (languages.pair.index(corpus.language or languages.target),)
                 key = "data.train." if name == CORPUS else f"data.train.{name}."
                 found[name] = Translated(f"{key}translate_with", models, corpus.synthetic or SyntheticConfig(), sides)
             elif self.distillation is not None:
                 found[name] = Translated(TEACHER, names_of(self.distillation.teacher), self.distillation, (0,))
         return found
+
+    def languages_of(self, split: str) -> LanguagesConfig:
+        """Return the languages of a set of `data.held_out`; one that was split off has the name of its direction."""
+        if corpus := self.data.held_out.get(split):
+            return self.languages.of(corpus.direction)
+        name = split.partition(".")[2]
+        return self.languages.of(name if name in self.languages.directions else None)
 
     @property
     def needs_alignment(self) -> bool:

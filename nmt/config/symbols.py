@@ -12,6 +12,8 @@ NO_SYMBOL = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2581\u2585]|^(<pad>|<unk>|<s>|</
 """Found in what cannot be a symbol: white space, control characters, SentencePiece's marks, and its own pieces."""
 BLANKS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols without ink
 PLACEHOLDER = re.compile(r"\u27e6\d+\u27e7")
+TERM_MARKS = ("\u27e6term\u27e7", "\u27e6=\u27e7", "\u27e6/term\u27e7")
+"""Pieces before a term of the source, before its translation, and behind that, in the source of a model for terms."""
 
 
 def plain_symbol(symbol: str) -> str:

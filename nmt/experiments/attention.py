@@ -20,7 +20,8 @@ def attention_of(run: FinishedRun, test: str, chrf: Sequence[float]) -> list[Jso
 
     A line of several segments is shown by the first of them. Raises NmtError where the bundle cannot be loaded.
     """
-    translator = Translator.load(run.folder.bundle, device="cpu")
+    source, target = run.languages_of(test).pair
+    translator = Translator.load(run.folder.bundle, device="cpu", from_=source, to=target)
     lines, found, maps = run.lines(test), list[JsonObject](), 0
     for number in chosen_lines(lines.sources, chrf):
         observed = observe(translator, lines.sources[number])

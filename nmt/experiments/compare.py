@@ -115,7 +115,7 @@ def open_runs(paths: Sequence[Path]) -> list[Compared]:
     base, *others = runs
     for run in others:
         if run.recipe.languages != base.recipe.languages:
-            one, other = (f"{each.source} to {each.target}" for each in (run.recipe.languages, base.recipe.languages))
+            one, other = run.recipe.languages.title, base.recipe.languages.title
             raise UsageError(f"{run.name} translates {one}, {base.name} {other}", hint="compare runs of one pair")
     return runs
 

@@ -105,11 +105,11 @@ def compare_scores(
     chosen = [name for name in ALL_METRICS if name in (metrics or (*BRACKETS, *TESTED))]
     seed = significance.read_seed() if is_tested else None
     finished = [run.run for run in runs if run.run]
-    spaced = tokenizer_for(runs[0].recipe.languages.target) in SPACED
     scores, shown, said = dict[str, Systems](), dict[str, DifferingLines](), list[str]()
     if others := dict.fromkeys(test for run in runs for test in run.scores if test not in tests):
         said.append(f"test sets that are left out: {', '.join(others)}")
     for test in tests:
+        target = runs[0].recipe.languages_of(f"test.{test}").target
         if len(finished) < len(runs):
             _refuse_other_digests(runs, test)
             recorded = [name for name in chosen if metrics or any(name in run.scores[test] for run in runs)]
@@ -117,7 +117,7 @@ def compare_scores(
         else:
             texts = _texts(runs, finished, test)
             usual = chosen if metrics else with_brackets(TESTED, [texts[runs[0].name].references])
-            counted, remarks = _count(runs[0].recipe, texts, usual if not lines else {*usual, "chrf"})
+            counted, remarks = _count(runs[0].recipe, target, texts, usual if not lines else {*usual, "chrf"})
             wanted = {
                 name: {metric: each[metric] for metric in usual} | dict[str, Counted]((beside or {}).get(name, {}))
                 for name, each in counted.items()
@@ -126,7 +126,7 @@ def compare_scores(
             remarks += _other_than_recorded(runs, test, scores[test])
             if lines:
                 chrf = {name: each["chrf"] for name, each in counted.items()}
-                farthest = _farthest(texts, chrf, lines, spaced=spaced)
+                farthest = _farthest(texts, chrf, lines, spaced=tokenizer_for(target) in SPACED)
                 shown[test] = DifferingLines(chrf[runs[0].name].signature(), farthest)
         said += [f"{test}: {remark}" for remark in remarks]
     settings = settings_of(runs, scores)
@@ -183,13 +183,13 @@ def _other_text(test: str, message: str) -> UsageError:
 
 
 def _count(
-    recipe: Recipe, texts: Mapping[str, TestLines], metrics: Collection[MetricName]
+    recipe: Recipe, target: str, texts: Mapping[str, TestLines], metrics: Collection[MetricName]
 ) -> tuple[dict[str, Statistics], list[str]]:
     """Count what the metrics need in the lines of each run, with the settings of the baseline's `recipe`."""
     return count_systems(
         {name: lines.hypotheses for name, lines in texts.items()},
         [next(iter(texts.values())).references],
-        recipe.languages.target,
+        target,
         tokenize=recipe.evaluation.tokenize,
         lowercase=recipe.evaluation.lowercase,
         chrf_word_order=recipe.evaluation.chrf_word_order,

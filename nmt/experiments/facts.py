@@ -157,7 +157,7 @@ def counts_of(run: FinishedRun, test: str, missing: list[str], metrics: Sequence
 
     Without `metrics` these are BLEU and chrF, and before them those of brackets where the references are trees.
     """
-    config, target = run.recipe.evaluation, run.recipe.languages.target
+    config, target = run.recipe.evaluation, run.languages_of(test).target
     try:
         lines = run.lines(test)
     except NmtError as error:
@@ -217,7 +217,7 @@ def test_facts(
             missing.append(f"{test}: the lines give another {metric} than recorded, and no interval is shown")
         else:
             scores[metric]["interval"] = found.get("interval")
-    lines, languages = run.lines(test), run.recipe.languages
+    lines, languages = run.lines(test), run.languages_of(test)
     reliability = read_record(run.folder.reliability) or {}
     texts = Texts(lines.sources, lines.hypotheses, [lines.references], (languages.source, languages.target))
     return {

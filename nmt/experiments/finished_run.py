@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from nmt.config.languages import LanguagesConfig
 from nmt.config.recipe import Recipe
 from nmt.config.section import first_error
 from nmt.data.cleaning.corpus_text import read_text
@@ -91,9 +92,13 @@ class FinishedRun:
             if manifest is not None
         }
 
+    def languages_of(self, test: str) -> LanguagesConfig:
+        """Return the languages of a test set."""
+        return self.recipe.languages_of(f"test.{test}")
+
     def lines(self, test: str) -> TestLines:
         """Read a test set and its translations. Raises ArtifactError where files are missing or damaged."""
-        path = self.folder.evaluation / f"{test}.{self.recipe.languages.target}"
+        path = self.folder.evaluation / f"{test}.{self.languages_of(test).target}"
         if is_missing(path) or is_missing(self.folder.text / f"test.{test}"):
             missing = path if is_missing(path) else self.folder.text / f"test.{test}"
             raise ArtifactError(f"{missing}: missing, though the run has scores of {test}", hint=AGAIN)

@@ -31,7 +31,7 @@ def facts(path: Path) -> JsonObject:
         "path": str(path),
         "name": config.name,
         "nmt": config.nmt,
-        "languages": config.languages.model_dump(),
+        "languages": config.languages.model_dump(exclude_defaults=True),
         "model": config.model.model_dump(),
         "tokenizer": {
             "joint": tokenizer.joint,

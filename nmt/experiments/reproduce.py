@@ -26,7 +26,7 @@ def reproduce(run: Run, model: Path | None) -> Iterator[tuple[bool, str]]:
         bundle = open_bundle(model)
         bundle.check_translates()
         if (languages := bundle.config.languages) != run.recipe.languages:
-            pair = f"{languages.source} to {languages.target}"
+            pair = languages.title
             raise UsageError(f"{model}: translates {pair}, unlike the recipe", hint="take a model of the recipe")
     run_stages(run, "text" if model else "evaluate")
     if not run.ranks.is_main:

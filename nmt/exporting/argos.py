@@ -60,6 +60,7 @@ def export_argos(path: Path, output: Path, *, quantization: Quantization, sample
     sentences = import_module("nmt.exporting.argos_sentences")  # imports the package, an optional extra
     bundle = open_convertible(path)
     check_family(bundle.config.model)
+    bundle.check_one_direction("Argos Translate")
     check_tags(bundle)
     languages = bundle.config.languages
     check_output(output)

@@ -35,7 +35,7 @@ def model_card(
     lines = [
         "---",
         "language:",
-        *(f"- {language}" for language in dict.fromkeys([languages.source, languages.target])),
+        *(f"- {language}" for language in languages.codes),
         "library_name: transformers",
         "pipeline_tag: translation",
         "tags:",
@@ -43,7 +43,7 @@ def model_card(
         "- nmt",
         "---",
         "",
-        f"# {config.name}: {languages.source} to {languages.target}",
+        f"# {config.name}: {languages.title}",
         "",
         f"A translation model trained with nmt {config.nmt} and exported by nmt {__version__}. No licence is given "
         "here: whoever publishes the model adds a `license` to the head of this file.",

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NoReturn, cast
 from huggingface_hub import metadata_load
 
 from nmt import console
-from nmt.config.data import LanguagesConfig
 from nmt.config.decoding import EvaluationConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.config.model import ModelConfig
 from nmt.config.section import shown
 from nmt.config.toml import to_toml

@@ -10,9 +10,9 @@ from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, mode
 
 from nmt.cards import Card, writer_of
 from nmt.config.compatibility import completed
-from nmt.config.data import LanguagesConfig
 from nmt.config.decoding import DecodingConfig, EvaluationConfig
 from nmt.config.inference import TrainingLines
+from nmt.config.languages import LanguagesConfig
 from nmt.config.model import ModelConfig
 from nmt.config.section import Section, first_error
 from nmt.config.training import Objective
@@ -85,6 +85,7 @@ class BundleConfig(Section):
     protect: str | None = None  # regular expression of text to keep unchanged; missing in bundles of older versions
     objective: Objective = "translation"  # what it was trained for
     aligns: bool = False  # whether a head was trained to align, by `training.guided_alignment`
+    has_terms: bool = False  # whether it takes terms from its source, by `augmentation.terms`
     training_lines: TrainingLines | None = None  # lengths of the training lines; missing in bundles of older versions
     quantized: Quantized | None = None  # where the weights are in int8, see `nmt.model.preparation`
     imported: Imported | None = None  # where another package trained it
@@ -94,10 +95,16 @@ class BundleConfig(Section):
 
     @model_serializer(mode="wrap")
     def as_known_before(self, write: SerializerFunctionWrapHandler) -> JsonObject:
-        """Leave out `learned` where it is None: an older nmt, which does not know it, reads such a bundle."""
+        """Leave out `learned`, `has_terms` and `languages.directions` where there are none: an older nmt, which does
+        not know them, reads such a bundle.
+        """
         values: JsonObject = write(self)
+        if not self.languages.directions:
+            del values["languages"]["directions"]
         if values["learned"] is None:
             del values["learned"]
+        if not values["has_terms"]:
+            del values["has_terms"]
         return values
 
 
@@ -120,6 +127,11 @@ class Bundle:
         if self.tokenizer.target.trees is not None:
             hint = "translate with the native engine, or take --to int8"
             raise UsageError(f"{self.path}: its targets are trees (tokenizer.trees), which nmt alone has", hint=hint)
+
+    def check_one_direction(self, what: str) -> None:
+        """Raise UsageError where the model has several directions, and `what` is for one."""
+        if (languages := self.config.languages).directions:
+            raise UsageError(f"{self.path}: translates {languages.title}, and {what} is for a model of one direction")
 
     def check_translates(self) -> None:
         """Raise UsageError where the model was trained for another objective than translation."""
@@ -172,11 +184,13 @@ def card(config: BundleConfig, scores: "dict[str, Scores]") -> str:
     """Return the model card, the bundle's README."""
     languages, model = config.languages, config.model
     made = "imported" if config.imported else "made"
-    kind, use = "translation", f"nmt translate PATH_OF_THIS_FOLDER < text.{languages.source} > text.{languages.target}"
+    to = f" --to {languages.target}" if languages.directions else ""
+    use = f"nmt translate PATH_OF_THIS_FOLDER{to} < text.{languages.source} > text.{languages.target}"
+    kind = "translation"
     if config.objective != "translation":
         kind, use = "pretrained", "nmt run RECIPE --init-from PATH_OF_THIS_FOLDER"
     lines = [
-        f"# {config.name}: {languages.source} to {languages.target}",
+        f"# {config.name}: {languages.title}",
         "",
         f"A {kind} model {made} by nmt {config.nmt}: {model.architecture} Transformer, width {model.d_model}, "
         f"feed-forward {model.ffn}, {model.heads} heads, {' + '.join(map(str, model.stacks.values()))} layers."

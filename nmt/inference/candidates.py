@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from nmt.config.inference import Options
 from nmt.data.encoding.tokenizer import Tokenizer
+from nmt.data.term_marks import read_through
 from nmt.evaluation.checks import Checker, Checks, Finding
 from nmt.inference.alignment import SPACE, align_segments
 from nmt.inference.confidence import Calibration, features_of
@@ -80,6 +81,8 @@ class Joiner:
             kept = [index for index in range(len(pieces)) if index not in invented]
             attention = [output.attention[index][tags:] for index in kept]
             source = self.tokenizer.source.pieces(output.src[tags:])
+            if output.src != segment.ids:  # with its terms
+                source, attention = read_through(source, attention)
             if segment.is_glued:
                 source[0] = source[0].removeprefix(SPACE)  # by which the tokenizer begins every text
             parts.append((attention, source, [pieces[index] for index in kept]))

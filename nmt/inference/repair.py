@@ -34,7 +34,7 @@ def terms_for(checks: Checks, languages: Languages, own: Terms) -> Terms:
     known = {entry.source for entry in own.entries}
     wanted = [entry for entry in _entries(checks, languages) if entry.source not in known]
     invented = dict.fromkeys(item for kind, finding in checks.items() for item in finding["invented"])
-    return Terms((*own.entries, *wanted), (*own.avoided, *(Avoided(item, "", WHERE) for item in invented)))
+    return Terms((*own.entries, *wanted), (*own.avoided, *(Avoided(item, "", WHERE) for item in invented)), "hard")
 
 
 def spellings(number: str, languages: Languages) -> tuple[str, ...]:

@@ -6,10 +6,12 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 
 from nmt.config.decoding import DecodingConfig
+from nmt.data.directions import Direction
 from nmt.data.encoding.normalization import plain
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.pairs import is_blank
 from nmt.data.placeholders import SPELLED, Protected, Protector, Restored, put_back, split_tags, symbols
+from nmt.data.sentences import SentenceSplitter
 from nmt.errors import UsageError
 from nmt.inference.alignment import SPACE
 from nmt.inference.protocol import Hypothesis, Row, least_tree, nan_error
@@ -96,12 +98,25 @@ class SourceReader:
     segmenter: Segmenter
     protector: Protector | None
     tags: tuple[str, ...]  # tags put before every line, ahead of its own
+    direction_tags: tuple[str, ...] = ()  # the tag of the target language, ahead of all others, and those of other ones
+
+    def facing(self, direction: Direction) -> "SourceReader":
+        """Return a reader of lines that are to be translated in `direction`."""
+        segmenter = replace(self.segmenter, splitter=SentenceSplitter(direction.source))
+        return replace(self, segmenter=segmenter, direction_tags=direction.tags)
+
+    def all_tags(self, own: list[str]) -> list[str]:
+        """Return the tags of a line with its `own`: one that begins with a target language keeps that one."""
+        if not self.direction_tags:
+            return [*self.tags, *own]
+        first, *rest = own if own and own[0] in self.direction_tags else [self.direction_tags[0], *own]
+        return [first, *self.tags, *rest]
 
     def read(self, lines: Sequence[str]) -> list[Source]:
         """Encode each of `lines` with its tags and placeholders."""
         parts = [split_tags(plain(line), self.tokenizer.tags) for line in lines]
         protected = [self.protector.protect(text) if self.protector else Protected(text, [], 0) for _, text in parts]
-        tags = [" ".join([*self.tags, *own]) for own, _ in parts]
+        tags = [" ".join(self.all_tags(own)) for own, _ in parts]
         wholes = [f"{head} {one.text}" if head else one.text for head, one in zip(tags, protected, strict=True)]
         rows = self.tokenizer.source.encode([*tags, *wholes])  # one call, whose lines the threads share
         sources = []
@@ -202,11 +217,12 @@ class SourceReader:
         return {of_sides[0][piece]: of_sides[1][piece] for piece in pieces}
 
     def forbidden(self, segment: Segment, prefix: Sequence[int]) -> frozenset[int]:
-        """Return the ids of the placeholders that a translation of `segment` may not hold: those of nothing in it."""
+        """Return the ids of pieces that a translation of `segment` may not hold: marks, and placeholders not in it."""
+        marks = self.tokenizer.term_marks
         if not self._placeholders:
-            return frozenset()
+            return marks.difference(prefix)
         held = {self._placeholders.get(piece) for piece in segment.ids}
-        return frozenset(self._placeholders.values()).difference(held, prefix)
+        return frozenset(self._placeholders.values()).difference(held, prefix) | marks.difference(prefix)
 
     def restore(self, output: str, source: Source) -> Restored:
         """Replace the placeholders in the model's `output` by their text, and remove those without any.

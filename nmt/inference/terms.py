@@ -7,6 +7,7 @@ from functools import cached_property
 
 from nmt.data.encoding.tokenizer import BOS_ID, UNK_ID, Tokenizer
 from nmt.data.reading.terms import Entry, Terms
+from nmt.data.term_marks import annotated, has_marks
 from nmt.data.terms import Finder, SourceFinder, cased, in_word, is_unspaced
 from nmt.errors import DataError, UsageError
 from nmt.inference.alignment import SPACE
@@ -72,10 +73,13 @@ class Wanted:
                 found.append(tuple(ids[last:end]))
         return list(dict.fromkeys(found))
 
-    def added_to(self, row: Row, limit: int) -> Row:
-        """Return `row` with those of these terms that fit behind its prefix, in `limit` pieces with EOS."""
+    def added_to(self, row: Row, limit: int, *, is_soft: bool = False) -> Row:
+        """Return `row` with those of these terms that fit behind its prefix, in `limit` pieces with EOS.
+
+        Where they are soft, the search is bound by none, and by the phrases to avoid alone.
+        """
         room, needs, spellings = limit - 1 - len(row.prefix), [], 0
-        for target, count in self.counts:
+        for target, count in () if is_soft else self.counts:
             need = Need(count, target.spellings)
             spellings += len(need.spellings)
             if spellings <= MOST_SPELLINGS and (times := min(count, room // need.room)) > 0:
@@ -90,8 +94,14 @@ class TermEncoder:
     Raises DataError where a term is blank in the normal form or has no pieces, UsageError where targets are trees.
     """
 
-    def __init__(self, terms: Terms, tokenizer: Tokenizer) -> None:
+    def __init__(self, terms: Terms, tokenizer: Tokenizer, *, is_for_terms: bool = False) -> None:
+        """Encode `terms` for a model, which may be one for terms. Raises UsageError where it is not, and is to be."""
         self.terms, self.tokenizer = terms, tokenizer
+        if terms.mode == "soft" and not is_for_terms:
+            hint = "take the mode hard, or train with augmentation.terms"
+            raise UsageError("the model was not trained for terms, and cannot take them from its source", hint=hint)
+        self.is_soft = is_for_terms and terms.mode != "hard" and bool(terms.entries)
+        """Whether the terms are written into sources, and not constraints of the search."""
         if tokenizer.target.trees is not None:
             raise UsageError("trees have the words of their lines: there are no terms to ask for or to avoid")
         targets = self._targets(terms.entries)
@@ -153,6 +163,35 @@ class TermEncoder:
         bits = bytearray(map(bits_of, pieces))
         bits[BOS_ID] = OPENS | JOINS
         return bytes(bits)
+
+    @property
+    def binds(self) -> bool:
+        """Whether the search is bound by terms, or by phrases to avoid."""
+        return bool(self.terms.avoided) or not self.is_soft
+
+    def annotate(
+        self, rows: Sequence[Row], heads: Sequence[Sequence[int]], texts: Sequence[str], most: int
+    ) -> list[Row]:
+        """Return `rows` with the terms of their `texts` in their sources, where these have at most `most` pieces then.
+
+        Each row begins with the pieces of its tags, one of `heads`. Of several targets of a term the first is written.
+        """
+        found: dict[int, str] = {}
+        for index, text in enumerate(texts):
+            normal = self.tokenizer.source.normalize(text)
+            if (places := self.places(normal)) and not has_marks(normal):
+                found[index] = annotated(normal, places)
+        result = [*rows]
+        sources = self.tokenizer.source.encode([*found.values()], tagged=False)
+        for index, ids in zip(found, sources, strict=True):
+            if len(heads[index]) + len(ids) <= most:
+                result[index] = replace(rows[index], ids=[*heads[index], *ids])
+        return result
+
+    def places(self, text: str) -> list[tuple[int, int, str]]:
+        """Return the first and last characters of the terms in `text`, in the normal form, with their translations."""
+        found = self._sources.find(text)
+        return [(start, start + len(source), self._of_source[source].texts[0]) for start, source in found]
 
     @property
     def has_glossary(self) -> bool:

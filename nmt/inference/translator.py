@@ -16,10 +16,10 @@ from typing import Self, TypeVar
 from pydantic import ValidationError
 
 from nmt import console
-from nmt.config.data import LanguagesConfig
 from nmt.config.decoding import DecodingConfig, InferencePrecision
 from nmt.config.inference import InferenceConfig, Options, TrainingLines
 from nmt.config.section import first_error
+from nmt.data.directions import Direction, choose_direction
 from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.encoding.trees import TreePieces
@@ -68,21 +68,19 @@ class Translator:
         max_length: int,
         protector: Protector | None = None,
         tags: Sequence[str] = (),
-        languages: LanguagesConfig | None = None,
+        direction: Direction | None = None,
         lines: TrainingLines | None = None,
     ) -> None:
         self.engine, self.tokenizer, self.decoding = engine, tokenizer, decoding
         check_trees(tokenizer, decoding)
         self.max_length = max_length  # longest source in pieces, EOS included
-        source, target = (languages.source, languages.target) if languages else (None, None)
-        splitter = SentenceSplitter(source)
-        segmenter = Segmenter(tokenizer, max_length - 1, splitter, decoding.segments, lines)
+        segmenter = Segmenter(tokenizer, max_length - 1, SentenceSplitter(), decoding.segments, lines)
         self.reader = SourceReader(tokenizer, segmenter, protector, tuple(tags))
-        self.target_splitter = SentenceSplitter(target)
-        self.checker = Checker((source, target))
+        self._face(direction or Direction(None, None))
         self.report = Report()
         """Report on all lines since the translator was made, or since the report was last replaced."""
         self.terms: TermEncoder | None = None  # see `with_terms`
+        self.has_terms = False  # whether the models take terms from their source, where `load` made the translator
         self._counting = threading.Lock()
         self.bundle: BundleConfig | None = None  # config of the first bundle, where `load` made the translator
         self.path: Path | None = None  # the only bundle, where `load` made the translator
@@ -101,6 +99,13 @@ class Translator:
     def trees(self) -> TreePieces | None:
         """The pieces of trees, if the search is among well-formed ones."""
         return self.tokenizer.target.trees if self.decoding.well_formed else None
+
+    def _face(self, direction: Direction) -> None:
+        """Translate in `direction` from now on."""
+        self.direction = direction
+        self.reader = self.reader.facing(direction)
+        self.target_splitter = SentenceSplitter(direction.target)
+        self.checker = Checker(direction.languages)
 
     @classmethod
     def load(
@@ -128,6 +133,7 @@ class Translator:
         except ValidationError as error:
             prefix = "decoding." if error.title == DecodingConfig.__name__ else ""
             raise UsageError(prefix + first_error(error)) from None
+        direction = choose_direction(config.languages, inference.from_, inference.to)
         check_tags(inference.tags, tokenizer.tags)
         is_own = "protect" not in inference.model_fields_set
         protector = protector_for(config.protect if is_own else inference.protect, tokenizer.placeholders)
@@ -135,8 +141,9 @@ class Translator:
             raise UsageError("the precision of an export is its own", hint="nmt export has --quantization")
         if inference.engine != "native":
             bundles[0].check_float32()
-        encoder = None if terms is None else TermEncoder(terms, tokenizer)
-        if encoder is not None and inference.engine != "native":
+        has_terms = all(bundle.config.has_terms for bundle in bundles)
+        encoder = None if terms is None else TermEncoder(terms, tokenizer, is_for_terms=has_terms)
+        if encoder is not None and encoder.binds and inference.engine != "native":
             raise UsageError(f"the engine {inference.engine} has no glossary and avoids no phrases", hint=NATIVE)
         plan = EnginePlan([bundle.path for bundle in bundles], inference, search.precision)
         engine = plan.load() if inference.devices == 1 else Workers(plan)
@@ -148,13 +155,25 @@ class Translator:
             max_length=longest,
             protector=protector,
             tags=inference.tags,
-            languages=config.languages,
+            direction=direction,
             lines=config.training_lines,
         )
-        translator.bundle, translator.terms = config, encoder
+        translator.bundle, translator.terms, translator.has_terms = config, encoder, has_terms
         if len(bundles) == 1:
             translator.path, translator.calibration = bundles[0].path, read_calibration(bundles[0])
         return translator
+
+    def facing(self, direction: Direction) -> Self:
+        """Return a translator in `direction`, with the same model and settings, and a report of its own."""
+        other = self.with_engine(self.engine)
+        other._face(direction)
+        return other
+
+    def with_direction(self, to: str | None = None, from_: str | None = None) -> Self:
+        """Return a translator of the same model into the language `to`, see `choose_direction`. Raises UsageError."""
+        if self.bundle is None:
+            raise UsageError("only a translator that was loaded from a bundle knows the directions of its model")
+        return self.facing(choose_direction(self.bundle.languages, from_, to))
 
     def with_engine(self, engine: Engine) -> Self:
         """Return a translator with the same tokenizer and settings, another engine, and a report of its own."""
@@ -168,7 +187,7 @@ class Translator:
         Raises DataError, UsageError where the model cannot; see `TermEncoder`.
         """
         other = self.with_engine(self.engine)
-        other.terms = None if terms is None else TermEncoder(terms, self.tokenizer)
+        other.terms = None if terms is None else TermEncoder(terms, self.tokenizer, is_for_terms=self.has_terms)
         return other
 
     def translate_all(self, lines: Sequence[str]) -> list[str]:
@@ -266,10 +285,13 @@ class Translator:
         ]
         wanted = [Wanted()] * len(rows)
         if self.terms is not None:
-            texts = (text for pair in zip(sources, parts, strict=True) for text in self.reader.texts(*pair))
-            wanted = [*map(self.terms.wanted, texts)]
+            texts = [text for pair in zip(sources, parts, strict=True) for text in self.reader.texts(*pair)]
+            wanted, is_soft = [*map(self.terms.wanted, texts)], self.terms.is_soft
+            if is_soft:
+                heads = [source.head for source, segments in zip(sources, parts, strict=True) for _ in segments]
+                rows = self.terms.annotate(rows, heads, texts, self.max_length - 1)
             limit = partial(Row.limit, decoding=self.decoding, longest=self.engine.target_limit)
-            rows = [one.added_to(row, limit(row)) for one, row in zip(wanted, rows, strict=True)]
+            rows = [one.added_to(row, limit(row), is_soft=is_soft) for one, row in zip(wanted, rows, strict=True)]
             self._count_terms(sum(count for one in wanted for _, count in one.counts))
         batches = by_tokens([len(row.ids) + 1 for row in rows], self.batch_tokens, self.engine.workers)
         return Chunk(first, lines, sources, parts, rows, wanted, batches)
@@ -286,9 +308,14 @@ class Translator:
             self.reader.check_text()
         if options.confidence:
             self.check_calibration()
-        edges = None if self.terms is None else self.terms.edges
+        edges = self.terms.edges if self.terms is not None and self.terms.binds else None
         request = replace(request_of(self.decoding, options, self.trees), edges=edges)
-        if request.sampling is not None and self.terms is not None and self.terms.has_glossary:
+        if (
+            request.sampling is not None
+            and self.terms is not None
+            and self.terms.has_glossary
+            and not self.terms.is_soft
+        ):
             raise UsageError("a glossary and sampling exclude each other", hint="search, or leave out the glossary")
         begun: deque[Chunk] = deque()
 

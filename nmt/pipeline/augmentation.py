@@ -31,7 +31,7 @@ def inputs(run: Run) -> JsonObject:
     limits = {name: limits_of(run, name) for name in recipe.data.train} if recipe.augmentation.join else None
     return {
         "text": digests_of(run.folder.text, "train"),
-        "languages": list(recipe.languages.pair),
+        "languages": recipe.languages.directions or list(recipe.languages.pair),
         "tags": {name: corpus.tags for name, corpus in recipe.data.train.items()},
         "symbols": recipe.tokenizer.user_defined_symbols,
         **({"limits": limits} if limits else {}),

@@ -53,6 +53,7 @@ def config_of(recipe: Recipe, lines: TrainingLines | None) -> BundleConfig:
         protect=recipe.data.protect,
         objective=recipe.training.objective,
         aligns=recipe.training.guided_alignment > 0,
+        has_terms=recipe.augmentation.terms > 0,
         training_lines=lines,
     )
 

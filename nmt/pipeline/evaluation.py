@@ -50,7 +50,7 @@ def make(run: Run, manifest: Manifest) -> None:
 
     The times of the translations are no result: the manifest omits their file.
     """
-    folder, target = run.folder, run.recipe.languages.target
+    folder = run.folder
     config = open_bundle(folder.bundle).config
     scores: dict[str, Scores] = {}
     brackets: JsonObject = {}
@@ -65,6 +65,7 @@ def make(run: Run, manifest: Manifest) -> None:
             reliability |= {test.name: test.reliability} if test.reliability else {}
             times[test.name] = {"lines": len(test.hypotheses), "seconds": round(test.seconds, 3)}
             text = "".join(line + "\n" for line in test.hypotheses)
+            target = run.recipe.languages_of(f"test.{test.name}").target
             (scratch / f"{test.name}.{target}").write_text(text, encoding="utf-8", newline="\n")
         write_json(scratch / folder.scores.name, scores)
         if brackets:
@@ -80,7 +81,7 @@ def calibrate(run: Run) -> None:
     """Fit the confidence of the bundle to dev; warn where dev is too short for it."""
     recipe, bundle = run.recipe, run.folder.bundle
     sources, references = read_text(run.folder.text, "dev")
-    translator = Translator.load(bundle, device=recipe.training.device)
+    translator = Translator.load(bundle, device=recipe.training.device, to=recipe.languages.target)
     try:
         Trust.of(bundle, translator, sources, is_fitted=True).settle([references], recipe.evaluation)
     except DataError as error:
@@ -90,9 +91,11 @@ def calibrate(run: Run) -> None:
 def score_tests(run: Run, bundle: Path) -> Iterator[Scored]:
     """Translate each test set of `run` with a bundle, and score it."""
     recipe = run.recipe
-    translator = Translator.load(bundle, device=recipe.training.device)
-    is_calibrated = recipe.confidence.calibrate and translator.calibration is not None
+    loaded = Translator.load(bundle, device=recipe.training.device, to=recipe.languages.target)
+    is_calibrated = recipe.confidence.calibrate and loaded.calibration is not None
     for test in names_of_tests(run):
+        languages = recipe.languages_of(f"test.{test}")
+        translator = loaded.with_direction(languages.target, languages.source)
         sources, references = read_text(run.folder.text, f"test.{test}")
         began = time.perf_counter()
         trust = Trust.of(bundle, translator, sources, is_fitted=False) if is_calibrated else None
@@ -100,7 +103,7 @@ def score_tests(run: Run, bundle: Path) -> Iterator[Scored]:
         seconds = time.perf_counter() - began
         for flaw in out_of_reach(translator.tokenizer.target, references):
             console.warn(f"{test}: {flaw}")
-        counted = count_test(test, hypotheses, references, recipe.evaluation, recipe.languages.target)
+        counted = count_test(test, hypotheses, references, recipe.evaluation, languages.target)
         scores = {name: statistics.score() for name, statistics in counted.items()}
         reliability = trust.settle([references], recipe.evaluation) if trust else None
         yield Scored(test, hypotheses, scores, figures_of_brackets(counted), seconds, reliability)

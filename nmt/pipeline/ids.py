@@ -34,14 +34,14 @@ def make(run: Run, manifest: Manifest) -> None:
     """Write memory-mapped ids."""
     recipe, longest = run.recipe, run.recipe.model.max_length
     keep_text = recipe.tokenizer.sampling is not None
-    folders, source = (run.folder.text, run.folder.tokenizer), recipe.languages.source
     plan = IdsPlan(
-        *folders,
+        run.folder.text,
+        run.folder.tokenizer,
         recipe.data,
         recipe.cleaning,
         longest,
         keep_text=keep_text,
-        source_language=source,
+        languages=recipe.languages,
         augmentation=augmentation.folder_of(run),
         alignment=alignment_of(run),
     )

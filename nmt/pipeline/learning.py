@@ -83,6 +83,7 @@ def learn(model: Path, corrections: Path, output: Path, config: LearningConfig) 
     bundle = open_bundle(model)
     bundle.check_translates()
     bundle.check_float32()
+    bundle.check_one_direction("learning")
     found = read_corrections(corrections)
     for remark in found.remarks:
         console.warn(remark)

@@ -164,16 +164,17 @@ def show_results(run: Run, seconds: float) -> None:
     if all(corpus.builtin for corpus in run.recipe.data.training_corpora.values()):
         console.out(GRAMMAR)
     model = shlex.quote(str(run.folder.bundle))
+    to = f" --to {run.recipe.languages.target}" if run.recipe.languages.directions else ""
     if is_translation:
-        console.heading("Next:", f" echo {shlex.quote(sample)} | nmt translate {model}")
+        console.heading("Next:", f" echo {shlex.quote(sample)} | nmt translate {model}{to}")
     elif run.recipe.training.objective != "masked":
         console.heading("Next:", f" nmt run RECIPE --init-from {model}, a recipe that translates with such a model")
 
 
 def show_translations(run: Run) -> str:
     """Print samples and scores with signatures; return a sample source."""
-    folder, languages = run.folder, run.recipe.languages
-    first = evaluation.names_of_tests(run)[0]
+    folder, first = run.folder, evaluation.names_of_tests(run)[0]
+    languages = run.recipe.languages_of(f"test.{first}")
     sources, references = read_text(folder.text, f"test.{first}")
     hypotheses = (folder.evaluation / f"{first}.{languages.target}").read_text(encoding="utf-8").split("\n")
     chosen = sorted(range(len(sources)), key=lambda index: digest(sources[index]))[:SAMPLES]

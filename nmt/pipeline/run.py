@@ -8,6 +8,7 @@ from pathlib import Path
 from nmt import console, devices, runtime
 from nmt.config.compatibility import as_begun
 from nmt.config.data import CORPUS, CorpusConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.config.toml import LoadedRecipe
 from nmt.cores import cores
 from nmt.data.encoding.tokenizer import Tokenizer
@@ -72,20 +73,28 @@ class Run:
 
     @property
     def corpora(self) -> dict[str, CorpusConfig]:
-        """The corpora of the recipe: `train` or `train.NAME`, `monolingual.NAME`, `dev`, `guard`, `test.NAME`."""
+        """The corpora of the recipe: `train` or `train.NAME`, `monolingual.NAME`, `dev` or `devs.NAME`, `guard`,
+        `test.NAME`."""
         data = self.recipe.data
         train = {train_key(name): corpus for name, corpus in data.train.items()}
         lines = {f"monolingual.{name}": corpus for name, corpus in data.monolingual.items()}
-        tests = {f"test.{name}": corpus for name, corpus in data.test.items()}
-        held_out = {name: corpus for name, corpus in (("dev", data.dev), ("guard", data.guard)) if corpus}
-        return {**train, **lines, **held_out, **tests}
+        return {**train, **lines, **data.held_out}
+
+    def languages_of(self, corpus: str) -> LanguagesConfig:
+        """Return the languages of a corpus of `data.train`."""
+        return self.recipe.languages.of(self.recipe.data.train[corpus].direction)
 
     @cached_property
     def data_digests(self) -> dict[str, dict[str, str]]:
         """SHA-256 of every input file, by corpus, and of the models that translate it."""
-        downloads, languages = self.recipe.data.downloads, self.recipe.languages
         digests = {
-            name: corpus_digests(corpus, root=self.root, local=self.local, downloads=downloads, languages=languages)
+            name: corpus_digests(
+                corpus,
+                root=self.root,
+                local=self.local,
+                downloads=self.recipe.data.downloads,
+                languages=self.recipe.languages.of(corpus.direction),
+            )
             for name, corpus in self.corpora.items()
         }
         for name, translated in self.recipe.translated.items():
@@ -109,7 +118,7 @@ class Run:
             maker
             for name, translated in self.recipe.translated.items()
             if self.models_as_recorded(name) is None
-            for maker in makers_of(name, translated, self.recipe.languages, self.root, self.folder.path)
+            for maker in makers_of(name, translated, self.languages_of(name), self.root, self.folder.path)
         ]
 
     @cached_property
@@ -174,7 +183,8 @@ class Run:
 
         Raises NmtError where it is of another recipe.
         """
-        resolve_tokenizer(self.recipe.evaluation.tokenize, self.recipe.languages.target)  # fails now or never
+        for languages in self.recipe.languages.each:
+            resolve_tokenizer(self.recipe.evaluation.tokenize, languages.target)  # fails now or never
         self.refuse_other_folder()
         self.open_makers()
         if self.as_begun:
@@ -208,7 +218,7 @@ class Run:
         self.checkpoints.refuse_other(self.training_identity)
 
     def refuse_other_symbols(self) -> None:
-        """Raise RecipeError where the tokenizer of the initial model lacks the recipe's tags, placeholders or masks.
+        """Raise RecipeError where the tokenizer of the initial model lacks tags, placeholders, marks or masks.
 
         Raises it as well where it is not the joint one that monolingual text, masked pairs and a source loss need.
         """
@@ -228,6 +238,11 @@ class Run:
             raise RecipeError(
                 f"augmentation.inline_tags: the model that training.init_from names has {tokenizer.placeholders} "
                 "placeholders, not 2",
+                hint="leave it out, or train without init_from",
+            )
+        if tokenizer and self.recipe.augmentation.terms and not tokenizer.term_marks:
+            raise RecipeError(
+                "augmentation.terms: the model that training.init_from names has no marks for terms",
                 hint="leave it out, or train without init_from",
             )
         given = f'training.objective = "{self.recipe.training.objective}"'

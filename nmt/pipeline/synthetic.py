@@ -34,7 +34,8 @@ def inputs(run: Run) -> JsonObject:
             "models": [[digests[model] for model in group] for group in translated.groups],
             "scorer": translated.config.score_with and digests[translated.config.score_with],
         }
-    return {"corpora": corpora, "languages": list(run.recipe.languages.pair)}
+    languages = run.recipe.languages
+    return {"corpora": corpora, "languages": languages.directions or list(languages.pair)}
 
 
 def make(run: Run, manifest: Manifest) -> None:

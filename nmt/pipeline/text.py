@@ -54,6 +54,7 @@ def text_plan(run: Run, commits: Mapping[str, str | None]) -> TextPlan:
                 name: at_commit(f"monolingual.{name}", corpus) for name, corpus in data.monolingual.items()
             },
             "dev": data.dev and at_commit("dev", data.dev),
+            "devs": {name: at_commit(f"devs.{name}", corpus) for name, corpus in data.devs.items()},
             "guard": data.guard and at_commit("guard", data.guard),
             "test": {name: at_commit(f"test.{name}", corpus) for name, corpus in data.test.items()},
         }

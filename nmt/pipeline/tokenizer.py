@@ -2,6 +2,9 @@
 
 from nmt import console
 from nmt.config.compatibility import RECIPE, changed_inputs, knobs_with
+from nmt.config.recipe import Recipe
+from nmt.config.symbols import TERM_MARKS
+from nmt.config.tokenizer import TokenizerConfig
 from nmt.data.cleaning.corpus_text import sides_of_train
 from nmt.data.encoding import tokenizer_training
 from nmt.files import JsonObject
@@ -19,12 +22,24 @@ def inputs(run: Run) -> JsonObject:
         "tags": run.recipe.data.tags,
         "text": digests_of(run.folder.text, "train"),
         **augmentation.digests_for(run),
+        **marks_for(run.recipe),
     }
+
+
+def marks_for(recipe: Recipe) -> JsonObject:
+    """Return the marks of terms that the tokenizer is to have; none where no source has terms."""
+    return {"marks": list(TERM_MARKS)} if recipe.augmentation.terms else {}
+
+
+def config_of(recipe: Recipe) -> TokenizerConfig:
+    """Return the settings of the tokenizer, with the marks of terms where sources have terms."""
+    symbols = list(dict.fromkeys([*recipe.tokenizer.user_defined_symbols, *marks_for(recipe).get("marks", [])]))
+    return recipe.tokenizer.model_copy(update={"user_defined_symbols": symbols})
 
 
 def make(run: Run, manifest: Manifest) -> None:
     """Train SentencePiece, or copy the tokenizer of the initial model."""
-    config = run.recipe.tokenizer
+    config = config_of(run.recipe)
     if run.initial:
         with making(run.folder.tokenizer, manifest) as scratch:
             run.initial.copy_tokenizer(scratch)
@@ -66,7 +81,9 @@ def has_own_settings(run: Run) -> bool:
     if made is None:
         return False
     knobs = knobs_with(STAGE.effects, run.recipe)
-    changed = changed_inputs(made.inputs, {RECIPE: knobs, "tags": run.recipe.data.tags}, STAGE.effects)
+    changed = changed_inputs(
+        made.inputs, {RECIPE: knobs, "tags": run.recipe.data.tags, **marks_for(run.recipe)}, STAGE.effects
+    )
     return {key.partition(".")[0] for key in changed} <= {"text", "augmentation"}
 
 

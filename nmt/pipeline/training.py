@@ -1,7 +1,8 @@
 """The stage `train`: from ids to checkpoints."""
 
 from nmt.config.curriculum import GuardConfig
-from nmt.data.cleaning.corpus_text import GUARD, read_text
+from nmt.config.data import DEV, GUARD
+from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.devices import pick_device
@@ -14,7 +15,7 @@ from nmt.training import forgetting
 from nmt.training.checkpoint import MOMENTS, TrainingState
 from nmt.training.distributed import joined_gpus
 from nmt.training.loop import Trainer
-from nmt.training.validation import DevSet
+from nmt.training.validation import DevSet, dev_parts
 
 
 def inputs(run: Run) -> JsonObject:
@@ -34,11 +35,12 @@ def make(run: Run, manifest: Manifest) -> None:
     with joined_gpus(run.ranks, pick_device(recipe.training.device)):
         tokenizer = Tokenizer.load(folder.tokenizer)
         guard = DevSet.of(*read_text(folder.text, GUARD), recipe, tokenizer) if recipe.data.guard else None
+        dev = PreparedPairs(folder.ids / DEV)
         trainer = Trainer(
             recipe,
             tokenizer,
             pairs,
-            DevSet(*read_text(folder.text, "dev"), PreparedPairs(folder.ids / "dev")),
+            DevSet(*read_text(folder.text, DEV), dev, dev_parts(recipe, dev.corpora)),
             folder,
             data=data_digest(run),
             lines=training_lines(folder),

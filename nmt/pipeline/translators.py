@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from nmt.config.data import LanguagesConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.config.synthetic import SyntheticConfig, Translated
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.placeholders import check_tags
@@ -24,6 +24,7 @@ class Maker:
     side: int  # the side of a pair that is translated: 0 the source, 1 the target
     config: SyntheticConfig
     scorer: Path | None  # a model in the other direction
+    pair: tuple[str, str] | None = None  # from which language to which the models translate; None: their own
 
     @property
     def name(self) -> str:
@@ -45,13 +46,22 @@ class Maker:
             tags=config.tags,
             device=device,
             threads=threads,
+            from_=self.pair and self.pair[0],
+            to=self.pair and self.pair[1],
         )
 
     def load_scorer(self, device: str, threads: int | None) -> Translator | None:
         """Load the model in the other direction, if there is one."""
         if self.scorer is None:
             return None
-        return Translator.load(self.scorer, precision=self.config.precision, device=device, threads=threads)
+        return Translator.load(
+            self.scorer,
+            precision=self.config.precision,
+            device=device,
+            threads=threads,
+            from_=self.pair and self.pair[1],
+            to=self.pair and self.pair[0],
+        )
 
 
 def makers_of(corpus: str, translated: Translated, languages: LanguagesConfig, root: Path, run: Path) -> list[Maker]:
@@ -79,7 +89,8 @@ def makers_of(corpus: str, translated: Translated, languages: LanguagesConfig, r
             _check_scorer(scorer, translated, languages.pair if sides[0] else languages.pair[::-1], run)
         if config.tags:
             check_tags(config.tags, Tokenizer.load(paths[0]).tags)
-        makers.append(Maker(corpus, number, paths, sides[0], config, scorer))
+        pair = languages.pair[::-1] if sides[0] else languages.pair
+        makers.append(Maker(corpus, number, paths, sides[0], config, scorer, pair))
     return makers
 
 
@@ -97,19 +108,19 @@ def digests_of_models(translated: Translated, root: Path) -> dict[str, str]:
 
 def _side_of(path: Path, translated: Translated, languages: LanguagesConfig, run: Path) -> int:
     """Return the side of the pairs that the model at `path` reads."""
-    found, both = _open(path, run).languages.pair, (languages.pair, languages.pair[::-1])
-    readable = [side for side in translated.readable if both[side] == found]
+    found, both = _open(path, run).languages, (languages.pair, languages.pair[::-1])
+    readable = [side for side in translated.readable if both[side] in [one.pair for one in found.each]]
     if not readable:
         wanted = " or ".join(" to ".join(both[side]) for side in translated.readable)
-        raise RecipeError(f"{translated.key}: {path} translates {' to '.join(found)}, not {wanted}")
+        raise RecipeError(f"{translated.key}: {path} translates {found.title}, not {wanted}")
     return readable[0]
 
 
 def _check_scorer(path: Path, translated: Translated, wanted: tuple[str, str], run: Path) -> None:
-    found = _open(path, run).languages.pair
-    if found != wanted:
+    found = _open(path, run).languages
+    if wanted not in [one.pair for one in found.each]:
         raise RecipeError(
-            f"{translated.section}.score_with: {path} translates {' to '.join(found)}, not {' to '.join(wanted)}",
+            f"{translated.section}.score_with: {path} translates {found.title}, not {' to '.join(wanted)}",
             hint="it scores pairs in the direction in which they were not made",
         )
 

@@ -60,13 +60,15 @@ class Metrics(Collector):
         batches = CounterMetricFamily("nmt_batches", "Batches computed since the model was loaded.", labels=of_model)
         rows = CounterMetricFamily("nmt_batch_rows", "Rows of these batches.", labels=of_model)
         info = GaugeMetricFamily("nmt_model_info", "1 for each model.", labels=["model", "source", "target", "engine"])
+        batchers = {id(model.batcher): model for model in reversed(self.service.models.served)}
         for model in self.service.models.served:
-            for family, value in (
-                (waiting, model.batcher.waiting),
-                (batches, model.batcher.batches),
-                (rows, model.batcher.rows),
-            ):
-                family.add_metric([model.name], value)
+            if batchers[id(model.batcher)] is model:  # the directions of one model share a batcher
+                for family, value in (
+                    (waiting, model.batcher.waiting),
+                    (batches, model.batcher.batches),
+                    (rows, model.batcher.rows),
+                ):
+                    family.add_metric([model.name.partition("/")[0]], value)
             info.add_metric([model.name, model.source, model.target, type(model.batcher.engine).__name__], 1)
         yield from (waiting, batches, rows, info)
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import InferenceConfig, Options
+from nmt.data.directions import Direction
 from nmt.data.languages import best_match
 from nmt.data.placeholders import split_tags
 from nmt.data.reading.terms import Terms
 from nmt.errors import UsageError
 from nmt.evaluation.checks import Checker
+from nmt.inference.bundle import read_config
 from nmt.inference.report import Report
 from nmt.inference.results import Translation
 from nmt.inference.translator import Translator
@@ -38,13 +40,33 @@ class Served:
         wait: float,
         terms: Terms | None = None,
     ) -> "Served":
-        """Load the bundle at `path`, by default under the name of its recipe. Raises ArtifactError, UsageError."""
-        given = inference.model_dump(exclude_unset=True)
+        """Load the bundle at `path`, by default under the name of its recipe, for its only or its first direction.
+
+        Raises ArtifactError, UsageError.
+        """
+        given = {**inference.model_dump(exclude_unset=True), "to": read_config(path).languages.target}
         translator = Translator.load(path, decoding=search.model_dump(exclude_unset=True), terms=terms, **given)
         assert translator.bundle is not None
         languages = translator.bundle.languages
         batcher = Batcher(translator.engine, wait)
         return cls(name or translator.bundle.name, translator, batcher, languages.source, languages.target)
+
+    @property
+    def directions(self) -> "list[Served]":
+        """This model as one for each direction, `NAME/en-de`, all with the same weights; itself where it has one."""
+        assert self.translator.bundle is not None
+        languages = self.translator.bundle.languages
+        if not languages.directions:
+            return [self]
+        return [
+            Served(
+                f"{self.name}/{one.direction}",
+                self.translator.facing(Direction.of(*one.pair, languages)),
+                self.batcher,
+                *one.pair,
+            )
+            for one in languages.each
+        ]
 
     def translate(
         self,

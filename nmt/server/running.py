@@ -114,7 +114,7 @@ def load_models(
     terms = read_terms()
     try:
         for name, path in named:
-            served.append(Served.load(name, path, search, inference, wait, terms))
+            served += Served.load(name, path, search, inference, wait, terms).directions
         models = Models.of(served)
     except NmtError:
         for one in served:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nmt import console
 from nmt.config.compatibility import completed, knobs_with, recorded_knobs
-from nmt.config.data import LanguagesConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.config.model import ModelConfig
 from nmt.config.section import first_error
 from nmt.config.toml import to_toml
@@ -62,12 +62,12 @@ def open_initial_model(path: Path, model: ModelConfig, languages: LanguagesConfi
     weights do not fit.
     """
     path = Path(os.path.realpath(path))  # `Path.resolve` raises RuntimeError on a link to itself
-    theirs: dict[str, str] | None
+    theirs: LanguagesConfig | None
     if (path / CONFIG).is_file():
         bundle = open_bundle(path)
         bundle.check_float32()
         initial = describe(path / WEIGHTS, bundle.config.files[WEIGHTS], path, bundle.tokenizer)
-        config, theirs = bundle.config.model, bundle.config.languages.model_dump()
+        config, theirs = bundle.config.model, bundle.config.languages
     else:
         checkpoint = find_checkpoint(path)
         run = RunFolder(checkpoint.path.parent.parent)
@@ -82,10 +82,10 @@ def open_initial_model(path: Path, model: ModelConfig, languages: LanguagesConfi
         except ValidationError as error:
             raise ArtifactError(f"{checkpoint.path / STATE}: model.{first_error(error)}") from None
     refuse_misfit(path, config, model, read_shapes(Path(initial.file)), Tokenizer.load(Path(initial.tokenizer)))
-    if theirs and theirs != languages.model_dump():
+    if theirs and not {one.pair for one in theirs.each}.issuperset(one.pair for one in languages.each):
         console.warn(
-            f"{path} translates {theirs['source']} to {theirs['target']}, the recipe {languages.source} to "
-            f"{languages.target}: its tokenizer and its weights know other text"
+            f"{path} translates {theirs.title}, the recipe {languages.title}: its tokenizer and its weights know other "
+            "text"
         )
     return initial
 
@@ -108,12 +108,11 @@ def find_checkpoint(path: Path) -> Checkpoint:
     return newest
 
 
-def languages_of(run: RunFolder) -> dict[str, str] | None:
+def languages_of(run: RunFolder) -> LanguagesConfig | None:
     """Return the languages in the lock of `run`, if it has one."""
     try:
-        languages = read_json(run.lock)["recipe"]["languages"]
-        return {side: str(languages[side]) for side in ("source", "target")}
-    except (KeyError, TypeError):
+        return LanguagesConfig.model_validate(read_json(run.lock)["recipe"]["languages"])
+    except (KeyError, TypeError, ValidationError):
         return None
 
 

@@ -183,17 +183,14 @@ class TrainingLog:
 
     def dev_line(self, state: TrainingState, dev: Validation) -> None:
         """Record the validation `dev` after `state.step`, which `state` has ranked already."""
-        scores = {"bleu": dev.bleu, "signature": dev.signature, "chrf": dev.chrf, "chrf_signature": dev.chrf_signature}
-        scores |= {
-            "bracket-f1": dev.bracket_f1,
-            "strict-f1": dev.strict_f1,
-            "strict-f1_signature": dev.strict_signature,
-        }
-        known = {name: value for name, value in scores.items() if value is not None}
-        values = {**self._stage_fact, "loss": dev.loss, "perplexity": dev.perplexity, **known}
+        sets = {name: dev_values(part) for name, part in dev.parts.items()}
+        values = {**self._stage_fact, **dev_values(dev), **({"sets": sets} if sets else {})}
         self.record("dev", state.step, values)
         facts = f"loss {dev.loss:.3f}, perplexity {dev.perplexity:.2f}"
-        facts += "".join(f", {METRICS[name]} {known[name]:.2f}" for name in METRICS if name in known)
+        for metric, name in METRICS.items():
+            if metric in values and metric != "loss":
+                own = ", ".join(f"{each} {found[metric]:.2f}" for each, found in sets.items())
+                facts += f", {name} {values[metric]:.2f}" + (f" ({own})" if own else "")
         self._show({"dev": f"{facts} at step {state.step:,}", "best dev": best_dev(state)})
         best = " best so far" if state.best_step == state.step else ""
         self.say(f"{self._where}step {state.step:,}: dev {facts}{best}")
@@ -233,6 +230,14 @@ class TrainingLog:
             return ""
         seconds = (time.perf_counter() - self._began) / self._updates * (self._max_steps - step)
         return f"{console.duration(seconds)} left"
+
+
+def dev_values(dev: Validation) -> dict[str, float | str]:
+    """Return the loss, the perplexity and the scores of a validation, as far as it has them."""
+    scores = {"bleu": dev.bleu, "signature": dev.signature, "chrf": dev.chrf, "chrf_signature": dev.chrf_signature}
+    scores |= {"bracket-f1": dev.bracket_f1, "strict-f1": dev.strict_f1, "strict-f1_signature": dev.strict_signature}
+    known = {name: value for name, value in scores.items() if value is not None}
+    return {"loss": dev.loss, "perplexity": dev.perplexity, **known}
 
 
 def best_dev(state: TrainingState) -> str:

@@ -184,8 +184,15 @@ class Trainer:
         """Warn of blank references of dev, and of a tokenizer with which its BLEU means little."""
         if self.translator is None:
             return
-        for flaw in choose_tokenizer(self.metrics.tokenize, None, [self.dev.references])[1]:
-            console.warn(f"dev: {flaw}")
+        sets = {"dev": (self.metrics.tokenize, self.dev.references)}
+        if self.dev.parts:
+            sets = {
+                f"dev {name}": (part.tokenize, self.dev.references[part.rows.start : part.rows.stop])
+                for name, part in self.dev.parts.items()
+            }
+        for name, (tokenize, references) in sets.items():
+            for flaw in choose_tokenizer(tokenize, None, [references])[1]:
+                console.warn(f"{name}: {flaw}")
 
     def resume(self) -> None:
         """Restore the newest whole checkpoint, if there is one."""

@@ -2,22 +2,27 @@
 
 import copy
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
+from typing import Self
 
 import numpy as np
 import torch
 
+from nmt.config.data import GUARD
 from nmt.config.decoding import EvaluationConfig, InferencePrecision
 from nmt.config.inference import TrainingLines
 from nmt.config.recipe import Recipe
 from nmt.config.training import TrainingConfig
+from nmt.data.cleaning.corpus_text import DEVS
+from nmt.data.directions import Direction
 from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.corpus_ids import protected
 from nmt.data.encoding.dataset import DrawnPairs, Ids, Pairs
 from nmt.data.encoding.tokenizer import SentencePieceModel, Tokenizer
 from nmt.data.placeholders import protector_for
-from nmt.evaluation.metrics import score, with_brackets
+from nmt.evaluation.metrics import resolve_tokenizer, score, with_brackets
 from nmt.inference.engines.native import NativeEngine
 from nmt.inference.translator import Translator
 from nmt.model.preparation import prepare
@@ -31,16 +36,41 @@ MAX_NLL = 700.0  # nats above which a perplexity would overflow a float
 
 
 @dataclass(frozen=True)
+class DevPart:
+    """One of several dev sets."""
+
+    rows: range  # of all
+    direction: Direction  # in which it is translated
+    tokenize: str  # BLEU's tokenizer for its target language
+
+
+def dev_parts(recipe: Recipe, corpora: Mapping[str, tuple[int, int]]) -> dict[str, DevPart]:
+    """Return the dev sets by name, whose rows `corpora` gives; none where the recipe has one direction and one set."""
+    if not recipe.data.devs and not recipe.languages.directions:
+        return {}
+    parts = {}
+    for name, rows in corpora.items():
+        languages = recipe.languages_of(name if name in recipe.data.held_out else f"{DEVS}{name}")
+        tokenize = resolve_tokenizer(recipe.evaluation.tokenize, languages.target)
+        parts[name] = DevPart(range(*rows), Direction.of(*languages.pair, recipe.languages), tokenize)
+    return parts
+
+
+@dataclass(frozen=True)
 class DevSet:
     """Dev as text and as ids."""
 
     sources: list[str]
     references: list[str]
     pairs: Pairs
+    parts: Mapping[str, DevPart] = field(default_factory=dict)
+    """The dev sets that it consists of, by name; none where it is one, of the only direction."""
 
     @classmethod
-    def of(cls, sources: list[str], references: list[str], recipe: Recipe, tokenizer: Tokenizer) -> "DevSet":
-        """Encode text that has no prepared ids, as those of dev are: sides are cut to `model.max_length`."""
+    def of(
+        cls, sources: list[str], references: list[str], recipe: Recipe, tokenizer: Tokenizer, name: str = GUARD
+    ) -> "DevSet":
+        """Encode the set `name`, which has no prepared ids, as dev is encoded: sides are cut to `model.max_length`."""
         longest, pairs = recipe.model.max_length - 1, list(zip(sources, references, strict=True))
         if (protector := protector_for(recipe.data.protect, tokenizer.placeholders)) is not None:
             pairs = [protected(pair, protector, tokenizer.tags) for pair in pairs]
@@ -48,7 +78,8 @@ class DevSet:
         def encoded(side: int, model: SentencePieceModel) -> list[Ids]:
             return [np.array(ids[:longest], np.int64) for ids in model.encode([pair[side] for pair in pairs])]
 
-        return cls(sources, references, DrawnPairs(encoded(0, tokenizer.source), encoded(1, tokenizer.target)))
+        drawn = DrawnPairs(encoded(0, tokenizer.source), encoded(1, tokenizer.target))
+        return cls(sources, references, drawn, dev_parts(recipe, {name: (0, len(sources))}))
 
     def corrupted(self, recipe: Recipe, tokenizer: Tokenizer) -> "DevSet":
         """Return dev as the objective of `recipe` makes it in the first epoch of DEV_SEED, the same for every seed."""
@@ -70,6 +101,24 @@ class Validation:
     bracket_f1: float | None = None  # None also where dev is not of trees, and so the next two
     strict_f1: float | None = None
     strict_signature: str | None = None
+    parts: Mapping[str, "Validation"] = field(default_factory=dict)  # of several dev sets each, whose means these are
+
+    @classmethod
+    def mean(cls, parts: Mapping[str, Self]) -> Self:
+        """Return the means of several dev sets; a signature that they do not share is None."""
+
+        def mean(name: str) -> float | None:
+            values = [getattr(part, name) for part in parts.values()]
+            return None if None in values else math.fsum(values) / len(values)
+
+        def shared(name: str) -> str | None:
+            values = {getattr(part, name) for part in parts.values()}
+            return values.pop() if len(values) == 1 else None
+
+        scores = {name: mean(name) for name in ("bleu", "chrf", "bracket_f1", "strict_f1")}
+        signatures = {name: shared(name) for name in ("signature", "chrf_signature", "strict_signature")}
+        loss = math.fsum(part.loss for part in parts.values()) / len(parts)
+        return cls(loss, **scores, **signatures, parts=parts)  # type: ignore[arg-type]
 
     @property
     def perplexity(self) -> float:
@@ -89,7 +138,7 @@ def translator_of(recipe: Recipe, tokenizer: Tokenizer, model: Model, lines: Tra
         recipe.decoding,
         max_length=recipe.model.max_length,
         protector=protector_for(recipe.data.protect, tokenizer.placeholders),
-        languages=recipe.languages,
+        direction=Direction.of(*recipe.languages.pair, recipe.languages),
         lines=lines,
     )
 
@@ -102,12 +151,18 @@ def with_prepared(translator: Translator, model: Model, precision: InferencePrec
 
 
 @torch.inference_mode()
-def dev_nll(model: Model, pairs: Pairs, batch_tokens: int, ranks: Ranks) -> tuple[float, int]:
-    """Return the negative log-likelihood, in nats, and the number of the target pieces in this rank's share."""
-    longest = [max(int(s), int(t)) for s, t in zip(pairs.src_lengths, pairs.tgt_lengths, strict=True)]
+def dev_nll(
+    model: Model, pairs: Pairs, batch_tokens: int, ranks: Ranks, rows: range | None = None
+) -> tuple[float, int]:
+    """Return the negative log-likelihood, in nats, and the number of the target pieces in this rank's share.
+
+    Of `rows` alone, if they are given.
+    """
+    rows = range(len(pairs.src_lengths)) if rows is None else rows
+    longest = [max(int(pairs.src_lengths[row]), int(pairs.tgt_lengths[row])) for row in rows]
     total, tokens = 0.0, 0
     for indices in by_tokens(longest, batch_tokens)[ranks.rank :: ranks.size]:
-        batch = pairs.collate(indices).to(model.device)
+        batch = pairs.collate([rows[index] for index in indices]).to(model.device)
         _, nll = translation_loss(model, batch, smoothing=0.0)
         total += float(nll)
         tokens += batch.target_tokens
@@ -115,25 +170,47 @@ def dev_nll(model: Model, pairs: Pairs, batch_tokens: int, ranks: Ranks) -> tupl
 
 
 def validate(model: Model, translator: Translator, dev: DevSet, ranks: Ranks, metrics: EvaluationConfig) -> Validation:
-    """Score `model` on `dev`, each rank a share; `translator` translates with the same weights.
+    """Score `model` on `dev`, or on each of several dev sets, each rank a share.
 
-    The tokenizer of `metrics` is one of sacreBLEU's, not `auto`.
+    `translator` translates with the same weights. The tokenizer of `metrics` is one of sacreBLEU's, not `auto`; each of
+    several dev sets has its own.
     """
     model.eval()
-    nll = dev_nll(model, dev.pairs, translator.batch_tokens, ranks)
-    texts = [translation.text for translation in translator.stream(dev.sources[ranks.rank :: ranks.size])]
+    parts = {
+        name: _validate(model, translator.facing(part.direction), dev, part.rows, ranks, metrics, part.tokenize)
+        for name, part in dev.parts.items()
+    }
+    if len(parts) > 1:
+        return Validation.mean(parts)
+    return next(iter(parts.values()), None) or _validate(model, translator, dev, None, ranks, metrics, metrics.tokenize)
+
+
+def _validate(
+    model: Model,
+    translator: Translator,
+    dev: DevSet,
+    rows: range | None,
+    ranks: Ranks,
+    metrics: EvaluationConfig,
+    tokenize: str,
+) -> Validation:
+    """Score `model` on `rows` of `dev`, by default all, with this tokenizer of BLEU."""
+    nll = dev_nll(model, dev.pairs, translator.batch_tokens, ranks, rows)
+    own = slice(None) if rows is None else slice(rows.start, rows.stop)
+    sources, references = dev.sources[own], dev.references[own]
+    texts = [translation.text for translation in translator.stream(sources[ranks.rank :: ranks.size])]
     shares = ranks.gather((nll, texts))
     loss = sum(total for (total, _), _ in shares) / sum(tokens for (_, tokens), _ in shares)
-    hypotheses = [""] * len(dev.sources)
+    hypotheses = [""] * len(sources)
     for rank, (_, share) in enumerate(shares):
         hypotheses[rank :: ranks.size] = share
     scores = score(
         hypotheses,
-        [dev.references],
-        tokenize=metrics.tokenize,
+        [references],
+        tokenize=tokenize,
         lowercase=metrics.lowercase,
         chrf_word_order=metrics.chrf_word_order,
-        metrics=with_brackets(("bleu", "chrf"), [dev.references]),
+        metrics=with_brackets(("bleu", "chrf"), [references]),
     )
     bleu, chrf = scores["bleu"], scores["chrf"]
     validation = Validation(loss, bleu["score"], bleu["signature"], chrf["score"], chrf["signature"])

@@ -9,8 +9,8 @@ import pytest
 import torch
 from conftest import TINY, Result, Run
 
-from nmt.config.data import LanguagesConfig
 from nmt.config.decoding import DecodingConfig, EvaluationConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.config.model import ModelConfig
 from nmt.config.tokenizer import TokenizerConfig
 from nmt.data.encoding.tokenizer import PAD_ID, Tokenizer

@@ -52,5 +52,5 @@ def test_a_run_without_added_pairs_has_none_to_print(home: Path, nmt_here: Run) 
 
 
 def test_the_table_of_the_page_has_all_kinds() -> None:
-    assert re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE) == [*KINDS, "inline_tags"]
+    assert re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE) == [*KINDS, "inline_tags", "terms"]
     assert re.findall(r"^(\w+) = ", SECTION, re.MULTILINE) == KINDS

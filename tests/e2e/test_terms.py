@@ -148,7 +148,15 @@ def test_what_cannot_be_is_said_in_one_line(tiny_model: Path, tmp_path: Path, gl
     said = nmt_here(*use, "--glossary", odd, stdin=TEXT)
     assert said == (3, "", f"nmt: {odd}:2: '\\u200b' is blank to the model\n")
     said = nmt_here(*use, "--glossary", glossary, "--engine", "ctranslate2", stdin=TEXT)
-    assert said == (2, "", "nmt: the engine ctranslate2 has no --glossary (leave out --engine)\n")
+    native = "(take the engine native)"
+    assert said == (2, "", f"nmt: the engine ctranslate2 has no glossary and avoids no phrases {native}\n")
+    said = nmt_here(*use, "--glossary", glossary, "--glossary-mode", "hard", "--engine", "ctranslate2", stdin=TEXT)
+    assert said == (2, "", "nmt: the engine ctranslate2 has no --glossary-mode hard (leave out --engine)\n")
+    said = nmt_here(*use, "--glossary", glossary, "--glossary-mode", "soft", stdin=TEXT)
+    problem = "the model was not trained for terms, and cannot take them from its source"
+    assert said == (2, "", f"nmt: {problem} (take the mode hard, or train with augmentation.terms)\n")
+    said = nmt_here(*use, "--glossary-mode", "soft", stdin=TEXT)
+    assert said == (2, "", "nmt: --glossary-mode is for --glossary, and there is none (leave it out)\n")
     said = nmt_here(*use, "--avoid", odd, "--engine", "ctranslate2", stdin=TEXT)
     assert said == (2, "", "nmt: the engine ctranslate2 has no --avoid (leave out --engine)\n")
     said = nmt_here(*use, "--glossary", glossary, "--sample", stdin=TEXT)

@@ -6,7 +6,8 @@ import unicodedata
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmt.config.data import CleaningConfig, LanguagesConfig
+from nmt.config.data import CleaningConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.cleaning.filters import clean, fixer
 from nmt.data.cleaning.funnel import Funnel
 from nmt.data.cleaning.keys import HeldOut, near_key, near_side_key, normalized

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmt import files
-from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig
+from nmt.config.data import CleaningConfig, DataConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.cleaning import corpus_text
 from nmt.data.cleaning.corpus_text import TextPlan, iterate_text, write_text
 from nmt.data.cleaning.filters import DUPLICATES, clean

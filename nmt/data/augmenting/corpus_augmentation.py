@@ -19,13 +19,15 @@ from nmt import console
 from nmt.alignment.corpus_alignment import read_alignment, read_dictionary
 from nmt.alignment.words import Link, split_words
 from nmt.config.augmentation import AugmentationConfig
-from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig
+from nmt.config.data import CleaningConfig, DataConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.augmenting.aligned_pair import AlignedPair
 from nmt.data.augmenting.copied_tokens import with_copied_token
 from nmt.data.augmenting.inline_tags import with_inline_tags
 from nmt.data.augmenting.joining import Joiner
 from nmt.data.augmenting.rewriting import Rewriter
 from nmt.data.augmenting.single_words import WordPicker
+from nmt.data.augmenting.term_annotations import TermAnnotator
 from nmt.data.cleaning.corpus_text import COLUMNS, read_pairs
 from nmt.data.cleaning.funnel import SAMPLES, cut
 from nmt.data.pairs import Pair
@@ -49,6 +51,10 @@ class AugmentationPlan:
     placeholders: int = 0  # those that the tokenizer has
     symbols: tuple[str, ...] = ()  # pieces of the user, which keep their letters
     alignment: Path | None = None  # the folder that `write_alignment` filled, for the kinds that need it
+
+    def pair_of(self, corpus: str) -> tuple[str, str]:
+        """Return the languages of a corpus."""
+        return self.languages.of(self.data.training_corpora[corpus].direction).pair
 
 
 @dataclass
@@ -129,21 +135,26 @@ class _Context:
     folder: Path
 
     @cached_property
-    def rewriter(self) -> Rewriter:
+    def kept(self) -> re.Pattern[str]:
+        """A pattern of what keeps its letters."""
         symbols = sorted(self.plan.symbols, key=len, reverse=True)
-        kept = "|".join([SPELLED.pattern, *map(re.escape, symbols)])
-        return Rewriter(self.plan.languages.pair, re.compile(kept))
+        return re.compile("|".join([SPELLED.pattern, *map(re.escape, symbols)]))
 
     @cached_property
     def picker(self) -> WordPicker:
         return WordPicker(read_dictionary(self.plan.alignment) if self.plan.alignment else [])
+
+    @cached_property
+    def annotator(self) -> TermAnnotator:
+        entries = read_dictionary(self.plan.alignment) if self.plan.alignment else []
+        return TermAnnotator(self.plan.config.terms_most, {entry.source: entry.count for entry in entries})
 
     def joiner(self, corpus: str) -> Joiner:
         """Return what joins the pairs of `corpus`, whose cleaning has the limits."""
         cleaning = self.plan.data.cleaning_of(corpus, self.plan.cleaning)
         longest = self.plan.max_length - 1
         return Joiner(
-            self.plan.languages.pair,
+            self.plan.pair_of(corpus),
             max_characters=cleaning.max_characters or 10 * longest,
             max_pieces=min(cleaning.max_pieces or longest, longest),
             placeholders=self.plan.placeholders,
@@ -185,6 +196,10 @@ class _Shard:
         self.prefix = "".join(f"{tag} " for tag in context.plan.data.training_corpora[corpus].tags)
         self.pairs = [(source.removeprefix(self.prefix), target) for source, target in pairs]
 
+    @cached_property
+    def rewriter(self) -> Rewriter:
+        return Rewriter(self.context.plan.pair_of(self.corpus), self.context.kept)
+
     def with_tags(self, pair: Pair) -> Pair:
         return self.prefix + pair[0], pair[1]
 
@@ -219,7 +234,9 @@ class _Shard:
                 return with_copied_token(AlignedPair(pair, self.links[index]), rng)
             case "inline_tags":
                 return with_inline_tags(AlignedPair(pair, self.links[index]), context.plan.placeholders, rng)
-        return context.rewriter.rewrite(kind, pair, rng)
+            case "terms":
+                return context.annotator.annotate(AlignedPair(pair, self.links[index]), rng)
+        return self.rewriter.rewrite(kind, pair, rng)
 
 
 def draw(seed: int, kind: str, pair: Pair) -> int:

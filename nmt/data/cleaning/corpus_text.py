@@ -16,11 +16,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nmt import console
-from nmt.config.data import CleaningConfig, CorpusConfig, DataConfig, LanguagesConfig, language_of_lines
+from nmt.config.data import DEV, GUARD, CleaningConfig, CorpusConfig, DataConfig, language_of_lines
+from nmt.config.languages import LanguagesConfig
 from nmt.data.cleaning.duplicates import Keys, Mask, repeated
 from nmt.data.cleaning.filters import DUPLICATES, clean, duplicate_filters, filters, fixer
 from nmt.data.cleaning.funnel import SAMPLES, Funnel, TextCounts, cut
-from nmt.data.cleaning.keys import HeldOut
+from nmt.data.cleaning.keys import HeldOut, side_key
 from nmt.data.pairs import Pair
 from nmt.data.placeholders import Protector
 from nmt.data.reading.corpus import describe, read_corpus
@@ -28,7 +29,7 @@ from nmt.data.shards import ROWS, SHARD, card_of, corpus_of, in_order, read_shar
 from nmt.errors import DataError
 from nmt.files import JsonObject, remove
 
-GUARD = "guard"  # the general text of a fine-tuning's guard
+DEVS = "devs."  # before the name of each of several dev sets
 HELD_OUT = "held-out"  # name of the test set that is split off the training text
 CLEANED = "cleaned"  # folder of the pairs that passed the filters of single pairs; removed when `train` is written
 COLUMNS = [("source", pa.string()), ("target", pa.string())]
@@ -61,6 +62,12 @@ def sides_of_train(
 def read_text(folder: Path, split: str) -> tuple[list[str], list[str]]:
     pairs = list(iterate_text(folder, split))
     return [source for source, _ in pairs], [target for _, target in pairs]
+
+
+def read_dev_sets(folder: Path) -> dict[str, list[Pair]]:
+    """Return the pairs of each dev set: of `dev`, or of each `devs.NAME` where there are several."""
+    of_sets = {corpus_of(path): list(read_pairs(path)) for path in shard_paths(folder / DEV)}
+    return {name if name == DEV else f"{DEVS}{name}": pairs for name, pairs in of_sets.items()}
 
 
 def read_pairs(path: Path) -> Iterator[Pair]:
@@ -96,15 +103,16 @@ class TextPlan:
     @property
     def held_out(self) -> dict[str, CorpusConfig]:
         """The dev and test sets, and the text of the guard, that have files of their own, by split."""
-        tests = {f"test.{name}": config for name, config in self.data.test.items()}
-        others = {"dev": self.data.dev, GUARD: self.data.guard}
-        return {**{split: config for split, config in others.items() if config}, **tests}
+        return self.data.held_out
 
     @property
     def missing(self) -> dict[str, int]:
-        """The sizes of the splits to be drawn from the training text."""
-        dev = {} if self.data.dev else {"dev": self.data.dev_pairs}
-        test = {f"test.{HELD_OUT}": self.data.test_pairs} if self.data.train and not self.data.test else {}
+        """The sizes of the splits to be drawn from the training text; of several directions each has its own."""
+        directions = self.languages.directions
+        devs = [f"{DEVS}{name}" for name in directions] or [DEV]
+        tests = [f"test.{name}" for name in directions or [HELD_OUT]]
+        dev = {} if self.data.dev_sets else dict.fromkeys(devs, self.data.dev_pairs)
+        test = dict.fromkeys(tests, self.data.test_pairs) if self.data.train and not self.data.test else {}
         return {**dev, **test} if self.split_off else {}
 
     def read(
@@ -112,7 +120,7 @@ class TextPlan:
     ) -> Iterator[Pair]:
         return read_corpus(
             config,
-            self.languages,
+            self.languages.of(config.direction),
             root=self.root,
             local=self.local,
             default_split=split,
@@ -144,13 +152,23 @@ class TextPlan:
         """Return the language of a training corpus whose text is lines, of which no pairs were made; else None."""
         if corpus in self.synthetic:
             return None
-        return language_of_lines(self.data.training_corpora[corpus], self.languages)
+        config = self.data.training_corpora[corpus]
+        return language_of_lines(config, self.languages.of(config.direction))
 
     def languages_of(self, corpus: str) -> LanguagesConfig:
         """Return the languages of the sides, which are one for monolingual text."""
         if language := self.language_of(corpus):
             return LanguagesConfig(source=language, target=language)
-        return self.languages
+        return self.languages.of(self.data.training_corpora[corpus].direction)
+
+    def salt_of(self, corpus: str) -> int:
+        """Return bits that keep the keys of duplicates apart by direction: en-de and en-fr may share a side."""
+        direction = self.data.training_corpora[corpus].direction
+        return 0 if direction is None else side_key(direction)
+
+    def both_ways(self, pairs: list[Pair]) -> list[Pair]:
+        """Return `pairs` of dev and test, the other way round as well where there are several directions."""
+        return [*pairs, *((target, source) for source, target in pairs)] if self.languages.directions else pairs
 
     def with_filter(self, name: str) -> set[str]:
         return {corpus for corpus in self.data.training_corpora if name in duplicate_filters(self.cleaning_of(corpus))}
@@ -173,6 +191,7 @@ def write_text(plan: TextPlan, folder: Path, *, workers: int, stdin: BinaryIO | 
     fix = fixer(plan.cleaning, Counter())
     known = [pair for pairs in held_out.values() for pair in pairs]
     known += [(fix(source), fix(target)) for source, target in known]
+    known = plan.both_ways(known)
     keys = [name for name in DUPLICATES if plan.with_filter(name) or (plan.missing and name == "duplicates")]
     cards = _clean(_Context.of(plan, folder / CLEANED, known, keys), anomalies, workers, stdin)
     assignment = _Assignment(plan, cards, folder / CLEANED)
@@ -181,9 +200,9 @@ def write_text(plan: TextPlan, folder: Path, *, workers: int, stdin: BinaryIO | 
     drawn = assignment.draw(plan.missing) if plan.missing else {}
     for split, pairs in drawn.items():
         counts[split] = len(pairs)
-        _write_pairs(folder / split, 0, split, [tagged for tagged, _ in pairs])
+        _write_set(folder, split, [tagged for tagged, _ in pairs], [*drawn])
     # The filters of single pairs have not seen the drawn pairs as dev and test: those of leaks run once more.
-    finisher = _Context.of(plan, folder, [pair for pairs in drawn.values() for _, pair in pairs])
+    finisher = _Context.of(plan, folder, plan.both_ways([pair for pairs in drawn.values() for _, pair in pairs]))
     train = dict.fromkeys(corpora, 0)
     protected = 0
     for card in in_order(_finish, enumerate(assignment.parts), finisher, workers=workers):
@@ -203,8 +222,8 @@ def write_text(plan: TextPlan, folder: Path, *, workers: int, stdin: BinaryIO | 
         assignment.funnels,
         train,
         anomalies={name: dict(found) for name, found in anomalies.items()},
-        dev=counts.get("dev", 0),
-        test={split.removeprefix("test."): count for split, count in counts.items() if split not in ("dev", GUARD)},
+        dev=sum(count for split, count in counts.items() if is_dev(split)),
+        test={split.removeprefix("test."): count for split, count in counts.items() if split.startswith("test.")},
         guard=counts.get(GUARD),
         held_out_anomalies={split: dict(found) for split, found in held_out_anomalies.items()},
         split_off=sum(plan.missing.values()),
@@ -219,12 +238,26 @@ def _write_held_out(plan: TextPlan, folder: Path, anomalies: Anomalies) -> dict[
     """
     held_out: dict[str, list[Pair]] = {}
     for split, config in plan.held_out.items():
-        pairs = list(plan.read(config, "validation" if split in ("dev", GUARD) else "test", anomalies[split]))
-        if split == "dev" and not plan.data.train:
+        pairs = list(plan.read(config, "test" if split.startswith("test.") else "validation", anomalies[split]))
+        if is_dev(split) and not plan.data.train:
             pairs = _as_lines(pairs)
-        _write_pairs(folder / split, 0, split, _tagged(pairs, config.tags))
+        _write_set(folder, split, _tagged(pairs, config.tags), [*plan.held_out])
         held_out[split] = pairs
     return held_out
+
+
+def is_dev(split: str) -> bool:
+    """Return whether a split is the dev set, or one of several."""
+    return split == DEV or split.startswith(DEVS)
+
+
+def _write_set(folder: Path, split: str, pairs: Sequence[Pair], splits: Sequence[str]) -> None:
+    """Write one of the `splits`; of several dev sets, each is a shard of `dev` under its name."""
+    if split.startswith(DEVS):
+        number = [one for one in splits if one.startswith(DEVS)].index(split)
+        _write_pairs(folder / DEV, number, split.removeprefix(DEVS), pairs)
+    else:
+        _write_pairs(folder / split, 0, split, pairs)
 
 
 def _as_lines(pairs: Iterable[Pair]) -> list[Pair]:
@@ -308,7 +341,8 @@ def _clean_shard(cleaner: _Context, task: tuple[int, str, list[Pair]]) -> JsonOb
     )
     schema = pa.schema([*COLUMNS, *((name, pa.uint64()) for name in cleaner.keys)])
     columns: list[Sequence[object]] = [[source for source, _ in kept], [target for _, target in kept]]
-    columns += [[DUPLICATES[name](*pair) for pair in kept] for name in cleaner.keys]
+    salt = plan.salt_of(corpus)
+    columns += [[DUPLICATES[name](*pair) ^ salt for pair in kept] for name in cleaner.keys]
     card = {"corpus": corpus, "rows": len(kept), "funnel": asdict(funnel)}
     write_shard(path, schema, corpus, [columns], card)
     return card
@@ -379,25 +413,29 @@ class _Assignment:
         They are in the order of the corpora, none of a corpus with synthetic pairs, and monolingual only where all text
         is. Raises DataError where they would be more than half of the distinct pairs.
         """
-        firsts = self.splits == TRAIN
-        for corpus, part in zip(self.corpora, np.split(firsts, self.starts[1:-1]), strict=True):
-            is_line = self.plan.language_of(corpus) is not None
-            part &= (not is_line or not self.plan.data.train) and corpus not in self.plan.synthetic
-        firsts &= ~repeated(self.keys("duplicates"), firsts)
-        total, count = sum(sizes.values()), int(firsts.sum())
-        if 2 * total > count:
-            raise DataError(
-                f"{count} different training {'pairs' if self.plan.data.train else 'lines'} are too few to split off "
-                f"{listed(sizes)}: at most half may go",
-                hint="give dev and test corpora of their own, or lower data.dev_pairs and data.test_pairs",
-            )
         rng = np.random.Generator(np.random.PCG64(self.plan.data.split_seed))
-        drawn = self._rows(firsts, rng.choice(count, total, replace=False))
-        start = 0
-        for number, size in enumerate(sizes.values(), 1):
-            self.splits[drawn[start : start + size]] = number
-            start += size
-        corpora = self.plan.data.training_corpora
+        corpora, numbers = self.plan.data.training_corpora, {split: number for number, split in enumerate(sizes, 1)}
+        directions: list[str | None] = [*self.plan.languages.directions]
+        for direction in directions or [None]:
+            firsts = self.splits == TRAIN
+            for corpus, part in zip(self.corpora, np.split(firsts, self.starts[1:-1]), strict=True):
+                is_line = self.plan.language_of(corpus) is not None
+                part &= (not is_line or not self.plan.data.train) and corpus not in self.plan.synthetic
+                part &= corpora[corpus].direction == direction
+            firsts &= ~repeated(self.keys("duplicates"), firsts)
+            own = {split: n for split, n in sizes.items() if direction is None or split.partition(".")[2] == direction}
+            total, count = sum(own.values()), int(firsts.sum())
+            if 2 * total > count:
+                raise DataError(
+                    f"{count} different training {'pairs' if self.plan.data.train else 'lines'} are too few to split "
+                    f"off {listed(own)}: at most half may go",
+                    hint="give dev and test corpora of their own, or lower data.dev_pairs and data.test_pairs",
+                )
+            drawn = self._rows(firsts, rng.choice(count, total, replace=False))
+            start = 0
+            for split, size in own.items():
+                self.splits[drawn[start : start + size]] = numbers[split]
+                start += size
         splits: dict[str, list[tuple[Pair, Pair]]] = {split: [] for split in sizes}
         for corpus, path, part in zip(self.corpora, self.paths, self.parts, strict=True):
             for number, split in enumerate(sizes, 1):

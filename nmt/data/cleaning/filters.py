@@ -12,7 +12,8 @@ from copy import copy
 from html.entities import html5
 from typing import Literal
 
-from nmt.config.data import CleaningConfig, LanguagesConfig
+from nmt.config.data import CleaningConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.cleaning.funnel import Funnel
 from nmt.data.cleaning.keys import HeldOut, near_key, pair_key, side_key
 from nmt.data.identification import identifier

@@ -13,7 +13,8 @@ from itertools import chain, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.config.data import CleaningConfig, LanguagesConfig
+from nmt.config.data import CleaningConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.cleaning.duplicates import Keys, repeated
 from nmt.data.cleaning.filters import DUPLICATES, entities_of, filter_names, filters, fixer, is_in_other_language
 from nmt.data.cleaning.funnel import SAMPLE_CHARACTERS, SAMPLES, Funnel, cut

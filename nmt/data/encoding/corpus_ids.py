@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike
 from nmt import console
 from nmt.alignment.corpus_alignment import read_alignment
 from nmt.config.data import CleaningConfig, DataConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.augmenting.corpus_augmentation import kinds_of
 from nmt.data.cleaning.corpus_text import COLUMNS, listed, read_pairs
 from nmt.data.cleaning.funnel import EncodedCounts, Funnel, IdsCounts
@@ -46,9 +47,14 @@ class IdsPlan:
     cleaning: CleaningConfig  # the limits in pieces of the corpora that have no section of their own
     max_length: int  # longest side in pieces, EOS included
     keep_text: bool = False  # whether the text is stored too, for subword regularization in training
-    source_language: str | None = None  # whose abbreviations the count of sentences knows
+    languages: LanguagesConfig | None = None  # whose abbreviations the count of sentences knows
     augmentation: Path | None = None  # the folder that `write_augmentation` filled
     alignment: Path | None = None  # the folder that `write_alignment` filled, if pieces are to be aligned
+
+    def splitter_of(self, corpus: str) -> SentenceSplitter:
+        """Return what splits the sources of a training corpus into sentences."""
+        direction = self.data.training_corpora[corpus].direction
+        return SentenceSplitter(self.languages.of(direction).source if self.languages else None)
 
 
 def write_ids(plan: IdsPlan, folder: Path, *, workers: int) -> IdsCounts:
@@ -63,9 +69,10 @@ def write_ids(plan: IdsPlan, folder: Path, *, workers: int) -> IdsCounts:
     encoder = _Encoder(plan, folder, threads=-1 if workers == 1 or len(tasks) == 1 else 1)
     counts, lines = IdsCounts(), LineLengths()
     with console.Progress("prepare", None, unit=plan.data.units) as progress:
-        dev = _encode_shard(_Encoder(plan, folder), ("dev", 0))
-        counts.dev.add(EncodedCounts(dev["rows"], **dev["tokens"]))
-        counts.dev_cut = dev["cut"]
+        for number in range(len(shard_paths(plan.text / "dev"))):
+            dev = _encode_shard(_Encoder(plan, folder), ("dev", number))
+            counts.dev.add(EncodedCounts(dev["rows"], **dev["tokens"]))
+            counts.dev_cut += dev["cut"]
         for card in in_order(_encode_shard, tasks, encoder, workers=workers):
             for total in (counts.train, counts.corpora.setdefault(card["corpus"], EncodedCounts())):
                 total.add(EncodedCounts(card["rows"], **card["tokens"]))
@@ -150,7 +157,7 @@ def _encode_shard(encoder: _Encoder, task: tuple[str, int]) -> JsonObject:
             if split == "train":
                 kept = _fitting(chunk, src, tgt, plan, corpus, funnel)
                 chunk, src, tgt = [chunk[i] for i in kept], [src[i] for i in kept], [tgt[i] for i in kept]
-                of_lines.count((source for source, _ in chunk), src, SentenceSplitter(plan.source_language))
+                of_lines.count((source for source, _ in chunk), src, plan.splitter_of(corpus))
             else:
                 longest = plan.max_length - 1
                 card["cut"] += sum(max(len(s), len(t)) > longest for s, t in zip(src, tgt, strict=True))

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from nmt.cards import Card
 from nmt.config.section import first_error
-from nmt.config.symbols import mask_pieces, plain_tag
+from nmt.config.symbols import TERM_MARKS, mask_pieces, plain_tag
 from nmt.config.tokenizer import Rule
 from nmt.data import placeholders
 from nmt.data.encoding.normalization import NormalForm, plain, single_spaces, spaced
@@ -243,6 +243,12 @@ class Tokenizer:
         self.tags = list(tags)  # the tags of the corpora it was trained for, each one piece
         self.placeholders = placeholders  # the number of placeholders, each one piece; see `nmt.data.placeholders`
         self.masks = list(masks)  # the ids, on either side, of the pieces of `tokenizer.masks`
+
+    @cached_property
+    def term_marks(self) -> frozenset[int]:
+        """The ids of the marks of terms in the target; none where a side lacks one."""
+        sides = [[side.processor.piece_to_id(mark) for mark in TERM_MARKS] for side in (self.source, self.target)]
+        return frozenset() if UNK_ID in sides[0] + sides[1] else frozenset(sides[1])
 
     @property
     def pieces(self) -> tuple[list[str], list[str]]:

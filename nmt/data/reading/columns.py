@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from nmt.config.data import Format, LanguagesConfig
+from nmt.config.data import Format
+from nmt.config.languages import LanguagesConfig
 from nmt.data.identification import identify
 from nmt.data.languages import language_named, same_language, script_of
 from nmt.data.pairs import Pair

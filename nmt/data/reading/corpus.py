@@ -8,14 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from nmt.config.data import (
-    CorpusConfig,
-    DownloadConfig,
-    LanguagesConfig,
-    MonolingualConfig,
-    TrainingPairsConfig,
-    language_of_lines,
-)
+from nmt.config.data import CorpusConfig, DownloadConfig, MonolingualConfig, TrainingPairsConfig, language_of_lines
+from nmt.config.languages import LanguagesConfig
 from nmt.data.languages import best_pair
 from nmt.data.pairs import Pair
 from nmt.data.reading.archives import (

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nmt.config.data import CorpusConfig, Format, LanguagesConfig
+from nmt.config.data import CorpusConfig, Format
+from nmt.config.languages import LanguagesConfig
 from nmt.data.languages import same_code, same_language, spelled, unknown_code
 from nmt.data.reading.archives import find_file, member_names, split_path
 from nmt.data.reading.corpus import STDIN, TEST_SET

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from nmt.config.data import LanguagesConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.languages import is_backward
 from nmt.data.pairs import Pair
 from nmt.data.reading.streams import UNREADABLE, UnwantedFileError, one_line, unreadable

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from nmt import console
-from nmt.config.data import LanguagesConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.languages import same_language
 from nmt.data.reading.downloads import TIMEOUT, connection_error, exclusive, size_of
 from nmt.errors import DataError

@@ -9,7 +9,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from nmt import console
-from nmt.config.data import Format, LanguagesConfig
+from nmt.config.data import Format
+from nmt.config.languages import LanguagesConfig
 from nmt.data.pairs import Pair, is_blank
 from nmt.data.reading.columns import (
     CHOOSE,

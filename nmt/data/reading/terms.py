@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from nmt.data.reading.archives import find_file, open_bytes
 from nmt.data.reading.streams import decode_lines
@@ -13,6 +13,8 @@ from nmt.errors import DataError
 BETWEEN = "|"
 """Stands between the targets of a term in a file."""
 COMMENT = "#"
+Mode = Literal["soft", "hard"]
+"""Whether terms are written into the source of a model for terms, or are constraints of the search."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Terms:
 
     entries: tuple[Entry, ...] = ()
     avoided: tuple[Avoided, ...] = ()
+    mode: Mode | None = None  # by default soft for a model for terms, and hard for others
 
     def __post_init__(self) -> None:
         finder = Finder(one.phrase.lower() for one in self.avoided)
@@ -50,7 +53,12 @@ class Terms:
                 raise DataError(problem, hint="take out one of them")
 
     @classmethod
-    def of(cls, glossary: Mapping[str, str | Sequence[str]] | None = None, avoid: Sequence[str] = ()) -> Self:
+    def of(
+        cls,
+        glossary: Mapping[str, str | Sequence[str]] | None = None,
+        avoid: Sequence[str] = (),
+        mode: Mode | None = None,
+    ) -> Self:
         """Make terms of a `glossary`, the target or targets by source, and of phrases to `avoid`.
 
         Raises DataError where one is blank.
@@ -59,10 +67,10 @@ class Terms:
             entry_of(source, [targets] if isinstance(targets, str) else targets, f"term {source!r}")
             for source, targets in (glossary or {}).items()
         ]
-        return cls(tuple(entries), tuple(avoided_of([phrase], f"phrase {phrase!r}") for phrase in avoid))
+        return cls(tuple(entries), tuple(avoided_of([phrase], f"phrase {phrase!r}") for phrase in avoid), mode)
 
     @classmethod
-    def read(cls, glossary: Path | None = None, avoid: Path | None = None) -> Self:
+    def read(cls, glossary: Path | None = None, avoid: Path | None = None, mode: Mode | None = None) -> Self:
         """Read a file of terms, lines of SOURCE, TAB and TARGET, and a file of phrases to avoid, one a line.
 
         Several targets of a term stand between `|`. A phrase may be followed by a TAB and a phrase of the source. Blank
@@ -81,7 +89,7 @@ class Terms:
                 hint = f"give all its targets in one line, with {BETWEEN} between them"
                 raise DataError(f"{where}: {entry.source!r} has another target at {first.where}", hint=hint)
         avoided = [avoided_of(columns, where) for where, columns in (rows(avoid) if avoid else ())]
-        return cls(tuple(entries.values()), tuple(avoided))
+        return cls(tuple(entries.values()), tuple(avoided), mode)
 
 
 def rows(path: Path) -> Iterator[tuple[str, list[str]]]:

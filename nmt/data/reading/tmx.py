@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from nmt.config.data import LanguagesConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.languages import best_match, places_of_pair, same_language
 from nmt.data.pairs import Pair
 from nmt.data.reading.inline_codes import KeptCodes, Segment, pair_of_segments

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from nmt.config.data import LanguagesConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.languages import is_backward
 from nmt.data.pairs import Pair
 from nmt.data.reading.inline_codes import KeptCodes, Segment, pair_of_segments

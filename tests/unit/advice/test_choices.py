@@ -17,7 +17,8 @@ from nmt.advice.choices import (
 from nmt.advice.normal_form import Changes
 from nmt.advice.recipe_writer import recipe_head, recipe_sections
 from nmt.advice.survey import Machine, Markup, PieceLengths, SideSurvey, TextSurvey
-from nmt.config.data import CorpusConfig, LanguagesConfig
+from nmt.config.data import CorpusConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.config.recipe import Recipe
 from nmt.evaluation.metrics import tokenizer_for
 

@@ -20,7 +20,8 @@ from nmt.advice.recipe_writer import (
     show,
 )
 from nmt.advice.survey import Machine, PieceLengths, SideSurvey, TextSurvey
-from nmt.config.data import CorpusConfig, LanguagesConfig
+from nmt.config.data import CorpusConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.config.toml import load_recipe
 from nmt.errors import DataError, UsageError
 from nmt.tasks.grammar import generate

@@ -6,7 +6,8 @@ import pytest
 
 from nmt.advice import sides
 from nmt.advice.sides import check_columns, first_problems, looks_swapped, side_problems
-from nmt.config.data import CorpusConfig, LanguagesConfig
+from nmt.config.data import CorpusConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.errors import DataError
 from nmt.tasks.grammar import generate
 

@@ -21,7 +21,8 @@ from nmt.advice.survey import (
     survey_side,
     survey_text,
 )
-from nmt.config.data import CorpusConfig, LanguagesConfig
+from nmt.config.data import CorpusConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.config.tokenizer import TokenizerConfig
 from nmt.data.encoding import tokenizer_training
 from nmt.data.placeholders import MARKUP

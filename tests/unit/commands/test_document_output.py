@@ -1,14 +1,14 @@
 """A document from a file or a pipe to a file; what was not as it should be is said."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from documents import upper
 
 from nmt.commands.document_output import translate_file
-from nmt.config.data import LanguagesConfig
+from nmt.data.directions import Direction
+from nmt.errors import UsageError
 from nmt.inference.report import Report
 
 
@@ -17,7 +17,7 @@ class FakeTranslator:
 
     def __init__(self) -> None:
         self.protector, self.engine, self.report = None, self, Report(copied=[1])
-        self.bundle = SimpleNamespace(languages=LanguagesConfig(source="en", target="de"))
+        self.direction = Direction("en", "de")
 
     def attention(self, *_: object) -> list[object]:
         return []
@@ -35,6 +35,16 @@ def test_a_file_is_translated_and_what_was_odd_is_said(tmp_path: Path, capsys: p
         "nmt: warning: tags added or left out to balance the document: 2\n"
         "nmt: warning: translations that copy their lines: 1\n"
     )
+
+
+def test_a_document_of_any_of_several_languages_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<b>a</b>")
+    fake: Any = FakeTranslator()
+    fake.direction = Direction(None, "de", ("<2de>",))
+    with pytest.raises(UsageError) as caught:
+        translate_file("html", tmp_path / "a.html", tmp_path / "b.html", None, lambda: fake)
+    assert str(caught.value) == "--format html: several languages lead to de (say which: --from CODE)"
+    assert not (tmp_path / "b.html").exists()
 
 
 def test_the_model_is_loaded_after_the_document_is_read(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from sections import finding
 from nmt.config.augmentation import AugmentationConfig
 from nmt.config.recipe import Recipe
 
-ALIGNED = ["single_words", "copied_tokens", "inline_tags"]
+ALIGNED = ["single_words", "copied_tokens", "inline_tags", "terms"]
 
 
 def recipe(**values: Any) -> Recipe:
@@ -19,7 +19,7 @@ def recipe(**values: Any) -> Recipe:
 
 def test_the_rates_are_those_above_zero_in_the_order_of_the_section() -> None:
     assert AugmentationConfig().rates == {}
-    config = AugmentationConfig(join=0.5, typos=1.0, upper=0.25, join_most=3, seed=9)
+    config = AugmentationConfig(join=0.5, typos=1.0, upper=0.25, join_most=3, terms_most=2, seed=9)
     assert list(config.rates.items()) == [("upper", 0.25), ("typos", 1.0), ("join", 0.5)]
 
 
@@ -27,6 +27,11 @@ def test_the_rates_are_those_above_zero_in_the_order_of_the_section() -> None:
 def test_a_rate_is_a_share(kind: str) -> None:
     assert finding(AugmentationConfig, **{kind: -0.1}) == (kind, "Input should be greater than or equal to 0")
     assert finding(AugmentationConfig, **{kind: 1.1}) == (kind, "Input should be less than or equal to 1")
+
+
+@pytest.mark.parametrize("most", [0, 17])
+def test_a_source_has_some_terms(most: int) -> None:
+    assert finding(AugmentationConfig, terms_most=most)[0] == "terms_most"
 
 
 @pytest.mark.parametrize("most", [1, 33])
@@ -75,6 +80,19 @@ def test_inline_tags_need_two_placeholders_unless_another_model_has_them() -> No
     with pytest.raises(ValidationError, match="inline_tags needs tokenizer"):
         recipe(augmentation={"inline_tags": 0.1}, tokenizer={"placeholders": 1})
     recipe(augmentation={"inline_tags": 0.1}, training={"init_from": "model"})
+
+
+def test_terms_need_a_tokenizer_that_spells_the_target_in_sources_unless_another_model_has_it() -> None:
+    words = {"model_type": "word", "byte_fallback": False}
+    for tokenizer, message in (
+        ({"joint": False}, "augmentation.terms needs tokenizer.joint = true: sources hold words of the target"),
+        (words, 'augmentation.terms: its marks are no pieces with tokenizer.model_type = "word"'),
+    ):
+        model = {"tied_embeddings": "target"}
+        with pytest.raises(ValidationError) as caught:
+            recipe(augmentation={"terms": 0.1}, tokenizer=tokenizer, model=model)
+        assert message in str(caught.value)
+        recipe(augmentation={"terms": 0.1}, tokenizer=tokenizer, model=model, training={"init_from": "model"})
 
 
 def test_pairs_of_sentences_may_be_augmented() -> None:

@@ -6,15 +6,8 @@ import pytest
 from pydantic import ValidationError
 from sections import finding
 
-from nmt.config.data import (
-    CORPUS,
-    CleaningConfig,
-    CorpusConfig,
-    DataConfig,
-    DownloadConfig,
-    LanguagesConfig,
-    MonolingualConfig,
-)
+from nmt.config.data import CORPUS, CleaningConfig, CorpusConfig, DataConfig, DownloadConfig, MonolingualConfig
+from nmt.config.languages import LanguagesConfig
 
 A = {"files": "a.tsv"}
 

@@ -9,7 +9,7 @@ from nmt.errors import UsageError
 
 def test_by_default_the_native_engine_computes_on_one_device() -> None:
     assert InferenceConfig().model_dump() == {
-        **{"tags": [], "protect": None, "engine": "native", "export": None},
+        **{"to": None, "from_": None, "tags": [], "protect": None, "engine": "native", "export": None},
         **{"device": "auto", "devices": 1, "threads": None},
     }
 

@@ -5,7 +5,8 @@ from typing import Any, get_args
 import pytest
 from sections import finding
 
-from nmt.config.data import CorpusConfig, DataConfig, LanguagesConfig, MonolingualConfig, TrainingCorpusConfig
+from nmt.config.data import CorpusConfig, DataConfig, MonolingualConfig, TrainingCorpusConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.config.tasks import DISTINCT, FIXED, TaskConfig, TaskName
 from nmt.data.cleaning.filters import duplicate_filters, filters, fixer
 from nmt.data.cleaning.keys import HeldOut

@@ -288,6 +288,7 @@ def test_a_resolved_recipe_holds_every_knob() -> None:
     ]
     lines = [
         "[data.monolingual.NAME]\nlanguage = 'en'\ntext = 'x'\n[data.monolingual.NAME.cleaning]\nmax_pieces = 9",
+        "[data.devs.NAME]\nfiles = 'x'",
         "[training]\nobjective = 'language-model'",
     ]
     tree, of_lines = (
@@ -296,7 +297,7 @@ def test_a_resolved_recipe_holds_every_knob() -> None:
     )
     assert check(tree, "resolved").data.downloads["NAME"].url == "https://example.org/x"
     for knob in knobs():
-        value: Any = of_lines if "data.monolingual" in knob.key else tree
+        value: Any = of_lines if "data.monolingual" in knob.key or "data.devs" in knob.key else tree
         for part in knob.key.split("."):
             if value == "none":  # a section that is switched off
                 break

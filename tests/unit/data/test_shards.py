@@ -17,7 +17,8 @@ import pytest
 from processes import in_group, wait_until
 
 from nmt import files
-from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig
+from nmt.config.data import CleaningConfig, DataConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.config.tokenizer import TokenizerConfig
 from nmt.data import shards
 from nmt.data.cleaning import corpus_text

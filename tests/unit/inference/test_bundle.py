@@ -11,8 +11,8 @@ import torch
 from conftest import tree
 from torch import Tensor
 
-from nmt.config.data import LanguagesConfig
 from nmt.config.decoding import DecodingConfig, EvaluationConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.config.model import ModelConfig
 from nmt.config.tokenizer import TokenizerConfig
 from nmt.data.encoding import tokenizer as tokenizers

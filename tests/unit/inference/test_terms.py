@@ -1,11 +1,12 @@
 """Terms of a line in pieces: which are wanted, what is missing, and what cannot be a term."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nmt.data.encoding.tokenizer import BOS_ID, UNK_ID, Tokenizer
-from nmt.data.reading.terms import Avoided, Terms
+from nmt.data.reading.terms import Avoided, Mode, Terms
 from nmt.errors import DataError, UsageError
 from nmt.inference.protocol import ANYWHERE, BEGINS, ENDS, JOINED, JOINS, NOWHERE, OPENS, SENTENCE_START, Row
 from nmt.inference.terms import TermEncoder, Wanted, bits_of
@@ -53,6 +54,39 @@ def test_each_spelling_has_its_place(tokenizer: Tokenizer) -> None:
 def test_terms_are_read_in_the_normal_form_of_the_model(tokenizer: Tokenizer) -> None:
     encoder = TermEncoder(Terms.of({"cafe\u0301": "Ma\u0308nner"}), tokenizer)
     assert texts(encoder.wanted("a caf\u00e9")) == [("M\u00e4nner", 1)]
+
+
+def test_soft_terms_are_for_models_for_terms(tokenizer: Tokenizer) -> None:
+    glossary = Terms.of({"dog": "Hund"})
+    with pytest.raises(UsageError) as error:
+        TermEncoder(replace(glossary, mode="soft"), tokenizer)
+    assert str(error.value) == (
+        "the model was not trained for terms, and cannot take them from its source "
+        "(take the mode hard, or train with augmentation.terms)"
+    )
+    modes: dict[Mode | None, bool] = {None: True, "soft": True, "hard": False}
+    for mode, is_soft in modes.items():
+        encoder = TermEncoder(replace(glossary, mode=mode), tokenizer, is_for_terms=True)
+        assert (encoder.is_soft, encoder.binds) == (is_soft, not is_soft)
+    assert not TermEncoder(glossary, tokenizer).is_soft
+    assert TermEncoder(Terms.of({"dog": "Hund"}, ["Katze"]), tokenizer, is_for_terms=True).binds
+    assert TermEncoder(Terms.of(avoid=["Katze"]), tokenizer, is_for_terms=True).binds
+
+
+def test_soft_terms_stand_in_the_source_and_bind_no_search(tokenizer: Tokenizer) -> None:
+    encoder = TermEncoder(Terms.of({"dog": ["Hund", "Köter"], "house": "Haus"}), tokenizer, is_for_terms=True)
+    texts = ["A dog sees the house.", "A cat.", "A dog and ⟦=⟧."]
+    rows = [Row([9, *ids]) for ids in tokenizer.source.encode(texts)]
+    ids = encoder.annotate(rows, [[9]] * 3, texts, 99)[0].ids
+    assert ids[0] == 9
+    (spelled,) = tokenizer.source.decode([ids[1:]])
+    assert spelled == "A⟦term⟧ dog⟦=⟧ Hund⟦/term⟧ sees the⟦term⟧ house⟦=⟧ Haus⟦/term⟧."
+    longest = len(ids)
+    assert encoder.annotate(rows, [[9]] * 3, texts, longest)[0].ids != rows[0].ids
+    assert encoder.annotate(rows, [[9]] * 3, texts, longest - 1) == rows  # no room, no term, a mark of its own
+    assert encoder.annotate(rows, [[9]] * 3, texts, 99)[1:] == rows[1:]
+    assert encoder.wanted(texts[0]).added_to(rows[0], 99, is_soft=True) == rows[0]
+    assert encoder.wanted(texts[0]).added_to(rows[0], 99).needs
 
 
 def test_what_the_vocabulary_cannot_spell_is_refused_with_its_place(

@@ -33,6 +33,15 @@ def test_tokenizer_and_ids_depend_on_the_additional_pairs(root: Path) -> None:
         assert changes(stage, run, make_run(root)) == ["augmentation"]
 
 
+def test_the_tokenizer_has_marks_where_sources_have_terms(root: Path) -> None:
+    plain = make_run(root, augmentation={"lower": 0.1}, tokenizer={"user_defined_symbols": ["<a>", "⟦=⟧"]})
+    run = make_run(root, augmentation={"terms": 0.1}, tokenizer={"user_defined_symbols": ["<a>", "⟦=⟧"]})
+    assert tokenizer.config_of(run.recipe).user_defined_symbols == ["<a>", "⟦=⟧", "⟦term⟧", "⟦/term⟧"]
+    assert tokenizer.config_of(plain.recipe) == plain.recipe.tokenizer
+    assert "marks" not in tokenizer.STAGE.inputs(plain)
+    assert changes(tokenizer.STAGE, run, plain) == ["marks"]
+
+
 @pytest.mark.parametrize(
     ("sections", "keys"),
     [
@@ -58,7 +67,7 @@ def test_limits_are_inputs_where_pairs_are_joined(root: Path, sections: dict[str
     assert changes(STAGE, make_run(root, augmentation={"join": 0.1}, **sections), base) == ["limits.a", "limits.b"]
 
 
-@pytest.mark.parametrize("kind", ["single_words", "copied_tokens", "inline_tags"])
+@pytest.mark.parametrize("kind", ["single_words", "copied_tokens", "inline_tags", "terms"])
 def test_the_alignment_is_an_input_of_the_kinds_that_need_it(root: Path, kind: str) -> None:
     record(root / "run" / "prepared" / "alignment", **{"train/00000.txt": "5"})
     run = make_run(root, augmentation={kind: 0.1})

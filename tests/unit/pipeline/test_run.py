@@ -319,6 +319,17 @@ def test_tags_and_placeholders_that_the_initial_tokenizer_lacks_are_refused(tmp_
     )
     run.initial_tokenizer = tokenizer([], 2)
     run.refuse_other_folder()
+    run = make_run(tmp_path, augmentation={"terms": 0.1})
+    run.initial, run.initial_tokenizer = InitialModel("", "", "", {}), tokenizer([], 0)
+    run.initial_tokenizer.term_marks = frozenset()
+    with pytest.raises(RecipeError) as caught:
+        run.refuse_other_folder()
+    assert str(caught.value) == (
+        "augmentation.terms: the model that training.init_from names has no marks for terms "
+        "(leave it out, or train without init_from)"
+    )
+    run.initial_tokenizer.term_marks = frozenset({4, 5, 6})
+    run.refuse_other_folder()
 
 
 def test_monolingual_text_needs_a_joint_initial_tokenizer(tmp_path: Path) -> None:

@@ -8,9 +8,13 @@ import pytest
 
 from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import InferenceConfig, Options
+from nmt.config.languages import LanguagesConfig
 from nmt.data.reading.terms import Terms
 from nmt.errors import ArtifactError, DataError, UsageError
+from nmt.files import read_json
+from nmt.inference.bundle import LOCK, WEIGHTS, open_bundle, write_bundle
 from nmt.inference.results import Candidate, Translation
+from nmt.model.tensors import load_tensors
 from nmt.server.batching import Ticket
 from nmt.server.models import Models, Route, Served, joined
 
@@ -138,3 +142,25 @@ def test_by_way_of_a_third_language_there_are_no_terms(served: Served) -> None:
         route.translate(LINES, Options(), Ticket(), terms=Terms.of({"dog": "Hund"}))
     problem = "a glossary goes with one model: de becomes it by way of en"
     assert str(error.value) == f"{problem} (leave out glossary and avoid)"
+
+
+def test_a_model_of_several_directions_is_served_as_one_for_each(tmp_path: Path, tiny_model: Path) -> None:
+    languages = LanguagesConfig.model_validate({"directions": ["de-en", "en-fr"]})
+    bundle = open_bundle(tiny_model)
+    config = bundle.config.model_copy(update={"name": "many", "languages": languages})
+    write_bundle(
+        tmp_path / "many", load_tensors(tiny_model / WEIGHTS), tiny_model, read_json(tiny_model / LOCK), config
+    )
+    model = Served.load(None, tmp_path / "many", DecodingConfig(), InferenceConfig(device="cpu"), 0.0)
+    served = model.directions
+    assert [one.name for one in served] == ["many/de-en", "many/en-fr"]
+    assert [one.translator.direction.tags[0] for one in served] == ["<2en>", "<2fr>"]
+    assert {one.batcher for one in served} == {model.batcher}
+    models = Models.of(served)
+    route = models.route("de", "fr")
+    assert route is not None
+    assert ([one.name for one in route.models], route.pivot) == (["many/de-en", "many/en-fr"], "en")
+    assert models.languages == ["de", "en", "fr"]
+    assert models.route("fr", "en") is None
+    models.close()
+    model.batcher.join()

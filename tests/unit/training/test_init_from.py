@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from nmt.config.languages import LanguagesConfig
 from nmt.config.model import ModelConfig
 from nmt.errors import ArtifactError
 from nmt.files import digest_file, write_json
@@ -159,4 +160,4 @@ def test_the_languages_of_a_run_are_those_of_its_lock(tmp_path: Path) -> None:
         write_json(run.lock, other)
         assert languages_of(run) is None
     write_json(run.lock, {"recipe": {"languages": {"source": "en", "target": "de"}}})
-    assert languages_of(run) == {"source": "en", "target": "de"}
+    assert languages_of(run) == LanguagesConfig(source="en", target="de")

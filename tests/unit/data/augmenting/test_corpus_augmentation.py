@@ -11,7 +11,8 @@ from nmt.alignment.corpus_alignment import DICTIONARY, alignment_path
 from nmt.alignment.pharaoh import write_links
 from nmt.alignment.words import split_words
 from nmt.config.augmentation import AugmentationConfig
-from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig
+from nmt.config.data import CleaningConfig, DataConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.augmenting import corpus_augmentation
 from nmt.data.augmenting.corpus_augmentation import (
     AugmentationCounts,
@@ -118,7 +119,7 @@ def test_tags_stay_in_front_once_and_symbols_keep_their_letters(tmp_path: Path) 
 
 def test_kinds_of_aligned_words_have_the_links_of_their_pair_behind_the_tags(tmp_path: Path) -> None:
     rows = [("<2de> Tom sleeps.", "Schläft Tom."), ("<2de> dogs 77", "77 Hunde")]
-    config = {"single_words": 1.0, "copied_tokens": 1.0, "inline_tags": 1.0}
+    config = {"single_words": 1.0, "copied_tokens": 1.0, "inline_tags": 1.0, "terms": 1.0, "terms_most": 1}
     plan = plan_of(tmp_path, config, ("tagged", rows), placeholders=2, alignment=tmp_path / "alignment")
     path = alignment_path(tmp_path / "alignment", 0)
     path.parent.mkdir(parents=True)
@@ -132,6 +133,9 @@ def test_kinds_of_aligned_words_have_the_links_of_their_pair_behind_the_tags(tmp
     tagged = made(tmp_path / "out", "inline_tags")
     assert [source.split()[0].startswith("<2de>") for source, _ in tagged] == [True, True]
     assert {("⟦" in source) and ("⟦" in target) for source, target in tagged} == {True}
+    annotated = made(tmp_path / "out", "terms")
+    assert annotated[0][0] in ("<2de> ⟦term⟧ Tom⟦=⟧ Tom⟦/term⟧ sleeps.", "<2de> Tom⟦term⟧ sleeps⟦=⟧ Schläft⟦/term⟧.")
+    assert annotated[1] == ("<2de> ⟦term⟧ dogs⟦=⟧ Hunde⟦/term⟧ 77", "77 Hunde")
     copied = made(tmp_path / "out", "copied_tokens")
     assert len(copied) == 2
     assert all(set(source.split()) & set(target.rstrip(".").split()) for source, target in copied)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig, TrainingCorpusConfig
+from nmt.config.data import CleaningConfig, DataConfig, TrainingCorpusConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.cleaning import corpus_text
 from nmt.data.cleaning.corpus_text import TextPlan, iterate_text, read_text, write_text
 from nmt.data.cleaning.funnel import TextCounts
@@ -473,3 +474,94 @@ def test_train_is_compared_with_dev_as_it_is_and_as_it_would_be_mended(tmp_path:
     data["dev"] = corpus(tmp_path, "dev", [twice])
     assert write(tmp_path, data, drop_leaked_near=False)["funnel"]["dropped"]["leaked"] == 1
     assert pairs_of(tmp_path, "dev") == [twice]
+
+
+MANY = LanguagesConfig.model_validate({"directions": ["en-de", "de-en", "en-ja"]})
+
+
+def write_many(root: Path, data: dict[str, Any], **cleaning: Any) -> dict[str, Any]:
+    plan = replace(plan_of(root, data, **cleaning), languages=MANY)
+    return write_text(plan, root / "text", workers=1).to_json()
+
+
+def test_scripts_are_those_of_the_languages_of_a_corpus(tmp_path: Path) -> None:
+    japanese, latin = [("a cat", "ねこがいる")], [("a cat", "eine Katze")]
+    data = {
+        "train": {
+            "de": corpus(tmp_path, "de", [*latin, *japanese], direction="en-de"),
+            "ja": corpus(tmp_path, "ja", [*latin, *japanese], direction="en-ja"),
+        },
+        **{"dev": corpus(tmp_path, "dev", [("x y", "y z")], direction="en-de")},
+        **{"test": {"t": corpus(tmp_path, "test", [("v w", "w v")], direction="en-de")}},
+    }
+    write_many(tmp_path, data, min_script=0.5)
+    assert pairs_of(tmp_path, "train") == [*latin, *japanese]
+
+
+def test_a_pair_of_dev_or_test_is_kept_out_of_the_opposite_direction(tmp_path: Path) -> None:
+    rest = [("one", "eins"), ("two", "zwei")]
+    backward = [("drei", "three"), ("vier.", "Four")]
+    data = {
+        "train": {
+            "a": corpus(tmp_path, "a", rest, direction="en-de"),
+            "b": corpus(tmp_path, "b", [*backward, ("fünf", "five")], direction="de-en"),
+        },
+        "dev": corpus(tmp_path, "dev", [("three", "drei")], direction="en-de"),
+        "test": {"t": corpus(tmp_path, "test", [("four", "vier")], direction="en-de")},
+    }
+    counts = write_many(tmp_path, data)
+    assert pairs_of(tmp_path, "train") == [*rest, ("fünf", "five")]
+    assert counted(counts["corpora"]["b"]["funnel"]["dropped"]) == {"leaked": 1, "leaked_near": 1}
+
+
+def test_a_side_is_a_duplicate_within_its_direction_alone(tmp_path: Path) -> None:
+    data = {
+        "train": {
+            "a": corpus(tmp_path, "a", [("a cat", "eine Katze"), ("a cat", "ne Katze")], direction="en-de"),
+            "b": corpus(tmp_path, "b", [("a cat", "ねこ"), ("a cat", "ねこ")], direction="en-ja"),
+        },
+        "dev": corpus(tmp_path, "dev", [("x y", "y z")], direction="en-de"),
+        "test": {"t": corpus(tmp_path, "test", [("v w", "w v")], direction="en-de")},
+    }
+    write_many(tmp_path, data, drop_same_source=True)
+    assert pairs_of(tmp_path, "train") == [("a cat", "eine Katze"), ("a cat", "ねこ")]
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_dev_and_a_test_set_are_split_off_each_direction(tmp_path: Path) -> None:
+    data = {
+        "train": {
+            "a": corpus(tmp_path, "a", lettered("a", 30), direction="en-de", tags=["<2de>"]),
+            "b": corpus(tmp_path, "b", lettered("b", 20), direction="de-en", tags=["<2en>"]),
+            "c": corpus(tmp_path, "c", lettered("c", 20), direction="en-ja", tags=["<2ja>"]),
+        },
+        "dev_pairs": 4,
+        "test_pairs": 3,
+    }
+    counts = write_many(tmp_path, data)
+    sets = corpus_text.read_dev_sets(tmp_path / "text")
+    assert {name: len(pairs) for name, pairs in sets.items()} == {"devs.en-de": 4, "devs.de-en": 4, "devs.en-ja": 4}
+    assert all(source.startswith("<2en> b ") for source, _ in sets["devs.de-en"])
+    assert counts["pairs"]["dev"] == 12
+    assert counts["pairs"]["test"] == {"en-de": 3, "de-en": 3, "en-ja": 3}
+    assert all(source.startswith("<2ja> c ") for source, _ in pairs_of(tmp_path, "test.en-ja"))
+    whole = [
+        pair
+        for split in ("train", "dev", "test.en-de", "test.de-en", "test.en-ja")
+        for pair in pairs_of(tmp_path, split)
+    ]
+    assert len(whole) == len({*whole}) == 70
+
+
+def test_each_direction_has_enough_pairs_to_split_off(tmp_path: Path) -> None:
+    names = {"a": "en-de", "b": "de-en", "c": "en-ja"}
+    train = {
+        name: corpus(tmp_path, name, lettered(name, 5 if name == "b" else 20), direction=direction)
+        for name, direction in names.items()
+    }
+    with pytest.raises(DataError) as caught:
+        write_many(tmp_path, {"train": train, "dev_pairs": 2, "test_pairs": 1})
+    assert str(caught.value) == (
+        "5 different training pairs are too few to split off devs.de-en 2, test.de-en 1: at most half may go (give dev "
+        "and test corpora of their own, or lower data.dev_pairs and data.test_pairs)"
+    )

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from nmt.config.data import CleaningConfig, LanguagesConfig
+from nmt.config.data import CleaningConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data import identification
 from nmt.data.cleaning import filters as module
 from nmt.data.cleaning.filters import DUPLICATES, Filter, clean, duplicate_filters, entities_of, filters

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from nmt import console
-from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig
+from nmt.config.data import CleaningConfig, DataConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.cleaning.filters import clean
 from nmt.data.cleaning.funnel import (
     SAMPLE_CHARACTERS,

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from nmt.config.data import CleaningConfig, DataConfig, LanguagesConfig
+from nmt.config.data import CleaningConfig, DataConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.cleaning import corpus_text
 from nmt.data.cleaning.corpus_text import TextPlan, iterate_text, sides_of_train, write_text
 from nmt.data.cleaning.funnel import TextCounts, show_funnel

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nmt.config.data import CleaningConfig, LanguagesConfig
+from nmt.config.data import CleaningConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.cleaning import filters, keys, statistics
 from nmt.data.cleaning.statistics import ALL_ON, Lengths, SideStatistics, Statistics, anomaly, suggestion
 from nmt.data.languages import script_of

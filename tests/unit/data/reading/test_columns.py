@@ -2,7 +2,7 @@
 
 import pytest
 
-from nmt.config.data import LanguagesConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.reading import columns
 from nmt.data.reading.columns import Wanted, choose_columns, kind_of, lacks_letters, list_columns, named_sides, pair_of
 from nmt.errors import DataError

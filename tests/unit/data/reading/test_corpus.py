@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from disks import make_unreadable
 
-from nmt.config.data import CorpusConfig, DownloadConfig, LanguagesConfig, MonolingualConfig
+from nmt.config.data import CorpusConfig, DownloadConfig, MonolingualConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.reading.archives import find_file
 from nmt.data.reading.corpus import RECIPE_TIP, corpus_digests, describe, read_corpus
 from nmt.errors import DataError, StorageError

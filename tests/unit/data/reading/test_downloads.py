@@ -11,7 +11,8 @@ import pytest
 from http_server import Server, Start
 
 from nmt import console
-from nmt.config.data import DownloadConfig, LanguagesConfig
+from nmt.config.data import DownloadConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.reading import downloads
 from nmt.data.reading.downloads import cache_folder, fetch
 from nmt.errors import DataError

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from nmt import console
-from nmt.config.data import Format, LanguagesConfig
+from nmt.config.data import Format
+from nmt.config.languages import LanguagesConfig
 from nmt.data.reading.columns import Wanted
 from nmt.data.reading.formats import choose_files, format_of, read_file, read_stream
 from nmt.errors import DataError

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from hubs import A, B, Hub, dataset, play_hub
 
-from nmt.config.data import CorpusConfig, LanguagesConfig
+from nmt.config.data import CorpusConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.reading import hub as reading_hub
 from nmt.data.reading.corpus import corpus_digests, read_corpus
 from nmt.data.reading.hub import hub_commit, hub_revision, is_cached

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from nmt.config.data import CorpusConfig, LanguagesConfig
+from nmt.config.data import CorpusConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.reading.named_files import (
     NamedCorpus,
     distinct_names,

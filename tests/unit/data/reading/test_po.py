@@ -9,7 +9,7 @@ from typing import Any
 import polib
 import pytest
 
-from nmt.config.data import LanguagesConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.pairs import Pair
 from nmt.data.reading.po import read_po
 from nmt.errors import DataError

@@ -13,7 +13,7 @@ from http_server import Server, Start
 from sacrebleu import utils
 from sacrebleu.dataset.plain_text import PlainTextDataset
 
-from nmt.config.data import LanguagesConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.reading.downloads import TIMEOUT
 from nmt.data.reading.sacrebleu_sets import sacrebleu_digest, sacrebleu_files, sacrebleu_missing
 from nmt.errors import DataError

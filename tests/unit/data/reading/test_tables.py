@@ -8,7 +8,8 @@ from typing import cast
 import pytest
 
 from nmt import console
-from nmt.config.data import Format, LanguagesConfig
+from nmt.config.data import Format
+from nmt.config.languages import LanguagesConfig
 from nmt.data.reading import tables
 from nmt.data.reading.columns import Wanted
 from nmt.data.reading.formats import read_file

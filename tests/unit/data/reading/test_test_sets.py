@@ -8,7 +8,8 @@ import pytest
 from sacrebleu.dataset.fake_sgml import FakeSGMLDataset
 from sacrebleu.dataset.wmt_xml import WMTXMLDataset
 
-from nmt.config.data import CorpusConfig, LanguagesConfig
+from nmt.config.data import CorpusConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.pairs import Pair
 from nmt.data.reading.corpus import read_corpus
 from nmt.data.reading.streams import UnwantedFileError

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nmt.config.data import LanguagesConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.pairs import Pair
 from nmt.data.reading.columns import Wanted
 from nmt.data.reading.formats import read_file, read_stream

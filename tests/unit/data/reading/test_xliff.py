@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nmt.config.data import LanguagesConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.pairs import Pair
 from nmt.data.reading.inline_codes import KeptCodes
 from nmt.data.reading.xliff import read_xliff

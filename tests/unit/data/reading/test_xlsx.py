@@ -8,7 +8,7 @@ from typing import Any
 import openpyxl
 import pytest
 
-from nmt.config.data import LanguagesConfig
+from nmt.config.languages import LanguagesConfig
 from nmt.data.reading import xlsx
 from nmt.data.reading.columns import Wanted
 from nmt.data.reading.formats import format_of, read_file
