@@ -87,12 +87,13 @@ def model_scale(survey: TextSurvey, machine: Machine) -> Scale:
 
 def choose_data(survey: TextSurvey, held_out: set[str]) -> list[Choice]:
     """Choose the pairs to split off where dev or test are not given, and how corpora are mixed."""
-    choices = []
+    choices, groups = [], survey.directions or survey.corpora
+    smallest, largest = min(groups.values()), max(groups.values())
     for split, most in (("dev", 1000), ("test", 2000)):
         if split not in held_out:
-            choices.append(choice(f"{split}_pairs", min(most, survey.pairs // 20), most=most))
-    smallest, largest = min(survey.corpora.values()), max(survey.corpora.values())
-    if len(survey.corpora) > 1 and largest >= UNEVEN * smallest:
+            pairs = smallest if survey.directions else survey.pairs
+            choices.append(choice(f"{split}_pairs", min(most, max(1, pairs // 20)), most=most))
+    if len(groups) > 1 and largest >= UNEVEN * smallest:
         choices.append(choice("temperature", 1.5, smallest=smallest, largest=largest))
     if survey.markup.share >= MARKED:
         choices.append(choice("protect", MARKUP, share=survey.markup.share))
@@ -112,7 +113,8 @@ def choose_cleaning(survey: TextSurvey, lengths: PieceLengths) -> list[Choice]:
         choices.append(choice("max_characters", 100 * math.ceil(longest / 100), longest=longest))
     if ratio > 1.5:
         choices.append(choice("max_ratio", max(4.0, math.ceil(2.5 * ratio * 2) / 2), ratio=ratio))
-    is_latin = all(scripts_of(side.language) == LATIN for side in survey.sides)
+    # Of several directions a side has several languages.
+    is_latin = all(scripts_of(code) == LATIN for side in survey.sides for code in side.language.split(", "))
     if not is_latin and min(side.own_script for side in survey.sides) >= 0.9:
         shares = " and ".join(f"{side.own_script:.1%} of {side.language}" for side in survey.sides)
         choices.append(choice("min_script", 0.5, shares=shares))
@@ -122,11 +124,13 @@ def choose_cleaning(survey: TextSurvey, lengths: PieceLengths) -> list[Choice]:
 def choose_augmentation(survey: TextSurvey) -> list[Choice]:
     """Choose the rates of pairs that are added in other ways of writing; case is for sources that have it."""
     choices = []
-    if has_case(survey.sides[0].language):
+    if any(map(has_case, survey.sides[0].language.split(", "))):
         choices += [choice("upper", 0.05), choice("title", 0.01), choice("lower", 0.02)]
     choices += [choice("no_final_mark", 0.05), choice("typos", 0.03), choice("join", 0.02)]
     if survey.pairs < LARGE:
-        choices += [choice("single_words", 0.02), choice("copied_tokens", 0.01)]
+        if not survey.directions:
+            choices.append(choice("single_words", 0.02))
+        choices.append(choice("copied_tokens", 0.01))
         if survey.markup.share >= MARKED and survey.markup.most >= 2:
             choices.append(choice("inline_tags", 0.02))
     return choices
@@ -246,7 +250,7 @@ def choose_confidence(survey: TextSurvey, held_out: set[str]) -> list[Choice]:
 
 def data_warnings(survey: TextSurvey) -> list[str]:
     """Return a warning where the data is too little."""
-    if survey.pairs >= FEW:
+    if survey.pairs >= FEW or survey.directions:
         return []
     codes = "-".join(primary_subtag(standard_tag(side.language)) for side in survey.sides)
     return [

@@ -30,6 +30,7 @@ from nmt.errors import UsageError
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.files import check_output, is_stream, replacing
 
+SIDES = ("source", "target")
 WIDTH = 110  # characters of a line of a comment
 SHOWN = (
     *("tokenizer.vocab_size", "tokenizer.joint", "model.preset", "model.dropout", "batching.tokens_per_step"),
@@ -56,11 +57,22 @@ def initialize(
     Raises UsageError for wrong arguments, DataError where the files cannot be read or have too few pairs.
     """
     languages = known_pair(source, target, "nmt init SRC TGT --train ...")
+    name, output = checked_output(name, output, f"{source}-{target}", force=force)
+    chosen = split_columns(columns)
+    corpora = named_corpora(train, languages, "--train", chosen, skip_bad=skip_bad)
+    dev_set = merged(named_corpora(dev, languages, "--dev", chosen, skip_bad=skip_bad))
+    tests = named_corpora(test, languages, "--test", chosen, skip_bad=skip_bad)
+    held_out = ({"dev": dev_set} if dev_set else {}) | {f"test.{key}": config for key, config in tests.items()}
+    write_recipe(name, output, languages, corpora, held_out, columns)
+
+
+def checked_output(name: str | None, output: Path | None, default: str, *, force: bool) -> tuple[str, Path]:
+    """Return the name and the file of a recipe, by default after `default`. Raises UsageError."""
     if name is not None and name != safe_name(name):
         raise UsageError(
             f"--name {name}: a name has letters, digits, '.', '_' and '-', and begins with one of the first"
         )
-    name = name or (safe_name(output.stem) if output else f"{source}-{target}")
+    name = name or (safe_name(output.stem) if output else default)
     output = output or Path(f"{name}.toml")
     if output.is_dir() or is_stream(output):
         raise UsageError(f"{output}: a {'folder' if output.is_dir() else 'device'}", hint="-o takes the name of a file")
@@ -69,31 +81,43 @@ def initialize(
     if output.exists() and not force:
         raise UsageError(f"{output}: there is one already", hint="--force overwrites it, -o takes another name")
     check_output(output)
-    chosen = split_columns(columns)
-    corpora = named_corpora(train, languages, "--train", chosen, skip_bad=skip_bad)
-    dev_set = merged(named_corpora(dev, languages, "--dev", chosen, skip_bad=skip_bad))
-    tests = named_corpora(test, languages, "--test", chosen, skip_bad=skip_bad)
-    held_out = ({"dev": dev_set} if dev_set else {}) | {f"test.{key}": config for key, config in tests.items()}
+    return name, output
+
+
+def write_recipe(
+    name: str,
+    output: Path,
+    languages: LanguagesConfig,
+    corpora: Corpora,
+    held_out: Corpora,
+    columns: str | None = None,
+) -> None:
+    """Survey the corpora, write a recipe for them to `output`, and print a summary.
+
+    `held_out` has the keys `dev`, or `devs.NAME`, and `test.NAME`. Raises as `initialize` does.
+    """
     _check_files([*corpora.values(), *held_out.values()], languages, columns)
     for split, config in held_out.items():
-        check_held_out(config, languages, split)
+        check_held_out(config, languages.of(config.direction), split)
     survey, sample = survey_text(corpora, languages)
     for warning in data_warnings(survey):
         console.warn(warning)
     wanted = TokenizerConfig.model_validate({choice.key: choice.value for choice in choose_vocabulary(survey)})
     size, lengths = fit_tokenizer(wanted, sample)
     machine, vocabulary = find_machine(), choose_vocabulary(survey, size)
-    choices = choose(survey, vocabulary, lengths, machine, {split.partition(".")[0] for split in held_out})
+    kinds = {"dev" if split.startswith("devs.") else split.partition(".")[0] for split in held_out}
+    choices = choose(survey, vocabulary, lengths, machine, kinds)
     folder = output.absolute().parent
     sections = recipe_sections(choices, relative_to(folder, corpora), relative_to(folder, held_out), survey.corpora)
     with replacing(output) as scratch:
         text = "\n\n".join([*recipe_head(name, languages, survey, machine), *sections])
         scratch.write_text(f"{text}\n", encoding="utf-8", newline="\n")
         load_recipe(str(scratch))
-    try:
-        resolve_tokenizer("auto", target)
-    except UsageError as error:
-        console.warn(f"this machine cannot score {target} yet: {error}")
+    for target in dict.fromkeys(one.target for one in languages.each):
+        try:
+            resolve_tokenizer("auto", target)
+        except UsageError as error:
+            console.warn(f"this machine cannot score {target} yet: {error}")
     show(output, survey, lengths, choices, machine)
 
 
@@ -102,7 +126,7 @@ def _check_files(configs: Sequence[CorpusConfig], languages: LanguagesConfig, co
     if columns and not any(config.columns for config in configs):
         raise UsageError(f"--columns {columns}: none of the files has columns", hint=f"{', '.join(TABLES)} have them")
     for config in configs:
-        for problem, tip in first_problems(config, languages):
+        for problem, tip in first_problems(config, languages.of(config.direction)):
             console.warn(f"{describe(config)}: {problem} ({tip})")
 
 
@@ -126,7 +150,10 @@ def relative_to(folder: Path, corpora: Corpora) -> Corpora:
 
 def recipe_head(name: str, languages: LanguagesConfig, survey: TextSurvey, machine: Machine) -> list[str]:
     """Write the name, the description and the languages."""
-    description = f"{languages.source} to {languages.target}, {survey.pairs:,} pairs"
+    description = f"{languages.title}, {survey.pairs:,} pairs"
+    keys: dict[str, object] = dict(zip(SIDES, languages.pair, strict=True))
+    keys = {"directions": languages.directions} if languages.directions else keys
+    section = "\n".join(["[languages]", *(f"{key} = {to_toml(value)}" for key, value in keys.items())])
     about = (
         f"Written by nmt init for these data and {machine.name}. Every value may be changed; all other keys have their "
         "defaults, and nmt recipe explain prints the meaning of each key."
@@ -134,7 +161,7 @@ def recipe_head(name: str, languages: LanguagesConfig, survey: TextSurvey, machi
     return [
         f"name = {to_toml(name)}\ndescription = {to_toml(description)}",
         comment(about),
-        f"[languages]\nsource = {to_toml(languages.source)}\ntarget = {to_toml(languages.target)}",
+        section,
     ]
 
 
@@ -156,7 +183,7 @@ def choice_text(choice: Choice) -> str:
 
 
 def corpus_text(key: str, config: CorpusConfig, pairs: int | None) -> str:
-    """Write the section of a corpus: `train`, `dev`, `train.NAME` or `test.NAME` of [data]."""
+    """Write the section of a corpus: `train`, `dev`, `train.NAME`, `devs.NAME` or `test.NAME` of [data]."""
     split, _, name = key.partition(".")
     quoted = to_toml(name) if "." in name else name
     lines = [f"[data.{split}.{quoted}]" if name else f"[data.{split}]"]
@@ -165,6 +192,8 @@ def corpus_text(key: str, config: CorpusConfig, pairs: int | None) -> str:
     for side in ("source", "target", "files", "columns"):
         if (value := getattr(config, side)) is not None:
             lines.append(f"{side} = {to_toml(value)}")
+    if config.direction is not None:
+        lines.append(f"direction = {to_toml(config.direction)}")
     if config.skip_bad:
         lines.append("skip_bad = true")
     return "\n".join(lines)

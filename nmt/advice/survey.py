@@ -7,8 +7,8 @@ import math
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -72,6 +72,7 @@ class TextSurvey:
     corpora: dict[str, int]  # pairs of each corpus
     length_ratio: float  # characters of the longer side, divided by those of the shorter
     markup: Markup = field(default_factory=Markup)
+    directions: dict[str, int] = field(default_factory=dict)  # pairs of each direction, where there are several
 
     @property
     def pairs(self) -> int:
@@ -113,12 +114,14 @@ def survey_text(corpora: Corpora, languages: LanguagesConfig) -> tuple[TextSurve
     def lines() -> Iterator[str]:
         with console.Progress("reading", None, unit="pairs") as progress:
             for name, config in corpora.items():
-                for source, target in read(config, languages, anomalies=anomalies):
+                own = languages.of(config.direction)
+                for source, target in read(config, own, anomalies=anomalies):
                     counts[name] += 1
                     if counts[name] % 10_000 == 0:
                         progress.update(sum(counts.values()))
                     if source.strip() and target.strip():
-                        yield f"{source.strip()}\n{target.strip()}"  # a line holds no line feed
+                        of_pair = [source, target, config.direction or ""]
+                        yield "\n".join(text.strip() for text in of_pair)  # none holds a line feed
 
     drawn, total = tokenizer_training.sample(lines(), SAMPLE, seed=SEED)
     if anomalies:
@@ -126,11 +129,36 @@ def survey_text(corpora: Corpora, languages: LanguagesConfig) -> tuple[TextSurve
     if total < MINIMUM:
         problem = f"{', '.join(map(describe, corpora.values()))}: {total:,} pairs with text are too few to learn from"
         raise DataError(problem, hint=f"at least {MINIMUM} are needed, and some ten thousand for a useful model")
-    sample = [(source, target) for source, _, target in (line.partition("\n") for line in drawn)]
+    rows = [line.split("\n") for line in drawn]
+    sample = [(row[0], row[1]) for row in rows]
     sources, targets = ([pair[side] for pair in sample] for side in range(2))
     shorter, longer = sorted(sum(map(len, lines)) for lines in (sources, targets))
-    sides = survey_side(sources, languages.source), survey_side(targets, languages.target)
-    return TextSurvey(sides, counts, longer / shorter, survey_markup(sample)), sample
+    if not languages.directions:
+        sides = survey_side(sources, languages.source), survey_side(targets, languages.target)
+        return TextSurvey(sides, counts, longer / shorter, survey_markup(sample)), sample
+    directions = Counter[str]()
+    for name, config in corpora.items():
+        directions[config.direction or ""] += counts[name]
+    each = {
+        direction: tuple([row[side] for row in rows if row[2] == direction] for side in range(2))
+        for direction in languages.directions
+    }
+    sides = _side_of_several(each, 0), _side_of_several(each, 1)
+    return TextSurvey(sides, counts, longer / shorter, survey_markup(sample), dict(directions)), sample
+
+
+def _side_of_several(lines: Mapping[str, Sequence[list[str]]], side: int) -> SideSurvey:
+    """Return the facts about one side of several directions: of all, or of the one that they fit least."""
+    codes = {direction: direction.split("-")[side] for direction in lines}
+    surveys = [survey_side(of_sides[side], codes[direction]) for direction, of_sides in lines.items() if of_sides[side]]
+    every = [line for of_sides in lines.values() for line in of_sides[side]]
+    whole = survey_side(every, ", ".join(dict.fromkeys(codes.values())))
+    return replace(
+        whole,
+        own_script=min(one.own_script for one in surveys),
+        tokenizer=tokenizer_for(None),  # each direction has its own
+        tokens=min(one.tokens for one in surveys),
+    )
 
 
 def survey_markup(sample: Sequence[Pair]) -> Markup:

@@ -131,7 +131,10 @@ def test_a_recipe_is_not_overwritten_unless_asked(nmt_here: Run, home: Path) -> 
         (["en", "de", "--train", "no.en", "a.de"], 3, "no.en: no such file (nor no.en.gz)"),
         (["en", "de", "--train", "a.en"], 2, "--train: a.en: no file of de with it (name a.de too)"),
         (["en", "en", "--train", "a.en"], 2, "the source and the target language are both en (nmt init SRC TGT --tra"),
-        (["en", "de"], 2, "Missing option '--train'"),
+        (["en", "de"], 2, "init takes SRC, TGT and --train FILE, or --table FILE"),
+        (["--train", "a.en", "a.de"], 2, "init takes SRC, TGT and --train FILE, or --table FILE"),
+        (["en", "de", "--table", "a.en"], 2, "--table has the languages and all files (leave out SRC, TGT, --train, "),
+        (["--table", "a.en"], 3, "a.en: no column source (the first row names the columns, with TAB between: source, "),
         (["en", "de", "--train", "a.en", "dev.de"], 3, "a.en has 400 lines but dev.de has 10 (the two files of a corp"),
         (["en", "de", "--train", "a.en", "a.de", "--dev", "a.en", "dev.de"], 3, "a.en has 400 lines but dev.de has 10"),
         (

@@ -8,6 +8,7 @@ import pytest
 from nmt.config.decoding import DecodingConfig
 from nmt.config.inference import Options, TrainingLines
 from nmt.config.tokenizer import TokenizerConfig
+from nmt.data.directions import Direction
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.encoding.tokenizer_training import train
 from nmt.data.placeholders import Protector
@@ -325,3 +326,17 @@ def test_a_line_has_parts_that_join_to_it_and_translate_to_its_translation(token
 def test_a_line_with_tags_or_protected_text_is_one_part(tokenizer: Tokenizer) -> None:
     for line in (LONG, LONG.removeprefix("<2de> <news> "), "  "):
         assert echo(tokenizer, max_length=24)[0].reader.parts(line) == [line]
+
+
+def test_the_tag_of_the_direction_is_first_unless_a_line_begins_with_another(tokenizer: Tokenizer) -> None:
+    reader = SourceReader(tokenizer, Segmenter(tokenizer, 99, SentenceSplitter()), None, ("<news>",))
+    assert reader.all_tags(["<2de>"]) == ["<news>", "<2de>"]
+    facing = reader.facing(Direction("en", "fr", ("<2fr>", "<2de>")))
+    assert facing.all_tags([]) == ["<2fr>", "<news>"]
+    assert facing.all_tags(["<a>"]) == ["<2fr>", "<news>", "<a>"]
+    assert facing.all_tags(["<2de>", "<a>"]) == ["<2de>", "<news>", "<a>"]
+    assert facing.all_tags(["<2fr>"]) == ["<2fr>", "<news>"]
+    assert facing.segmenter.splitter == SentenceSplitter("en")
+    (source,) = reader.facing(Direction("fr", "de", ("<2de>",))).read(["Paul sees 2024."])
+    assert tokenizer.source.pieces(source.head)[-3:][0::2] == ["<2de>", "<news>"]
+    assert (source.words, source.text) == (0, "Paul sees 2024.")

@@ -105,3 +105,17 @@ def test_a_tag_that_the_model_lacks_is_found_before_anything_runs(models: Path) 
     with pytest.raises(UsageError, match=r"^'<2xx>' is not a tag of the model: it has "):
         run_stages(run, "text")
     assert not run.folder.path.exists()
+
+
+def test_a_model_of_several_directions_makes_pairs_in_those_of_the_corpus(models: Path) -> None:
+    config = read_json(models / "de-en" / CONFIG)
+    config["languages"] = {"source": "fr", "target": "en", "directions": ["fr-en", "de-en", "en-de"]}
+    BUNDLE.write(models / "de-en", {key: value for key, value in config.items() if key != "digest"})
+    run = run_of(models, {"b": mono(models, synthetic={"score_with": "de-en", "keep_share": 0.5})})
+    (maker,) = run.open_makers()
+    assert (maker.side, maker.pair) == (1, ("de", "en"))
+    assert maker.load("cpu", None).direction.languages == ("de", "en")
+    scorer = maker.load_scorer("cpu", None)
+    assert scorer is not None
+    assert scorer.direction.languages == ("en", "de")
+    assert scorer.direction.tags[0] == "<2de>"

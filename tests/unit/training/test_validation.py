@@ -11,7 +11,9 @@ from torch.nn import functional as F
 
 from nmt.config.decoding import EvaluationConfig
 from nmt.config.model import ModelConfig
+from nmt.config.recipe import Recipe
 from nmt.config.training import TrainingConfig
+from nmt.data.directions import Direction
 from nmt.data.encoding.batching import Ints
 from nmt.data.encoding.dataset import Pairs
 from nmt.inference.translator import Translator
@@ -23,6 +25,7 @@ from nmt.training.validation import (
     DevSet,
     Validation,
     dev_nll,
+    dev_parts,
     perplexity,
     rank_validation,
     validate,
@@ -235,3 +238,59 @@ def test_what_an_older_nmt_ranked_without_losses_still_ranks_behind_equals_with_
         rank_validation(state, validation(2.0, bleu), config)
     assert state.ranked == [(5.0, 4), (5.0, 2), (4.0, 5)]
     assert (state.losses, state.stale) == ([2.0, None, 2.0], 1)
+
+
+class Facing(Echo):
+    """Returns the source in capitals where it is into German, as it is else."""
+
+    def __init__(self, target: str | None = None) -> None:
+        self.target = target
+
+    def facing(self, direction: Direction) -> "Facing":
+        return Facing(direction.target)
+
+    def stream(self, lines: list[str]) -> Any:
+        return (SimpleNamespace(text=line.upper() if self.target == "de" else line) for line in lines)
+
+
+def many(**data: Any) -> Recipe:
+    train = {name: {"files": "t.tsv", "direction": name} for name in ("en-de", "en-zh")}
+    return Recipe.model_validate({"name": "x", "languages": {"directions": [*train]}, "data": {"train": train, **data}})
+
+
+def test_each_dev_set_is_scored_in_its_direction_and_their_means_are_taken(model: Model) -> None:
+    parts = dev_parts(many(), {"en-de": (0, 3), "en-zh": (3, 4)})
+    assert {name: (part.rows, part.tokenize, part.direction.languages) for name, part in parts.items()} == {
+        "en-de": (range(3), "13a", ("en", "de")),
+        "en-zh": (range(3, 4), "zh", ("en", "zh")),
+    }
+    assert parts["en-zh"].direction.tags == ("<2zh>", "<2de>")
+    sources, references = ["a b c d", "e f g h", "j", "k l m n"], ["A B C D", "E F G H", "J", "x"]
+    dev = DevSet(sources, references, cast("Any", Listed(ROWS)), parts)
+    found = validate(model, cast("Translator", Facing()), dev, Ranks(), METRICS)
+    assert [*found.parts] == ["en-de", "en-zh"]
+    first, second = found.parts.values()
+    assert (first.bleu, first.chrf) == pytest.approx((100, 100))
+    assert second.chrf == 0
+    assert first.loss == pytest.approx(expected_nll(model.eval(), ROWS[:3]) / 10, rel=1e-5)
+    assert second.loss == pytest.approx(expected_nll(model.eval(), ROWS[3:]) / 2, rel=1e-5)
+    assert found.loss == pytest.approx((first.loss + second.loss) / 2)
+    assert found.chrf == pytest.approx(50)
+    assert "tok:zh" in str(second.signature)
+    assert found.signature is None
+    assert found.chrf_signature == first.chrf_signature
+
+
+def test_one_dev_set_of_a_later_direction_is_validated_in_it(model: Model) -> None:
+    recipe = many(dev={"files": "d.tsv", "direction": "en-zh"})
+    parts = dev_parts(recipe, {"dev": (0, 4)})
+    dev = DevSet(["a", "b", "c", "d"], ["a", "b", "c", "d"], cast("Any", Listed(ROWS)), parts)
+    found = validate(model, cast("Translator", Facing("de")), dev, Ranks(), METRICS)
+    assert found.parts == {}
+    assert found.chrf == pytest.approx(100)
+    assert "tok:zh" in str(found.signature)
+
+
+def test_one_direction_and_one_dev_set_have_no_parts() -> None:
+    values = {"name": "x", "languages": {"source": "en", "target": "de"}, "data": {"train": {"files": "t.tsv"}}}
+    assert dev_parts(Recipe.model_validate(values), {"dev": (0, 4)}) == {}
