@@ -1,6 +1,6 @@
 """Measure `nmt learn` on 100 corrections: how many are then right, what other sentences gain and lose, and the time.
 
-    python benchmarks/corrections.py runs/general-en-de/model DATA FOLDER [--post-edit] [options of nmt learn]
+    python benchmarks/corrections.py runs/general-en-de/model DATA FOLDER [--post-edit] [--swap] [options of nmt learn]
 
 Held-out captions, in whose references frequent nouns are replaced by others throughout, stand for a customer who wants
 other terms: 100 are corrections, 100 others with the same terms show whether the terms were learned, and captions
@@ -88,8 +88,11 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="the folder with multi30k, tatoeba and docs")
     parser.add_argument("folder", type=Path, help="where the files and the new bundle go; it must not hold one yet")
     parser.add_argument("--post-edit", action="store_true", help="correct the terms of the model's translations alone")
+    parser.add_argument("--swap", action="store_true", help="learn from the further sentences, and test the others")
     arguments, options = parser.parse_known_args()
     sets = split(arguments.data)
+    if arguments.swap:
+        sets["corrections"], sets["further"] = sets["further"], sets["corrections"]
     before = translate(arguments.model, sets["further"])
     if arguments.post_edit:
         outputs = translate(arguments.model, sets["corrections"])

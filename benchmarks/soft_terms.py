@@ -5,7 +5,7 @@
 
 `prepare` draws words of the target, takes the pairs with them out of the training pairs, and writes to FOLDER what is
 left (train.src, train.tgt), and of the pairs taken out as many as wanted (terms.src, terms.tgt), each with its terms
-(terms.tsv: number of the line, source, target): drawn words, and the source words that are aligned with them.
+(terms.txt: number of the line, source, target): drawn words, and the source words that are aligned with them.
 
 `measure` translates these lines without a glossary, and with their terms soft and hard, by turns. A term counts in
 the form of the reference, and in any form: a word with the same beginning, three quarters of its letters. Of other
@@ -71,7 +71,7 @@ def prepare(source: Path, target: Path, folder: Path, wanted: int, seed: int) ->
             aligned = AlignedPair(pairs[index], symmetrize(*directions, "intersection"))
             found = [(i, j) for i, j in aligned.single_links if words[index][j] == word]
             terms = [Term(aligned.word(0, i), aligned.word(1, j)) for i, j in found]
-            if len(terms) == 1 and terms[0].source.isalpha():
+            if len(terms) == 1 and len(SourceFinder([terms[0].source]).find(pairs[index][0])) == 1:
                 lines.setdefault(index, []).extend(terms)
     chosen = sorted(lines)[:wanted]
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def prepare(source: Path, target: Path, folder: Path, wanted: int, seed: int) ->
         write_text(folder / f"train.{name}", "".join(f"{pair[side]}\n" for pair in kept))
         write_text(folder / f"terms.{name}", "".join(f"{pairs[index][side]}\n" for index in chosen))
     rows = (f"{at}\t{term.source}\t{term.target}\n" for at, index in enumerate(chosen, 1) for term in lines[index])
-    write_text(folder / "terms.tsv", "".join(rows))
+    write_text(folder / "terms.txt", "".join(rows))
     print(f"words {len(drawn):,}, pairs left {len(kept):,} of {len(pairs):,}, lines with terms {len(chosen):,}")
 
 
@@ -130,7 +130,7 @@ def measure(
 
     sources, references = (list(read_lines(folder / f"terms.{name}")) for name in ("src", "tgt"))
     terms: list[list[Term]] = [[] for _ in sources]
-    for row in read_lines(folder / "terms.tsv"):
+    for row in read_lines(folder / "terms.txt"):
         number, source, target = row.split("\t")
         terms[int(number) - 1].append(Term(source, target))
     translator = Translator.load(model, device="cpu", threads=1, decoding={"beam_size": beam})

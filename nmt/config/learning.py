@@ -16,15 +16,17 @@ class LearningConfig(Section):
     """Files of general pairs that the model should not forget, .tsv or of another format that corpora have; by default
     the training text of the run folder."""
     dev: Annotated[Path | None, Flag(metavar="FILE")] = None
-    """File of general pairs to score before and after; by default dev of the run folder, or pairs held out of
-    --replay."""
+    """File of general pairs to score before and after; by default dev and training text of the run folder, half each,
+    or pairs of --replay; these pairs are not replayed."""
     run: Annotated[Path | None, Flag(metavar="RUN")] = None
     """The run folder whose text is taken; by default the one that MODEL lies in."""
-    epochs: Annotated[int, Field(gt=0, le=1000)] = 12
+    epochs: Annotated[int, Field(gt=0, le=1000)] = 10
     """How often each correction is learned from."""
-    replay_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    replay_share: Annotated[float, Field(gt=0, lt=1)] = 0.8
     """The share of the pairs that are general, drawn anew each epoch."""
-    learning_rate: PositiveFloat = 5e-4
+    replay_weight: NonNegativeFloat = 1.0
+    """Weight of the loss of predicting what the model predicted before, beside that of the corrected pieces."""
+    learning_rate: PositiveFloat = 1e-3
     """Peak of the learning rate of Adam, after a tenth of the steps; it falls linearly to 0."""
     tokens_per_step: Count = 1000
     """Pieces a side of an update, at most, unless a pair is longer."""
@@ -33,6 +35,6 @@ class LearningConfig(Section):
     bound: NonNegativeFloat = 0.3
     """BLEU that the general pairs may lose; where they lose more, nothing is written."""
     seed: Seed = 1
-    """Seed of the pairs that are replayed, of their order and of dropout."""
+    """Seed of the pairs that are replayed, and of the order of all."""
     device: DeviceName = "auto"
     """Device; auto is a GPU if there is one."""

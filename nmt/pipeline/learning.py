@@ -1,9 +1,10 @@
-"""Learning from corrections: a fine-tuning of seconds, beside general text, which a guard may refuse.
+"""Learning from corrections: a fine-tuning of seconds, which a guard may refuse.
 
-General pairs are replayed as in Robins 1995, "Catastrophic forgetting, rehearsal and pseudorehearsal".
+On general pairs it is to predict what it predicted before (Li and Hoiem 2017, "Learning without forgetting").
 """
 
 import copy
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from nmt import console, devices, runtime
 from nmt.config.data import CorpusConfig
@@ -19,7 +21,7 @@ from nmt.config.training import OptimizerConfig
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.data.encoding.batching import Ints, rows_of_epoch, steps_of_epoch
 from nmt.data.encoding.corpus_ids import protected
-from nmt.data.encoding.dataset import DrawnPairs, Ids
+from nmt.data.encoding.dataset import Batch, DrawnPairs, Ids
 from nmt.data.encoding.tokenizer import UNK_ID
 from nmt.data.pairs import Pair
 from nmt.data.placeholders import protector_for
@@ -32,9 +34,11 @@ from nmt.files import check_new_folder, digest_json, read_json, replacing
 from nmt.inference.bundle import CONFIG, LOCK, Bundle, Learned, add_scores, open_bundle, write_bundle
 from nmt.inference.engines.native import NativeEngine, load_model
 from nmt.inference.translator import Translator
+from nmt.model.layers import Dropout
 from nmt.model.preparation import prepare
 from nmt.model.protocol import Model
 from nmt.run_folder import RunFolder
+from nmt.training.objectives import correction_loss
 from nmt.training.optimizer import learning_rate
 from nmt.training.updater import Updater, step_seed
 from nmt.version import __version__
@@ -45,6 +49,8 @@ LEAST = 10  # general pairs, without which neither replay nor a score means anyt
 HELD_OUT = 5  # one pair of so many is held out of --replay, where no dev is given
 WARM_UP = 10  # one step of so many
 SMOOTHING, CLIP_NORM = 0.1, 1.0
+WORD = re.compile(r"\w+")
+FIXED = ("source_embedding", "target_embedding", "encoder")  # parameters that stay: learning takes less time
 METRICS: tuple[MetricName, ...] = ("bleu", "chrf")
 
 
@@ -82,22 +88,24 @@ def learn(model: Path, corrections: Path, output: Path, config: LearningConfig) 
     for remark in found.remarks:
         console.warn(remark)
     general = general_text(bundle, config)
-    pairs, pieces = encode(bundle, {CORRECTIONS: found.pairs, GENERAL: general.replay}, found)
     translator = Translator.load(model, device=config.device)
     tests = {CORRECTIONS: found.pairs, GENERAL: general.dev}
-    right, before = scores_of(translator, bundle, tests)
+    hypotheses = translate(translator, tests)
+    right, before = scores_of(bundle, tests, hypotheses)
+    replay = agreeing(general.replay, found.pairs, hypotheses[CORRECTIONS])
+    pairs, pieces = encode(bundle, {CORRECTIONS: found.pairs, GENERAL: replay}, found)
     device = devices.pick_device(config.device)
     network = load_model(bundle).to(device)
     train(network, bundle, pairs, pieces, config)
     precision = bundle.config.decoding.precision
     engine = NativeEngine([prepare(copy.deepcopy(network), precision) if device.type == "cpu" else network.eval()])
-    right_after, after = scores_of(translator.with_engine(engine), bundle, tests)
+    right_after, after = scores_of(bundle, tests, translate(translator.with_engine(engine), tests))
     loss = round(before[GENERAL]["bleu"]["score"] - after[GENERAL]["bleu"]["score"], 4)
     if loss > config.bound:
         raise ForgottenError(
             f"{len(general.dev):,} general pairs lose {loss:.2f} BLEU, from {before[GENERAL]['bleu']['score']:.2f}, "
             f"more than --bound {config.bound:g}; nothing is written",
-            hint="lower --learning-rate or --epochs, or raise --replay-share",
+            hint="lower --epochs or --learning-rate, or raise --replay-weight",
         )
     learned = Learned(
         parent=read_json(model / CONFIG)["digest"],
@@ -137,10 +145,12 @@ def general_text(bundle: Bundle, config: LearningConfig) -> General:
         replay = draw_pairs(run.text / "train", MOST_REPLAYED, config.seed)
     if config.dev is not None:
         dev = read_pairs([config.dev], bundle)
-    elif has_run and not config.replay:
-        dev = list(zip(*read_text(run.text, "dev"), strict=True))
     else:
         dev, replay = replay[::HELD_OUT], [pair for number, pair in enumerate(replay) if number % HELD_OUT]
+        if not config.replay:  # the dev of a run may be of none of the domains that it was trained on
+            half = config.dev_lines // 2
+            of_run = list(zip(*read_text(run.text, "dev"), strict=True))
+            dev = spread(of_run, config.dev_lines - half) + spread(dev, half)
     dev = spread(dev, config.dev_lines)
     known = {source for source, _ in dev}
     replay = [pair for pair in spread(replay, MOST_REPLAYED) if pair[0] not in known]
@@ -173,6 +183,16 @@ def draw_pairs(folder: Path, count: int, seed: int) -> list[Pair]:
 def spread(pairs: Sequence[Pair], count: int) -> list[Pair]:
     """Return `count` of `pairs`, or all if there are fewer, spread evenly."""
     return [pairs[number * len(pairs) // count] for number in range(count)] if len(pairs) > count else [*pairs]
+
+
+def agreeing(general: list[Pair], corrections: list[Pair], hypotheses: Sequence[str]) -> list[Pair]:
+    """Return the pairs of `general` without a target word that was corrected: one of `hypotheses` alone.
+
+    Where these are most of the pairs, the hypotheses are of other text altogether, and all pairs are returned.
+    """
+    unwanted = set(WORD.findall(" ".join(hypotheses))).difference(WORD.findall(" ".join(t for _, t in corrections)))
+    left = [pair for pair in general if unwanted.isdisjoint(WORD.findall(pair[1]))]
+    return left if 2 * len(left) > len(general) else general
 
 
 def encode(
@@ -214,9 +234,15 @@ def warn_of(found: Corrections, long: int, unknown: int) -> None:
 def train(
     model: Model, bundle: Bundle, pairs: DrawnPairs, bounds: dict[str, tuple[int, int]], config: LearningConfig
 ) -> None:
-    """Train `model` on the corrections, and on general pairs that are drawn anew each epoch."""
+    """Train `model` on the corrections, and to predict as that of `bundle` on general pairs, drawn anew each epoch."""
     runtime.keep_freed_memory()
     runtime.bound_kernels()
+    for module in model.modules():
+        if isinstance(module, Dropout):
+            module.p = 0.0  # it would part the model from its teacher
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not name.startswith(FIXED))
+    teacher = load_model(bundle).to(model.device).eval()
     steps = plan(pairs, bounds, config)
     optimizer = OptimizerConfig(
         learning_rate=config.learning_rate,
@@ -225,13 +251,19 @@ def train(
         clip_norm=CLIP_NORM,
     )
     updater = Updater(model, optimizer)
-    width = bundle.config.model.d_model
+
+    def loss_of(model: Model, step: tuple[Batch, Tensor]) -> tuple[Tensor, Tensor]:
+        batch, corrected = step
+        keep = config.replay_weight
+        return correction_loss(model, batch, teacher=teacher, corrected=corrected, smoothing=SMOOTHING, weight=keep)
+
     with console.Progress(CORRECTIONS, len(steps), unit="steps") as progress:
         for number, rows in enumerate(steps, 1):
             batch = pairs.collate(rows).to(updater.device)
+            corrected = torch.from_numpy(rows < bounds[CORRECTIONS][1]).to(updater.device)
             tokens = batch.target_tokens
-            updater.accumulate([batch], seed=step_seed(config.seed, number), smoothing=SMOOTHING, tokens=tokens)
-            rate = learning_rate(number, optimizer, d_model=width, max_steps=len(steps))
+            updater.sum_gradients([(batch, corrected)], loss_of, seed=step_seed(config.seed, number), tokens=tokens)
+            rate = learning_rate(number, optimizer, d_model=bundle.config.model.d_model, max_steps=len(steps))
             updater.apply(number, rate=rate, tokens=tokens)
             progress.update(number)
 
@@ -250,22 +282,27 @@ def plan(pairs: DrawnPairs, bounds: dict[str, tuple[int, int]], config: Learning
     return steps
 
 
-def scores_of(translator: Translator, bundle: Bundle, tests: dict[str, list[Pair]]) -> tuple[int, dict[str, Scores]]:
-    """Translate each of `tests`; return how many corrections come out, and the scores of each test."""
-    evaluation, right, scores = bundle.config.evaluation, 0, dict[str, Scores]()
+def translate(translator: Translator, tests: dict[str, list[Pair]]) -> dict[str, list[str]]:
+    with torch.inference_mode():
+        return {name: translator.translate_all([source for source, _ in pairs]) for name, pairs in tests.items()}
+
+
+def scores_of(
+    bundle: Bundle, tests: dict[str, list[Pair]], hypotheses: dict[str, list[str]]
+) -> tuple[int, dict[str, Scores]]:
+    """Return how many corrections are among the translations of `tests`, and the scores of each test."""
+    evaluation = bundle.config.evaluation
     tokenize = resolve_tokenizer(evaluation.tokenize, bundle.config.languages.target)
-    for name, pairs in tests.items():
-        references = [target for _, target in pairs]
-        with torch.inference_mode():
-            hypotheses = translator.translate_all([source for source, _ in pairs])
-        if name == CORRECTIONS:
-            right = sum(hypothesis == reference for hypothesis, reference in zip(hypotheses, references, strict=True))
-        scores[name] = score(
-            hypotheses,
-            [references],
+    references = {name: [target for _, target in pairs] for name, pairs in tests.items()}
+    scores = {
+        name: score(
+            hypotheses[name],
+            [references[name]],
             tokenize=tokenize,
             lowercase=evaluation.lowercase,
             chrf_word_order=evaluation.chrf_word_order,
             metrics=METRICS,
         )
-    return right, scores
+        for name in tests
+    }
+    return sum(map(str.__eq__, hypotheses[CORRECTIONS], references[CORRECTIONS])), scores

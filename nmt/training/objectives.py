@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from nmt.config.recipe import Recipe
@@ -64,3 +66,24 @@ def translation_loss(
     if guided_alignment and batch.links is not None:
         loss = loss + guided_alignment * guided_loss(log_weights, batch)
     return loss, nll
+
+
+def correction_loss(
+    model: Model, batch: Batch, *, teacher: Model, corrected: Tensor, smoothing: float, weight: float
+) -> tuple[Tensor, Tensor]:
+    """Return the loss of keeping to the predictions of `teacher` but where the pairs `corrected` (B) have other labels.
+
+    It is the cross-entropy with these predictions, times `weight`, and with the smoothed labels that the teacher does
+    not predict; summed over the real labels of `batch`, as a loss and to record. Its gradient is 0 where the model
+    predicts as the teacher and that is right (Li and Hoiem 2017, "Learning without forgetting").
+    """
+    hidden, labels = model.loss_inputs(batch)
+    with torch.no_grad():
+        wanted = teacher.generator(teacher.loss_inputs(batch)[0]).softmax(-1)  # (N, V)
+        rows = batch.label_indices // batch.labels.size(1)
+        is_learned = corrected[rows] & (wanted.argmax(-1) != labels)  # (N)
+        wanted[is_learned] = smoothing / wanted.size(-1)
+        wanted[is_learned, labels[is_learned]] += 1 - smoothing
+        weights = torch.where(is_learned, 1.0, weight)
+    loss = weights @ F.cross_entropy(model.generator(hidden), wanted, reduction="none")
+    return loss, loss.detach()

@@ -16,12 +16,13 @@ from nmt.data.pairs import Pair
 from nmt.data.reading.corrections import Corrections
 from nmt.errors import DataError, ForgottenError, UsageError
 from nmt.inference.bundle import open_bundle
+from nmt.inference.engines.native import load_model
 from nmt.inference.translator import Translator
 from nmt.pipeline import learning
-from nmt.pipeline.learning import CORRECTIONS, GENERAL, draw_pairs, general_text, learn, plan, spread, warn_of
+from nmt.pipeline.learning import CORRECTIONS, GENERAL, agreeing, draw_pairs, general_text, learn, plan, spread, warn_of
 from nmt.pipeline.lock import read_lock
 
-FEW: dict[str, Any] = {"epochs": 2, "bound": 100.0}
+FEW: dict[str, Any] = {"epochs": 2, "bound": 100.0, "dev_lines": 20}
 
 
 @pytest.fixture
@@ -51,6 +52,9 @@ def test_the_corrections_come_nearer_and_the_scores_of_both_are_kept(
     old, new = (each[CORRECTIONS]["chrf"]["score"] for each in (outcome.before, outcome.after))
     assert tree(tiny.model) == before
     bundle = open_bundle(tmp_path / "new")
+    old_weights, weights = (load_model(one).weights() for one in (open_bundle(tiny.model), bundle))
+    changed = {name.partition(".")[0] for name in weights if not weights[name].equal(old_weights[name])}
+    assert changed == {"decoder", "decoder_norm"}
     assert bundle.config.learned == outcome.learned
     assert outcome.learned.pairs == 20
     assert outcome.learned.parent == json.loads((tiny.model / "config.json").read_text(encoding="utf-8"))["digest"]
@@ -82,6 +86,29 @@ def test_the_same_corrections_make_the_same_bytes_and_another_seed_others(
     assert (tmp_path / "c" / "model.safetensors").read_bytes() != (tmp_path / "a" / "model.safetensors").read_bytes()
 
 
+def test_the_general_pairs_are_translated_as_before_the_more_so_the_more_they_weigh(
+    tiny: TinyRun, corrections: Path, tmp_path: Path
+) -> None:
+    lines = read_text(tiny.folder / "prepared" / "text", "dev")
+    scores = []
+    for weight in (0.0, 5.0):
+        config = LearningConfig(epochs=4, learning_rate=2e-3, bound=100.0, replay_weight=weight)
+        learn(tiny.model, corrections, tmp_path / str(weight), config)
+        scores.append([one.score for one in Translator.load(tmp_path / str(weight)).score(*lines)])
+    before = [one.score for one in Translator.load(tiny.model).score(*lines)]
+    free, kept = (np.nanmean(np.abs(np.array(after) - before)) for after in scores)
+    assert kept < free / 2
+
+
+def test_learning_draws_no_dropout(
+    tiny: TinyRun, corrections: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        monkeypatch.setattr(learning, "step_seed", lambda *_, seed=number: seed)
+        learn(tiny.model, corrections, tmp_path / str(number), LearningConfig(**FEW))
+    assert tree(tmp_path / "0") == tree(tmp_path / "1")
+
+
 def test_a_bundle_that_loses_more_than_the_bound_is_not_written(
     tiny: TinyRun, corrections: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,13 +119,13 @@ def test_a_bundle_that_loses_more_than_the_bound_is_not_written(
         return 0, {CORRECTIONS: value, GENERAL: value}
 
     monkeypatch.setattr(learning, "scores_of", scores_of)
-    config = LearningConfig(epochs=1, bound=0.5)
+    config = LearningConfig(epochs=1, bound=0.5, dev_lines=20)
     learn(tiny.model, corrections, tmp_path / "within", config)
     with pytest.raises(ForgottenError) as caught:
         learn(tiny.model, corrections, tmp_path / "beyond", config)
     assert str(caught.value) == (
-        "10 general pairs lose 0.51 BLEU, from 20.00, more than --bound 0.5; nothing is written "
-        "(lower --learning-rate or --epochs, or raise --replay-share)"
+        "20 general pairs lose 0.51 BLEU, from 20.00, more than --bound 0.5; nothing is written "
+        "(lower --epochs or --learning-rate, or raise --replay-weight)"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.tsv", "within"]
 
@@ -108,9 +135,11 @@ def test_the_general_text_is_that_of_the_run_folder(tiny: TinyRun, monkeypatch: 
     bundle = open_bundle(tiny.model)
     general = general_text(bundle, LearningConfig(dev_lines=5))
     text = tiny.folder / "prepared" / "text"
-    assert general.dev == spread(list(zip(*read_text(text, "dev"), strict=True)), 5)
-    assert set(general.replay) <= set(zip(*read_text(text, "train"), strict=True))
-    assert len(general.replay) > 700
+    train = set(zip(*read_text(text, "train"), strict=True))
+    assert general.dev[:3] == spread(list(zip(*read_text(text, "dev"), strict=True)), 3)
+    assert len(set(general.dev[3:]) & train) == 2
+    assert set(general.replay) <= train - set(general.dev)
+    assert len(general.replay) > 600
 
 
 def test_files_of_general_pairs_are_replayed_and_a_part_is_held_out(tiny: TinyRun, tmp_path: Path) -> None:
@@ -140,6 +169,15 @@ def test_without_general_text_it_says_what_is_missing(tiny: TinyRun, tmp_path: P
         general_text(alone, LearningConfig(run=tmp_path))
     with pytest.raises(DataError, match=r"^4 general pairs to score, and at least 10 are needed"):
         general_text(alone, LearningConfig(replay=[write(tmp_path / "r.tsv", 100)], dev=write(tmp_path / "d.tsv", 4)))
+
+
+def test_general_pairs_with_a_word_that_was_corrected_are_left_out() -> None:
+    general = [("a", "Eine Dame, ein Hund."), ("b", "Eine Frau!"), ("c", "Die Frauen."), ("d", "Ja.")]
+    corrections = [("e", "Eine Dame sitzt."), ("f", "Ja, ein Hund.")]
+    said = ["Eine Frau sitzt.", "Ja, ein Hund."]
+    assert agreeing(general, corrections, said) == [general[0], *general[2:]]
+    assert agreeing(general, corrections, ["Eine Frau und Frauen"] * 2) == general
+    assert agreeing(general, corrections, [target for _, target in corrections]) == general
 
 
 def test_pairs_are_drawn_over_all_shards_in_their_order(tiny: TinyRun) -> None:

@@ -1,5 +1,6 @@
 """The objective: what is made of pairs, and the loss of a batch."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.model.families import build
 from nmt.model.protocol import Model
 from nmt.training import loss as module
-from nmt.training.objectives import corruption_of, translation_loss
+from nmt.training.objectives import correction_loss, corruption_of, translation_loss
 
 BATCH = Batch(
     src=torch.tensor([[5, 6, 3], [7, 3, 0]]),
@@ -93,6 +94,40 @@ def test_the_loss_of_the_source_is_added_times_its_weight_and_the_perplexity_sta
 def test_a_model_that_predicts_no_source_has_no_loss_of_it() -> None:
     with pytest.raises(ValueError, match="the model predicts no source"):
         translation_loss(make_model(), BATCH, smoothing=0.0, source_loss=1.0)
+
+
+def test_corrected_labels_are_learned_where_the_teacher_predicts_others_and_the_rest_is_kept() -> None:
+    model, teacher = make_model(output_bias=True), make_model(output_bias=True)
+    torch.nn.init.normal_(teacher.generator.bias)
+    real = BATCH.labels != 0
+    logits, before = (one(BATCH.src, BATCH.tgt_in) for one in (model, teacher))
+    predicted = before.argmax(-1)
+    labels = torch.where(real, predicted, 0)
+    labels[0, 1] = labels[1, 0] = next(iter({4, 5, 6} - {int(predicted[0, 1]), int(predicted[1, 0])}))
+    batch = replace(BATCH, labels=labels)
+    corrected = torch.tensor([True, False])
+    values: dict[str, Any] = {"teacher": teacher, "corrected": corrected, "smoothing": 0.1, "weight": 3.0}
+    loss, recorded = correction_loss(model, batch, **values)
+    kept = -(before.softmax(-1) * logits.log_softmax(-1)).sum(-1)
+    learned = F.cross_entropy(logits[0, 1], batch.labels[0, 1], label_smoothing=0.1)
+    expected = 3 * (kept[real].sum() - kept[0, 1]) + learned
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(recorded, expected.detach())
+    assert not recorded.requires_grad
+    loss.backward()
+    assert teacher.generator.bias.grad is None
+
+
+def test_a_model_that_predicts_as_its_teacher_has_nothing_to_learn_from_general_pairs() -> None:
+    model = make_model()
+    values: dict[str, Any] = {
+        "teacher": make_model(),
+        "corrected": torch.tensor([False, False]),
+        "smoothing": 0.1,
+        "weight": 1.0,
+    }
+    gradients = torch.autograd.grad(correction_loss(model, BATCH, **values)[0], [*model.parameters()])
+    assert max(gradient.abs().max().item() for gradient in gradients) < 1e-5
 
 
 class Vocabulary:
