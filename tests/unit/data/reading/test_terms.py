@@ -9,12 +9,10 @@ from nmt.errors import DataError
 
 
 def read(folder: Path, glossary: bytes | None = None, avoid: bytes | None = None) -> Terms:
-    paths = []
-    for name, content in (("terms.tsv", glossary), ("avoid.txt", avoid)):
-        if content is not None:
-            (folder / name).write_bytes(content)
-        paths.append(None if content is None else folder / name)
-    return Terms.read(*paths)
+    first, second = folder / "terms.tsv", folder / "avoid.txt"
+    for path, content in ((first, glossary), (second, avoid)):
+        path.write_bytes(content or b"")
+    return Terms.read(first if glossary is not None else None, second if avoid is not None else None)
 
 
 def test_a_line_is_a_term_and_its_targets(tmp_path: Path) -> None:
