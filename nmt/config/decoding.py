@@ -33,8 +33,9 @@ class DecodingConfig(Section):
     batch_tokens: Annotated[Annotated[PositiveInt, Field(le=10**9)] | None, Affects()] = None
     """Padded source tokens decoded at once, beams not counted; by default 4,096, on a GPU 16,384."""
     segments: Literal["auto", "sentence", "fill"] = "auto"
-    """Segments of long lines. auto: lines with more sentences or pieces than 99% of the training lines are cut into
-    segments of at most as many; if the model does not say these figures, lines too long for it are cut into sentences.
+    """Segments of long lines. auto: lines with more sentences than 95% of the training lines, or more pieces than 99%,
+    are cut into segments of at most as many; if the model does not say these figures, lines too long for it are cut
+    into sentences.
     sentence: each sentence is a segment. fill: lines too long for the model are cut into ones as long as it takes."""
     mbr: Annotated[NonNegativeInt, Field(le=1000)] = 0
     """Hypotheses of a segment of which the one most like all of them by chrF is taken: minimum Bayes risk (Eikema and

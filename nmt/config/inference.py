@@ -18,7 +18,7 @@ class TrainingLines(Section):
     """Lengths of the source lines that a model was trained on, pieces without EOS."""
 
     sentences: PositiveInt
-    """Sentences that 99% of the lines do not exceed."""
+    """Sentences that 95% of the lines do not exceed."""
     pieces: PositiveInt
     """Pieces that 99% of the lines do not exceed."""
     longest: PositiveInt

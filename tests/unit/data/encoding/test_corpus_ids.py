@@ -182,7 +182,8 @@ def test_ids_are_those_of_the_tokenizer_with_their_lengths(tmp_path: Path, folde
 
 
 def test_the_usual_and_the_longest_source_lines_of_training_are_counted(tmp_path: Path, folder: Path) -> None:
-    lines = ["one two."] * 296 + ["One. Two."] + ["One. Two. Two."] * 3
+    several = ["One. Two."] * 12 + ["One. Two. Two."] * 3 + ["One. Two. Two two two two."]
+    lines = ["one two."] * 284 + several  # 95% have at most two sentences, and 99% three
     pairs = [*[(line, "ONE") for line in lines], *[("one " * 40 + f"{i}.", "ONE") for i in range(1)]]
     counts = [
         write(text_of(tmp_path / str(number), pairs, [("A. B. C. D.", "A")]), folder, tmp_path / f"ids-{number}", 30)
