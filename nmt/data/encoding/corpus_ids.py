@@ -35,7 +35,7 @@ from nmt.files import JsonObject
 
 Rows = list[list[int]]  # the ids of sides
 USUAL_SENTENCES, USUAL_PIECES = 0.95, 0.99
-"""Shares of the training lines whose lengths are usual; longer lines are cut in translation. Where one line in fifty has
+"""Shares of the training lines whose lengths are usual; longer lines are cut in translation. Where one in fifty has
 two sentences, a model translates two worse together than apart."""
 
 
