@@ -56,6 +56,7 @@ pairs = 3
     .replace("[cleaning]\nmax_pieces = 62", "[cleaning]\nmax_pieces = 62\ndrop_leaked = false")
     .replace("vocab_size = 400", "vocab_size = 400\nplaceholders = 2")
     .replace("decoder_layers = 1", "decoder_layers = 2")
+    .replace("[training]", "[training]\nguided_alignment = 0.05")
     + """\
 [augmentation]
 upper = 0.1
