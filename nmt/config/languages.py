@@ -48,6 +48,8 @@ class LanguagesConfig(Section):
             case {"directions": [str(first), *_]}:
                 source, _, target = first.partition("-")
                 return {"source": source, "target": target or source, **values}
+            case {"directions": given} if given != []:
+                raise ValueError(f'directions is a list of texts, as ["en-de", "de-en"], not {shown(given)}')
         return values
 
     @model_validator(mode="after")

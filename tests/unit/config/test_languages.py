@@ -100,6 +100,11 @@ def test_temperature_counts_the_corpora_of_a_direction_together() -> None:
         (recipe({"directions": [*TWO, "en-de"]}), "languages: directions: en-de is named twice"),
         (recipe({"directions": ["en-en"]}), "languages: directions: en-en is from a language to itself"),
         (
+            recipe({"directions": "en-de"}),
+            """languages: directions is a list of texts, as ["en-de", "de-en"], not 'en-de'""",
+        ),
+        (recipe({"directions": [1]}), 'languages: directions is a list of texts, as ["en-de", "de-en"], not [1]'),
+        (
             recipe({"source": "de", "target": "en", "directions": TWO}),
             "languages: directions are given in place of source and target: leave these out",
         ),
