@@ -78,7 +78,7 @@ def read_table(path: Path) -> dict[str, Direction]:
     """
     with open_bytes(find_file(path)) as stream:
         lines = [*decode_lines(stream, str(path), are_texts=False)]
-    first, *rows = [line.split("\t") for line in lines if line.strip()] or [[]]
+    (_, first), *rows = [(n, line.split("\t")) for n, line in enumerate(lines, 1) if line.strip()] or [(1, [])]
     header = [cell.strip() for cell in first]
     if missing := [column for column in COLUMNS[:3] if column not in header]:
         raise DataError(
@@ -88,7 +88,7 @@ def read_table(path: Path) -> dict[str, Direction]:
     if unknown := [column for column in header if column not in COLUMNS]:
         raise DataError(f"{path}: unknown column {unknown[0]!r}", hint=f"its columns are {', '.join(COLUMNS)}")
     directions: dict[str, Direction] = {}
-    for number, row in enumerate(rows, 2):
+    for number, row in rows:
         cells = dict(zip(header, [cell.strip() for cell in row], strict=False))
         if not cells.get("train") or len(row) > len(header):
             problem = "more cells than columns" if len(row) > len(header) else "no training files"

@@ -95,6 +95,7 @@ def test_what_is_no_table_is_refused(tmp_path: Path, text: str, said: str) -> No
     [
         ("en\tde\t\t\t", "{table}, row 2: no training files"),
         ("en\tde", "{table}, row 2: no training files"),
+        ("\n\nen\tde", "{table}, row 4: no training files"),
         ("en\tde\ta\tb\tc\td", "{table}, row 2: more cells than columns"),
         ("en\ten\ta", "the source and the target language are both en ({table}, row 2)"),
         (
