@@ -215,12 +215,13 @@ def encode(
         fitting = [row for row in zip(*sides, strict=True) if all(0 < len(ids) <= longest for ids in row)]
         if name == CORRECTIONS:
             warn_of(found, len(pairs) - len(fitting), sum(UNK_ID in src or UNK_ID in tgt for src, tgt in fitting))
+        if not fitting:
+            what = str(found.path) if name == CORRECTIONS else f"{name} pairs"
+            raise DataError(f"{what}: none fits into {longest} pieces, as model.max_length wants")
         start = len(columns[0])
         for column, rows in zip(columns, zip(*fitting, strict=True), strict=True):
             column += [np.array(ids, np.int64) for ids in rows]
         bounds[name] = start, len(columns[0])
-        if not fitting:
-            raise DataError(f"{found.path}: no pair of {name} fits into {longest} pieces, as model.max_length wants")
     return DrawnPairs(*columns), bounds
 
 

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from nmt import console
+from nmt.config.languages import tag_of
 from nmt.data.cleaning.corpus_text import read_text
 from nmt.devices import pick_device
 from nmt.errors import ArtifactError, ForgottenError, StorageError
@@ -157,22 +158,22 @@ def show_results(run: Run, seconds: float) -> None:
     Of another objective than translation there are no samples and scores.
     """
     is_translation = run.recipe.training.objective == "translation"
-    sample = show_translations(run) if is_translation else ""
+    sample, target = show_translations(run) if is_translation else ("", "")
     if best := best_checkpoint(run):
         console.heading("Best checkpoint:", f" {best}")
     console.heading("Total time:", f" {console.duration(seconds)}")
     if all(corpus.builtin for corpus in run.recipe.data.training_corpora.values()):
         console.out(GRAMMAR)
     model = shlex.quote(str(run.folder.bundle))
-    to = f" --to {run.recipe.languages.target}" if run.recipe.languages.directions else ""
+    to = f" --to {target}" if run.recipe.languages.directions else ""
     if is_translation:
         console.heading("Next:", f" echo {shlex.quote(sample)} | nmt translate {model}{to}")
     elif run.recipe.training.objective != "masked":
         console.heading("Next:", f" nmt run RECIPE --init-from {model}, a recipe that translates with such a model")
 
 
-def show_translations(run: Run) -> str:
-    """Print samples and scores with signatures; return a sample source."""
+def show_translations(run: Run) -> tuple[str, str]:
+    """Print samples and scores with signatures; return a sample source, and the language that it is translated into."""
     folder, first = run.folder, evaluation.names_of_tests(run)[0]
     languages = run.recipe.languages_of(f"test.{first}")
     sources, references = read_text(folder.text, f"test.{first}")
@@ -187,7 +188,7 @@ def show_translations(run: Run) -> str:
     console.out("")
     console.scores(read_json(folder.scores))
     console.out("")
-    return sources[chosen[0]]
+    return sources[chosen[0]].removeprefix(f"{tag_of(languages.target)} "), languages.target
 
 
 def best_checkpoint(run: Run) -> str:

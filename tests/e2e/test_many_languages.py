@@ -76,7 +76,15 @@ def run(nmt_here: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     said = nmt_here("run", root / "many.toml", "--run-dir", root / "run", "--workers", "1")
     assert said.code == 0, said.err
     (root / "said.txt").write_text(said.err, encoding="utf-8")
+    (root / "printed.txt").write_text(said.out, encoding="utf-8")
     return root / "run"
+
+
+def test_the_next_step_translates_a_line_without_its_tag(run: Path) -> None:
+    *_, last = (run.parent / "printed.txt").read_text(encoding="utf-8").splitlines()
+    assert last.startswith("Next: echo ")
+    assert last.endswith(f" | nmt translate {run / 'model'} --to he")
+    assert "<2" not in last
 
 
 def test_each_direction_has_dev_scores_and_their_mean_ranks_the_checkpoints(run: Path) -> None:

@@ -19,7 +19,18 @@ from nmt.inference.bundle import open_bundle
 from nmt.inference.engines.native import load_model
 from nmt.inference.translator import Translator
 from nmt.pipeline import learning
-from nmt.pipeline.learning import CORRECTIONS, GENERAL, agreeing, draw_pairs, general_text, learn, plan, spread, warn_of
+from nmt.pipeline.learning import (
+    CORRECTIONS,
+    GENERAL,
+    agreeing,
+    draw_pairs,
+    encode,
+    general_text,
+    learn,
+    plan,
+    spread,
+    warn_of,
+)
 from nmt.pipeline.lock import read_lock
 
 FEW: dict[str, Any] = {"epochs": 2, "bound": 100.0, "dev_lines": 20}
@@ -211,5 +222,10 @@ def test_corrections_that_the_model_cannot_take_or_write_are_said(
     learn(tiny.model, path, tmp_path / "new", LearningConfig(**{**FEW, "epochs": 1}))
     warn_of(Corrections(path), 0, 1)
     said = capsys.readouterr().err
+    bundle, long = open_bundle(tiny.model), [("long " * 99, "lang")]
+    for name, where in ((CORRECTIONS, str(path)), (GENERAL, "general pairs")):
+        with pytest.raises(DataError) as caught:
+            encode(bundle, {name: long}, Corrections(path))
+        assert str(caught.value) == f"{where}: none fits into 63 pieces, as model.max_length wants"
     assert f"nmt: warning: {path}: corrections of more pieces than the model takes, left out: 1\n" in said
     assert f"nmt: warning: {path}: corrections with characters that the model cannot write: 1\n" in said
