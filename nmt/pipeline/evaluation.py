@@ -3,12 +3,13 @@
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from nmt import console
 from nmt.config.decoding import EvaluationConfig
-from nmt.data.cleaning.corpus_text import read_text
+from nmt.data.cleaning.corpus_text import read_dev_sets, read_text
 from nmt.data.encoding.tokenizer import SentencePieceModel
 from nmt.errors import DataError
 from nmt.evaluation.calibration import Reliability
@@ -78,12 +79,19 @@ def make(run: Run, manifest: Manifest) -> None:
 
 
 def calibrate(run: Run) -> None:
-    """Fit the confidence of the bundle to dev; warn where dev is too short for it."""
+    """Fit the confidence of the bundle to dev, each set in its direction; warn where dev is too short for it."""
     recipe, bundle = run.recipe, run.folder.bundle
-    sources, references = read_text(run.folder.text, "dev")
-    translator = Translator.load(bundle, device=recipe.training.device, to=recipe.languages.target)
+    loaded = Translator.load(bundle, device=recipe.training.device, to=recipe.languages.target)
+    found, references = list[Trust](), list[str]()
+    for name, pairs in read_dev_sets(run.folder.text).items():
+        languages = recipe.languages_of(name)
+        translator = loaded.with_direction(languages.target, languages.source)
+        found.append(Trust.of(bundle, translator, [source for source, _ in pairs], is_fitted=True))
+        references += [target for _, target in pairs]
+    translations = [text for trust in found for text in trust.translations]
+    features = [row for trust in found for row in trust.features]
     try:
-        Trust.of(bundle, translator, sources, is_fitted=True).settle([references], recipe.evaluation)
+        replace(found[0], translations=translations, features=features).settle([references], recipe.evaluation)
     except DataError as error:
         console.warn(f"the bundle gets no confidence: dev has {error}")
 

@@ -2,11 +2,14 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, Run
 
+from nmt.evaluation import calibration
+from nmt.inference.calibrating import Trust
 from nmt.inference.translator import Translator
 
 DIRECTIONS = {
@@ -100,6 +103,25 @@ def test_each_direction_has_dev_scores_and_their_mean_ranks_the_checkpoints(run:
     assert "chrf_signature" in last
     said = (run.parent / "said.txt").read_text(encoding="utf-8")
     assert all(f"{direction} " in said.split("dev loss")[1] for direction in DIRECTIONS)
+
+
+def test_the_confidence_is_calibrated_on_each_dev_set_in_its_direction(
+    run: Path, nmt_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "LEAST_LINES", 40)
+    directions, own = list[str](), Trust.of
+
+    def of(model: Path, translator: Translator, sources: list[str], *, is_fitted: bool) -> Trust:
+        directions.append("-".join(map(str, translator.direction.languages)))
+        return own(model, translator, sources, is_fitted=is_fitted)
+
+    monkeypatch.setattr(Trust, "of", of)
+    folder = shutil.copytree(run, tmp_path / "run")
+    arguments = ("run", run.parent / "many.toml", "--run-dir", folder, "--set", "confidence.calibrate=true")
+    said = nmt_here(*arguments)
+    assert said.code == 0, said.err
+    assert f"evaluate: confidence fitted to 40 lines: {folder / 'model' / 'calibration.json'}" in said.messages
+    assert directions == [*DIRECTIONS, *DIRECTIONS], "of dev, and of the test sets"
 
 
 def test_each_test_is_scored_by_the_tokenizer_of_its_target_language(run: Path) -> None:
