@@ -27,7 +27,7 @@ from nmt.commands.model_options import (
 )
 from nmt.commands.options import Input, OptionsOf, Output, command, option_name, writing
 from nmt.config.decoding import DecodingConfig, SamplingConfig
-from nmt.config.inference import InferenceConfig, Options, TermsConfig
+from nmt.config.inference import InferenceConfig, Options
 from nmt.config.model import Layers
 from nmt.config.section import Section
 from nmt.data.reading.archives import count_lines
@@ -154,7 +154,7 @@ def translate(
     for example, the text inside a document is translated in place.
     """
     # Everything else is checked before the model, which takes seconds to load.
-    check(sample, search, sampling, inference, files)
+    check(sample, search, sampling, inference)
     check_repair(written, sample, prefix, inference)
     load = partial(load_translator, models, search, inference, read_terms(files, inference))
     if kind := written.document:
@@ -307,12 +307,8 @@ def check_repair(written: OutputConfig, sample: bool, prefix: Path | None, infer
         raise UsageError(f"the engine {inference.engine} has no --repair", hint="leave out --engine")
 
 
-def check(
-    sample: bool, search: DecodingConfig, sampling: SamplingConfig, inference: InferenceConfig, files: TermsConfig
-) -> None:
+def check(sample: bool, search: DecodingConfig, sampling: SamplingConfig, inference: InferenceConfig) -> None:
     """Raise UsageError where options exclude each other, whatever the model, or the device is not there."""
-    if sample and files.glossary:
-        raise UsageError("--glossary is for the search, not for --sample", hint="--avoid is for both")
     if sample and search.model_fields_set & {"beam_size", "length_penalty"}:
         raise UsageError("--beam-size and --length-penalty are for the search, not for --sample")
     given = sampling.model_fields_set

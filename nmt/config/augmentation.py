@@ -48,6 +48,10 @@ class AugmentationConfig(Section):
     --glossary` from its source, without constraints of the search. Needs the alignment and `tokenizer.joint`."""
     terms_most: Annotated[int, Field(ge=1, le=16)] = 3
     """The most terms of a source for `terms`; their number is drawn from 1 up to it."""
+    terms_exchanged: Rate = 0.5
+    """Share of the terms with one target word in whose place another word stands, in the annotation and in the target:
+    one of the training text that ends alike, or an invented one. A model that trusts the source word is wrong there, so
+    it learns to copy the term; 0 exchanges none."""
     seed: Seed = 1
     """Seed of all draws: which pairs are taken, and what is changed in them."""
 
@@ -59,6 +63,6 @@ class AugmentationConfig(Section):
     @property
     def rates(self) -> dict[str, float]:
         """The rates above 0 by kind, in the order of the section."""
-        others = ("join_most", "terms_most", "seed")
+        others = ("join_most", "terms_most", "terms_exchanged", "seed")
         values = {name: getattr(self, name) for name in type(self).model_fields if name not in others}
         return {name: rate for name, rate in values.items() if rate}

@@ -316,7 +316,8 @@ class Translator:
             and self.terms.has_glossary
             and not self.terms.is_soft
         ):
-            raise UsageError("a glossary and sampling exclude each other", hint="search, or leave out the glossary")
+            hint = "search, or leave out the glossary; a model for terms samples with soft ones"
+            raise UsageError("hard terms and sampling exclude each other", hint=hint)
         begun: deque[Chunk] = deque()
 
         def batches() -> Iterator[list[Row]]:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from nmt.config.inference import Options
 from nmt.data.languages import english_name
-from nmt.data.reading.terms import Terms
+from nmt.data.reading.terms import Mode, Terms
 from nmt.documents.lines import LineTranslator
 from nmt.inference.results import Candidate, Translation
 from nmt.inference.segments import join
@@ -46,6 +46,9 @@ class TranslateLinesBody(Body):
     """Tags of the model, put before each line."""
     glossary: Annotated[dict[Phrase, Phrase | list[Phrase]], Field(max_length=MOST_TERMS)] | None = None
     """Translations of terms, by the term; of several any will do. They take the place of the server's own glossary."""
+    glossary_mode: Mode | None = None
+    """Soft: a model for terms takes those of `glossary` from its source. Hard: the search holds to them as they are
+    written. By default soft for a model for terms."""
     avoid: Annotated[list[Phrase], Field(max_length=MOST_TERMS)] | None = None
     """Phrases that no translation is to hold, in place of the server's own."""
     alignment: bool = False
@@ -70,6 +73,8 @@ async def translate(request: Request) -> JSONResponse:
     body = await parse(request, TranslateLinesBody, service.config)
     if any("\n" in line for line in body.lines):
         raise bad_request("a line holds a line break: /translate takes texts of several lines")
+    if body.glossary_mode and body.glossary is None:
+        raise bad_request("glossary_mode is for a glossary, and the request has none")
     if body.parts and body.prefixes is not None:
         raise bad_request("parts of lines have no prefixes")
     options = Options(
@@ -132,7 +137,7 @@ def terms_of(body: TranslateLinesBody) -> Terms | None:
     """Return the terms that `body` gives; None for those of the server. Raises DataError."""
     if body.glossary is None and body.avoid is None:
         return None
-    return Terms.of(body.glossary, body.avoid or [])
+    return Terms.of(body.glossary, body.avoid or [], body.glossary_mode)
 
 
 class Part(NamedTuple):

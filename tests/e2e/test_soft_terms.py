@@ -97,6 +97,15 @@ def test_the_terms_of_a_document_are_soft_and_its_tags_are_placed(home: Path, mo
     assert not any(mark in said.out for mark in TERM_MARKS)
 
 
+def test_soft_terms_are_sampled_and_hard_ones_are_not(home: Path, model: Path, nmt_here: Run) -> None:
+    use: list[str | Path] = ["translate", model, "--glossary", home / "terms.tsv", "--sample", *CPU]
+    said = nmt_here(*use, "--format", "jsonl", stdin=b"The dog sleeps.\n")
+    assert said.code == 0, said.err
+    assert "unmet" in json.loads(said.lines[0])["hypotheses"][0]
+    said = nmt_here(*use, "--glossary-mode", "hard", "-o", home / "sampled.de", stdin=b"The dog sleeps.\n")
+    assert (said.code, (home / "sampled.de").exists()) == (2, False)
+
+
 def test_an_export_takes_soft_terms_and_refuses_hard_ones(home: Path, model: Path, nmt_here: Run) -> None:
     assert nmt_here("export", model, "--to", "ctranslate2", cwd=home).code == 0
     use: list[str | Path] = ["translate", model, "--glossary", home / "terms.tsv", "--engine", "ctranslate2", *CPU]

@@ -160,7 +160,8 @@ def test_what_cannot_be_is_said_in_one_line(tiny_model: Path, tmp_path: Path, gl
     said = nmt_here(*use, "--avoid", odd, "--engine", "ctranslate2", stdin=TEXT)
     assert said == (2, "", "nmt: the engine ctranslate2 has no --avoid (leave out --engine)\n")
     said = nmt_here(*use, "--glossary", glossary, "--sample", stdin=TEXT)
-    assert said == (2, "", "nmt: --glossary is for the search, not for --sample (--avoid is for both)\n")
+    hint = "search, or leave out the glossary; a model for terms samples with soft ones"
+    assert said == (2, "", f"nmt: hard terms and sampling exclude each other ({hint})\n")
     said = nmt_here("serve", tiny_model, tiny_model, "--glossary", glossary)
     hint = "requests to /v1/translate may bring their own"
     assert said == (2, "", f"nmt: --glossary and --avoid are for one model ({hint})\n")

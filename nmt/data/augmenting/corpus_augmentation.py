@@ -147,7 +147,8 @@ class _Context:
     @cached_property
     def annotator(self) -> TermAnnotator:
         entries = read_dictionary(self.plan.alignment) if self.plan.alignment else []
-        return TermAnnotator(self.plan.config.terms_most, {entry.source: entry.count for entry in entries})
+        config, counts = self.plan.config, {entry.source: entry.count for entry in entries}
+        return TermAnnotator(config.terms_most, counts, config.terms_exchanged, [entry.target for entry in entries])
 
     def joiner(self, corpus: str) -> Joiner:
         """Return what joins the pairs of `corpus`, whose cleaning has the limits."""

@@ -129,6 +129,10 @@ async def test_a_request_brings_terms_of_its_own(models: Models) -> None:
     unused = "no line holds a term of the glossary: is its first column in the source language?"
     assert unused in (await answer(glossary={"Hund": "dog"})).body["warnings"]
     assert (await answer(glossary={"dog": " "})).body == {"error": "term 'dog': the target is blank"}
+    assert (await answer(glossary={"dog": "Haus"}, glossary_mode="hard")).status == 200
+    refused = "the model was not trained for terms, and cannot take them from its source"
+    assert refused in (await answer(glossary={"dog": "Haus"}, glossary_mode="soft")).body["error"]
+    assert "glossary_mode is for a glossary" in (await answer(glossary_mode="soft")).body["error"]
     assert (await answer(glossary={"dog": []})).status == (await answer(glossary={"dog": 7})).status == 400
     assert "is blank to the model" in (await answer(glossary={"\u200b": "Hund"})).body["error"]
     too_many = {f"term{number}": "Hund" for number in range(1001)}

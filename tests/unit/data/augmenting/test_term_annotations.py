@@ -4,9 +4,10 @@ import random
 from collections import Counter
 
 from nmt.data.augmenting.aligned_pair import AlignedPair
-from nmt.data.augmenting.term_annotations import TermAnnotator
+from nmt.data.augmenting.term_annotations import FREQUENT, TermAnnotator, WordExchange
 from nmt.data.pairs import Pair
 
+ARTICLES = ["die"] + ["a" * n for n in range(1, FREQUENT)]
 ALIGNED = AlignedPair(("old house, big", "Haus alt, groß"), [(0, 1), (1, 0), (2, 2), (3, 3)])
 
 
@@ -56,3 +57,30 @@ def test_marks_numbers_and_placeholders_are_no_terms() -> None:
     assert set(made(AlignedPair((". ⟦0⟧ 77", ". ⟦0⟧ 77"), [(0, 0), (1, 1), (2, 2)]))) == {None}
     assert set(made(AlignedPair(("a b", "c d")))) == {None}
     assert set(made(AlignedPair(("a ⟦=⟧ b", "c d"), [(0, 0)]))) == {None}
+
+
+def test_an_exchanged_word_ends_alike_and_keeps_its_case() -> None:
+    exchange = WordExchange([*ARTICLES, "Haus", "Maus", "Laus", "maus", "Hund", "x7", "alt", "sie", "Haus"])
+    others = {exchange.another("Haus", random.Random(seed)) for seed in range(200)}
+    assert None not in others
+    assert {"Maus", "Laus"} < others
+    assert all(word and word.endswith("us") and word[0].isupper() for word in others)
+    assert "Huus" in others  # of Hund and Maus
+    assert {exchange.another(word, random.Random(1)) for word in ("alt", "x7", "Hund", "maus", "die")} == {None}
+
+
+def test_an_exchanged_term_is_another_word_in_the_annotation_and_in_the_target() -> None:
+    aligned = AlignedPair(("old house, big", "Haus alt, groß"), [(0, 1), (1, 0), (2, 2), (3, 3)])
+    annotator = TermAnnotator(3, {}, exchanged=1.0, words=[*ARTICLES, "Maus", "halt", "Haus", "alt"])
+    found = {annotator.annotate(aligned, random.Random(seed)) for seed in range(300)}
+    both = [pair for pair in found if pair and pair[0].count("⟦=⟧") == 2 and "house⟦=⟧ Maus⟦" in pair[0]]
+    assert any("old⟦=⟧ halt⟦" in source and target == "Maus halt, groß" for source, target in both)
+    assert ("⟦term⟧ old house⟦=⟧ Haus alt⟦/term⟧, big", "Haus alt, groß") in found  # several words stay
+    assert ("old house,⟦term⟧ big⟦=⟧ groß⟦/term⟧", "Haus alt, groß") in found  # no other word ends alike
+    some = TermAnnotator(1, {}, exchanged=0.5, words=[*ARTICLES, "Maus", "Laus"])
+    targets = Counter(
+        pair[1]
+        for pair in (some.annotate(aligned, random.Random(seed)) for seed in range(400))
+        if pair and " house⟦=⟧" in pair[0] and "old house⟦" not in pair[0]
+    )
+    assert 0.35 < targets["Haus alt, groß"] / targets.total() < 0.65
