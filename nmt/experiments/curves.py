@@ -68,13 +68,29 @@ def points_of(run: FinishedRun, name: str, axis: Axis = "steps") -> Points:
 
     Raises UsageError where the log, as those of older nmt, knows neither tokens nor hours.
     """
-    curve = CURVES[name]
-    found = [(event["step"], event.get(curve.key)) for event in run.log if event.get("kind") == curve.kind]
-    known = [(float(step), float(value)) for step, value in found if isinstance(value, int | float)]
-    x, y = np.array([step for step, _ in known]), np.array([value for _, value in known])
+    x, y = values_in(run.log, CURVES[name])
     if axis != "steps" and len(x):
         x = along(run, x, axis)
     return thinned(x, y)
+
+
+def points_of_sets(run: FinishedRun) -> dict[str, dict[str, Points]]:
+    """Return the curves of each dev set that has a name, by steps, under the names of the curves of all of them."""
+    events = [event for event in run.log if event.get("kind") == "dev"]
+    names = dict.fromkeys(name for event in events for name in event.get("sets", {}))
+    found: dict[str, dict[str, Points]] = {}
+    for name in names:
+        log = [{**event["sets"][name], "kind": "dev", "step": event["step"]} for event in events if "sets" in event]
+        values = {key: values_in(log, curve) for key, curve in CURVES.items() if curve.kind == "dev"}
+        found[name] = {key: thinned(x, y) for key, (x, y) in values.items() if len(x)}
+    return found
+
+
+def values_in(log: Sequence[JsonObject], curve: Curve) -> tuple[Floats, Floats]:
+    """Return the steps of `log` that have a value of `curve`, and these values."""
+    found = [(event["step"], event.get(curve.key)) for event in log if event.get("kind") == curve.kind]
+    known = [(float(step), float(value)) for step, value in found if isinstance(value, int | float)]
+    return np.array([step for step, _ in known]), np.array([value for _, value in known])
 
 
 def along(run: FinishedRun, steps: Floats, axis: Axis) -> Floats:

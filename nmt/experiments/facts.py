@@ -16,7 +16,7 @@ from nmt.evaluation.line_scores import LineScores, ScoresBeside
 from nmt.evaluation.metrics import MetricName, Statistics, tokenizer_for, with_brackets
 from nmt.evaluation.scoring import SPACED, count_systems
 from nmt.experiments.attention import attention_of
-from nmt.experiments.curves import CURVES, points_of
+from nmt.experiments.curves import CURVES, points_of, points_of_sets
 from nmt.experiments.finished_run import FinishedRun
 from nmt.experiments.sentences import extremes, line_scores
 from nmt.files import JsonObject, read_record
@@ -58,6 +58,10 @@ def facts_of(run: FinishedRun, beside: ScoresBeside | None = None) -> JsonObject
         "lengths": lengths,
         "training": training_of(run),
         "curves": curves_of(run),
+        "dev_sets": {
+            name: {key: points.to_json() for key, points in curves.items()}
+            for name, curves in points_of_sets(run).items()
+        },
         "tests": {
             test: test_facts(run, test, counted.get(test), (beside or {}).get(test, {}), words, missing)
             for test in run.tests

@@ -90,12 +90,18 @@ def hash_of(text: str) -> int:
     return value
 
 
-def curve_pictures(curves: Mapping[str, JsonObject]) -> dict[str, Markup]:
-    """Draw the curves of one run, by the titles of the pictures."""
+def curve_pictures(
+    curves: Mapping[str, JsonObject], dev_sets: Mapping[str, Mapping[str, JsonObject]] | None = None
+) -> dict[str, Markup]:
+    """Draw the curves of one run, by the titles of the pictures; those of `dev_sets` beside that of all of them."""
     pictures = {}
     for title, panel in PANELS.items():
         shown = {label: name for label, name in panel.items() if name in curves}
         points = {label: Points(**curves[name]) for label, name in shown.items()}
+        for dev_set, of_set in (dev_sets or {}).items() if "dev" in shown else ():
+            if found := of_set.get(shown["dev"]):
+                shown[f"dev {dev_set}"] = shown["dev"]
+                points[f"dev {dev_set}"] = Points(**found)
         alt = " ".join(described(label, points[label]) for label in shown)
         if not shown:
             continue

@@ -183,7 +183,7 @@ def pictures_of(run: JsonObject) -> JsonObject:
     lengths = run["lengths"]
     analyses = {test: found["analysis"] for test, found in run["tests"].items() if found["analysis"]}
     return {
-        "curves": pictures.curve_pictures(run["curves"]),
+        "curves": pictures.curve_pictures(run["curves"], run["dev_sets"]),
         "lengths": pictures.length_picture(lengths, run["source"], run["target"]) if lengths else None,
         "groups": {test: group_pictures(test, analysis) for test, analysis in analyses.items()},
         "reliability": {

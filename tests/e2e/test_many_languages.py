@@ -105,6 +105,12 @@ def test_each_direction_has_dev_scores_and_their_mean_ranks_the_checkpoints(run:
     assert all(f"{direction} " in said.split("dev loss")[1] for direction in DIRECTIONS)
 
 
+def test_the_report_draws_the_curves_of_each_direction(run: Path, nmt_here: Run, tmp_path: Path) -> None:
+    assert nmt_here("report", run, "-o", tmp_path / "report.html").code == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert all(page.count(f">dev {direction}</text>") == 3 for direction in DIRECTIONS)  # loss, BLEU and chrF
+
+
 def test_the_confidence_is_calibrated_on_each_dev_set_in_its_direction(
     run: Path, nmt_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

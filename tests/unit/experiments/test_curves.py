@@ -9,7 +9,17 @@ import pytest
 from matplotlib.figure import Figure
 
 from nmt.errors import UsageError
-from nmt.experiments.curves import CURVES, MOST, Points, check_curves, draw_curve, log_ticks, points_of, thinned
+from nmt.experiments.curves import (
+    CURVES,
+    MOST,
+    Points,
+    check_curves,
+    draw_curve,
+    log_ticks,
+    points_of,
+    points_of_sets,
+    thinned,
+)
 from nmt.experiments.finished_run import FinishedRun
 
 
@@ -26,6 +36,20 @@ def test_a_curve_has_the_values_of_its_kind_of_event_and_leaves_out_null() -> No
     assert points_of(log, "loss") == Points([1, 3], [4, 2])
     assert points_of(log, "dev_loss") == Points([1], [3.5])
     assert points_of(log, "bleu") == Points([], [])
+
+
+def test_each_dev_set_has_curves_of_its_own() -> None:
+    sets = {"en-de": {"loss": 3.0, "bleu": 1.0}, "de-en": {"loss": 4.0}}
+    log = run(
+        {"kind": "dev", "step": 1, "loss": 3.5, "sets": sets},
+        train(2, 2.0),
+        {"kind": "dev", "step": 3, "loss": 2.5, "sets": {"en-de": {"loss": 2.0, "bleu": 5.0}, "de-en": {"loss": 3.0}}},
+    )
+    assert points_of_sets(log) == {
+        "en-de": {"dev_loss": Points([1, 3], [3, 2]), "bleu": Points([1, 3], [1, 5])},
+        "de-en": {"dev_loss": Points([1, 3], [4, 3])},
+    }
+    assert points_of_sets(run({"kind": "dev", "step": 1, "loss": 3.5})) == {}
 
 
 def test_points_lie_at_the_tokens_and_hours_that_training_had_taken() -> None:

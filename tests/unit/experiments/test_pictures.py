@@ -50,6 +50,17 @@ def test_the_ids_of_two_pictures_differ_and_those_unused_are_gone() -> None:
     assert first == curve_pictures({"loss": curve, "learning_rate": curve})
 
 
+def test_dev_sets_are_drawn_beside_that_of_all_in_the_panels_that_have_a_dev_curve() -> None:
+    curve, other = {"x": [1.0, 2.0], "y": [3.0, 1.0]}, {"x": [1.0, 2.0], "y": [7.0, 5.0]}
+    curves = {"loss": curve, "dev_loss": curve, "bleu": curve, "speed": curve}
+    found = curve_pictures(curves, {"en-de": {"dev_loss": other}, "de-en": {"dev_loss": other, "bleu": other}})
+    assert "dev en-de: 7 at step 1" in found["Loss"]
+    assert "dev de-en: 7 at step 1" in found["Loss"]
+    assert ">dev de-en</text>" in found["BLEU on dev"]
+    assert ">dev en-de</text>" not in found["BLEU on dev"]
+    assert found["Target tokens per second"] == curve_pictures(curves)["Target tokens per second"]
+
+
 def test_a_curve_is_described_by_its_ends_and_extremes() -> None:
     points = Points([10, 2000, 3000], [5.12345, 2, 4])
     assert described("dev", points) == (
