@@ -13,18 +13,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Self, TypeVar
 
-from pydantic import ValidationError
-
 from nmt import console
 from nmt.config.decoding import DecodingConfig, InferencePrecision
-from nmt.config.inference import InferenceConfig, Options, TrainingLines
-from nmt.config.section import first_error
+from nmt.config.inference import Options, TrainingLines
 from nmt.data.directions import Direction, choose_direction
 from nmt.data.encoding.batching import by_tokens
 from nmt.data.encoding.tokenizer import Tokenizer
 from nmt.data.encoding.trees import TreePieces
 from nmt.data.pairs import is_blank
-from nmt.data.placeholders import Protector, check_tags, protector_for
+from nmt.data.placeholders import Protector
 from nmt.data.reading.streams import UpToError
 from nmt.data.reading.terms import Terms
 from nmt.data.sentences import SentenceSplitter
@@ -33,9 +30,8 @@ from nmt.evaluation.checks import Checker
 from nmt.inference.alignment import align_words
 from nmt.inference.bundle import BundleConfig
 from nmt.inference.candidates import Joiner
-from nmt.inference.confidence import Calibration, no_calibration, read_calibration
-from nmt.inference.engines.loading import EnginePlan, open_bundles
-from nmt.inference.engines.workers import Workers
+from nmt.inference.confidence import Calibration, no_calibration
+from nmt.inference.loading import Parts, load_parts
 from nmt.inference.mbr import choose, request_of
 from nmt.inference.protocol import Engine, Hypothesis, Matrix, Pair, Request, Row, by_batch, length_penalty, nan_error
 from nmt.inference.repair import check_options, terms_for
@@ -48,7 +44,6 @@ from nmt.inference.terms import TermEncoder, Wanted
 R = TypeVar("R")
 FIRST_CHUNK, LARGEST_CHUNK = 32, 2048
 """Lines of the first chunk and, doubling, of the largest: early answers first, then full batches."""
-NATIVE = "take the engine native"
 AS_MANY = "give as many prefixes as lines; a blank one leaves the start to the model"
 
 
@@ -122,45 +117,22 @@ class Translator:
         `InferenceConfig`, such as `device`. Translations keep to `terms`, see `with_terms`.
         With more than one of `devices`, the processes translate different batches. Raises ArtifactError, UsageError.
         """
-        if not paths:
-            raise UsageError("no model to load")
-        bundles = open_bundles([Path(path) for path in paths])
-        config, tokenizer = bundles[0].config, bundles[0].tokenizer
-        given = {**(decoding or {}), **({"precision": precision} if precision else {})}
-        try:
-            search = DecodingConfig.model_validate({**config.decoding.model_dump(), **given})
-            inference = InferenceConfig.model_validate(settings, strict=False)
-        except ValidationError as error:
-            prefix = "decoding." if error.title == DecodingConfig.__name__ else ""
-            raise UsageError(prefix + first_error(error)) from None
-        direction = choose_direction(config.languages, inference.from_, inference.to)
-        check_tags(inference.tags, tokenizer.tags)
-        is_own = "protect" not in inference.model_fields_set
-        protector = protector_for(config.protect if is_own else inference.protect, tokenizer.placeholders)
-        if "precision" in given and inference.engine != "native":
-            raise UsageError("the precision of an export is its own", hint="nmt export has --quantization")
-        if inference.engine != "native":
-            bundles[0].check_float32()
-        has_terms = all(bundle.config.has_terms for bundle in bundles)
-        encoder = None if terms is None else TermEncoder(terms, tokenizer, is_for_terms=has_terms)
-        if encoder is not None and encoder.binds and inference.engine != "native":
-            raise UsageError(f"the engine {inference.engine} has no glossary and avoids no phrases", hint=NATIVE)
-        plan = EnginePlan([bundle.path for bundle in bundles], inference, search.precision)
-        engine = plan.load() if inference.devices == 1 else Workers(plan)
-        longest = min(bundle.config.model.max_length for bundle in bundles)
+        return cls._of(load_parts([Path(path) for path in paths], decoding or {}, precision, terms, settings))
+
+    @classmethod
+    def _of(cls, parts: Parts) -> Self:
         translator = cls(
-            engine,
-            tokenizer,
-            search,
-            max_length=longest,
-            protector=protector,
-            tags=inference.tags,
-            direction=direction,
-            lines=config.training_lines,
+            parts.engine,
+            parts.tokenizer,
+            parts.decoding,
+            max_length=parts.max_length,
+            protector=parts.protector,
+            tags=parts.tags,
+            direction=parts.direction,
+            lines=parts.config.training_lines,
         )
-        translator.bundle, translator.terms, translator.has_terms = config, encoder, has_terms
-        if len(bundles) == 1:
-            translator.path, translator.calibration = bundles[0].path, read_calibration(bundles[0])
+        translator.bundle, translator.path = parts.config, parts.path
+        translator.terms, translator.has_terms, translator.calibration = parts.terms, parts.has_terms, parts.calibration
         return translator
 
     def facing(self, direction: Direction) -> Self:
