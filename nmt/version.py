@@ -15,6 +15,7 @@ EXTRAS = {
     "onnx": "argos",
     "openpyxl": "xlsx",
     "py3langid": "langid",
+    "simplemma": "lemmas",
     "tensorboard": "tensorboard",
     "transformers": "huggingface",
 }

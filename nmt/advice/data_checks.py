@@ -37,6 +37,7 @@ from nmt.errors import DataError, UsageError
 from nmt.evaluation.brackets import are_trees
 from nmt.evaluation.metrics import resolve_tokenizer
 from nmt.evaluation.scoring import CHRF, ORDER, blank_references, mean_tokens, weakness_of
+from nmt.pipeline.augmentation import check_lemmas
 from nmt.pipeline.tokenizer import has_own_settings
 from nmt.training.log import METRICS
 
@@ -92,7 +93,8 @@ def check_synthetic(checkup: Checkup) -> Finding:
 
 
 def check_filters(checkup: Checkup) -> Finding:
-    """List the filters, which raise UsageError where a package is missing."""
+    """List the filters, which raise UsageError where a package is missing, as the base forms of terms do."""
+    check_lemmas(checkup.run)
     corpora: dict[str, list[str]] = {}
     for name in checkup.recipe.data.training_corpora:
         config = checkup.plan.cleaning_of(name)

@@ -38,15 +38,16 @@ def read_terms(files: TermsConfig, inference: InferenceConfig) -> Terms | None:
 
     Raises DataError, and UsageError where the engine knows no terms.
     """
-    if files.glossary_mode and files.glossary is None:
-        raise UsageError("--glossary-mode is for --glossary, and there is none", hint="leave it out")
+    for option, is_given in (("mode", files.glossary_mode), ("forms", files.glossary_forms != "written")):
+        if is_given and files.glossary is None:
+            raise UsageError(f"--glossary-{option} is for --glossary, and there is none", hint="leave it out")
     if files.glossary is None and files.avoid is None:
         return None
     if inference.engine != "native" and (files.avoid is not None or files.glossary_mode == "hard"):
         option = "--avoid" if files.avoid is not None else "--glossary-mode hard"
         raise UsageError(f"the engine {inference.engine} has no {option}", hint="leave out --engine")
     glossary, avoid = (None if name is None else Path(name) for name in (files.glossary, files.avoid))
-    return Terms.read(glossary, avoid, files.glossary_mode)
+    return Terms.read(glossary, avoid, files.glossary_mode, files.glossary_forms)
 
 
 def check_device(inference: InferenceConfig) -> None:

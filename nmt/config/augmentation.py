@@ -52,6 +52,10 @@ class AugmentationConfig(Section):
     """Share of the terms with one target word in whose place another word stands, in the annotation and in the target:
     one of the training text that ends alike, or an invented one. A model that trusts the source word is wrong there, so
     it learns to copy the term; 0 exchanges none."""
+    terms_lemmas: Rate = 0.0
+    """Share of the other terms with one target word whose annotation has the base form of that word, where the target
+    keeps its own: the model learns to inflect what a glossary has in base form (Bergmanis and Pinnis 2021, section 3).
+    Needs the extra `lemmas`."""
     seed: Seed = 1
     """Seed of all draws: which pairs are taken, and what is changed in them."""
 
@@ -63,6 +67,6 @@ class AugmentationConfig(Section):
     @property
     def rates(self) -> dict[str, float]:
         """The rates above 0 by kind, in the order of the section."""
-        others = ("join_most", "terms_most", "terms_exchanged", "seed")
+        others = ("join_most", "terms_most", "terms_exchanged", "terms_lemmas", "seed")
         values = {name: getattr(self, name) for name in type(self).model_fields if name not in others}
         return {name: rate for name, rate in values.items() if rate}

@@ -82,6 +82,8 @@ class TermsConfig(Section):
     glossary_mode: Literal["soft", "hard"] | None = None
     """Soft: the terms stand in the source, and a model for terms (augmentation.terms) takes them from it, in the form
     that fits. Hard: the search holds to them as they are written. By default soft for a model for terms."""
+    glossary_forms: Literal["written", "lemmas"] = "written"
+    """How soft terms are found in a line: as they are written, or in any form of their words (the extra `lemmas`)."""
     avoid: Annotated[str | None, Flag(metavar="FILE")] = None
     """Phrases that no translation holds, one a line, in whatever case; after a TAB, a phrase of the source where alone
     this one is avoided."""

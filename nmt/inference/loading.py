@@ -68,7 +68,8 @@ def load_parts(
     if inference.engine != "native":
         bundles[0].check_float32()
     has_terms = all(bundle.config.has_terms for bundle in bundles)
-    encoder = None if terms is None else TermEncoder(terms, tokenizer, is_for_terms=has_terms)
+    pair = direction.languages
+    encoder = None if terms is None else TermEncoder(terms, tokenizer, is_for_terms=has_terms, languages=pair)
     if encoder is not None and encoder.binds and inference.engine != "native":
         problem = f"the engine {inference.engine} has no glossary and avoids no phrases"
         raise UsageError(problem, hint="take the engine native")

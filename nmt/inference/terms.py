@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from nmt.data.encoding.tokenizer import BOS_ID, UNK_ID, Tokenizer
+from nmt.data.lemmas import LemmaFinder, Lemmatizer, lemmatizer
 from nmt.data.reading.terms import Entry, Terms
 from nmt.data.term_marks import annotated, has_marks
 from nmt.data.terms import Finder, SourceFinder, cased, in_word, is_unspaced
@@ -29,10 +30,11 @@ class Target:
 
     texts: tuple[str, ...]  # in normal form, and as each begins a sentence
     spellings: tuple[tuple[tuple[int, ...], int], ...]  # as in `Need`
+    lemma: Lemmatizer | None = None  # where any form of their words will do
 
     @cached_property
-    def finder(self) -> Finder:
-        return Finder(self.texts)
+    def finder(self) -> Finder | LemmaFinder:
+        return LemmaFinder(self.texts, self.lemma) if self.lemma else Finder(self.texts)
 
 
 @dataclass(frozen=True)
@@ -94,14 +96,31 @@ class TermEncoder:
     Raises DataError where a term is blank in the normal form or has no pieces, UsageError where targets are trees.
     """
 
-    def __init__(self, terms: Terms, tokenizer: Tokenizer, *, is_for_terms: bool = False) -> None:
-        """Encode `terms` for a model, which may be one for terms. Raises UsageError where it is not, and is to be."""
+    def __init__(
+        self,
+        terms: Terms,
+        tokenizer: Tokenizer,
+        *,
+        is_for_terms: bool = False,
+        languages: tuple[str | None, str | None] = (None, None),
+    ) -> None:
+        """Encode `terms` for a model of `languages`, which may be one for terms.
+
+        Raises UsageError where it is not, and is to be, and where words of its languages have no base forms.
+        """
         self.terms, self.tokenizer = terms, tokenizer
         if terms.mode == "soft" and not is_for_terms:
             hint = "take the mode hard, or train with augmentation.terms"
             raise UsageError("the model was not trained for terms, and cannot take them from its source", hint=hint)
         self.is_soft = is_for_terms and terms.mode != "hard" and bool(terms.entries)
         """Whether the terms are written into sources, and not constraints of the search."""
+        by_lemmas = terms.forms == "lemmas"
+        if by_lemmas and not self.is_soft:
+            hint = "hard terms stand as they are written: list the forms, or take a model for terms"
+            raise UsageError("other forms of words are found for soft terms", hint=hint)
+        source_lemma, self._target_lemma = (
+            lemmatizer(code, "finding terms in all their forms") if by_lemmas else None for code in languages
+        )
         if tokenizer.target.trees is not None:
             raise UsageError("trees have the words of their lines: there are no terms to ask for or to avoid")
         targets = self._targets(terms.entries)
@@ -111,6 +130,7 @@ class TermEncoder:
                 raise DataError(f"{entry.where}: {entry.source!r} is blank to the model")
         self._of_source = dict(zip(reversed(sources), reversed(targets), strict=True))
         self._sources = SourceFinder(sources)
+        self._lemmas = LemmaFinder(sources, source_lemma) if source_lemma else None
         self._conditions = SourceFinder([one.source for one in terms.avoided if one.source])
         self._avoiding: dict[tuple[str, ...], Avoiding | None] = {}  # by the phrases of the source
 
@@ -130,7 +150,7 @@ class TermEncoder:
                 for ids, place in self._spelled(text, spaced, inside):
                     spellings.setdefault(tuple(ids), place)
             forms = tuple(dict.fromkeys([*several, *map(cased, several)]))
-            found.append(Target(forms, tuple(spellings.items())))
+            found.append(Target(forms, tuple(spellings.items()), self._target_lemma))
         return found
 
     @staticmethod
@@ -190,8 +210,13 @@ class TermEncoder:
 
     def places(self, text: str) -> list[tuple[int, int, str]]:
         """Return the first and last characters of the terms in `text`, in the normal form, with their translations."""
-        found = self._sources.find(text)
-        return [(start, start + len(source), self._of_source[source].texts[0]) for start, source in found]
+        return [(start, end, self._of_source[source].texts[0]) for start, end, source in self._found(text)]
+
+    def _found(self, text: str) -> list[tuple[int, int, str]]:
+        """Return the places of the terms in `text`, in the normal form, with the terms."""
+        if self._lemmas is not None and not text.isupper():
+            return self._lemmas.find(text)
+        return [(start, start + len(source), source) for start, source in self._sources.find(text)]
 
     @property
     def has_glossary(self) -> bool:
@@ -206,7 +231,7 @@ class TermEncoder:
     def wanted(self, text: str) -> Wanted:
         """Return the terms of `text`, a segment of a source."""
         text = self.tokenizer.source.normalize(text)
-        counts = Counter(self._of_source[source] for _, source in self._sources.find(text))
+        counts = Counter(self._of_source[source] for _, _, source in self._found(text))
         held = {
             target: count
             # A term within another one, such as York in New York, stands there besides.

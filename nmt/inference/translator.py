@@ -139,6 +139,8 @@ class Translator:
         """Return a translator in `direction`, with the same model and settings, and a report of its own."""
         other = self.with_engine(self.engine)
         other._face(direction)
+        if self.terms is not None and self.terms.terms.forms == "lemmas":
+            return other.with_terms(self.terms.terms)
         return other
 
     def with_direction(self, to: str | None = None, from_: str | None = None) -> Self:
@@ -159,7 +161,11 @@ class Translator:
         Raises DataError, UsageError where the model cannot; see `TermEncoder`.
         """
         other = self.with_engine(self.engine)
-        other.terms = None if terms is None else TermEncoder(terms, self.tokenizer, is_for_terms=self.has_terms)
+        if terms is None:
+            other.terms = None
+        else:
+            languages = self.direction.languages
+            other.terms = TermEncoder(terms, self.tokenizer, is_for_terms=self.has_terms, languages=languages)
         return other
 
     def translate_all(self, lines: Sequence[str]) -> list[str]:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from nmt import console
-from nmt.data.augmenting.corpus_augmentation import AugmentationCounts, AugmentationPlan, write_augmentation
+from nmt.data.augmenting.corpus_augmentation import LEMMAS, AugmentationCounts, AugmentationPlan, write_augmentation
+from nmt.data.lemmas import lemmatizer
 from nmt.files import JsonObject
 from nmt.pipeline.manifest import Manifest, resuming
 from nmt.pipeline.run import Run
@@ -44,6 +45,14 @@ def limits_of(run: Run, corpus: str) -> list[int | None]:
     """Return the most characters and pieces of a pair of `corpus`."""
     cleaning = run.recipe.data.cleaning_of(corpus, run.recipe.cleaning)
     return [cleaning.max_characters, cleaning.max_pieces, run.recipe.model.max_length]
+
+
+def check_lemmas(run: Run) -> None:
+    """Raise UsageError where terms are to have base forms, and there is no dictionary of a target language."""
+    config = run.recipe.augmentation
+    if config.terms and config.terms_lemmas:
+        for corpus in run.recipe.data.train:
+            lemmatizer(run.languages_of(corpus).target, LEMMAS)
 
 
 def make(run: Run, manifest: Manifest) -> None:

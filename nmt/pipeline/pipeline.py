@@ -150,6 +150,8 @@ def check_machine(run: Run, last: str) -> None:
         check_precision(precision, pick_device(config.device))
     if "train" in due and config.tensorboard:
         import_summary_writer()
+    if augmentation.STAGE.name in due:
+        augmentation.check_lemmas(run)
 
 
 def show_results(run: Run, seconds: float) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from nmt.config.inference import Options
 from nmt.data.languages import english_name
-from nmt.data.reading.terms import Mode, Terms
+from nmt.data.reading.terms import Forms, Mode, Terms
 from nmt.documents.lines import LineTranslator
 from nmt.inference.results import Candidate, Translation
 from nmt.inference.segments import join
@@ -49,6 +49,8 @@ class TranslateLinesBody(Body):
     glossary_mode: Mode | None = None
     """Soft: a model for terms takes those of `glossary` from its source. Hard: the search holds to them as they are
     written. By default soft for a model for terms."""
+    glossary_forms: Forms = "written"
+    """How soft terms are found in a line: as they are written, or in any form of their words."""
     avoid: Annotated[list[Phrase], Field(max_length=MOST_TERMS)] | None = None
     """Phrases that no translation is to hold, in place of the server's own."""
     alignment: bool = False
@@ -73,8 +75,8 @@ async def translate(request: Request) -> JSONResponse:
     body = await parse(request, TranslateLinesBody, service.config)
     if any("\n" in line for line in body.lines):
         raise bad_request("a line holds a line break: /translate takes texts of several lines")
-    if body.glossary_mode and body.glossary is None:
-        raise bad_request("glossary_mode is for a glossary, and the request has none")
+    if body.glossary is None and (body.glossary_mode or body.glossary_forms != "written"):
+        raise bad_request("glossary_mode and glossary_forms are for a glossary, and the request has none")
     if body.parts and body.prefixes is not None:
         raise bad_request("parts of lines have no prefixes")
     options = Options(
@@ -137,7 +139,7 @@ def terms_of(body: TranslateLinesBody) -> Terms | None:
     """Return the terms that `body` gives; None for those of the server. Raises DataError."""
     if body.glossary is None and body.avoid is None:
         return None
-    return Terms.of(body.glossary, body.avoid or [], body.glossary_mode)
+    return Terms.of(body.glossary, body.avoid or [], body.glossary_mode, body.glossary_forms)
 
 
 class Part(NamedTuple):

@@ -20,7 +20,8 @@ GLOSSARY = {"the": "das alte Haus", "dog": ["Gebäude", "Haus"], "woman": "Häus
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with `mine.toml`, which has the section of the page and trains for some steps."""
     home = tmp_path_factory.mktemp("soft")
-    (section,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    first, section = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    assert first.strip() in section  # the second one has terms in base form besides
     recipe = TINY.replace('name = "tiny"', 'name = "mine"').replace("[tokenizer]", f"{section}\n[tokenizer]")
     recipe = re.sub(r"max_steps = \d+", "max_steps = 20", re.sub(r"_every = \d+", "_every = 20", recipe))
     (home / "mine.toml").write_text(re.sub(r"warmup_steps = \d+", "warmup_steps = 5", recipe), encoding="utf-8")
@@ -95,6 +96,26 @@ def test_the_terms_of_a_document_are_soft_and_its_tags_are_placed(home: Path, mo
     assert said.code == 0
     assert said.out.count("<b>") == said.out.count("</b>") == 1
     assert not any(mark in said.out for mark in TERM_MARKS)
+
+
+def test_terms_are_found_in_any_form_of_their_words(home: Path, model: Path, nmt_here: Run) -> None:
+    line = "The dogs see the woman."
+    written = Translator.load(model, device="cpu", terms=Terms.of(GLOSSARY))
+    assert "⟦term⟧▁dogs" not in source(written, line)
+    by_lemmas = written.with_terms(Terms.of(GLOSSARY, forms="lemmas"))
+    assert "⟦term⟧▁dogs⟦=⟧▁Gebäude⟦/term⟧" in source(by_lemmas, line)
+    assert "⟦term⟧▁DOGS" not in source(by_lemmas, line.upper())
+    assert by_lemmas.terms is not None
+    wanted = by_lemmas.terms.wanted("Dogs sleep.")
+    assert wanted.missing("Die Gebäuden schlafen.") == []
+    assert wanted.missing("Die Hunde schlafen.") == ["Gebäude"]
+    use: list[str | Path] = ["translate", model, "--glossary", home / "terms.tsv", "--glossary-forms", "lemmas", *CPU]
+    said = nmt_here(*use, "--format", "jsonl", stdin=b"The dogs sleep.\n")
+    assert said.code == 0, said.err
+    assert "no line holds a term" not in said.err
+    said = nmt_here(*use, "--glossary-mode", "hard", stdin=b"The dogs sleep.\n")
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert "other forms of words are found for soft terms" in said.err
 
 
 def test_soft_terms_are_sampled_and_hard_ones_are_not(home: Path, model: Path, nmt_here: Run) -> None:

@@ -30,11 +30,13 @@ from nmt.data.augmenting.single_words import WordPicker
 from nmt.data.augmenting.term_annotations import TermAnnotator
 from nmt.data.cleaning.corpus_text import COLUMNS, read_pairs
 from nmt.data.cleaning.funnel import SAMPLES, cut
+from nmt.data.lemmas import Lemmatizer, lemmatizer
 from nmt.data.pairs import Pair
 from nmt.data.placeholders import SPELLED
 from nmt.data.shards import ROWS, card_of, corpus_of, in_order, read_shard, shard_path, shard_paths, write_shard
 from nmt.files import JsonObject
 
+LEMMAS = "augmentation.terms_lemmas"  # what needs the base forms of words
 SCHEMA = pa.schema([*COLUMNS, ("kind", pa.string())])
 
 
@@ -146,9 +148,9 @@ class _Context:
 
     @cached_property
     def annotator(self) -> TermAnnotator:
-        entries = read_dictionary(self.plan.alignment) if self.plan.alignment else []
-        config, counts = self.plan.config, {entry.source: entry.count for entry in entries}
-        return TermAnnotator(config.terms_most, counts, config.terms_exchanged, [entry.target for entry in entries])
+        config, entries = self.plan.config, read_dictionary(self.plan.alignment) if self.plan.alignment else []
+        counts, words = {entry.source: entry.count for entry in entries}, [entry.target for entry in entries]
+        return TermAnnotator(config.terms_most, counts, config.terms_exchanged, words, config.terms_lemmas)
 
     def joiner(self, corpus: str) -> Joiner:
         """Return what joins the pairs of `corpus`, whose cleaning has the limits."""
@@ -201,6 +203,12 @@ class _Shard:
     def rewriter(self) -> Rewriter:
         return Rewriter(self.context.plan.pair_of(self.corpus), self.context.kept)
 
+    @cached_property
+    def lemma(self) -> Lemmatizer:
+        """Returns the base form of a word of the target, where terms have it."""
+        plan = self.context.plan
+        return lemmatizer(plan.pair_of(self.corpus)[1], LEMMAS) if plan.config.terms_lemmas else str
+
     def with_tags(self, pair: Pair) -> Pair:
         return self.prefix + pair[0], pair[1]
 
@@ -236,7 +244,7 @@ class _Shard:
             case "inline_tags":
                 return with_inline_tags(AlignedPair(pair, self.links[index]), context.plan.placeholders, rng)
             case "terms":
-                return context.annotator.annotate(AlignedPair(pair, self.links[index]), rng)
+                return context.annotator.annotate(AlignedPair(pair, self.links[index]), rng, self.lemma)
         return self.rewriter.rewrite(kind, pair, rng)
 
 

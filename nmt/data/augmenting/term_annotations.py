@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from nmt.data.augmenting.aligned_pair import AlignedPair
+from nmt.data.lemmas import Lemmatizer
 from nmt.data.pairs import Pair
 from nmt.data.placeholders import SPELLED
 from nmt.data.term_marks import annotated, has_marks
@@ -52,23 +53,26 @@ class TermAnnotator:
     """Annotates up to `most` terms of a source; `counts` are the frequencies of source words.
 
     The share `exchanged` of the terms with one target word has another word there, in the annotation and in the
-    target: one of `words`, or an invented one.
+    target: one of `words`, or an invented one. Of the others the share `lemmas` has the base form in the
+    annotation.
     """
 
     most: int
     counts: Mapping[str, int]
     exchanged: float = 0.0
     words: Iterable[str] = field(default=())
+    lemmas: float = 0.0
 
     @cached_property
     def _exchange(self) -> WordExchange:
         return WordExchange(self.words)
 
-    def annotate(self, aligned: AlignedPair, rng: random.Random) -> Pair | None:
+    def annotate(self, aligned: AlignedPair, rng: random.Random, lemma: Lemmatizer = str) -> Pair | None:
         """Return the pair with terms in its source annotated as its target has them; None where there are none.
 
         Terms are aligned phrases. The weight of one is one over the square root of the frequency of its rarest word,
-        and over the square of its number of words: most terms of glossaries are rare, and single words.
+        and over the square of its number of words: most terms of glossaries are rare, and single words. `lemma` gives
+        the base form of a word of the target.
         """
         source, target = aligned.pair
         phrases = [] if has_marks(source) else self._phrases(aligned)
@@ -86,6 +90,8 @@ class TermAnnotator:
             if is_exchanged and (word := self._exchange.another(translation, rng)):
                 translation = word
                 changes.append((start, end, word))
+            elif self.lemmas > 0 and low == high and rng.random() < self.lemmas:
+                translation = lemma(translation)
             chosen.append((spans[first][0], spans[last][1], translation))
             phrases = [phrase for phrase in phrases if phrase[1] < first or last < phrase[0]]
         for start, end, word in sorted(changes, reverse=True):  # from the end, where places stay the same

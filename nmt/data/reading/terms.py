@@ -15,6 +15,8 @@ BETWEEN = "|"
 COMMENT = "#"
 Mode = Literal["soft", "hard"]
 """Whether terms are written into the source of a model for terms, or are constraints of the search."""
+Forms = Literal["written", "lemmas"]
+"""Whether soft terms are found in a source as they are written, or in any form of their words."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Terms:
     entries: tuple[Entry, ...] = ()
     avoided: tuple[Avoided, ...] = ()
     mode: Mode | None = None  # by default soft for a model for terms, and hard for others
+    forms: Forms = "written"
 
     def __post_init__(self) -> None:
         finder = Finder(one.phrase.lower() for one in self.avoided)
@@ -58,6 +61,7 @@ class Terms:
         glossary: Mapping[str, str | Sequence[str]] | None = None,
         avoid: Sequence[str] = (),
         mode: Mode | None = None,
+        forms: Forms = "written",
     ) -> Self:
         """Make terms of a `glossary`, the target or targets by source, and of phrases to `avoid`.
 
@@ -67,10 +71,16 @@ class Terms:
             entry_of(source, [targets] if isinstance(targets, str) else targets, f"term {source!r}")
             for source, targets in (glossary or {}).items()
         ]
-        return cls(tuple(entries), tuple(avoided_of([phrase], f"phrase {phrase!r}") for phrase in avoid), mode)
+        return cls(tuple(entries), tuple(avoided_of([phrase], f"phrase {phrase!r}") for phrase in avoid), mode, forms)
 
     @classmethod
-    def read(cls, glossary: Path | None = None, avoid: Path | None = None, mode: Mode | None = None) -> Self:
+    def read(
+        cls,
+        glossary: Path | None = None,
+        avoid: Path | None = None,
+        mode: Mode | None = None,
+        forms: Forms = "written",
+    ) -> Self:
         """Read a file of terms, lines of SOURCE, TAB and TARGET, and a file of phrases to avoid, one a line.
 
         Several targets of a term stand between `|`. A phrase may be followed by a TAB and a phrase of the source. Blank
@@ -89,7 +99,7 @@ class Terms:
                 hint = f"give all its targets in one line, with {BETWEEN} between them"
                 raise DataError(f"{where}: {entry.source!r} has another target at {first.where}", hint=hint)
         avoided = [avoided_of(columns, where) for where, columns in (rows(avoid) if avoid else ())]
-        return cls(tuple(entries.values()), tuple(avoided), mode)
+        return cls(tuple(entries.values()), tuple(avoided), mode, forms)
 
 
 def rows(path: Path) -> Iterator[tuple[str, list[str]]]:

@@ -19,7 +19,9 @@ def recipe(**values: Any) -> Recipe:
 
 def test_the_rates_are_those_above_zero_in_the_order_of_the_section() -> None:
     assert AugmentationConfig().rates == {}
-    config = AugmentationConfig(join=0.5, typos=1.0, upper=0.25, join_most=3, terms_most=2, terms_exchanged=0.5, seed=9)
+    config = AugmentationConfig(
+        join=0.5, typos=1.0, upper=0.25, join_most=3, terms_most=2, terms_exchanged=0.5, terms_lemmas=0.5, seed=9
+    )
     assert list(config.rates.items()) == [("upper", 0.25), ("typos", 1.0), ("join", 0.5)]
 
 

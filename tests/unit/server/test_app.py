@@ -132,7 +132,9 @@ async def test_a_request_brings_terms_of_its_own(models: Models) -> None:
     assert (await answer(glossary={"dog": "Haus"}, glossary_mode="hard")).status == 200
     refused = "the model was not trained for terms, and cannot take them from its source"
     assert refused in (await answer(glossary={"dog": "Haus"}, glossary_mode="soft")).body["error"]
-    assert "glossary_mode is for a glossary" in (await answer(glossary_mode="soft")).body["error"]
+    for key, value in (("glossary_mode", "soft"), ("glossary_forms", "lemmas")):
+        assert "glossary_mode and glossary_forms are for a glossary" in (await answer(**{key: value})).body["error"]
+    assert "for soft terms" in (await answer(glossary={"dog": "Haus"}, glossary_forms="lemmas")).body["error"]
     assert (await answer(glossary={"dog": []})).status == (await answer(glossary={"dog": 7})).status == 400
     assert "is blank to the model" in (await answer(glossary={"\u200b": "Hund"})).body["error"]
     too_many = {f"term{number}": "Hund" for number in range(1001)}

@@ -84,3 +84,12 @@ def test_an_exchanged_term_is_another_word_in_the_annotation_and_in_the_target()
         if pair and " house⟦=⟧" in pair[0] and "old house⟦" not in pair[0]
     )
     assert 0.35 < targets["Haus alt, groß"] / targets.total() < 0.65
+
+
+def test_an_annotation_may_have_the_base_form_where_the_target_keeps_its_own() -> None:
+    aligned = AlignedPair(("houses", "Häuser"), [(0, 0)])
+    annotator = TermAnnotator(1, {}, lemmas=0.5)
+    found = Counter(annotator.annotate(aligned, random.Random(seed), {"Häuser": "Haus"}.get) for seed in range(200))  # type: ignore[arg-type]
+    base, own = (found[f"⟦term⟧ houses⟦=⟧ {form}⟦/term⟧", "Häuser"] for form in ("Haus", "Häuser"))
+    assert base + own == 200
+    assert 70 < base < 130
