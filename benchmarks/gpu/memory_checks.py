@@ -11,6 +11,7 @@ from gpu.harness import Bench
 from gpu.workload import difference, gradient_of, make_updater, pick, size_of
 
 from nmt import devices
+from nmt.config.training import TrainingConfig
 from nmt.data.encoding.batching import Ints
 from nmt.data.encoding.steps import StepStream
 from nmt.errors import UsageError, is_out_of_memory
@@ -37,7 +38,7 @@ def micro_batches(bench: Bench) -> None:
     updater = make_updater(size, device)
     stream = workload.make_stream(size, 3)
     whole = memory.longest_step(stream.pairs, stream)
-    cost = memory.micro_batch_cost(updater, stream)
+    cost = memory.micro_batch_cost(updater, stream, TrainingConfig())
     smallest = cost(min(memory.SMALLEST, whole))
     bench.figures |= {"whole": whole, "smallest_mib": smallest / 2**20, "free_gib": devices.free_memory(device) / 2**30}
     bench.figures["fits"] = memory.fit(cost, whole, memory.room_for_micro_batches(updater))

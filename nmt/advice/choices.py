@@ -244,7 +244,8 @@ def choose_evaluation(survey: TextSurvey) -> list[Choice]:
 
 def choose_confidence(survey: TextSurvey, held_out: set[str]) -> list[Choice]:
     """Choose to calibrate the confidence, unless the pairs that are split off as dev are too few for it."""
-    has_enough = "dev" in held_out or survey.pairs // 20 >= LEAST_LINES
+    fewest = min(survey.directions.values(), default=survey.pairs)
+    has_enough = "dev" in held_out or max(1, len(survey.directions)) * (fewest // 20) >= LEAST_LINES
     return [choice("calibrate", True)] if has_enough else []
 
 

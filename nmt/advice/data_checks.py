@@ -306,11 +306,11 @@ def sampled(checkup: Checkup) -> DataConfig:
             stand_ins |= {"dev": None, "dev_pairs": few}
         stand_ins |= {"guard": None} if "guard" in checkup.left_out else {}
         data = data.model_copy(update={**stand_ins, "test": test, "test_pairs": few if data.test else data.test_pairs})
-    # Large enough for dev and test to be split off.
-    wanted = max(SAMPLE, 4 * ((not data.dev_sets) * data.dev_pairs + (not data.test) * data.test_pairs))
+    # Large enough for dev and test to be split off, of any direction and whatever else there is.
+    least = max(SMALLEST, 4 * ((not data.dev_sets) * data.dev_pairs + (not data.test) * data.test_pairs))
     first: dict[str, dict[str, CorpusConfig]] = {"train": {}, "monolingual": {}}
     for name, corpus in data.training_corpora.items():
-        pairs = max(SMALLEST, math.ceil(wanted * sizes[name] / total))
+        pairs = max(least, math.ceil(SAMPLE * sizes[name] / total))
         section = first["monolingual" if name in data.monolingual else "train"]
         section[name] = corpus.model_copy(update={"pairs": min(pairs, corpus.pairs or pairs)})
     return data.model_copy(update=first)

@@ -60,7 +60,7 @@ def initialize(
     name, output = checked_output(name, output, f"{source}-{target}", force=force)
     chosen = split_columns(columns)
     corpora = named_corpora(train, languages, "--train", chosen, skip_bad=skip_bad)
-    dev_set = merged(named_corpora(dev, languages, "--dev", chosen, skip_bad=skip_bad))
+    dev_set = merged(named_corpora(dev, languages, "--dev", chosen, skip_bad=skip_bad), "--dev")
     tests = named_corpora(test, languages, "--test", chosen, skip_bad=skip_bad)
     held_out = ({"dev": dev_set} if dev_set else {}) | {f"test.{key}": config for key, config in tests.items()}
     write_recipe(name, output, languages, corpora, held_out, columns)

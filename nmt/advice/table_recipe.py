@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nmt.advice.recipe_writer import checked_output, write_recipe
-from nmt.config.languages import LanguagesConfig
+from nmt.config.languages import MOST_DIRECTIONS, LanguagesConfig
 from nmt.data.reading.archives import find_file, open_bytes
 from nmt.data.reading.corpus import TEST_SET
-from nmt.data.reading.named_files import Corpora, known_pair, merged, named_corpora, split_columns
+from nmt.data.reading.named_files import Corpora, known_pair, merged, named_corpora, safe_name, split_columns
 from nmt.data.reading.streams import decode_lines
 from nmt.errors import DataError, UsageError
 
@@ -38,7 +38,7 @@ def initialize_table(
     Raises UsageError and DataError as `initialize` does, and where the table is none.
     """
     directions = read_table(table)
-    name, output = checked_output(name, output, table.stem, force=force)
+    name, output = checked_output(name, output, safe_name(table.stem), force=force)
     corpora: Corpora = {}
     held_out: tuple[Corpora, Corpora] = ({}, {})
     for direction, row in directions.items():
@@ -52,7 +52,7 @@ def initialize_table(
             for split, files in row.files.items()
         }
         corpora |= named(found["train"], direction)
-        if dev := merged(found["dev"]):
+        if dev := merged(found["dev"], f"{table}: {direction}"):
             held_out[0][f"devs.{direction}"] = dev
         held_out[1].update({f"test.{key}": config for key, config in named(found["test"], direction).items()})
     for split in ("dev", "test"):
@@ -87,6 +87,9 @@ def read_table(path: Path) -> dict[str, Direction]:
         )
     if unknown := [column for column in header if column not in COLUMNS]:
         raise DataError(f"{path}: unknown column {unknown[0]!r}", hint=f"its columns are {', '.join(COLUMNS)}")
+    if twice := [column for column in header if header.count(column) > 1]:
+        hint = "a cell may hold several files, with spaces between"
+        raise DataError(f"{path}: two columns {twice[0]!r}", hint=hint)
     directions: dict[str, Direction] = {}
     for number, row in rows:
         cells = dict(zip(header, [cell.strip() for cell in row], strict=False))
@@ -101,6 +104,8 @@ def read_table(path: Path) -> dict[str, Direction]:
             files += located(cells.get(split, "").split(), path.parent)
     if not directions:
         raise DataError(f"{path}: no row of a direction")
+    if len(directions) > MOST_DIRECTIONS:
+        raise DataError(f"{path}: {len(directions)} directions, and one model has at most {MOST_DIRECTIONS}")
     return directions
 
 

@@ -103,10 +103,14 @@ def check_batching(checkup: Checkup) -> Finding:
     limit = checkup.limits[-1] + 1
     if budget < limit and not checkup.is_whole:
         problems.append((f"a sentence may have {limit} tokens", "raise batching.tokens_per_step to that"))
+    has_stages = bool(recipe.training.stages)
     if last < epoch:
-        problems.append((f"{1 - last / epoch:.0%} of the pairs are never seen", f"set training.max_steps = {epoch}"))
+        tip = f"give training.stages {epoch:,} steps together" if has_stages else f"set training.max_steps = {epoch}"
+        problems.append((f"{1 - last / epoch:.0%} of the pairs are never seen", tip))
     if last > EPOCHS * epoch:
-        problems.append(("a model overfits in so many epochs", "lower training.max_steps, or set training.patience"))
+        less = "lower training.max_steps, or set training.patience"
+        tip = "give training.stages fewer steps, or patience" if has_stages else less
+        problems.append(("a model overfits in so many epochs", tip))
     about = "" if checkup.is_whole else "at least " if checkup.is_cut else "about "
     lengths = f"an epoch is {about}{epoch:,} steps, the training {last / epoch:.1f} epochs"
     return Finding.of(f"the longest sentence has {longest} tokens of {budget:,} a step; {lengths}", problems)
@@ -154,7 +158,7 @@ def check_memory(checkup: Checkup) -> Finding:
     whole = memory.longest_step(trainer.pairs, trainer.steps)
     wanted = min(asked, whole) if isinstance(asked, int) else whole
     room = memory.room_for_micro_batches(trainer.updater)
-    trials = profiling.MemoryTrials(memory.micro_batch_cost(trainer.updater, trainer.steps))
+    trials = profiling.MemoryTrials(memory.micro_batch_cost(trainer.updater, trainer.steps, trainer.config))
     size = memory.fit(trials, wanted, room)
     trainer.try_longest_dev()
     checkup.micro_batch = min(size, trials.largest)

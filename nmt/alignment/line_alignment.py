@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 from nmt.alignment.pharaoh import read_links
 from nmt.alignment.statistical import LONGEST, Aligner, Words
 from nmt.alignment.symmetrization import Symmetrization, symmetrize
-from nmt.alignment.words import Link, folded_words, spaced_links
+from nmt.alignment.words import Link, folded_words, spaced_links, split_words
+from nmt.data.pairs import is_blank
 from nmt.errors import UsageError
 
 EFLOMAL = "eflomal-align"
@@ -25,7 +26,9 @@ def align_lines(
     side is blank or has more than LONGEST words. Raises UsageError where the program is missing or fails.
     """
     words = [(folded_words(source), folded_words(target)) for source, target in zip(sources, targets, strict=True)]
-    kept = [index for index, pair in enumerate(words) if all(0 < len(side) <= LONGEST for side in pair)]
+    blank = [is_blank(source) or is_blank(target) for source, target in zip(sources, targets, strict=True)]
+    fits = [all(0 < len(side) <= LONGEST for side in pair) for pair in words]
+    kept = [index for index, fit in enumerate(fits) if fit and not blank[index]]
     firsts, seconds = ([words[index][side] for index in kept] for side in range(2))
     if with_eflomal:
         found = run_eflomal(firsts, seconds, method)
@@ -35,6 +38,15 @@ def align_lines(
     for index, of_words in zip(kept, found, strict=True):
         links[index] = spaced_links(of_words, sources[index], targets[index])
     return links
+
+
+def count_too_long(sources: Sequence[str], targets: Sequence[str]) -> int:
+    """Return the number of pairs that `align_lines` leaves out, as a side has more than LONGEST words."""
+    return sum(
+        max(len(split_words(source)), len(split_words(target))) > LONGEST
+        for source, target in zip(sources, targets, strict=True)
+        if not is_blank(source) and not is_blank(target)
+    )
 
 
 def run_eflomal(sources: Sequence[Words], targets: Sequence[Words], method: Symmetrization) -> list[list[Link]]:

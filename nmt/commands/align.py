@@ -14,8 +14,9 @@ from nmt.alignment.pharaoh import compare, read_reference, write_links
 from nmt.alignment.words import Link
 from nmt.commands.group import new_app
 from nmt.commands.model_options import Inference, check_device, load_translator
-from nmt.commands.options import Output, command, writing
+from nmt.commands.options import Output, command, option_name, writing
 from nmt.config.decoding import DecodingConfig
+from nmt.config.inference import InferenceConfig
 from nmt.data.pairs import is_blank
 from nmt.data.reading.archives import find_file, open_bytes, read_lines
 from nmt.data.reading.streams import decode_lines
@@ -23,7 +24,6 @@ from nmt.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from nmt.alignment.symmetrization import Symmetrization
-    from nmt.config.inference import InferenceConfig
 
 CHUNK = 2048  # pairs that a model aligns at once, to be batched by length
 References = list[tuple[set[Link], set[Link]]]
@@ -65,7 +65,8 @@ def align(
     """Align the words of SOURCE and TARGET: one line out for every pair, such as 0-0 1-2, a source and a target word.
 
     Words are separated by white space and counted from 0. Without --model all pairs are read, and a model of both
-    directions is learned from them alone: the more pairs, the better. A pair with a blank side has an empty line.
+    directions is learned from them alone: the more pairs, the better. A pair with a blank side has an empty line, as
+    has one with more than 200 words a side, or too many for MODEL.
     """
     if model is not None and (method is not None or aligner != "nmt"):
         raise UsageError(
@@ -73,16 +74,19 @@ def align(
         )
     if model is not None:
         check_device(inference)
+    elif given := inference.model_fields_set:
+        option = option_name(InferenceConfig, next(key for key in InferenceConfig.model_fields if key in given))
+        raise UsageError(f"{option} is for a model, and there is none", hint="add --model, or leave it out")
     with writing(output) as file:
         sources, targets = read_sides(source, target)
         known = read_references(reference, source, len(sources)) if reference else None
         if model is not None:
-            links = by_model(model, inference, sources, targets)
+            links, too_long = by_model(model, inference, sources, targets)
         else:
-            links = by_pairs(sources, targets, method, with_eflomal=aligner == "eflomal")
+            links, too_long = by_pairs(sources, targets, method, with_eflomal=aligner == "eflomal")
         for line in links:
             file.write(f"{write_links(line)}\n".encode())
-    report(links, sources, targets)
+    report(links, sources, targets, too_long)
     if known is not None:
         show_agreement(links, known)
 
@@ -105,15 +109,18 @@ def read_sides(source: Path, target: Path | None) -> tuple[list[str], list[str]]
 
 def by_pairs(
     sources: list[str], targets: list[str], method: Symmetrization | None, *, with_eflomal: bool
-) -> list[list[Link]]:
-    """Return the links that a model learned from the pairs finds."""
-    from nmt.alignment.line_alignment import align_lines  # imports numpy
+) -> tuple[list[list[Link]], int]:
+    """Return the links that a model learned from the pairs finds, and the number of pairs that are too long for it."""
+    from nmt.alignment.line_alignment import align_lines, count_too_long  # imports numpy
 
-    return align_lines(sources, targets, method or "grow-diag-final-and", with_eflomal=with_eflomal)
+    links = align_lines(sources, targets, method or "grow-diag-final-and", with_eflomal=with_eflomal)
+    return links, count_too_long(sources, targets)
 
 
-def by_model(model: Path, inference: InferenceConfig, sources: list[str], targets: list[str]) -> list[list[Link]]:
-    """Return the links by the attention of `model`."""
+def by_model(
+    model: Path, inference: InferenceConfig, sources: list[str], targets: list[str]
+) -> tuple[list[list[Link]], int]:
+    """Return the links by the attention of `model`, and the number of pairs that are too long for it."""
     if "protect" not in inference.model_fields_set:
         inference = inference.model_copy(update={"protect": "none"})  # the words of placeholders cannot be aligned
     translator = load_translator([model], DecodingConfig(), inference)
@@ -123,7 +130,7 @@ def by_model(model: Path, inference: InferenceConfig, sources: list[str], target
         while chunk := list(islice(pairs, CHUNK)):
             links += translator.align(*map(list, zip(*chunk, strict=True)))
             progress.update(len(links))
-    return links
+    return links, len(translator.report.unscored)
 
 
 def read_references(path: Path, source: Path, count: int) -> References:
@@ -134,13 +141,13 @@ def read_references(path: Path, source: Path, count: int) -> References:
     return found
 
 
-def report(links: Sequence[Sequence[Link]], sources: Sequence[str], targets: Sequence[str]) -> None:
+def report(links: Sequence[Sequence[Link]], sources: Sequence[str], targets: Sequence[str], too_long: int) -> None:
     """Log the number of pairs, and of those without links, with the reasons that are known."""
     blank = sum(is_blank(one) or is_blank(other) for one, other in zip(sources, targets, strict=True))
     without = sum(not line for line in links)
     console.log(
-        f"align: {sum(map(len, links)):,} links of {len(links):,} pairs; {blank:,} have a blank side, and "
-        f"{without - blank:,} more have no links"
+        f"align: {sum(map(len, links)):,} links of {len(links):,} pairs; {blank:,} have a blank side, {too_long:,} are "
+        f"too long, and {without - blank - too_long:,} more have no links"
     )
 
 

@@ -12,11 +12,13 @@ from nmt.config.analysis import AnalysisConfig
 from nmt.config.decoding import EvaluationConfig
 from nmt.data.cleaning.corpus_text import iterate_text
 from nmt.data.encoding.tokenizer import Tokenizer
+from nmt.data.pairs import is_blank
 from nmt.data.reading.archives import read_lines
 from nmt.data.reading.line_scores import read_line_scores
 from nmt.data.reading.scored_texts import ScoredTexts, align_texts, holds_test_set
 from nmt.errors import DataError, UsageError
 from nmt.evaluation.analysis import Analysis, Texts, analyze, count_words
+from nmt.evaluation.calibration import check_lines
 from nmt.evaluation.line_scores import LineScores, match_systems, split_name
 from nmt.evaluation.metrics import ALL_METRICS, BRACKETS, METRICS, TEXT_METRICS, MetricName, with_brackets
 from nmt.evaluation.robustness import PieceCounter, Robustness, compare_writings
@@ -172,6 +174,8 @@ def read_beside(
 
     Raises DataError and UsageError, before a model translates anything.
     """
+    if depth.calibrate:
+        check_lines(sum(not is_blank(line) for line in texts.sources))
     return Beside(
         read_scores(depth.scores, systems, len(texts.references[0])),
         read_labels(depth.labels, texts),

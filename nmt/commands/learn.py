@@ -39,10 +39,10 @@ def learn(
     began = time.monotonic()
     with holding_output(output):
         outcome = learning.learn(model, corrections, output, settings)
-    count = outcome.learned.pairs
+    count = outcome.corrections
     if json_output:
         facts = {**asdict(outcome), "learned": outcome.learned.model_dump()}
-        console.json_out({**facts, "corrections": count, "seconds": round(time.monotonic() - began, 1)})
+        console.json_out({**facts, "seconds": round(time.monotonic() - began, 1)})
     else:
         first, last = outcome.right
         rows = [["corrections", f"right, of {count:,}", f"{first:,}", f"{last:,}", ""]]

@@ -31,6 +31,7 @@ from nmt.files import (
     write_json,
 )
 from nmt.inference.bundle import CONFIG
+from nmt.inference.confidence import FILE as CALIBRATION
 from nmt.inference.engines import ctranslate2
 from nmt.inference.report import Report
 from nmt.inference.translator import FIRST_CHUNK, LARGEST_CHUNK, Translator
@@ -167,6 +168,7 @@ def made_with(models: Sequence[Path], inference: InferenceConfig) -> JsonObject:
     cards = [path / CONFIG for path in models]
     if inference.engine == ctranslate2.ENGINE:
         cards += [ctranslate2.find_export(path, inference.export) / ctranslate2.MANIFEST for path in models]
+    cards += [path / CALIBRATION for path in models if (path / CALIBRATION).exists()]
     # Devices and threads change no more than rounding.
     own = inference.model_dump(exclude={"device", "devices", "threads"})
     return {"nmt": __version__, "models": [digest_file(path) for path in cards], "inference": own}

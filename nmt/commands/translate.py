@@ -311,6 +311,8 @@ def check(sample: bool, search: DecodingConfig, sampling: SamplingConfig, infere
     """Raise UsageError where options exclude each other, whatever the model, or the device is not there."""
     if sample and search.model_fields_set & {"beam_size", "length_penalty"}:
         raise UsageError("--beam-size and --length-penalty are for the search, not for --sample")
+    if sample and "mbr_temperature" in search.model_fields_set:
+        raise UsageError("--mbr-temperature: with --sample the hypotheses have its --temperature", hint="leave it out")
     given = sampling.model_fields_set
     names = [option_name(SamplingConfig, key) for key in SamplingConfig.model_fields if key in given]
     if names and not sample:

@@ -1,8 +1,8 @@
 """The section [augmentation]."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nmt.config.section import Effect, Section, Seed
 
@@ -35,7 +35,7 @@ class AugmentationConfig(Section):
     """The most pairs of a joined one; their number is drawn from 2 up to it."""
     single_words: Rate = 0.0
     """A word of the source and its most frequent translation, as a pair of their own; rare words are taken more often
-    than frequent ones. Needs the alignment of words, which is made first, as the next two do."""
+    than frequent ones. Needs the alignment of words, which is made first, as the next three do."""
     copied_tokens: Rate = 0.0
     """Both sides with the same invented name, number, code or address, in the place of a name or number that both have,
     or in brackets at the end: what is rare is to be copied."""
@@ -44,8 +44,9 @@ class AugmentationConfig(Section):
     `nmt translate --protect` or a document's reader protects; needs `tokenizer.placeholders` of at least 2."""
     terms: Rate = 0.0
     """The source with the translations of some aligned words or phrases behind them, between marks that are pieces of
-    the tokenizer; the target stays (Dinu et al. 2019, section 3). A model trained so takes the terms of `nmt translate
-    --glossary` from its source, without constraints of the search. Needs the alignment and `tokenizer.joint`."""
+    the tokenizer; but for exchanged words the target stays (Dinu et al. 2019, section 3). A model trained so takes
+    the terms of `nmt translate --glossary` from its source, without constraints of the search. Needs the alignment and
+    `tokenizer.joint`."""
     terms_most: Annotated[int, Field(ge=1, le=16)] = 3
     """The most terms of a source for `terms`; their number is drawn from 1 up to it."""
     terms_exchanged: Rate = 0.5
@@ -58,6 +59,15 @@ class AugmentationConfig(Section):
     Needs the extra `lemmas`."""
     seed: Seed = 1
     """Seed of all draws: which pairs are taken, and what is changed in them."""
+
+    @model_validator(mode="after")
+    def no_key_is_idle(self) -> Self:
+        for kind in ("join", "terms"):
+            own = [key for key in type(self).model_fields if key.startswith(f"{kind}_")]
+            idle = [key for key in own if getattr(self, key) != type(self).model_fields[key].default]
+            if idle and not getattr(self, kind):
+                raise ValueError(f"{idle[0]} is for {kind}, which is 0: leave it out")
+        return self
 
     @property
     def needs_alignment(self) -> bool:

@@ -2,11 +2,12 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from nmt.config.section import Affects, Count, Effect, Name, Section
 
-Weight = Annotated[float, Field(gt=0, le=1000)]
+MOST_WEIGHT = 1000
+Weight = Annotated[float, Field(gt=0, le=MOST_WEIGHT)]
 GuardMetric = Literal["bleu", "chrf", "loss"]
 
 
@@ -29,6 +30,15 @@ class StageConfig(Section):
     restart_schedule: bool = False
     """Count the steps of the schedule from the beginning of the stage: a new warm-up, and a linear schedule that falls
     to 0 at the end of the stage. By default the schedule goes on."""
+
+    @field_validator("corpora", mode="before")
+    @classmethod
+    def weights_are_positive(cls, corpora: object) -> object:
+        """Name the weight that is none, where a message would say that a table is no list."""
+        for name, weight in corpora.items() if isinstance(corpora, dict) else ():
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight <= MOST_WEIGHT:
+                raise ValueError(f"the weight of {name} is over 0 and up to {MOST_WEIGHT}")
+        return corpora
 
     @model_validator(mode="after")
     def it_ends(self) -> Self:

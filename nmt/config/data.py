@@ -378,6 +378,8 @@ class DataConfig(Section):
             raise ValueError("no corpus to train on: give train or monolingual")
         if self.dev is not None and self.devs:
             raise ValueError("dev and devs exclude each other: give the one dev set a name too")
+        if taken := sorted({DEV, GUARD} & self.devs.keys()):
+            raise ValueError(f"devs.{taken[0]}: this name means another set: give the dev set another one")
         if twice := [name for name in self.monolingual if name in self.train]:
             raise ValueError(f"monolingual.{twice[0]}: a corpus of train has this name too")
         weighted = [name for name, corpus in self.training_corpora.items() if corpus.weight is not None]
@@ -386,7 +388,8 @@ class DataConfig(Section):
             raise ValueError(f"temperature and {section}.{weighted[0]}.weight exclude each other")
         replayed = {name: corpus for name, corpus in self.training_corpora.items() if corpus.replay is not None}
         if twice := [name for name, corpus in replayed.items() if corpus.weight is not None]:
-            raise ValueError(f"train.{twice[0]}: weight and replay exclude each other")
+            section = "monolingual." if twice[0] in self.monolingual else "" if twice[0] == CORPUS else "train."
+            raise ValueError(f"{section}{twice[0]}: weight and replay exclude each other")
         if replayed and len(replayed) == len(self.training_corpora):
             raise ValueError("replay: every corpus has it, and none is left to learn from; take it off one")
         if (share := sum(corpus.replay or 0 for corpus in replayed.values())) >= 1:

@@ -1,5 +1,6 @@
 """The sections [decoding], [evaluation] and [expected.TEST], and the settings of sampling."""
 
+from collections.abc import Collection
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -46,6 +47,10 @@ class DecodingConfig(Section):
     """Temperature at which the hypotheses of `mbr` are drawn."""
     precision: InferencePrecision = "float32"
     """Precision of the native engine: float32 is exact; bfloat16, and int8 on a CPU, are faster."""
+
+    def idle_keys(self, given: Collection[str]) -> list[str]:
+        """Return those of the keys `given` that do nothing, as there is no `mbr`."""
+        return [] if self.mbr else [key for key in ("mbr_from", "mbr_temperature") if key in given]
 
 
 class EvaluationConfig(Section):

@@ -29,6 +29,9 @@ def tag_of(target: str) -> str:
     return f"<2{target}>"
 
 
+MOST_DIRECTIONS = 100  # of one model
+
+
 class LanguagesConfig(Section):
     """The direction of translation, or the directions of one model."""
 
@@ -37,7 +40,7 @@ class LanguagesConfig(Section):
     """Code of the source language, as in ISO 639-1: `en`."""
     target: Name
     """Code of the target language; chooses BLEU's tokenization."""
-    directions: Annotated[list[Direction], Field(max_length=100)] = Field(default_factory=list)
+    directions: Annotated[list[Direction], Field(max_length=MOST_DIRECTIONS)] = Field(default_factory=list)
     """Directions of one model, in place of `source` and `target`: ["en-de", "de-en", "en-pt_BR"]. Each corpus names its
     own, and its sources begin with a tag of the target language, such as `<2de>` (Johnson et al. 2017)."""
 
@@ -47,7 +50,8 @@ class LanguagesConfig(Section):
         match values:
             case {"directions": [str(first), *_]}:
                 source, _, target = first.partition("-")
-                return {"source": source, "target": target or source, **values}
+                if source:  # or the message is of a key that nobody gave
+                    return {"source": source, "target": target or source, **values}
             case {"directions": given} if given != []:
                 raise ValueError(f'directions is a list of texts, as ["en-de", "de-en"], not {shown(given)}')
         return values
@@ -108,8 +112,9 @@ def with_tags(sections: Json, directions: Sequence[Json]) -> Json:
     match sections:
         case {"direction": str(direction)} if direction in directions:
             tag, own = tag_of(direction.partition("-")[2]), sections.get("tags", [])
-            is_tagged = not isinstance(own, list) or tag in own
-            return sections if is_tagged else {**sections, "tags": [tag, *own]}
+            if not isinstance(own, list):
+                return sections
+            return {**sections, "tags": [tag, *(one for one in own if one != tag)]}
         case dict():
             return {
                 name: with_tags(each, directions) if isinstance(each, dict) else each for name, each in sections.items()

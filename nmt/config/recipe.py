@@ -117,6 +117,7 @@ class Recipe(Section):
             )
         if self.tokenizer.model_type == "word" and self.data.tags and is_used:
             raise ValueError(f'tags: {self.data.tags[0]!r} is no piece with tokenizer.model_type = "word"')
+        self.check_mbr()
         self.check_directions()
         self.check_augmentation()
         self.check_guided_alignment()
@@ -199,6 +200,19 @@ class Recipe(Section):
             raise ValueError(f"{given} needs fixed pieces: leave out tokenizer.sampling")
         if any(corpus.trees is not None or corpus.task is not None for corpus in self.data.train.values()):
             raise ValueError(f"{given} needs pairs of sentences, and a corpus has trees or a task: leave it out")
+
+    def check_mbr(self) -> None:
+        """Raise ValueError where minimum Bayes risk is of more hypotheses than there are, or its keys are idle."""
+        search = self.decoding
+        if idle := search.idle_keys(
+            [key for key, value in search if value != DecodingConfig.model_fields[key].default]
+        ):
+            raise ValueError(f"decoding.{idle[0]} is for mbr, which is 0: leave it out")
+        if search.mbr_from == "n_best" and search.mbr > search.beam_size:
+            raise ValueError(
+                f"decoding.mbr = {search.mbr}: of the n best, a beam of as many is needed; raise decoding.beam_size = "
+                f'{search.beam_size}, or take decoding.mbr_from = "sampling"'
+            )
 
     def check_monolingual(self) -> None:
         """Raise ValueError where monolingual text or masks fit neither the languages nor the tokenizer."""
@@ -284,9 +298,10 @@ class Recipe(Section):
         for name, corpus in self.data.train.items():
             languages = self.languages.of(corpus.direction)
             if corpus.language not in (None, *languages.pair):
+                key = "data.train.language" if name == CORPUS else f"data.train.{name}.language"
                 raise ValueError(
-                    f"data.train.{name}.language = {corpus.language!r}: neither languages.source = "
-                    f"{languages.source!r} nor languages.target = {languages.target!r}"
+                    f"{key} = {corpus.language!r}: neither languages.source = {languages.source!r} nor "
+                    f"languages.target = {languages.target!r}"
                 )
         translated = self.translated
         if self.distillation is not None:
@@ -298,10 +313,15 @@ class Recipe(Section):
                     "nothing is left for the teacher to translate"
                 )
         missing = [split for split, there in (("dev", self.data.dev_sets), ("test", self.data.test)) if not there]
-        if missing and translated and not self.data.train.keys() - translated.keys():
-            raise ValueError(
-                f"data.{missing[0]}: all training pairs are synthetic, and none can be split off: give it files"
-            )
+        directions: list[str | None] = [*self.languages.directions] or [None]
+        for direction in directions if missing and translated else ():
+            own = {name for name, corpus in self.data.train.items() if corpus.direction == direction}
+            if not own - translated.keys():
+                of = f" of {direction}" if direction else ""
+                raise ValueError(
+                    f"data.{missing[0]}: each training corpus{of} has synthetic pairs, and none can be split off: give "
+                    "it files"
+                )
         for each in translated.values():
             noise, is_noised = each.config.noise, each.config.method == "noised"
             if is_noised and each.readable == (0,):

@@ -136,9 +136,9 @@ def _within(tree: JsonObject | list[JsonObject], section: str, origin: str) -> J
     Raises RecipeError, which names its `origin`.
     """
     if isinstance(tree, list):
-        named = {each.get("name"): each for each in tree}
+        named = {each["name"]: each for each in tree if isinstance(each.get("name"), str)}
         if section not in named:
-            raise RecipeError(f"{origin}: no {section!r} among {', '.join(map(str, named))}")
+            raise RecipeError(f"{origin}: no {section!r} among {', '.join(named)}")
         return named[section]
     inner = tree.setdefault(section, {})
     if not isinstance(inner, dict) and not (isinstance(inner, list) and _are_tables(inner)):

@@ -56,11 +56,16 @@ class Reliability(TypedDict):
     bins: list[Bin]
 
 
+def check_lines(count: int) -> None:
+    """Raise DataError where so many lines are too few for a fit."""
+    if count < LEAST_LINES:
+        raise DataError(f"{count:,} lines to calibrate on: {LEAST_LINES} are the least", hint="give more lines")
+
+
 def fit(features: Sequence[Sequence[float]], scores: Sequence[float]) -> Fit:
     """Fit the expected score of features (N, F) to `scores` (N). Raises DataError where there are too few."""
     x, y = np.asarray(features, float), np.asarray(scores, float)
-    if len(y) < LEAST_LINES:
-        raise DataError(f"{len(y):,} lines to calibrate on: {LEAST_LINES} are the least", hint="give more lines")
+    check_lines(len(y))
     means, scales = x.mean(0), x.std(0)
     scales = np.where(scales > 0, scales, 1.0)
     z = (x - means) / scales

@@ -33,7 +33,7 @@ class Trust:
         if not is_fitted:
             translator.check_calibration()
         found = list(translator.stream(sources, Options(features=True)))
-        for warning in translator.report.warnings():
+        for warning in [*translator.report.warnings(), *translator.report.unused]:
             console.warn(warning)
         features = [one.candidates[0].features for one in found]
         return cls(model, translator, [one.text for one in found], features, is_fitted)

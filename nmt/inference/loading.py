@@ -36,6 +36,7 @@ class Parts:
     direction: Direction
     terms: TermEncoder | None
     has_terms: bool  # whether all models take terms from their source
+    is_native: bool  # whether the engine is
     path: Path | None  # of the only bundle
     calibration: Calibration | None  # of the only bundle
 
@@ -59,6 +60,8 @@ def load_parts(
     except ValidationError as error:
         prefix = "decoding." if error.title == DecodingConfig.__name__ else ""
         raise UsageError(prefix + first_error(error)) from None
+    if idle := search.idle_keys(given):
+        raise UsageError(f"{idle[0]} is for mbr, which is 0", hint="give mbr, or leave it out")
     direction = choose_direction(config.languages, inference.from_, inference.to)
     check_tags(inference.tags, tokenizer.tags)
     is_own = "protect" not in inference.model_fields_set
@@ -86,6 +89,7 @@ def load_parts(
         direction=direction,
         terms=encoder,
         has_terms=has_terms,
+        is_native=inference.engine == "native",
         path=only.path if only else None,
         calibration=read_calibration(only) if only else None,
     )

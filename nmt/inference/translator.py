@@ -76,6 +76,7 @@ class Translator:
         """Report on all lines since the translator was made, or since the report was last replaced."""
         self.terms: TermEncoder | None = None  # see `with_terms`
         self.has_terms = False  # whether the models take terms from their source, where `load` made the translator
+        self.is_native = True  # whether the search takes constraints
         self._counting = threading.Lock()
         self.bundle: BundleConfig | None = None  # config of the first bundle, where `load` made the translator
         self.path: Path | None = None  # the only bundle, where `load` made the translator
@@ -131,7 +132,7 @@ class Translator:
             direction=parts.direction,
             lines=parts.config.training_lines,
         )
-        translator.bundle, translator.path = parts.config, parts.path
+        translator.bundle, translator.path, translator.is_native = parts.config, parts.path, parts.is_native
         translator.terms, translator.has_terms, translator.calibration = parts.terms, parts.has_terms, parts.calibration
         return translator
 
@@ -286,6 +287,8 @@ class Translator:
             self.reader.check_text()
         if options.confidence:
             self.check_calibration()
+        if options.repair and not self.is_native:
+            raise UsageError("a repair needs the native engine", hint="leave it out")
         edges = self.terms.edges if self.terms is not None and self.terms.binds else None
         request = replace(request_of(self.decoding, options, self.trees), edges=edges)
         if (
@@ -398,13 +401,19 @@ class Translator:
         no attention, with placeholders, and of trees.
         """
         self.reader.check_alignment()
-        read = self._read(sources, self._count(sources))
+        first = self._count(sources)
+        read = self._read(sources, first)
         encoded = self._encode_targets(targets, read)
         pairs = {
             index: (source.ids, tgt)
             for index, (source, tgt) in enumerate(zip(read, encoded, strict=True))
             if not source.is_blank and len(source.ids) < self.max_length and 0 < len(tgt) < self.engine.target_limit
         }
+        self.report.unscored += [
+            number
+            for number, (index, (source, target)) in enumerate(enumerate(zip(read, targets, strict=True)), first)
+            if index not in pairs and not source.is_blank and not is_blank(target)
+        ]
         matrices = self._by_batch(list(pairs.values()), partial(self.engine.attention, layer=None))
         links: list[list[tuple[int, int]]] = [[] for _ in read]
         models = self.tokenizer.source, self.tokenizer.target

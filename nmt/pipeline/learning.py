@@ -38,6 +38,7 @@ from nmt.model.layers import Dropout
 from nmt.model.preparation import prepare
 from nmt.model.protocol import Model
 from nmt.run_folder import RunFolder
+from nmt.training.init_from import languages_of
 from nmt.training.objectives import correction_loss
 from nmt.training.optimizer import learning_rate
 from nmt.training.updater import Updater, step_seed
@@ -70,6 +71,7 @@ class Outcome:
     before: dict[str, Scores]  # scores of the corrections and of the general pairs
     after: dict[str, Scores]
     learned: Learned
+    corrections: int  # those that were read
 
 
 def learn(model: Path, corrections: Path, output: Path, config: LearningConfig) -> Outcome:
@@ -93,10 +95,15 @@ def learn(model: Path, corrections: Path, output: Path, config: LearningConfig) 
     hypotheses = translate(translator, tests)
     right, before = scores_of(bundle, tests, hypotheses)
     replay = agreeing(general.replay, found.pairs, hypotheses[CORRECTIONS])
-    pairs, pieces = encode(bundle, {CORRECTIONS: found.pairs, GENERAL: replay}, found)
+    pairs, bounds = encode(bundle, {CORRECTIONS: found.pairs, GENERAL: replay}, found)
+    fitting = bounds[GENERAL][1] - bounds[GENERAL][0]
+    console.log(
+        f"learn: general pairs to replay: {fitting:,}; left out: {len(general.replay) - len(replay):,} with a "
+        f"corrected word, {len(replay) - fitting:,} too long"
+    )
     device = devices.pick_device(config.device)
     network = load_model(bundle).to(device)
-    train(network, bundle, pairs, pieces, config)
+    train(network, bundle, pairs, bounds, config)
     precision = bundle.config.decoding.precision
     engine = NativeEngine([prepare(copy.deepcopy(network), precision) if device.type == "cpu" else network.eval()])
     right_after, after = scores_of(bundle, tests, translate(translator.with_engine(engine), tests))
@@ -111,7 +118,7 @@ def learn(model: Path, corrections: Path, output: Path, config: LearningConfig) 
         parent=read_json(model / CONFIG)["digest"],
         corrections=digest_json(found.pairs),
         general=digest_json([general.replay, general.dev]),
-        pairs=len(found.pairs),
+        pairs=bounds[CORRECTIONS][1] - bounds[CORRECTIONS][0],
         settings=config.model_dump(exclude={"replay", "dev", "run", "device"}),
         before=cast("dict[str, dict[str, dict[str, float | str]]]", before),
     )
@@ -120,7 +127,9 @@ def learn(model: Path, corrections: Path, output: Path, config: LearningConfig) 
         lock = {"nmt": __version__, "learned": learned.model_dump(), "parent": read_json(model / LOCK)}
         write_bundle(scratch, network.weights(), model, lock, learned_config)
         add_scores(scratch, learned_config, after)
-    return Outcome((right, right_after), before, after, learned)
+    if translator.calibration is not None:
+        console.warn("the confidence of the old model is not taken over (calibrate it: nmt evaluate --calibrate)")
+    return Outcome((right, right_after), before, after, learned, len(found.pairs))
 
 
 def general_text(bundle: Bundle, config: LearningConfig) -> General:
@@ -130,6 +139,12 @@ def general_text(bundle: Bundle, config: LearningConfig) -> General:
     """
     run = RunFolder(config.run or bundle.path.absolute().parent)
     has_run = (run.text / "train").is_dir()
+    theirs, own = languages_of(run) if has_run and not (config.replay and config.dev) else None, bundle.config.languages
+    if theirs is not None and (theirs.directions or theirs.pair != own.pair):
+        raise UsageError(
+            f"{run.path}: its text is of {theirs.title}, and the model translates {own.title}",
+            hint="give --replay FILE and --dev FILE",
+        )
     if config.run is not None and not has_run:
         raise UsageError(
             f"{config.run}: no run folder with its prepared text", hint="give --replay FILE, or `nmt prepare`"

@@ -109,15 +109,15 @@ class Run:
         recorded = ((self.recorded() or {}).get("data") or {}).get(train_key(corpus)) or {}
         return {name: recorded[name] for name in names} if recorded.keys() >= {*names} else None
 
-    def open_makers(self) -> list[Maker]:
+    def open_makers(self, *, all_needed: bool = False) -> list[Maker]:
         """Return what makes the synthetic pairs of training corpora, unless they are made and a model is gone since.
 
-        Raises NmtError where a model cannot make them, see `makers_of`.
+        Raises NmtError where a model cannot make them, see `makers_of`; also where one is gone, and `all_needed`.
         """
         return [
             maker
             for name, translated in self.recipe.translated.items()
-            if self.models_as_recorded(name) is None
+            if all_needed or self.models_as_recorded(name) is None
             for maker in makers_of(name, translated, self.languages_of(name), self.root, self.folder.path)
         ]
 

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from nmt import console
 from nmt.config.data import CorpusConfig
+from nmt.data.cleaning.funnel import numbers
 from nmt.data.reading.corpus import READING
 from nmt.devices import kind_of_device
 from nmt.errors import DataError, StorageError
@@ -34,20 +35,23 @@ def inputs(run: Run) -> JsonObject:
             "models": [[digests[model] for model in group] for group in translated.groups],
             "scorer": translated.config.score_with and digests[translated.config.score_with],
         }
-    languages = run.recipe.languages
-    return {"corpora": corpora, "languages": languages.directions or list(languages.pair)}
+    languages, train = run.recipe.languages, run.recipe.data.train
+    keeps_codes = any(train[name].codes == "placeholders" for name in corpora)
+    kept = {"placeholders": run.placeholders} if keeps_codes else {}
+    return {**kept, "corpora": corpora, "languages": languages.directions or list(languages.pair)}
 
 
 def make(run: Run, manifest: Manifest) -> None:
     """Translate, in turns with the other ranks, and choose the pairs that stay; the first rank does."""
+    run.open_makers(all_needed=True)  # before the pairs that there are make place
     run.ranks.any(True)  # the other ranks wait for it in `join`
     commits = run.hub_commits
     also = [READING, {name: commit or uuid4().hex for name, commit in commits.items()}]
     with resuming(run.folder.synthetic, manifest, also=also) as folder:
         run.ranks.barrier()
-        shards = translate(run, folder)
+        shards, odd = translate(run, folder)
         run.ranks.barrier()
-        manifest.counts = {"corpora": finish(folder, shards)}
+        manifest.counts = {"corpora": finish(folder, shards), "odd": odd}
         manifest.hub_commits = {name: commit for name, commit in commits.items() if commit and is_read(run, name)}
         remove(folder / SCORED)
 
@@ -64,17 +68,20 @@ def join(run: Run) -> None:
         run.ranks.barrier()
 
 
-def translate(run: Run, folder: Path) -> list[tuple[Maker, int]]:
-    """Make the missing shards in `folder` whose turn it is; return the number of shards of each maker."""
+def translate(run: Run, folder: Path) -> tuple[list[tuple[Maker, int]], dict[str, Counter[str]]]:
+    """Make the missing shards in `folder` whose turn it is.
+
+    Return the number of shards of each maker, and what was found in each corpus while it was read.
+    """
     plan, turns = text_plan(run, run.hub_commits), Turns(run.ranks)
     config = run.recipe.training
-    shards = []
-    for maker in run.open_makers():
-        anomalies: Counter[str] = Counter()
-        pairs = plan.read(plan.data.train[maker.corpus], "train", anomalies)
+    shards, odd = [], dict[str, Counter[str]]()
+    for maker in run.open_makers(all_needed=True):
+        odd[maker.corpus] = Counter()  # of several makers, which read the same
+        pairs = plan.read(plan.data.train[maker.corpus], "train", odd[maker.corpus])
         writer = PairWriter(maker, made_in(folder, maker), config.device, config.threads)
         shards.append((maker, writer.make(pairs, turns)))
-    return shards
+    return shards, odd
 
 
 def made_in(folder: Path, maker: Maker) -> Path:
@@ -115,12 +122,17 @@ def origin(run: Run) -> JsonObject | None:
     return None if None in commits.values() else {"device": kind_of_device(run.recipe.training.device), **commits}
 
 
-def say(_run: Run, manifest: Manifest) -> None:
+def say(run: Run, manifest: Manifest) -> None:
     """Log the counts of each corpus, and warn of translations that look wrong."""
     for corpus, counts in ((manifest.counts or {}).get("corpora") or {}).items():
         console.log(f"synthetic: {corpus}: {counts['pairs']:,} pairs of {counts['lines']:,} lines{listed(counts)}")
         for kind, count in counts["found"].items():
             console.warn(f"{corpus}: {WARNINGS.get(kind, kind)}: {count:,}")
+    # Of pairs that stay the text says it.
+    for corpus, found in ((manifest.counts or {}).get("odd") or {}).items():
+        translated = run.recipe.translated[corpus]
+        if found and not (translated.config.keep_original and run.recipe.data.train[corpus].monolingual is None):
+            console.log(f"synthetic: found in {corpus}: {numbers(found)}")
 
 
 def listed(counts: JsonObject) -> str:

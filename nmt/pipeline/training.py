@@ -72,7 +72,7 @@ def guard_counts(state: TrainingState, guard: GuardConfig) -> JsonObject:
         "bound": guard.bound,
         "start": state.guard_start,
         "end": state.guard_score,
-        "stopped": forgetting.lost(state, guard) > guard.bound,
+        "stopped": not forgetting.lost(state, guard) <= guard.bound,
     }
 
 

@@ -38,7 +38,7 @@ class Maker:
     def load(self, device: str, threads: int | None) -> Translator:
         """Load the models as `nmt translate` does, with the search and the tags of the recipe."""
         config = self.config
-        search = {} if config.beam_size is None else {"beam_size": config.beam_size}
+        search = {"mbr": 0, **({} if config.beam_size is None else {"beam_size": config.beam_size})}
         return Translator.load(
             *self.models,
             decoding=search,
@@ -85,6 +85,11 @@ def makers_of(corpus: str, translated: Translated, languages: LanguagesConfig, r
                 "sources",
                 hint='take method = "beam" or "sampling"',
             )
+        if config.best_of > 1 and config.method != "sampling" and config.beam_size is None:
+            own = _open(paths[0], run).decoding.beam_size
+            if config.best_of > own:
+                problem = f"{translated.section}.best_of = {config.best_of}: {paths[0]} has a beam of {own}"
+                raise RecipeError(problem, hint=f"set {translated.section}.beam_size")
         if scorer is not None:
             _check_scorer(scorer, translated, languages.pair if sides[0] else languages.pair[::-1], run)
         if config.tags:

@@ -114,7 +114,11 @@ def load_models(
     terms = read_terms()
     try:
         for name, path in named:
-            served += Served.load(name, path, search, inference, wait, terms).directions
+            own = Served.load(name, path, search, inference, wait, terms).directions
+            served += own
+            if terms is not None and len(own) > 1:
+                hint = "requests to /v1/translate may bring their own"
+                raise UsageError("--glossary and --avoid are for a model of one direction", hint=hint)
         models = Models.of(served)
     except NmtError:
         for one in served:

@@ -127,8 +127,9 @@ class Service:
         route = self.route(source, target)
         if form == "html":
             return [Text(text, [], []) for text in translate_fragments(texts, route, ticket)], route.pivot
-        beam = route.models[-1].translator.decoding.beam_size
-        found, _ = self.translate(texts, route, Options(n_best=min(count, beam)), ticket)
+        decoding = route.models[-1].translator.decoding
+        most = decoding.mbr or decoding.beam_size
+        found, _ = self.translate(texts, route, Options(n_best=min(count, most)), ticket)
         return found, route.pivot
 
     def translate(

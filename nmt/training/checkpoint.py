@@ -1,7 +1,7 @@
 """Resumable training states: save, verify, keep the last and the best, average."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +34,7 @@ class TrainingState:
     epoch: int = 0  # epoch of the next step
     offset: int = 0  # steps of that epoch already done
     metric: str = ""  # the `training.best_metric` of the next two fields
-    ranked: list[tuple[float, int]] = field(default_factory=list)
+    ranked: Sequence[tuple[float | None, int]] = field(default_factory=list)
     """Value and step of the best validations so far, best first, as many as are kept."""
     stale: int = 0  # validations since the best one
     micro_batch_tokens: int | None = None  # padded tokens a side of a micro-batch, once fitted to the memory or lowered
@@ -47,7 +47,7 @@ class TrainingState:
     """Dev losses of the `ranked`; None of what is no number. They are missing of what an older nmt ranked."""
     stage_ends: list[int] = field(default_factory=list)
     """The last step of each stage that is over."""
-    stage_best: tuple[float, float | None] | None = None  # value and loss of the best validation of the stage
+    stage_best: tuple[float | None, float | None] | None = None  # value and loss of the best validation of the stage
     stage_stale: int = 0  # validations of the stage since that one
     guard_set: str = ""  # digest of the text and the metric of the next two fields
     guard_start: float | None = None  # score of the guard before the fine-tuning

@@ -22,8 +22,16 @@ class ForgettingGuard:
         self.config, self.text = config, text
         self.digest = digest_json([config.metric, text.sources, text.references])
 
-    def bind(self, state: TrainingState) -> None:
-        """Bind `state` to the text. Raises ArtifactError where its scores are those of another text or metric."""
+    def bind(self, state: TrainingState, *, is_initial: bool) -> None:
+        """Bind `state` to the text; `is_initial` says whether the training began with the weights of another model.
+
+        Raises ArtifactError where its scores are those of another text or metric, or the first of them is not known.
+        """
+        if state.guard_start is None and state.step > 0 and (is_initial or state.stage_ends):
+            raise ArtifactError(
+                "this training began without a guard, so that its score before the fine-tuning is not known",
+                hint="take another --run-dir, or delete the folder checkpoints to train anew",
+            )
         if state.guard_start is not None and state.guard_set != self.digest:
             raise ArtifactError(
                 "the guard of this training began with another text: data.guard or training.guard.metric changed",
@@ -58,7 +66,7 @@ def lost(state: TrainingState, guard: GuardConfig) -> float:
 
 def is_beyond(state: TrainingState, config: TrainingConfig) -> bool:
     """Return whether the last validation lost more than the guard allows; never without a guard."""
-    return config.guard is not None and lost(state, config.guard) > config.guard.bound
+    return config.guard is not None and not lost(state, config.guard) <= config.guard.bound  # nor is NaN within it
 
 
 def check_end(state: TrainingState, config: TrainingConfig) -> None:

@@ -34,7 +34,7 @@ from nmt.training.guard import MAX_SKIPPED_IN_A_ROW
 from nmt.training.identity import identity_of
 from nmt.training.init_from import InitialModel
 from nmt.training.log import METRICS, TrainingLog
-from nmt.training.objectives import corruption_of
+from nmt.training.objectives import corruption_of, loss_weights
 from nmt.training.signals import catching_signals, halt
 from nmt.training.threads import fix_threads
 from nmt.training.updater import Updater, step_seed
@@ -143,6 +143,8 @@ class Trainer:
             console.log(f"train: step {state.step:,} was the last one; nothing to do")
             forgetting.check_end(state, config)
             return state
+        if self.curriculum.is_over(state):  # a guard, whose bound is higher now, had ended the training with the stage
+            self.curriculum.advance(state)
         if state.step == 0:
             if self.initial is not None:
                 self.updater.load_weights(self.initial.load())
@@ -217,7 +219,7 @@ class Trainer:
         if self.state.metric != self.config.best_metric:
             self.state = self.state.unranked(self.config.best_metric)
         if self.guard:
-            self.guard.bind(self.state)
+            self.guard.bind(self.state, is_initial=self.initial is not None)
         self.state.ranks = self.ranks.size
         begun = {
             "inputs": digest_json(self.identity),
@@ -255,7 +257,7 @@ class Trainer:
         room //= self.ranks.size if self.device.type == "cpu" else 1  # processes on CPUs share one memory
         streams = map(self.steps_of, self.curriculum.stages)
         share = -(-max(memory.longest_step(self.pairs, stream) for stream in streams) // self.ranks.size)
-        size = self.ranks.min(memory.fit(memory.micro_batch_cost(self.updater, self.steps), share, room))
+        size = self.ranks.min(memory.fit(memory.micro_batch_cost(self.updater, self.steps, self.config), share, room))
         self.try_longest_dev()
         text = f"a step is one micro-batch of up to {share:,} padded tokens a side"
         if size < share:
@@ -352,12 +354,9 @@ class Trainer:
 
     def accumulate(self, batches: list[Batch], seed: int, tokens: int) -> bool:
         """Compute the gradients of this rank; return whether the memory sufficed."""
-        config = self.config
-        weights = {"source_loss": config.source_loss, "guided_alignment": config.guided_alignment}
-        losses = {"smoothing": config.label_smoothing, **weights}
         try:
             on_device = [batch.to(self.device) for batch in batches]
-            self.updater.accumulate(on_device, seed=seed, tokens=tokens, **losses)
+            self.updater.accumulate(on_device, seed=seed, tokens=tokens, **loss_weights(self.config))
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -463,7 +462,7 @@ class Trainer:
         model, translator, decoding = self.updater.eval_model, self.translator, self.recipe.decoding
         if translator is None:
             batch_tokens = decoding.batch_tokens or BATCH_TOKENS[self.device.type]
-            return validate_loss(model, text.pairs, batch_tokens, self.ranks)
+            return validate_loss(model, text, batch_tokens, self.ranks)
         # As `nmt translate` computes; on a GPU a copy in float32 would take more than it gives.
         if self.device.type == "cpu" or decoding.precision != "float32":
             translator = with_prepared(translator, model, decoding.precision)

@@ -5,11 +5,13 @@ from collections.abc import Callable
 import numpy as np
 
 from nmt import devices
+from nmt.config.training import TrainingConfig
 from nmt.data.encoding.batching import Ints
 from nmt.data.encoding.dataset import PreparedPairs
 from nmt.data.encoding.steps import StepStream
 from nmt.errors import UsageError, is_out_of_memory
 from nmt.model.protocol import Model
+from nmt.training.objectives import loss_weights
 from nmt.training.updater import Updater
 
 HEADROOM = 0.8  # share of the free memory that a micro-batch may take
@@ -45,8 +47,8 @@ def fit(cost: Callable[[int], int], whole: int, room: int) -> int:
     return fitting
 
 
-def micro_batch_cost(updater: Updater[Model], stream: StepStream) -> Callable[[int], int]:
-    """Return the function that `fit` wants: it computes the longest pairs of `stream`; weights stay."""
+def micro_batch_cost(updater: Updater[Model], stream: StepStream, config: TrainingConfig) -> Callable[[int], int]:
+    """Return the function that `fit` wants: it computes the longest pairs of `stream`, all losses; weights stay."""
     pairs = stream.pairs
     longest = np.argsort(longer_sides(pairs), kind="stable")[::-1]
 
@@ -54,7 +56,7 @@ def micro_batch_cost(updater: Updater[Model], stream: StepStream) -> Callable[[i
         rows = max(1, tokens // int(longer_sides(pairs)[longest[0]]))
         batch = stream.whole_batch(longest[:rows]).to(updater.device)
         with devices.measuring_memory(updater.device) as taken:
-            updater.accumulate([batch], seed=0, smoothing=0.1, tokens=batch.target_tokens)
+            updater.accumulate([batch], seed=0, tokens=batch.target_tokens, **loss_weights(config))
         return taken()
 
     return cost

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nmt.config.recipe import Recipe
+from nmt.config.training import TrainingConfig
 from nmt.data.encoding.dataset import Batch
 from nmt.data.encoding.noise import MARKS, Corruption, Denoising, LanguageModel, Masking, Noise, Span
 from nmt.data.encoding.tokenizer import EOS_ID, Tokenizer
@@ -41,6 +42,15 @@ def corruption_of(recipe: Recipe, tokenizer: Tokenizer, corpora: Mapping[str, Sp
         return Masking(noise, tokenizer.masks[0], ordinary, seed, lines)
     longest = recipe.model.max_length - 1
     return Denoising(noise, tokenizer.masks, seed, longest, predicts_spans=config.target == "spans")
+
+
+def loss_weights(config: TrainingConfig) -> dict[str, float]:
+    """Return the weights of the parts of the loss, as `Updater.accumulate` takes them."""
+    return {
+        "smoothing": config.label_smoothing,
+        "source_loss": config.source_loss,
+        "guided_alignment": config.guided_alignment,
+    }
 
 
 def translation_loss(

@@ -225,16 +225,23 @@ def _validate(
     )
 
 
-def validate_loss(model: Model, pairs: Pairs, batch_tokens: int, ranks: Ranks) -> Validation:
-    """Compute the loss of `model` on the pairs of dev alone, each rank a share."""
+def validate_loss(model: Model, dev: DevSet, batch_tokens: int, ranks: Ranks) -> Validation:
+    """Compute the loss of `model` alone on `dev`, or on each of several dev sets, each rank a share."""
     model.eval()
-    shares = ranks.gather(dev_nll(model, pairs, batch_tokens, ranks))
-    return Validation(sum(total for total, _ in shares) / sum(tokens for _, tokens in shares))
+
+    def of(rows: range | None) -> Validation:
+        shares = ranks.gather(dev_nll(model, dev.pairs, batch_tokens, ranks, rows))
+        return Validation(sum(total for total, _ in shares) / sum(tokens for _, tokens in shares))
+
+    if len(dev.parts) > 1:
+        return Validation.mean({name: of(part.rows) for name, part in dev.parts.items()})
+    return of(None)
 
 
 def rank_validation(state: TrainingState, validation: Validation, config: TrainingConfig) -> bool:
     """Rank `validation` in `state`, and return whether it is among the best that are kept."""
-    value: float = getattr(validation, config.best_metric.replace("-", "_"))
+    found: float = getattr(validation, config.best_metric.replace("-", "_"))
+    value = found if math.isfinite(found) else None  # as a checkpoint has it
     loss = validation.loss if math.isfinite(validation.loss) else None
     rows = [*zip_longest(state.ranked, state.losses), ((value, state.step), loss)]
     # Of equals the earlier one is better: it comes first, and the sort is stable.
@@ -249,9 +256,9 @@ def rank_validation(state: TrainingState, validation: Validation, config: Traini
     return state.step in {step for _, step in state.ranked}
 
 
-def _order(value: float, loss: float | None, config: TrainingConfig) -> tuple[float, float]:
-    """Return the key by which validations are sorted, best first."""
-    if config.best_metric == "loss":
-        return (value if math.isfinite(value) else math.inf), 0.0
+def _order(value: float | None, loss: float | None, config: TrainingConfig) -> tuple[float, float]:
+    """Return the key by which validations are sorted, best first; None is what is no number."""
+    if value is None or config.best_metric == "loss":
+        return math.inf if value is None else value, 0.0
     # Scores count as they are printed: a BLEU of 0.001 is no progress over one of 0.
     return -round(value, 2), math.inf if loss is None else loss

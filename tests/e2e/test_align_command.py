@@ -47,11 +47,22 @@ def test_pairs_are_aligned_by_what_they_teach(nmt_here: Run, files: list[Path], 
         assert all(i < len(english.split()) and j < len(german.split()) for i, j in links)
     counts, agreement = said.messages
     total = sum(len(line.split()) for line in said.lines)
-    assert counts == f"align: {total:,} links of 301 pairs; 1 have a blank side, and 0 more have no links"
+    assert (
+        counts == f"align: {total:,} links of 301 pairs; 1 have a blank side, 0 are too long, and 0 more have no links"
+    )
     sure = sum(len(links) for _, links, _ in PAIRS)
     assert agreement.startswith("align: AER ")
     assert agreement.endswith(f" of {sure:,} sure links")
     assert float(agreement.split("AER ")[1].split("%")[0]) < 15
+
+
+def test_pairs_that_are_left_out_are_counted_with_the_reason(nmt_here: Run, tiny_model: Path, tmp_path: Path) -> None:
+    sources = ["a house", "\u200b", "w " * 201, "a dog"]
+    files = [write(tmp_path / "en", sources), write(tmp_path / "de", ["ein Haus", "blank", "w", "ein Hund"])]
+    for more in ((), ("--model", tiny_model)):
+        said = nmt_here("align", *files, *more)
+        assert said.messages[-1].endswith(" of 4 pairs; 1 have a blank side, 1 are too long, and 0 more have no links")
+        assert [bool(line) for line in said.lines] == [True, False, False, True]
 
 
 def test_pairs_in_one_file_are_aligned_alike(nmt_here: Run, files: list[Path], tmp_path: Path) -> None:
@@ -94,6 +105,7 @@ def test_what_cannot_be_aligned_is_one_line(nmt_here: Run, tiny_model: Path, fil
         ([short, short, "--reference", wrong], 3, f"nmt: {wrong}:1: '0:0' is no link of two words (write it as i-j"),
         ([source, target, "--model", tiny_model, "--method", "union"], 2, "nmt: --method: a model aligns by its"),
         ([source, target, "--model", tiny_model, "--with", "eflomal"], 2, "nmt: --with: a model aligns by its"),
+        ([source, target, "--to", "de"], 2, "nmt: --to is for a model, and there is none (add --model, or leave it"),
     ]
     for arguments, code, message in cases:
         said = nmt_here("align", *arguments)

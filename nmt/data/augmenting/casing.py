@@ -11,7 +11,7 @@ _DOTTED = frozenset({"az", "crh", "gag", "tr"})  # languages that have an i with
 _UPPER_DOTTED = str.maketrans("i\u0131", "\u0130I")
 _LOWER_DOTTED = str.maketrans("\u0130I", "i\u0131")
 _CASED = frozenset({"LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "DESERET", "GLAGOLITIC", "COPTIC", "ADLAM", "CHEROKEE"})
-_TONOS = "\u0301"
+_ACCENT = re.compile("([\u0370-\u03ff\u1f00-\u1fff]\u0308?)\u0301")  # the tonos of a Greek letter
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 
 
@@ -71,7 +71,7 @@ def _upper_of(code: str | None) -> Callable[[str], str]:
 
 
 def _upper_greek(text: str) -> str:
-    letters = unicodedata.normalize("NFD", text).replace(_TONOS, "")
+    letters = _ACCENT.sub(r"\1", unicodedata.normalize("NFD", text))
     return unicodedata.normalize("NFC", letters).upper()
 
 

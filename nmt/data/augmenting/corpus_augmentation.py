@@ -7,7 +7,7 @@ other kinds change nothing. A call resumes what a killed one left in its folder.
 import random
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -37,6 +37,7 @@ from nmt.data.shards import ROWS, card_of, corpus_of, in_order, read_shard, shar
 from nmt.files import JsonObject
 
 LEMMAS = "augmentation.terms_lemmas"  # what needs the base forms of words
+ALIGNED = ("single_words", "copied_tokens", "inline_tags", "terms")  # kinds that are made of aligned words
 SCHEMA = pa.schema([*COLUMNS, ("kind", pa.string())])
 
 
@@ -139,8 +140,13 @@ class _Context:
     @cached_property
     def kept(self) -> re.Pattern[str]:
         """A pattern of what keeps its letters."""
+        return re.compile("|".join([SPELLED.pattern, *([self.symbols.pattern] if self.symbols else [])]))
+
+    @cached_property
+    def symbols(self) -> re.Pattern[str] | None:
+        """A pattern of the symbols of the user, if there are any."""
         symbols = sorted(self.plan.symbols, key=len, reverse=True)
-        return re.compile("|".join([SPELLED.pattern, *map(re.escape, symbols)]))
+        return re.compile("|".join(map(re.escape, symbols))) if symbols else None
 
     @cached_property
     def picker(self) -> WordPicker:
@@ -204,6 +210,15 @@ class _Shard:
         return Rewriter(self.context.plan.pair_of(self.corpus), self.context.kept)
 
     @cached_property
+    def annotator(self) -> TermAnnotator:
+        """What annotates terms; of several directions with words of these targets, as the dictionary has all."""
+        annotator = self.context.annotator
+        if not self.context.plan.languages.directions:
+            return annotator
+        own = {target[start:end] for _, target in self.pairs for start, end in split_words(target)}
+        return replace(annotator, words=[word for word in annotator.words if word in own])
+
+    @cached_property
     def lemma(self) -> Lemmatizer:
         """Returns the base form of a word of the target, where terms have it."""
         plan = self.context.plan
@@ -233,6 +248,8 @@ class _Shard:
     def change(self, kind: str, index: int, rng: random.Random) -> Pair | None:
         """Return what `kind` makes of the pair of this index; None where that is nothing."""
         context, pair = self.context, self.pairs[index]
+        if kind in ALIGNED and context.symbols and any(map(context.symbols.search, pair)):
+            return None  # words of a symbol are no words
         match kind:
             case "join":
                 count = rng.randint(2, context.plan.config.join_most)
@@ -244,7 +261,7 @@ class _Shard:
             case "inline_tags":
                 return with_inline_tags(AlignedPair(pair, self.links[index]), context.plan.placeholders, rng)
             case "terms":
-                return context.annotator.annotate(AlignedPair(pair, self.links[index]), rng, self.lemma)
+                return self.annotator.annotate(AlignedPair(pair, self.links[index]), rng, self.lemma)
         return self.rewriter.rewrite(kind, pair, rng)
 
 

@@ -6,6 +6,7 @@ import re
 from nmt.data.augmenting.aligned_pair import AlignedPair
 from nmt.data.pairs import Pair
 from nmt.data.placeholders import SPELLED, placeholder
+from nmt.data.terms import is_unspaced
 
 LONGEST = 5  # most source words between two tags
 ALONE = 0.25  # share of the pairs that get one placeholder before a word, such as a line break, instead of two
@@ -54,5 +55,6 @@ def _unused(used: set[str], count: int) -> list[str]:
 def _marked(line: str, start: int, end: int, marks: list[str]) -> str:
     """Return `line` with one mark before `start`, and another behind `end`."""
     if len(marks) == 1:
-        return f"{line[:start]}{marks[0]} {line[start:]}"
+        space = "" if is_unspaced(line[start]) else " "
+        return f"{line[:start]}{marks[0]}{space}{line[start:]}"
     return f"{line[:start]}{marks[0]}{line[start:end]}{marks[1]}{line[end:]}"

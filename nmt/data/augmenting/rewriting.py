@@ -30,7 +30,7 @@ class Rewriter:
             "title": lambda pair, _: (source.title(pair[0]), pair[1]),
             "lower": lambda pair, _: (source.lower(pair[0]), target.lower(pair[1])),
             "no_final_mark": lambda pair, _: (without_final_mark(pair[0]), without_final_mark(pair[1])),
-            "typos": lambda pair, rng: (with_typing_errors(pair[0], self.languages[0], rng), pair[1]),
+            "typos": lambda pair, rng: (with_typing_errors(pair[0], self.languages[0], rng, self.kept), pair[1]),
         }
 
     def rewrite(self, kind: str, pair: Pair, rng: random.Random) -> Pair | None:

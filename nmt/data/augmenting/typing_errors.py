@@ -27,12 +27,17 @@ _LAYOUTS |= dict.fromkeys(("ru", "uk", "be", "bg"), _RUSSIAN)
 """The letters of the keys by row, of languages that do not type on QWERTY."""
 
 
-def with_typing_errors(line: str, language: str | None, rng: random.Random) -> str:
+def with_typing_errors(line: str, language: str | None, rng: random.Random, kept: re.Pattern[str] | None = None) -> str:
     """Return `line` with an error in a tenth of its words of four letters or more, at least in one.
 
-    A line without such words stays as it is.
+    A line without such words stays as it is, and so do words within matches of `kept`.
     """
-    words = list(_LONG_WORD.finditer(line))
+    spans = [match.span() for match in kept.finditer(line)] if kept else []
+    words = [
+        word
+        for word in _LONG_WORD.finditer(line)
+        if not any(start < word.end() and word.start() < end for start, end in spans)
+    ]
     chosen = rng.sample(words, k=min(len(words), max(1, round(SHARE * len(words)))))
     for word in sorted(chosen, key=lambda match: -match.start()):  # from the end, where places stay the same
         line = line[: word.start()] + _mistyped(word[0], language, rng) + line[word.end() :]

@@ -95,10 +95,15 @@ def rows_of_epoch(
         drawn = rng.choice(rows, round(wanted) if wanted >= 1 else int(rng.random() < wanted), replace=False)
         chosen += [rows] * int(whole) + [drawn]
     result = np.concatenate(chosen)
-    if not len(result):
-        hint = "raise data.train.NAME.weight"
-        raise RecipeError("the weights of the corpora leave an epoch without a pair", hint=hint)
-    return result
+    if len(result):
+        return result
+    expected = np.array([weights.get(name, 1.0) * (end - start) for name, (start, end) in corpora.items()])
+    if not expected.sum():
+        hint = "loosen [cleaning], or name other corpora in the stage of the training"
+        raise RecipeError("an epoch has no pair: its corpora are empty", hint=hint)
+    rng = np.random.Generator(np.random.PCG64([seed, epoch, len(corpora)]))
+    start, end = list(corpora.values())[rng.choice(len(expected), p=expected / expected.sum())]
+    return np.array([rng.integers(start, end)], dtype=np.min_scalar_type(end))
 
 
 def micro_batches(indices: Ints, src_lengths: Ints, tgt_lengths: Ints, micro_batch_tokens: int | None) -> list[Ints]:

@@ -121,8 +121,11 @@ def named_corpora(
     return dict(zip(distinct_names([stem for stem, _ in corpora]), [config for _, config in corpora], strict=True))
 
 
-def merged(corpora: Corpora) -> CorpusConfig | None:
-    """Return one corpus of several, None of none. Raises UsageError where they are of different kinds."""
+def merged(corpora: Corpora, option: str) -> CorpusConfig | None:
+    """Return one corpus of several, None of none. Raises UsageError where they are of different kinds.
+
+    `option` says in messages where they come from.
+    """
     configs = list(corpora.values())
     if len(configs) < 2:
         return configs[0] if configs else None
@@ -130,9 +133,9 @@ def merged(corpora: Corpora) -> CorpusConfig | None:
         columns = next((config.columns for config in configs if config.columns), None)
         return configs[0].model_copy(update={"files": [str(config.files) for config in configs], "columns": columns})
     if any(config.files for config in configs):
-        raise UsageError("--dev: files of one side and of both cannot be mixed", hint="dev is one corpus")
+        raise UsageError(f"{option}: files of one side and of both cannot be mixed", hint="dev is one corpus")
     sources, targets = ([str(getattr(config, side)) for config in configs] for side in ("source", "target"))
-    return CorpusConfig(source=sources, target=targets)
+    return configs[0].model_copy(update={"source": sources, "target": targets})
 
 
 def has_columns(name: str, form: Format | None = None) -> bool:

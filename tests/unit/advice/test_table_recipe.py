@@ -9,6 +9,7 @@ from nmt.config.toml import load_recipe
 from nmt.errors import DataError, NmtError, UsageError
 from nmt.tasks.grammar import generate
 
+ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 HEADER = "source\ttarget\ttrain\tdev\ttest\n"
 
 
@@ -82,6 +83,14 @@ def test_rows_of_one_direction_are_one_and_codes_of_parts_have_underscores(tmp_p
             "unknown column 'valid' (its columns are source, target, train, dev, test)",
         ),
         (HEADER, "no row of a direction"),
+        (
+            "source\ttarget\ttrain\ttrain\nen\tde\ta.tsv\tb.tsv\n",
+            "two columns 'train' (a cell may hold several files, with spaces between)",
+        ),
+        (
+            HEADER + "".join(f"q{first}{second}\ten\ta.tsv\n" for first in "abcde" for second in ALPHABET),
+            "130 directions, and one model has at most 100",
+        ),
     ],
 )
 def test_what_is_no_table_is_refused(tmp_path: Path, text: str, said: str) -> None:

@@ -20,15 +20,32 @@ def recipe(**values: Any) -> Recipe:
 def test_the_rates_are_those_above_zero_in_the_order_of_the_section() -> None:
     assert AugmentationConfig().rates == {}
     config = AugmentationConfig(
-        join=0.5, typos=1.0, upper=0.25, join_most=3, terms_most=2, terms_exchanged=0.5, terms_lemmas=0.5, seed=9
+        terms=0.5,
+        join=0.5,
+        typos=1.0,
+        upper=0.25,
+        join_most=3,
+        terms_most=2,
+        terms_exchanged=0.5,
+        terms_lemmas=0.5,
+        seed=9,
     )
-    assert list(config.rates.items()) == [("upper", 0.25), ("typos", 1.0), ("join", 0.5)]
+    assert list(config.rates.items()) == [("upper", 0.25), ("typos", 1.0), ("join", 0.5), ("terms", 0.5)]
 
 
 @pytest.mark.parametrize("kind", ["upper", "title", "lower", "no_final_mark", "typos", "join", *ALIGNED])
 def test_a_rate_is_a_share(kind: str) -> None:
     assert finding(AugmentationConfig, **{kind: -0.1}) == (kind, "Input should be greater than or equal to 0")
     assert finding(AugmentationConfig, **{kind: 1.1}) == (kind, "Input should be less than or equal to 1")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kind"), [("join_most", 3, "join"), ("terms_most", 2, "terms"), ("terms_exchanged", 0.0, "terms")]
+)
+def test_a_key_of_a_kind_that_is_not_made_is_refused(key: str, value: float, kind: str) -> None:
+    with pytest.raises(ValidationError, match=f"{key} is for {kind}, which is 0: leave it out"):
+        AugmentationConfig.model_validate({key: value})
+    AugmentationConfig.model_validate({key: value, kind: 0.1})
 
 
 @pytest.mark.parametrize("most", [0, 17])

@@ -140,7 +140,7 @@ def test_a_teacher_without_a_name_or_without_work_and_noisy_targets_are_refused(
 @pytest.mark.parametrize("there", [{"test": {"a": FILES}}, {"dev": FILES}])
 def test_dev_and_test_are_not_split_off_synthetic_pairs(there: dict[str, Any]) -> None:
     missing = "test" if "dev" in there else "dev"
-    message = f"data.{missing}: all training pairs are synthetic, and none can be split off: give it files"
+    message = f"data.{missing}: each training corpus has synthetic pairs, and none can be split off: give it files"
     assert refusal({}, data={"train": MONO, **there}) == message
     assert recipe({}, data={"train": {"real": FILES, "mono": MONO}, **there}).translated
 

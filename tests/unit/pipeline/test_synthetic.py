@@ -315,6 +315,11 @@ def test_a_model_that_is_gone_is_no_longer_needed_once_its_pairs_are_there(tmp_p
     run_stages(again, "text")
     with pytest.raises(ArtifactError, match=r"gone: no such bundle "):
         run_stages(run_of(tmp_path, corpora, folder="new"), "text")
+    there = sorted(path for path in again.folder.synthetic.rglob("*") if path.is_file())
+    searched = {"mono": {**corpora["mono"], "synthetic": {"beam_size": 2}}}
+    with pytest.raises(ArtifactError, match=r"gone: no such bundle "):  # and what there is stays
+        run_stages(run_of(tmp_path, searched), "text")
+    assert sorted(path for path in again.folder.synthetic.rglob("*") if path.is_file()) == there
 
 
 def test_runs_share_the_pairs_by_the_cache(tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,6 +107,17 @@ def test_a_tag_that_the_model_lacks_is_found_before_anything_runs(models: Path) 
     assert not run.folder.path.exists()
 
 
+def test_a_model_searches_as_the_recipe_says_and_not_for_the_least_risk(models: Path) -> None:
+    config = read_json(models / "de-en" / CONFIG)
+    config["decoding"] |= {"mbr": 8}
+    BUNDLE.write(models / "de-en", {key: value for key, value in config.items() if key != "digest"})
+    (maker,) = run_of(models, {"b": mono(models)}).open_makers()
+    assert maker.load("cpu", None).decoding.mbr == 0
+    best_of = mono(models, synthetic={"best_of": 9, "score_with": "en-de"})
+    with pytest.raises(RecipeError, match=r"data.train.b.synthetic.best_of = 9: .*de-en has a beam of 4"):
+        run_of(models, {"b": best_of}).open_makers()
+
+
 def test_a_model_of_several_directions_makes_pairs_in_those_of_the_corpus(models: Path) -> None:
     config = read_json(models / "de-en" / CONFIG)
     config["languages"] = {"source": "fr", "target": "en", "directions": ["fr-en", "de-en", "en-de"]}

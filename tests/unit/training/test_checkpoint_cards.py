@@ -26,7 +26,7 @@ from nmt.training.checkpoint import (
         ({"files": {}}, f": its files do not list {WEIGHTS}"),
         ({"state": {"step": "many"}}, ": state.step: must be a valid integer"),
         ({"state": {"ranked": [[1.0]]}}, ": state.ranked.0"),
-        ({"state": {"best_step": 4}}, ": state.ranked.0.0: must be a valid number"),
+        ({"state": {"best_step": 4, "best": "good"}}, ": state.ranked.0.0: must be a valid number"),
     ],
 )
 def test_a_card_of_other_types_is_damaged(tmp_path: Path, values: dict[str, Any], message: str) -> None:

@@ -66,7 +66,7 @@ def test_a_checkpoint_holds_the_values_of_the_call_whatever_training_does_meanwh
     with CheckpointWriter(store, CPU) as writer:
         writer.save(state, now, IDENTITY)
         state.step = 8
-        state.ranked.clear()
+        state.ranked = []
         for content in now.values():
             for tensor in content.values():
                 tensor.zero_()

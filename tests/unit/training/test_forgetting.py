@@ -1,6 +1,7 @@
 """The guard of a fine-tuning: its scores, its bound, and what is said at the end."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -70,16 +71,30 @@ def test_the_score_before_is_kept_and_that_of_each_validation_recorded(
 
 def test_scores_of_another_text_or_metric_are_not_compared() -> None:
     began = TrainingState()
-    ForgettingGuard(BLEU, text("a")).bind(began)
+    ForgettingGuard(BLEU, text("a")).bind(began, is_initial=True)
     began.guard_start = 5.0
-    ForgettingGuard(GuardConfig(bound=9), text("a")).bind(began)
+    ForgettingGuard(GuardConfig(bound=9), text("a")).bind(began, is_initial=True)
     for other in (ForgettingGuard(BLEU, text("b")), ForgettingGuard(GuardConfig(metric="chrf"), text("a"))):
         with pytest.raises(ArtifactError) as caught:
-            other.bind(began)
+            other.bind(began, is_initial=True)
         assert str(caught.value) == (
             "the guard of this training began with another text: data.guard or training.guard.metric changed "
             "(take another --run-dir, or delete the folder checkpoints to train anew)"
         )
+
+
+def test_a_guard_is_not_added_to_a_fine_tuning_that_has_begun() -> None:
+    guard = ForgettingGuard(BLEU, text("a"))
+    for is_initial, began in ((True, TrainingState(step=5)), (False, TrainingState(step=5, stage_ends=[3]))):
+        with pytest.raises(ArtifactError, match="this training began without a guard"):
+            guard.bind(began, is_initial=is_initial)
+    guard.bind(TrainingState(step=5), is_initial=False)  # within the first stage, whose end counts
+    guard.bind(TrainingState(), is_initial=True)
+
+
+def test_a_score_that_is_no_number_is_not_within_the_bound() -> None:
+    assert is_beyond(state(20.0, math.nan), config(BLEU))
+    assert not is_beyond(state(20.0, 19.9), config(BLEU))
 
 
 def test_the_end_by_the_guard_is_said_with_the_validation_that_is_kept(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Validation: the likelihood of dev, its perplexity, the ranking of results and early stopping."""
 
+import dataclasses
 import math
 from types import SimpleNamespace
 from typing import Any, cast
@@ -22,6 +23,7 @@ from nmt.model.protocol import Model
 from nmt.training.checkpoint import TrainingState
 from nmt.training.distributed import Ranks
 from nmt.training.validation import (
+    DevPart,
     DevSet,
     Validation,
     dev_nll,
@@ -130,11 +132,30 @@ def test_without_translations_a_validation_is_the_loss_alone(model: Model) -> No
 
     model.train()
     pairs = cast("Any", Listed(ROWS))
-    found = validate_loss(model, pairs, 100, Ranks())
+    dev = DevSet([], [], pairs)
+    found = validate_loss(model, dev, 100, Ranks())
     assert found == Validation(found.loss, None, None, None, None)
     assert found.loss == pytest.approx(expected_nll(model.eval(), ROWS) / 12, rel=1e-5)
     nll, tokens = dev_nll(model, pairs, 6, Ranks(0, 2))
-    assert validate_loss(model, pairs, 6, Second(0, 2)).loss == pytest.approx((nll + 6.0) / (tokens + 2))
+    assert validate_loss(model, dev, 6, Second(0, 2)).loss == pytest.approx((nll + 6.0) / (tokens + 2))
+
+
+def test_several_dev_sets_without_translations_have_a_loss_each_and_their_mean_counts(model: Model) -> None:
+    direction = Direction(None, None)
+    parts = {"a": DevPart(range(1), direction, "13a"), "b": DevPart(range(1, 4), direction, "13a")}
+    found = validate_loss(model, DevSet([], [], Listed(ROWS), parts), 100, Ranks())
+    alone = [validate_loss(model, DevSet([], [], Listed(rows)), 100, Ranks()).loss for rows in (ROWS[:1], ROWS[1:])]
+    assert [part.loss for part in found.parts.values()] == pytest.approx(alone)
+    assert found.loss == pytest.approx(sum(alone) / 2)
+
+
+def test_a_loss_that_is_no_number_is_ranked_last_and_kept_as_none() -> None:
+    config, state = TrainingConfig(best_metric="loss", average_checkpoints=3, average="best"), TrainingState()
+    for step, loss in ((1, math.nan), (2, 3.0), (3, 2.0)):
+        state.step = step
+        rank_validation(state, Validation(loss), config)
+    assert state.ranked == [(2.0, 3), (3.0, 2), (None, 1)]
+    assert TrainingState.read(dataclasses.asdict(state)) == state
 
 
 class TwoRanks(Ranks):

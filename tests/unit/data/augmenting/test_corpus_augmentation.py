@@ -141,6 +141,51 @@ def test_kinds_of_aligned_words_have_the_links_of_their_pair_behind_the_tags(tmp
     assert all(set(source.split()) & set(target.rstrip(".").split()) for source, target in copied)
 
 
+def test_pairs_with_symbols_of_the_user_keep_them_whole_or_have_no_words_taken(tmp_path: Path) -> None:
+    rows = [("a <Separator> tree", "ein <Separator> Baum")] * 2
+    config = {"typos": 1.0, "single_words": 1.0, "copied_tokens": 1.0, "inline_tags": 1.0, "terms": 1.0}
+    plan = plan_of(tmp_path, config, ("a", rows), symbols=("<Separator>",), placeholders=2)
+    path = alignment_path(tmp_path / "alignment", 0)
+    path.parent.mkdir(parents=True)
+    path.write_text(f"{write_links((i, i) for i in range(5))}\n" * 2, encoding="utf-8")
+    (tmp_path / "alignment" / DICTIONARY).write_text("tree\tBaum\t0.9\t4\n", encoding="utf-8")
+    counts = write_augmentation(replace(plan, alignment=tmp_path / "alignment"), tmp_path / "out", workers=1)
+    assert {kind: made.made for kind, made in counts.kinds.items() if made.made} == {"typos": 2}
+    assert all("<Separator>" in source and "tree" not in source for source, _ in made(tmp_path / "out"))
+
+
+def test_of_several_directions_words_are_exchanged_for_those_of_their_target_alone(tmp_path: Path) -> None:
+    letters = "abcdefghijkl"
+    more = [(f"{a}k{b}tion", f"{a.upper()}k{b}ung") for a in letters for b in letters]
+    plan = plan_of(tmp_path, {"terms": 1.0, "terms_exchanged": 1.0, "terms_most": 1}, ("a", more), ("b", more))
+    data = {
+        "train": {
+            "a": {"files": "a.tsv", "direction": "en-de", "tags": ["<2de>"]},
+            "b": {"files": "a.tsv", "direction": "de-en", "tags": ["<2en>"]},
+        }
+    }
+    languages = LanguagesConfig.model_validate({"directions": ["en-de", "de-en"]})
+    shards = {0: [(f"<2de> {en}", de) for en, de in more], 1: [(f"<2en> {de}", en) for en, de in more]}
+    first = len(split_words("<2de> "))
+    for number, rows in shards.items():
+        columns = [[source for source, _ in rows], [target for _, target in rows]]
+        write_shard(shard_path(tmp_path / "text" / "train", number), pa.schema(COLUMNS), "ab"[number], [columns])
+        path = alignment_path(tmp_path / "alignment", number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{first}-0\n" * len(rows), encoding="utf-8")
+    entries = [f"{one}\t{other}\t0.9\t4\n" for pair in more for one, other in (pair, pair[::-1])]
+    (tmp_path / "alignment" / DICTIONARY).write_text("".join(entries), encoding="utf-8")
+    plan = replace(plan, data=DataConfig.model_validate(data), languages=languages, alignment=tmp_path / "alignment")
+    write_augmentation(plan, tmp_path / "out", workers=1)
+    found = made(tmp_path / "out", "terms")
+    assert len(found) == 2 * len(letters) ** 2
+    assert all(target.endswith("tion") == source.startswith("<2en>") for source, target in found)
+    own = [target for rows in shards.values() for _, target in rows]
+    assert (
+        sum(pair[1] != target for pair, target in zip(found, own, strict=True)) > 40
+    )  # 44 of each are not too frequent
+
+
 def test_processes_and_other_kinds_change_nothing(tmp_path: Path) -> None:
     shards = [("a", pairs(400)), ("a", pairs(400, 400)), ("b", pairs(400, 800))]
     plan = plan_of(tmp_path, ALL, *shards)

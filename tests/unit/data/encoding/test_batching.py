@@ -183,7 +183,7 @@ def test_a_decoding_batch_over_budget_holds_one_sentence() -> None:
     assert by_tokens([1, 30, 20], 10) == [[1], [2], [0]]
 
 
-def test_a_weight_of_less_than_a_pair_takes_one_in_some_epochs_and_none_at_all_is_an_error() -> None:
+def test_a_weight_of_less_than_a_pair_takes_one_in_some_epochs_unless_there_is_no_other() -> None:
     corpora = {"a": (0, 100), "b": (100, 120)}
     taken = [
         int((rows >= 100).sum())
@@ -192,5 +192,10 @@ def test_a_weight_of_less_than_a_pair_takes_one_in_some_epochs_and_none_at_all_i
     ]
     assert set(taken) == {0, 1}
     assert 20 < sum(taken) < 60
-    with pytest.raises(RecipeError, match="leave an epoch without a pair"):
-        [rows_of_epoch({"b": (0, 20)}, {"b": 0.001}, SEED, epoch) for epoch in range(50)]
+    alone = [rows_of_epoch({"a": (0, 5), "b": (5, 25)}, {"a": 0.0, "b": 0.001}, SEED, epoch) for epoch in range(50)]
+    drawn = [int(row) for each in alone if each is not None for row in each]
+    assert len(drawn) == 50
+    assert min(drawn) >= 5
+    assert len(set(drawn)) > 10
+    with pytest.raises(RecipeError, match="an epoch has no pair: its corpora are empty"):
+        rows_of_epoch({"a": (0, 5), "b": (5, 5)}, {"a": 0.0, "b": 2.0}, SEED, 0)

@@ -84,8 +84,12 @@ def test_columns_are_those_of_the_files_that_have_some() -> None:
         "a": None,
         "wmt14": None,
     }
-    assert merged(dict.fromkeys("xy", corpora["c"])) == CorpusConfig(files=["c.tsv", "c.tsv"], columns=["2", "3"])
-    assert merged({key: corpora[key] for key in "fc"}) == CorpusConfig(files=["f.tmx", "c.tsv"], columns=["2", "3"])
+    assert merged(dict.fromkeys("xy", corpora["c"]), "--dev") == CorpusConfig(
+        files=["c.tsv", "c.tsv"], columns=["2", "3"]
+    )
+    assert merged({key: corpora[key] for key in "fc"}, "--dev") == CorpusConfig(
+        files=["f.tmx", "c.tsv"], columns=["2", "3"]
+    )
 
 
 @pytest.mark.usefixtures("here")
@@ -177,13 +181,17 @@ def test_languages_that_cannot_be_are_one_line(codes: tuple[str, str], message: 
 
 @pytest.mark.usefixtures("here")
 def test_several_files_for_dev_are_one_corpus() -> None:
-    several = merged(named_corpora(["a.en", "a.de", "x.en", "y.de"], EN_DE, "--dev"))
+    several = merged(named_corpora(["a.en", "a.de", "x.en", "y.de"], EN_DE, "--dev"), "--dev")
     assert several == CorpusConfig(source=["a.en", "x.en"], target=["a.de", "y.de"])
-    assert merged(named_corpora(["c.tsv", "sub"], EN_DE, "--dev")) == CorpusConfig(files=["c.tsv", "sub"])
-    assert merged({}) is None
+    sided = {name: CorpusConfig(source=name, target="y.de", direction="en-de") for name in "ab"}
+    both = merged(sided, "--dev")
+    assert both is not None
+    assert (both.source, both.direction) == (["a", "b"], "en-de")
+    assert merged(named_corpora(["c.tsv", "sub"], EN_DE, "--dev"), "--dev") == CorpusConfig(files=["c.tsv", "sub"])
+    assert merged({}, "--dev") is None
     with pytest.raises(UsageError) as caught:
-        merged(named_corpora(["a.en", "a.de", "c.tsv"], EN_DE, "--dev"))
-    assert str(caught.value) == "--dev: files of one side and of both cannot be mixed (dev is one corpus)"
+        merged(named_corpora(["a.en", "a.de", "c.tsv"], EN_DE, "--dev"), "many.tsv: en-de")
+    assert str(caught.value) == "many.tsv: en-de: files of one side and of both cannot be mixed (dev is one corpus)"
 
 
 @pytest.mark.usefixtures("here")
