@@ -306,7 +306,7 @@ def test_a_run_folder_that_is_a_file_is_one_line(nmt_here: Run, recipe: Path, tm
     [
         (
             ["nosuch"],
-            "nosuch: no such recipe (give a TOML file, or one of architectures-multi30k, backtranslation-multi30k, ",
+            "nosuch: no such recipe (give a TOML file, or one of architectures-multi30k, demo, ",
         ),
         (["demmo"], "; did you mean 'demo'?)"),
         (["demo", "--set", "model.head=8"], "--set model.head=8: unknown key model.head (did you mean 'heads'?)"),
