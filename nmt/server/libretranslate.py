@@ -37,7 +37,8 @@ class TranslateBody(Body):
     format: Literal["text", "html"] = "text"
     """text, or html, whose tags are kept."""
     alternatives: Annotated[int, Field(ge=0, le=1000)] = 0
-    """Other translations wanted; there are at most as many as the beam of the model, less one."""
+    """Other translations wanted; there are at most as many as the model finds, less one: its beam, or its
+    hypotheses of minimum Bayes risk."""
 
 
 class DetectBody(Body):

@@ -208,6 +208,15 @@ def test_a_raised_bound_lets_the_training_go_on(two_corpora: PreparedPairs, stor
     assert trainer_of(two_corpora, store, scores, guard={"bound": 2.0}).run().step == 17
 
 
+def test_a_raised_bound_lets_the_next_stage_begin(two_corpora: PreparedPairs, store: Checkpoints) -> None:
+    scores = {7: 20.0, **dict.fromkeys((8, 10, 12), 19.5), **dict.fromkeys((14, 16, 17), 18.5)}
+    stages = [STAGES[0], {"name": "small", "steps": 7, "corpora": ["small"]}, STAGES[2]]
+    ended = trainer_of(two_corpora, store, scores, stages=stages, max_steps=17, **GUARD).run()
+    assert (ended.step, ended.stage_ends) == (14, [7])  # with the second stage, whose last step is the 14th
+    state = trainer_of(two_corpora, store, scores, stages=stages, max_steps=17, guard={"bound": 2.0}).run()
+    assert (state.step, state.stage_ends) == (17, [7, 14])
+
+
 def test_a_fine_tuning_is_compared_with_its_initial_model(two_corpora: PreparedPairs, store: Checkpoints) -> None:
     class Initial:
         file, weights = "model", "0"
