@@ -19,7 +19,10 @@ from nmt.version import ROOT, __version__, install_hint
 if sys.platform != "win32":
     import resource
 
-PACKAGES = ("torch", "sentencepiece", "sacrebleu", "datasets", "safetensors", "numpy", "pydantic")
+PACKAGES = (
+    *("torch", "sentencepiece", "sacrebleu", "datasets", "safetensors", "numpy", "pydantic"),
+    *("py3langid", "simplemma"),  # where a recipe asks for what they know of languages
+)
 
 
 def import_extra(module: str, extra: str, user: str, *, instead: str = "") -> ModuleType:

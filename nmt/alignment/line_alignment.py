@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from nmt.alignment.pharaoh import read_links
 from nmt.alignment.statistical import LONGEST, Aligner, Words
 from nmt.alignment.symmetrization import Symmetrization, symmetrize
-from nmt.alignment.words import Link, folded_words, spaced_links, split_words
+from nmt.alignment.words import Link, folded_words, spaced_links
 from nmt.data.pairs import is_blank
 from nmt.errors import UsageError
 
@@ -19,16 +19,16 @@ SHOWN = 200  # characters of what the program says
 
 def align_lines(
     sources: Sequence[str], targets: Sequence[str], method: Symmetrization, *, with_eflomal: bool = False
-) -> list[list[Link]]:
-    """Return the links of each pair of lines, between words that white space separates.
+) -> tuple[list[list[Link]], int]:
+    """Return the links of each pair of lines, between words that white space separates, and how many are too long.
 
     They are found by `Aligner`, or by the separate program eflomal (Östling & Tiedemann 2016). A pair has none where a
     side is blank or has more than LONGEST words. Raises UsageError where the program is missing or fails.
     """
     words = [(folded_words(source), folded_words(target)) for source, target in zip(sources, targets, strict=True)]
     blank = [is_blank(source) or is_blank(target) for source, target in zip(sources, targets, strict=True)]
-    fits = [all(0 < len(side) <= LONGEST for side in pair) for pair in words]
-    kept = [index for index, fit in enumerate(fits) if fit and not blank[index]]
+    shown = [index for index, is_hidden in enumerate(blank) if not is_hidden]
+    kept = [index for index in shown if max(map(len, words[index])) <= LONGEST]
     firsts, seconds = ([words[index][side] for index in kept] for side in range(2))
     if with_eflomal:
         found = run_eflomal(firsts, seconds, method)
@@ -37,16 +37,7 @@ def align_lines(
     links: list[list[Link]] = [[] for _ in words]
     for index, of_words in zip(kept, found, strict=True):
         links[index] = spaced_links(of_words, sources[index], targets[index])
-    return links
-
-
-def count_too_long(sources: Sequence[str], targets: Sequence[str]) -> int:
-    """Return the number of pairs that `align_lines` leaves out, as a side has more than LONGEST words."""
-    return sum(
-        max(len(split_words(source)), len(split_words(target))) > LONGEST
-        for source, target in zip(sources, targets, strict=True)
-        if not is_blank(source) and not is_blank(target)
-    )
+    return links, len(shown) - len(kept)
 
 
 def run_eflomal(sources: Sequence[Words], targets: Sequence[Words], method: Symmetrization) -> list[list[Link]]:

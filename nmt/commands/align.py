@@ -111,10 +111,9 @@ def by_pairs(
     sources: list[str], targets: list[str], method: Symmetrization | None, *, with_eflomal: bool
 ) -> tuple[list[list[Link]], int]:
     """Return the links that a model learned from the pairs finds, and the number of pairs that are too long for it."""
-    from nmt.alignment.line_alignment import align_lines, count_too_long  # imports numpy
+    from nmt.alignment.line_alignment import align_lines  # imports numpy
 
-    links = align_lines(sources, targets, method or "grow-diag-final-and", with_eflomal=with_eflomal)
-    return links, count_too_long(sources, targets)
+    return align_lines(sources, targets, method or "grow-diag-final-and", with_eflomal=with_eflomal)
 
 
 def by_model(

@@ -2,12 +2,11 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveFloat, field_validator, model_validator
+from pydantic import PositiveFloat, field_validator, model_validator
 
 from nmt.config.section import Affects, Count, Effect, Name, Section
 
-MOST_WEIGHT = 1000
-Weight = Annotated[float, Field(gt=0, le=MOST_WEIGHT)]
+MOST_WEIGHT = 1000  # of a corpus in a stage
 GuardMetric = Literal["bleu", "chrf", "loss"]
 
 
@@ -16,7 +15,7 @@ class StageConfig(Section):
 
     name: Annotated[Name, Affects()]
     """Its name in messages, in the log and for `--set training.stages.NAME.steps=1000`."""
-    corpora: list[Name] | dict[Name, Weight] | None = None
+    corpora: list[Name] | dict[Name, float] | None = None
     """The corpora of this stage: their names, with the weights that they have in [data], or a table of names and
     weights, how often an epoch of this stage sees each pair; by default all corpora."""
     steps: Count | None = None

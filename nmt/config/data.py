@@ -330,6 +330,11 @@ DEV = "dev"  # name of the dev set where the recipe names none
 GUARD = "guard"  # the general text of a fine-tuning's guard
 
 
+def train_key(name: str) -> str:
+    """Return the name of a training corpus among all corpora, and its section within [data]."""
+    return CORPUS if name == CORPUS else f"train.{name}"
+
+
 class DataConfig(Section):
     """The corpora. A missing dev or test set is split off the cleaned training text."""
 
@@ -388,8 +393,8 @@ class DataConfig(Section):
             raise ValueError(f"temperature and {section}.{weighted[0]}.weight exclude each other")
         replayed = {name: corpus for name, corpus in self.training_corpora.items() if corpus.replay is not None}
         if twice := [name for name, corpus in replayed.items() if corpus.weight is not None]:
-            section = "monolingual." if twice[0] in self.monolingual else "" if twice[0] == CORPUS else "train."
-            raise ValueError(f"{section}{twice[0]}: weight and replay exclude each other")
+            key = train_key(twice[0]) if twice[0] in self.train else f"monolingual.{twice[0]}"
+            raise ValueError(f"{key}: weight and replay exclude each other")
         if replayed and len(replayed) == len(self.training_corpora):
             raise ValueError("replay: every corpus has it, and none is left to learn from; take it off one")
         if (share := sum(corpus.replay or 0 for corpus in replayed.values())) >= 1:

@@ -11,7 +11,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from nmt.config.augmentation import AugmentationConfig
-from nmt.config.data import CORPUS, CleaningConfig, DataConfig
+from nmt.config.data import CleaningConfig, DataConfig, train_key
 from nmt.config.decoding import ConfidenceConfig, DecodingConfig, EvaluationConfig, ExpectedConfig
 from nmt.config.languages import LanguagesConfig, with_tags
 from nmt.config.model import ModelConfig
@@ -96,7 +96,7 @@ class Recipe(Section):
             raise ValueError('training.best_metric = "strict-f1" needs a dev set of trees')
         of_trees = [name for name, corpus in self.data.train.items() if corpus.trees is not None]
         if of_trees and is_used and not self.tokenizer.trees:
-            key = "data.train.trees" if of_trees[0] == CORPUS else f"data.train.{of_trees[0]}.trees"
+            key = f"data.{train_key(of_trees[0])}.trees"
             raise ValueError(f"{key} needs tokenizer.trees = true, by which brackets are pieces")
         if self.cleaning.max_pieces is not None and self.cleaning.max_pieces >= self.model.max_length:
             raise ValueError(
@@ -140,7 +140,7 @@ class Recipe(Section):
     def check_directions(self) -> None:
         """Raise ValueError where a corpus is of no direction of the recipe, or a direction has no corpus."""
         directions, data = self.languages.directions, self.data
-        corpora = {name if name == CORPUS else f"train.{name}": corpus for name, corpus in data.train.items()}
+        corpora = {train_key(name): corpus for name, corpus in data.train.items()}
         for name, corpus in {**corpora, **data.held_out}.items():
             if corpus.direction and not directions:
                 raise ValueError(f"data.{name}.direction needs languages.directions, in place of source and target")
@@ -176,8 +176,8 @@ class Recipe(Section):
         for name, corpus in self.data.train.items():
             kind = "trees" if corpus.trees is not None else "task" if corpus.task is not None else None
             if kind:
-                section = "data.train" if name == CORPUS else f"data.train.{name}"
-                raise ValueError(f"{key} changes pairs of sentences, and {section}.{kind} has others: leave it out")
+                others = f"data.{train_key(name)}.{kind}"
+                raise ValueError(f"{key} changes pairs of sentences, and {others} has others: leave it out")
 
     def check_guided_alignment(self) -> None:
         """Raise ValueError where no attention can be guided by aligned words."""
@@ -298,10 +298,9 @@ class Recipe(Section):
         for name, corpus in self.data.train.items():
             languages = self.languages.of(corpus.direction)
             if corpus.language not in (None, *languages.pair):
-                key = "data.train.language" if name == CORPUS else f"data.train.{name}.language"
                 raise ValueError(
-                    f"{key} = {corpus.language!r}: neither languages.source = {languages.source!r} nor "
-                    f"languages.target = {languages.target!r}"
+                    f"data.{train_key(name)}.language = {corpus.language!r}: neither languages.source = "
+                    f"{languages.source!r} nor languages.target = {languages.target!r}"
                 )
         translated = self.translated
         if self.distillation is not None:
@@ -346,8 +345,8 @@ class Recipe(Section):
                 if corpus.monolingual is not None:
                     languages = self.languages.of(corpus.direction)
                     sides = (languages.pair.index(corpus.language or languages.target),)
-                key = "data.train." if name == CORPUS else f"data.train.{name}."
-                found[name] = Translated(f"{key}translate_with", models, corpus.synthetic or SyntheticConfig(), sides)
+                key = f"data.{train_key(name)}.translate_with"
+                found[name] = Translated(key, models, corpus.synthetic or SyntheticConfig(), sides)
             elif self.distillation is not None:
                 found[name] = Translated(TEACHER, names_of(self.distillation.teacher), self.distillation, (0,))
         return found

@@ -31,15 +31,15 @@ def lemmatizer(language: str | None, user: str) -> Lemmatizer:
 class LemmaFinder:
     """Finds phrases in texts in any form of their words, the longest first, where they do not overlap.
 
-    A word of capitals alone, such as US, has no other form. Between the words of a phrase stands what stands there in
-    the phrase.
+    Of phrases with the same words the one that is written as in the text is found, or else the first. A word of
+    capitals alone, such as US, has no other form. Between the words of a phrase stands what stands there in the phrase.
     """
 
     def __init__(self, phrases: Iterable[str], lemma: Lemmatizer) -> None:
         self._lemma = lemma
         self._by_word: dict[str, list[tuple[list[str], str]]] = {}  # keys and phrase by the first key, longest first
-        for phrase in sorted(dict.fromkeys(phrases), key=len, reverse=True):
-            keys = [key for _, _, key in self._keys(phrase)]
+        keyed = [([key for _, _, key in self._keys(phrase)], phrase) for phrase in dict.fromkeys(phrases)]
+        for keys, phrase in sorted(keyed, key=lambda each: len(each[0]), reverse=True):
             self._by_word.setdefault(keys[0], []).append((keys, phrase))
 
     def find(self, text: str) -> list[tuple[int, int, str]]:
@@ -48,7 +48,7 @@ class LemmaFinder:
         keys = self._keys(text)
         at = 0
         while at < len(keys):
-            match = self._at(keys, at)
+            match = self._at(text, keys, at)
             if match is None or is_hyphenated(text, keys[at][0], keys[at + match[0] - 1][1]):
                 at += 1
                 continue
@@ -61,12 +61,17 @@ class LemmaFinder:
         """Return the number of places where a phrase stands in `text`."""
         return len(self.find(text))
 
-    def _at(self, keys: Sequence[tuple[int, int, str]], at: int) -> tuple[int, str] | None:
-        """Return the longest phrase at number `at` of `keys`, and the number of its keys."""
+    def _at(self, text: str, keys: Sequence[tuple[int, int, str]], at: int) -> tuple[int, str] | None:
+        """Return the longest phrase at number `at` of the `keys` of `text`, and the number of its keys."""
+        found: tuple[int, str] | None = None
         for several, phrase in self._by_word.get(keys[at][2], ()):
+            if found and len(several) < found[0]:
+                break
             if [key for _, _, key in keys[at : at + len(several)]] == several:
-                return len(several), phrase
-        return None
+                if text[keys[at][0] : keys[at + len(several) - 1][1]] == phrase:
+                    return len(several), phrase
+                found = found or (len(several), phrase)
+        return found
 
     def _keys(self, text: str) -> list[tuple[int, int, str]]:
         """Return the words of `text` with their places, in base form, and the characters between them."""

@@ -140,9 +140,7 @@ class Translator:
         """Return a translator in `direction`, with the same model and settings, and a report of its own."""
         other = self.with_engine(self.engine)
         other._face(direction)
-        if self.terms is not None and self.terms.terms.forms == "lemmas":
-            return other.with_terms(self.terms.terms)
-        return other
+        return other if self.terms is None else other.with_terms(self.terms.terms)
 
     def with_direction(self, to: str | None = None, from_: str | None = None) -> Self:
         """Return a translator of the same model into the language `to`, see `choose_direction`. Raises UsageError."""
@@ -409,10 +407,9 @@ class Translator:
             for index, (source, tgt) in enumerate(zip(read, encoded, strict=True))
             if not source.is_blank and len(source.ids) < self.max_length and 0 < len(tgt) < self.engine.target_limit
         }
+        shown = [not source.is_blank and not is_blank(target) for source, target in zip(read, targets, strict=True)]
         self.report.unscored += [
-            number
-            for number, (index, (source, target)) in enumerate(enumerate(zip(read, targets, strict=True)), first)
-            if index not in pairs and not source.is_blank and not is_blank(target)
+            first + index for index, is_shown in enumerate(shown) if is_shown and index not in pairs
         ]
         matrices = self._by_batch(list(pairs.values()), partial(self.engine.attention, layer=None))
         links: list[list[tuple[int, int]]] = [[] for _ in read]

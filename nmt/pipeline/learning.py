@@ -139,11 +139,11 @@ def general_text(bundle: Bundle, config: LearningConfig) -> General:
     """
     run = RunFolder(config.run or bundle.path.absolute().parent)
     has_run = (run.text / "train").is_dir()
-    theirs, own = languages_of(run) if has_run and not (config.replay and config.dev) else None, bundle.config.languages
+    theirs, own = languages_of(run) if has_run and not config.replay else None, bundle.config.languages
     if theirs is not None and (theirs.directions or theirs.pair != own.pair):
         raise UsageError(
             f"{run.path}: its text is of {theirs.title}, and the model translates {own.title}",
-            hint="give --replay FILE and --dev FILE",
+            hint="give --replay FILE",
         )
     if config.run is not None and not has_run:
         raise UsageError(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nmt import console, devices, runtime
 from nmt.config.compatibility import as_begun
-from nmt.config.data import CORPUS, CorpusConfig
+from nmt.config.data import CorpusConfig, train_key
 from nmt.config.languages import LanguagesConfig
 from nmt.config.toml import LoadedRecipe
 from nmt.cores import cores
@@ -33,11 +33,6 @@ from nmt.training.init_from import InitialModel, open_initial_model
 def _is_same(path: Path, other: Path) -> bool:
     """Return whether two paths lead to the same place; `Path.resolve` raises RuntimeError on a link to itself."""
     return os.path.realpath(path) == os.path.realpath(other)
-
-
-def train_key(name: str) -> str:
-    """Return the name of a training corpus among all corpora."""
-    return CORPUS if name == CORPUS else f"train.{name}"
 
 
 class Run:

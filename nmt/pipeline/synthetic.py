@@ -5,7 +5,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from nmt import console
-from nmt.config.data import CorpusConfig
+from nmt.config.data import CorpusConfig, train_key
 from nmt.data.cleaning.funnel import numbers
 from nmt.data.reading.corpus import READING
 from nmt.devices import kind_of_device
@@ -13,7 +13,7 @@ from nmt.errors import DataError, StorageError
 from nmt.files import JsonObject, remove
 from nmt.inference.report import WARNINGS
 from nmt.pipeline.manifest import Manifest, resuming, work_folder
-from nmt.pipeline.run import Run, train_key
+from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage
 from nmt.pipeline.synthetic_pairs import LOW, PairWriter, Turns, cards_of, choose_pairs
 from nmt.pipeline.text import text_plan

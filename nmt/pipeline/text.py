@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from uuid import uuid4
 
 from nmt import console
-from nmt.config.data import CorpusConfig
+from nmt.config.data import CorpusConfig, train_key
 from nmt.data.cleaning.corpus_text import SyntheticText, TextPlan, write_text
 from nmt.data.cleaning.funnel import TextCounts, numbers, show_funnel
 from nmt.data.reading.corpus import READING
 from nmt.files import JsonObject
 from nmt.pipeline.manifest import Manifest, resuming
-from nmt.pipeline.run import Run, train_key
+from nmt.pipeline.run import Run
 from nmt.pipeline.stage import Stage, digests_of
 
 

@@ -72,7 +72,7 @@ def guard_counts(state: TrainingState, guard: GuardConfig) -> JsonObject:
         "bound": guard.bound,
         "start": state.guard_start,
         "end": state.guard_score,
-        "stopped": not forgetting.lost(state, guard) <= guard.bound,
+        "stopped": forgetting.is_beyond(state, guard),
     }
 
 

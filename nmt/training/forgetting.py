@@ -64,9 +64,9 @@ def lost(state: TrainingState, guard: GuardConfig) -> float:
     return round(-loss if guard.metric == "loss" else loss, DECIMALS)
 
 
-def is_beyond(state: TrainingState, config: TrainingConfig) -> bool:
+def is_beyond(state: TrainingState, guard: GuardConfig | None) -> bool:
     """Return whether the last validation lost more than the guard allows; never without a guard."""
-    return config.guard is not None and not lost(state, config.guard) <= config.guard.bound  # nor is NaN within it
+    return guard is not None and not lost(state, guard) <= guard.bound  # nor is NaN within it
 
 
 def check_end(state: TrainingState, config: TrainingConfig) -> None:
@@ -75,7 +75,7 @@ def check_end(state: TrainingState, config: TrainingConfig) -> None:
     Raises ForgottenError where no validation before that can be bundled.
     """
     guard = config.guard
-    if guard is None or not is_beyond(state, config):
+    if guard is None or not is_beyond(state, guard):
         return
     name, loss = METRICS[guard.metric], lost(state, guard)
     facts = f"{name} {state.guard_score:.2f} loses {loss:.2f}, more than training.guard.bound = {guard.bound:g}"

@@ -180,7 +180,7 @@ class Trainer:
         """Return whether the last step was taken, or the guard ended the training."""
         state = self.state
         is_over = self.curriculum.is_over(state) and self.curriculum.is_last(state)
-        return is_over or forgetting.is_beyond(state, self.config)
+        return is_over or forgetting.is_beyond(state, self.config.guard)
 
     def warn_of_dev(self) -> None:
         """Warn of blank references of dev, and of a tokenizer with which its BLEU means little."""
@@ -450,7 +450,7 @@ class Trainer:
         is_tuning = state.guard_start is not None
         if guard and is_tuning:
             guard.compare(state, self.validation(guard.text), log)
-        is_within = not forgetting.is_beyond(state, self.config)
+        is_within = not forgetting.is_beyond(state, self.config.guard)
         if is_within and rank_validation(state, validation, self.config) and self.ranks.is_main:
             self.writer.save_best(state, self.updater.eval_model.weights(), self.identity)
         log.dev_line(state, validation)

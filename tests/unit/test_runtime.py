@@ -90,7 +90,7 @@ def test_versions_are_those_of_the_packages_that_are_installed(monkeypatch: pyte
         return version(package)
 
     monkeypatch.setattr(runtime, "version", installed)
-    names = {"torch", "sentencepiece", "sacrebleu", "safetensors", "numpy", "pydantic"}
+    names = {"torch", "sentencepiece", "sacrebleu", "safetensors", "numpy", "pydantic", "py3langid", "simplemma"}
     expected = {name: version(name) for name in names}
     assert runtime.versions() == {"nmt": nmt.__version__, "python": platform.python_version(), **expected}
 

@@ -34,10 +34,11 @@ class WordExchange:
         It is one of the words, or an invented one: the first half of any, and the second half of one that ends alike.
         """
         case = word[0].isupper()
-        others = [other for other in self._alike.get((case, _ending(word)), ()) if other != word]
-        if not word.isalpha() or word in self._frequent or not others:
+        alike = self._alike.get((case, _ending(word)), [])
+        if not word.isalpha() or word in self._frequent or alike in ([], [word]):
             return None
-        other = rng.choice(others)
+        while (other := rng.choice(alike)) == word:
+            pass
         if rng.random() >= INVENTED:
             return other
         first = rng.choice(self._alike[case, ""])

@@ -16,13 +16,14 @@ TARGETS = ["Ein Haus.", "das Haus", "ein Hund", "das Hund.", "leer", "Ein Haus u
 
 
 def test_lines_are_aligned_by_words_between_spaces() -> None:
-    found = align_lines(SOURCES, TARGETS, "grow-diag-final-and")
+    found, too_long = align_lines(SOURCES, TARGETS, "grow-diag-final-and")
     assert found == [
         *([(0, 0), (1, 1)] for _ in range(4)),
         [],  # blank
         [(i, i) for i in range(5)],
         [],  # too long
     ]
+    assert too_long == 1
 
 
 def test_a_method_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +34,7 @@ def test_a_method_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
         return [[(0, 0)]]
 
     monkeypatch.setattr(line_alignment, "run_eflomal", run)
-    assert align_lines(["A.", ""], ["B.", "b"], "union", with_eflomal=True) == [[(0, 0)], []]
+    assert align_lines(["A.", ""], ["B.", "b"], "union", with_eflomal=True) == ([[(0, 0)], []], 0)
     assert seen == [([["a", "."]], [["b", "."]], "union")]
 
 

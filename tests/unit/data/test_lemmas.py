@@ -40,6 +40,11 @@ def test_a_phrase_is_found_in_any_form_of_its_words_and_the_longest_first() -> N
     assert finder.find("") == []
 
 
+def test_of_several_forms_of_a_word_the_one_that_is_written_is_found() -> None:
+    finder = LemmaFinder(["house", "houses", "housing"], lemmatizer("en", "x"))
+    assert [phrase for _, _, phrase in finder.find("house houses House")] == ["house", "houses", "house"]
+
+
 def test_parts_of_words_and_of_words_with_hyphens_are_not_found() -> None:
     finder = LemmaFinder(["house", "big dog"], lemmatizer("en", "x"))
     assert finder.find("household house-boats big-dogs big  dogs") == []

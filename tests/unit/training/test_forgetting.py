@@ -47,8 +47,8 @@ def test_more_than_the_bound_is_beyond_it(
     guard: GuardConfig, start: float | None, score: float | None, loss: float, beyond: bool
 ) -> None:
     assert lost(state(start, score), guard) == loss
-    assert is_beyond(state(start, score), config(guard)) is beyond
-    assert not is_beyond(state(20.0, 0.0), config(None))
+    assert is_beyond(state(start, score), guard) is beyond
+    assert not is_beyond(state(20.0, 0.0), None)
 
 
 def test_the_score_before_is_kept_and_that_of_each_validation_recorded(
@@ -93,8 +93,8 @@ def test_a_guard_is_not_added_to_a_fine_tuning_that_has_begun() -> None:
 
 
 def test_a_score_that_is_no_number_is_not_within_the_bound() -> None:
-    assert is_beyond(state(20.0, math.nan), config(BLEU))
-    assert not is_beyond(state(20.0, 19.9), config(BLEU))
+    assert is_beyond(state(20.0, math.nan), BLEU)
+    assert not is_beyond(state(20.0, 19.9), BLEU)
 
 
 def test_the_end_by_the_guard_is_said_with_the_validation_that_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
